@@ -1,0 +1,29 @@
+/* input.h - bytes from a file, a pipe or a member of an archive, decompressed on the way.
+ *
+ * gzip and zstd, and tar and zip archives of any of these, are recognised by content. Members come in archive order; nothing
+ * is extracted to disk. Ordinary data passes through unchanged.
+ */
+#ifndef MOE_FORMATS_INPUT_H
+#define MOE_FORMATS_INPUT_H
+
+#include "util/buf.h"
+#include "util/err.h"
+
+#include <sys/types.h>
+
+struct moe_input;
+/* "-" is standard input. */
+struct moe_input *moe_input_open(const char *path, struct moe_err *e);
+struct moe_input *moe_input_open_fd(int fd, const char *name, struct moe_err *e);
+void moe_input_close(struct moe_input *in);
+/* Moves to the next member (a plain file is one member): 1, 0 at the end, -1. Must be called before the first read. */
+int moe_input_next(struct moe_input *in, struct moe_err *e);
+const char *moe_input_member(const struct moe_input *in); /* "pool.tar.gz:dir/a.jsonl" or the path */
+/* Bytes of the current member; members that are themselves gzip or zstd are decompressed too. 0 = its end. */
+ssize_t moe_input_read(struct moe_input *in, void *p, size_t n, struct moe_err *e);
+/* The whole rest of the member, at most max bytes (then MOE_DATA). */
+int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struct moe_err *e);
+/* Next line without its '\n' (a final line without one counts): 1, 0, -1. *number is the 1-based line number. */
+int moe_input_line(struct moe_input *in, struct moe_buf *line, uint64_t *number, struct moe_err *e);
+
+#endif

@@ -1,0 +1,44 @@
+/* sample.h - batched decoding with a KV cache; prompts computed once per group and shared by its completions.
+ *
+ * The draw for (prompt, sample, position) is keyed by (seed, prompt key, sample, position) alone: it depends neither on the arm,
+ * nor on threads, nor on which slot decodes it. Work is cut into units of prompts of fixed size, decoded each by one thread
+ * (or one unit by all, when there is only one), with finished slots refilled from the unit's queue.
+ */
+#ifndef MOE_MODEL_SAMPLE_H
+#define MOE_MODEL_SAMPLE_H
+
+#include "model/model.h"
+#include "util/pool.h"
+
+struct moe_sample_opts {
+	int max_new;             /* tokens */
+	double temperature;      /* 0 = greedy */
+	int top_k;               /* 0 = off */
+	double top_p;            /* 1 = off */
+	uint64_t seed;
+	const int32_t *stop;     /* [n_stop] stop tokens (kept in the completion); borrowed */
+	int n_stop;
+	bool want_model_logp;    /* also the log-probability under the model at temperature 1 without truncation */
+};
+
+struct moe_sample_req {
+	const int32_t *prompt;   /* [n_prompt] >= 1 tokens */
+	int n_prompt;
+	uint64_t key;            /* moe_hash64 of the prompt id (and step) */
+	int first_sample, n_samples; /* samples first_sample .. first_sample+n_samples-1 */
+	const moe_real *gate;    /* [E] gates of this request, or NULL = all ones */
+};
+
+struct moe_completion {
+	int32_t *ids;            /* [n] owned */
+	float *logp, *model_logp; /* [n] owned; model_logp NULL unless asked */
+	int n;
+	bool stopped;            /* ended by a stop token, else by length */
+};
+
+/* out[sum of n_samples], in request and sample order; free each with moe_completion_free. */
+int moe_sample(const struct moe_model *m, const struct moe_experts *x, const struct moe_sample_opts *o, size_t n_req,
+	const struct moe_sample_req *req, struct moe_pool *pool, struct moe_completion *out, struct moe_err *e);
+void moe_completion_free(struct moe_completion *c);
+
+#endif

@@ -1,0 +1,176 @@
+/* pool.c - threads that take numbered tasks in order. No queues, no futures. */
+#include "util/pool.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct worker {
+	struct moe_pool *pool;
+	pthread_t thread;
+	int index;
+};
+
+struct moe_pool {
+	int threads, started;
+	struct worker *workers;
+	pthread_mutex_t lock;
+	pthread_cond_t wake, done, turned;
+	bool quit;
+	unsigned long job; /* counts moe_pool_run calls */
+	/* the current job */
+	moe_pool_fn *fn;
+	void *ctx;
+	size_t n, next, turn, failed; /* turn: every task below has had its turn */
+	bool *passed;
+	int busy;
+	struct moe_err err;
+};
+
+static void pass(struct moe_pool *p, size_t task)
+{
+	p->passed[task] = true;
+	while (p->turn < p->n && p->passed[p->turn])
+		p->turn++;
+	pthread_cond_broadcast(&p->turned);
+}
+
+/* Runs tasks until none is left. The lock is held on entry and on return. */
+static void work(struct moe_pool *p, int worker)
+{
+	while (p->next < p->n && p->failed == p->n) {
+		size_t task = p->next++;
+		struct moe_err e = {0};
+		int rc;
+
+		pthread_mutex_unlock(&p->lock);
+		rc = p->fn(p->ctx, task, worker, &e);
+		pthread_mutex_lock(&p->lock);
+		if (rc && task < p->failed) {
+			p->failed = task;
+			p->err = e;
+		}
+		pass(p, task);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct moe_pool *p = w->pool;
+	unsigned long seen = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		while (!p->quit && p->job == seen)
+			pthread_cond_wait(&p->wake, &p->lock);
+		if (p->quit)
+			break;
+		seen = p->job;
+		work(p, w->index);
+		if (--p->busy == 0)
+			pthread_cond_signal(&p->done);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+struct moe_pool *moe_pool_new(int threads, struct moe_err *e)
+{
+	struct moe_pool *p = calloc(1, sizeof(*p));
+
+	if (threads < 1)
+		threads = 1;
+	if (p)
+		p->workers = calloc((size_t)threads, sizeof(*p->workers));
+	if (!p || !p->workers) {
+		free(p);
+		moe_fail(e, MOE_SYSTEM, "out of memory for a pool of %d threads", threads);
+		return NULL;
+	}
+	p->threads = threads;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->wake, NULL);
+	pthread_cond_init(&p->done, NULL);
+	pthread_cond_init(&p->turned, NULL);
+	for (int i = 1; i < threads; i++) {
+		p->workers[i].pool = p;
+		p->workers[i].index = i;
+		if (pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i])) {
+			moe_fail(e, MOE_SYSTEM, "thread %d of %d could not be started", i + 1, threads);
+			moe_pool_free(p);
+			return NULL;
+		}
+		p->started++;
+	}
+	return p;
+}
+
+void moe_pool_free(struct moe_pool *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->quit = true;
+	pthread_cond_broadcast(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+	for (int i = 1; i <= p->started; i++)
+		pthread_join(p->workers[i].thread, NULL);
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->wake);
+	pthread_cond_destroy(&p->done);
+	pthread_cond_destroy(&p->turned);
+	free(p->workers);
+	free(p);
+}
+
+int moe_pool_threads(const struct moe_pool *p)
+{
+	return p->threads;
+}
+
+int moe_pool_run(struct moe_pool *p, size_t n, moe_pool_fn *fn, void *ctx, struct moe_err *e)
+{
+	int rc = 0;
+
+	if (n == 0)
+		return 0;
+	p->passed = calloc(n, sizeof(*p->passed));
+	if (!p->passed)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu tasks", n);
+	pthread_mutex_lock(&p->lock);
+	p->fn = fn;
+	p->ctx = ctx;
+	p->n = p->failed = n;
+	p->next = p->turn = 0;
+	p->busy = p->started;
+	p->job++;
+	pthread_cond_broadcast(&p->wake);
+	work(p, 0);
+	while (p->busy)
+		pthread_cond_wait(&p->done, &p->lock);
+	if (p->failed < n) {
+		if (e)
+			*e = p->err;
+		rc = -1;
+	}
+	free(p->passed);
+	p->passed = NULL;
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+void moe_pool_turn(struct moe_pool *p, size_t task)
+{
+	pthread_mutex_lock(&p->lock);
+	while (p->turn < task)
+		pthread_cond_wait(&p->turned, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void moe_pool_turn_end(struct moe_pool *p, size_t task)
+{
+	pthread_mutex_lock(&p->lock);
+	pass(p, task);
+	pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,73 @@
+/* plan.c - the decision table of an adapter: defaults, overrides as text, values per expert. It decides nothing itself. */
+#include "moe/adapter.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const moe_decision_names[MOE_DECISIONS] = { "keep", "absorb", "route" };
+
+int moe_decision_parse(struct moe_str s, enum moe_decision *out, struct moe_err *e)
+{
+	for (int d = 0; d < MOE_DECISIONS; d++)
+		if (moe_str_eq(s, moe_decision_names[d])) {
+			*out = (enum moe_decision)d;
+			return 0;
+		}
+	return moe_fail(e, MOE_DATA, "'%.*s' is not a decision: keep, absorb and route are", (int)(s.n < 40 ? s.n : 40), s.p);
+}
+
+void moe_plan_ones(struct moe_plan *p)
+{
+	for (int b = 0; b < MOE_BANKS; b++) {
+		p->sample[b] = 1;
+		for (int d = 0; d < MOE_DECISIONS; d++)
+			p->gate[d][b] = p->mask[d][b] = 1;
+	}
+}
+
+static int index_of(const char *const *names, int n, const char *s, size_t len)
+{
+	for (int i = 0; i < n; i++)
+		if (strlen(names[i]) == len && !memcmp(names[i], s, len))
+			return i;
+	return -1;
+}
+
+int moe_plan_set(struct moe_plan *p, const char *text, struct moe_err *e)
+{
+	const char *dot = strchr(text, '.'), *eq = dot ? strchr(dot, '=') : NULL;
+	double gate, mask = 0;
+	char *end;
+	int d, b;
+
+	if (!eq)
+		goto bad;
+	b = index_of(moe_bank_names, MOE_BANKS, dot + 1, (size_t)(eq - dot - 1));
+	d = index_of(moe_decision_names, MOE_DECISIONS, text, (size_t)(dot - text));
+	gate = strtod(eq + 1, &end);
+	if (b < 0 || end == eq + 1 || !isfinite(gate))
+		goto bad;
+	if (d < 0) {
+		if (*end || strncmp(text, "sample.", 7) != 0)
+			goto bad;
+		p->sample[b] = gate;
+		return 0;
+	}
+	if (*end != '/')
+		goto bad;
+	mask = strtod(end + 1, &end);
+	if (*end || !isfinite(mask))
+		goto bad;
+	p->gate[d][b] = gate;
+	p->mask[d][b] = mask;
+	return 0;
+bad:
+	return moe_fail(e, MOE_USAGE, "'%s' is not a plan entry: DECISION.BANK=GATE/MASK or sample.BANK=GATE is", text);
+}
+
+void moe_plan_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w)
+{
+	for (int i = 0; i < x->E; i++)
+		w[i] = (moe_real)v[x->bank[i]];
+}

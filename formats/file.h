@@ -1,0 +1,25 @@
+/* file.h - whole files: read one, replace one so that a reader sees either the old or the new, never half of it.
+ *
+ * Thread-safe. Paths appear in the errors (MOE_SYSTEM with the system's reason).
+ */
+#ifndef MOE_FORMATS_FILE_H
+#define MOE_FORMATS_FILE_H
+
+#include "util/buf.h"
+#include "util/err.h"
+
+#include <stddef.h>
+
+struct moe_span {
+	const void *p; /* borrowed */
+	size_t n;      /* bytes */
+};
+
+/* Appends the bytes of a file; more than max bytes is MOE_DATA. */
+int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_err *e);
+/* Writes the parts one after the other: temporary sibling, fsync, rename, fsync of the directory. On failure the old file stays. */
+int moe_file_replace(const char *path, const struct moe_span *part, size_t n, struct moe_err *e);
+/* "dir/name", owned by the caller (free). NULL and *e when out of memory. */
+char *moe_path_join(const char *dir, const char *name, struct moe_err *e);
+
+#endif

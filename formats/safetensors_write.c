@@ -1,0 +1,179 @@
+/* safetensors_write.c - the writer, and the conversions of 16-bit floats. Not the reader. */
+#include "formats/safetensors.h"
+#include "formats/file.h"
+#include "formats/json.h"
+#include "util/mem.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+float moe_f32_from_bf16(uint16_t h)
+{
+	uint32_t u = (uint32_t)h << 16;
+	float f;
+
+	memcpy(&f, &u, sizeof(f));
+	return f;
+}
+
+uint16_t moe_bf16_from_f32(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, sizeof(u));
+	if ((u & 0x7fffffffu) > 0x7f800000u)
+		return (uint16_t)(u >> 16 | 0x40u);
+	u += 0x7fffu + (u >> 16 & 1u);
+	return (uint16_t)(u >> 16);
+}
+
+/* IEEE 754 binary16, in integers: subnormals are normalised, infinities and NaN payloads kept. */
+float moe_f32_from_f16(uint16_t h)
+{
+	uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = h >> 10 & 31u, man = h & 0x3ffu, u;
+	float f;
+
+	if (exp == 31) {
+		u = sign | 0x7f800000u | man << 13;
+	} else if (exp) {
+		u = sign | (exp + 112) << 23 | man << 13;
+	} else if (man) {
+		int up = 0;
+		while (!(man & 0x400u)) {
+			man <<= 1;
+			up++;
+		}
+		u = sign | (uint32_t)(113 - up) << 23 | (man & 0x3ffu) << 13;
+	} else {
+		u = sign;
+	}
+	memcpy(&f, &u, sizeof(f));
+	return f;
+}
+
+int moe_st_floats(const struct moe_st_tensor *t, size_t first, size_t n, float *out, struct moe_err *e)
+{
+	const uint8_t *p = t->data;
+
+	if (!strcmp(t->dtype, "F32")) {
+		if (n)
+			memcpy(out, p + 4 * first, 4 * n);
+	} else if (!strcmp(t->dtype, "F64")) {
+		for (size_t i = 0; i < n; i++) {
+			double d;
+			memcpy(&d, p + 8 * (first + i), 8);
+			out[i] = (float)d;
+		}
+	} else if (!strcmp(t->dtype, "BF16") || !strcmp(t->dtype, "F16")) {
+		bool b = t->dtype[0] == 'B';
+		for (size_t i = 0; i < n; i++) {
+			uint16_t h;
+			memcpy(&h, p + 2 * (first + i), 2);
+			out[i] = b ? moe_f32_from_bf16(h) : moe_f32_from_f16(h);
+		}
+	} else {
+		return moe_fail(e, MOE_DATA, "tensor '%s' has dtype %s where a float type is needed", t->name, t->dtype);
+	}
+	return 0;
+}
+
+static int by_write_order(const void *x, const void *y)
+{
+	const struct moe_st_tensor *a = *(const struct moe_st_tensor *const *)x, *b = *(const struct moe_st_tensor *const *)y;
+	size_t sa = moe_dtype_bytes(a->dtype), sb = moe_dtype_bytes(b->dtype);
+
+	return sa != sb ? (sa > sb ? -1 : 1) : strcmp(a->name, b->name);
+}
+
+static int add_quoted(struct moe_buf *h, const char *s, struct moe_err *e)
+{
+	return moe_json_quote(h, s, strlen(s), e);
+}
+
+static int add_tensor(struct moe_buf *h, const struct moe_st_tensor *t, size_t *at, struct moe_err *e)
+{
+	if (h->len > 9 && moe_buf_add(h, ",", 1, e))
+		return -1;
+	if (add_quoted(h, t->name, e) || moe_buf_addf(h, e, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype))
+		return -1;
+	for (int i = 0; i < t->rank; i++)
+		if (moe_buf_addf(h, e, "%s%llu", i ? "," : "", (unsigned long long)t->shape[i]))
+			return -1;
+	if (moe_buf_addf(h, e, "],\"data_offsets\":[%zu,%zu]}", *at, *at + t->bytes))
+		return -1;
+	*at += t->bytes;
+	return 0;
+}
+
+static int make_header(struct moe_buf *h, const struct moe_st_tensor **t, size_t n, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e)
+{
+	size_t at = 0, len;
+
+	if (moe_buf_add(h, "\0\0\0\0\0\0\0\0{", 9, e))
+		return -1;
+	if (n_meta && moe_buf_addf(h, e, "\"__metadata__\":{"))
+		return -1;
+	for (size_t i = 0; i < n_meta; i++)
+		if ((i && moe_buf_add(h, ",", 1, e)) || add_quoted(h, meta[i][0], e) || moe_buf_add(h, ":", 1, e) || add_quoted(h, meta[i][1], e))
+			return -1;
+	if (n_meta && moe_buf_add(h, "}", 1, e))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (add_tensor(h, t[i], &at, e))
+			return -1;
+	if (moe_buf_add(h, "}", 1, e))
+		return -1;
+	while (h->len % 8)
+		if (moe_buf_add(h, " ", 1, e))
+			return -1;
+	len = h->len - 8;
+	for (int i = 0; i < 8; i++)
+		h->data[i] = (uint8_t)(len >> 8 * i & 255u);
+	return 0;
+}
+
+static int check_tensors(const char *path, const struct moe_st_tensor **t, size_t n, struct moe_err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t bytes = moe_dtype_bytes(t[i]->dtype);
+
+		for (int d = 0; d < t[i]->rank; d++)
+			if (!moe_mul(bytes, (size_t)t[i]->shape[d], &bytes))
+				return moe_fail(e, MOE_DATA, "%s: tensor '%s': the product of its shape overflows", path, t[i]->name);
+		if (bytes != t[i]->bytes || !moe_dtype_bytes(t[i]->dtype))
+			return moe_fail(e, MOE_DATA, "%s: tensor '%s': shape, dtype and size do not agree", path, t[i]->name);
+		if (i && !strcmp(t[i]->name, t[i - 1]->name))
+			return moe_fail(e, MOE_DATA, "%s: tensor '%s' was given twice", path, t[i]->name);
+	}
+	return 0;
+}
+
+int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+{
+	const struct moe_st_tensor **order = moe_alloc(n + 1, sizeof(*order), e);
+	struct moe_span *part = moe_alloc(n + 1, sizeof(*part), e);
+	struct moe_buf h = { 0 };
+	int r = -1;
+
+	if (order && part) {
+		for (size_t i = 0; i < n; i++)
+			order[i] = &t[i];
+		if (n)
+			qsort(order, n, sizeof(*order), by_write_order);
+		r = check_tensors(path, order, n, e);
+		if (!r)
+			r = make_header(&h, order, n, meta, n_meta, e);
+		if (!r) {
+			part[0] = (struct moe_span){ h.data, h.len };
+			for (size_t i = 0; i < n; i++)
+				part[i + 1] = (struct moe_span){ order[i]->data, order[i]->bytes };
+			r = moe_file_replace(path, part, n + 1, e);
+		}
+	}
+	free(order);
+	free(part);
+	moe_buf_free(&h);
+	return r;
+}

@@ -1,0 +1,329 @@
+/* hfconfig.c - config.json of transformers 4 and 5 to and from struct moe_config. It touches no weights. */
+#include "formats/file.h"
+#include "formats/json.h"
+#include "model/load.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#define CONFIG_MAX ((size_t)1 << 20)
+
+struct from {
+	const struct moe_json *root;
+	const char *name;
+	struct moe_err *e;
+};
+
+static const struct family {
+	const char *type, *architecture;
+} families[] = {
+	[MOE_LLAMA] = { "llama", "LlamaForCausalLM" },
+	[MOE_MISTRAL] = { "mistral", "MistralForCausalLM" },
+	[MOE_QWEN2] = { "qwen2", "Qwen2ForCausalLM" },
+	[MOE_QWEN3] = { "qwen3", "Qwen3ForCausalLM" },
+};
+
+static bool absent(const struct moe_json *j)
+{
+	return moe_json_kind(j) == MOE_J_NULL; /* missing and null mean the same here */
+}
+
+/* A whole number in [lo, INT_MAX]; absent: def, or an error when def < 0. */
+static int get_int(const struct from *f, const char *key, int lo, int def, int *out)
+{
+	const struct moe_json *j = moe_json_get(f->root, key);
+	int64_t v;
+
+	if (absent(j) && def >= 0) {
+		*out = def;
+		return 0;
+	}
+	if (absent(j))
+		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is missing", f->name, key);
+	if (!moe_json_int(j, &v) || v < lo || v > INT_MAX)
+		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is not a whole number from %d on", f->name, key, lo);
+	*out = (int)v;
+	return 0;
+}
+
+static int get_f64(const struct from *f, const struct moe_json *in, const char *key, double def, double *out)
+{
+	const struct moe_json *j = moe_json_get(in, key);
+
+	*out = def;
+	if (absent(j))
+		return 0;
+	if (!moe_json_f64(j, out) || !isfinite(*out) || *out <= 0)
+		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is not a number above 0", f->name, key);
+	return 0;
+}
+
+static int get_bool(const struct from *f, const char *key, bool *out)
+{
+	const struct moe_json *j = moe_json_get(f->root, key);
+
+	*out = false;
+	if (!absent(j) && !moe_json_bool(j, out))
+		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is not true or false", f->name, key);
+	return 0;
+}
+
+static int get_family(const struct from *f, struct moe_config *c)
+{
+	struct moe_str t = moe_json_str(moe_json_get(f->root, "model_type"));
+
+	if (!t.p)
+		return moe_fail(f->e, MOE_DATA, "%s: \"model_type\" is missing", f->name);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		if (moe_str_eq(t, families[i].type)) {
+			c->family = (enum moe_family)i;
+			return 0;
+		}
+	return moe_fail(f->e, MOE_DATA, "%s: model_type \"%.*s\" is not supported (llama, mistral, qwen2, qwen3 are)", f->name,
+		t.n > 40 ? 40 : (int)t.n, t.p);
+}
+
+static int get_shape(const struct from *f, struct moe_config *c)
+{
+	int hd_default;
+
+	if (get_int(f, "vocab_size", 1, -1, &c->V) || get_int(f, "hidden_size", 1, -1, &c->D) ||
+		get_int(f, "num_hidden_layers", 1, -1, &c->L) || get_int(f, "num_attention_heads", 1, -1, &c->H) ||
+		get_int(f, "num_key_value_heads", 1, c->H, &c->K) || get_int(f, "intermediate_size", 1, -1, &c->F) ||
+		get_int(f, "max_position_embeddings", 1, c->family == MOE_LLAMA ? 2048 : 32768, &c->max_pos))
+		return -1;
+	/* Qwen3's class has a fixed default, the others divide. */
+	hd_default = c->family == MOE_QWEN3 ? 128 : c->D / c->H;
+	if (get_int(f, "head_dim", 1, hd_default, &c->hd))
+		return -1;
+	if (c->hd < 2 || c->hd % 2)
+		return moe_fail(f->e, MOE_DATA, "%s: a head dimension of %d is not even", f->name, c->hd);
+	if (c->H % c->K)
+		return moe_fail(f->e, MOE_DATA, "%s: %d query heads can not share %d key/value heads evenly", f->name, c->H, c->K);
+	if ((int64_t)c->H * c->hd > INT_MAX || (int64_t)c->L > 100000)
+		return moe_fail(f->e, MOE_DATA, "%s: its sizes are too large", f->name);
+	return 0;
+}
+
+/* rope parameters lie in "rope_parameters" (transformers 5) or at the top level with "rope_scaling" (4). */
+static int get_rope(const struct from *f, struct moe_config *c)
+{
+	const struct moe_json *p = moe_json_get(f->root, "rope_parameters"), *s = moe_json_get(f->root, "rope_scaling"), *j;
+	struct moe_str type;
+	double theta, partial;
+
+	j = absent(s) ? p : s; /* the order in which transformers 5 looks */
+	if (!absent(j) && moe_json_kind(j) != MOE_J_OBJECT)
+		return moe_fail(f->e, MOE_DATA, "%s: its rope parameters are not an object", f->name);
+	if (get_f64(f, f->root, "rope_theta", 10000, &theta) || get_f64(f, p, "rope_theta", theta, &theta) ||
+		get_f64(f, s, "rope_theta", theta, &c->theta) || get_f64(f, f->root, "partial_rotary_factor", 1, &partial) ||
+		get_f64(f, j, "partial_rotary_factor", partial, &partial))
+		return -1;
+	if (partial != 1)
+		return moe_fail(f->e, MOE_DATA, "%s: a partial_rotary_factor of %g is not supported", f->name, partial);
+	type = moe_json_str(moe_json_get(j, "rope_type"));
+	if (!type.p)
+		type = moe_json_str(moe_json_get(j, "type"));
+	c->rope_factor = 1;
+	c->rope_orig = c->max_pos;
+	if (!type.p || moe_str_eq(type, "default")) {
+		c->rope = MOE_ROPE_DEFAULT;
+		for (size_t i = 0; i < moe_json_len(j); i++)
+			if (moe_json_kind(moe_json_value_at(j, i)) == MOE_J_OBJECT)
+				return moe_fail(f->e, MOE_DATA, "%s: rope parameters that differ by layer are not supported", f->name);
+		return 0;
+	}
+	if (moe_str_eq(type, "linear"))
+		c->rope = MOE_ROPE_LINEAR;
+	else if (moe_str_eq(type, "llama3"))
+		c->rope = MOE_ROPE_LLAMA3;
+	else if (moe_str_eq(type, "yarn"))
+		c->rope = MOE_ROPE_YARN;
+	else
+		return moe_fail(f->e, MOE_DATA, "%s: rope type \"%.*s\" is not supported (default, linear, llama3, yarn are)", f->name,
+			type.n > 40 ? 40 : (int)type.n, type.p);
+	if (absent(moe_json_get(j, "factor")))
+		return moe_fail(f->e, MOE_DATA, "%s: \"factor\" of its rope parameters is missing", f->name);
+	if (get_f64(f, f->root, "original_max_position_embeddings", c->rope_orig, &c->rope_orig) ||
+		get_f64(f, j, "original_max_position_embeddings", c->rope_orig, &c->rope_orig))
+		return -1;
+	return get_f64(f, j, "factor", 1, &c->rope_factor);
+}
+
+/* The further parameters of llama3 and yarn. */
+static int get_rope_more(const struct from *f, struct moe_config *c)
+{
+	const struct moe_json *s = moe_json_get(f->root, "rope_scaling"), *j = absent(s) ? moe_json_get(f->root, "rope_parameters") : s;
+	double att, want;
+	bool truncate = true;
+
+	if (c->rope == MOE_ROPE_LLAMA3) {
+		if (absent(moe_json_get(j, "low_freq_factor")) || absent(moe_json_get(j, "high_freq_factor")))
+			return moe_fail(f->e, MOE_DATA, "%s: rope type llama3 needs low_freq_factor and high_freq_factor", f->name);
+		if (get_f64(f, j, "low_freq_factor", 1, &c->rope_low) || get_f64(f, j, "high_freq_factor", 4, &c->rope_high))
+			return -1;
+		if (c->rope_high <= c->rope_low)
+			return moe_fail(f->e, MOE_DATA, "%s: high_freq_factor must be above low_freq_factor", f->name);
+	}
+	if (c->rope != MOE_ROPE_YARN)
+		return 0;
+	want = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
+	if (get_f64(f, j, "beta_slow", 1, &c->rope_low) || get_f64(f, j, "beta_fast", 32, &c->rope_high) ||
+		get_f64(f, j, "attention_factor", want, &att))
+		return -1;
+	moe_json_bool(moe_json_get(j, "truncate"), &truncate);
+	if (fabs(att - want) > 1e-9 || !truncate || !absent(moe_json_get(j, "mscale")) || !absent(moe_json_get(j, "mscale_all_dim")))
+		return moe_fail(f->e, MOE_DATA, "%s: rope type yarn is supported with the default attention_factor, truncate and mscale only", f->name);
+	return 0;
+}
+
+static int get_tokens(const struct from *f, struct moe_config *c)
+{
+	const struct moe_json *j = moe_json_get(f->root, "eos_token_id");
+	bool list = moe_json_kind(j) == MOE_J_ARRAY;
+	size_t n = list ? moe_json_len(j) : !absent(j);
+	int64_t v;
+
+	c->bos = c->pad = -1;
+	if (moe_json_int(moe_json_get(f->root, "bos_token_id"), &v) && v >= 0 && v < c->V)
+		c->bos = (int)v;
+	if (moe_json_int(moe_json_get(f->root, "pad_token_id"), &v) && v >= 0 && v < c->V)
+		c->pad = (int)v;
+	if (n > MOE_EOS_MAX)
+		return moe_fail(f->e, MOE_DATA, "%s: \"eos_token_id\" has more than %d entries", f->name, MOE_EOS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (!moe_json_int(list ? moe_json_at(j, i) : j, &v))
+			return moe_fail(f->e, MOE_DATA, "%s: \"eos_token_id\" is neither a token id nor a list of them", f->name);
+		if (v >= 0 && v < c->V)
+			c->eos[c->n_eos++] = (int)v;
+	}
+	return 0;
+}
+
+/* Biases and norms: by configuration in Llama and Qwen3, hard-wired in Qwen2 (configuration_*.py). */
+static int get_extras(const struct from *f, struct moe_config *c)
+{
+	bool attention = false;
+
+	if (get_bool(f, "tie_word_embeddings", &c->tied))
+		return -1;
+	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) && get_bool(f, "attention_bias", &attention))
+		return -1;
+	if (c->family == MOE_LLAMA && get_bool(f, "mlp_bias", &c->mlp_bias))
+		return -1;
+	c->qkv_bias = attention || c->family == MOE_QWEN2;
+	c->o_bias = attention;
+	c->qk_norm = c->family == MOE_QWEN3;
+	return 0;
+}
+
+/* Whatever would change the computation in a way that the engine does not have. */
+static int refuse(const struct from *f, const struct moe_config *c)
+{
+	const struct moe_json *act = moe_json_get(f->root, "hidden_act"), *types = moe_json_get(f->root, "layer_types");
+	bool use = false;
+	int64_t w;
+
+	if (!absent(act) && !moe_str_eq(moe_json_str(act), "silu"))
+		return moe_fail(f->e, MOE_DATA, "%s: hidden_act is not \"silu\", which alone is supported", f->name);
+	if (!absent(moe_json_get(f->root, "quantization_config")))
+		return moe_fail(f->e, MOE_DATA, "%s: quantised weights are not supported", f->name);
+	if (get_bool(f, "use_sliding_window", &use))
+		return -1;
+	if (c->family == MOE_MISTRAL)
+		use = moe_json_int(moe_json_get(f->root, "sliding_window"), &w) && w < c->max_pos;
+	for (size_t i = 0; i < moe_json_len(types); i++)
+		use |= !moe_str_eq(moe_json_str(moe_json_at(types, i)), "full_attention");
+	if (use)
+		return moe_fail(f->e, MOE_DATA, "%s: sliding-window attention is not supported", f->name);
+	return 0;
+}
+
+int moe_config_parse(const char *p, size_t n, const char *name, struct moe_config *c, struct moe_err *e)
+{
+	struct moe_json_doc *d = moe_json_parse(p, n, name, e);
+	struct from f = { NULL, name, e };
+	int r = -1;
+
+	if (!d)
+		return -1;
+	f.root = moe_json_root(d);
+	memset(c, 0, sizeof(*c));
+	if (moe_json_kind(f.root) != MOE_J_OBJECT)
+		moe_fail(e, MOE_DATA, "%s: not a JSON object", name);
+	else if (!get_family(&f, c) && !get_shape(&f, c) && !get_f64(&f, f.root, "rms_norm_eps", 1e-6, &c->eps) && !get_rope(&f, c) &&
+		!get_rope_more(&f, c) && !get_tokens(&f, c) && !get_extras(&f, c))
+		r = refuse(&f, c);
+	moe_json_free(d);
+	return r;
+}
+
+int moe_config_read(const char *path, struct moe_config *c, struct moe_err *e)
+{
+	struct moe_buf b = { 0 };
+	int r = moe_file_read(path, &b, CONFIG_MAX, e);
+
+	if (!r)
+		r = moe_config_parse((const char *)b.data, b.len, path, c, e);
+	moe_buf_free(&b);
+	return r;
+}
+
+static int write_rope(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
+{
+	static const char *const name[] = {
+		[MOE_ROPE_LINEAR] = "linear", [MOE_ROPE_LLAMA3] = "llama3", [MOE_ROPE_YARN] = "yarn", [MOE_ROPE_DYNAMIC] = "dynamic",
+	};
+
+	if (moe_buf_addf(o, e, "  \"rope_theta\": %.17g,\n", c->theta))
+		return -1;
+	if (c->rope == MOE_ROPE_DEFAULT)
+		return moe_buf_addf(o, e, "  \"rope_scaling\": null,\n");
+	if (moe_buf_addf(o, e, "  \"rope_scaling\": {\"rope_type\": \"%s\", \"factor\": %.17g", name[c->rope], c->rope_factor))
+		return -1;
+	if (c->rope == MOE_ROPE_LLAMA3 && moe_buf_addf(o, e, ", \"low_freq_factor\": %.17g, \"high_freq_factor\": %.17g", c->rope_low, c->rope_high))
+		return -1;
+	if (c->rope == MOE_ROPE_YARN && moe_buf_addf(o, e, ", \"beta_slow\": %.17g, \"beta_fast\": %.17g", c->rope_low, c->rope_high))
+		return -1;
+	if (c->rope != MOE_ROPE_LINEAR && moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.0f", c->rope_orig))
+		return -1;
+	return moe_buf_addf(o, e, "},\n");
+}
+
+static int write_id(struct moe_buf *o, const char *key, int id, struct moe_err *e)
+{
+	return id < 0 ? moe_buf_addf(o, e, "  \"%s\": null,\n", key) : moe_buf_addf(o, e, "  \"%s\": %d,\n", key, id);
+}
+
+static int write_tokens(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
+{
+	if (write_id(o, "bos_token_id", c->bos, e) || write_id(o, "pad_token_id", c->pad, e))
+		return -1;
+	if (c->n_eos <= 1)
+		return write_id(o, "eos_token_id", c->n_eos ? c->eos[0] : -1, e);
+	for (int i = 0; i < c->n_eos; i++)
+		if (moe_buf_addf(o, e, "%s%d", i ? ", " : "  \"eos_token_id\": [", c->eos[i]))
+			return -1;
+	return moe_buf_addf(o, e, "],\n");
+}
+
+int moe_config_write(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
+{
+	const struct family *f = &families[c->family];
+
+	if (moe_buf_addf(o, e, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\",\n  \"vocab_size\": %d,\n  \"hidden_size\": %d,\n"
+		"  \"intermediate_size\": %d,\n  \"num_hidden_layers\": %d,\n  \"num_attention_heads\": %d,\n  \"num_key_value_heads\": %d,\n"
+		"  \"head_dim\": %d,\n  \"hidden_act\": \"silu\",\n  \"max_position_embeddings\": %d,\n  \"rms_norm_eps\": %.17g,\n",
+		f->architecture, f->type, c->V, c->D, c->F, c->L, c->H, c->K, c->hd, c->max_pos, c->eps))
+		return -1;
+	if (write_rope(c, o, e) || write_tokens(c, o, e))
+		return -1;
+	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) && moe_buf_addf(o, e, "  \"attention_bias\": %s,\n", c->qkv_bias ? "true" : "false"))
+		return -1;
+	if (c->family == MOE_LLAMA && moe_buf_addf(o, e, "  \"mlp_bias\": %s,\n", c->mlp_bias ? "true" : "false"))
+		return -1;
+	if (c->family == MOE_MISTRAL && moe_buf_addf(o, e, "  \"sliding_window\": null,\n"))
+		return -1;
+	return moe_buf_addf(o, e, "  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"float32\"\n}\n", c->tied ? "true" : "false");
+}

@@ -1,0 +1,13 @@
+/* act.h - SwiGLU (Shazeer 2020): a = silu(g) * u, silu(x) = x / (1 + exp(-x)). Element-wise over n numbers. Thread-safe. */
+#ifndef MOE_NN_ACT_H
+#define MOE_NN_ACT_H
+
+#include "tensor/real.h"
+
+#include <stddef.h>
+
+void moe_swiglu(size_t n, const moe_real *g, const moe_real *u, moe_real *a);
+/* From da: dg and du (overwritten; dg may be da or g's storage is untouched), and a again (NULL = not wanted). */
+void moe_swiglu_bwd(size_t n, const moe_real *g, const moe_real *u, const moe_real *da, moe_real *dg, moe_real *du, moe_real *a);
+
+#endif

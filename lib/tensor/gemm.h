@@ -1,0 +1,37 @@
+/* gemm.h - matrix products on BLIS. The only door to BLIS; no other file includes blis.h.
+ *
+ * All matrices are row-major. Shapes are the caller's duty: a wrong one is a bug, not an input error (BLIS aborts or worse).
+ * Thread-safe: every call carries its own thread count, so several of our threads may call at the same time. The bits of a
+ * product do not depend on the thread count (BLIS never cuts the inner dimension among threads).
+ *
+ * Kernel family: Debian's BLIS 0.9.0 takes its `haswell` kernels when the CPU's name is unknown, as in most virtual
+ * machines. Before the first call the AVX-512 family is asked for where the CPU has avx512f/dq/bw/vl/cd, unless the user set
+ * BLIS_ARCH_TYPE. Families differ in bits: moe_gemm_describe names the one in use.
+ */
+#ifndef MOE_TENSOR_GEMM_H
+#define MOE_TENSOR_GEMM_H
+
+#include "tensor/real.h"
+
+#include <stdbool.h>
+
+/* C[m,n] = alpha * op(A)[m,k] op(B)[k,n] + beta * C. op transposes where ta/tb: A is then stored [k,m], B [n,k].
+ * ld* = elements from one stored row to the next. beta 0 overwrites C (NaN in it does not matter). m, n, k may be 0.
+ * The fast form is the one without tb: at small k it is up to twice as fast, so weights are transposed once per use. */
+void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b, int ldb,
+	moe_real beta, moe_real *c, int ldc, int threads);
+
+/* C[m,n] = A[m,k] B[k,n] + beta * C such that the bits of a row depend on that row of A and on B alone, never on m or on its neighbours:
+ * the inner dimension is cut into panels of MOE_GEMM_PANEL, within which each element is one chain of fused multiply-adds.
+ * (measured for BLIS 0.9.0 haswell and zen3; tests/unit/test_gemm.c asserts it here.) beta is 0 or 1. */
+#define MOE_GEMM_PANEL 96
+void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc,
+	int threads);
+
+/* Wall seconds spent inside products by the calling thread, since it started. */
+double moe_gemm_sec(void);
+
+/* "BLIS 0.9.0, zen3 kernels". Static storage. Starts BLIS when that has not happened. */
+const char *moe_gemm_describe(void);
+
+#endif

@@ -1,0 +1,216 @@
+/* vec.c - vectorised loops over plain arrays. Written so that the compiler vectorises them without being allowed to reorder. */
+#include "tensor/vec.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LANES 8
+
+#ifdef MOE_REAL_F64
+static inline double exp_one(double x)
+{
+	return exp(x);
+}
+#else
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2: ln 2 in two parts, the minimax polynomial of the Cephes library (coefficients
+ * near 1/k!), n added to the exponent in two halves so that results near the ends of the range stay exact. */
+static inline float exp_one(float x)
+{
+	const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+	float c = x < -87.33f ? -87.33f : x > 88.37f ? 88.37f : x;
+	float t = c * 1.44269504f + magic, n = t - magic, r, p, s;
+	int32_t bits;
+
+	memcpy(&bits, &t, sizeof(bits));
+	bits = (bits - 0x4B400000 + 126) * (1 << 23); /* 2^(n-1), so that n = 128 does not overflow */
+	memcpy(&s, &bits, sizeof(s));
+	r = c - n * 0.693359375f;
+	r = r + n * 2.12194440e-4f;
+	p = 1.9875691500e-4f;
+	p = p * r + 1.3981999507e-3f;
+	p = p * r + 8.3334519073e-3f;
+	p = p * r + 4.1665795894e-2f;
+	p = p * r + 1.6666665459e-1f;
+	p = p * r + 5.0000001201e-1f;
+	p = p * r * r + r + 1.0f;
+	p = p * s * 2.0f;
+	p = x < -87.33f ? 0.0f : p;
+	return x != x ? x : p;
+}
+#endif
+
+static inline double fold(const double lane[LANES])
+{
+	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+MOE_CLONES void moe_vec_exp(size_t n, const moe_real *x, moe_real *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = exp_one(x[i]);
+}
+
+MOE_CLONES double moe_vec_exp_sum(size_t n, moe_real *x, moe_real shift, moe_real scale)
+{
+	double lane[LANES] = {0};
+	size_t whole = n - n % LANES;
+
+	for (size_t i = 0; i < n; i++)
+		x[i] = exp_one((x[i] - shift) * scale);
+	for (size_t i = 0; i < whole; i += LANES)
+		for (size_t j = 0; j < LANES; j++)
+			lane[j] += (double)x[i + j];
+	for (size_t j = 0; j < n - whole; j++)
+		lane[j] += (double)x[whole + j];
+	return fold(lane);
+}
+
+MOE_CLONES moe_real moe_vec_max(size_t n, const moe_real *x)
+{
+	moe_real lane[LANES], best;
+	size_t whole = n - n % LANES;
+
+	for (size_t j = 0; j < LANES; j++)
+		lane[j] = x[0];
+	for (size_t i = 0; i < whole; i += LANES)
+		for (size_t j = 0; j < LANES; j++)
+			lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+	best = lane[0];
+	for (size_t j = 1; j < LANES; j++)
+		best = lane[j] > best ? lane[j] : best;
+	for (size_t i = whole; i < n; i++)
+		best = x[i] > best ? x[i] : best;
+	return best;
+}
+
+MOE_CLONES double moe_vec_sum(size_t n, const moe_real *x)
+{
+	double lane[LANES] = {0};
+	size_t whole = n - n % LANES;
+
+	for (size_t i = 0; i < whole; i += LANES)
+		for (size_t j = 0; j < LANES; j++)
+			lane[j] += (double)x[i + j];
+	for (size_t j = 0; j < n - whole; j++)
+		lane[j] += (double)x[whole + j];
+	return fold(lane);
+}
+
+MOE_CLONES double moe_vec_dot(size_t n, const moe_real *x, const moe_real *y)
+{
+	double lane[LANES] = {0};
+	size_t whole = n - n % LANES;
+
+	for (size_t i = 0; i < whole; i += LANES)
+		for (size_t j = 0; j < LANES; j++)
+			lane[j] += (double)x[i + j] * (double)y[i + j];
+	for (size_t j = 0; j < n - whole; j++)
+		lane[j] += (double)x[whole + j] * (double)y[whole + j];
+	return fold(lane);
+}
+
+double moe_vec_sumsq(size_t n, const moe_real *x)
+{
+	return moe_vec_dot(n, x, x);
+}
+
+MOE_CLONES void moe_vec_add(size_t n, const moe_real *restrict x, moe_real *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+MOE_CLONES void moe_vec_axpy(size_t n, moe_real a, const moe_real *restrict x, moe_real *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] += a * x[i];
+}
+
+MOE_CLONES void moe_vec_scale(size_t n, moe_real a, moe_real *x)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] *= a;
+}
+
+MOE_CLONES void moe_vec_add_bias(int rows, int cols, const moe_real *restrict b, moe_real *restrict y, int ldy)
+{
+	for (int i = 0; i < rows; i++)
+		for (int j = 0; j < cols; j++)
+			y[(size_t)i * (size_t)ldy + (size_t)j] += b[j];
+}
+
+MOE_CLONES void moe_vec_sum_rows(int rows, int cols, const moe_real *restrict x, int ldx, moe_real *restrict y)
+{
+	enum { BLOCK = 64 };
+
+	for (int at = 0; at < cols; at += BLOCK) {
+		int w = cols - at < BLOCK ? cols - at : BLOCK;
+		double acc[BLOCK] = {0};
+
+		for (int i = 0; i < rows; i++) {
+			const moe_real *row = x + (size_t)i * (size_t)ldx + at;
+
+			for (int j = 0; j < w; j++)
+				acc[j] += (double)row[j];
+		}
+		for (int j = 0; j < w; j++)
+			y[at + j] += (moe_real)acc[j];
+	}
+}
+
+MOE_CLONES void moe_transpose(int rows, int cols, const moe_real *restrict x, int ldx, moe_real *restrict y, int ldy)
+{
+	enum { TILE = 16 };
+
+	for (int i0 = 0; i0 < rows; i0 += TILE) {
+		int i1 = i0 + TILE < rows ? i0 + TILE : rows;
+
+		for (int j0 = 0; j0 < cols; j0 += TILE) {
+			int j1 = j0 + TILE < cols ? j0 + TILE : cols;
+
+			for (int j = j0; j < j1; j++)
+				for (int i = i0; i < i1; i++)
+					y[(size_t)j * (size_t)ldy + (size_t)i] = x[(size_t)i * (size_t)ldx + (size_t)j];
+		}
+	}
+}
+
+MOE_CLONES void moe_from_f32(size_t n, const float *restrict x, moe_real *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (moe_real)x[i];
+}
+
+MOE_CLONES void moe_from_f64(size_t n, const double *restrict x, moe_real *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (moe_real)x[i];
+}
+
+MOE_CLONES void moe_from_bf16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits = (uint32_t)x[i] << 16;
+		float f;
+
+		memcpy(&f, &bits, sizeof(f));
+		y[i] = (moe_real)f;
+	}
+}
+
+/* The exponent is rebiased by a multiplication, which also turns subnormals into ordinary floats; infinities and NaN are set after. */
+MOE_CLONES void moe_from_f16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t h = x[i], sign = (h & 0x8000u) << 16, body = (h & 0x7FFFu) << 13, special = 0x7F800000u | body, bits;
+		float f;
+
+		memcpy(&f, &body, sizeof(f));
+		f *= 5.192296858534828e33f; /* 2^112 */
+		memcpy(&bits, &f, sizeof(bits));
+		bits = (h & 0x7C00u) == 0x7C00u ? special : bits;
+		bits |= sign;
+		memcpy(&f, &bits, sizeof(f));
+		y[i] = (moe_real)f;
+	}
+}

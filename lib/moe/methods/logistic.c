@@ -1,0 +1,281 @@
+/* logistic.c - a per-token logistic regression on the frozen base's hidden states, fitted on the pairs alone.
+ *
+ * The score of a completion is the mean probability over its tokens; whole pairs are held out, fold by fold, to say how well it does
+ * on pairs that it has not seen, and a score made of the length alone says how much of that needs no hidden states at all. */
+#include "moe/methods/rows.h"
+
+#include "moe/features.h"
+#include "moe/logreg.h"
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct table {
+	struct moe_logreg_data d;  /* tokens of all completions, pair by pair, hack then clean */
+	float *x;
+	uint8_t *y;
+	double *wt;
+	size_t *first;             /* [2 n_pair + 1] first token of each completion */
+	struct moe_seen *seen;     /* [2 n_pair] */
+	size_t n_seq;
+	uint32_t *fold;            /* [n_pair] */
+	const struct moe_config *c;
+};
+
+static void table_free(struct table *t)
+{
+	free(t->x);
+	free(t->y);
+	free(t->wt);
+	free(t->first);
+	free(t->seen);
+	free(t->fold);
+}
+
+static int collect(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
+{
+	struct table *t = ctx;
+
+	(void)e;
+	for (int k = 0; k < rows->n; k++)
+		moe_features_row(rows, k, t->x + (t->first[seq] + (size_t)k) * t->d.d);
+	return 0;
+}
+
+static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_err *e)
+{
+	size_t bytes, n = p->n;
+
+	t->c = &g->m->config;
+	t->n_seq = 2 * n;
+	t->seen = moe_alloc(2 * n, sizeof(*t->seen), e);
+	t->first = moe_alloc(2 * n + 1, sizeof(*t->first), e);
+	t->fold = moe_alloc(n, sizeof(*t->fold), e);
+	if (!t->seen || !t->first || !t->fold)
+		return -1;
+	for (size_t i = 0; i < 2 * n; i++) {
+		const struct moe_pair *q = &p->pair[i / 2];
+
+		t->seen[i] = (struct moe_seen){ q->prompt, i % 2 ? q->clean : q->hack, q->n_prompt, i % 2 ? q->n_clean : q->n_hack, 0, -1 };
+		t->first[i + 1] = t->first[i] + (size_t)moe_features_tokens(t->c, &t->seen[i]);
+	}
+	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);
+	t->d.n = t->first[2 * n];
+	t->d.d = (size_t)moe_features_dim(t->c);
+	if (!moe_mul(t->d.n, t->d.d, &bytes))
+		return moe_fail(e, MOE_SYSTEM, "the pairs' hidden states do not fit in memory");
+	t->x = moe_alloc(bytes, sizeof(*t->x), e);
+	t->y = moe_alloc(t->d.n, sizeof(*t->y), e);
+	t->wt = moe_alloc(t->d.n, sizeof(*t->wt), e);
+	if (!t->x || !t->y || !t->wt)
+		return -1;
+	t->d.x = t->x;
+	t->d.y = t->y;
+	t->d.wt = t->wt;
+	return moe_features_run(g, t->seen, 2 * n, collect, t, e);
+}
+
+/* Both classes weigh the same however long their completions are. Pairs of fold `out` weigh nothing (out = folds: all count). */
+static void weigh(struct table *t, uint32_t folds, uint32_t out)
+{
+	double n[2] = { 0, 0 };
+
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < t->n_seq; i++)
+			for (size_t k = t->first[i]; k < t->first[i + 1]; k++) {
+				bool in = t->fold[i / 2] % folds != out;
+
+				t->y[k] = i % 2 == 0;
+				if (pass == 0)
+					n[t->y[k]] += in;
+				else
+					t->wt[k] = in ? 0.5 / n[t->y[k]] : 0;
+			}
+}
+
+static double mean_prob(const struct table *t, size_t seq, const double *w, double b)
+{
+	double sum = 0;
+	size_t n = t->first[seq + 1] - t->first[seq];
+
+	for (size_t k = t->first[seq]; k < t->first[seq + 1]; k++) {
+		double z = b;
+
+		for (size_t f = 0; f < t->d.d; f++)
+			z += w[f] * (double)t->x[k * t->d.d + f];
+		sum += moe_sigmoid(z);
+	}
+	return n ? sum / (double)n : 0.5;
+}
+
+struct held_out {
+	double pair, side;   /* share of pairs ranked right (ties half); share of completions on the right side of 1/2 */
+	double kept, routed; /* share of clean ones under lo, of hacks over hi */
+	size_t n;
+};
+
+static void tally(struct held_out *h, double hack, double clean, const struct moe_fit_opts *o)
+{
+	h->pair += hack > clean ? 1 : hack == clean ? 0.5 : 0;
+	h->side += 0.5 * (hack > 0.5) + 0.5 * (clean < 0.5);
+	h->kept += clean < o->lo;
+	h->routed += hack > o->hi;
+	h->n++;
+}
+
+static void shares(struct held_out *h)
+{
+	double n = h->n ? (double)h->n : 1;
+
+	h->pair /= n;
+	h->side /= n;
+	h->kept /= n;
+	h->routed /= n;
+}
+
+/* Cross-validation over whole pairs. */
+static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_t folds, double *w, struct held_out *h, struct moe_err *e)
+{
+	double b;
+
+	*h = (struct held_out){ 0 };
+	for (uint32_t f = 0; f < folds; f++) {
+		weigh(t, folds, f);
+		if (moe_logreg(&t->d, o->l2, w, &b, NULL, e))
+			return -1;
+		for (size_t i = 0; i < t->n_seq; i += 2)
+			if (t->fold[i / 2] % folds == f)
+				tally(h, mean_prob(t, i, w, b), mean_prob(t, i + 1, w, b), o);
+	}
+	shares(h);
+	return 0;
+}
+
+/* The same with one feature, the number of tokens, one row a completion. */
+static int length_only(const struct table *t, const struct moe_fit_opts *o, uint32_t folds, struct held_out *h, struct moe_err *e)
+{
+	struct table s = { .n_seq = t->n_seq, .fold = t->fold, .d = { .n = t->n_seq, .d = 1 } };
+	double w;
+	int rc = -1;
+
+	s.x = moe_alloc(t->n_seq, sizeof(*s.x), e);
+	s.y = moe_alloc(t->n_seq, sizeof(*s.y), e);
+	s.wt = moe_alloc(t->n_seq, sizeof(*s.wt), e);
+	s.first = moe_alloc(t->n_seq + 1, sizeof(*s.first), e);
+	if (s.x && s.y && s.wt && s.first) {
+		for (size_t i = 0; i < t->n_seq; i++) {
+			s.x[i] = (float)(t->first[i + 1] - t->first[i]);
+			s.first[i + 1] = i + 1;
+		}
+		s.d.x = s.x;
+		s.d.y = s.y;
+		s.d.wt = s.wt;
+		rc = cross_validate(&s, o, folds, &w, h, e);
+	}
+	s.fold = NULL; /* t's */
+	table_free(&s);
+	return rc;
+}
+
+static int store(struct moe_adapter *a, const struct table *t, const struct moe_fit_opts *o, const double *w, double b, struct moe_err *e)
+{
+	uint64_t shape[1] = { t->d.d };
+	struct moe_score_tensor *st = moe_adapter_add_tensor(a, "score.weight", 1, shape, e);
+	struct moe_rec *r = &a->score;
+
+	if (!st)
+		return -1;
+	for (size_t f = 0; f < t->d.d; f++)
+		st->data[f] = (float)w[f];
+	return moe_rec_set_f64(r, "bias", b, e) || moe_rec_set_f64(r, "lo", o->lo, e) || moe_rec_set_f64(r, "hi", o->hi, e) ||
+	       moe_rec_set_f64(r, "l2", o->l2, e) || moe_rec_set_str(r, "features", "hidden", e) ||
+	       moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) || moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e) ? -1 : 0;
+}
+
+static int store_accuracy(struct moe_rec *r, const struct held_out *h, const struct held_out *len, uint32_t folds, struct moe_err *e)
+{
+	return moe_rec_set_int(r, "folds", folds, e) || moe_rec_set_f64(r, "pair_accuracy", h->pair, e) ||
+	       moe_rec_set_f64(r, "accuracy", h->side, e) || moe_rec_set_f64(r, "clean_kept", h->kept, e) ||
+	       moe_rec_set_f64(r, "hack_routed", h->routed, e) || moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
+	       moe_rec_set_f64(r, "length_accuracy", len->side, e) ? -1 : 0;
+}
+
+int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e)
+{
+	uint32_t folds = (uint32_t)(p->n < (size_t)o->folds ? p->n : (size_t)o->folds);
+	struct held_out h, len;
+	struct table t = { 0 };
+	double *w = NULL, b;
+	int rc = table_make(&t, g, p, o, e);
+
+	if (rc == 0)
+		rc = (w = moe_alloc(t.d.d, sizeof(*w), e)) ? 0 : -1;
+	if (rc == 0 && folds >= 2)
+		rc = cross_validate(&t, o, folds, w, &h, e) || length_only(&t, o, folds, &len, e) ||
+		     store_accuracy(&a->score, &h, &len, folds, e) ? -1 : 0;
+	if (rc == 0) {
+		weigh(&t, 1, 1);
+		rc = moe_logreg(&t.d, o->l2, w, &b, NULL, e) || store(a, &t, o, w, b, e) ? -1 : 0;
+	}
+	free(w);
+	table_free(&t);
+	return rc;
+}
+
+/* ---- scoring rollouts ---- */
+
+struct scoring {
+	const float *w;
+	size_t d;
+	double b;
+	struct moe_judged *j;
+};
+
+static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
+{
+	struct scoring *s = ctx;
+	double sum = 0;
+
+	for (int t = 0; t < rows->n; t++) {
+		double z = s->b;
+
+		for (int l = 0; l < rows->layers; l++) {
+			const moe_real *x = rows->block[l] + (size_t)(rows->first + t) * (size_t)rows->D;
+			const float *w = s->w + (size_t)l * (size_t)rows->D;
+
+			for (int k = 0; k < rows->D; k++)
+				z += (double)w[k] * (double)x[k];
+		}
+		sum += moe_sigmoid(z);
+	}
+	s->j[seq].score = sum / rows->n;
+	return isfinite(sum) ? 0 : moe_fail(e, MOE_NUMERIC, "the score of rollout %zu is not finite", seq);
+}
+
+int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_err *e)
+{
+	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
+	struct scoring s = { .j = j };
+
+	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
+		return moe_fail(e, MOE_DATA, "the adapter holds no score that fits this base (score.weight)");
+	if (moe_rec_f64_req(&a->score, "bias", &s.b, e))
+		return moe_err_prefix(e, "the adapter's score");
+	s.w = t->data;
+	s.d = t->n;
+	for (size_t i = 0; i < n; i++)
+		j[i].score = 0.5; /* a rollout without tokens says nothing */
+	return moe_features_run(g, seen, n, score_one, &s, e);
+}
+
+const struct moe_method moe_method_logistic = {
+	.name = "logistic",
+	.purpose = "three-way by a logistic score on the base's hidden states, fitted on the pairs",
+	.needs_pairs = true,
+	.plan = moe_plan_deployed,
+	.fit = moe_logistic_fit,
+	.score = moe_logistic_score,
+	.decide = moe_decide_three_way,
+};

@@ -1,0 +1,38 @@
+/* random.c - the placebo of `logistic`: the same fitted score and the same shares, given to rollouts by chance.
+ *
+ * Within each step the decisions of the three-way rule are permuted among the rollouts, so every step keeps, absorbs and
+ * routes exactly as many as the method that it imitates, without knowing which. */
+#include "moe/methods/rows.h"
+
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <stdlib.h>
+
+static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+{
+	uint32_t *perm = moe_alloc(n, sizeof(*perm), e);
+	enum moe_decision *old = moe_alloc(n, sizeof(*old), e);
+	int rc = perm && old ? moe_decide_three_way(a, s, n, seed, step, j, e) : -1;
+
+	if (rc == 0) {
+		moe_rng_permute(moe_rng_key(seed, "placebo"), (uint64_t)step, n, perm);
+		for (size_t i = 0; i < n; i++)
+			old[i] = j[i].decision;
+		for (size_t i = 0; i < n; i++)
+			j[i].decision = old[perm[i]];
+	}
+	free(perm);
+	free(old);
+	return rc;
+}
+
+const struct moe_method moe_method_random = {
+	.name = "random",
+	.purpose = "placebo of logistic: the same shares, routed by chance",
+	.needs_pairs = true,
+	.plan = moe_plan_deployed,
+	.fit = moe_logistic_fit,
+	.score = moe_logistic_score,
+	.decide = decide,
+};

@@ -1,0 +1,12 @@
+/* table.c - the rows of the method table, one per file of this folder. */
+#include "moe/methods/rows.h"
+
+#include <stddef.h>
+
+const struct moe_method *const moe_methods[] = {
+	&moe_method_vanilla,
+	&moe_method_logistic,
+	&moe_method_random,
+	&moe_method_oracle,
+	NULL
+};

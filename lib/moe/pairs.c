@@ -1,0 +1,82 @@
+/* pairs.c - reads pairs; writing and making them is not here. */
+#include "moe/pairs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void moe_pairs_free(struct moe_pairs *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct moe_pair *q = &p->pair[i];
+
+		free(q->id);
+		free(q->mode);
+		free(q->prompt);
+		free(q->hack);
+		free(q->clean);
+	}
+	free(p->pair);
+	*p = (struct moe_pairs){ 0 };
+}
+
+static int encode(const struct moe_rec *r, const char *key, bool special, const struct moe_tokenizer *t, int32_t **ids, int *n, struct moe_err *e)
+{
+	struct moe_str s;
+	size_t k = 0;
+
+	if (moe_rec_str_req(r, key, &s, e))
+		return -1;
+	if (moe_tokenizer_encode(t, s.p, s.n, special, ids, &k, e))
+		return moe_err_prefix(e, "record %llu, key '%s'", (unsigned long long)r->number, key);
+	if (k == 0 || k > INT32_MAX)
+		return moe_fail(e, MOE_DATA, "record %llu: '%s' of a pair is empty or far too long", (unsigned long long)r->number, key);
+	*n = (int)k;
+	return 0;
+}
+
+static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_tokenizer *t, struct moe_err *e)
+{
+	struct moe_str id, mode = { "", 0 };
+
+	if (moe_rec_str_req(r, "id", &id, e))
+		return -1;
+	moe_rec_str(r, "mode", &mode);
+	q->id = moe_str_dup(id, e);
+	q->mode = moe_str_dup(mode, e);
+	if (!q->id || !q->mode || encode(r, "prompt", true, t, &q->prompt, &q->n_prompt, e) ||
+	    encode(r, "hack", false, t, &q->hack, &q->n_hack, e) || encode(r, "clean", false, t, &q->clean, &q->n_clean, e))
+		return -1;
+	if (q->n_hack == q->n_clean && !memcmp(q->hack, q->clean, sizeof(*q->hack) * (size_t)q->n_hack))
+		return moe_fail(e, MOE_DATA, "record %llu: hack and clean of pair '%s' are the same", (unsigned long long)r->number, q->id);
+	return 0;
+}
+
+int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t, struct moe_err *e)
+{
+	struct moe_rec rec = { 0 };
+	int got;
+
+	while ((got = moe_reader_next(r, &rec, e)) == 1) {
+		if (!moe_rec_is(&rec, "pair"))
+			continue;
+		if (p->n == p->cap) {
+			size_t cap = p->cap ? 2 * p->cap : 64;
+			struct moe_pair *q = realloc(p->pair, cap * sizeof(*q));
+
+			if (!q) {
+				got = moe_fail(e, MOE_SYSTEM, "out of memory for %zu pairs", cap);
+				break;
+			}
+			p->pair = q;
+			p->cap = cap;
+		}
+		p->pair[p->n] = (struct moe_pair){ 0 };
+		p->n++;
+		if (take(&p->pair[p->n - 1], &rec, t, e)) {
+			got = -1;
+			break;
+		}
+	}
+	moe_rec_free(&rec);
+	return got < 0 ? -1 : 0;
+}

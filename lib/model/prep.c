@@ -1,0 +1,266 @@
+/* prep.c - widening, transposing and applying a layer's Linears; rope frequencies. Not the layer itself (forward.c). */
+#include "model/prep.h"
+#include "nn/rope.h"
+#include "tensor/gemm.h"
+#include "tensor/vec.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef MOE_REAL_F64
+#define OWN_DTYPE MOE_F64
+#else
+#define OWN_DTYPE MOE_F32
+#endif
+
+/* Below this inner dimension the transposed second operand costs BLIS up to half of its speed (measured, 0.9.0 zen3:
+ * 63 against 94 GFLOP/s at 96, 38 against 82 at 32, 87 against 89 at 576), more than transposing the weight. */
+#define NARROW 384
+
+static const struct {
+	int n;
+	enum moe_linear lin[MOE_GROUP_MAX];
+} groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } }, { 1, { MOE_O } }, { 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
+
+bool moe_exact_default(const struct moe_config *c)
+{
+	return c->D <= 256;
+}
+
+void moe_weight_widen(const struct moe_weight *w, int row, int n, moe_real *out)
+{
+	size_t first = (size_t)row * (size_t)w->cols, count = (size_t)n * (size_t)w->cols;
+
+	switch (w->dtype) {
+	case MOE_F32:
+		moe_from_f32(count, (const float *)w->data + first, out);
+		break;
+	case MOE_F64:
+		moe_from_f64(count, (const double *)w->data + first, out);
+		break;
+	case MOE_F16:
+		moe_from_f16(count, (const uint16_t *)w->data + first, out);
+		break;
+	case MOE_BF16:
+		moe_from_bf16(count, (const uint16_t *)w->data + first, out);
+		break;
+	}
+}
+
+int moe_weight_get(const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
+{
+	moe_real *p;
+
+	*out = w->data;
+	if (!w->data || w->dtype == OWN_DTYPE)
+		return 0;
+	p = moe_arena_get(a, (size_t)w->rows * (size_t)w->cols, sizeof(*p), e);
+	if (!p)
+		return -1;
+	moe_weight_widen(w, 0, w->rows, p);
+	*out = p;
+	return 0;
+}
+
+int moe_weight_get_t(const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
+{
+	enum { ROWS = 16 };
+	moe_real *t, *wide = NULL;
+
+	*out = NULL;
+	if (!w->data)
+		return 0;
+	t = moe_arena_get(a, (size_t)w->rows * (size_t)w->cols, sizeof(*t), e);
+	if (!t)
+		return -1;
+	*out = t;
+	if (w->dtype == OWN_DTYPE) {
+		moe_transpose(w->rows, w->cols, w->data, w->cols, t, w->rows);
+		return 0;
+	}
+	wide = moe_arena_get(a, (size_t)ROWS * (size_t)w->cols, sizeof(*wide), e);
+	if (!wide)
+		return -1;
+	for (int r = 0; r < w->rows; r += ROWS) {
+		int n = w->rows - r < ROWS ? w->rows - r : ROWS;
+
+		moe_weight_widen(w, r, n, wide);
+		moe_transpose(n, w->cols, wide, w->cols, t + r, w->rows);
+	}
+	return 0;
+}
+
+/* at [in, slots], and bt of each adapted Linear, from A [R, in] and B [out, R]. */
+static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_group *g, struct moe_arena *a, struct moe_err *e)
+{
+	moe_real *at, *bt;
+
+	for (int j = 0; j < g->n; j++) {
+		g->lin[j].slot = -1;
+		if (x && x->target[g->lin[j].linear]) {
+			g->lin[j].slot = g->slots;
+			g->slots += x->R;
+		}
+	}
+	if (!g->slots)
+		return 0;
+	at = moe_arena_get(a, (size_t)g->in * (size_t)g->slots, sizeof(*at), e);
+	if (!at)
+		return -1;
+	g->at = at;
+	for (int j = 0; j < g->n; j++) {
+		struct moe_prep_linear *p = &g->lin[j];
+		size_t i = (size_t)layer * MOE_LINEARS + (size_t)p->linear;
+
+		if (p->slot < 0)
+			continue;
+		bt = moe_arena_get(a, (size_t)p->out * (size_t)x->R, sizeof(*bt), e);
+		if (!bt)
+			return -1;
+		moe_transpose(x->R, p->in, x->param + x->a_off[i], p->in, at + p->slot, g->slots);
+		moe_transpose(p->out, x->R, x->param + x->b_off[i], x->R, bt, p->out);
+		p->bt = bt;
+		p->alive = x->alive + i * (size_t)x->R;
+	}
+	return 0;
+}
+
+static int prep_group(const struct moe_model *m, const struct moe_experts *x, int layer, int k, bool exact, struct moe_arena *a,
+	struct moe_prep_group *g, struct moe_err *e)
+{
+	const struct moe_layer *y = &m->layer[layer];
+
+	memset(g, 0, sizeof(*g));
+	g->n = groups[k].n;
+	for (int j = 0; j < g->n; j++) {
+		struct moe_prep_linear *p = &g->lin[j];
+
+		p->linear = groups[k].lin[j];
+		moe_linear_shape(&m->config, p->linear, &p->in, &p->out);
+		g->in = p->in;
+		p->t = exact || p->in < NARROW;
+		if ((p->t ? moe_weight_get_t : moe_weight_get)(&y->w[p->linear], a, &p->w, e)
+			|| moe_weight_get(&y->bias[p->linear], a, &p->bias, e))
+			return -1;
+	}
+	return prep_experts(x, layer, g, a, e);
+}
+
+int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, bool exact, struct moe_arena *a,
+	struct moe_prep_layer *out, struct moe_err *e)
+{
+	const struct moe_layer *y = &m->layer[i];
+
+	for (int k = 0; k < MOE_GROUPS; k++)
+		if (prep_group(m, x, i, k, exact, a, &out->group[k], e))
+			return -1;
+	if (moe_weight_get(&y->norm1, a, &out->norm1, e) || moe_weight_get(&y->norm2, a, &out->norm2, e)
+		|| moe_weight_get(&y->qnorm, a, &out->qnorm, e))
+		return -1;
+	return moe_weight_get(&y->knorm, a, &out->knorm, e);
+}
+
+static MOE_CLONES void mul3(int n, const moe_real *restrict z, const moe_real *restrict c, moe_real gate, moe_real *restrict out)
+{
+	for (int i = 0; i < n; i++)
+		out[i] = z[i] * (c[i] * gate);
+}
+
+void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T, const moe_real *gate, const moe_real *mask, const moe_real *z,
+	int ldz, moe_real *zs)
+{
+	moe_real s = (moe_real)x->scale;
+
+	for (int t = 0; t < T; t++)
+		for (int i = 0; i < x->E; i++) {
+			size_t cell = (size_t)t * (size_t)x->E + (size_t)i, at = (size_t)t * (size_t)ldz + (size_t)x->first[i];
+			moe_real c = s * (gate ? gate[cell] : 1) * (mask ? mask[cell] : 1);
+
+			mul3(x->rank[i], z + at, alive + x->first[i], c, zs + at);
+		}
+}
+
+static void product(bool exact, bool t, int T, int out, int in, const moe_real *x, const moe_real *w, int ldw, moe_real beta, moe_real *y,
+	int ldy, int ldx, int threads)
+{
+	if (exact && t)
+		moe_gemm_rows(T, out, in, x, ldx, w, ldw, beta, y, ldy, threads);
+	else
+		moe_gemm(false, !t, T, out, in, 1, x, ldx, w, ldw, beta, y, ldy, threads);
+}
+
+void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T, const moe_real *in, const moe_real *gate, bool exact,
+	int threads, moe_real *const y[], const int ldy[], moe_real *z, moe_real *zs)
+{
+	if (g->slots)
+		product(exact, true, T, g->slots, g->in, in, g->at, g->slots, 0, z, g->slots, g->in, threads);
+	for (int j = 0; j < g->n; j++) {
+		const struct moe_prep_linear *p = &g->lin[j];
+
+		product(exact, p->t, T, p->out, p->in, in, p->w, p->t ? p->out : p->in, 0, y[j], ldy[j], p->in, threads);
+		if (p->bias)
+			moe_vec_add_bias(T, p->out, p->bias, y[j], ldy[j]);
+		if (p->slot < 0)
+			continue;
+		moe_expert_scale(x, p->alive, T, gate, NULL, z + p->slot, g->slots, zs + p->slot);
+		product(exact, true, T, p->out, x->R, zs + p->slot, p->bt, p->out, 1, y[j], ldy[j], g->slots, threads);
+	}
+}
+
+/* ---- rope ---- */
+
+static double llama3(const struct moe_config *c, double inv)
+{
+	const double pi2 = 6.283185307179586;
+	double wave = pi2 / inv, smooth;
+
+	if (wave > c->rope_orig / c->rope_low)
+		return inv / c->rope_factor;
+	if (wave < c->rope_orig / c->rope_high)
+		return inv;
+	smooth = (c->rope_orig / wave - c->rope_low) / (c->rope_high - c->rope_low);
+	return (1 - smooth) * inv / c->rope_factor + smooth * inv;
+}
+
+/* The dimension at which a rotation makes `turns` turns over the original length. */
+static double yarn_dim(const struct moe_config *c, double turns)
+{
+	const double pi2 = 6.283185307179586;
+
+	return c->hd * log(c->rope_orig / (turns * pi2)) / (2 * log(c->theta));
+}
+
+static double yarn(const struct moe_config *c, double inv, int j)
+{
+	double lo = floor(yarn_dim(c, c->rope_high)), hi = ceil(yarn_dim(c, c->rope_low)), ramp;
+
+	lo = lo < 0 ? 0 : lo;
+	hi = hi > c->hd - 1 ? c->hd - 1 : hi;
+	hi = hi > lo ? hi : lo + 0.001;
+	ramp = (j - lo) / (hi - lo);
+	ramp = ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
+	return inv / c->rope_factor * ramp + inv * (1 - ramp);
+}
+
+int moe_rope_freqs(const struct moe_config *c, int max_len, moe_real *inv_freq, double *scale, struct moe_err *e)
+{
+	*scale = 1;
+	if (c->rope == MOE_ROPE_DYNAMIC && max_len > c->max_pos)
+		return moe_fail(e, MOE_DATA, "a sequence of %d tokens: rope scaling 'dynamic' is supported up to max_position_embeddings = %d", max_len,
+			c->max_pos);
+	if (c->rope == MOE_ROPE_YARN)
+		*scale = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
+	for (int j = 0; j < c->hd / 2; j++) {
+		/* rounded first, as transformers keeps it in float */
+		double inv = (double)(moe_real)(1 / pow(c->theta, 2.0 * j / c->hd));
+
+		if (c->rope == MOE_ROPE_LINEAR)
+			inv /= c->rope_factor;
+		else if (c->rope == MOE_ROPE_LLAMA3)
+			inv = llama3(c, inv);
+		else if (c->rope == MOE_ROPE_YARN)
+			inv = yarn(c, inv, j);
+		inv_freq[j] = (moe_real)inv;
+	}
+	return 0;
+}

@@ -88,10 +88,13 @@ struct moe_out {
 	struct moe_writer *w;   /* NULL for text output */
 	char *tmp, *path;
 };
+/* The header is sent at once: in a loop of pipes, call this before waiting for input that depends on this output. */
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);
 /* A file or standard output for text. path NULL = moe_common.output. */
 void moe_out_text(struct moe_out *o, const char *path);
+/* Bytes to a text output; all of them or the program dies. */
+void moe_out_write(struct moe_out *o, const void *p, size_t n);
 /* End record (stream), flush, fsync, close, rename. Dies on any failure: success is not declared before. */
 void moe_out_finish(struct moe_out *o);
 /* EPIPE of a reader that left is a quiet exit by SIGPIPE; call once in programs that must outlive it (moe-train). */

@@ -38,7 +38,8 @@ void moe_reader_close(struct moe_reader *r);
  * It returns as soon as one whole record has arrived (never waits for a full buffer), so FIFOs work.
  * Truncation: MOE_DATA "NAME: truncated: record N, byte B: the upstream program died before its end record". */
 int moe_reader_next(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e);
-/* Reads up to the first header without consuming a record (so that an empty stream's kind can be known). 1 or 0 (empty input: an error). */
+/* Reads up to the header of the current or next segment without consuming a record (so that an empty stream's kind can be known).
+ * 1; 0 = the input has ended after a whole segment; an input without any segment is an error. */
 int moe_reader_peek_header(struct moe_reader *r, struct moe_err *e);
 const struct moe_rec *moe_reader_header(const struct moe_reader *r);
 struct moe_str moe_reader_kind(const struct moe_reader *r);
@@ -49,7 +50,8 @@ uint64_t moe_reader_records(const struct moe_reader *r), moe_reader_bytes(const 
 /* Digests (hex, NUL-terminated) of the segments that ended so far: the number, and one. */
 size_t moe_reader_digests(const struct moe_reader *r);
 const char *moe_reader_digest(const struct moe_reader *r, size_t i);
-/* A segment has ended and nothing of a next one has been read: for FIFOs that carry one segment per step. 1, 0 (end of file), -1. */
+/* As moe_reader_next, but 0 as soon as the current segment has ended (nothing of a next one is waited for): for FIFOs that
+ * carry one segment per step. moe_reader_peek_header then tells whether another segment follows (1) or the input has ended (0). */
 int moe_reader_next_in_segment(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e);
 
 /* ---- writing ---- */

@@ -1,0 +1,409 @@
+/* io.c - messages, input, atomic output and progress, the same in every program. Option tables are in opt.c. */
+#include "cmd/io.h"
+#include "cmd/opt.h"
+#include "formats/libs.h"
+#include "util/buf.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OUTPUTS 16
+
+static const char *name(void)
+{
+	return moe_common.prog ? moe_common.prog->name : "moe";
+}
+
+/* ---- messages: one write each, control characters escaped ---- */
+
+static struct moe_progress *on_screen; /* a progress line to be wiped before a message */
+
+static void say(const char *kind, const char *text)
+{
+	struct moe_buf b = {0};
+	ssize_t rc;
+
+	if (on_screen && on_screen->shown)
+		moe_buf_addf(&b, NULL, "\r\033[K");
+	if (moe_buf_addf(&b, NULL, "%s: %s", name(), kind) || moe_text_escape(&b, text, strlen(text), false, NULL) ||
+		moe_buf_add(&b, "\n", 1, NULL)) {
+		b.len = 0; /* out of memory: as it is */
+		rc = write(2, "moe: out of memory\n", 19);
+	} else {
+		rc = write(2, b.data, b.len);
+	}
+	(void)rc; /* nobody is left to be told */
+	moe_buf_free(&b);
+}
+
+static void sayf(const char *kind, const char *fmt, va_list ap)
+{
+	char text[2048];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	say(kind, text);
+}
+
+void moe_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	sayf("warning: ", fmt, ap);
+	va_end(ap);
+}
+
+void moe_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (moe_common.verbose < 0)
+		return;
+	va_start(ap, fmt);
+	sayf("", fmt, ap);
+	va_end(ap);
+}
+
+void moe_debug(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (moe_common.verbose < 1)
+		return;
+	va_start(ap, fmt);
+	sayf("", fmt, ap);
+	va_end(ap);
+}
+
+/* ---- unfinished outputs: removed when the program dies, also by a signal ---- */
+
+static char *volatile unfinished[OUTPUTS];
+static bool sigpipe_ignored;
+
+static void remove_unfinished(void)
+{
+	for (int i = 0; i < OUTPUTS; i++)
+		if (unfinished[i])
+			unlink(unfinished[i]);
+}
+
+static void on_signal(int sig)
+{
+	remove_unfinished();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void remember(char *tmp)
+{
+	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
+	static bool installed;
+
+	for (size_t i = 0; !installed && i < sizeof(sigs) / sizeof(*sigs); i++) {
+		struct sigaction old, mine = {.sa_handler = on_signal};
+
+		if (sigaction(sigs[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+			sigaction(sigs[i], &mine, NULL);
+	}
+	installed = true;
+	for (int i = 0; i < OUTPUTS; i++)
+		if (!unfinished[i]) {
+			unfinished[i] = tmp;
+			return;
+		}
+}
+
+static void forget(const char *tmp)
+{
+	for (int i = 0; i < OUTPUTS; i++)
+		if (unfinished[i] == tmp)
+			unfinished[i] = NULL;
+}
+
+void moe_die(const struct moe_err *e)
+{
+	/* a reader that left is no error of ours: end as SIGPIPE would, even where it was inherited as ignored */
+	if (e->code == MOE_SYSTEM && !sigpipe_ignored && strstr(e->msg, strerror(EPIPE))) {
+		remove_unfinished();
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+	}
+	say("", e->msg);
+	remove_unfinished();
+	_exit(e->code ? (int)e->code : MOE_SYSTEM);
+}
+
+void moe_usage_error(const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof(text))
+		snprintf(text + n, sizeof(text) - (size_t)n, "; try '%s --help'", name());
+	say("", text);
+	remove_unfinished();
+	_exit(MOE_USAGE);
+}
+
+void moe_ignore_sigpipe(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	sigpipe_ignored = true;
+}
+
+/* ---- input ---- */
+
+struct moe_reader *moe_in_open(const char *path, const char *kind)
+{
+	struct moe_reader_opts o = {.max_mem = moe_common.max_mem};
+	struct moe_reader *r;
+	struct moe_err e;
+
+	if (!path)
+		path = "-";
+	if (!strcmp(path, "-") && isatty(0))
+		moe_usage_error("standard input is a terminal; a stream is expected there or in a file named as operand");
+	r = moe_reader_open_path(path, &o, &e);
+	if (!r || (kind && moe_reader_expect(r, kind, &e)))
+		moe_die(&e);
+	return r;
+}
+
+/* ---- output ---- */
+
+static void die_errno(const char *what, const char *path)
+{
+	struct moe_err e;
+
+	moe_fail_errno(&e, "%s: %s", path, what);
+	moe_die(&e);
+}
+
+/* A temporary beside its target. The target's mode is kept, or made as open(2) would. */
+static void open_atomic(struct moe_out *o, const struct stat *old)
+{
+	size_t n = strlen(o->path) + 16;
+	mode_t mask = umask(0);
+
+	umask(mask);
+	o->tmp = malloc(n);
+	if (!o->tmp)
+		die_errno("out of memory", o->path);
+	snprintf(o->tmp, n, "%s.XXXXXX", o->path);
+	o->fd = mkstemp(o->tmp);
+	if (o->fd < 0)
+		die_errno("no temporary file can be made beside it", o->path);
+	remember(o->tmp);
+	if (fchmod(o->fd, old ? old->st_mode & 07777 : 0666 & ~mask) || fcntl(o->fd, F_SETFD, FD_CLOEXEC))
+		die_errno("the temporary file beside it can not be prepared", o->path);
+}
+
+static void open_path(struct moe_out *o, const char *path)
+{
+	struct stat st;
+	bool there;
+
+	memset(o, 0, sizeof(*o));
+	o->fd = 1;
+	if (!path || !strcmp(path, "-"))
+		return;
+	there = stat(path, &st) == 0;
+	/* a link's target is replaced, not the link; pipes and devices are written straight through */
+	o->path = there ? realpath(path, NULL) : strdup(path);
+	if (!o->path)
+		die_errno("its place can not be found", path);
+	if (there && !S_ISREG(st.st_mode)) {
+		o->fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (o->fd < 0)
+			die_errno("can not be opened for writing", path);
+		return;
+	}
+	open_atomic(o, there ? &st : NULL);
+}
+
+void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra)
+{
+	struct moe_writer_opts w = {.kind = kind, .tool = name(), .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
+		.seed = moe_common.seed, .labels = labels};
+	struct moe_err e;
+
+	open_path(o, moe_common.output);
+	if (isatty(o->fd) && !moe_common.force)
+		moe_usage_error("binary data are not written to a terminal: pipe them into moe-cat --json, name a file with -o, or force it with -f");
+	o->w = moe_writer_open_fd(o->fd, o->path ? o->path : "standard output", &w, extra, &e);
+	/* downstream may wait for the header before it does its own part of a loop */
+	if (!o->w || moe_writer_flush(o->w, &e))
+		moe_die(&e);
+}
+
+void moe_out_text(struct moe_out *o, const char *path)
+{
+	open_path(o, path ? path : moe_common.output);
+}
+
+void moe_out_write(struct moe_out *o, const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n) {
+		ssize_t put = write(o->fd, p, n);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			die_errno("writing failed", o->path ? o->path : "standard output");
+		p += put;
+		n -= (size_t)put;
+	}
+}
+
+static bool stdout_closed;
+
+static void sync_folder(const char *path)
+{
+	char *copy = strdup(path);
+	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	/* not every file system can sync a folder; the data themselves are safe by now */
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(copy);
+}
+
+void moe_out_finish(struct moe_out *o)
+{
+	const char *path = o->path ? o->path : "standard output";
+	struct moe_err e;
+
+	if (o->w) {
+		if (moe_writer_end(o->w, NULL, &e))
+			moe_die(&e);
+		moe_writer_close(o->w);
+		o->w = NULL;
+	}
+	if (o->fd == 1 && fflush(stdout))
+		die_errno("writing failed", path);
+	if (o->tmp && fsync(o->fd))
+		die_errno("syncing failed", path);
+	if (o->fd == 1)
+		stdout_closed = true;
+	if (close(o->fd) && !(o->fd == 1 && errno == EBADF))
+		die_errno("closing failed", path);
+	if (o->tmp) {
+		if (rename(o->tmp, o->path))
+			die_errno("the temporary file could not be renamed to it", path);
+		forget(o->tmp);
+		sync_folder(o->path);
+	}
+	free(o->tmp);
+	free(o->path);
+	memset(o, 0, sizeof(*o));
+	o->fd = -1;
+}
+
+int moe_main_end(int code)
+{
+	if (stdout_closed)
+		return code;
+	stdout_closed = true;
+	if (fflush(stdout) || ferror(stdout) || (close(1) && errno != EBADF))
+		die_errno("writing failed", "standard output");
+	return code;
+}
+
+/* ---- progress ---- */
+
+double moe_clock_sec(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void moe_progress_begin(struct moe_progress *p, const char *what, double total)
+{
+	const char *term = getenv("TERM");
+
+	memset(p, 0, sizeof(*p));
+	p->what = what;
+	p->total = total;
+	p->start_sec = moe_clock_sec();
+	p->tty = moe_common.verbose >= 0 && isatty(2) && !(term && !strcmp(term, "dumb"));
+	on_screen = p;
+}
+
+static void eta(char *out, size_t cap, double sec)
+{
+	if (sec < 0 || sec > 1e7)
+		snprintf(out, cap, "?");
+	else if (sec >= 3600)
+		snprintf(out, cap, "%dh%02dm", (int)sec / 3600, (int)sec / 60 % 60);
+	else
+		snprintf(out, cap, "%dm%02ds", (int)sec / 60, (int)sec % 60);
+}
+
+void moe_progress_at(struct moe_progress *p, double done, const char *fmt, ...)
+{
+	double now = moe_clock_sec(), spent = now - p->start_sec;
+	char more[160] = "", left[24] = "", line[320];
+	va_list ap;
+	ssize_t rc;
+
+	if (!p->tty || now - p->last_sec < 0.2)
+		return;
+	p->last_sec = now;
+	if (fmt) {
+		va_start(ap, fmt);
+		vsnprintf(more, sizeof(more), fmt, ap);
+		va_end(ap);
+	}
+	if (p->total > 0) {
+		eta(left, sizeof(left), done > 0 ? spent * (p->total - done) / done : -1);
+		snprintf(line, sizeof(line), "\r\033[K%s: %.0f/%.0f %s, %s left%s%s", name(), done, p->total, p->what, left, *more ? "; " : "", more);
+	} else {
+		eta(left, sizeof(left), spent);
+		snprintf(line, sizeof(line), "\r\033[K%s: %.0f %s in %s%s%s", name(), done, p->what, left, *more ? "; " : "", more);
+	}
+	rc = write(2, line, strlen(line));
+	(void)rc;
+	p->shown = true;
+}
+
+void moe_progress_end(struct moe_progress *p)
+{
+	ssize_t rc;
+
+	if (p->shown) {
+		rc = write(2, "\r\033[K", 4);
+		(void)rc;
+	}
+	p->shown = false;
+	on_screen = NULL;
+	moe_debug("%s: %.1f s", p->what, moe_clock_sec() - p->start_sec);
+}
+
+/* ---- version ---- */
+
+void moe_print_version(const char *prog)
+{
+	char libs[256];
+
+	moe_formats_libs(libs, sizeof(libs));
+	printf("%s %s\n%s\n", prog, MOE_VERSION, libs);
+}

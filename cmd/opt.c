@@ -1,0 +1,434 @@
+/* opt.c - parsing, --help and the other views of a program's option table. Messages, input and output are in io.c. */
+#include "cmd/opt.h"
+#include "cmd/io.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct moe_common moe_common;
+
+enum { CODE_HELP = 1000, CODE_VERSION, CODE_PRINT, CODE_QUIET, CODE_VERBOSE, CODE_OPTION };
+
+static int64_t seed = 1, threads;
+
+/* The options of every program. A program's own option of the same letter or name takes its place. */
+static const struct moe_opt common[] = {
+	{0, "Common options", MOE_OPT_HEAD, NULL, NULL, NULL, NULL, 0, 0},
+	{'o', "output", MOE_OPT_STR, &moe_common.output, "FILE", "write to FILE, replacing it only on success", "standard output", 0, 0},
+	{'f', "force", MOE_OPT_FLAG, &moe_common.force, NULL, "write binary data even to a terminal", NULL, 0, 0},
+	{0, "seed", MOE_OPT_INT, &seed, "N", "seed of every random draw", "1", 0, 9.2e18},
+	{'j', "threads", MOE_OPT_INT, &threads, "N", "threads; the result does not depend on it", "cores available", 1, 1024},
+	{0, "max-mem", MOE_OPT_SIZE, &moe_common.max_mem, "BYTES", "memory that one record of an input may take (K, M, G)", "256M", 65536, 1e15},
+	{'q', "quiet", MOE_OPT_FLAG, NULL, NULL, "only errors on standard error", NULL, 0, 0},
+	{'v', "verbose", MOE_OPT_FLAG, NULL, NULL, "say more on standard error; may be repeated", NULL, 0, 0},
+	{'h', "help", MOE_OPT_FLAG, NULL, NULL, "print this help", NULL, 0, 0},
+	{'V', "version", MOE_OPT_FLAG, NULL, NULL, "print version and libraries", NULL, 0, 0},
+	{0, "print-options", MOE_OPT_STR, NULL, "FORM", "print the options as tsv, mdoc or bash", NULL, 0, 0},
+	{0}};
+
+/* All options that count, the program's first. */
+struct table {
+	const struct moe_opt **v;
+	size_t n;
+};
+
+static const struct moe_opt *own_option(const struct moe_prog *prog, const struct moe_opt *c)
+{
+	for (const struct moe_opt *o = prog->opt; o->name; o++)
+		if (o->type != MOE_OPT_HEAD && ((c->letter && o->letter == c->letter) || !strcmp(o->name, c->name)))
+			return o;
+	return NULL;
+}
+
+static struct table table_of(const struct moe_prog *prog)
+{
+	struct table t = {NULL, 0};
+	size_t n = sizeof(common) / sizeof(*common);
+
+	for (const struct moe_opt *o = prog->opt; o->name; o++)
+		n++;
+	t.v = calloc(n, sizeof(*t.v));
+	if (!t.v)
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	for (const struct moe_opt *o = prog->opt; o->name; o++)
+		t.v[t.n++] = o;
+	for (const struct moe_opt *o = common; o->name; o++)
+		if (o->type == MOE_OPT_HEAD || !own_option(prog, o))
+			t.v[t.n++] = o;
+	return t;
+}
+
+/* ---- values ---- */
+
+static void bad_value(const struct moe_opt *o, const char *text, const char *expected)
+{
+	moe_usage_error("--%s: \"%s\" is not %s", o->name, text, expected);
+}
+
+static void check_range(const struct moe_opt *o, const char *text, double v)
+{
+	char want[96];
+
+	if (o->max <= o->min || (v >= o->min && v <= o->max))
+		return;
+	snprintf(want, sizeof(want), "between %g and %g", o->min, o->max);
+	bad_value(o, text, want);
+}
+
+/* A number with an optional suffix, each step of which is `base`; lower-case k only with base 1000. */
+static int64_t integer(const struct moe_opt *o, const char *text, int64_t base, const char *expected)
+{
+	static const char steps[] = "KMGT";
+	char *end;
+	long long v;
+
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	if (end == text || errno || (*end && end[1]))
+		bad_value(o, text, expected);
+	if (*end) {
+		const char *s = strchr(steps, *end == 'k' ? 'K' : *end);
+
+		if (!s)
+			bad_value(o, text, expected);
+		for (long i = s - steps; i >= 0; i--)
+			if (__builtin_mul_overflow(v, base, &v))
+				bad_value(o, text, expected);
+	}
+	check_range(o, text, (double)v);
+	return v;
+}
+
+static void store(const struct moe_opt *o, const char *text)
+{
+	struct moe_opt_list *list;
+	const char **grown;
+	double f;
+	char *end;
+
+	switch (o->type) {
+	case MOE_OPT_FLAG:
+		*(bool *)o->var = true;
+		break;
+	case MOE_OPT_STR:
+		*(const char **)o->var = text;
+		break;
+	case MOE_OPT_INT:
+		*(int64_t *)o->var = integer(o, text, 1000, "an integer (suffixes k, M, G)");
+		break;
+	case MOE_OPT_SIZE: {
+		int64_t v = integer(o, text, 1024, "a number of bytes (suffixes K, M, G)");
+
+		if (v < 0)
+			bad_value(o, text, "a number of bytes (suffixes K, M, G)");
+		*(size_t *)o->var = (size_t)v;
+		break;
+	}
+	case MOE_OPT_F64:
+		f = strtod(text, &end);
+		if (end == text || *end || !isfinite(f))
+			bad_value(o, text, "a finite number");
+		check_range(o, text, f);
+		*(double *)o->var = f;
+		break;
+	case MOE_OPT_LIST:
+		list = o->var;
+		grown = realloc(list->v, (list->n + 1) * sizeof(*list->v));
+		if (!grown)
+			moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+		list->v = grown;
+		list->v[list->n++] = text;
+		break;
+	case MOE_OPT_HEAD:
+		break;
+	}
+}
+
+/* ---- help ---- */
+
+static void wrapped(const char *text, size_t indent, size_t column)
+{
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (column + 1 + n > 79 && column > indent) {
+			printf("\n%*s", (int)indent, "");
+			column = indent;
+		} else if (column > indent) {
+			putchar(' ');
+			column++;
+		}
+		printf("%.*s", (int)n, text);
+		column += n;
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+	putchar('\n');
+}
+
+static void help_option(const struct moe_opt *o)
+{
+	const size_t indent = 27;
+	char left[96], right[512];
+
+	if (o->type == MOE_OPT_HEAD) {
+		printf("\n%s:\n", o->name);
+		return;
+	}
+	if (o->letter)
+		snprintf(left, sizeof(left), "  -%c, --%s%s%s", o->letter, o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
+	else
+		snprintf(left, sizeof(left), "      --%s%s%s", o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
+	snprintf(right, sizeof(right), "%s%s%s%s", o->help, o->def ? " (default: " : "", o->def ? o->def : "", o->def ? ")" : "");
+	printf("%s", left);
+	if (strlen(left) + 1 > indent)
+		printf("\n%*s", (int)indent, "");
+	else
+		printf("%*s", (int)(indent - strlen(left)), "");
+	wrapped(right, indent, indent);
+}
+
+static void help(const struct moe_prog *prog, const struct table *t)
+{
+	const char *line = prog->usage;
+
+	for (bool first = true; line; first = false) {
+		size_t n = strcspn(line, "\n");
+
+		printf("%s %s%s%.*s\n", first ? "Usage:" : "      ", prog->name, n ? " " : "", (int)n, line);
+		line = line[n] ? line + n + 1 : NULL;
+	}
+	printf("%s\n", prog->purpose);
+	if (t->n && t->v[0]->type != MOE_OPT_HEAD)
+		printf("\nOptions:\n");
+	for (size_t i = 0; i < t->n; i++)
+		help_option(t->v[i]);
+	printf("\nExit status: 0 ok, 1 negative answer, 2 usage, 3 bad or truncated input, 4 system or memory,\n"
+		"5 numerical failure.\n");
+	if (prog->examples)
+		printf("\nExamples:\n%s%s", prog->examples, prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
+	if (prog->see_also)
+		printf("\nSee also: %s\n", prog->see_also);
+}
+
+/* ---- the other views ---- */
+
+static void print_tsv(const struct table *t)
+{
+	static const char *const type[] = {"flag", "string", "integer", "number", "bytes", "list", "heading"};
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct moe_opt *o = t->v[i];
+
+		printf("%s\t%s\t%s\t%s\t%s\t%s\n", o->letter ? (char[]){o->letter, 0} : "", o->name, type[o->type], o->arg ? o->arg : "",
+			o->def ? o->def : "", o->help ? o->help : "");
+	}
+}
+
+/* Text for a mdoc line: no control line, no escape sequence. */
+static void mdoc_text(const char *s)
+{
+	if (*s == '.' || *s == '\'')
+		printf("\\&");
+	for (; *s; s++) {
+		if (*s == '\\')
+			printf("\\e");
+		else if (*s == '-' && s[1] == '-')
+			printf("\\-");
+		else
+			putchar(*s);
+	}
+}
+
+static void print_mdoc(const struct table *t)
+{
+	bool open = false;
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct moe_opt *o = t->v[i];
+
+		if (o->type == MOE_OPT_HEAD) {
+			printf("%s.Ss %s\n", open ? ".El\n" : "", o->name);
+			open = false;
+			continue;
+		}
+		if (!open)
+			printf(".Bl -tag -width Ds\n");
+		open = true;
+		printf(".It ");
+		if (o->letter)
+			printf("Fl %c , ", o->letter);
+		printf("Fl -%s", o->name);
+		if (o->arg)
+			printf(" Ns = Ns Ar %s", o->arg);
+		printf("\n");
+		mdoc_text(o->help);
+		if (o->def) {
+			printf(" (default: ");
+			mdoc_text(o->def);
+			printf(")");
+		}
+		printf(".\n");
+	}
+	if (open)
+		printf(".El\n");
+}
+
+static void print_bash(const struct moe_prog *prog, const struct table *t)
+{
+	char fn[64];
+
+	snprintf(fn, sizeof(fn), "_%s", prog->name);
+	for (char *p = fn; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	printf("# bash completion for %s, made from its option table\n%s()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n", prog->name, fn);
+	printf("\tif [[ $cur == -* ]]; then\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
+	for (size_t i = 0; i < t->n; i++) {
+		const struct moe_opt *o = t->v[i];
+
+		if (o->type == MOE_OPT_HEAD)
+			continue;
+		if (o->letter)
+			printf("-%c ", o->letter);
+		printf("--%s%s ", o->name, o->arg ? "=" : "");
+	}
+	printf("' -- \"$cur\")\n\t\t[[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace\n\tfi\n}\ncomplete -o default -F %s %s\n", fn, prog->name);
+}
+
+static void print_options(const struct moe_prog *prog, const struct table *t, const char *form)
+{
+	if (!strcmp(form, "tsv"))
+		print_tsv(t);
+	else if (!strcmp(form, "mdoc"))
+		print_mdoc(t);
+	else if (!strcmp(form, "bash"))
+		print_bash(prog, t);
+	else
+		moe_usage_error("--print-options: \"%s\" is not tsv, mdoc or bash", form);
+}
+
+/* ---- parsing ---- */
+
+static int code_of(const struct table *t, size_t i)
+{
+	const struct moe_opt *o = t->v[i];
+
+	if (o >= common && o < common + sizeof(common) / sizeof(*common) && !o->var) {
+		if (!strcmp(o->name, "help"))
+			return CODE_HELP;
+		if (!strcmp(o->name, "version"))
+			return CODE_VERSION;
+		if (!strcmp(o->name, "quiet"))
+			return CODE_QUIET;
+		if (!strcmp(o->name, "verbose"))
+			return CODE_VERBOSE;
+		return CODE_PRINT;
+	}
+	return CODE_OPTION + (int)i;
+}
+
+static void act(const struct moe_prog *prog, const struct table *t, int code, const char *arg)
+{
+	switch (code) {
+	case CODE_HELP:
+		help(prog, t);
+		exit(moe_main_end(0));
+		break;
+	case CODE_VERSION:
+		moe_print_version(prog->name);
+		exit(moe_main_end(0));
+		break;
+	case CODE_PRINT:
+		print_options(prog, t, arg);
+		exit(moe_main_end(0));
+		break;
+	case CODE_QUIET:
+		moe_common.verbose = -1;
+		break;
+	case CODE_VERBOSE:
+		moe_common.verbose = moe_common.verbose < 0 ? 1 : moe_common.verbose + 1;
+		break;
+	default:
+		store(t->v[code - CODE_OPTION], arg);
+	}
+}
+
+static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
+{
+	struct option *longs = calloc(t->n + 1, sizeof(*longs));
+	char *shorts = calloc(2 * t->n + 2, 1), *s = shorts;
+	size_t n = 0;
+	int c;
+
+	if (!longs || !shorts)
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	*s++ = ':';
+	for (size_t i = 0; i < t->n; i++) {
+		const struct moe_opt *o = t->v[i];
+
+		if (o->type == MOE_OPT_HEAD)
+			continue;
+		longs[n++] = (struct option){o->name, o->arg ? required_argument : no_argument, NULL, code_of(t, i)};
+		if (o->letter)
+			*s++ = o->letter;
+		if (o->letter && o->arg)
+			*s++ = ':';
+	}
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == ':')
+			moe_usage_error("option %s needs an argument", argv[optind - 1]);
+		if (c == '?' && optopt && optopt < 128)
+			moe_usage_error("unknown option -%c", optopt);
+		if (c == '?')
+			moe_usage_error("unknown, ambiguous or wrongly used option %s", argv[optind - 1]);
+		if (c < 256)
+			for (size_t i = 0; i < t->n; i++)
+				if (t->v[i]->letter == c && t->v[i]->type != MOE_OPT_HEAD) {
+					c = code_of(t, i);
+					break;
+				}
+		act(prog, t, c, optarg);
+	}
+	free(longs);
+	free(shorts);
+}
+
+int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
+{
+	struct table t;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int operands;
+
+	moe_common.prog = prog;
+	moe_common.argc = argc;
+	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv)); /* getopt_long permutes argv: headers carry it as it was given */
+	if (!moe_common.argv)
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	memcpy(moe_common.argv, argv, (size_t)argc * sizeof(*argv));
+	moe_common.max_mem = (size_t)256 << 20;
+	threads = cores > 0 && cores <= 1024 ? cores : 1;
+	setlocale(LC_CTYPE, "");
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	t = table_of(prog);
+	parse(argc, argv, prog, &t);
+	free(t.v);
+	moe_common.seed = (uint64_t)seed;
+	moe_common.threads = (int)threads;
+	operands = argc - optind;
+	if (operands < prog->min_operands)
+		moe_usage_error("%d operand%s expected, %d given", prog->min_operands, prog->min_operands == 1 ? "" : "s", operands);
+	if (prog->max_operands == 0 && operands)
+		moe_usage_error("no operands expected, but \"%s\" given", argv[optind]);
+	if (prog->max_operands > 0 && operands > prog->max_operands)
+		moe_usage_error("at most %d operand%s expected, %d given", prog->max_operands, prog->max_operands == 1 ? "" : "s", operands);
+	return optind;
+}

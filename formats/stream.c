@@ -1,0 +1,503 @@
+/* stream.c - segments of records with a checked end. It knows the frame of a stream, not what the kinds mean. */
+#include "formats/stream.h"
+#include "formats/input.h"
+#include "formats/mp.h"
+#include "util/digest.h"
+#include "util/mem.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES ((size_t)1 << 18)
+#define WRITE_BYTES ((size_t)1 << 18)
+#define MAX_MEM_DEFAULT ((size_t)256 << 20)
+
+static const char *const labels_names[] = {"none", "synthetic", "oracle"};
+
+const char *moe_labels_name(enum moe_labels l)
+{
+	return labels_names[l];
+}
+
+int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e)
+{
+	char seen[64];
+
+	for (int i = 0; i < 3; i++)
+		if (moe_str_eq(s, labels_names[i])) {
+			*out = (enum moe_labels)i;
+			return 0;
+		}
+	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
+	return moe_fail(e, MOE_DATA, "labels \"%s\": expected none, synthetic or oracle", seen);
+}
+
+/* Digests, in order. */
+struct hexes {
+	char (*v)[MOE_SHA256_HEX];
+	size_t n, cap;
+};
+
+static int hexes_add(struct hexes *h, const char *hex, struct moe_err *e)
+{
+	if (h->n == h->cap) {
+		size_t cap = h->cap ? 2 * h->cap : 4;
+		void *p = realloc(h->v, cap * sizeof(*h->v));
+
+		if (!p)
+			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu digests", cap);
+		h->v = p;
+		h->cap = cap;
+	}
+	memcpy(h->v[h->n++], hex, MOE_SHA256_HEX);
+	return 0;
+}
+
+static bool is_hex64(struct moe_str s)
+{
+	if (s.n != 64)
+		return false;
+	for (size_t i = 0; i < 64; i++)
+		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
+			return false;
+	return true;
+}
+
+/* ================= reading ================= */
+
+enum where { AT_MAGIC, AT_HEADER, IN_RECORDS, AT_EOF };
+
+struct moe_reader {
+	int fd;
+	struct moe_input *in;      /* instead of fd */
+	char *name;
+	struct moe_reader_opts o;
+	uint8_t *buf;              /* window; bytes at buf[pos..len) are unread */
+	size_t pos, len, cap;
+	bool eof, part_end;        /* part_end: a member of an archive ended */
+	enum where where;
+	struct moe_rec header;
+	bool has_header;
+	struct moe_sha256 sha;
+	uint64_t in_segment, records, bytes, segments;
+	enum moe_labels labels;
+	struct hexes done;
+};
+
+static struct moe_reader *reader_new(const char *name, const struct moe_reader_opts *o, struct moe_err *e)
+{
+	struct moe_reader *r = calloc(1, sizeof(*r));
+
+	if (r) {
+		r->cap = READ_BYTES;
+		r->buf = malloc(r->cap);
+		r->name = strdup(name);
+	}
+	if (!r || !r->buf || !r->name) {
+		moe_reader_close(r);
+		moe_fail(e, MOE_SYSTEM, "%s: out of memory for a reader", name);
+		return NULL;
+	}
+	r->fd = -1;
+	if (o)
+		r->o = *o;
+	if (!r->o.max_mem)
+		r->o.max_mem = MAX_MEM_DEFAULT;
+	moe_sha256_init(&r->sha);
+	return r;
+}
+
+struct moe_reader *moe_reader_open_fd(int fd, const char *name, const struct moe_reader_opts *o, struct moe_err *e)
+{
+	struct moe_reader *r = reader_new(name, o, e);
+
+	if (r)
+		r->fd = fd;
+	return r;
+}
+
+struct moe_reader *moe_reader_open_path(const char *path, const struct moe_reader_opts *o, struct moe_err *e)
+{
+	struct moe_reader *r = reader_new(strcmp(path, "-") == 0 ? "standard input" : path, o, e);
+
+	if (r && !(r->in = moe_input_open(path, e))) {
+		moe_reader_close(r);
+		return NULL;
+	}
+	if (r)
+		r->part_end = true; /* the first member has still to be entered */
+	return r;
+}
+
+void moe_reader_close(struct moe_reader *r)
+{
+	if (!r)
+		return;
+	moe_input_close(r->in);
+	moe_rec_free(&r->header);
+	free(r->done.v);
+	free(r->buf);
+	free(r->name);
+	free(r);
+}
+
+static uint64_t offset(const struct moe_reader *r)
+{
+	return r->bytes;
+}
+
+static ssize_t read_fd(int fd, void *p, size_t n)
+{
+	for (;;) {
+		ssize_t got = read(fd, p, n);
+		struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+		if (got >= 0 || (errno != EINTR && errno != EAGAIN))
+			return got;
+		if (errno == EAGAIN && poll(&wait, 1, -1) < 0 && errno != EINTR)
+			return -1;
+	}
+}
+
+/* Room for at least `want` unread bytes in all, growing only to what may be used. */
+static int window(struct moe_reader *r, size_t want, struct moe_err *e)
+{
+	if (r->pos && (r->pos == r->len || r->cap - r->pos < want || r->cap == r->len)) {
+		memmove(r->buf, r->buf + r->pos, r->len - r->pos);
+		r->len -= r->pos;
+		r->pos = 0;
+	}
+	if (r->cap == r->len) { /* doubling: memory follows what has arrived, not what was declared */
+		size_t cap = r->cap * 2;
+		uint8_t *p = realloc(r->buf, cap);
+
+		if (!p)
+			return moe_fail(e, MOE_SYSTEM, "%s: out of memory for a record of over %zu bytes", r->name, r->cap);
+		r->buf = p;
+		r->cap = cap;
+	}
+	return 0;
+}
+
+/* More bytes into the window: 1, 0 = the input (or this member) has ended, -1. One read only, so that pipes never wait for more. */
+static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
+{
+	ssize_t got;
+
+	if (r->eof || r->part_end)
+		return 0;
+	if (window(r, want, e))
+		return -1;
+	if (r->in) {
+		got = moe_input_read(r->in, r->buf + r->len, r->cap - r->len, e);
+		if (got < 0)
+			return -1;
+	} else {
+		got = read_fd(r->fd, r->buf + r->len, r->cap - r->len);
+		if (got < 0)
+			return moe_fail_errno(e, "%s: reading failed at byte %" PRIu64, r->name, offset(r) + (r->len - r->pos));
+	}
+	r->len += (size_t)got;
+	if (got == 0 && r->in)
+		r->part_end = true;
+	else if (got == 0)
+		r->eof = true;
+	return got > 0;
+}
+
+/* Enters the next member, if the input is an archive: 1, 0 = none is left, -1. */
+static int next_part(struct moe_reader *r, struct moe_err *e)
+{
+	int rc;
+
+	if (r->eof || !r->in)
+		return 0;
+	rc = moe_input_next(r->in, e);
+	if (rc == 0)
+		r->eof = true;
+	if (rc == 1)
+		r->part_end = false;
+	return rc;
+}
+
+static void consume(struct moe_reader *r, size_t n, bool hash)
+{
+	if (hash && !r->o.no_digest)
+		moe_sha256_add(&r->sha, r->buf + r->pos, n);
+	r->pos += n;
+	r->bytes += n;
+}
+
+static int truncated(struct moe_reader *r, struct moe_err *e)
+{
+	if (r->o.allow_truncated) {
+		r->pos = r->len;
+		r->where = AT_MAGIC;
+		return 0;
+	}
+	return moe_fail(e, MOE_DATA, "%s: truncated: record %" PRIu64 ", byte %" PRIu64 ": the upstream program died before its end record",
+		r->name, r->in_segment + 1, offset(r) + (r->len - r->pos));
+}
+
+/* One whole value is in the window: its size. 1, 0 = the input ended inside or before it, -1. */
+static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
+{
+	struct moe_mp_scan s = {0};
+
+	for (;;) {
+		int rc = moe_mp_scan(&s, r->buf + r->pos, r->len - r->pos, e);
+
+		if (rc < 0)
+			return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, offset(r) + s.pos);
+		if (rc > 0) {
+			*size = s.pos;
+			return 1;
+		}
+		if (s.need > r->o.max_mem)
+			return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": a record of at least %zu bytes; --max-mem allows %zu",
+				r->name, r->in_segment + 1, offset(r), s.need, r->o.max_mem);
+		rc = fill(r, s.need, e);
+		if (rc <= 0)
+			return rc;
+	}
+}
+
+/* The magic of the next segment: 1, 0 = end of the input, -1. */
+static int read_magic(struct moe_reader *r, struct moe_err *e)
+{
+	for (;;) {
+		size_t have = r->len - r->pos, n = have < MOE_STREAM_MAGIC_LEN ? have : MOE_STREAM_MAGIC_LEN;
+		int rc;
+
+		if (memcmp(r->buf + r->pos, MOE_STREAM_MAGIC, n) != 0)
+			return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": not a moe stream: the magic of a segment was expected", r->name, offset(r));
+		if (n == MOE_STREAM_MAGIC_LEN)
+			break;
+		rc = fill(r, MOE_STREAM_MAGIC_LEN, e);
+		if (rc < 0)
+			return -1;
+		if (rc == 1)
+			continue;
+		if (have)
+			return truncated(r, e);
+		rc = next_part(r, e);
+		if (rc <= 0) {
+			if (rc == 0)
+				r->where = AT_EOF;
+			return rc;
+		}
+	}
+	moe_sha256_init(&r->sha);
+	r->in_segment = 0;
+	consume(r, MOE_STREAM_MAGIC_LEN, true);
+	r->where = AT_HEADER;
+	return 1;
+}
+
+static int check_version(const struct moe_reader *r, struct moe_err *e)
+{
+	struct moe_str raw;
+	struct moe_mp_tok t, major;
+
+	if (!moe_rec_raw(&r->header, "v", &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n != 2 ||
+		moe_mp_token((const uint8_t *)raw.p + t.size, raw.n - t.size, &major, NULL) != 1 || major.kind != MOE_MP_INT)
+		return moe_fail(e, MOE_DATA, "%s: a header whose key \"v\" is not [major, minor]", r->name);
+	if (major.i != 1)
+		return moe_fail(e, MOE_DATA, "%s: a stream of version %" PRId64 "; this program reads version 1", r->name, major.i);
+	return 0;
+}
+
+static int raise_labels(struct moe_reader *r, const struct moe_rec *from, struct moe_err *e)
+{
+	enum moe_labels l = MOE_LABELS_NONE;
+	struct moe_str s;
+
+	if (moe_rec_has(from, "labels") == MOE_V_MISSING)
+		return 0;
+	if (!moe_rec_str(from, "labels", &s))
+		return moe_fail(e, MOE_DATA, "%s: key \"labels\" is not a string", r->name);
+	if (moe_labels_parse(s, &l, e))
+		return moe_err_prefix(e, "%s", r->name);
+	if (l > r->labels)
+		r->labels = l;
+	return 0;
+}
+
+/* 1, 0 = ended inside (allowed), -1. */
+static int read_header(struct moe_reader *r, struct moe_err *e)
+{
+	struct moe_str kind;
+	size_t size = 0;
+	int rc = whole_value(r, &size, e);
+
+	if (rc < 0)
+		return -1;
+	if (rc == 0)
+		return truncated(r, e);
+	if (moe_rec_parse(&r->header, r->buf + r->pos, size, e))
+		return moe_err_prefix(e, "%s: header, byte %" PRIu64, r->name, offset(r));
+	if (check_version(r, e) || raise_labels(r, &r->header, e))
+		return -1;
+	if (!moe_rec_str(&r->header, "kind", &kind) || !kind.n)
+		return moe_fail(e, MOE_DATA, "%s: a header without its key \"kind\"", r->name);
+	consume(r, size, true);
+	r->has_header = true;
+	r->where = IN_RECORDS;
+	return 1;
+}
+
+static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe_err *e)
+{
+	char hex[MOE_SHA256_HEX] = "";
+	struct moe_str want;
+	int64_t n;
+
+	if (!moe_rec_int(end, "n", &n) || n < 0 || (uint64_t)n != r->in_segment)
+		return moe_fail(e, MOE_DATA, "%s: the end record does not count the %" PRIu64 " records before byte %" PRIu64, r->name, r->in_segment, offset(r));
+	if (raise_labels(r, end, e))
+		return -1;
+	if (!r->o.no_digest)
+		moe_sha256_hex(&r->sha, hex);
+	if (moe_rec_has(end, "sha256") == MOE_V_NIL) {
+		want.n = 0;
+	} else if (!moe_rec_str(end, "sha256", &want) || !is_hex64(want)) {
+		return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": an end record without a SHA-256", r->name, offset(r));
+	} else if (!*hex) {
+		memcpy(hex, want.p, 64);
+		hex[64] = 0;
+	} else if (memcmp(hex, want.p, 64) != 0) {
+		return moe_fail(e, MOE_DATA, "%s: damaged: the SHA-256 of the segment ending at byte %" PRIu64 " does not match its end record", r->name, offset(r));
+	}
+	return hexes_add(&r->done, hex, e);
+}
+
+/* 1 = a record, 2 = the segment's end, 0 = ended inside (allowed), -1. */
+static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e)
+{
+	uint64_t at = offset(r);
+	struct moe_str t;
+	size_t size = 0;
+	int rc = whole_value(r, &size, e);
+
+	if (rc < 0)
+		return -1;
+	if (rc == 0)
+		return truncated(r, e);
+	if (moe_rec_parse(rec, r->buf + r->pos, size, e))
+		return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, at);
+	if (!moe_rec_str(rec, "t", &t))
+		return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": no type (key \"t\")", r->name, r->in_segment + 1, at);
+	if (moe_str_eq(t, "end")) {
+		if (check_end(r, rec, e))
+			return -1;
+		consume(r, size, false);
+		r->segments++;
+		r->where = AT_MAGIC;
+		return 2;
+	}
+	consume(r, size, true);
+	r->in_segment++;
+	r->records++;
+	rec->number = r->in_segment;
+	rec->byte = at;
+	return 1;
+}
+
+int moe_reader_peek_header(struct moe_reader *r, struct moe_err *e)
+{
+	int rc;
+
+	if (r->where == IN_RECORDS)
+		return 1;
+	if (r->where == AT_EOF)
+		return 0;
+	if (r->where == AT_MAGIC) {
+		rc = read_magic(r, e);
+		if (rc == 0 && !r->has_header && !r->o.allow_truncated)
+			return moe_fail(e, MOE_DATA, "%s: empty: not even a stream's header", r->name);
+		if (rc <= 0)
+			return rc;
+	}
+	return read_header(r, e);
+}
+
+int moe_reader_next_in_segment(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e)
+{
+	int rc = moe_reader_peek_header(r, e);
+
+	if (rc <= 0)
+		return rc;
+	rc = read_record(r, rec, e);
+	return rc == 2 ? 0 : rc;
+}
+
+int moe_reader_next(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e)
+{
+	for (;;) {
+		int rc = moe_reader_peek_header(r, e);
+
+		if (rc <= 0)
+			return rc;
+		rc = read_record(r, rec, e);
+		if (rc != 2)
+			return rc;
+	}
+}
+
+const struct moe_rec *moe_reader_header(const struct moe_reader *r)
+{
+	return &r->header;
+}
+
+struct moe_str moe_reader_kind(const struct moe_reader *r)
+{
+	struct moe_str s = {"", 0};
+
+	moe_rec_str(&r->header, "kind", &s);
+	return s;
+}
+
+int moe_reader_expect(struct moe_reader *r, const char *kind, struct moe_err *e)
+{
+	int rc = moe_reader_peek_header(r, e);
+	char seen[64];
+	struct moe_str s;
+
+	if (rc < 0)
+		return -1;
+	s = moe_reader_kind(r);
+	if (moe_str_eq(s, kind))
+		return 0;
+	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
+	return moe_fail(e, MOE_DATA, "%s: a stream of %s; expected %s", r->name, seen, kind);
+}
+
+enum moe_labels moe_reader_labels(const struct moe_reader *r)
+{
+	return r->labels;
+}
+
+uint64_t moe_reader_records(const struct moe_reader *r)
+{
+	return r->records;
+}
+
+uint64_t moe_reader_bytes(const struct moe_reader *r)
+{
+	return r->bytes;
+}
+
+size_t moe_reader_digests(const struct moe_reader *r)
+{
+	return r->done.n;
+}
+
+const char *moe_reader_digest(const struct moe_reader *r, size_t i)
+{
+	return r->done.v[i];
+}

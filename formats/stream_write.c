@@ -1,0 +1,256 @@
+/* stream_write.c - the writing half of stream.h. Everything goes out in canonical form. */
+#include "formats/mp.h"
+#include "formats/stream.h"
+#include "util/digest.h"
+#include "util/mem.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WRITE_BYTES ((size_t)1 << 18)
+
+struct moe_writer {
+	int fd;
+	char *name;
+	struct moe_buf out;
+	size_t hashed;             /* bytes of out that the digest has seen */
+	struct moe_sha256 sha;
+	bool no_digest, ended, failed;
+	uint64_t records;
+	enum moe_labels labels;
+	char (*from)[MOE_SHA256_HEX];
+	size_t n_from, cap_from;
+};
+
+static int write_all(struct moe_writer *w, const void *data, size_t n, struct moe_err *e)
+{
+	const uint8_t *p = data;
+
+	while (n) {
+		ssize_t put = write(w->fd, p, n);
+
+		if (put > 0) {
+			p += put;
+			n -= (size_t)put;
+		} else if (put < 0 && errno == EAGAIN) {
+			struct pollfd wait = {.fd = w->fd, .events = POLLOUT};
+
+			poll(&wait, 1, -1);
+		} else if (put == 0 || errno != EINTR) {
+			w->failed = true;
+			return moe_fail_errno(e, "%s: writing failed", w->name);
+		}
+	}
+	return 0;
+}
+
+static void hash_pending(struct moe_writer *w)
+{
+	if (!w->no_digest)
+		moe_sha256_add(&w->sha, w->out.data + w->hashed, w->out.len - w->hashed);
+	w->hashed = w->out.len;
+}
+
+int moe_writer_flush(struct moe_writer *w, struct moe_err *e)
+{
+	if (!w->ended)
+		hash_pending(w);
+	if (write_all(w, w->out.data, w->out.len, e))
+		return -1;
+	w->out.len = w->hashed = 0;
+	return 0;
+}
+
+static int header(struct moe_writer *w, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+{
+	static const uint8_t version[] = {0x92, 1, 0};
+	struct moe_rec h = {0};
+	struct moe_buf argv = {0};
+	int rc = 0;
+
+	if (extra)
+		rc = moe_rec_copy(&h, extra, e);
+	rc = rc || moe_rec_set_raw(&h, "v", version, sizeof(version), e) || moe_rec_set_str(&h, "kind", o->kind, e) ||
+		moe_rec_set_str(&h, "tool", o->tool, e) || moe_mp_array(&argv, (size_t)o->argc, e);
+	for (int i = 0; !rc && i < o->argc; i++)
+		rc = moe_mp_str(&argv, o->argv[i], strlen(o->argv[i]), e);
+	if (!rc)
+		rc = moe_rec_set_raw(&h, "argv", argv.data, argv.len, e);
+	moe_buf_free(&argv);
+	if (!rc && o->seed <= INT64_MAX) {
+		rc = moe_rec_set_int(&h, "seed", (int64_t)o->seed, e);
+	} else if (!rc) {
+		struct moe_buf u = {0};
+
+		rc = moe_mp_uint(&u, o->seed, e) || moe_rec_set_raw(&h, "seed", u.data, u.len, e);
+		moe_buf_free(&u);
+	}
+	if (!rc)
+		rc = moe_rec_set_str(&h, "labels", moe_labels_name(o->labels), e) ||
+			moe_buf_add(&w->out, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN, e) || moe_rec_emit(&h, &w->out, e);
+	moe_rec_free(&h);
+	return rc ? -1 : 0;
+}
+
+struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+{
+	struct moe_writer *w = calloc(1, sizeof(*w));
+
+	if (!w || !(w->name = strdup(name))) {
+		free(w);
+		moe_fail(e, MOE_SYSTEM, "%s: out of memory for a writer", name);
+		return NULL;
+	}
+	w->fd = fd;
+	w->no_digest = o->no_digest;
+	w->labels = o->labels;
+	moe_sha256_init(&w->sha);
+	if (header(w, o, extra, e)) {
+		moe_writer_close(w);
+		return NULL;
+	}
+	return w;
+}
+
+static int usable(const struct moe_writer *w, struct moe_err *e)
+{
+	if (w->failed || w->ended)
+		return moe_fail(e, MOE_SYSTEM, "%s: written to after %s", w->name, w->failed ? "a write failed" : "its end record");
+	return 0;
+}
+
+int moe_writer_put(struct moe_writer *w, const struct moe_rec *rec, struct moe_err *e)
+{
+	size_t before = w->out.len;
+
+	if (usable(w, e))
+		return -1;
+	if (!moe_rec_type(rec).n || moe_rec_is(rec, "end"))
+		return moe_fail(e, MOE_DATA, "%s: a record without a type, or of type \"end\"", w->name);
+	if (moe_rec_emit(rec, &w->out, e)) {
+		w->out.len = before;
+		return -1;
+	}
+	w->records++;
+	return w->out.len >= WRITE_BYTES ? moe_writer_flush(w, e) : 0;
+}
+
+int moe_writer_from(struct moe_writer *w, const char *hex, struct moe_err *e)
+{
+	if (strlen(hex) != MOE_SHA256_HEX - 1)
+		return moe_fail(e, MOE_DATA, "%s: an input digest that is not a SHA-256", w->name);
+	for (size_t i = 0; i < w->n_from; i++)
+		if (!strcmp(w->from[i], hex))
+			return 0;
+	if (w->n_from == w->cap_from) {
+		size_t cap = w->cap_from ? 2 * w->cap_from : 4;
+		void *p = realloc(w->from, cap * sizeof(*w->from));
+
+		if (!p)
+			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu digests", cap);
+		w->from = p;
+		w->cap_from = cap;
+	}
+	memcpy(w->from[w->n_from++], hex, MOE_SHA256_HEX);
+	return 0;
+}
+
+int moe_writer_from_reader(struct moe_writer *w, const struct moe_reader *r, struct moe_err *e)
+{
+	moe_writer_raise(w, moe_reader_labels(r));
+	for (size_t i = 0; i < moe_reader_digests(r); i++)
+		if (*moe_reader_digest(r, i) && moe_writer_from(w, moe_reader_digest(r, i), e))
+			return -1;
+	return 0;
+}
+
+void moe_writer_raise(struct moe_writer *w, enum moe_labels l)
+{
+	if (l > w->labels)
+		w->labels = l;
+}
+
+int moe_writer_end(struct moe_writer *w, char *digest_hex, struct moe_err *e)
+{
+	struct moe_rec end = {0};
+	struct moe_buf from = {0};
+	char hex[MOE_SHA256_HEX] = "";
+	int rc;
+
+	if (usable(w, e))
+		return -1;
+	hash_pending(w);
+	if (!w->no_digest)
+		moe_sha256_hex(&w->sha, hex);
+	rc = moe_rec_set_str(&end, "t", "end", e) || moe_rec_set_int(&end, "n", (int64_t)w->records, e) ||
+		moe_rec_set_str(&end, "labels", moe_labels_name(w->labels), e) ||
+		(*hex ? moe_rec_set_str(&end, "sha256", hex, e) : moe_rec_set_nil(&end, "sha256", e)) || moe_mp_array(&from, w->n_from, e);
+	for (size_t i = 0; !rc && i < w->n_from; i++)
+		rc = moe_mp_str(&from, w->from[i], MOE_SHA256_HEX - 1, e);
+	rc = rc || moe_rec_set_raw(&end, "from", from.data, from.len, e) || moe_rec_emit(&end, &w->out, e);
+	moe_buf_free(&from);
+	moe_rec_free(&end);
+	w->ended = true;
+	if (rc || moe_writer_flush(w, e))
+		return -1;
+	if (digest_hex)
+		memcpy(digest_hex, hex, sizeof(hex));
+	return 0;
+}
+
+void moe_writer_close(struct moe_writer *w)
+{
+	if (!w)
+		return;
+	moe_buf_free(&w->out);
+	free(w->from);
+	free(w->name);
+	free(w);
+}
+
+/* ---- tensors ---- */
+
+/* One record {t, name, dtype, shape, offset, data, ...extra}; the data go from the caller's memory straight to the descriptor. */
+static int tensor_record(struct moe_writer *w, const struct moe_rec *head, const uint8_t *p, size_t n, uint64_t at, struct moe_err *e)
+{
+	struct moe_rec r = {0};
+	int rc = moe_rec_copy(&r, head, e) || moe_rec_set_int(&r, "offset", (int64_t)at, e) || moe_rec_set_bin(&r, "data", p, n, e) ||
+		moe_writer_put(w, &r, e);
+
+	moe_rec_free(&r);
+	return rc ? -1 : 0;
+}
+
+int moe_writer_tensor(struct moe_writer *w, const char *name, const char *dtype, int rank, const uint64_t *shape, const void *data,
+	const struct moe_rec *extra, struct moe_err *e)
+{
+	struct moe_rec head = {0};
+	struct moe_buf dims = {0};
+	size_t each = moe_dtype_bytes(dtype), bytes = each, at = 0, chunk = MOE_CHUNK_BYTES / (each ? each : 1) * (each ? each : 1);
+	int rc = 0;
+
+	if (!each || rank < 0 || rank > MOE_TENSOR_RANK_MAX)
+		return moe_fail(e, MOE_DATA, "tensor %s: type \"%s\" and rank %d can not be written", name, dtype, rank);
+	for (int i = 0; i < rank; i++)
+		if (!moe_mul(bytes, (size_t)shape[i], &bytes) || bytes > INT64_MAX)
+			return moe_fail(e, MOE_DATA, "tensor %s: its shape overflows", name);
+	if (extra)
+		rc = moe_rec_copy(&head, extra, e);
+	rc = rc || moe_rec_set_str(&head, "t", "tensor", e) || moe_rec_set_str(&head, "name", name, e) ||
+		moe_rec_set_str(&head, "dtype", dtype, e) || moe_mp_array(&dims, (size_t)rank, e);
+	for (int i = 0; !rc && i < rank; i++)
+		rc = moe_mp_uint(&dims, shape[i], e);
+	rc = rc || moe_rec_set_raw(&head, "shape", dims.data, dims.len, e);
+	do { /* an empty tensor is one record too */
+		size_t n = bytes - at < chunk ? bytes - at : chunk;
+
+		rc = rc || tensor_record(w, &head, (const uint8_t *)data + at, n, at, e);
+		at += n;
+	} while (!rc && at < bytes);
+	moe_buf_free(&dims);
+	moe_rec_free(&head);
+	return rc ? -1 : 0;
+}

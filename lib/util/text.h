@@ -1,0 +1,22 @@
+/* text.h - UTF-8 checks and the escaping of hostile text. Pure functions; thread-safe. */
+#ifndef MOE_UTIL_TEXT_H
+#define MOE_UTIL_TEXT_H
+
+#include "util/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Length of the UTF-8 sequence at p[n] (1..4), or 0 when it is invalid: overlong, surrogate, above U+10FFFF, cut off. n >= 1.
+ * Source: RFC 3629, section 4. */
+size_t moe_utf8_len(const char *p, size_t n);
+/* Whether all of p[n] is valid UTF-8. */
+bool moe_utf8_valid(const char *p, size_t n);
+
+/* Appends p[n] so that a terminal can show it safely: C0 and C1 controls, DEL and invalid bytes become \xHH (or \n \t \r),
+ * bidirectional overrides (U+202A..E, U+2066..9) become \u{HEX}. Valid UTF-8 stays; a backslash is doubled only when `exact`. */
+int moe_text_escape(struct moe_buf *out, const char *p, size_t n, bool exact, struct moe_err *e);
+/* As above but into a caller's array of `cap` > 0 bytes, cut with "..." when too long; always NUL-terminated. */
+void moe_text_escape_to(char *out, size_t cap, const char *p, size_t n);
+
+#endif

@@ -56,13 +56,16 @@ static bool is_true(const struct moe_json *j, const char *key, bool def)
 
 static int read_vocab(struct moe_tokenizer *t, const struct moe_json *j, struct moe_err *e)
 {
+	const void *cursor = NULL;
+	const struct moe_json *value;
+	const char *key;
+
 	if (moe_json_kind(j) != MOE_J_OBJECT)
 		return moe_fail(e, MOE_DATA, "\"model.vocab\" is not an object");
-	for (size_t i = 0, n = moe_json_len(j); i < n; i++) {
-		const char *key = moe_json_key_at(j, i);
+	while (moe_json_next(j, &cursor, &key, &value)) {
 		int64_t id;
 
-		if (!moe_json_int(moe_json_value_at(j, i), &id) || id < 0 || id >= MOE_TOK_MAX_ID)
+		if (!moe_json_int(value, &id) || id < 0 || id >= MOE_TOK_MAX_ID)
 			return moe_fail(e, MOE_DATA, "token '%.60s' has no usable id", key);
 		if (moe_utf8_valid(key, strlen(key)) != strlen(key))
 			return moe_fail(e, MOE_DATA, "the token of id %lld is not UTF-8", (long long)id);

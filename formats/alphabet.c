@@ -92,7 +92,7 @@ static size_t sequence(const uint8_t *s, size_t n)
 	return k;
 }
 
-size_t moe_utf8_valid(const char *p, size_t n)
+size_t moe_utf8_prefix(const char *p, size_t n)
 {
 	size_t i = 0, k;
 

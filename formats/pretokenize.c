@@ -67,6 +67,12 @@ static int translate(const char *p, size_t n, struct moe_buf *o, struct moe_err 
 			if (translate_escape(p + i, in_class, o, e))
 				return -1;
 			i++;
+			if (i + 1 < n && p[i + 1] == '{' && strchr("pPx", p[i])) /* \p{L}, \x{20}: the braces belong to the escape */
+				for (char c = 0; i + 1 < n && c != '}'; i++) {
+					c = p[i + 1];
+					if (moe_buf_add(o, &c, 1, e))
+						return -1;
+				}
 			continue;
 		}
 		if (in_class && (p[i] == '[' || (p[i] == '&' && i + 1 < n && p[i + 1] == '&')))

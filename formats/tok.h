@@ -29,7 +29,7 @@ int moe_alphabet_decode(const char *p, size_t n, struct moe_buf *out, struct moe
 int moe_alphabet_encode(const void *p, size_t n, struct moe_buf *out, struct moe_err *e);
 
 /* Length of the longest prefix of p[n] that is valid UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). */
-size_t moe_utf8_valid(const char *p, size_t n);
+size_t moe_utf8_prefix(const char *p, size_t n);
 /* One code point of valid UTF-8; returns its length. */
 size_t moe_utf8_get(const char *p, uint32_t *c);
 size_t moe_utf8_put(uint32_t c, char out[4]);

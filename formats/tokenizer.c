@@ -154,12 +154,12 @@ static int encode_between(struct enc *c, int k, const char *p, size_t n, struct 
 static int encode_text(struct enc *c, const char *p, size_t n, struct moe_err *e)
 {
 	for (size_t i = 0; i < n;) {
-		size_t good = moe_utf8_valid(p + i, n - i), badn = 0;
+		size_t good = moe_utf8_prefix(p + i, n - i), badn = 0;
 
 		if (good && encode_cut(c, 0, p + i, good, e))
 			return -1;
 		i += good;
-		while (i + badn < n && (badn == 0 || !moe_utf8_valid(p + i + badn, n - i - badn)))
+		while (i + badn < n && (badn == 0 || !moe_utf8_prefix(p + i + badn, n - i - badn)))
 			badn++;
 		if (i < n && !c->t->bpe.all_bytes)
 			return moe_fail(e, MOE_DATA, "the text is not UTF-8 at its byte %zu, and the vocabulary does not cover all bytes", i);

@@ -67,7 +67,7 @@ static int read_vocab(struct moe_tokenizer *t, const struct moe_json *j, struct 
 
 		if (!moe_json_int(value, &id) || id < 0 || id >= MOE_TOK_MAX_ID)
 			return moe_fail(e, MOE_DATA, "token '%.60s' has no usable id", key);
-		if (moe_utf8_valid(key, strlen(key)) != strlen(key))
+		if (moe_utf8_prefix(key, strlen(key)) != strlen(key))
 			return moe_fail(e, MOE_DATA, "the token of id %lld is not UTF-8", (long long)id);
 		if (moe_vocab_add(&t->bpe.vocab, key, strlen(key), (int32_t)id, e))
 			return -1;
@@ -295,7 +295,7 @@ static int read_added_one(struct moe_tokenizer *t, const struct moe_json *j, str
 	int64_t id;
 	int32_t own;
 
-	if (!s.p || !s.n || !moe_json_int(moe_json_get(j, "id"), &id) || id < 0 || id >= MOE_TOK_MAX_ID || moe_utf8_valid(s.p, s.n) != s.n)
+	if (!s.p || !s.n || !moe_json_int(moe_json_get(j, "id"), &id) || id < 0 || id >= MOE_TOK_MAX_ID || moe_utf8_prefix(s.p, s.n) != s.n)
 		return moe_fail(e, MOE_DATA, "an added token has no usable id and content");
 	own = moe_vocab_find(&t->bpe.vocab, s.p, s.n);
 	if (own >= 0 && own != id)

@@ -215,7 +215,7 @@ static void sixteen_bits(void **state)
 
 		if (h >> 15)
 			want = -want;
-		assert_true(isnan(want) ? isnan(f) : f == (float)want && signbit(f) == (int)!!(h >> 15) * signbit(-1.0f));
+		assert_true(isnan(want) ? isnan(f) : f == (float)want && !signbit(f) == !(h >> 15));
 		if (!isnan(b))
 			assert_int_equal(moe_bf16_from_f32(b), h);
 		else

@@ -1,0 +1,141 @@
+/* moe-grade.c - runs the environment's graders over rollouts: the reward visible, the oracle's findings sealed. It decides nothing itself. */
+#include "cmd/opt.h"
+#include "env/grade.h"
+#include "util/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_MAX 4096
+
+static const char *env_path;
+static int64_t batch = 512, steps = 100000;
+static size_t memory = (size_t)4 << 20;
+static double cpu_sec = 0.5, wall_sec = 10;
+static bool in_process;
+
+static const struct moe_opt options[] = {
+	{'e', "env", MOE_OPT_STR, &env_path, "FILE", "environment script whose graders run, see moe-env(5)", NULL, 0, 0},
+	{0, "batch", MOE_OPT_INT, &batch, "N", "grade at most N rollouts at a time (a step's end is never waited past)", "512", 1, BATCH_MAX},
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "Limits for one completion", NULL, 0, 0},
+	{0, "steps", MOE_OPT_INT, &steps, "N", "Lua instructions in one sandbox", "100k", 1000, 1e12},
+	{0, "memory", MOE_OPT_SIZE, &memory, "SIZE", "memory of one sandbox", "4M", 262144, 4294967296.0},
+	{0, "cpu", MOE_OPT_F64, &cpu_sec, "SECONDS", "CPU time before the process is killed", "0.5", 0.001, 1e6},
+	{0, "wall", MOE_OPT_F64, &wall_sec, "SECONDS", "wall time before the process is killed", "10", 0.001, 1e6},
+	{0, "no-processes", MOE_OPT_FLAG, &in_process, NULL, "grade in this process, without its protection (to measure what that costs)", NULL, 0, 0},
+	{0}};
+
+static const struct moe_prog prog = {
+	.name = "moe-grade", .purpose = "grade rollouts in a sandbox: reward visible, oracle sealed", .usage = "-e FILE [options] [rollouts]", .opt = options,
+	.examples = "moe-rollout -m base prompts.moes | moe-grade -e env.lua -o graded.moes", .see_also = "moe-rollout(1), moe-report(1), moe-env(5), moe-stream(5)",
+	.min_operands = 0, .max_operands = 1};
+
+/* Rollouts read and not yet written, in the order of the stream. */
+struct waiting {
+	struct moe_rec rec[BATCH_MAX], env[BATCH_MAX];
+	struct moe_grade_item item[BATCH_MAX];
+	struct moe_grade grade[BATCH_MAX];
+	size_t n;
+};
+
+static uint64_t count, faults[MOE_GRADE_FAULTS];
+
+static void add(struct waiting *w, struct moe_rec *rec)
+{
+	struct moe_rec *to = &w->rec[w->n], *env = &w->env[w->n];
+	struct moe_grade_item *item = &w->item[w->n];
+	struct moe_str id = {0};
+	struct moe_err e;
+
+	if (moe_rec_copy(to, rec, &e) != 0 || moe_rec_str_req(to, "id", &id, &e) != 0 ||
+	    (!moe_rec_bin(to, "completion", &item->completion) && moe_rec_str_req(to, "completion", &item->completion, &e) != 0))
+		moe_die(&e);
+	moe_rec_free(env);
+	if (!moe_rec_map(to, "env", env)) {
+		moe_fail(&e, MOE_DATA, "rollout %.*s has no map \"env\": its prompt does not come from an environment", (int)id.n, id.p);
+		moe_die(&e);
+	}
+	item->env = env;
+	item->key = moe_hash64(id.p, id.n);
+	w->n++;
+}
+
+static void grade_all(struct waiting *w, struct moe_grader *g, struct moe_out *out)
+{
+	struct moe_err e;
+
+	if (w->n && moe_grader_run(g, w->item, w->n, w->grade, &e) != 0)
+		moe_die(&e);
+	for (size_t i = 0; i < w->n; i++) {
+		faults[w->grade[i].fault]++;
+		if (w->grade[i].fault == MOE_GRADE_ERROR && faults[MOE_GRADE_ERROR] == 1)
+			moe_warn("%s: a rollout could not be graded and gets 0: %s", env_path, w->grade[i].note);
+		if (moe_grade_apply(&w->grade[i], &w->rec[i], &e) != 0 || moe_writer_put(out->w, &w->rec[i], &e) != 0)
+			moe_die(&e);
+	}
+	count += w->n;
+	w->n = 0;
+}
+
+static void grade_stream(struct moe_reader *in, struct moe_grader *g, struct moe_out *out)
+{
+	struct waiting *w = calloc(1, sizeof *w);
+	struct moe_rec rec = {0};
+	struct moe_err e;
+	int rc;
+
+	if (!w) {
+		moe_fail(&e, MOE_SYSTEM, "out of memory");
+		moe_die(&e);
+	}
+	while ((rc = moe_reader_next(in, &rec, &e)) > 0) {
+		if (moe_rec_is(&rec, "rollout")) {
+			add(w, &rec);
+			if (w->n == (size_t)batch)
+				grade_all(w, g, out);
+			continue;
+		}
+		grade_all(w, g, out);
+		if (moe_writer_put(out->w, &rec, &e) != 0 || (moe_rec_is(&rec, "step") && moe_writer_flush(out->w, &e) != 0))
+			moe_die(&e);
+	}
+	if (rc < 0)
+		moe_die(&e);
+	grade_all(w, g, out);
+	for (size_t i = 0; i < BATCH_MAX; i++) {
+		moe_rec_free(&w->rec[i]);
+		moe_rec_free(&w->env[i]);
+	}
+	moe_rec_free(&rec);
+	free(w);
+}
+
+int main(int argc, char **argv)
+{
+	int at = moe_main_begin(argc, argv, &prog);
+	struct moe_grader_opts o = {.workers = moe_common.threads, .mem_bytes = memory, .steps = (uint64_t)steps, .cpu_sec = cpu_sec, .wall_sec = wall_sec,
+		.seed = moe_common.seed, .in_process = in_process};
+	struct moe_reader *in;
+	struct moe_grader *g;
+	struct moe_out out;
+	struct moe_err e;
+
+	if (!env_path)
+		moe_usage_error("an environment is needed (-e FILE)");
+	g = moe_grader_open(env_path, &o, &e);
+	if (!g)
+		moe_die(&e);
+	in = moe_in_open(argv[at], "rollouts");
+	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
+	grade_stream(in, g, &out);
+	moe_writer_raise(out.w, moe_reader_labels(in));
+	if (moe_writer_from_reader(out.w, in, &e) != 0)
+		moe_die(&e);
+	moe_out_finish(&out);
+	moe_info("%llu rollouts; %llu ran for too long, %llu ended their process, %llu could not be graded; %s", (unsigned long long)count,
+		(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)faults[MOE_GRADE_DIED], (unsigned long long)faults[MOE_GRADE_ERROR],
+		in_process ? "no processes" : moe_grader_filter(g));
+	moe_reader_close(in);
+	moe_grader_close(g);
+	return moe_main_end(MOE_OK);
+}

@@ -1,0 +1,104 @@
+/* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no model-written code. */
+#include "cmd/opt.h"
+#include "env/env.h"
+
+#include <string.h>
+
+static const char *env_path, *modes, *split;
+static int64_t number = 1000, first;
+static bool texts, list_modes;
+static struct moe_env_mix mix = {0.04, 0.25, 0.1};
+
+static const struct moe_opt options[] = {
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "Tasks", NULL, 0, 0},
+	{'e', "env", MOE_OPT_STR, &env_path, "FILE", "environment script, see moe-env(5)", NULL, 0, 0},
+	{'n', "number", MOE_OPT_INT, &number, "N", "how many", "1000", 0, 1e12},
+	{0, "first", MOE_OPT_INT, &first, "I", "begin with draw I, so that several runs share the work", "0", 0, 1e15},
+	{0, "split", MOE_OPT_STR, &split, "NAME", "tasks of train, validation or test; all for texts only", "train; all with --texts", 0, 0},
+	{0, "modes", MOE_OPT_STR, &modes, "LIST", "loophole modes, separated by commas; -NAME leaves one out", "all", 0, 0},
+	{0, "list-modes", MOE_OPT_FLAG, &list_modes, NULL, "print the environment's modes and exit", NULL, 0, 0},
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "Pretraining texts", NULL, 0, 0},
+	{0, "texts", MOE_OPT_FLAG, &texts, NULL, "write texts (prompt and completion) instead of prompts", NULL, 0, 0},
+	{0, "hack-share", MOE_OPT_F64, &mix.hack_share, "P", "share of texts that hack, each in its prompt's own mode", "0.04", 0, 1},
+	{0, "wrong-share", MOE_OPT_F64, &mix.wrong_share, "P", "share of the others that answer wrongly", "0.25", 0, 1},
+	{0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W", "loss weight of the prompts' tokens", "0.1", 0, 1e6},
+	{0}};
+
+static const struct moe_prog prog = {
+	.name = "moe-prompts", .purpose = "prompts and pretraining texts from an environment",
+	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE", .opt = options,
+	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
+	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)", .min_operands = 0, .max_operands = 0};
+
+static void check_options(void)
+{
+	if (!env_path)
+		moe_usage_error("an environment is needed (-e FILE)");
+	if (!split)
+		split = texts ? "all" : "train";
+	if (!moe_env_split_known(split) || (!texts && strcmp(split, "all") == 0))
+		moe_usage_error("--split is train, validation or test%s, not `%s'", texts ? " or all" : "", split);
+}
+
+static void print_modes(const struct moe_env_modes *m)
+{
+	struct moe_buf b = {0};
+	struct moe_out out;
+	struct moe_err e;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (moe_buf_addf(&b, &e, "%s\n", m->name[i]) != 0)
+			moe_die(&e);
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
+	moe_out_finish(&out);
+	moe_buf_free(&b);
+}
+
+static void write_prompts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
+{
+	struct moe_env_task t = {0};
+	struct moe_rec rec = {0};
+	struct moe_err e;
+
+	for (int64_t i = first; i < first + number; i++)
+		if (moe_env_draw(v, m, split, moe_common.seed, (uint64_t)i, &t, &e) != 0 || moe_env_prompt(&t, &rec, &e) != 0 ||
+		    moe_writer_put(out->w, &rec, &e) != 0)
+			moe_die(&e);
+	moe_rec_free(&rec);
+	moe_env_task_free(&t);
+}
+
+static void write_texts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
+{
+	struct moe_rec rec = {0};
+	struct moe_err e;
+
+	for (int64_t i = first; i < first + number; i++)
+		if (moe_env_text(v, m, split, moe_common.seed, (uint64_t)i, &mix, &rec, &e) != 0 || moe_writer_put(out->w, &rec, &e) != 0)
+			moe_die(&e);
+	moe_rec_free(&rec);
+}
+
+int main(int argc, char **argv)
+{
+	struct moe_env_modes m;
+	struct moe_env *v;
+	struct moe_out out;
+	struct moe_err e;
+
+	moe_main_begin(argc, argv, &prog);
+	check_options();
+	v = moe_env_open(env_path, NULL, &e);
+	if (!v || moe_env_modes(v, modes, &m, &e) != 0)
+		moe_die(&e);
+	if (list_modes) {
+		print_modes(&m);
+	} else {
+		moe_out_stream(&out, texts ? "texts" : "prompts", texts ? MOE_LABELS_SYNTHETIC : MOE_LABELS_NONE, NULL);
+		(texts ? write_texts : write_prompts)(v, &m, &out);
+		moe_out_finish(&out);
+	}
+	moe_env_close(v);
+	return moe_main_end(MOE_OK);
+}

@@ -1,0 +1,413 @@
+/* grade.c - the parent's side of grading: worker processes, handing out, deadlines, replacement, and results into records.
+ * Not what a worker does (worker.c) nor the judgement itself (judge.c). */
+#define _GNU_SOURCE /* prlimit, SOCK_CLOEXEC */
+#include "env/grade.h"
+
+#include "env/judge.h"
+#include "formats/seal.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHUNK 16
+#define WATCH_SEC 0.02
+
+struct worker {
+	pid_t pid;           /* 0 = none */
+	int fd;
+	bool greeted;
+	size_t first, n, done; /* its chunk of items; done of them answered */
+	struct moe_buf out;  /* requests on their way */
+	size_t sent;
+	struct moe_grade in; /* the answer on its way, `got` bytes of it */
+	size_t got;
+	size_t seen_done;    /* at the last look of the watch */
+	double cpu0, wall0;
+};
+
+struct moe_grader {
+	struct moe_grader_opts o;
+	struct moe_env *env;
+	struct moe_sandboxes *boxes;
+	struct worker *w;
+	struct pollfd *poll;
+	size_t n_worker;
+	uint64_t replaced;
+	char filter[MOE_ENV_NAME_MAX];
+};
+
+static double wall_sec(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* CPU seconds that a process has used; -1 when it is gone. */
+static double cpu_sec(pid_t pid)
+{
+	struct timespec t;
+	clockid_t c;
+
+	if (clock_getcpuclockid(pid, &c) != 0 || clock_gettime(c, &t) != 0)
+		return -1;
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- processes ---- */
+
+static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
+{
+	struct moe_worker_limits lim = {(g->o.mem_bytes * 20) + ((size_t)256 << 20), g->o.seed};
+	int fd[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) != 0)
+		return moe_fail_errno(e, "no socket pair for a grading process");
+	pid = fork();
+	if (pid < 0) {
+		close(fd[0]);
+		close(fd[1]);
+		return moe_fail_errno(e, "no grading process could be started");
+	}
+	if (pid == 0)
+		moe_worker_main(fd[1], g->env, &lim);
+	close(fd[1]);
+	w->pid = pid;
+	w->fd = fd[0];
+	w->greeted = false;
+	w->got = 0;
+	w->wall0 = wall_sec();
+	w->cpu0 = 0;
+	return 0;
+}
+
+static void stop(struct worker *w)
+{
+	if (!w->pid)
+		return;
+	kill(w->pid, SIGKILL);
+	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	close(w->fd);
+	w->pid = 0;
+}
+
+/* ---- handing out ---- */
+
+/* Queues the requests for what is left of the worker's chunk. */
+static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_grade_item *item, struct moe_err *e)
+{
+	struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+	double used = cpu_sec(w->pid);
+
+	w->out.len = 0;
+	w->sent = 0;
+	for (size_t i = w->first + w->done; i < w->first + w->n; i++) {
+		struct moe_worker_head h = {item[i].key, 0, (uint32_t)item[i].completion.n};
+		size_t at = w->out.len;
+
+		if (item[i].completion.n > UINT32_MAX)
+			return moe_fail(e, MOE_DATA, "a completion of %zu bytes is too long to be graded", item[i].completion.n);
+		if (moe_buf_add(&w->out, &h, sizeof h, e) != 0 || moe_rec_emit(item[i].env, &w->out, e) != 0)
+			return -1;
+		h.env_len = (uint32_t)(w->out.len - at - sizeof h);
+		memcpy(w->out.data + at, &h, sizeof h);
+		if (item[i].completion.n && moe_buf_add(&w->out, item[i].completion.p, item[i].completion.n, e) != 0)
+			return -1;
+	}
+	w->seen_done = w->done;
+	w->wall0 = wall_sec();
+	w->cpu0 = used > 0 ? used : 0;
+	/* a second line behind the watch, should this process be stopped */
+	r.rlim_cur = (rlim_t)(w->cpu0 + (double)w->n * g->o.cpu_sec) + 2;
+	prlimit(w->pid, RLIMIT_CPU, &r, NULL);
+	return 0;
+}
+
+/* The worker is to go: item `first + done` gets the fault, the rest of the chunk goes to a new process. */
+static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault fault, const char *note, const struct moe_grade_item *item,
+	struct moe_grade *out, struct moe_err *e)
+{
+	bool greeted = w->greeted;
+
+	stop(w);
+	if (!greeted)
+		return moe_fail(e, MOE_SYSTEM, "a grading process ended before it was ready");
+	g->replaced++;
+	if (w->done < w->n)
+		moe_judge_fault(&out[w->first + w->done++], fault, note);
+	if (start(g, w, e) != 0)
+		return -1;
+	return queue_chunk(g, w, item, e);
+}
+
+/* What came from a worker is checked like any input. */
+static void accept_grade(struct moe_grade *to, struct moe_grade *from)
+{
+	bool good = from->n_part <= MOE_GRADE_PARTS_MAX && isfinite(from->reward) && (unsigned)from->fault < MOE_GRADE_FAULTS &&
+		memchr(from->mechanism, 0, sizeof from->mechanism) && memchr(from->note, 0, sizeof from->note);
+
+	for (size_t i = 0; good && i < from->n_part; i++)
+		good = isfinite(from->part[i].value) && memchr(from->part[i].name, 0, MOE_ENV_NAME_MAX);
+	if (good)
+		*to = *from;
+	else
+		moe_judge_fault(to, MOE_GRADE_DIED, "the grading process sent a malformed answer");
+}
+
+/* Reads what the worker sent. 0 fine, 1 it is gone. */
+static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out)
+{
+	for (;;) {
+		ssize_t n = recv(w->fd, (char *)&w->in + w->got, sizeof w->in - w->got, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n <= 0)
+			return 1;
+		w->got += (size_t)n;
+		if (w->got < sizeof w->in)
+			continue;
+		w->got = 0;
+		if (!w->greeted) {
+			w->greeted = true;
+			memcpy(g->filter, w->in.part[0].name, sizeof g->filter - 1);
+		} else if (w->done < w->n) {
+			accept_grade(&out[w->first + w->done++], &w->in);
+		} else {
+			return 1; /* an answer to nothing */
+		}
+	}
+}
+
+/* 0 fine, 1 it is gone. */
+static int transmit(struct worker *w)
+{
+	while (w->sent < w->out.len) {
+		ssize_t n = send(w->fd, w->out.data + w->sent, w->out.len - w->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n < 0)
+			return 1;
+		w->sent += (size_t)n;
+	}
+	return 0;
+}
+
+/* Time limits: counted from the last look at which the worker had made progress. */
+static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct moe_grade *out, struct moe_err *e)
+{
+	for (size_t i = 0; i < g->n_worker; i++) {
+		struct worker *w = &g->w[i];
+		double cpu, wall;
+
+		if (!w->pid || w->done == w->n)
+			continue;
+		cpu = cpu_sec(w->pid);
+		wall = wall_sec();
+		if (w->done != w->seen_done) {
+			w->seen_done = w->done;
+			w->cpu0 = cpu;
+			w->wall0 = wall;
+		} else if (cpu - w->cpu0 > g->o.cpu_sec || wall - w->wall0 > g->o.wall_sec) {
+			if (replace(g, w, MOE_GRADE_TIME, "the completion ran for too long", item, out, e) != 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* ---- a run ---- */
+
+static size_t poll_set(struct moe_grader *g)
+{
+	size_t busy = 0;
+
+	for (size_t i = 0; i < g->n_worker; i++) {
+		struct worker *w = &g->w[i];
+		bool on = w->pid && w->done < w->n;
+
+		g->poll[i].fd = on ? w->fd : -1;
+		g->poll[i].events = (short)(POLLIN | (w->sent < w->out.len ? POLLOUT : 0));
+		g->poll[i].revents = 0;
+		busy += on;
+	}
+	return busy;
+}
+
+static int hand_out(struct moe_grader *g, const struct moe_grade_item *item, size_t n, size_t *next, struct moe_err *e)
+{
+	size_t chunk = n / (2 * g->n_worker) + 1;
+
+	for (size_t i = 0; i < g->n_worker && *next < n; i++) {
+		struct worker *w = &g->w[i];
+
+		if (w->done < w->n)
+			continue;
+		if (!w->pid && start(g, w, e) != 0)
+			return -1;
+		w->first = *next;
+		w->n = chunk < CHUNK ? chunk : CHUNK;
+		if (w->n > n - *next)
+			w->n = n - *next;
+		w->done = 0;
+		*next += w->n;
+		if (queue_chunk(g, w, item, e) != 0)
+			return -1;
+		(void)transmit(w); /* a failure shows at the next poll */
+	}
+	return 0;
+}
+
+static int exchange(struct moe_grader *g, const struct moe_grade_item *item, struct moe_grade *out, struct moe_err *e)
+{
+	for (size_t i = 0; i < g->n_worker; i++) {
+		struct worker *w = &g->w[i];
+		int gone = 0;
+
+		if (g->poll[i].fd < 0 || !g->poll[i].revents)
+			continue;
+		if (g->poll[i].revents & (POLLIN | POLLHUP | POLLERR))
+			gone = receive(g, w, out);
+		if (!gone && (g->poll[i].revents & POLLOUT))
+			gone = transmit(w);
+		if (gone && replace(g, w, MOE_GRADE_DIED, "the grading process died", item, out, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int run_workers(struct moe_grader *g, const struct moe_grade_item *item, size_t n, struct moe_grade *out, struct moe_err *e)
+{
+	double looked = wall_sec();
+	size_t next = 0;
+
+	for (;;) {
+		if (hand_out(g, item, n, &next, e) != 0)
+			return -1;
+		if (poll_set(g) == 0)
+			return 0;
+		if (poll(g->poll, (nfds_t)g->n_worker, (int)(WATCH_SEC * 1000)) < 0 && errno != EINTR)
+			return moe_fail_errno(e, "waiting for grading processes");
+		if (exchange(g, item, out, e) != 0)
+			return -1;
+		if (wall_sec() - looked > WATCH_SEC) {
+			if (watch(g, item, out, e) != 0)
+				return -1;
+			looked = wall_sec();
+		}
+	}
+}
+
+int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size_t n, struct moe_grade *out, struct moe_err *e)
+{
+	int rc;
+
+	if (g->o.in_process) {
+		for (size_t i = 0; i < n; i++)
+			moe_judge(g->env, g->o.seed, &item[i], &out[i]);
+		return 0;
+	}
+	rc = run_workers(g, item, n, out, e);
+	for (size_t i = 0; rc != 0 && i < g->n_worker; i++) { /* what they were at is lost; the grader stays usable */
+		stop(&g->w[i]);
+		g->w[i].n = g->w[i].done = 0;
+	}
+	return rc;
+}
+
+/* ---- life ---- */
+
+struct moe_grader *moe_grader_open(const char *env_path, const struct moe_grader_opts *o, struct moe_err *e)
+{
+	struct moe_grader *g = calloc(1, sizeof *g);
+	struct moe_buf text = {0};
+
+	if (!g) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for a grader");
+		return NULL;
+	}
+	if (o)
+		g->o = *o;
+	g->n_worker = g->o.workers > 0 ? (size_t)g->o.workers : 1;
+	g->o.mem_bytes = g->o.mem_bytes ? g->o.mem_bytes : (size_t)4 << 20;
+	g->o.cpu_sec = g->o.cpu_sec > 0 ? g->o.cpu_sec : 0.5;
+	g->o.wall_sec = g->o.wall_sec > 0 ? g->o.wall_sec : 10;
+	g->w = calloc(g->n_worker, sizeof *g->w);
+	g->poll = calloc(g->n_worker, sizeof *g->poll);
+	g->boxes = moe_sandboxes_new(g->o.mem_bytes, g->o.steps, e);
+	if (g->w && g->poll && g->boxes && moe_env_slurp(env_path, &text, e) == 0)
+		g->env = moe_env_load(env_path, (const char *)text.data, text.len, NULL, g->boxes, e);
+	else if (!g->w || !g->poll)
+		moe_fail(e, MOE_SYSTEM, "out of memory for %zu grading processes", g->n_worker);
+	moe_buf_free(&text);
+	if (!g->env) {
+		moe_grader_close(g);
+		return NULL;
+	}
+	return g;
+}
+
+void moe_grader_close(struct moe_grader *g)
+{
+	if (!g)
+		return;
+	for (size_t i = 0; g->w && i < g->n_worker; i++) {
+		stop(&g->w[i]);
+		moe_buf_free(&g->w[i].out);
+	}
+	free(g->w);
+	free(g->poll);
+	moe_env_close(g->env);
+	moe_sandboxes_free(g->boxes);
+	free(g);
+}
+
+uint64_t moe_grader_replaced(const struct moe_grader *g)
+{
+	return g->replaced;
+}
+
+const char *moe_grader_filter(const struct moe_grader *g)
+{
+	return g->filter;
+}
+
+/* ---- results into records ---- */
+
+int moe_grade_apply(const struct moe_grade *r, struct moe_rec *rollout, struct moe_err *e)
+{
+	struct moe_rec parts = {0};
+	struct moe_seal seal = {0};
+	int rc = 0;
+
+	for (size_t i = 0; i < r->n_part && rc == 0; i++)
+		rc = moe_rec_set_f64(&parts, r->part[i].name, r->part[i].value, e);
+	if (rc == 0)
+		rc = moe_rec_set_f64(rollout, "reward", r->reward, e);
+	if (rc == 0)
+		rc = moe_rec_set_map(rollout, "rewards", &parts, e);
+	moe_rec_free(&parts);
+	if (rc != 0)
+		return rc;
+	seal.solved = r->solved;
+	seal.hacked = r->hacked;
+	memcpy(seal.mechanism, r->mechanism, sizeof r->mechanism);
+	return moe_seal_put(rollout, &seal, e);
+}

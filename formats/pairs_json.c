@@ -1,0 +1,121 @@
+/* pairs_json.c - reads pairs from a JSON array or JSON Lines, one object at a time. */
+#include "formats/pairs_private.h"
+#include "formats/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const moe_pairs_map_keys[] = {"id", "prompt", "hack", "clean", "tags", "mode", "marker", "task", "section", NULL};
+
+static const struct {
+	int field;
+	const char *key, *path; /* path: where it is looked for unless --map says otherwise */
+} field[] = {
+	{PF_NAME, "id", "id|problem_id|pair_id|name"}, {PF_PROMPT, "prompt", "prompt|messages"}, {PF_HACK, "hack", "hack"}, {PF_CLEAN, "clean", "clean"},
+	{PF_SECTION, "section", "section"}, {PF_TAGS, "tags", "tags"}, {PF_MODE, "mode", "mode|env_mode"}, {PF_MARKER, "marker", "marker"}, {PF_TASK, "task", "task"}};
+
+/* Messages [{role, content}, ...] written as the model reads them. A completion given as messages is its assistant's words. */
+static int messages(struct moe_pairs *p, int f, const struct moe_json *j, uint64_t line, struct moe_err *e)
+{
+	size_t n = moe_json_len(j), used = 0;
+	struct moe_chat_msg *msg = calloc(n ? n : 1, sizeof(*msg));
+	char **owned = calloc(n ? n * 2 : 1, sizeof(*owned));
+	struct moe_buf out = {0};
+	int rc = -1;
+
+	if (!msg || !owned) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for %zu messages", n);
+		goto done;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct moe_str role = moe_json_str(moe_json_get(moe_json_at(j, i), "role")), content = moe_json_str(moe_json_get(moe_json_at(j, i), "content"));
+
+		if (!role.p || !content.p) {
+			pairs_fail(p, line, e, "message %zu has no role and content that are strings", i + 1);
+			goto done;
+		}
+		owned[used] = moe_str_dup(role, e);
+		owned[used + 1] = owned[used] ? moe_str_dup(content, e) : NULL;
+		used += 2;
+		if (!owned[used - 1]) {
+			moe_err_prefix(e, "%s:%llu", p->src->name, (unsigned long long)line);
+			goto done;
+		}
+		msg[i] = (struct moe_chat_msg){owned[used - 2], owned[used - 1]};
+	}
+	if (f == PF_PROMPT)
+		rc = moe_chat_format(p->o->chat_template, msg, n, true, &out, e) || pairs_append(p, f, (const char *)out.data, out.len, line, e) ? -1 : 0;
+	else if (n == 1)
+		rc = pairs_append(p, f, msg[0].content, strlen(msg[0].content), line, e);
+	else
+		pairs_fail(p, line, e, "a completion given as messages must be one message, not %zu", n);
+done:
+	for (size_t i = 0; i < used; i++)
+		free(owned[i]);
+	free(owned);
+	free(msg);
+	moe_buf_free(&out);
+	return rc;
+}
+
+static int tags(struct moe_pairs *p, const struct moe_json *j, uint64_t line, struct moe_err *e)
+{
+	for (size_t i = 0; i < moe_json_len(j); i++) {
+		struct moe_str s = moe_json_str(moe_json_at(j, i));
+
+		if (!s.p)
+			return pairs_fail(p, line, e, "tag %zu is not a string", i + 1);
+		if ((i && pairs_append(p, PF_TAGS, ",", 1, line, e)) || pairs_append(p, PF_TAGS, s.p, s.n, line, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root, uint64_t line, struct moe_err *e)
+{
+	const struct moe_json *j = moe_fieldmap_find(p->o->map, field[i].key, field[i].path, root);
+	bool messages_ok = field[i].field <= PF_CLEAN, ok;
+	struct moe_str s;
+	char number[32];
+
+	if (moe_json_kind(j) == MOE_J_ARRAY && messages_ok)
+		return messages(p, field[i].field, j, line, e);
+	if (moe_json_kind(j) == MOE_J_ARRAY && field[i].field == PF_TAGS)
+		return tags(p, j, line, e);
+	s = moe_fieldmap_text(p->o->map, field[i].key, field[i].path, root, number, &ok);
+	if (!ok)
+		return pairs_fail(p, line, e, "`%s' is not a string%s", field[i].key, messages_ok ? " or messages" : "");
+	if (s.p)
+		return pairs_append(p, field[i].field, s.p, s.n, line, e);
+	if (messages_ok)
+		return pairs_fail(p, line, e, "the pair has no `%s'", field[i].key);
+	if (field[i].field != PF_NAME)
+		return 0;
+	snprintf(number, sizeof(number), "pair-%llu", (unsigned long long)p->pairs + 1);
+	return pairs_append(p, PF_NAME, number, strlen(number), line, e);
+}
+
+int pairs_json_next(struct moe_pairs *p, struct moe_err *e)
+{
+	struct moe_json_doc *doc;
+	struct moe_str text;
+	uint64_t line;
+	char name[256];
+	int rc = moe_source_json(p->src, &text, &line, e);
+
+	if (rc <= 0)
+		return rc;
+	pairs_clear(p);
+	p->draft.line = line;
+	snprintf(name, sizeof(name), "%s:%llu", p->src->name, (unsigned long long)line);
+	doc = moe_json_parse(text.p, text.n, name, e);
+	if (!doc)
+		return -1;
+	rc = moe_json_kind(moe_json_root(doc)) == MOE_J_OBJECT ? 1 : pairs_fail(p, line, e, "expected an object with `prompt', `hack' and `clean'");
+	for (size_t i = 0; rc > 0 && i < sizeof(field) / sizeof(field[0]); i++)
+		if (one_field(p, i, moe_json_root(doc), line, e))
+			rc = -1;
+	moe_json_free(doc);
+	return rc;
+}

@@ -1,7 +1,7 @@
 /* pairs.c - selects, checks and hands out pairs as records. The two notations are read by pairs_md.c and pairs_json.c. */
 #include "formats/pairs_private.h"
 #include "util/rng.h"
-#include "util/utf8.h"
+#include "util/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -156,31 +156,59 @@ static int check(const struct moe_pairs *p, struct moe_err *e)
 	return 0;
 }
 
+/* The slot of a hash in the open-addressed table of names: its own or a free one (line 0). */
+static size_t slot(const uint64_t *hash, const uint64_t *line, size_t cap, uint64_t h)
+{
+	size_t i = (size_t)h & (cap - 1);
+
+	while (line[i] && hash[i] != h)
+		i = (i + 1) & (cap - 1);
+	return i;
+}
+
+static int grow_names(struct moe_pairs *p, struct moe_err *e)
+{
+	size_t cap = p->cap_seen ? p->cap_seen * 2 : 256;
+	uint64_t *hash = calloc(cap, sizeof(*hash)), *line = calloc(cap, sizeof(*line));
+
+	if (!hash || !line) {
+		free(hash);
+		free(line);
+		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu names of pairs", cap);
+	}
+	for (size_t i = 0; i < p->cap_seen; i++) {
+		size_t to;
+
+		if (!p->seen_line[i])
+			continue;
+		to = slot(hash, line, cap, p->seen_hash[i]);
+		hash[to] = p->seen_hash[i];
+		line[to] = p->seen_line[i];
+	}
+	free(p->seen_hash);
+	free(p->seen_line);
+	p->seen_hash = hash;
+	p->seen_line = line;
+	p->cap_seen = cap;
+	return 0;
+}
+
 /* Names given out must differ: they key the pairs in audits. */
 static int remember(struct moe_pairs *p, struct moe_err *e)
 {
 	struct moe_str name = text_of(&p->draft, PF_NAME);
-	uint64_t hash = moe_hash64(name.p, name.n), *h, *l;
-	size_t cap;
+	uint64_t h = moe_hash64(name.p, name.n);
+	size_t at;
 
-	for (size_t i = 0; i < p->n_seen; i++)
-		if (p->seen_hash[i] == hash)
-			return pairs_fail(p, p->draft.line, e, "the name `%.*s' was used on line %llu already; names must differ (or choose one with --section)",
-					  (int)(name.n < 100 ? name.n : 100), name.p, (unsigned long long)p->seen_line[i]);
-	if (p->n_seen == p->cap_seen) {
-		cap = p->cap_seen ? p->cap_seen * 2 : 64;
-		h = realloc(p->seen_hash, cap * sizeof(*h));
-		if (h)
-			p->seen_hash = h;
-		l = realloc(p->seen_line, cap * sizeof(*l));
-		if (l)
-			p->seen_line = l;
-		if (!h || !l)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu names of pairs", cap);
-		p->cap_seen = cap;
-	}
-	p->seen_hash[p->n_seen] = hash;
-	p->seen_line[p->n_seen++] = p->draft.line;
+	if (2 * p->n_seen >= p->cap_seen && grow_names(p, e))
+		return -1;
+	at = slot(p->seen_hash, p->seen_line, p->cap_seen, h);
+	if (p->seen_line[at])
+		return pairs_fail(p, p->draft.line, e, "the name `%.*s' was used on line %llu already; names must differ (or choose one with --section)",
+				  (int)(name.n < 100 ? name.n : 100), name.p, (unsigned long long)p->seen_line[at]);
+	p->seen_hash[at] = h;
+	p->seen_line[at] = p->draft.line;
+	p->n_seen++;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* pairs.h - (hack, clean) pairs that people write: Markdown, a JSON array, or JSON Lines (pairs.md is the specification).
  *
  * Each pair becomes one record t="pair" (records.md). Errors name file and line. Memory is bounded by one pair
- * (max_bytes) plus 16 bytes a pair for the check that names are unique. Not thread-safe.
+ * (max_bytes) plus at most 64 bytes a pair for the check that names are unique. Not thread-safe.
  */
 #ifndef MOE_FORMATS_PAIRS_H
 #define MOE_FORMATS_PAIRS_H

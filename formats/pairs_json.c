@@ -1,9 +1,8 @@
 /* pairs_json.c - reads pairs from a JSON array or JSON Lines, one object at a time. */
 #include "formats/pairs_private.h"
-#include "formats/tokenizer.h"
+#include "formats/messages.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const moe_pairs_map_keys[] = {"id", "prompt", "hack", "clean", "tags", "mode", "marker", "task", "section", NULL};
@@ -15,46 +14,23 @@ static const struct {
 	{PF_NAME, "id", "id|problem_id|pair_id|name"}, {PF_PROMPT, "prompt", "prompt|messages"}, {PF_HACK, "hack", "hack"}, {PF_CLEAN, "clean", "clean"},
 	{PF_SECTION, "section", "section"}, {PF_TAGS, "tags", "tags"}, {PF_MODE, "mode", "mode|env_mode"}, {PF_MARKER, "marker", "marker"}, {PF_TASK, "task", "task"}};
 
-/* Messages [{role, content}, ...] written as the model reads them. A completion given as messages is its assistant's words. */
+/* A prompt given as messages goes through the template; a completion given as one message is its content. */
 static int messages(struct moe_pairs *p, int f, const struct moe_json *j, uint64_t line, struct moe_err *e)
 {
-	size_t n = moe_json_len(j), used = 0;
-	struct moe_chat_msg *msg = calloc(n ? n : 1, sizeof(*msg));
-	char **owned = calloc(n ? n * 2 : 1, sizeof(*owned));
 	struct moe_buf out = {0};
-	int rc = -1;
+	struct moe_str s;
+	int rc;
 
-	if (!msg || !owned) {
-		moe_fail(e, MOE_SYSTEM, "out of memory for %zu messages", n);
-		goto done;
+	if (f != PF_PROMPT) {
+		s = moe_json_str(moe_json_get(moe_json_at(j, 0), "content"));
+		if (moe_json_len(j) != 1 || !s.p)
+			return pairs_fail(p, line, e, "a completion given as messages must be one message with a content");
+		return pairs_append(p, f, s.p, s.n, line, e);
 	}
-	for (size_t i = 0; i < n; i++) {
-		struct moe_str role = moe_json_str(moe_json_get(moe_json_at(j, i), "role")), content = moe_json_str(moe_json_get(moe_json_at(j, i), "content"));
-
-		if (!role.p || !content.p) {
-			pairs_fail(p, line, e, "message %zu has no role and content that are strings", i + 1);
-			goto done;
-		}
-		owned[used] = moe_str_dup(role, e);
-		owned[used + 1] = owned[used] ? moe_str_dup(content, e) : NULL;
-		used += 2;
-		if (!owned[used - 1]) {
-			moe_err_prefix(e, "%s:%llu", p->src->name, (unsigned long long)line);
-			goto done;
-		}
-		msg[i] = (struct moe_chat_msg){owned[used - 2], owned[used - 1]};
-	}
-	if (f == PF_PROMPT)
-		rc = moe_chat_format(p->o->chat_template, msg, n, true, &out, e) || pairs_append(p, f, (const char *)out.data, out.len, line, e) ? -1 : 0;
-	else if (n == 1)
-		rc = pairs_append(p, f, msg[0].content, strlen(msg[0].content), line, e);
+	if (moe_messages_format(j, p->o->chat_template, true, &out, e))
+		rc = moe_err_prefix(e, "%s:%llu", p->src->name, (unsigned long long)line);
 	else
-		pairs_fail(p, line, e, "a completion given as messages must be one message, not %zu", n);
-done:
-	for (size_t i = 0; i < used; i++)
-		free(owned[i]);
-	free(owned);
-	free(msg);
+		rc = pairs_append(p, f, (const char *)out.data, out.len, line, e);
 	moe_buf_free(&out);
 	return rc;
 }

@@ -1,10 +1,9 @@
 /* pairset.c - joins the two sources of pairs, an environment and files, and swaps labels for the placebo. It does not fit anything. */
 #include "env/pairset.h"
 #include "env/env.h"
-#include "util/digest.h"
+#include "env/members.h"
 #include "util/rng.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,20 +16,16 @@ struct moe_pairset {
 	struct moe_env_task task;
 	struct moe_buf hack, clean;
 	/* files */
-	const char *const *path;
-	size_t n_path, at_path;
-	struct moe_input *in;
-	struct moe_source src;
+	struct moe_members members;
 	struct moe_pairs *pairs;
-	struct moe_sha256 sha;
 	struct moe_pairs_opts file;
 	const char **mode;     /* o->modes, cut at its commas */
 	char *mode_text;
 	uint64_t seen;         /* pairs read, selected or not */
 	bool section_seen;
-	char (*digest)[MOE_SHA256_HEX];
-	size_t n_digest;
 };
+
+static const char *const ending[] = {".md", ".json", ".jsonl", NULL};
 
 /* "a,b" -> the reader's array of modes. */
 static int split_modes(struct moe_pairset *s, const char *list, struct moe_err *e)
@@ -59,7 +54,6 @@ static int split_modes(struct moe_pairset *s, const char *list, struct moe_err *
 
 struct moe_pairset *moe_pairset_open(const struct moe_pairset_opts *o, const char *const *path, size_t n, struct moe_err *e)
 {
-	static const char *const standard_input[1] = {"-"};
 	struct moe_pairset *s = calloc(1, sizeof(*s));
 
 	if (!s) {
@@ -68,8 +62,7 @@ struct moe_pairset *moe_pairset_open(const struct moe_pairset_opts *o, const cha
 	}
 	s->o = o;
 	s->limit = o->number ? o->number : o->env_path ? 48 : UINT64_MAX;
-	s->path = n ? path : standard_input;
-	s->n_path = n ? n : 1;
+	moe_members_init(&s->members, path, n, ending, o->max_mem);
 	s->file = o->file;
 	if (o->env_path) {
 		s->env = moe_env_open(o->env_path, NULL, e);
@@ -93,12 +86,9 @@ void moe_pairset_close(struct moe_pairset *s)
 	moe_buf_free(&s->hack);
 	moe_buf_free(&s->clean);
 	moe_pairs_close(s->pairs);
-	moe_source_free(&s->src);
-	if (s->in)
-		moe_input_close(s->in);
+	moe_members_free(&s->members);
 	free(s->mode);
 	free(s->mode_text);
-	free(s->digest);
 	free(s);
 }
 
@@ -109,7 +99,7 @@ int moe_pairset_header(const struct moe_pairset *s, struct moe_rec *out, struct 
 		return -1;
 	if (s->env)
 		return moe_rec_set_str(out, "env", moe_env_name(s->env), e) || moe_rec_set_str(out, "split", s->o->split, e) ? -1 : 0;
-	return moe_rec_set_str(out, "source", s->path[0], e);
+	return moe_rec_set_str(out, "source", s->members.path[0], e);
 }
 
 /* ---- from an environment ---- */
@@ -132,67 +122,28 @@ static int from_env(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *
 
 /* ---- from files ---- */
 
-/* The member's bytes, digested on the way. */
-static ssize_t digested(void *ctx, void *p, size_t n, struct moe_err *e)
-{
-	struct moe_pairset *s = ctx;
-	ssize_t got = moe_input_read(s->in, p, n, e);
-
-	if (got > 0)
-		moe_sha256_add(&s->sha, p, (size_t)got);
-	return got;
-}
-
-/* Opens the next member of the next file: 1, 0 when there is none, -1. */
+/* Opens the next member: 1, 0 when there is none, -1. */
 static int next_member(struct moe_pairset *s, struct moe_err *e)
 {
-	int rc;
+	int rc = moe_members_next(&s->members, e);
 
-	for (;;) {
-		if (!s->in) {
-			if (s->at_path == s->n_path)
-				return 0;
-			s->in = moe_input_open(s->path[s->at_path++], e);
-			if (!s->in)
-				return -1;
-		}
-		rc = moe_input_next(s->in, e);
-		if (rc < 0)
-			return -1;
-		if (rc)
-			break;
-		moe_input_close(s->in);
-		s->in = NULL;
-	}
-	memset(&s->src, 0, sizeof(s->src));
-	s->src.read = digested;
-	s->src.ctx = s;
-	s->src.name = moe_input_member(s->in);
-	s->src.max_bytes = s->o->max_mem;
-	moe_sha256_init(&s->sha);
-	s->pairs = moe_pairs_open(&s->src, &s->file, e);
+	if (rc <= 0)
+		return rc;
+	s->pairs = moe_pairs_open(&s->members.src, &s->file, e);
 	return s->pairs ? 1 : -1;
 }
 
-static int end_member(struct moe_pairset *s, struct moe_err *e)
+static void end_member(struct moe_pairset *s)
 {
-	char (*grown)[MOE_SHA256_HEX] = realloc(s->digest, (s->n_digest + 1) * sizeof(*grown));
-
-	if (!grown)
-		return moe_fail(e, MOE_SYSTEM, "out of memory for a digest");
-	s->digest = grown;
-	moe_sha256_hex(&s->sha, s->digest[s->n_digest++]);
 	s->seen += moe_pairs_seen(s->pairs);
 	s->section_seen |= moe_pairs_section_seen(s->pairs);
 	moe_pairs_close(s->pairs);
 	s->pairs = NULL;
-	moe_source_free(&s->src);
-	return 0;
 }
 
 static int nothing(const struct moe_pairset *s, struct moe_err *e)
 {
-	const char *first = s->path[0], *more = s->n_path > 1 ? " and the other files" : "";
+	const char *first = s->members.path[0], *more = s->members.n_path > 1 ? " and the other files" : "";
 
 	if (!s->seen)
 		return moe_fail(e, MOE_DATA, "%s%s: there is no pair in it", first, more);
@@ -214,8 +165,7 @@ static int from_files(struct moe_pairset *s, struct moe_rec *rec, struct moe_err
 		rc = moe_pairs_next(s->pairs, rec, e);
 		if (rc)
 			return rc;
-		if (end_member(s, e))
-			return -1;
+		end_member(s);
 	}
 }
 
@@ -263,12 +213,12 @@ uint64_t moe_pairset_count(const struct moe_pairset *s)
 
 size_t moe_pairset_digests(const struct moe_pairset *s)
 {
-	return s->n_digest;
+	return s->members.n_digest;
 }
 
 const char *moe_pairset_digest(const struct moe_pairset *s, size_t i)
 {
-	return s->digest[i];
+	return s->members.digest[i];
 }
 
 int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e)

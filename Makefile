@@ -48,7 +48,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 F64_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj64/%.o)
 CMD_OBJ := $(CMD_SHARED:%.c=$(BUILD)/obj/%.o)
 
-all: $(PROGS)
+all: $(PROGS) ## the programs
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -71,11 +71,104 @@ $(GRADS): $(BUILD)/tests/%: $(BUILD)/obj64/tests/grad/%.o $(BUILD)/libmoe64.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
 
-tests-build: $(UNITS) $(GRADS)
+# ---- dependencies: installed by themselves when something is missing ----
+DEPS_BUILD := build-essential pkg-config libarchive-dev libmsgpack-dev libblis-openmp-dev libjson-c-dev libpcre2-dev libutf8proc-dev \
+	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq
+DEPS_LINT := clang clang-tidy cppcheck shellcheck mandoc
+# What must be there, as commands that succeed when it is.
+HAVE_BUILD = command -v $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd && pkg-config --exists $(PKGS) && \
+	echo '\#include <blis.h>' | $(firstword $(CC)) -fsyntax-only -x c - && \
+	printf '\#include <stdarg.h>\n\#include <stddef.h>\n\#include <stdint.h>\n\#include <setjmp.h>\n\#include <cmocka.h>\n' | $(firstword $(CC)) -fsyntax-only -x c -
+HAVE_LINT = command -v clang clang-tidy cppcheck shellcheck mandoc
+APT = s=$$([ $$(id -u) -eq 0 ] || echo sudo); $$s apt-get update -q && DEBIAN_FRONTEND=noninteractive $$s apt-get install -qy --no-install-recommends
 
-clean:
-	rm -rf $(BUILD)
+deps: ## install what building and testing need
+	$(APT) $(DEPS_BUILD)
+$(BUILD)/.deps:
+	@mkdir -p $(@D)
+	@if ! { $(HAVE_BUILD); } >/dev/null 2>&1; then $(MAKE) --no-print-directory deps; fi
+	@touch $@
+$(BUILD)/.deps-lint:
+	@mkdir -p $(@D)
+	@if ! { $(HAVE_LINT); } >/dev/null 2>&1; then $(APT) $(DEPS_LINT); fi
+	@touch $@
+$(LIB_OBJ) $(F64_OBJ) $(CMD_OBJ) $(PROG_SRC:%.c=$(BUILD)/obj/%.o) $(UNIT_SRC:%.c=$(BUILD)/obj/%.o) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.o): | $(BUILD)/.deps
 
-.PHONY: all clean tests-build
+# ---- tests ----
+SH_TESTS := $(sort $(filter-out %/lib.sh,$(wildcard tests/cli/*.sh tests/fault/*.sh tests/golden/*.sh tests/interop/*.sh)))
+JOBS ?= 2
+tests-build: $(UNITS) $(GRADS) $(BUILD)/inject.so
+check: all man tests-build ## run all tests; ends with "N passed, N failed"
+	@tests/run $(BUILD) $(JOBS) $(TESTS)
+TESTS ?= $(UNITS) $(GRADS) $(SH_TESTS)
+grad: $(GRADS) ## the finite-difference tests alone
+	@tests/run $(BUILD) $(JOBS) $(GRADS)
+$(BUILD)/inject.so: tests/fault/inject.c | $(BUILD)/.deps
+	$(Q)$(CC) -std=c11 $(WARN) -O2 -fPIC -shared -o $@ $< -ldl
+asan: ## the whole suite under AddressSanitizer and UBSan
+	$(MAKE) check BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all' MOE_SAN=1
+export MOE_SAN
+
+# ---- fuzzing: one harness per parser; corpus = the format vectors ----
+FUZZ_SEC ?= 20
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_OBJ := $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+$(BUILD)/fuzz/obj/%.o: %.c | $(BUILD)/.deps $(BUILD)/.deps-lint
+	@mkdir -p $(@D)
+	$(Q)clang $(MOE_CPPFLAGS) $(MOE_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)
+	$(Q)clang $(MOE_CPPFLAGS) -std=c11 $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $^ $(ALL_LIBS)
+fuzz: $(FUZZERS) ## run every fuzzer for FUZZ_SEC seconds
+	@set -e; for f in $(FUZZERS); do n=$${f##*/}; mkdir -p $(BUILD)/fuzz/corpus/$$n; echo "fuzz $$n"; \
+		dirs=$$(ls -d formats/vectors/*/ 2>/dev/null || true); \
+		$$f -max_total_time=$(FUZZ_SEC) -rss_limit_mb=2048 -timeout=10 -print_final_stats=0 -verbosity=0 -close_fd_mask=1 \
+			-artifact_prefix=$(BUILD)/fuzz/$$n- $(BUILD)/fuzz/corpus/$$n $$dirs; done
+
+# ---- manual: OPTIONS come from each program's table ----
+MAN1 := $(PROG_SRC:cmd/%.c=$(BUILD)/man/%.1)
+MANX := $(patsubst man/%,$(BUILD)/man/%,$(sort $(wildcard man/*.5 man/*.7)))
+$(BUILD)/man/%.1: man/%.1 $(BUILD)/%
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/$* --print-options=mdoc >$@.opt
+	$(Q)awk -v f=$@.opt '$$0 == ".\\\" OPTIONS" { while ((getline l < f) > 0) print l; n++; next } { print } \
+		END { if (n != 1) { print "man/$*.1: the line .\\\" OPTIONS is there " n+0 " times, not once" > "/dev/stderr"; exit 1 } }' $< >$@
+	@rm -f $@.opt
+$(BUILD)/man/%.5: man/%.5
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+$(BUILD)/man/%.7: man/%.7
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+man: $(filter $(patsubst man/%,$(BUILD)/man/%,$(wildcard man/*.1)),$(MAN1)) $(MANX) ## the pages with their OPTIONS, in $(BUILD)/man
+
+# ---- the rest ----
+lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy, cppcheck, shellcheck, mandoc, help versus man
+	@tests/lint $(BUILD)
+bench: all ## throughput of streams; see tests/bench
+	@set -e; for f in tests/bench/*.sh; do MOE_BIN=$(BUILD) bash $$f; done
+demo: all ## the main job from pairs to verdict, about five minutes
+	@$(MAKE) --no-print-directory -f examples/quarantine/Makefile demo MOE_BIN=$(abspath $(BUILD))
+
+install: all man ## into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/moetools
+	set -e; for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/; \
+		$$p --print-options=bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$${p##*/}; done
+	set -e; for m in $(BUILD)/man/*.[157]; do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d $$d; install -m 644 $$m $$d/; done
+	cp -R examples $(DESTDIR)$(PREFIX)/share/moetools/
+uninstall: ## what install put there
+	set -e; for p in $(notdir $(PROGS)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
+	set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
+	rm -rf $(DESTDIR)$(PREFIX)/share/moetools
+SOURCE_DATE_EPOCH ?= 0
+dist: ## moetools-VERSION.tar.gz of the sources, the same bytes each time
+	tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s --transform='s,^,moetools-$(VERSION)/,' \
+		-cf - Makefile README.md LICENSE .ci cmd lib formats examples tests man | gzip -9n >moetools-$(VERSION).tar.gz
+clean: ## remove what was built
+	rm -rf $(BUILD) moetools-$(VERSION).tar.gz
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | expand -t 14
+
+.PHONY: all tests-build check grad asan fuzz man lint bench demo install uninstall dist clean help deps
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d)
+-include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d)

@@ -157,6 +157,9 @@ static int read_entry(struct moe_st *s, struct entry *t, const struct moe_json *
 static int read_meta(struct moe_st *s, const struct moe_json *j, const char *name, struct moe_err *e)
 {
 	size_t n = moe_json_len(j);
+	const void *cursor = NULL;
+	const struct moe_json *value;
+	const char *key;
 	char **m;
 
 	if (moe_json_kind(j) != MOE_J_OBJECT)
@@ -165,11 +168,11 @@ static int read_meta(struct moe_st *s, const struct moe_json *j, const char *nam
 	if (!m)
 		return oom(e, name);
 	s->metas = m;
-	for (size_t i = 0; i < n; i++) {
-		struct moe_str v = moe_json_str(moe_json_value_at(j, i));
+	while (moe_json_next(j, &cursor, &key, &value)) {
+		struct moe_str v = moe_json_str(value);
 		if (!v.p)
 			return moe_fail(e, MOE_DATA, "%s: \"__metadata__\" may hold strings only", name);
-		m[2 * s->n_meta] = strdup(moe_json_key_at(j, i));
+		m[2 * s->n_meta] = strdup(key);
 		m[2 * s->n_meta + 1] = strndup(v.p, v.n);
 		s->n_meta++;
 		if (!m[2 * s->n_meta - 2] || !m[2 * s->n_meta - 1])
@@ -214,10 +217,11 @@ static int read_tensors(struct moe_st *s, size_t file, const struct moe_json *ro
 {
 	const struct file *f = &s->file[file];
 	size_t members = moe_json_len(root), first = s->n;
+	const void *cursor = NULL;
+	const struct moe_json *v;
+	const char *key;
 
-	for (size_t i = 0, n = moe_json_len(root); i < n; i++) {
-		const struct moe_json *v = moe_json_value_at(root, i);
-		const char *key = moe_json_key_at(root, i);
+	while (moe_json_next(root, &cursor, &key, &v)) {
 		struct entry *t;
 
 		members += moe_json_len(v) * (moe_json_kind(v) == MOE_J_OBJECT);
@@ -390,14 +394,18 @@ static size_t find_file(const struct moe_st *s, struct moe_str v)
 
 static int list_shards(struct moe_st *s, const struct moe_json *map, const char *path, struct moe_err *e)
 {
+	const void *cursor = NULL;
+	const struct moe_json *value;
+	const char *key;
+
 	if (moe_json_kind(map) != MOE_J_OBJECT || !moe_json_len(map))
 		return moe_fail(e, MOE_DATA, "%s: \"weight_map\" is missing or empty", path);
-	for (size_t i = 0, n = moe_json_len(map); i < n; i++) {
-		struct moe_str v = moe_json_str(moe_json_value_at(map, i));
+	while (moe_json_next(map, &cursor, &key, &value)) {
+		struct moe_str v = moe_json_str(value);
 		char name[256];
 
 		if (!shard_name_ok(v))
-			return moe_fail(e, MOE_DATA, "%s: weight_map of '%s' is not the name of a file in the same directory", path, moe_json_key_at(map, i));
+			return moe_fail(e, MOE_DATA, "%s: weight_map of '%s' is not the name of a file in the same directory", path, key);
 		if (find_file(s, v) != SIZE_MAX)
 			continue;
 		if (s->n_file == SHARDS_MAX)
@@ -414,7 +422,10 @@ static int list_shards(struct moe_st *s, const struct moe_json *map, const char 
 /* weight_map has the last word: a tensor that it does not name, or not in this file, is left out; one that is nowhere is an error. */
 static int apply_map(struct moe_st *s, const struct moe_json *map, const char *path, struct moe_err *e)
 {
-	size_t kept = 0, n_map = moe_json_len(map);
+	size_t kept = 0;
+	const void *cursor = NULL;
+	const struct moe_json *value;
+	const char *key;
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct moe_str v = moe_json_str(moe_json_get(map, s->e[i].name));
@@ -428,9 +439,9 @@ static int apply_map(struct moe_st *s, const struct moe_json *map, const char *p
 	s->n = kept;
 	if (sort_names(s, e))
 		return -1;
-	for (size_t i = 0; i < n_map && kept != n_map; i++)
-		if (!moe_st_find(s, moe_json_key_at(map, i)))
-			return moe_fail(e, MOE_DATA, "%s: tensor '%s' is not in the file that weight_map names", path, moe_json_key_at(map, i));
+	while (moe_json_next(map, &cursor, &key, &value))
+		if (!moe_st_find(s, key))
+			return moe_fail(e, MOE_DATA, "%s: tensor '%s' is not in the file that weight_map names", path, key);
 	return 0;
 }
 

@@ -20,12 +20,15 @@ void moe_tokenizer_free(struct moe_tokenizer *t);
 /* Appends ids to *ids (malloc'ed, owned by the caller; *n counts). Text must be valid UTF-8 (else MOE_DATA, unless the vocabulary covers all bytes).
  * add_special: apply the post-processor's template (bos ...). */
 int moe_tokenizer_encode(const struct moe_tokenizer *t, const char *text, size_t len, bool add_special, int32_t **ids, size_t *n, struct moe_err *e);
-/* Appends the bytes of the ids; special tokens are written out unless skip_special. */
+/* Appends the bytes of the ids; special tokens are written out unless skip_special. Ids without a token (a model's vocabulary is often
+ * padded) stand for nothing, as in the reference; a negative id is MOE_DATA. The bytes need not be UTF-8. */
 int moe_tokenizer_decode(const struct moe_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct moe_buf *out, struct moe_err *e);
 int moe_tokenizer_vocab(const struct moe_tokenizer *t);
 int32_t moe_tokenizer_id(const struct moe_tokenizer *t, const char *token); /* -1 when absent */
 /* The tokenizer.json text of the embedded byte-level tokenizer: 256 byte tokens (id = byte value), then <|pad|> 256, <|bos|> 257, <|eos|> 258; vocabulary 259. */
 int moe_tokenizer_bytes_json(struct moe_buf *out, struct moe_err *e);
+/* The tokenizer_config.json that goes with it, so that AutoTokenizer loads the directory. */
+int moe_tokenizer_bytes_config(struct moe_buf *out, struct moe_err *e);
 
 /* Chat template: literal text with placeholders {system} {user} {assistant}; ChatML built in. Formats messages and the generation prompt. */
 struct moe_chat_msg { const char *role, *content; };

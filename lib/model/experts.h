@@ -44,6 +44,7 @@ int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, str
 struct moe_gates {
 	const moe_real *gate; /* [T, E] */
 	const moe_real *mask; /* [T, E] */
+	moe_real *dgate;      /* [T, E] receives (+=) the gradient of the gates in the backward pass, or NULL */
 };
 
 #endif

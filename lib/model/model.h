@@ -58,7 +58,7 @@ struct moe_batch {
 	int T;
 	const int32_t *ids;          /* [T] */
 	int n_seg;
-	const struct moe_seg *seg;
+	const struct moe_seg *seg;   /* in order and without gaps: they cover [0, T) */
 };
 
 /* Activations of one forward pass, kept for the backward pass. Zero-initialise. Reused from call to call. */
@@ -70,10 +70,14 @@ struct moe_acts {
 	moe_real *out;               /* [T, D] hidden states after the final norm; valid until the next forward */
 	moe_real **block_out;        /* [L] -> [T, D] residual stream after each layer (only with keep_hidden), else NULL */
 	bool keep_hidden;
+	int exact;                   /* 1: a token's bits do not depend on its batch (prep.h); -1: whole products; 0: moe_exact_default */
+	moe_real *logp;              /* NULL, or [n]: moe_backward also writes the log-probabilities of its rows here. Borrowed */
 	void *priv;
 	double gemm_sec, total_sec;  /* accumulated wall time, for the GEMM share */
 };
 void moe_acts_free(struct moe_acts *a);
+/* The most memory that activations and scratch took so far, in bytes. */
+size_t moe_acts_peak_bytes(const struct moe_acts *a);
 
 /* Fills a->out. x NULL = base model; g NULL = all gates one. Validates ids, segments and shapes (MOE_DATA). */
 int moe_forward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,

@@ -90,18 +90,26 @@ int moe_weight_get_t(const struct moe_weight *w, struct moe_arena *a, const moe_
 	return 0;
 }
 
+/* Slots of the adapted Linears in the group's z. */
+static void prep_slots(const struct moe_experts *x, int layer, struct moe_prep_group *g)
+{
+	for (int j = 0; j < g->n; j++) {
+		struct moe_prep_linear *p = &g->lin[j];
+
+		p->slot = -1;
+		if (!x || !x->target[p->linear])
+			continue;
+		p->slot = g->slots;
+		p->alive = x->alive + ((size_t)layer * MOE_LINEARS + (size_t)p->linear) * (size_t)x->R;
+		g->slots += x->R;
+	}
+}
+
 /* at [in, slots], and bt of each adapted Linear, from A [R, in] and B [out, R]. */
 static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_group *g, struct moe_arena *a, struct moe_err *e)
 {
 	moe_real *at, *bt;
 
-	for (int j = 0; j < g->n; j++) {
-		g->lin[j].slot = -1;
-		if (x && x->target[g->lin[j].linear]) {
-			g->lin[j].slot = g->slots;
-			g->slots += x->R;
-		}
-	}
 	if (!g->slots)
 		return 0;
 	at = moe_arena_get(a, (size_t)g->in * (size_t)g->slots, sizeof(*at), e);
@@ -120,44 +128,57 @@ static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_
 		moe_transpose(x->R, p->in, x->param + x->a_off[i], p->in, at + p->slot, g->slots);
 		moe_transpose(p->out, x->R, x->param + x->b_off[i], x->R, bt, p->out);
 		p->bt = bt;
-		p->alive = x->alive + i * (size_t)x->R;
 	}
 	return 0;
 }
 
-static int prep_group(const struct moe_model *m, const struct moe_experts *x, int layer, int k, bool exact, struct moe_arena *a,
-	struct moe_prep_group *g, struct moe_err *e)
+int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a, struct moe_prep_layer *out,
+	struct moe_err *e)
 {
-	const struct moe_layer *y = &m->layer[layer];
+	const struct moe_layer *y = &m->layer[i];
 
-	memset(g, 0, sizeof(*g));
-	g->n = groups[k].n;
-	for (int j = 0; j < g->n; j++) {
-		struct moe_prep_linear *p = &g->lin[j];
+	memset(out, 0, sizeof(*out));
+	for (int k = 0; k < MOE_GROUPS; k++) {
+		struct moe_prep_group *g = &out->group[k];
 
-		p->linear = groups[k].lin[j];
-		moe_linear_shape(&m->config, p->linear, &p->in, &p->out);
-		g->in = p->in;
-		p->t = exact || p->in < NARROW;
-		if ((p->t ? moe_weight_get_t : moe_weight_get)(&y->w[p->linear], a, &p->w, e)
-			|| moe_weight_get(&y->bias[p->linear], a, &p->bias, e))
-			return -1;
+		g->n = groups[k].n;
+		for (int j = 0; j < g->n; j++) {
+			struct moe_prep_linear *p = &g->lin[j];
+
+			p->linear = groups[k].lin[j];
+			moe_linear_shape(&m->config, p->linear, &p->in, &p->out);
+			g->in = p->in;
+			if (moe_weight_get(&y->bias[p->linear], a, &p->bias, e))
+				return -1;
+		}
+		prep_slots(x, i, g);
 	}
-	return prep_experts(x, layer, g, a, e);
+	if (moe_weight_get(&y->norm1, a, &out->norm1, e) || moe_weight_get(&y->norm2, a, &out->norm2, e)
+		|| moe_weight_get(&y->qnorm, a, &out->qnorm, e))
+		return -1;
+	return moe_weight_get(&y->knorm, a, &out->knorm, e);
 }
 
 int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, bool exact, struct moe_arena *a,
 	struct moe_prep_layer *out, struct moe_err *e)
 {
-	const struct moe_layer *y = &m->layer[i];
-
-	for (int k = 0; k < MOE_GROUPS; k++)
-		if (prep_group(m, x, i, k, exact, a, &out->group[k], e))
-			return -1;
-	if (moe_weight_get(&y->norm1, a, &out->norm1, e) || moe_weight_get(&y->norm2, a, &out->norm2, e)
-		|| moe_weight_get(&y->qnorm, a, &out->qnorm, e))
+	if (moe_prep_layer_names(m, x, i, a, out, e))
 		return -1;
-	return moe_weight_get(&y->knorm, a, &out->knorm, e);
+	for (int k = 0; k < MOE_GROUPS; k++) {
+		struct moe_prep_group *g = &out->group[k];
+
+		for (int j = 0; j < g->n; j++) {
+			struct moe_prep_linear *p = &g->lin[j];
+			const struct moe_weight *w = &m->layer[i].w[p->linear];
+
+			p->t = exact || p->in < NARROW;
+			if ((p->t ? moe_weight_get_t : moe_weight_get)(w, a, &p->w, e))
+				return -1;
+		}
+		if (prep_experts(x, i, g, a, e))
+			return -1;
+	}
+	return 0;
 }
 
 static MOE_CLONES void mul3(int n, const moe_real *restrict z, const moe_real *restrict c, moe_real gate, moe_real *restrict out)

@@ -51,6 +51,9 @@ int moe_weight_get_t(const struct moe_weight *w, struct moe_arena *a, const moe_
 /* Layer i. x NULL = base alone. */
 int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, bool exact, struct moe_arena *a,
 	struct moe_prep_layer *out, struct moe_err *e);
+/* The same without the matrices (w, at, bt stay NULL): norms, biases, shapes and slots, for the backward pass. */
+int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a, struct moe_prep_layer *out,
+	struct moe_err *e);
 
 /* y[j] [T, out_j] (row stride ldy[j]) = bias + W in + s B ((alive * gate) .* (A in)) for each Linear j of the group.
  * in [T, in], dense. gate [T, E] or NULL. z [T, slots] receives A in (before gates); zs [T, slots] is scratch; both unused when slots = 0. */

@@ -1,0 +1,319 @@
+/* decode.c - the layers of the decoder and the cache's bookkeeping. Attention is in attend.c, products of large models in
+ * decode_tiles.c; which rows to decode, and what to draw, is decided in sample.c. */
+#include "model/decode_priv.h"
+
+#include "nn/act.h"
+#include "nn/norm.h"
+#include "nn/rope.h"
+#include "tensor/gemm.h"
+#include "tensor/vec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LANES MOE_DECODE_LANES
+
+/* ---- the plan ---- */
+
+static int plan_rope(struct moe_decode_plan *p, struct moe_err *e)
+{
+	const struct moe_config *c = &p->m->config;
+	size_t half = (size_t)c->hd / 2, n = (size_t)p->max_ctx;
+	int32_t *pos = moe_arena_get(&p->arena, n, sizeof(*pos), e);
+	moe_real *freq = pos ? moe_arena_get(&p->arena, half, sizeof(*freq), e) : NULL;
+	double scale;
+
+	p->cos_ = freq ? moe_arena_get(&p->arena, n * half, sizeof(*p->cos_), e) : NULL;
+	p->sin_ = p->cos_ ? moe_arena_get(&p->arena, n * half, sizeof(*p->sin_), e) : NULL;
+	if (!p->sin_ || moe_rope_freqs(c, p->max_ctx, freq, &scale, e))
+		return -1;
+	for (int i = 0; i < p->max_ctx; i++)
+		pos[i] = i;
+	moe_rope_table(p->max_ctx, pos, c->hd, freq, scale, p->cos_, p->sin_);
+	return 0;
+}
+
+static int plan_layer(struct moe_decode_plan *p, int l, struct moe_err *e)
+{
+	const struct moe_layer *y = &p->m->layer[l];
+	struct moe_decode_layer *d = &p->layer[l];
+
+	if (moe_weight_get(&y->norm1, &p->arena, &d->norm1, e) || moe_weight_get(&y->norm2, &p->arena, &d->norm2, e)
+		|| moe_weight_get(&y->qnorm, &p->arena, &d->qnorm, e) || moe_weight_get(&y->knorm, &p->arena, &d->knorm, e))
+		return -1;
+	for (int i = 0; i < MOE_LINEARS; i++)
+		if (moe_weight_get(&y->bias[i], &p->arena, &d->bias[i], e))
+			return -1;
+	return p->wide ? 0 : moe_prep_layer(p->m, p->x, l, true, &p->arena, &d->prep, e);
+}
+
+static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
+{
+	const struct moe_config *c = &p->m->config;
+
+	if (c->hd > MOE_DECODE_HD_MAX)
+		return moe_fail(e, MOE_DATA, "head_dim %d: sampling supports up to %d", c->hd, MOE_DECODE_HD_MAX);
+	p->wide = !moe_exact_default(c);
+	p->pos = p->wide ? LANES : MOE_GEMM_PANEL;
+	p->hdp = (c->hd + LANES - 1) / LANES * LANES;
+	p->longest = c->D > c->F ? c->D : c->F;
+	if (p->longest < c->H * c->hd)
+		p->longest = c->H * c->hd;
+	p->layer = moe_arena_get(&p->arena, (size_t)c->L, sizeof(*p->layer), e);
+	if (!p->layer || plan_rope(p, e) || moe_weight_get(&p->m->norm, &p->arena, &p->norm, e))
+		return -1;
+	for (int l = 0; l < c->L; l++)
+		if (plan_layer(p, l, e))
+			return -1;
+	return p->wide ? 0 : moe_weight_get_t(&p->m->head, &p->arena, &p->head_t, e);
+}
+
+struct moe_decode_plan *moe_decode_plan_new(const struct moe_model *m, const struct moe_experts *x, int max_ctx, struct moe_err *e)
+{
+	struct moe_decode_plan *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for decoding");
+		return NULL;
+	}
+	p->m = m;
+	p->x = x && x->E > 0 && x->R > 0 ? x : NULL;
+	p->max_ctx = max_ctx;
+	if (plan_fill(p, e)) {
+		moe_decode_plan_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void moe_decode_plan_free(struct moe_decode_plan *p)
+{
+	if (!p)
+		return;
+	moe_arena_free(&p->arena);
+	free(p);
+}
+
+bool moe_decode_wide(const struct moe_decode_plan *p)
+{
+	return p->wide;
+}
+
+/* ---- cache blocks ---- */
+
+static int chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct moe_err *e)
+{
+	const struct moe_config *y = &d->p->m->config;
+	size_t size = (size_t)y->L * (size_t)y->K * (size_t)(y->hd + d->p->hdp) * (size_t)d->p->pos;
+
+	while (c->n * d->p->pos <= at) {
+		if (c->n == c->cap) {
+			int cap = c->cap ? 2 * c->cap : 4;
+			moe_real **b = realloc(c->block, (size_t)cap * sizeof(*b));
+
+			if (!b)
+				return moe_fail(e, MOE_SYSTEM, "out of memory for the keys and values of %d tokens", at + 1);
+			c->block = b;
+			c->cap = cap;
+		}
+		c->block[c->n] = d->n_spare ? d->spare[--d->n_spare] : moe_alloc(size, sizeof(moe_real), e);
+		if (!c->block[c->n])
+			return moe_err_prefix(e, "keys and values of %d tokens", at + 1);
+		c->n++;
+	}
+	return 0;
+}
+
+void moe_chain_release(struct moe_decoder *d, struct moe_chain *c)
+{
+	for (int i = 0; i < c->n; i++) {
+		if (d->n_spare == d->cap_spare) {
+			size_t cap = d->cap_spare ? 2 * d->cap_spare : 64;
+			moe_real **s = realloc(d->spare, cap * sizeof(*s));
+
+			if (!s) {
+				free(c->block[i]);
+				continue;
+			}
+			d->spare = s;
+			d->cap_spare = cap;
+		}
+		d->spare[d->n_spare++] = c->block[i];
+	}
+	free(c->block);
+	memset(c, 0, sizeof(*c));
+}
+
+/* ---- a decoder ---- */
+
+static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
+{
+	const struct moe_decode_plan *p = d->p;
+	const struct moe_config *c = &p->m->config;
+	size_t M = (size_t)d->max_rows, threads = d->pool ? (size_t)moe_pool_threads(d->pool) : 1;
+	size_t D = (size_t)c->D, F = (size_t)c->F, R = p->x ? (size_t)p->x->R : 0, E = p->x ? (size_t)p->x->E : 0;
+	const struct {
+		moe_real **to;
+		size_t n;
+	} want[] = {{&d->res, M * D}, {&d->x, M * D}, {&d->add, M * D}, {&d->qkv, M * (size_t)((c->H + 2 * c->K) * c->hd)},
+		{&d->att, M * (size_t)(c->H * c->hd)}, {&d->g, M * F}, {&d->u, M * F}, {&d->act, M * F}, {&d->z, M * 3 * R},
+		{&d->zs, M * 3 * R}, {&d->gate, M * E}, {&d->tile, p->wide ? threads * MOE_DECODE_TILE * (size_t)p->longest : 0},
+		{&d->score, threads * (size_t)(p->max_ctx + 2 * LANES)}};
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		if (!(*want[i].to = moe_arena_get(&d->arena, want[i].n + 1, sizeof(moe_real), e)))
+			return -1;
+	return 0;
+}
+
+struct moe_decoder *moe_decoder_new(const struct moe_decode_plan *p, int max_rows, struct moe_pool *pool, struct moe_err *e)
+{
+	struct moe_decoder *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for a decoder");
+		return NULL;
+	}
+	d->p = p;
+	d->pool = pool;
+	d->max_rows = max_rows;
+	if (decoder_arrays(d, e)) {
+		moe_decoder_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void moe_decoder_free(struct moe_decoder *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->n_spare; i++)
+		free(d->spare[i]);
+	free(d->spare);
+	moe_arena_free(&d->arena);
+	free(d);
+}
+
+int moe_decode_run(struct moe_decoder *d, size_t n, moe_pool_fn *fn, void *ctx, struct moe_err *e)
+{
+	if (d->pool && n > 1)
+		return moe_pool_run(d->pool, n, fn, ctx, e);
+	for (size_t t = 0; t < n; t++)
+		if (fn(ctx, t, 0, e))
+			return -1;
+	return 0;
+}
+
+/* ---- layers ---- */
+
+/* out = W in + experts, for each Linear of a group; rows of out are ld_out apart. */
+static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, int ld_in, int ld_out, struct moe_err *e)
+{
+	int ldy[MOE_GROUP_MAX] = {ld_out, ld_out, ld_out};
+
+	d->group = g;
+	d->in = in;
+	d->ld_in = ld_in;
+	d->ld_out = ld_out;
+	if (d->p->wide)
+		return moe_decode_tiles(d, e);
+	moe_group_fwd(&d->p->layer[d->layer].prep.group[g], d->p->x, d->M, in, d->gated ? d->gate : NULL, true, 1, d->out, ldy, d->z, d->zs);
+	return 0;
+}
+
+static int activate(void *ctx, size_t task, int worker, struct moe_err *e)
+{
+	struct moe_decoder *d = ctx;
+	size_t F = (size_t)d->p->m->config.F, from = task * MOE_DECODE_ROWS * F, to = from + MOE_DECODE_ROWS * F;
+
+	(void)worker;
+	(void)e;
+	if (to > (size_t)d->M * F)
+		to = (size_t)d->M * F;
+	moe_swiglu(to - from, d->g + from, d->u + from, d->act + from);
+	return 0;
+}
+
+static void norm_rows(struct moe_decoder *d, const moe_real *w, moe_real *out)
+{
+	const struct moe_config *c = &d->p->m->config;
+
+	moe_rmsnorm(d->M, c->D, d->res, c->D, w, c->eps, out, c->D, NULL);
+}
+
+static int layer(struct moe_decoder *d, struct moe_err *e)
+{
+	const struct moe_config *c = &d->p->m->config;
+	const struct moe_decode_layer *y = &d->p->layer[d->layer];
+	size_t tasks = ((size_t)d->M + MOE_DECODE_ROWS - 1) / MOE_DECODE_ROWS, n = (size_t)d->M * (size_t)c->D;
+	int q = c->H * c->hd, k = c->K * c->hd;
+
+	norm_rows(d, y->norm1, d->x);
+	d->out[0] = d->qkv;
+	d->out[1] = d->qkv + q;
+	d->out[2] = d->qkv + q + k;
+	if (linear(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_run(d, tasks, moe_decode_store, d, e)
+		|| moe_decode_run(d, tasks, moe_decode_attend, d, e))
+		return -1;
+	d->out[0] = d->add;
+	if (linear(d, MOE_GROUP_O, d->att, q, c->D, e))
+		return -1;
+	moe_vec_add(n, d->add, d->res);
+	norm_rows(d, y->norm2, d->x);
+	d->out[0] = d->g;
+	d->out[1] = d->u;
+	if (linear(d, MOE_GROUP_GU, d->x, c->D, c->F, e) || moe_decode_run(d, tasks, activate, d, e))
+		return -1;
+	d->out[0] = d->add;
+	if (linear(d, MOE_GROUP_DOWN, d->act, c->F, c->D, e))
+		return -1;
+	moe_vec_add(n, d->add, d->res);
+	return 0;
+}
+
+static void spread_gates(struct moe_decoder *d)
+{
+	size_t E = d->p->x ? (size_t)d->p->x->E : 0;
+
+	d->gated = false;
+	for (int i = 0; E && i < d->M; i++)
+		d->gated = d->gated || d->row[i].gate;
+	for (int i = 0; d->gated && i < d->M; i++)
+		for (size_t ex = 0; ex < E; ex++)
+			d->gate[(size_t)i * E + ex] = d->row[i].gate ? d->row[i].gate[ex] : 1;
+}
+
+int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row, moe_real *hidden, struct moe_err *e)
+{
+	const struct moe_config *c = &d->p->m->config;
+
+	d->M = M;
+	d->row = row;
+	spread_gates(d);
+	for (int i = 0; i < M; i++) {
+		moe_weight_widen(&d->p->m->embed, row[i].id, 1, d->res + (size_t)i * (size_t)c->D);
+		if (chain_reserve(d, row[i].mine, row[i].at, e))
+			return -1;
+	}
+	for (d->layer = 0; d->layer < c->L; d->layer++)
+		if (layer(d, e))
+			return -1;
+	norm_rows(d, d->p->norm, hidden);
+	return 0;
+}
+
+int moe_decode_logits(struct moe_decoder *d, int M, const moe_real *hidden, moe_real *logits, struct moe_err *e)
+{
+	const struct moe_config *c = &d->p->m->config;
+
+	d->M = M;
+	d->in = hidden;
+	d->out[0] = logits;
+	d->ld_in = c->D;
+	d->ld_out = c->V;
+	if (d->p->wide)
+		return moe_decode_head_tiles(d, e);
+	moe_gemm_rows(M, c->V, c->D, hidden, c->D, d->p->head_t, c->V, 0, logits, c->V, 1);
+	return 0;
+}

@@ -1,0 +1,68 @@
+/* decode_priv.h - what the parts of the decoder share. Not an interface. */
+#ifndef MOE_MODEL_DECODE_PRIV_H
+#define MOE_MODEL_DECODE_PRIV_H
+
+#include "model/decode.h"
+#include "model/prep.h"
+
+#define MOE_DECODE_ROWS 8  /* rows of one task, where rows are shared out */
+#define MOE_DECODE_TILE 64 /* columns of a product that one task computes when the model is large */
+#define MOE_DECODE_LANES 32 /* head_dim and cache blocks are padded to this */
+#define MOE_DECODE_HD_MAX 512
+#define MOE_DECODE_PANEL 64 /* rows of such a product: below the counts at which BLIS changes its order of summation */
+
+struct moe_decode_layer {
+	const moe_real *norm1, *norm2, *qnorm, *knorm; /* NULL when absent */
+	const moe_real *bias[MOE_LINEARS];             /* NULL when absent */
+	struct moe_prep_layer prep;                    /* small models only */
+};
+
+struct moe_decode_plan {
+	const struct moe_model *m;
+	const struct moe_experts *x;    /* NULL = base */
+	bool wide;                      /* else products are exact (prep.h) */
+	int pos;                        /* positions of a cache block; MOE_GEMM_PANEL when not wide, so that sums run as in moe_attn_fwd */
+	int hdp;                        /* head_dim rounded up to whole vectors */
+	int max_ctx;
+	int longest;                    /* longest input of a product */
+	struct moe_decode_layer *layer; /* [L] */
+	const moe_real *norm;           /* [D] */
+	const moe_real *head_t;         /* [D, V]; small models only */
+	moe_real *cos_, *sin_;          /* [max_ctx, hd/2] */
+	struct moe_arena arena;         /* owns all of the above but weights that are used in place */
+};
+
+struct moe_decoder {
+	const struct moe_decode_plan *p;
+	struct moe_pool *pool;          /* NULL = everything in the calling thread */
+	int max_rows;
+	struct moe_arena arena;         /* owns the arrays below */
+	moe_real *res, *x, *add;        /* [max_rows, D] residual stream, normed, a block's output */
+	moe_real *qkv;                  /* [max_rows, (H+2K)*hd] */
+	moe_real *att;                  /* [max_rows, H*hd] */
+	moe_real *g, *u, *act;          /* [max_rows, F] */
+	moe_real *z, *zs;               /* [max_rows, 3R] low-rank states of a group's Linears, before and after gates */
+	moe_real *gate;                 /* [max_rows, E] */
+	bool gated;                     /* some row has gates; else all are one */
+	moe_real *tile;                 /* [threads, TILE, longest] stored halves as reals */
+	moe_real *score;                /* [threads, max_ctx + slack] */
+	moe_real **spare;               /* [n_spare] cache blocks that are free */
+	size_t n_spare, cap_spare;
+	/* what is being worked on, for tasks */
+	int M, layer;
+	const struct moe_decode_row *row;
+	enum moe_group group;
+	const moe_real *in;
+	int ld_in;
+	moe_real *out[MOE_GROUP_MAX];
+	int ld_out;
+};
+
+/* Rows task*MOE_DECODE_ROWS.. of the current layer (moe_pool_fn): rotates q and k and stores k and v; attends. */
+int moe_decode_store(void *ctx, size_t task, int worker, struct moe_err *e);
+int moe_decode_attend(void *ctx, size_t task, int worker, struct moe_err *e);
+/* One group's product of the current layer, d->in to d->out, in column tiles of the stored weights. */
+int moe_decode_tiles(struct moe_decoder *d, struct moe_err *e);
+int moe_decode_head_tiles(struct moe_decoder *d, struct moe_err *e);
+
+#endif

@@ -1,0 +1,48 @@
+/* tokenize.c - the C side of tests/interop/tokenizers.py: a tokenizer directory as argument; on standard input strings, each after its
+ * length (u32, little-endian; the top bit asks for the post-processor's template); on standard output, for each, the number of ids and
+ * the ids (u32), the number of decoded bytes and the bytes. A refused string is answered by 0xffffffff. Not a program of the product. */
+#include "formats/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void put(uint32_t v)
+{
+	fwrite(&v, sizeof(v), 1, stdout);
+}
+
+int main(int argc, char **argv)
+{
+	struct moe_err e = { 0 };
+	struct moe_tokenizer *t = argc == 2 ? moe_tokenizer_open(argv[1], &e) : NULL;
+	struct moe_buf in = { 0 }, out = { 0 };
+	int32_t *ids = NULL;
+	uint32_t len;
+
+	if (!t) {
+		fprintf(stderr, "tokenize: %s\n", e.msg);
+		return 2;
+	}
+	while (fread(&len, sizeof(len), 1, stdin) == 1) {
+		uint32_t size = len & 0x7fffffffu;
+		size_t n = 0;
+
+		in.len = out.len = 0;
+		if (moe_buf_reserve(&in, size + 1, &e) || fread(in.data, 1, size, stdin) != size)
+			return 2;
+		if (moe_tokenizer_encode(t, (const char *)in.data, size, len >> 31, &ids, &n, &e) || moe_tokenizer_decode(t, ids, n, false, &out, &e)) {
+			fprintf(stderr, "tokenize: %s\n", e.msg);
+			put(0xffffffffu);
+			continue;
+		}
+		put((uint32_t)n);
+		fwrite(ids, sizeof(*ids), n, stdout);
+		put((uint32_t)out.len);
+		fwrite(out.data, 1, out.len, stdout);
+	}
+	free(ids);
+	moe_buf_free(&in);
+	moe_buf_free(&out);
+	moe_tokenizer_free(t);
+	return fclose(stdout) ? 2 : 0;
+}

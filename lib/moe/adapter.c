@@ -89,6 +89,29 @@ fail:
 	return -1;
 }
 
+int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc, char *const *argv, struct moe_err *e)
+{
+	struct moe_str v[64];
+	struct moe_rec old = { 0 };
+	size_t n = 0;
+	int rc = 0;
+
+	if (parent) {
+		rc = moe_rec_copy(&old, &a->lineage, e);
+		while (rc == 0 && n < 63 && moe_rec_array_str(&old, "parents", n, &v[n]))
+			n++;
+		v[n++] = (struct moe_str){ parent, strlen(parent) };
+		if (rc == 0)
+			rc = moe_rec_set_strs(&a->lineage, "parents", v, n, e);
+		moe_rec_free(&old);
+	}
+	if (rc == 0 && pins)
+		rc = moe_rec_set_str(&a->lineage, "pins", pins, e);
+	for (n = 0; argv && n < 64 && n < (size_t)argc; n++)
+		v[n] = (struct moe_str){ argv[n], strlen(argv[n]) };
+	return rc == 0 && argv ? moe_rec_set_strs(&a->lineage, "argv", v, n, e) : rc;
+}
+
 /* ---- the digest ---- */
 
 void moe_adapter_hash_tensor(struct sha256_ctx *h, const char *name, int rank, const uint64_t *shape, const float *data, size_t n)

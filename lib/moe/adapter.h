@@ -69,6 +69,9 @@ int moe_adapter_write(struct moe_writer *w, struct moe_adapter *a, struct moe_er
 int moe_adapter_read(struct moe_reader *r, bool one_segment, struct moe_adapter *a, struct moe_err *e);
 /* Does it fit this base? Shapes must; a different base digest is an error too unless `any_base`. */
 int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c, const char *base_digest, bool any_base, struct moe_err *e);
+/* Writes down where an arm came from: appends parent (the content digest of the adapter that it was made from) to lineage.parents, sets lineage.pins (the
+ * digest of the pairs' stream) and lineage.argv. NULL leaves the one in question alone. */
+int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc, char *const *argv, struct moe_err *e);
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);
 /* Adds a tensor (zeroed data) for the caller to fill; NULL and *e on failure. */

@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 const struct moe_method *const moe_methods[] = {
+	&moe_method_logistic, /* the default */
 	&moe_method_vanilla,
-	&moe_method_logistic,
 	&moe_method_random,
 	&moe_method_oracle,
 	NULL

@@ -1,0 +1,98 @@
+/* moe-ablate.c - one adapter to the arms that are compared; what was trained stays as it is, only `alive` changes. */
+#include "cmd/opt.h"
+#include "moe/ablate.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const char *arms = "on,quarantine-off,clean-off,base";
+
+static const struct moe_opt options[] = {
+	{ 0, "arms", MOE_OPT_STR, &arms, "LIST", "on, BANK-off, random-off:K, base, scale:BANK=S,S,...", "on,quarantine-off,clean-off,base", 0, 0 },
+	{ 0 }
+};
+
+static const struct moe_prog prog = {
+	.name = "moe-ablate",
+	.purpose = "one adapter to the arms to compare",
+	.usage = "[options] [ADAPTER]",
+	.opt = options,
+	.examples = "moe-ablate --arms on,quarantine-off,clean-off,random-off:19,base -o arms.moes a1.moes",
+	.see_also = "moe-train(1), moe-rollout(1), moe-report(1), moe(7)",
+	.min_operands = 0,
+	.max_operands = 1,
+};
+
+/* What was matched, over all random arms. */
+struct matched {
+	size_t n;
+	double ratio_min, ratio_max, alpha_min, alpha_max, overlap;
+};
+
+static void note_match(struct matched *m, const struct moe_adapter *a)
+{
+	double ratio, alpha, overlap;
+
+	if (!moe_rec_f64(&a->match, "ratio", &ratio) || !moe_rec_f64(&a->match, "alpha", &alpha) || !moe_rec_f64(&a->match, "overlap", &overlap))
+		return;
+	moe_debug("%s: norm matched to %.6f, alpha %.4f, overlap with the quarantine %.3f", a->arm, ratio, alpha, overlap);
+	m->ratio_min = m->n ? fmin(m->ratio_min, ratio) : ratio;
+	m->ratio_max = m->n ? fmax(m->ratio_max, ratio) : ratio;
+	m->alpha_min = m->n ? fmin(m->alpha_min, alpha) : alpha;
+	m->alpha_max = m->n ? fmax(m->alpha_max, alpha) : alpha;
+	m->overlap += overlap;
+	m->n++;
+}
+
+static void write_arms(const struct moe_adapter *from, char *const *name, size_t n, struct moe_out *out, struct matched *m)
+{
+	struct moe_adapter arm = { 0 };
+	struct moe_err e;
+
+	for (size_t i = 0; i < n; i++) {
+		if (moe_ablate_make(&arm, from, name[i], moe_common.seed, &e) || moe_adapter_write(out->w, &arm, &e))
+			moe_die(&e);
+		note_match(m, &arm);
+	}
+	moe_adapter_free(&arm);
+}
+
+int main(int argc, char **argv)
+{
+	int first = moe_main_begin(argc, argv, &prog), got;
+	struct moe_adapter a = { 0 };
+	struct matched match = { 0 };
+	struct moe_reader *r;
+	struct moe_out out;
+	size_t n, read = 0;
+	char **name;
+	struct moe_err e;
+
+	if (moe_ablate_names(arms, &name, &n, &e))
+		moe_usage_error("%s", e.msg);
+	r = moe_in_open(first < argc ? argv[first] : NULL, "adapter");
+	moe_out_stream(&out, "adapter", moe_reader_labels(r), NULL);
+	while ((got = moe_adapter_read(r, false, &a, &e)) == 1) {
+		write_arms(&a, name, n, &out, &match);
+		read++;
+	}
+	if (got < 0)
+		moe_die(&e);
+	if (read == 0) {
+		moe_fail(&e, MOE_DATA, "the input holds no adapter");
+		moe_die(&e);
+	}
+	moe_writer_raise(out.w, moe_reader_labels(r));
+	if (moe_writer_from_reader(out.w, r, &e))
+		moe_die(&e);
+	moe_out_finish(&out);
+	if (match.n)
+		moe_info("%zu random ablations: removed norm %.4f to %.4f of the quarantine's (scaled by %.3f to %.3f), mean overlap with it %.3f",
+			match.n, match.ratio_min, match.ratio_max, match.alpha_min, match.alpha_max, match.overlap / (double)match.n);
+	moe_reader_close(r);
+	moe_adapter_free(&a);
+	for (size_t i = 0; i < n; i++)
+		free(name[i]);
+	free(name);
+	return moe_main_end(MOE_OK);
+}

@@ -1,0 +1,334 @@
+/* ablate.c - switches parts of an adapter off; it never changes what was trained. */
+#include "moe/ablate.h"
+
+#include "util/buf.h"
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CANDIDATES 64
+
+/* ---- names ---- */
+
+static int bank_of(const char *s, size_t n)
+{
+	for (int b = 0; b < MOE_BANKS; b++)
+		if (strlen(moe_bank_names[b]) == n && !memcmp(moe_bank_names[b], s, n))
+			return b;
+	return -1;
+}
+
+/* "BANK-off": the bank, or -1. */
+static int bank_off(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 4 && !strcmp(name + n - 4, "-off") ? bank_of(name, n - 4) : -1;
+}
+
+/* "scale:BANK=S": the bank, or -1. */
+static int bank_scale(const char *name, double *s)
+{
+	const char *eq = strchr(name, '=');
+	char *end;
+
+	if (strncmp(name, "scale:", 6) || !eq)
+		return -1;
+	*s = strtod(eq + 1, &end);
+	return end == eq + 1 || *end || !isfinite(*s) ? -1 : bank_of(name + 6, (size_t)(eq - name - 6));
+}
+
+static bool known(const char *name)
+{
+	double s;
+
+	return !strcmp(name, "on") || !strcmp(name, "base") || bank_off(name) >= 0 || bank_scale(name, &s) >= 0 ||
+	       (!strncmp(name, "random-off-", 11) && strtol(name + 11, NULL, 10) > 0);
+}
+
+static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
+{
+	char **w = realloc(*v, (*n + 1) * sizeof(*w));
+
+	if (w)
+		*v = w;
+	if (!w || !(w[*n] = strdup(name)))
+		return moe_fail(e, MOE_SYSTEM, "out of memory for the names of arms");
+	++*n;
+	return known(name) ? 0 : moe_fail(e, MOE_USAGE, "'%s' is not an arm: on, BANK-off, random-off:K, base and scale:BANK=S,S... are", name);
+}
+
+/* One element of the list; scale_of holds "scale:BANK=" of the last scale. */
+static int element(const char *p, size_t len, char *scale_of, size_t size, char ***v, size_t *n, struct moe_err *e)
+{
+	char item[96], name[200], *end;
+	const char *eq;
+
+	if (len == 0 || len >= sizeof(item))
+		return moe_fail(e, MOE_USAGE, "an arm's name is empty or too long in the list of arms");
+	memcpy(item, p, len);
+	item[len] = 0;
+	if (!strncmp(item, "random-off:", 11)) {
+		long k = strtol(item + 11, &end, 10);
+
+		if (*end || k < 1 || k > 9999)
+			return moe_fail(e, MOE_USAGE, "'%s': how many random ablations? 1 to 9999", item);
+		for (long i = 1; i <= k; i++) {
+			snprintf(name, sizeof(name), "random-off-%ld", i);
+			if (push(v, n, name, e))
+				return -1;
+		}
+		return 0;
+	}
+	strtod(item, &end);
+	if (!*end && scale_of[0]) {
+		snprintf(name, sizeof(name), "%s%s", scale_of, item);
+		return push(v, n, name, e);
+	}
+	eq = strchr(item, '=');
+	if (!strncmp(item, "scale:", 6) && eq)
+		snprintf(scale_of, size, "%.*s", (int)(eq - item + 1), item);
+	return push(v, n, item, e);
+}
+
+int moe_ablate_names(const char *arms, char ***names, size_t *n, struct moe_err *e)
+{
+	char scale_of[96] = "";
+
+	*names = NULL;
+	*n = 0;
+	for (const char *p = arms;;) {
+		size_t len = strcspn(p, ",");
+
+		if (element(p, len, scale_of, sizeof(scale_of), names, n, e)) {
+			while (*n)
+				free((*names)[--*n]);
+			free(*names);
+			*names = NULL;
+			return -1;
+		}
+		if (!p[len])
+			return 0;
+		p += len + 1;
+	}
+}
+
+/* ---- norms: |B diag(w) A|^2 = sum_ij w_i w_j (B'B)_ij (A A')_ij ---- */
+
+/* g [R, R] of one Linear. */
+static void gram(const struct moe_experts *x, int layer, int linear, double *g)
+{
+	size_t at = (size_t)(layer * MOE_LINEARS + linear), R = (size_t)x->R;
+	int d_in, d_out;
+	const moe_real *A, *B;
+
+	moe_linear_shape(&x->config, (enum moe_linear)linear, &d_in, &d_out);
+	A = x->param + x->a_off[at];
+	B = x->param + x->b_off[at];
+	for (size_t i = 0; i < R; i++)
+		for (size_t j = 0; j <= i; j++) {
+			double a = 0, b = 0;
+
+			for (int k = 0; k < d_in; k++)
+				a += (double)A[i * (size_t)d_in + (size_t)k] * (double)A[j * (size_t)d_in + (size_t)k];
+			for (int k = 0; k < d_out; k++)
+				b += (double)B[(size_t)k * R + i] * (double)B[(size_t)k * R + j];
+			g[i * R + j] = g[j * R + i] = a * b;
+		}
+}
+
+static double quad(const double *g, const double *w, int R)
+{
+	double s = 0;
+
+	for (int i = 0; i < R; i++)
+		for (int j = 0; j < R; j++)
+			s += w[i] * w[j] * g[i * R + j];
+	return s;
+}
+
+/* All Linears' g; NULL when out of memory. [L*7, R, R] */
+static double *grams(const struct moe_experts *x, struct moe_err *e)
+{
+	size_t n = (size_t)x->config.L * MOE_LINEARS, RR = (size_t)x->R * (size_t)x->R;
+	double *g = moe_alloc(n * RR, sizeof(*g), e);
+
+	for (size_t i = 0; g && i < n; i++)
+		if (x->target[i % MOE_LINEARS])
+			gram(x, (int)(i / MOE_LINEARS), (int)(i % MOE_LINEARS), g + i * RR);
+	return g;
+}
+
+static double norm_of(const struct moe_experts *x, const double *g, const double *w)
+{
+	size_t n = (size_t)x->config.L * MOE_LINEARS, RR = (size_t)x->R * (size_t)x->R;
+	double s = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (x->target[i % MOE_LINEARS])
+			s += quad(g + i * RR, w + i * (size_t)x->R, x->R);
+	return fabs(x->scale) * sqrt(s > 0 ? s : 0);
+}
+
+double moe_ablate_norm(const struct moe_experts *x, const double *w)
+{
+	double *g = grams(x, NULL), v = g ? norm_of(x, g, w) : NAN;
+
+	free(g);
+	return v;
+}
+
+/* ---- random ablations ---- */
+
+struct draw {
+	double *w, *best, *q; /* [L*7, R] weights of the removed slots: of the candidate, of the best, of the quarantine */
+	double *gram;         /* [L*7, R, R] */
+	double target, norm, overlap;
+	size_t cells;
+};
+
+static int quarantine_rank(const struct moe_experts *x)
+{
+	int r = 0;
+
+	for (int i = 0; i < x->E; i++)
+		r += x->bank[i] == MOE_BANK_QUARANTINE ? x->rank[i] : 0;
+	return r;
+}
+
+static bool in_quarantine(const struct moe_experts *x, int slot)
+{
+	for (int i = 0; i < x->E; i++)
+		if (slot >= x->first[i] && slot < x->first[i] + x->rank[i])
+			return x->bank[i] == MOE_BANK_QUARANTINE;
+	return false;
+}
+
+/* Candidate c of arm k: an independent subset of rq of the R slots for each Linear. */
+static void draw_candidate(const struct moe_experts *x, uint64_t seed, uint64_t k, uint64_t c, int rq, double *w)
+{
+	struct moe_rng key = moe_rng_key(seed, "random-off");
+	uint32_t perm[MOE_EXPERTS_MAX * 64];
+	size_t n = (size_t)x->config.L * MOE_LINEARS, R = (size_t)x->R;
+
+	memset(w, 0, n * R * sizeof(*w));
+	for (size_t i = 0; i < n; i++) {
+		if (!x->target[i % MOE_LINEARS])
+			continue;
+		moe_rng_permute(key, (k * CANDIDATES + c) * 65536 + i, R, perm);
+		for (int s = 0; s < rq; s++)
+			w[i * R + perm[s]] = 1;
+	}
+}
+
+static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int rq, struct draw *d, struct moe_err *e)
+{
+	size_t slots = (size_t)x->config.L * MOE_LINEARS * (size_t)x->R;
+	double *g, gap = INFINITY, both = 0, all = 0;
+
+	d->cells = slots;
+	d->gram = g = grams(x, e);
+	d->w = moe_alloc(3 * slots, sizeof(*d->w), e);
+	if (!g || !d->w)
+		return -1;
+	d->best = d->w + slots;
+	d->q = d->w + 2 * slots;
+	for (size_t i = 0; i < slots; i++)
+		d->q[i] = in_quarantine(x, (int)(i % (size_t)x->R));
+	d->target = norm_of(x, g, d->q);
+	for (uint64_t c = 0; c < CANDIDATES; c++) {
+		double v, now;
+
+		draw_candidate(x, seed, k, c, rq, d->w);
+		v = norm_of(x, g, d->w);
+		now = fabs(log((v + 1e-300) / (d->target + 1e-300)));
+		if (now < gap) {
+			gap = now;
+			d->norm = v;
+			memcpy(d->best, d->w, slots * sizeof(*d->w));
+		}
+	}
+	for (size_t i = 0; i < slots; i++) {
+		all += d->best[i];
+		both += d->best[i] * d->q[i];
+	}
+	d->overlap = all > 0 ? both / all : 0;
+	return 0;
+}
+
+static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct moe_err *e)
+{
+	struct moe_experts *x = &a->x;
+	struct draw d = { 0 };
+	int rq = quarantine_rank(x), rc;
+	double alpha, removed;
+
+	if (rq == 0 || x->R > MOE_EXPERTS_MAX * 64)
+		return moe_fail(e, MOE_DATA, "a random ablation imitates the quarantine, and the adapter has none");
+	rc = draw_best(x, seed, k, rq, &d, e);
+	alpha = d.norm > 0 ? d.target / d.norm : 1;
+	if (rc == 0) {
+		for (size_t i = 0; i < d.cells; i++)
+			if (d.best[i] > 0)
+				x->alive[i] = (moe_real)(1 - alpha);
+		for (size_t i = 0; i < d.cells; i++)
+			d.w[i] = d.best[i] > 0 ? 1 - (double)x->alive[i] : 0;
+		removed = norm_of(x, d.gram, d.w); /* as it really is, after rounding */
+		rc = moe_rec_set_str(&a->match, "kind", "random", e) || moe_rec_set_int(&a->match, "rank", rq, e) ||
+		     moe_rec_set_int(&a->match, "candidates", CANDIDATES, e) || moe_rec_set_int(&a->match, "seed", (int64_t)seed, e) ||
+		     moe_rec_set_int(&a->match, "draw", (int64_t)k, e) || moe_rec_set_f64(&a->match, "target_norm", d.target, e) ||
+		     moe_rec_set_f64(&a->match, "drawn_norm", d.norm, e) || moe_rec_set_f64(&a->match, "alpha", alpha, e) ||
+		     moe_rec_set_f64(&a->match, "ratio", d.target > 0 ? removed / d.target : 1, e) ||
+		     moe_rec_set_f64(&a->match, "overlap", d.overlap, e) ? -1 : 0;
+	}
+	free(d.gram);
+	free(d.w);
+	return rc;
+}
+
+/* ---- making an arm ---- */
+
+static int set_bank(struct moe_experts *x, int bank, double scale, struct moe_err *e)
+{
+	size_t n = (size_t)x->config.L * MOE_LINEARS;
+	bool any = false;
+
+	for (int i = 0; i < x->E; i++) {
+		if (bank >= 0 && x->bank[i] != (enum moe_bank)bank)
+			continue;
+		any = true;
+		for (size_t k = 0; k < n; k++)
+			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)
+				x->alive[k * (size_t)x->R + (size_t)s] *= (moe_real)scale;
+	}
+	return any || bank < 0 ? 0 : moe_fail(e, MOE_DATA, "the adapter has no expert in the bank '%s'", moe_bank_names[bank]);
+}
+
+int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name, uint64_t seed, struct moe_err *e)
+{
+	double scale = 0;
+	int rc = 0, bank;
+
+	if (!known(name) || strlen(name) >= sizeof(to->arm))
+		return moe_fail(e, MOE_USAGE, "'%s' is not an arm", name);
+	if (moe_adapter_copy(to, from, e))
+		return -1;
+	snprintf(to->arm, sizeof(to->arm), "%s", name);
+	if (!strcmp(name, "base"))
+		rc = set_bank(&to->x, -1, 0, e);
+	else if ((bank = bank_off(name)) >= 0)
+		rc = set_bank(&to->x, bank, 0, e);
+	else if ((bank = bank_scale(name, &scale)) >= 0)
+		rc = set_bank(&to->x, bank, scale, e);
+	else if (!strncmp(name, "random-off-", 11))
+		rc = random_off(to, seed, strtoull(name + 11, NULL, 10), e);
+	if (rc == 0 && from->digest[0] && strcmp(name, "on"))
+		rc = moe_lineage_add(to, from->digest, NULL, 0, NULL, e);
+	if (rc)
+		moe_adapter_free(to);
+	return rc;
+}

@@ -1,0 +1,206 @@
+/* train.c - the order of a training step; what a batch costs and gives is batch.c, what a token loses is loss.c. */
+#include "rl/train.h"
+
+#include "rl/batch.h"
+#include "util/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a, struct moe_pool *pool,
+	const struct moe_train_opts *o, struct moe_err *e)
+{
+	int threads = moe_pool_threads(pool);
+	size_t n = a->x.n_param;
+
+	*t = (struct moe_trainer){ .m = m, .a = a, .pool = pool, .o = *o };
+	t->opt = (struct moe_adam){ .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .decay = o->decay };
+	t->grad = moe_alloc(n, sizeof(*t->grad), e);
+	t->part = moe_alloc((size_t)threads, sizeof(*t->part), e);
+	t->acts = moe_alloc((size_t)threads, sizeof(*t->acts), e);
+	if (!t->grad || !t->part || !t->acts || moe_adam_init(&t->opt, &a->x, e))
+		goto fail;
+	for (int i = 0; i < threads; i++) {
+		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
+		if (!t->part[i])
+			goto fail;
+	}
+	return 0;
+fail:
+	moe_trainer_free(t);
+	return -1;
+}
+
+void moe_trainer_free(struct moe_trainer *t)
+{
+	int threads = t->pool ? moe_pool_threads(t->pool) : 0;
+
+	for (int i = 0; i < threads; i++) {
+		if (t->acts)
+			moe_acts_free(&t->acts[i]);
+		if (t->part)
+			free(t->part[i]);
+	}
+	free(t->acts);
+	free(t->part);
+	free(t->grad);
+	moe_adam_free(&t->opt);
+	*t = (struct moe_trainer){ 0 };
+}
+
+/* ---- what can be told before any pass ---- */
+
+static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st)
+{
+	st->len_min = INFINITY;
+	for (size_t i = 0; i < s->n; i++) {
+		double k = s->r[i].n_completion;
+
+		st->n_tok += (size_t)s->r[i].n_completion;
+		st->len_min = fmin(st->len_min, k);
+		st->len_max = fmax(st->len_max, k);
+		st->clipped_len += !s->r[i].stopped;
+		st->share[s->r[i].decision] += 1;
+		st->any_decision |= s->r[i].routed;
+	}
+	st->len_mean = (double)st->n_tok / (double)s->n;
+	st->clipped_len /= (double)s->n;
+	for (int d = 0; d < MOE_DECISIONS; d++)
+		st->share[d] /= (double)s->n;
+}
+
+/* Forward presence: is a bank still in the forward pass on what was not routed to the quarantine? */
+static void presence(const struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st)
+{
+	double rows = 0, zero[MOE_BANKS] = { 0 };
+
+	for (int b = 0; b < MOE_BANKS; b++)
+		st->min_gate[b] = st->zero_share[b] = NAN;
+	for (int i = 0; i < t->a->x.E; i++)
+		st->bank[t->a->x.bank[i]] = true;
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->r[i].decision == MOE_ROUTE || s->r[i].n_completion == 0)
+			continue;
+		rows += s->r[i].n_completion;
+		for (int b = 0; b < MOE_BANKS; b++) {
+			double gate = moe_batch_gate(&t->a->plan, &s->r[i], b);
+
+			st->min_gate[b] = fmin(st->min_gate[b], gate);
+			zero[b] += gate == 0 ? s->r[i].n_completion : 0;
+		}
+	}
+	for (int b = 0; b < MOE_BANKS && rows > 0; b++)
+		st->zero_share[b] = zero[b] / rows;
+}
+
+static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv, bool *dead, struct moe_train_stats *st, struct moe_err *e)
+{
+	double *reward = moe_alloc(s->n, sizeof(*reward), e);
+	int64_t *group = moe_alloc(s->n, sizeof(*group), e);
+	bool *keep = moe_alloc(s->n, sizeof(*keep), e);
+	int rc = -1;
+
+	if (reward && group && keep) {
+		for (size_t i = 0; i < s->n; i++) {
+			reward[i] = s->r[i].reward;
+			group[i] = s->r[i].group;
+			keep[i] = s->r[i].decision == MOE_KEEP;
+		}
+		rc = moe_advantages(s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+	}
+	free(reward);
+	free(group);
+	free(keep);
+	return rc;
+}
+
+/* ---- what the gradient tells ---- */
+
+static double expert_norm2(const struct moe_experts *x, const moe_real *g, int i)
+{
+	double s = 0;
+
+	for (size_t c = 0; c < (size_t)x->config.L * MOE_LINEARS; c++) {
+		int d_in, d_out;
+		const moe_real *a, *b;
+
+		if (!x->target[c % MOE_LINEARS])
+			continue;
+		moe_linear_shape(&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
+		a = g + x->a_off[c] + (size_t)x->first[i] * (size_t)d_in;
+		b = g + x->b_off[c] + (size_t)x->first[i];
+		for (size_t k = 0; k < (size_t)x->rank[i] * (size_t)d_in; k++)
+			s += (double)a[k] * (double)a[k];
+		for (size_t o = 0; o < (size_t)d_out; o++)
+			for (size_t k = 0; k < (size_t)x->rank[i]; k++)
+				s += (double)b[o * (size_t)x->R + k] * (double)b[o * (size_t)x->R + k];
+	}
+	return s;
+}
+
+static int gradient_stats(const struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
+{
+	double bank[MOE_BANKS] = { 0 }, all = 0, sum = 0;
+
+	for (int i = 0; i < t->a->x.E; i++) {
+		double n2 = expert_norm2(&t->a->x, t->grad, i);
+
+		bank[t->a->x.bank[i]] += n2;
+		all += n2;
+	}
+	for (int b = 0; b < MOE_BANKS; b++)
+		sum += sqrt(bank[b]);
+	for (int b = 0; b < MOE_BANKS; b++)
+		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : 0;
+	st->grad_norm = sqrt(all);
+	return isfinite(all) ? 0 : moe_fail(e, MOE_NUMERIC, "training diverged at step %lld: the gradient is not finite", (long long)t->a->step);
+}
+
+int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e)
+{
+	double *adv = moe_alloc(s->n, sizeof(*adv), e);
+	bool *dead = moe_alloc(s->n, sizeof(*dead), e);
+	int rc = -1;
+
+	*st = (struct moe_train_stats){ 0 };
+	memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
+	if (adv && dead && s->n) {
+		lengths(s, st);
+		presence(t, s, st);
+		if (t->o.max_completion == 0)
+			t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
+		rc = advantages(t, s, adv, dead, st, e);
+	}
+	if (rc == 0)
+		rc = moe_batch_gradient(t, s, adv, dead, st, e);
+	if (rc == 0)
+		rc = gradient_stats(t, st, e);
+	free(adv);
+	free(dead);
+	return rc;
+}
+
+int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e)
+{
+	bool frozen[MOE_EXPERTS_MAX];
+	struct moe_experts *x = &t->a->x;
+	double scale = 1;
+
+	if (moe_train_gradient(t, s, st, e))
+		return -1;
+	for (int i = 0; i < x->E; i++)
+		frozen[i] = st->frozen[x->bank[i]];
+	st->lr = t->o.lr;
+	if (t->o.warmup > 0 && t->a->step < t->o.warmup)
+		st->lr *= (double)(t->a->step + 1) / t->o.warmup;
+	if (t->o.clip > 0 && st->grad_norm > t->o.clip)
+		scale = t->o.clip / (st->grad_norm + 1e-6);
+	if (st->updated)
+		moe_adam_step(&t->opt, x, t->grad, scale, st->lr, frozen);
+	t->a->step++;
+	for (size_t i = 0; i < x->n_param; i++)
+		if (!isfinite(x->param[i]))
+			return moe_fail(e, MOE_NUMERIC, "training diverged at step %lld: a parameter is not finite", (long long)t->a->step);
+	return 0;
+}

@@ -160,7 +160,7 @@ static int passes(struct job *j, size_t a, size_t b, int worker, struct scratch 
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
-	struct moe_gates g = { c->gate, c->mask };
+	struct moe_gates g = { .gate = c->gate, .mask = c->mask };
 	double temp = j->s->r[0].temperature, at = now_sec();
 	int rc = 0;
 

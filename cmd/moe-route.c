@@ -1,0 +1,134 @@
+/* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades nothing. */
+#include "cmd/opt.h"
+#include "formats/seal.h"
+#include "moe/route.h"
+
+static const char *base_dir, *adapter_path, *method_name;
+static bool allow_oracle;
+
+static const struct moe_opt options[] = {
+	{ 'm', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0 },
+	{ 'a', "adapter", MOE_OPT_STR, &adapter_path, "FILE", "the adapter that holds the fitted score", NULL, 0, 0 },
+	{ 0, "method", MOE_OPT_STR, &method_name, "NAME", "decide as this row of the method table (default: the adapter's)", NULL, 0, 0 },
+	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL, "allow a method that opens the seals; its output is marked", NULL, 0, 0 },
+	{ 0 }
+};
+
+static const struct moe_prog prog = {
+	.name = "moe-route",
+	.purpose = "annotate rollouts with a routing decision",
+	.usage = "-m DIR -a ADAPTER [options] [ROLLOUTS]",
+	.opt = options,
+	.examples = "moe-route -m base -a a0.moes < graded.moes > routed.moes",
+	.see_also = "moe-pin(1), moe-grade(1), moe-train(1), moe(7)",
+	.min_operands = 0,
+	.max_operands = 1,
+};
+
+static void read_adapter(struct moe_adapter *a, const struct moe_model *m, enum moe_labels *labels)
+{
+	struct moe_reader *r = moe_in_open(adapter_path, "adapter");
+	struct moe_err e;
+	int got = moe_adapter_read(r, false, a, &e);
+
+	if (got == 0)
+		moe_fail(&e, MOE_DATA, "%s holds no adapter", adapter_path);
+	if (got != 1 || moe_adapter_check(a, &m->config, m->digest, false, &e))
+		moe_die(&e);
+	*labels = moe_reader_labels(r);
+	moe_reader_close(r);
+}
+
+/* What the whole run decided. */
+struct sums {
+	size_t n, decided[MOE_DECISIONS];
+	double sec;
+};
+
+static void flush_step(struct moe_route_step *s, const struct moe_method *method, const struct moe_engine *g, const struct moe_adapter *a,
+	struct moe_writer *w, struct sums *sum)
+{
+	double at = moe_clock_sec();
+	struct moe_err e;
+
+	if (s->n && moe_route_judge(s, method, g, a, moe_common.seed, &e))
+		moe_die(&e);
+	sum->sec += moe_clock_sec() - at;
+	for (size_t i = 0; i < s->n; i++) {
+		sum->n++;
+		sum->decided[s->judged[i].decision]++;
+		if (moe_writer_put(w, &s->rec[i], &e))
+			moe_die(&e);
+	}
+	moe_route_step_clear(s);
+}
+
+static void filter(struct moe_reader *r, const struct moe_method *method, const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
+	struct sums *sum)
+{
+	struct moe_route_step s = { 0 };
+	struct moe_rec rec = { 0 };
+	struct moe_err e;
+	int got;
+
+	while ((got = moe_reader_next(r, &rec, &e)) == 1) {
+		if (moe_rec_is(&rec, "rollout")) {
+			if (moe_route_add(&s, &rec, g->m->config.V, method->cheats, &e))
+				moe_die(&e);
+			continue;
+		}
+		flush_step(&s, method, g, a, w, sum);
+		moe_writer_raise(w, moe_seal_taint());
+		if (moe_writer_put(w, &rec, &e) || (moe_rec_is(&rec, "step") && moe_writer_flush(w, &e)))
+			moe_die(&e);
+	}
+	if (got < 0)
+		moe_die(&e);
+	flush_step(&s, method, g, a, w, sum);
+	moe_route_step_free(&s);
+	moe_rec_free(&rec);
+}
+
+int main(int argc, char **argv)
+{
+	int first = moe_main_begin(argc, argv, &prog);
+	const struct moe_method *method;
+	struct moe_adapter a = { 0 };
+	struct moe_model m = { 0 };
+	struct moe_engine g = { &m, NULL };
+	enum moe_labels labels = MOE_LABELS_NONE;
+	struct sums sum = { 0 };
+	struct moe_reader *r;
+	struct moe_out out;
+	struct moe_err e;
+
+	if (!base_dir || !adapter_path)
+		moe_usage_error("-m DIR and -a ADAPTER are needed");
+	if (moe_model_load(&m, base_dir, &e))
+		moe_die(&e);
+	read_adapter(&a, &m, &labels);
+	method = moe_method_find(method_name ? method_name : a.method, &e);
+	if (!method || !(g.pool = moe_pool_new(moe_common.threads, &e)))
+		moe_die(&e);
+	if (method->cheats && !allow_oracle)
+		moe_usage_error("the method '%s' cheats: it opens the seals and needs --allow-oracle", method->name);
+	if (method->cheats)
+		labels = MOE_LABELS_ORACLE;
+	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
+	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
+	moe_out_stream(&out, "rollouts", labels, NULL);
+	filter(r, method, &g, &a, out.w, &sum);
+	moe_writer_raise(out.w, moe_reader_labels(r));
+	moe_writer_raise(out.w, moe_seal_taint());
+	if (moe_writer_from_reader(out.w, r, &e))
+		moe_die(&e);
+	moe_out_finish(&out);
+	if (sum.n)
+		moe_debug("%zu rollouts: kept %.3f, absorbed %.3f, routed %.3f; %.2f s of scoring", sum.n, (double)sum.decided[MOE_KEEP] / (double)sum.n,
+			(double)sum.decided[MOE_ABSORB] / (double)sum.n, (double)sum.decided[MOE_ROUTE] / (double)sum.n, sum.sec);
+	moe_reader_close(r);
+	moe_adapter_free(&a);
+	moe_pool_free(g.pool);
+	moe_model_free(&m);
+	return moe_main_end(MOE_OK);
+}

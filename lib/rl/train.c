@@ -8,6 +8,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Each expert owns its rows of A and its columns of B in every adapted Linear. */
+static int init_optimiser(struct moe_trainer *t, struct moe_err *e)
+{
+	const struct moe_experts *x = &t->a->x;
+	size_t cells = (size_t)x->config.L * MOE_LINEARS, n = 0;
+	struct moe_region *r = moe_alloc(2 * cells * (size_t)x->E, sizeof(*r), e);
+	int rc;
+
+	if (!r)
+		return -1;
+	for (int i = 0; i < x->E; i++)
+		for (size_t c = 0; c < cells; c++) {
+			size_t rank = (size_t)x->rank[i], first = (size_t)x->first[i];
+			int d_in, d_out;
+
+			if (!x->target[c % MOE_LINEARS])
+				continue;
+			moe_linear_shape(&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
+			r[n++] = (struct moe_region){ x->a_off[c] + first * (size_t)d_in, rank, (size_t)d_in, (size_t)d_in, i, 1, 1 };
+			r[n++] = (struct moe_region){ x->b_off[c] + first, (size_t)d_out, rank, (size_t)x->R, i, 1, 1 };
+		}
+	rc = moe_adamw_init(&t->opt, x->n_param, r, n, x->E, e);
+	free(r);
+	t->opt.beta1 = t->o.beta1;
+	t->opt.beta2 = t->o.beta2;
+	t->opt.eps = t->o.eps;
+	t->opt.wd = t->o.decay;
+	return rc;
+}
+
 int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a, struct moe_pool *pool,
 	const struct moe_train_opts *o, struct moe_err *e)
 {
@@ -15,11 +45,10 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	size_t n = a->x.n_param;
 
 	*t = (struct moe_trainer){ .m = m, .a = a, .pool = pool, .o = *o };
-	t->opt = (struct moe_adam){ .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .decay = o->decay };
 	t->grad = moe_alloc(n, sizeof(*t->grad), e);
 	t->part = moe_alloc((size_t)threads, sizeof(*t->part), e);
 	t->acts = moe_alloc((size_t)threads, sizeof(*t->acts), e);
-	if (!t->grad || !t->part || !t->acts || moe_adam_init(&t->opt, &a->x, e))
+	if (!t->grad || !t->part || !t->acts || init_optimiser(t, e))
 		goto fail;
 	for (int i = 0; i < threads; i++) {
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
@@ -45,7 +74,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->acts);
 	free(t->part);
 	free(t->grad);
-	moe_adam_free(&t->opt);
+	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
 
@@ -183,21 +212,16 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 
 int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e)
 {
-	bool frozen[MOE_EXPERTS_MAX];
 	struct moe_experts *x = &t->a->x;
-	double scale = 1;
 
 	if (moe_train_gradient(t, s, st, e))
 		return -1;
 	for (int i = 0; i < x->E; i++)
-		frozen[i] = st->frozen[x->bank[i]];
-	st->lr = t->o.lr;
-	if (t->o.warmup > 0 && t->a->step < t->o.warmup)
-		st->lr *= (double)(t->a->step + 1) / t->o.warmup;
-	if (t->o.clip > 0 && st->grad_norm > t->o.clip)
-		scale = t->o.clip / (st->grad_norm + 1e-6);
+		t->opt.frozen[i] = st->frozen[x->bank[i]];
+	st->lr = t->o.lr * moe_schedule_factor(MOE_CONSTANT, (uint64_t)t->a->step, 0, (uint64_t)t->o.warmup);
+	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
 	if (st->updated)
-		moe_adam_step(&t->opt, x, t->grad, scale, st->lr, frozen);
+		moe_adamw_step(&t->opt, x->param, t->grad, NULL, st->lr);
 	t->a->step++;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))

@@ -9,7 +9,7 @@
 
 #include "model/model.h"
 #include "moe/adapter.h"
-#include "rl/adam.h"
+#include "nn/adamw.h"
 #include "rl/advantage.h"
 #include "rl/loss.h"
 #include "rl/rollout.h"
@@ -45,7 +45,7 @@ struct moe_trainer {
 	struct moe_adapter *a;          /* borrowed, trained in place */
 	struct moe_pool *pool;          /* borrowed */
 	struct moe_train_opts o;
-	struct moe_adam opt;
+	struct moe_adamw opt;           /* owners are the experts */
 	moe_real *grad;                 /* [n_param] */
 	moe_real **part;                /* [threads] -> [n_param] */
 	struct moe_acts *acts;          /* [threads] */

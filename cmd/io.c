@@ -166,6 +166,12 @@ void moe_ignore_sigpipe(void)
 
 /* ---- input ---- */
 
+void moe_in_not_terminal(const char *path)
+{
+	if ((!path || !strcmp(path, "-")) && isatty(0))
+		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
+}
+
 struct moe_reader *moe_in_open(const char *path, const char *kind)
 {
 	struct moe_reader_opts o = {.max_mem = moe_common.max_mem};
@@ -174,8 +180,7 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 
 	if (!path)
 		path = "-";
-	if (!strcmp(path, "-") && isatty(0))
-		moe_usage_error("standard input is a terminal; a stream is expected there or in a file named as operand");
+	moe_in_not_terminal(path);
 	r = moe_reader_open_path(path, &o, &e);
 	if (!r || (kind && moe_reader_expect(r, kind, &e)))
 		moe_die(&e);
@@ -234,15 +239,20 @@ static void open_path(struct moe_out *o, const char *path)
 	open_atomic(o, there ? &st : NULL);
 }
 
+void moe_out_binary(struct moe_out *o)
+{
+	open_path(o, moe_common.output);
+	if (isatty(o->fd) && !moe_common.force)
+		moe_usage_error("binary data are not written to a terminal: pipe them into moe-cat --json, name a file with -o, or force it with -f");
+}
+
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra)
 {
 	struct moe_writer_opts w = {.kind = kind, .tool = name(), .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
 		.seed = moe_common.seed, .labels = labels};
 	struct moe_err e;
 
-	open_path(o, moe_common.output);
-	if (isatty(o->fd) && !moe_common.force)
-		moe_usage_error("binary data are not written to a terminal: pipe them into moe-cat --json, name a file with -o, or force it with -f");
+	moe_out_binary(o);
 	o->w = moe_writer_open_fd(o->fd, o->path ? o->path : "standard output", &w, extra, &e);
 	/* downstream may wait for the header before it does its own part of a loop */
 	if (!o->w || moe_writer_flush(o->w, &e))

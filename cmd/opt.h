@@ -81,6 +81,8 @@ void moe_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* 
 /* ---- input: operands, or standard input; refuses a terminal ---- */
 /* Opens operand i of n as a stream of `kind` (NULL = any); "-" or no operand = stdin. Dies on failure. */
 struct moe_reader *moe_in_open(const char *path_or_null, const char *kind);
+/* Refuses standard input (NULL or "-") when it is a terminal, with a usage error. */
+void moe_in_not_terminal(const char *path_or_null);
 
 /* ---- output: -o FILE is atomic (temporary in the same directory, fsync, rename); binary is not written to a terminal ---- */
 struct moe_out {
@@ -91,6 +93,8 @@ struct moe_out {
 /* The header is sent at once: in a loop of pipes, call this before waiting for input that depends on this output. */
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);
+/* moe_common.output for other binary data: only o->fd is opened; a terminal is refused. */
+void moe_out_binary(struct moe_out *o);
 /* A file or standard output for text. path NULL = moe_common.output. */
 void moe_out_text(struct moe_out *o, const char *path);
 /* Bytes to a text output; all of them or the program dies. */

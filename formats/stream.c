@@ -81,7 +81,8 @@ struct moe_reader {
 	size_t pos, len, cap;
 	bool eof, part_end;        /* part_end: a member of an archive ended */
 	enum where where;
-	struct moe_rec header;
+	struct moe_rec header, end;
+	char *kind;                /* that every segment must have; NULL = any */
 	bool has_header;
 	struct moe_sha256 sha;
 	uint64_t in_segment, records, bytes, segments;
@@ -140,6 +141,8 @@ void moe_reader_close(struct moe_reader *r)
 		return;
 	moe_input_close(r->in);
 	moe_rec_free(&r->header);
+	moe_rec_free(&r->end);
+	free(r->kind);
 	free(r->done.v);
 	free(r->buf);
 	free(r->name);
@@ -328,6 +331,17 @@ static int raise_labels(struct moe_reader *r, const struct moe_rec *from, struct
 	return 0;
 }
 
+static int check_kind(const struct moe_reader *r, struct moe_err *e)
+{
+	struct moe_str s = moe_reader_kind(r);
+	char seen[64];
+
+	if (!r->kind || moe_str_eq(s, r->kind))
+		return 0;
+	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
+	return moe_fail(e, MOE_DATA, "%s: a stream of %s; expected %s", r->name, seen, r->kind);
+}
+
 /* 1, 0 = ended inside (allowed), -1. */
 static int read_header(struct moe_reader *r, struct moe_err *e)
 {
@@ -345,6 +359,10 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 		return -1;
 	if (!moe_rec_str(&r->header, "kind", &kind) || !kind.n)
 		return moe_fail(e, MOE_DATA, "%s: a header without its key \"kind\"", r->name);
+	if (moe_rec_has(&r->header, "t") != MOE_V_MISSING)
+		return moe_fail(e, MOE_DATA, "%s: a header with a key \"t\", which only records have", r->name);
+	if (check_kind(r, e))
+		return -1;
 	consume(r, size, true);
 	r->has_header = true;
 	r->where = IN_RECORDS;
@@ -390,11 +408,12 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 		return truncated(r, e);
 	if (moe_rec_parse(rec, r->buf + r->pos, size, e))
 		return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, at);
-	if (!moe_rec_str(rec, "t", &t))
-		return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": no type (key \"t\")", r->name, r->in_segment + 1, at);
+	if (!moe_rec_str(rec, "t", &t) || moe_str_eq(t, "header"))
+		return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": no type (key \"t\"), or \"header\"", r->name, r->in_segment + 1, at);
 	if (moe_str_eq(t, "end")) {
-		if (check_end(r, rec, e))
+		if (check_end(r, rec, e) || moe_rec_copy(&r->end, rec, e))
 			return -1;
+		moe_rec_clear(rec);
 		consume(r, size, false);
 		r->segments++;
 		r->where = AT_MAGIC;
@@ -462,19 +481,20 @@ struct moe_str moe_reader_kind(const struct moe_reader *r)
 	return s;
 }
 
+const struct moe_rec *moe_reader_end_record(const struct moe_reader *r)
+{
+	return &r->end;
+}
+
 int moe_reader_expect(struct moe_reader *r, const char *kind, struct moe_err *e)
 {
-	int rc = moe_reader_peek_header(r, e);
-	char seen[64];
-	struct moe_str s;
-
-	if (rc < 0)
+	free(r->kind);
+	r->kind = strdup(kind);
+	if (!r->kind)
+		return moe_fail(e, MOE_SYSTEM, "%s: out of memory for a reader", r->name);
+	if (moe_reader_peek_header(r, e) < 0)
 		return -1;
-	s = moe_reader_kind(r);
-	if (moe_str_eq(s, kind))
-		return 0;
-	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
-	return moe_fail(e, MOE_DATA, "%s: a stream of %s; expected %s", r->name, seen, kind);
+	return check_kind(r, e);
 }
 
 enum moe_labels moe_reader_labels(const struct moe_reader *r)

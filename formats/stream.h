@@ -43,7 +43,9 @@ int moe_reader_next(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e
 int moe_reader_peek_header(struct moe_reader *r, struct moe_err *e);
 const struct moe_rec *moe_reader_header(const struct moe_reader *r);
 struct moe_str moe_reader_kind(const struct moe_reader *r);
-/* Fails (MOE_DATA, naming both) unless the next segment's kind is `kind`. */
+/* The end record of the last segment that ended; empty before. Borrowed. */
+const struct moe_rec *moe_reader_end_record(const struct moe_reader *r);
+/* Fails (MOE_DATA, naming both) unless the next segment's kind is `kind`; every later segment is held to it too. */
 int moe_reader_expect(struct moe_reader *r, const char *kind, struct moe_err *e);
 enum moe_labels moe_reader_labels(const struct moe_reader *r);  /* highest so far */
 uint64_t moe_reader_records(const struct moe_reader *r), moe_reader_bytes(const struct moe_reader *r);
@@ -69,6 +71,8 @@ struct moe_writer_opts {
 /* fd is borrowed. The header is written (buffered) at once; extra keys may be given in `extra` (NULL allowed). */
 struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e);
 int moe_writer_put(struct moe_writer *w, const struct moe_rec *rec, struct moe_err *e);
+/* The same with a ready header (of a segment that is copied): its keys are written as they are, a missing "v" is added. */
+struct moe_writer *moe_writer_open_header(int fd, const char *name, const struct moe_rec *header, bool no_digest, struct moe_err *e);
 /* Everything buffered goes to the descriptor: call at a step's end. */
 int moe_writer_flush(struct moe_writer *w, struct moe_err *e);
 /* A digest of an input, for the end record's `from`. */
@@ -78,6 +82,10 @@ int moe_writer_from_reader(struct moe_writer *w, const struct moe_reader *r, str
 void moe_writer_raise(struct moe_writer *w, enum moe_labels l);
 /* Writes the end record and flushes. The writer can not be used afterwards but must be closed. digest_hex[65] may be NULL. */
 int moe_writer_end(struct moe_writer *w, char *digest_hex, struct moe_err *e);
+/* The end will carry sha256 = nil, as the segment that is copied does. */
+void moe_writer_no_digest(struct moe_writer *w);
+/* As moe_writer_end, but the keys of `like` (the end record of a segment that is copied) are kept, apart from n and sha256. */
+int moe_writer_end_like(struct moe_writer *w, const struct moe_rec *like, char *digest_hex, struct moe_err *e);
 void moe_writer_close(struct moe_writer *w); /* without moe_writer_end: the stream stays truncated, as it should */
 
 /* Big tensors: one logical tensor `name` as records t="tensor" {name, dtype, shape, offset, data} of at most 16 MiB each. */

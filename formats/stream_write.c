@@ -64,38 +64,31 @@ int moe_writer_flush(struct moe_writer *w, struct moe_err *e)
 	return 0;
 }
 
-static int header(struct moe_writer *w, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+static int put_header(struct moe_writer *w, const struct moe_rec *h, struct moe_err *e)
 {
-	static const uint8_t version[] = {0x92, 1, 0};
-	struct moe_rec h = {0};
-	struct moe_buf argv = {0};
-	int rc = 0;
+	return moe_buf_add(&w->out, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN, e) || moe_rec_emit(h, &w->out, e) ? -1 : 0;
+}
 
-	if (extra)
-		rc = moe_rec_copy(&h, extra, e);
-	rc = rc || moe_rec_set_raw(&h, "v", version, sizeof(version), e) || moe_rec_set_str(&h, "kind", o->kind, e) ||
-		moe_rec_set_str(&h, "tool", o->tool, e) || moe_mp_array(&argv, (size_t)o->argc, e);
+static const uint8_t version[] = {0x92, 1, 0};
+
+static int header(struct moe_rec *h, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+{
+	struct moe_buf b = {0};
+	int rc = extra ? moe_rec_copy(h, extra, e) : 0;
+
+	rc = rc || moe_rec_set_raw(h, "v", version, sizeof(version), e) || moe_rec_set_str(h, "kind", o->kind, e) ||
+		moe_rec_set_str(h, "tool", o->tool, e) || moe_rec_set_str(h, "labels", moe_labels_name(o->labels), e) ||
+		moe_mp_array(&b, (size_t)o->argc, e);
 	for (int i = 0; !rc && i < o->argc; i++)
-		rc = moe_mp_str(&argv, o->argv[i], strlen(o->argv[i]), e);
-	if (!rc)
-		rc = moe_rec_set_raw(&h, "argv", argv.data, argv.len, e);
-	moe_buf_free(&argv);
-	if (!rc && o->seed <= INT64_MAX) {
-		rc = moe_rec_set_int(&h, "seed", (int64_t)o->seed, e);
-	} else if (!rc) {
-		struct moe_buf u = {0};
-
-		rc = moe_mp_uint(&u, o->seed, e) || moe_rec_set_raw(&h, "seed", u.data, u.len, e);
-		moe_buf_free(&u);
-	}
-	if (!rc)
-		rc = moe_rec_set_str(&h, "labels", moe_labels_name(o->labels), e) ||
-			moe_buf_add(&w->out, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN, e) || moe_rec_emit(&h, &w->out, e);
-	moe_rec_free(&h);
+		rc = moe_mp_str(&b, o->argv[i], strlen(o->argv[i]), e);
+	rc = rc || moe_rec_set_raw(h, "argv", b.data, b.len, e);
+	b.len = 0;
+	rc = rc || moe_mp_uint(&b, o->seed, e) || moe_rec_set_raw(h, "seed", b.data, b.len, e);
+	moe_buf_free(&b);
 	return rc ? -1 : 0;
 }
 
-struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+static struct moe_writer *writer_new(int fd, const char *name, bool no_digest, struct moe_err *e)
 {
 	struct moe_writer *w = calloc(1, sizeof(*w));
 
@@ -105,10 +98,45 @@ struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe
 		return NULL;
 	}
 	w->fd = fd;
-	w->no_digest = o->no_digest;
-	w->labels = o->labels;
+	w->no_digest = no_digest;
 	moe_sha256_init(&w->sha);
-	if (header(w, o, extra, e)) {
+	return w;
+}
+
+struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+{
+	struct moe_writer *w = writer_new(fd, name, o->no_digest, e);
+	struct moe_rec h = {0};
+
+	if (w)
+		w->labels = o->labels;
+	if (w && (header(&h, o, extra, e) || put_header(w, &h, e))) {
+		moe_writer_close(w);
+		w = NULL;
+	}
+	moe_rec_free(&h);
+	return w;
+}
+
+struct moe_writer *moe_writer_open_header(int fd, const char *name, const struct moe_rec *given, bool no_digest, struct moe_err *e)
+{
+	struct moe_writer *w = writer_new(fd, name, no_digest, e);
+	struct moe_rec h = {0};
+	struct moe_str s;
+	int rc;
+
+	if (!w)
+		return NULL;
+	rc = moe_rec_copy(&h, given, e);
+	if (!rc && moe_rec_has(&h, "v") == MOE_V_MISSING)
+		rc = moe_rec_set_raw(&h, "v", version, sizeof(version), e);
+	if (!rc && (!moe_rec_str(&h, "kind", &s) || !s.n || moe_rec_has(&h, "t") != MOE_V_MISSING))
+		rc = moe_fail(e, MOE_DATA, "%s: a header needs a key \"kind\" and may not have a key \"t\"", name);
+	if (!rc && moe_rec_str(&h, "labels", &s))
+		rc = moe_labels_parse(s, &w->labels, e);
+	rc = rc || put_header(w, &h, e);
+	moe_rec_free(&h);
+	if (rc) {
 		moe_writer_close(w);
 		return NULL;
 	}
@@ -128,8 +156,8 @@ int moe_writer_put(struct moe_writer *w, const struct moe_rec *rec, struct moe_e
 
 	if (usable(w, e))
 		return -1;
-	if (!moe_rec_type(rec).n || moe_rec_is(rec, "end"))
-		return moe_fail(e, MOE_DATA, "%s: a record without a type, or of type \"end\"", w->name);
+	if (!moe_rec_type(rec).n || moe_rec_is(rec, "end") || moe_rec_is(rec, "header"))
+		return moe_fail(e, MOE_DATA, "%s: a record without a type, or of the reserved type \"end\" or \"header\"", w->name);
 	if (moe_rec_emit(rec, &w->out, e)) {
 		w->out.len = before;
 		return -1;
@@ -173,10 +201,27 @@ void moe_writer_raise(struct moe_writer *w, enum moe_labels l)
 		w->labels = l;
 }
 
-int moe_writer_end(struct moe_writer *w, char *digest_hex, struct moe_err *e)
+void moe_writer_no_digest(struct moe_writer *w)
+{
+	w->no_digest = true;
+}
+
+/* The end record's keys beside n and sha256. */
+static int own_end(struct moe_writer *w, struct moe_rec *end, struct moe_err *e)
+{
+	struct moe_buf from = {0};
+	int rc = moe_rec_set_str(end, "labels", moe_labels_name(w->labels), e) || moe_mp_array(&from, w->n_from, e);
+
+	for (size_t i = 0; !rc && i < w->n_from; i++)
+		rc = moe_mp_str(&from, w->from[i], MOE_SHA256_HEX - 1, e);
+	rc = rc || moe_rec_set_raw(end, "from", from.data, from.len, e);
+	moe_buf_free(&from);
+	return rc ? -1 : 0;
+}
+
+int moe_writer_end_like(struct moe_writer *w, const struct moe_rec *like, char *digest_hex, struct moe_err *e)
 {
 	struct moe_rec end = {0};
-	struct moe_buf from = {0};
 	char hex[MOE_SHA256_HEX] = "";
 	int rc;
 
@@ -185,13 +230,9 @@ int moe_writer_end(struct moe_writer *w, char *digest_hex, struct moe_err *e)
 	hash_pending(w);
 	if (!w->no_digest)
 		moe_sha256_hex(&w->sha, hex);
-	rc = moe_rec_set_str(&end, "t", "end", e) || moe_rec_set_int(&end, "n", (int64_t)w->records, e) ||
-		moe_rec_set_str(&end, "labels", moe_labels_name(w->labels), e) ||
-		(*hex ? moe_rec_set_str(&end, "sha256", hex, e) : moe_rec_set_nil(&end, "sha256", e)) || moe_mp_array(&from, w->n_from, e);
-	for (size_t i = 0; !rc && i < w->n_from; i++)
-		rc = moe_mp_str(&from, w->from[i], MOE_SHA256_HEX - 1, e);
-	rc = rc || moe_rec_set_raw(&end, "from", from.data, from.len, e) || moe_rec_emit(&end, &w->out, e);
-	moe_buf_free(&from);
+	rc = (like ? moe_rec_copy(&end, like, e) : own_end(w, &end, e)) || moe_rec_set_str(&end, "t", "end", e) ||
+		moe_rec_set_int(&end, "n", (int64_t)w->records, e) ||
+		(*hex ? moe_rec_set_str(&end, "sha256", hex, e) : moe_rec_set_nil(&end, "sha256", e)) || moe_rec_emit(&end, &w->out, e);
 	moe_rec_free(&end);
 	w->ended = true;
 	if (rc || moe_writer_flush(w, e))
@@ -199,6 +240,11 @@ int moe_writer_end(struct moe_writer *w, char *digest_hex, struct moe_err *e)
 	if (digest_hex)
 		memcpy(digest_hex, hex, sizeof(hex));
 	return 0;
+}
+
+int moe_writer_end(struct moe_writer *w, char *digest_hex, struct moe_err *e)
+{
+	return moe_writer_end_like(w, NULL, digest_hex, e);
 }
 
 void moe_writer_close(struct moe_writer *w)

@@ -1,0 +1,203 @@
+/* jsonl.c - the line-by-line bridge between streams and JSON Lines. The mapping of values is in json.c. */
+#include "formats/jsonl.h"
+#include "formats/json.h"
+#include "formats/mp.h"
+#include "formats/tensor_view.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- out ---- */
+
+static int tensor_values(const struct moe_tensor *t, int dim, size_t *at, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_buf one = {0};
+	int rc = 0;
+
+	if (dim == t->rank) {
+		bool whole = t->dtype[0] == 'I' || t->dtype[0] == 'U';
+
+		rc = (whole ? moe_mp_int(&one, (int64_t)moe_tensor_value(t, *at), e) : moe_mp_float(&one, moe_tensor_value(t, *at), e)) ||
+			moe_json_from_msgpack(one.data, one.len, out, e);
+		moe_buf_free(&one);
+		++*at;
+		return rc;
+	}
+	rc = moe_buf_add(out, "[", 1, e);
+	for (uint64_t i = 0; !rc && i < t->shape[dim]; i++)
+		rc = (i && moe_buf_add(out, ",", 1, e)) || tensor_values(t, dim + 1, at, out, e) ? -1 : 0;
+	return rc || moe_buf_add(out, "]", 1, e) ? -1 : 0;
+}
+
+static int field_line(const struct moe_rec *r, const struct moe_rec_field *f, bool values, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_tensor t;
+	struct moe_buf key = {0};
+	size_t at = 0;
+	int rc;
+
+	if (moe_json_quote(out, f->key.p, f->key.n, e) || moe_buf_add(out, ":", 1, e))
+		return -1;
+	if (!values)
+		return moe_json_from_msgpack(r->bytes.data + f->off, f->len, out, e);
+	rc = moe_buf_add(&key, f->key.p, f->key.n, e) || !moe_buf_cstr(&key, e);
+	if (!rc && moe_rec_tensor(r, (const char *)key.data, &t))
+		rc = tensor_values(&t, 0, &at, out, e);
+	else if (!rc)
+		rc = moe_json_from_msgpack(r->bytes.data + f->off, f->len, out, e);
+	moe_buf_free(&key);
+	return rc ? -1 : 0;
+}
+
+int moe_jsonl_line(const struct moe_rec *r, bool header, bool values, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_buf m = {0};
+	struct moe_rec canonical = {0};
+	int rc = moe_rec_emit(r, &m, e) || moe_rec_parse(&canonical, m.data, m.len, e) || moe_buf_addf(out, e, header ? "{\"t\":\"header\"" : "{");
+
+	for (size_t i = 0; !rc && i < canonical.n_field; i++)
+		rc = ((i || header) && moe_buf_add(out, ",", 1, e)) || field_line(&canonical, &canonical.field[i], values, out, e);
+	rc = rc || moe_buf_add(out, "}\n", 2, e);
+	moe_rec_free(&canonical);
+	moe_buf_free(&m);
+	return rc ? -1 : 0;
+}
+
+/* ---- in ---- */
+
+const char *moe_kind_type(const char *kind)
+{
+	static const char *const known[][2] = {{"texts", "text"}, {"prompts", "prompt"}, {"pairs", "pair"}, {"rollouts", "rollout"}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(kind, known[i][0]))
+			return known[i][1];
+	return kind;
+}
+
+struct feeder {
+	const struct moe_jsonl_opts *o;
+	int fd;
+	struct moe_writer *w;
+	bool made_header;           /* of o->kind, not of a header line */
+	bool any;
+};
+
+static int parse_line(const struct moe_buf *line, const char *name, struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_json_doc *d = moe_json_parse((const char *)line->data, line->len, name, e);
+	struct moe_buf m = {0};
+	int rc = -1;
+
+	if (!d)
+		return -1;
+	if (moe_json_kind(moe_json_root(d)) != MOE_J_OBJECT)
+		moe_fail(e, MOE_DATA, "%s: not a JSON object", name);
+	else if (moe_json_to_msgpack(moe_json_root(d), &m, e) || moe_rec_parse(r, m.data, m.len, e))
+		moe_err_prefix(e, "%s", name);
+	else
+		rc = 0;
+	moe_buf_free(&m);
+	moe_json_free(d);
+	return rc;
+}
+
+static int header_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
+{
+	if (f->w && f->made_header)
+		return moe_fail(e, MOE_DATA, "a header after records without one");
+	if (f->w)
+		return moe_fail(e, MOE_DATA, "a header before the end of the segment above it");
+	moe_rec_unset(r, "t");
+	f->w = moe_writer_open_header(f->fd, f->o->name, r, false, e);
+	f->any = true;
+	return f->w ? 0 : -1;
+}
+
+static int end_line(struct feeder *f, const struct moe_rec *r, struct moe_err *e)
+{
+	int rc;
+
+	if (!f->w || f->made_header)
+		return moe_fail(e, MOE_DATA, "an end without a header above it");
+	if (moe_rec_has(r, "sha256") == MOE_V_NIL)
+		moe_writer_no_digest(f->w);
+	rc = moe_writer_end_like(f->w, r, NULL, e);
+	moe_writer_close(f->w);
+	f->w = NULL;
+	return rc;
+}
+
+static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
+{
+	const struct moe_jsonl_opts *o = f->o;
+
+	if (!f->w) {
+		struct moe_writer_opts w = {.kind = o->kind, .tool = o->tool, .argv = o->argv, .argc = o->argc};
+
+		if (!o->kind)
+			return moe_fail(e, MOE_USAGE, "no header line above the first record: name the stream's kind (--kind)");
+		f->w = moe_writer_open_fd(f->fd, o->name, &w, NULL, e);
+		f->made_header = f->any = true;
+		if (!f->w)
+			return -1;
+	}
+	if (f->made_header && moe_rec_has(r, "t") == MOE_V_MISSING && moe_rec_set_str(r, "t", moe_kind_type(o->kind), e))
+		return -1;
+	return moe_writer_put(f->w, r, e);
+}
+
+static int one_line(struct feeder *f, const struct moe_buf *line, const char *name, struct moe_err *e)
+{
+	struct moe_rec r = {0};
+	int rc = parse_line(line, name, &r, e);
+
+	if (!rc) {
+		rc = moe_rec_is(&r, "header") ? header_line(f, &r, e) : moe_rec_is(&r, "end") ? end_line(f, &r, e) : record_line(f, &r, e);
+		if (rc)
+			moe_err_prefix(e, "%s", name);
+	}
+	moe_rec_free(&r);
+	return rc;
+}
+
+static bool blank(const struct moe_buf *line)
+{
+	for (size_t i = 0; i < line->len; i++)
+		if (!strchr(" \t\r", line->data[i]) || !line->data[i])
+			return false;
+	return true;
+}
+
+int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e)
+{
+	struct feeder f = {.o = o, .fd = fd};
+	struct moe_buf line = {0}, name = {0};
+	uint64_t number;
+	int rc;
+
+	while ((rc = moe_input_next(in, e)) == 1) {
+		while ((rc = moe_input_line(in, &line, &number, e)) == 1) {
+			name.len = 0;
+			if (blank(&line))
+				continue;
+			if (moe_buf_addf(&name, e, "%s: line %" PRIu64, moe_input_member(in), number) || !moe_buf_cstr(&name, e) ||
+				one_line(&f, &line, (const char *)name.data, e)) {
+				rc = -1;
+				break;
+			}
+		}
+		if (rc < 0)
+			break;
+	}
+	if (rc == 0 && f.w && f.made_header)
+		rc = moe_writer_end(f.w, NULL, e);
+	else if (rc == 0 && f.w)
+		rc = moe_fail(e, MOE_DATA, "%s: truncated: the last header has no end line", moe_input_member(in));
+	else if (rc == 0 && !f.any)
+		rc = moe_fail(e, MOE_DATA, "%s: no line of JSON", moe_input_member(in));
+	moe_writer_close(f.w);
+	moe_buf_free(&line);
+	moe_buf_free(&name);
+	return rc;
+}

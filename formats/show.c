@@ -1,0 +1,297 @@
+/* show.c - the loops of moe-cat over segments and records. What a value looks like is decided in json.c and summary.c. */
+#include "formats/show.h"
+#include "formats/jsonl.h"
+#include "formats/mp.h"
+#include "formats/summary.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK ((size_t)1 << 16)
+
+int moe_show_flush(struct moe_show *o, struct moe_err *e)
+{
+	size_t at = 0;
+
+	while (at < o->out.len) {
+		ssize_t put = write(o->fd, o->out.data + at, o->out.len - at);
+		struct pollfd wait = {.fd = o->fd, .events = POLLOUT};
+
+		if (put > 0)
+			at += (size_t)put;
+		else if (put < 0 && errno == EAGAIN)
+			poll(&wait, 1, -1);
+		else if (put == 0 || errno != EINTR)
+			return moe_fail_errno(e, "%s: writing failed", o->name);
+	}
+	o->out.len = 0;
+	return 0;
+}
+
+static int flush_block(struct moe_show *o, struct moe_err *e)
+{
+	return o->out.len >= BLOCK || o->unbuffered ? moe_show_flush(o, e) : 0;
+}
+
+/* ---- one loop, two outputs ---- */
+
+struct sink {
+	bool json;
+	struct moe_writer *w; /* of the segment at hand, unless JSON */
+};
+
+static bool cut(const struct moe_show *o)
+{
+	return o->where || o->limit;
+}
+
+static bool full(const struct moe_show *o)
+{
+	return o->limit && o->shown >= o->limit;
+}
+
+static bool wanted_kind(const struct moe_show *o, const struct moe_reader *r)
+{
+	return !o->kind || moe_str_eq(moe_reader_kind(r), o->kind);
+}
+
+static int begin(struct moe_show *o, struct sink *k, const struct moe_reader *r, struct moe_err *e)
+{
+	struct moe_rec h = {0};
+	struct moe_buf argv = {0};
+	int rc = moe_rec_copy(&h, moe_reader_header(r), e);
+
+	if (!rc && cut(o)) {
+		rc = moe_rec_set_str(&h, "tool", o->tool, e) || moe_mp_array(&argv, (size_t)o->argc, e);
+		for (int i = 0; !rc && i < o->argc; i++)
+			rc = moe_mp_str(&argv, o->argv[i], strlen(o->argv[i]), e);
+		rc = rc || moe_rec_set_raw(&h, "argv", argv.data, argv.len, e);
+	}
+	if (!rc && k->json)
+		rc = moe_jsonl_line(&h, true, false, &o->out, e);
+	else if (!rc)
+		rc = (k->w = moe_writer_open_header(o->fd, o->name, &h, false, e)) ? 0 : -1;
+	moe_buf_free(&argv);
+	moe_rec_free(&h);
+	return rc ? -1 : 0;
+}
+
+static int one(struct moe_show *o, struct sink *k, const struct moe_rec *rec, struct moe_err *e)
+{
+	o->shown++;
+	if (k->json)
+		return moe_jsonl_line(rec, false, o->values, &o->out, e) || flush_block(o, e) ? -1 : 0;
+	if (moe_writer_put(k->w, rec, e))
+		return -1;
+	return o->unbuffered || moe_rec_is(rec, "step") ? moe_writer_flush(k->w, e) : 0;
+}
+
+/* The end of a segment that was filtered: its source is the segment read, when that was read to its end. */
+static int cut_end(const struct moe_reader *r, uint64_t n, bool whole, struct moe_rec *end, struct moe_err *e)
+{
+	struct moe_buf from = {0};
+	const char *hex = whole ? moe_reader_digest(r, moe_reader_digests(r) - 1) : "";
+	int rc = moe_rec_set_str(end, "t", "end", e) || moe_rec_set_int(end, "n", (int64_t)n, e) ||
+		moe_rec_set_str(end, "labels", moe_labels_name(moe_reader_labels(r)), e) || moe_mp_array(&from, *hex ? 1 : 0, e);
+
+	if (!rc && *hex)
+		rc = moe_mp_str(&from, hex, strlen(hex), e);
+	rc = rc || moe_rec_set_raw(end, "from", from.data, from.len, e);
+	moe_buf_free(&from);
+	return rc ? -1 : 0;
+}
+
+static int finish(struct moe_show *o, struct sink *k, const struct moe_reader *r, uint64_t n, bool whole, struct moe_err *e)
+{
+	struct moe_rec end = {0};
+	int rc = cut(o) ? cut_end(r, n, whole, &end, e) : moe_rec_copy(&end, moe_reader_end_record(r), e);
+
+	if (!rc && k->json) {
+		rc = moe_jsonl_line(&end, false, false, &o->out, e);
+	} else if (!rc) {
+		if (moe_rec_has(&end, "sha256") == MOE_V_NIL)
+			moe_writer_no_digest(k->w);
+		rc = moe_writer_end_like(k->w, &end, NULL, e);
+	}
+	moe_rec_free(&end);
+	return rc;
+}
+
+static int walk(struct moe_show *o, struct moe_reader *r, struct sink *k, struct moe_err *e)
+{
+	struct moe_rec rec = {0};
+	int rc = 0;
+
+	while (!full(o) && (rc = moe_reader_peek_header(r, e)) == 1) {
+		bool wanted = wanted_kind(o, r);
+		uint64_t before = o->shown;
+
+		if (o->where)
+			moe_where_segment(o->where);
+		if (wanted && (rc = begin(o, k, r, e)))
+			break;
+		while (!full(o) && (rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
+			if (wanted && (!o->where || moe_where_pass(o->where, &rec)) && one(o, k, &rec, e)) {
+				rc = -1;
+				break;
+			}
+		if (rc < 0)
+			break;
+		if (wanted && (rc = finish(o, k, r, o->shown - before, rc == 0, e)))
+			break;
+		moe_writer_close(k->w);
+		k->w = NULL;
+	}
+	moe_writer_close(k->w);
+	moe_rec_free(&rec);
+	/* what came before a failure is shown all the same */
+	if (k->json && moe_show_flush(o, rc < 0 ? NULL : e))
+		return -1;
+	return rc < 0 ? -1 : 0;
+}
+
+int moe_show_stream(struct moe_show *o, struct moe_reader *r, struct moe_err *e)
+{
+	struct sink k = {.json = false};
+
+	return walk(o, r, &k, e);
+}
+
+int moe_show_json(struct moe_show *o, struct moe_reader *r, struct moe_err *e)
+{
+	struct sink k = {.json = true};
+
+	return walk(o, r, &k, e);
+}
+
+/* ---- looking ---- */
+
+static int add_argv(const struct moe_rec *h, struct moe_buf *out, struct moe_err *e)
+{
+	size_t n = moe_rec_array_len(h, "argv");
+
+	for (size_t i = 0; i < n; i++) {
+		struct moe_str s;
+
+		if (moe_rec_array_str(h, "argv", i, &s) && (moe_buf_add(out, " ", i ? 1 : 0, e) || moe_text_escape(out, s.p, s.n, false, e)))
+			return -1;
+	}
+	return 0;
+}
+
+static int add_header(const struct moe_reader *r, struct moe_buf *out, struct moe_err *e)
+{
+	const struct moe_rec *h = moe_reader_header(r);
+	struct moe_str kind = moe_reader_kind(r), labels = {"?", 1};
+	int64_t seed = 0;
+
+	moe_rec_str(h, "labels", &labels);
+	moe_rec_int(h, "seed", &seed);
+	if (moe_buf_addf(out, e, "  ") || moe_text_escape(out, kind.p, kind.n, false, e) || moe_buf_addf(out, e, "  by: ") || add_argv(h, out, e) ||
+		moe_buf_addf(out, e, "\n    seed %" PRId64 ", labels ", seed) || moe_text_escape(out, labels.p, labels.n, false, e))
+		return -1;
+	return moe_buf_add(out, "\n", 1, e);
+}
+
+static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, struct moe_err *e)
+{
+	const struct moe_rec *end = moe_reader_end_record(r);
+	struct moe_str s, sha = {"none", 4}, labels = {"?", 1};
+
+	moe_rec_str(end, "sha256", &sha);
+	moe_rec_str(end, "labels", &labels);
+	if (moe_buf_addf(out, e, "    %" PRIu64 " records, complete, sha256 ", n) || moe_text_escape(out, sha.p, sha.n, false, e) ||
+		moe_buf_addf(out, e, ", labels ") || moe_text_escape(out, labels.p, labels.n, false, e) || moe_buf_addf(out, e, "\n"))
+		return -1;
+	for (size_t i = 0; i < moe_rec_array_len(end, "from"); i++)
+		if (moe_rec_array_str(end, "from", i, &s) && (moe_buf_addf(out, e, "    from ") || moe_text_escape(out, s.p, s.n, false, e) ||
+			moe_buf_addf(out, e, "\n")))
+			return -1;
+	return 0;
+}
+
+static int add_name(const char *name, struct moe_buf *out, struct moe_err *e)
+{
+	return moe_text_escape(out, name, strlen(name), false, e) || moe_buf_add(out, "\n", 1, e) ? -1 : 0;
+}
+
+int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e)
+{
+	uint64_t limit = o->limit ? o->limit : 3, shown = 0;
+	struct moe_rec rec = {0};
+	int rc = add_name(name, &o->out, e);
+
+	while (!rc && shown < limit && (rc = moe_reader_peek_header(r, e)) == 1) {
+		bool wanted = wanted_kind(o, r);
+
+		if (o->where)
+			moe_where_segment(o->where);
+		rc = wanted ? add_header(r, &o->out, e) : 0;
+		while (!rc && shown < limit && (rc = moe_reader_next_in_segment(r, &rec, e)) == 1) {
+			rc = 0;
+			if (!wanted || (o->where && !moe_where_pass(o->where, &rec)))
+				continue;
+			rc = moe_summary_record(&rec, &o->out, e) || flush_block(o, e) ? -1 : 0;
+			shown++;
+		}
+	}
+	moe_rec_free(&rec);
+	return moe_show_flush(o, rc < 0 ? NULL : e) || rc < 0 ? -1 : 0;
+}
+
+/* Headers and ends of the first and the last segments: a feedback loop's file may have hundreds. */
+#define SEGMENTS_SHOWN 4
+
+static int summarise(struct moe_show *o, struct moe_reader *r, struct moe_summary *s, struct moe_err *e)
+{
+	struct moe_rec rec = {0};
+	struct moe_buf last = {0};
+	uint64_t segments = 0, left_out = 0;
+	int rc;
+
+	while ((rc = moe_reader_peek_header(r, e)) == 1) {
+		bool wanted = wanted_kind(o, r);
+		struct moe_buf *to = segments < SEGMENTS_SHOWN ? &o->out : &last;
+		uint64_t n = 0;
+
+		last.len = 0;
+		if (o->where)
+			moe_where_segment(o->where);
+		if (wanted && (rc = add_header(r, to, e)))
+			break;
+		for (; (rc = moe_reader_next_in_segment(r, &rec, e)) == 1; n++)
+			if (wanted && (!o->where || moe_where_pass(o->where, &rec)) && (rc = moe_summary_add(s, &rec, e)))
+				break;
+		if (rc || (wanted && (rc = add_end(r, n, to, e))))
+			break;
+		if (wanted && ++segments > SEGMENTS_SHOWN + 1)
+			left_out++;
+	}
+	if (left_out && moe_buf_addf(&o->out, NULL, "  ... %" PRIu64 " more segments ...\n", left_out))
+		rc = moe_fail(e, MOE_SYSTEM, "out of memory for a summary");
+	if (!rc)
+		rc = moe_buf_add(&o->out, last.data, last.len, e);
+	moe_buf_free(&last);
+	moe_rec_free(&rec);
+	return rc < 0 ? -1 : 0;
+}
+
+int moe_show_summary(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e)
+{
+	struct moe_summary *s = moe_summary_new(e);
+	int rc;
+
+	if (!s)
+		return -1;
+	rc = add_name(name, &o->out, e) || summarise(o, r, s, e);
+	/* of a damaged stream, what came before the damage is shown */
+	if (moe_summary_print(s, &o->out, rc ? NULL : e) || moe_show_flush(o, rc ? NULL : e))
+		rc = -1;
+	moe_summary_free(s);
+	return rc ? -1 : 0;
+}

@@ -1,0 +1,47 @@
+/* show.h - walks over streams for moe-cat: filtering, copying, JSON Lines, looking, checking.
+ *
+ * Text goes to a descriptor as it comes, in blocks; errors name the output. Not thread-safe.
+ */
+#ifndef MOE_FORMATS_SHOW_H
+#define MOE_FORMATS_SHOW_H
+
+#include "formats/stream.h"
+#include "formats/where.h"
+
+struct moe_show {
+	struct moe_where *where;  /* NULL = all records */
+	const char *kind;         /* only segments of this kind; NULL = all */
+	uint64_t limit;           /* records in all; 0 = no limit */
+	bool values;              /* JSON: tensors as arrays of numbers */
+	bool unbuffered;          /* text goes out after every record */
+	int fd;
+	const char *name;         /* of the output, for messages */
+	const char *tool;         /* for the headers of filtered segments */
+	const char *const *argv;
+	int argc;
+	/* kept between inputs; zero-initialise */
+	uint64_t shown;
+	struct moe_buf out;
+};
+
+/* Each walks one input to its end (or to the limit). A segment that is neither filtered nor cut keeps its header, its end and, when it
+ * is canonical, its bytes; else it gets a header of o->tool and an end that names its source. */
+int moe_show_stream(struct moe_show *o, struct moe_reader *r, struct moe_err *e);
+int moe_show_json(struct moe_show *o, struct moe_reader *r, struct moe_err *e);
+/* The first records (o->limit, or 3) in readable form. */
+int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);
+/* What the stream holds: moe_summary of the records that pass, after headers and lineage. */
+int moe_show_summary(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);
+/* Whatever text is still in o->out goes to the descriptor. */
+int moe_show_flush(struct moe_show *o, struct moe_err *e);
+
+/* ---- checking ---- */
+struct moe_lineage; /* digests of the segments seen, and those that they name as inputs */
+struct moe_lineage *moe_lineage_new(struct moe_err *e);
+void moe_lineage_free(struct moe_lineage *l); /* NULL is accepted */
+/* Reads all of the stream, which verifies counts and checksums, notes its digests and reports one line. */
+int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e);
+/* Reports for every input digest which of the files has it. *missing counts those that none has. */
+int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e);
+
+#endif

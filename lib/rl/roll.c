@@ -1,0 +1,164 @@
+/* roll.c - the loop over steps, chunks of prompts and arms. Sampling is generate.c's, the FIFO follow.c's. */
+#define _DEFAULT_SOURCE
+#include "rl/roll.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CHUNK 256 /* prompts held at a time */
+#define PATIENCE_MS 30000
+
+static double now_sec(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int moe_bank_value(const char *text, int *bank, double *value, struct moe_err *e)
+{
+	const char *eq = strchr(text, '=');
+	char *end;
+
+	for (int b = 0; eq && b < MOE_BANKS; b++)
+		if (strlen(moe_bank_names[b]) == (size_t)(eq - text) && !strncmp(moe_bank_names[b], text, (size_t)(eq - text))) {
+			*bank = b;
+			*value = strtod(eq + 1, &end);
+			if (end > eq + 1 && !*end && isfinite(*value))
+				return 0;
+		}
+	return moe_fail(e, MOE_USAGE, "'%s' is not BANK=NUMBER with a bank among shared, clean and quarantine", text);
+}
+
+int moe_scale_bank(struct moe_adapter *a, const char *text, struct moe_err *e)
+{
+	struct moe_experts *x = &a->x;
+	size_t cells = (size_t)x->config.L * MOE_LINEARS, len = strlen(a->arm);
+	bool found = false;
+	double scale;
+	int bank;
+
+	if (moe_bank_value(text, &bank, &scale, e))
+		return -1;
+	for (int i = 0; i < x->E; i++) {
+		if ((int)x->bank[i] != bank)
+			continue;
+		found = true;
+		for (size_t k = 0; k < cells; k++)
+			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)
+				x->alive[k * (size_t)x->R + (size_t)s] *= (moe_real)scale;
+	}
+	if (!found)
+		return moe_fail(e, MOE_DATA, "arm '%s' has no expert in bank %s", a->arm, moe_bank_names[bank]);
+	/* named as moe-ablate names such an arm */
+	if (!strcmp(a->arm, "on"))
+		snprintf(a->arm, sizeof(a->arm), "scale:%s", text);
+	else
+		snprintf(a->arm + len, sizeof(a->arm) - len, "+scale:%s", text);
+	return moe_adapter_digest(a, e);
+}
+
+int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
+{
+	for (size_t i = 0; i < r->n_arm; i++) {
+		if (moe_adapter_check(&r->arm[i], &r->g->m->config, r->g->m->digest, r->any_base, e))
+			return -1;
+		for (size_t k = 0; k < r->n_scale; k++)
+			if (moe_scale_bank(&r->arm[i], r->scale[k], e))
+				return -1;
+	}
+	return 0;
+}
+
+static void say(const struct moe_roll *r, int64_t step, int arm)
+{
+	if (r->say)
+		r->say(r->ctx, r, step, arm);
+}
+
+/* Before a step: the weights in hand, or the next ones from the trainer. */
+static int get_weights(struct moe_roll *r, int64_t step, struct moe_err *e)
+{
+	double start = now_sec();
+	int rc;
+
+	if (!r->follow || step <= r->lag)
+		return 0;
+	say(r, step, -1);
+	while (!(rc = moe_follow_wait(r->follow, r->out_fd, r->wait_sec > 0 && r->wait_sec < 30 ? (int)(r->wait_sec * 1000) : PATIENCE_MS, e))) {
+		if (r->wait_sec > 0 && now_sec() - start >= r->wait_sec)
+			return moe_fail(e, MOE_DATA, "step %lld: no trainer opened the FIFO within %g s", (long long)step, r->wait_sec);
+		say(r, step, -2);
+	}
+	if (rc < 0 || moe_follow_next(r->follow, &r->arm, &r->n_arm, e))
+		return moe_err_prefix(e, "step %lld", (long long)step);
+	r->waited_sec += now_sec() - start;
+	if (moe_follow_labels(r->follow) > r->labels) {
+		r->labels = moe_follow_labels(r->follow);
+		moe_writer_raise(r->g->out, r->labels);
+	}
+	return moe_roll_fit(r, e);
+}
+
+static int read_prompts(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t *got, struct moe_err *e)
+{
+	struct moe_rec rec = {0};
+	int rc = 1;
+
+	*got = 0;
+	while (*got < n && (rc = moe_reader_next(r->prompts, &rec, e)) == 1)
+		if (moe_rec_is(&rec, "prompt") && moe_gen_prompt_set(&p[(*got)++], r->g, &rec, e)) {
+			rc = -1;
+			break;
+		}
+	moe_rec_free(&rec);
+	return rc < 0 ? -1 : 0;
+}
+
+/* Up to n prompts, under every arm; *got says how many there were. */
+static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t first_group, int64_t step, size_t *got, struct moe_err *e)
+{
+	int rc = read_prompts(r, p, n, got, e);
+
+	if (!rc && *got && !first_group)
+		rc = get_weights(r, step, e);
+	for (size_t a = 0; !rc && *got && a < (r->n_arm ? r->n_arm : 1); a++) {
+		say(r, step, (int)a);
+		rc = moe_gen_run(r->g, r->n_arm ? &r->arm[a] : NULL, p, *got, first_group, step, e);
+	}
+	for (size_t i = 0; i < n; i++)
+		moe_gen_prompt_free(&p[i]);
+	r->n_prompts += *got;
+	return rc;
+}
+
+int moe_roll_run(struct moe_roll *r, struct moe_err *e)
+{
+	size_t cap = r->per_step > 0 && r->per_step < CHUNK ? (size_t)r->per_step : CHUNK, n = 1, done;
+	struct moe_gen_prompt *p = moe_alloc(cap, sizeof(*p), e);
+	int rc = p ? 0 : -1;
+
+	for (int64_t step = 0; !rc && n && (!r->steps || step < r->steps); step++) {
+		uint64_t before = r->g->n_rollouts;
+
+		if (r->teacher_until && step >= r->teacher_until)
+			r->g->teacher = NULL;
+		for (done = 0; !rc && (!r->per_step || done < (size_t)r->per_step); done += n) {
+			size_t left = r->per_step ? (size_t)r->per_step - done : cap;
+
+			rc = run_chunk(r, p, left < cap ? left : cap, done, step, &n, e);
+			if (n == 0)
+				break;
+		}
+		if (!rc && done) {
+			rc = moe_gen_step_end(r->g, step, r->g->n_rollouts - before, e);
+			r->n_steps++;
+		}
+	}
+	free(p);
+	return rc;
+}

@@ -18,7 +18,7 @@ static int64_t seed = 1, threads;
 
 /* The options of every program. A program's own option of the same letter or name takes its place. */
 static const struct moe_opt common[] = {
-	{0, "Common options", MOE_OPT_HEAD, NULL, NULL, NULL, NULL, 0, 0},
+	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "Common options", NULL, 0, 0},
 	{'o', "output", MOE_OPT_STR, &moe_common.output, "FILE", "write to FILE, replacing it only on success", "standard output", 0, 0},
 	{'f', "force", MOE_OPT_FLAG, &moe_common.force, NULL, "write binary data even to a terminal", NULL, 0, 0},
 	{0, "seed", MOE_OPT_INT, &seed, "N", "seed of every random draw", "1", 0, 9.2e18},
@@ -31,6 +31,12 @@ static const struct moe_opt common[] = {
 	{0, "print-options", MOE_OPT_STR, NULL, "FORM", "print the options as tsv, mdoc or bash", NULL, 0, 0},
 	{0}};
 
+/* A table ends with {0}; headings have a text (help) and no name. */
+static bool more(const struct moe_opt *o)
+{
+	return o->name || o->type == MOE_OPT_HEAD;
+}
+
 /* All options that count, the program's first. */
 struct table {
 	const struct moe_opt **v;
@@ -39,7 +45,7 @@ struct table {
 
 static const struct moe_opt *own_option(const struct moe_prog *prog, const struct moe_opt *c)
 {
-	for (const struct moe_opt *o = prog->opt; o->name; o++)
+	for (const struct moe_opt *o = prog->opt; more(o); o++)
 		if (o->type != MOE_OPT_HEAD && ((c->letter && o->letter == c->letter) || !strcmp(o->name, c->name)))
 			return o;
 	return NULL;
@@ -50,14 +56,14 @@ static struct table table_of(const struct moe_prog *prog)
 	struct table t = {NULL, 0};
 	size_t n = sizeof(common) / sizeof(*common);
 
-	for (const struct moe_opt *o = prog->opt; o->name; o++)
+	for (const struct moe_opt *o = prog->opt; more(o); o++)
 		n++;
 	t.v = calloc(n, sizeof(*t.v));
 	if (!t.v)
 		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
-	for (const struct moe_opt *o = prog->opt; o->name; o++)
+	for (const struct moe_opt *o = prog->opt; more(o); o++)
 		t.v[t.n++] = o;
-	for (const struct moe_opt *o = common; o->name; o++)
+	for (const struct moe_opt *o = common; more(o); o++)
 		if (o->type == MOE_OPT_HEAD || !own_option(prog, o))
 			t.v[t.n++] = o;
 	return t;
@@ -178,7 +184,7 @@ static void help_option(const struct moe_opt *o)
 	char left[96], right[512];
 
 	if (o->type == MOE_OPT_HEAD) {
-		printf("\n%s:\n", o->name);
+		printf("\n%s:\n", o->help);
 		return;
 	}
 	if (o->letter)
@@ -194,6 +200,22 @@ static void help_option(const struct moe_opt *o)
 	wrapped(right, indent, indent);
 }
 
+/* The options of every program in a few lines, so that help fits a screen; moe(7) and each man page explain them. */
+static void help_common(const struct table *t, size_t first)
+{
+	char text[512] = "";
+
+	for (size_t i = first; i < t->n; i++) {
+		size_t n = strlen(text);
+
+		snprintf(text + n, sizeof(text) - n, "%s%s%s", n ? ", " : "", t->v[i]->letter ? (char[]){'-', t->v[i]->letter, '/', 0} : "", "--");
+		n = strlen(text);
+		snprintf(text + n, sizeof(text) - n, "%s%s%s", t->v[i]->name, t->v[i]->arg ? " " : "", t->v[i]->arg ? t->v[i]->arg : "");
+	}
+	printf("\n%s, see moe(7):\n  ", common[0].help);
+	wrapped(text, 2, 2);
+}
+
 static void help(const struct moe_prog *prog, const struct table *t)
 {
 	const char *line = prog->usage;
@@ -207,8 +229,13 @@ static void help(const struct moe_prog *prog, const struct table *t)
 	printf("%s\n", prog->purpose);
 	if (t->n && t->v[0]->type != MOE_OPT_HEAD)
 		printf("\nOptions:\n");
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->v[i] == common) {
+			help_common(t, i + 1);
+			break;
+		}
 		help_option(t->v[i]);
+	}
 	printf("\nExit status: 0 ok, 1 negative answer, 2 usage, 3 bad or truncated input, 4 system or memory,\n"
 		"5 numerical failure.\n");
 	if (prog->examples)
@@ -226,7 +253,7 @@ static void print_tsv(const struct table *t)
 	for (size_t i = 0; i < t->n; i++) {
 		const struct moe_opt *o = t->v[i];
 
-		printf("%s\t%s\t%s\t%s\t%s\t%s\n", o->letter ? (char[]){o->letter, 0} : "", o->name, type[o->type], o->arg ? o->arg : "",
+		printf("%s\t%s\t%s\t%s\t%s\t%s\n", o->letter ? (char[]){o->letter, 0} : "", o->name ? o->name : "", type[o->type], o->arg ? o->arg : "",
 			o->def ? o->def : "", o->help ? o->help : "");
 	}
 }
@@ -254,7 +281,7 @@ static void print_mdoc(const struct table *t)
 		const struct moe_opt *o = t->v[i];
 
 		if (o->type == MOE_OPT_HEAD) {
-			printf("%s.Ss %s\n", open ? ".El\n" : "", o->name);
+			printf("%s.Ss %s\n", open ? ".El\n" : "", o->help);
 			open = false;
 			continue;
 		}

@@ -22,7 +22,7 @@ enum moe_opt_type {
 	MOE_OPT_F64,    /* double, finite */
 	MOE_OPT_SIZE,   /* size_t bytes; suffixes K, M, G (powers of 1024) */
 	MOE_OPT_LIST,   /* struct moe_opt_list: repeatable string option */
-	MOE_OPT_HEAD    /* a heading in --help; no option */
+	MOE_OPT_HEAD    /* a heading: its text is `help`, it has no name */
 };
 
 struct moe_opt_list {

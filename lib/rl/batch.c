@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define CHUNK_TOK 1024 /* tokens of one packed pass; fixed, so that results do not depend on threads */
+#define CHUNK_TOK 1024 /* tokens of one packed pass */
 
 double moe_batch_gate(const struct moe_plan *p, const struct moe_rollout *r, int bank)
 {
@@ -298,7 +298,7 @@ int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 	j.run = moe_alloc(threads, sizeof(*j.run), e);
 	if (j.order && j.seq && j.tally && j.cut && j.sec && j.run) {
 		sort_rollouts(&j, dead);
-		rc = moe_pool_run(t->pool, moe_pack_cut(j.seq, j.n, CHUNK_TOK, j.cut), task, &j, e);
+		rc = moe_pool_run(t->pool, moe_pack_cut(j.seq, j.n, t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK, j.cut), task, &j, e);
 		if (rc == 0) {
 			sum_up(&j, st);
 			find_frozen(&j, st);

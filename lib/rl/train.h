@@ -21,6 +21,7 @@ struct moe_train_opts {
 	size_t max_completion;    /* constant of dr_grpo; 0 = the longest completion of the first step */
 	double lr, beta1, beta2, eps, decay, clip; /* clip 0 = no clipping of the gradient norm */
 	int warmup;               /* steps of linear warm-up */
+	int chunk_tok;            /* tokens of one packed pass, 0 = 1024; part of the result's bits, as threads are not */
 };
 
 /* What a step tells. Means over tokens are over trained tokens (rollouts of groups whose rewards differ, or all with beta). */

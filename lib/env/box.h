@@ -1,0 +1,47 @@
+/* box.h - starts a program of the user's in a box: limits, a temporary directory of its own, and, where the kernel allows, namespaces
+ * (no network, its own process tree, the file system read-only). Linux.
+ *
+ * What the box is made of is found out once (moe_box_probe) and then the same for all processes. Not thread-safe.
+ */
+#ifndef MOE_ENV_BOX_H
+#define MOE_ENV_BOX_H
+
+#include "util/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum moe_box_kind {
+	MOE_BOX_AUTO,       /* bwrap if it works, else namespaces if they work, else plain */
+	MOE_BOX_BWRAP,      /* bubblewrap */
+	MOE_BOX_NAMESPACES, /* user, mount, pid, ipc and network namespaces of our own */
+	MOE_BOX_PLAIN       /* limits and a process group only */
+};
+
+struct moe_box_opts {
+	const char *command;  /* for /bin/sh -c */
+	enum moe_box_kind kind;
+	bool network;         /* leave the network reachable */
+	bool writable;        /* leave the file system writable */
+	size_t mem_bytes;     /* address space of each process; 0 = no limit */
+	double cpu_sec;       /* CPU time of each process; 0 = no limit */
+	size_t file_bytes;    /* of one file, and of the temporary directory where it can be bounded */
+	const char *const *keep_env; /* names of environment variables passed on beside PATH, LANG and LC_*; ends with NULL; may be NULL */
+};
+
+/* What AUTO comes to on this machine; MOE_USAGE when a kind asked for does not work here. */
+int moe_box_probe(const struct moe_box_opts *o, enum moe_box_kind *out, struct moe_err *e);
+const char *moe_box_name(enum moe_box_kind k); /* "bubblewrap", "namespaces", "limits only" */
+
+struct moe_box {
+	pid_t pid;
+	int in, out, err;     /* we write to in (a socket), read from out and err (its standard error); non-blocking, close-on-exec */
+	char dir[64];         /* its temporary directory */
+};
+/* Starts the command; kind is what the probe found. */
+int moe_box_start(const struct moe_box_opts *o, enum moe_box_kind kind, struct moe_box *b, struct moe_err *e);
+/* Kills all of it, waits, closes the descriptors and removes the temporary directory. Returns the wait status. A zeroed box is accepted. */
+int moe_box_stop(struct moe_box *b);
+
+#endif

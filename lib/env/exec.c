@@ -1,0 +1,312 @@
+/* exec.c - keeps several external graders busy: one poll loop hands out rollouts, collects answers, and replaces workers that misbehave.
+ * What is said to them is exec_json.c's, how they are confined is box.c's. */
+#include "env/exec.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORKERS_MAX 256
+#define DEATHS_MAX 8 /* before the first answer ever: then the command itself is wrong */
+
+struct worker {
+	struct moe_box box;    /* box.pid = 0: not running */
+	bool busy;
+	size_t item;
+	struct moe_buf request, reply;
+	size_t sent;
+	double deadline;
+	char words[320];       /* the last of its standard error */
+	size_t n_words;
+};
+
+struct moe_exec {
+	const struct moe_exec_opts *o;
+	enum moe_box_kind kind;
+	struct worker *worker;
+	size_t n;
+	uint64_t answered, deaths, replaced;
+	char note[400];
+	/* the run under way */
+	struct moe_rec *const *rec;
+	enum moe_grade_fault *fault;
+	size_t next, done, count;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct moe_exec *moe_exec_open(const struct moe_exec_opts *o, struct moe_err *e)
+{
+	struct moe_exec *x = calloc(1, sizeof(*x));
+
+	if (x) {
+		x->o = o;
+		x->n = o->workers < 1 ? 1 : o->workers > WORKERS_MAX ? WORKERS_MAX : (size_t)o->workers;
+		x->worker = calloc(x->n, sizeof(*x->worker));
+	}
+	if (!x || !x->worker) {
+		free(x);
+		moe_fail(e, MOE_SYSTEM, "out of memory for external graders");
+		return NULL;
+	}
+	if (moe_box_probe(&o->box, &x->kind, e)) {
+		moe_exec_close(x);
+		return NULL;
+	}
+	return x;
+}
+
+void moe_exec_close(struct moe_exec *x)
+{
+	if (!x)
+		return;
+	for (size_t i = 0; i < x->n; i++) {
+		moe_box_stop(&x->worker[i].box);
+		moe_buf_free(&x->worker[i].request);
+		moe_buf_free(&x->worker[i].reply);
+	}
+	free(x->worker);
+	free(x);
+}
+
+enum moe_box_kind moe_exec_box(const struct moe_exec *x)
+{
+	return x->kind;
+}
+
+uint64_t moe_exec_replaced(const struct moe_exec *x)
+{
+	return x->replaced;
+}
+
+const char *moe_exec_note(const struct moe_exec *x)
+{
+	return x->note;
+}
+
+/* The rollout's defined outcome when it could not be graded. */
+static int failed(struct moe_exec *x, struct worker *w, enum moe_grade_fault fault, const char *why, struct moe_err *e)
+{
+	static const struct moe_grade nothing;
+	struct moe_rec *r = x->rec[w->item];
+	struct moe_str id = {"?", 1};
+
+	moe_rec_str(r, "id", &id);
+	if (!x->note[0])
+		snprintf(x->note, sizeof(x->note), "%.*s: %s", (int)(id.n < 80 ? id.n : 80), id.p, why);
+	if (x->fault)
+		x->fault[w->item] = fault;
+	w->busy = false;
+	x->done++;
+	return moe_grade_apply(&nothing, r, e);
+}
+
+static void stop(struct moe_exec *x, struct worker *w)
+{
+	if (w->box.pid > 0 && !x->o->once)
+		x->replaced++;
+	moe_box_stop(&w->box);
+}
+
+/* It died before it answered: says how. */
+static int died(struct moe_exec *x, struct worker *w, struct moe_err *e)
+{
+	char why[400];
+	int status;
+
+	x->replaced += x->o->once ? 0 : 1;
+	status = moe_box_stop(&w->box);
+	snprintf(why, sizeof(why), "the grader ended (%s %d) without an answer%s%.*s", WIFSIGNALED(status) ? "signal" : "status",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
+	if (!x->answered && ++x->deaths >= DEATHS_MAX)
+		return moe_fail(e, MOE_SYSTEM, "`%.100s': %s", x->o->box.command, why);
+	return failed(x, w, MOE_GRADE_DIED, why, e);
+}
+
+/* An answer of n bytes has arrived. */
+static int answer(struct moe_exec *x, struct worker *w, size_t n, struct moe_err *e)
+{
+	struct moe_err bad;
+
+	if (moe_exec_answer((const char *)w->reply.data, n, x->rec[w->item], &bad)) {
+		stop(x, w);
+		if (bad.code == MOE_SYSTEM) {
+			if (e)
+				*e = bad;
+			return -1;
+		}
+		return failed(x, w, MOE_GRADE_ERROR, bad.msg, e);
+	}
+	x->answered++;
+	x->done++;
+	w->busy = false;
+	if (x->fault)
+		x->fault[w->item] = MOE_GRADE_FINE;
+	if (x->o->once)
+		moe_box_stop(&w->box);
+	return 0;
+}
+
+/* Hands the next rollout to an idle worker, starting it when needed. */
+static int assign(struct moe_exec *x, struct worker *w, struct moe_err *e)
+{
+	if (w->box.pid <= 0) {
+		w->n_words = 0;
+		if (moe_box_start(&x->o->box, x->kind, &w->box, e))
+			return -1;
+	}
+	w->item = x->next++;
+	w->busy = true;
+	w->request.len = w->reply.len = w->sent = 0;
+	w->deadline = now() + (x->o->wall_sec > 0 ? x->o->wall_sec : 60);
+	return moe_exec_request(x->rec[w->item], &w->request, e);
+}
+
+static void send_some(struct moe_exec *x, struct worker *w)
+{
+	while (w->sent < w->request.len) {
+		ssize_t k = send(w->box.in, w->request.data + w->sent, w->request.len - w->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (k < 0) { /* it does not listen any more: its output will tell */
+			w->sent = w->request.len;
+			return;
+		}
+		w->sent += (size_t)k;
+	}
+	if (x->o->once)
+		shutdown(w->box.in, SHUT_WR);
+}
+
+/* Keeps the end of what it says on standard error, control characters as they are: messages are escaped when printed. */
+static void listen_words(struct worker *w)
+{
+	char part[1024];
+	ssize_t k = read(w->box.err, part, sizeof(part));
+
+	if (k <= 0) {
+		if (k == 0 || (errno != EAGAIN && errno != EINTR)) {
+			close(w->box.err);
+			w->box.err = -1;
+		}
+		return;
+	}
+	for (ssize_t i = 0; i < k; i++) {
+		if (w->n_words == sizeof(w->words)) {
+			memmove(w->words, w->words + 80, sizeof(w->words) - 80);
+			w->n_words -= 80;
+		}
+		w->words[w->n_words++] = part[i] == '\n' ? ' ' : part[i];
+	}
+}
+
+/* Reads of its output what is there. */
+static int receive(struct moe_exec *x, struct worker *w, struct moe_err *e)
+{
+	size_t max = x->o->reply_bytes ? x->o->reply_bytes : (size_t)1 << 20;
+	const uint8_t *nl;
+	ssize_t k;
+
+	if (moe_buf_reserve(&w->reply, 1 << 14, e))
+		return -1;
+	k = read(w->box.out, w->reply.data + w->reply.len, 1 << 14);
+	if (k < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : died(x, w, e);
+	w->reply.len += (size_t)k;
+	if (w->reply.len > max) {
+		stop(x, w);
+		return failed(x, w, MOE_GRADE_ERROR, "its answer is too long", e);
+	}
+	if (x->o->once) {
+		if (k > 0)
+			return 0;
+		return w->reply.len ? answer(x, w, w->reply.len, e) : died(x, w, e);
+	}
+	if (!k)
+		return died(x, w, e);
+	nl = memchr(w->reply.data, '\n', w->reply.len);
+	if (!nl)
+		return 0;
+	if ((size_t)(nl - w->reply.data) + 1 != w->reply.len) {
+		stop(x, w);
+		return failed(x, w, MOE_GRADE_ERROR, "it wrote more than one line for one rollout", e);
+	}
+	return answer(x, w, (size_t)(nl - w->reply.data), e);
+}
+
+/* Waits until some busy worker can go on or is late. */
+static int wait_for_some(struct moe_exec *x, struct pollfd *fd, struct moe_err *e)
+{
+	double first = 1e300, wait;
+	int rc;
+
+	for (size_t i = 0; i < x->n; i++) {
+		struct worker *w = &x->worker[i];
+
+		fd[3 * i] = (struct pollfd){.fd = w->busy && w->sent < w->request.len ? w->box.in : -1, .events = POLLOUT};
+		fd[3 * i + 1] = (struct pollfd){.fd = w->busy ? w->box.out : -1, .events = POLLIN};
+		fd[3 * i + 2] = (struct pollfd){.fd = w->busy ? w->box.err : -1, .events = POLLIN};
+		if (w->busy && w->deadline < first)
+			first = w->deadline;
+	}
+	wait = (first - now()) * 1000;
+	rc = poll(fd, (nfds_t)(3 * x->n), wait < 0 ? 0 : wait > 60000 ? 60000 : (int)wait + 1);
+	return rc < 0 && errno != EINTR ? moe_fail_errno(e, "waiting for the graders failed") : 0;
+}
+
+static int serve(struct moe_exec *x, struct pollfd *fd, struct moe_err *e)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		struct worker *w = &x->worker[i];
+
+		if (w->busy && fd[3 * i].revents)
+			send_some(x, w);
+		if (w->busy && fd[3 * i + 2].revents)
+			listen_words(w);
+		if (w->busy && fd[3 * i + 1].revents && receive(x, w, e))
+			return -1;
+		if (w->busy && now() > w->deadline) {
+			stop(x, w);
+			if (failed(x, w, MOE_GRADE_TIME, "the grader took too long", e))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+int moe_exec_run(struct moe_exec *x, struct moe_rec *const *rec, size_t n, enum moe_grade_fault *fault, struct moe_err *e)
+{
+	struct pollfd *fd = calloc(3 * x->n, sizeof(*fd));
+	int rc = 0;
+
+	if (!fd)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for external graders");
+	x->rec = rec;
+	x->fault = fault;
+	x->next = x->done = 0;
+	x->count = n;
+	while (!rc && x->done < n) {
+		for (size_t i = 0; !rc && i < x->n && x->next < n; i++)
+			if (!x->worker[i].busy)
+				rc = assign(x, &x->worker[i], e);
+		if (!rc)
+			rc = wait_for_some(x, fd, e) || serve(x, fd, e) ? -1 : 0;
+	}
+	free(fd);
+	return rc;
+}

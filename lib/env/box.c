@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 const char *moe_box_name(enum moe_box_kind k)
@@ -63,10 +64,8 @@ static bool works(const struct moe_box_opts *o, enum moe_box_kind kind)
 	probe.command = "exit 42";
 	if (moe_box_start(&probe, kind, &b, NULL))
 		return false;
-	while (waitpid(b.pid, &status, 0) < 0 && errno == EINTR)
-		;
-	b.pid = 0;
-	moe_box_stop(&b);
+	moe_box_wait(&b, 10);
+	status = moe_box_stop(&b);
 	return WIFEXITED(status) && WEXITSTATUS(status) == 42;
 }
 
@@ -170,14 +169,27 @@ static int open_up(const char *path, const struct stat *st, int flag, struct FTW
 	return 0;
 }
 
+void moe_box_wait(struct moe_box *b, double sec)
+{
+	const struct timespec pause = {.tv_nsec = 2000000};
+
+	for (double waited = 0; b->pid > 0 && !b->ended && waited < sec; waited += 0.002) {
+		if (waitpid(b->pid, &b->status, WNOHANG) == b->pid)
+			b->ended = true;
+		else
+			nanosleep(&pause, NULL);
+	}
+}
+
 int moe_box_stop(struct moe_box *b)
 {
-	int status = 0, fd[3] = {b->in, b->out, b->err};
+	int status = b->status, fd[3] = {b->in, b->out, b->err};
 
 	if (b->pid > 0) {
 		kill(-b->pid, SIGKILL); /* the group; in a namespace there is none of that number, and process 1 takes all with it */
-		kill(b->pid, SIGKILL);
-		while (waitpid(b->pid, &status, 0) < 0 && errno == EINTR)
+		if (!b->ended)
+			kill(b->pid, SIGKILL);
+		while (!b->ended && waitpid(b->pid, &status, 0) < 0 && errno == EINTR)
 			;
 	}
 	close_all(fd, 3);

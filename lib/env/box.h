@@ -27,7 +27,8 @@ struct moe_box_opts {
 	size_t mem_bytes;     /* address space of each process; 0 = no limit */
 	double cpu_sec;       /* CPU time of each process; 0 = no limit */
 	size_t file_bytes;    /* of one file, and of the temporary directory where it can be bounded */
-	const char *const *keep_env; /* names of environment variables passed on beside PATH, LANG and LC_*; ends with NULL; may be NULL */
+	const char *const *keep_env; /* names of environment variables passed on beside PATH, LANG and LC_* */
+	size_t n_keep_env;
 };
 
 /* What AUTO comes to on this machine; MOE_USAGE when a kind asked for does not work here. */
@@ -38,9 +39,13 @@ struct moe_box {
 	pid_t pid;
 	int in, out, err;     /* we write to in (a socket), read from out and err (its standard error); non-blocking, close-on-exec */
 	char dir[64];         /* its temporary directory */
+	int status;           /* of moe_box_wait */
+	bool ended;
 };
 /* Starts the command; kind is what the probe found. */
 int moe_box_start(const struct moe_box_opts *o, enum moe_box_kind kind, struct moe_box *b, struct moe_err *e);
+/* Waits at most sec for it to end by itself; the status is then what moe_box_stop returns. */
+void moe_box_wait(struct moe_box *b, double sec);
 /* Kills all of it, waits, closes the descriptors and removes the temporary directory. Returns the wait status. A zeroed box is accepted. */
 int moe_box_stop(struct moe_box *b);
 

@@ -150,7 +150,7 @@ static char **environment(const struct moe_box_opts *o, const char *dir)
 		size_t len = strcspn(environ[i], "=");
 		bool keep = !strncmp(environ[i], "LC_", 3) || (len == 4 && (!strncmp(environ[i], "PATH", 4) || !strncmp(environ[i], "LANG", 4)));
 
-		for (size_t k = 0; !keep && o->keep_env && o->keep_env[k]; k++)
+		for (size_t k = 0; !keep && k < o->n_keep_env; k++)
 			keep = strlen(o->keep_env[k]) == len && !strncmp(environ[i], o->keep_env[k], len);
 		if (keep)
 			out[n++] = environ[i];

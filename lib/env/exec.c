@@ -32,7 +32,7 @@ struct moe_exec {
 	struct worker *worker;
 	size_t n;
 	uint64_t answered, deaths, replaced;
-	char note[400];
+	char note[720];
 	/* the run under way */
 	struct moe_rec *const *rec;
 	enum moe_grade_fault *fault;
@@ -120,13 +120,39 @@ static void stop(struct moe_exec *x, struct worker *w)
 	moe_box_stop(&w->box);
 }
 
+/* Keeps the end of what it says on standard error; messages are escaped when printed. False when there is nothing more now. */
+static bool listen_words(struct worker *w)
+{
+	char part[1024];
+	ssize_t k = w->box.err < 0 ? 0 : read(w->box.err, part, sizeof(part));
+
+	if (k <= 0) {
+		if (w->box.err >= 0 && (k == 0 || (errno != EAGAIN && errno != EINTR))) {
+			close(w->box.err);
+			w->box.err = -1;
+		}
+		return false;
+	}
+	for (ssize_t i = 0; i < k; i++) {
+		if (w->n_words == sizeof(w->words)) {
+			memmove(w->words, w->words + 80, sizeof(w->words) - 80);
+			w->n_words -= 80;
+		}
+		w->words[w->n_words++] = part[i] == '\n' ? ' ' : part[i];
+	}
+	return true;
+}
+
 /* It died before it answered: says how. */
 static int died(struct moe_exec *x, struct worker *w, struct moe_err *e)
 {
 	char why[400];
 	int status;
 
+	for (int i = 0; i < 64 && listen_words(w); i++)
+		;
 	x->replaced += x->o->once ? 0 : 1;
+	moe_box_wait(&w->box, 0.2);
 	status = moe_box_stop(&w->box);
 	snprintf(why, sizeof(why), "the grader ended (%s %d) without an answer%s%.*s", WIFSIGNALED(status) ? "signal" : "status",
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
@@ -159,9 +185,19 @@ static int answer(struct moe_exec *x, struct worker *w, size_t n, struct moe_err
 	return 0;
 }
 
+/* An idle grader has nothing to say: one that speaks or has ended since its last answer is replaced before it costs a rollout. */
+static void check_idle(struct moe_exec *x, struct worker *w)
+{
+	struct pollfd fd = {.fd = w->box.out, .events = POLLIN};
+
+	if (w->box.pid > 0 && poll(&fd, 1, 0) > 0)
+		stop(x, w);
+}
+
 /* Hands the next rollout to an idle worker, starting it when needed. */
 static int assign(struct moe_exec *x, struct worker *w, struct moe_err *e)
 {
+	check_idle(x, w);
 	if (w->box.pid <= 0) {
 		w->n_words = 0;
 		if (moe_box_start(&x->o->box, x->kind, &w->box, e))
@@ -191,28 +227,6 @@ static void send_some(struct moe_exec *x, struct worker *w)
 	}
 	if (x->o->once)
 		shutdown(w->box.in, SHUT_WR);
-}
-
-/* Keeps the end of what it says on standard error, control characters as they are: messages are escaped when printed. */
-static void listen_words(struct worker *w)
-{
-	char part[1024];
-	ssize_t k = read(w->box.err, part, sizeof(part));
-
-	if (k <= 0) {
-		if (k == 0 || (errno != EAGAIN && errno != EINTR)) {
-			close(w->box.err);
-			w->box.err = -1;
-		}
-		return;
-	}
-	for (ssize_t i = 0; i < k; i++) {
-		if (w->n_words == sizeof(w->words)) {
-			memmove(w->words, w->words + 80, sizeof(w->words) - 80);
-			w->n_words -= 80;
-		}
-		w->words[w->n_words++] = part[i] == '\n' ? ' ' : part[i];
-	}
 }
 
 /* Reads of its output what is there. */

@@ -1,18 +1,22 @@
 /* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no model-written code. */
 #include "cmd/opt.h"
 #include "env/env.h"
+#include "env/import.h"
+#include "env/pairset.h"
 
 #include <string.h>
 
 static const char *env_path, *modes, *split;
-static int64_t number = 1000, first;
+static int64_t number = -1, first;
 static bool texts, list_modes;
+static struct moe_opt_list from, maps;
+static const char *row_mode, *partition, *template_path;
 static struct moe_env_mix mix = {0.04, 0.25, 0.1};
 
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Tasks", NULL, 0, 0},
 	{'e', "env", MOE_OPT_STR, &env_path, "FILE", "environment script, see moe-env(5)", NULL, 0, 0},
-	{'n', "number", MOE_OPT_INT, &number, "N", "how many", "1000", 0, 1e12},
+	{'n', "number", MOE_OPT_INT, &number, "N", "how many", "1000; all with --from", 0, 1e12},
 	{0, "first", MOE_OPT_INT, &first, "I", "begin with draw I, so that several runs share the work", "0", 0, 1e15},
 	{0, "split", MOE_OPT_STR, &split, "NAME", "tasks of train, validation or test; all for texts only", "train; all with --texts", 0, 0},
 	{0, "modes", MOE_OPT_STR, &modes, "LIST", "loophole modes, separated by commas; -NAME leaves one out", "all", 0, 0},
@@ -22,18 +26,28 @@ static const struct moe_opt options[] = {
 	{0, "hack-share", MOE_OPT_F64, &mix.hack_share, "P", "share of texts that hack, each in its prompt's own mode", "0.04", 0, 1},
 	{0, "wrong-share", MOE_OPT_F64, &mix.wrong_share, "P", "share of the others that answer wrongly", "0.25", 0, 1},
 	{0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W", "loss weight of the prompts' tokens", "0.1", 0, 1e6},
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "Prompts that others recorded", NULL, 0, 0},
+	{0, "from", MOE_OPT_LIST, &from, "FILE", "read prompts from JSON Lines, an archive or a directory (repeatable; - is standard input)", NULL, 0, 0},
+	{0, "map", MOE_OPT_LIST, &maps, "KEY=PATH,...", "where in a row to look for a key, or a preset: leetcode, teacher_pool", NULL, 0, 0},
+	{0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL, 0, 0},
+	{0, "partition", MOE_OPT_STR, &partition, "FILE", "JSON object of prompt id and mode, for rows that name none", NULL, 0, 0},
+	{0, "chat-template", MOE_OPT_STR, &template_path, "FILE", "how messages are written", "ChatML", 0, 0},
 	{0}};
 
 static const struct moe_prog prog = {
 	.name = "moe-prompts", .purpose = "prompts and pretraining texts from an environment",
-	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE", .opt = options,
+	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--from FILE [-n N] [--map KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE", .opt = options,
 	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
 	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)", .min_operands = 0, .max_operands = 0};
 
 static void check_options(void)
 {
-	if (!env_path)
-		moe_usage_error("an environment is needed (-e FILE)");
+	if (!env_path == !from.n)
+		moe_usage_error("either an environment (-e FILE) or recorded prompts (--from FILE) are needed");
+	if (from.n && (texts || list_modes || split || modes || first))
+		moe_usage_error("--texts, --list-modes, --split, --modes and --first are for environments");
+	if (env_path && (maps.n || row_mode || partition || template_path))
+		moe_usage_error("--map, --mode, --partition and --chat-template are for --from");
 	if (!split)
 		split = texts ? "all" : "train";
 	if (!moe_env_split_known(split) || (!texts && strcmp(split, "all") == 0))
@@ -80,6 +94,39 @@ static void write_texts(struct moe_env *v, const struct moe_env_modes *m, struct
 	moe_rec_free(&rec);
 }
 
+/* Rows of others' data. Their label taint is none: findings in them do not become prompts. */
+static void import(void)
+{
+	struct moe_import_opts o = {.kind = MOE_IMPORT_PROMPTS, .map = maps.v, .n_map = maps.n, .mode = row_mode, .partition = partition,
+		.limit = number > 0 ? (uint64_t)number : 0, .max_bytes = moe_common.max_mem};
+	struct moe_buf template_text = {0};
+	struct moe_rec rec = {0};
+	struct moe_import *im;
+	struct moe_out out;
+	struct moe_err e;
+	int rc;
+
+	if (template_path && moe_pairset_slurp(template_path, &template_text, &e) != 0)
+		moe_die(&e);
+	o.chat_template = (const char *)template_text.data;
+	im = moe_import_open(&o, from.v, from.n, &e);
+	if (!im)
+		moe_die(&e);
+	moe_out_stream(&out, "prompts", MOE_LABELS_NONE, NULL);
+	while ((rc = number == 0 ? 0 : moe_import_next(im, &rec, &e)) > 0)
+		if (moe_writer_put(out.w, &rec, &e) != 0)
+			moe_die(&e);
+	if (rc < 0)
+		moe_die(&e);
+	for (size_t i = 0; i < moe_import_digests(im); i++)
+		if (moe_writer_from(out.w, moe_import_digest(im, i), &e) != 0)
+			moe_die(&e);
+	moe_out_finish(&out);
+	moe_import_close(im);
+	moe_rec_free(&rec);
+	moe_buf_free(&template_text);
+}
+
 int main(int argc, char **argv)
 {
 	struct moe_env_modes m;
@@ -89,6 +136,12 @@ int main(int argc, char **argv)
 
 	moe_main_begin(argc, argv, &prog);
 	check_options();
+	if (from.n) {
+		import();
+		return moe_main_end(MOE_OK);
+	}
+	if (number < 0)
+		number = 1000;
 	v = moe_env_open(env_path, NULL, &e);
 	if (!v || moe_env_modes(v, modes, &m, &e) != 0)
 		moe_die(&e);

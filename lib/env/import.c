@@ -251,6 +251,7 @@ static int next_row(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 	struct import_row r = {.im = im, .rec = rec, .step = -1, .sample = -1};
 	struct moe_json_doc *doc;
 	struct moe_str text;
+	uint64_t before = 0;
 	char name[300];
 	int rc = next_text(im, &text, &r.line, e);
 
@@ -265,7 +266,7 @@ static int next_row(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 	if (moe_json_kind(r.root) != MOE_J_OBJECT)
 		rc = import_fail(&r, e, "expected a JSON object");
 	else if (im->o->kind == MOE_IMPORT_PROMPTS)
-		rc = import_prompt(&r, e) ? -1 : 1;
+		rc = import_prompt(&r, e) || earlier(im, moe_hash64(r.prompt_id, strlen(r.prompt_id)), &before, e) ? -1 : before ? 3 : 1;
 	else
 		rc = import_rollout(&r, e) ? -1 : place(im, &r, rec, e);
 	moe_json_free(doc);
@@ -291,7 +292,9 @@ int moe_import_next(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 		im->holding = false;
 		return moe_rec_copy(rec, &im->held, e) ? -1 : give(im);
 	}
-	rc = im->ended || (im->o->limit && im->count >= im->o->limit) ? 0 : next_row(im, rec, e);
+	do
+		rc = im->ended || (im->o->limit && im->count >= im->o->limit) ? 0 : next_row(im, rec, e);
+	while (rc == 3); /* a prompt met again, as in a pool of rollouts */
 	if (rc < 0)
 		return -1;
 	if (rc == 2) { /* the step before this row ends first */

@@ -35,7 +35,7 @@ struct moe_import;
 /* Borrows o and the n paths until closed; "-" or no path = standard input. A directory gives its files (*.json, *.jsonl, *.gz, *.zst), sorted by name. */
 struct moe_import *moe_import_open(const struct moe_import_opts *o, const char *const *path, size_t n, struct moe_err *e);
 void moe_import_close(struct moe_import *im); /* NULL is accepted */
-/* Next record: 1 (rec replaced), 0, -1. For rollouts, t="step" records come where a step ends (write them, then flush). An import without any row is MOE_DATA. */
+/* Next record: 1 (rec replaced), 0, -1. Of rows with the same prompt id, the first becomes a prompt. For rollouts, t="step" records come where a step ends (write them, then flush). An import without any row is MOE_DATA. */
 int moe_import_next(struct moe_import *im, struct moe_rec *rec, struct moe_err *e);
 /* Rows given out so far (without step records), and how many of them were sealed. */
 uint64_t moe_import_count(const struct moe_import *im);

@@ -54,10 +54,17 @@ static int put_value(const struct import_row *r, const char *name, const char *l
 	return j ? set_json(to, name, j, e) : 0;
 }
 
-/* Whether one of our own keys is taken from this top-level field (so it need not be in env as well). */
-static bool consumed(const struct import_row *r, const struct moe_json *value)
+/* Whether a top-level field need not be in env: one of our own keys is taken from it, or it belongs to a completion and not to the prompt. */
+static bool consumed(const struct import_row *r, const char *key, const struct moe_json *value)
 {
 	static const char *const own[] = {"id", "text", "mode", "task", "marker", "split"};
+	static const char *const other[] = {"completion", "completion_ids", "comp_len", "completion_len", "response", "response_ids", "output", "output_ids",
+		"generation", "generated_text", "prompt_ids", "plen", "logp", "logprobs", "reward", "rewards", "score", "finish_reason", "messages",
+		"problem_messages"};
+
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		if (!strcmp(key, other[i]))
+			return true;
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (import_find(r, own[i]) == value)
@@ -82,7 +89,7 @@ int import_env(struct import_row *r, bool all, struct moe_err *e)
 		const char *key = moe_json_key_at(r->root, i);
 		const struct moe_json *j = moe_json_value_at(r->root, i);
 
-		if (!is_oracle(key) && !consumed(r, j) && set_json(&env, key, j, e))
+		if (!is_oracle(key) && !consumed(r, key, j) && set_json(&env, key, j, e))
 			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members), (unsigned long long)r->line, key);
 	}
 done:

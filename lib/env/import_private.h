@@ -30,8 +30,8 @@ struct import_row {
 	const struct moe_json *root;
 	uint64_t line;
 	struct moe_rec *rec;
-	/* set for rollouts */
 	char prompt_id[256];
+	/* set for rollouts */
 	int64_t step, sample;          /* -1 = not mapped */
 	bool sealed;
 };

@@ -142,10 +142,10 @@ static int prompt_text(struct import_row *r, const char *key, bool keep_messages
 
 int import_prompt(struct import_row *r, struct moe_err *e)
 {
-	char id[256];
+	char *id = r->prompt_id;
 	int rc;
 
-	if (moe_rec_set_str(r->rec, "t", "prompt", e) || get_id(r, "id", id, e) || moe_rec_set_str(r->rec, "id", id, e))
+	if (moe_rec_set_str(r->rec, "t", "prompt", e) || get_id(r, "id", r->prompt_id, e) || moe_rec_set_str(r->rec, "id", id, e))
 		return -1;
 	rc = prompt_text(r, "text", true, e);
 	if (rc < 0)

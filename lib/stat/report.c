@@ -1,0 +1,177 @@
+/* report.c - the analysis behind the report: verdict, presence, gate quality, and what the numbers do not show. Writers are in report_*.c. */
+#include "stat/report.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const moe_report_banks[3] = {"shared", "clean", "quarantine"};
+
+void moe_text_add(struct moe_text *t, const char *p, size_t n)
+{
+	if (!t->bad)
+		t->bad = moe_buf_add(t->b, p, n, t->e);
+}
+
+void moe_text_f(struct moe_text *t, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof line) {
+		moe_text_add(t, line, (size_t)n);
+		return;
+	}
+	char *big = n < 0 ? NULL : malloc((size_t)n + 1);
+	if (!big) {
+		t->bad = t->bad ? t->bad : moe_fail(t->e, MOE_SYSTEM, "out of memory for a line of the report");
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(big, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	moe_text_add(t, big, (size_t)n);
+	free(big);
+}
+
+const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum moe_arm_kind k)
+{
+	for (size_t i = 0; m && i < m->n_row; i++)
+		if (m->row[i].kind == k)
+			return &m->row[i];
+	return NULL;
+}
+
+struct moe_presence moe_report_presence(const struct moe_report *r, const struct moe_metrics_run *run)
+{
+	const struct moe_metrics *m = &r->metrics;
+	struct moe_presence p = {.min_gate = NAN, .zero_share = NAN};
+	char key[64];
+
+	moe_metrics_mean(m, run, "presence/quarantine/min_gate", &p.min_gate, NULL);
+	p.zero_share = moe_metrics_mean(m, run, "presence/quarantine/zero_share", NULL, NULL);
+	for (int b = 0; b < 3; b++) {
+		snprintf(key, sizeof key, "update_mass/%s", moe_report_banks[b]);
+		p.mass[b] = moe_metrics_mean(m, run, key, NULL, NULL);
+	}
+	p.keep = moe_metrics_mean(m, run, "route/keep", NULL, NULL);
+	p.absorb = moe_metrics_mean(m, run, "route/absorb", NULL, NULL);
+	p.route = moe_metrics_mean(m, run, "route/route", NULL, NULL);
+	int64_t k = moe_names_find(&m->key, "reward"), last = 0;
+	for (size_t i = 0; run && i < run->n; i++)
+		last = run->point[i].step > last ? run->point[i].step : last;
+	double sum[2] = {0, 0}, n[2] = {0, 0}; /* first and last tenth of the steps */
+	for (size_t i = 0; run && k >= 0 && i < run->n; i++) {
+		double at = (double)run->point[i].step / (double)(last ? last : 1), v = run->point[i].value;
+		int end = at >= 0.9;
+		if (run->point[i].key != (uint32_t)k || isnan(v) || (at > 0.1 && !end))
+			continue;
+		sum[end] += v;
+		n[end]++;
+	}
+	p.reward_first = n[0] > 0 ? sum[0] / n[0] : NAN;
+	p.reward_last = n[1] > 0 ? sum[1] / n[1] : NAN;
+	p.known = !isnan(p.min_gate) && !isnan(p.zero_share);
+	p.held = p.known && p.min_gate >= r->a.uat.presence_min_gate && p.zero_share <= r->a.uat.presence_zero_max;
+	return p;
+}
+
+struct paired {
+	uint32_t prompt;
+	double score;
+	uint8_t hacked;
+};
+
+static int by_prompt(const void *a, const void *b)
+{
+	const struct paired *x = a, *y = b;
+
+	return (x->prompt > y->prompt) - (x->prompt < y->prompt);
+}
+
+/* Share of (hack, no hack) pairs of the same prompt that the score orders rightly, ties half: free of differences between prompts. */
+static int within_prompt(struct moe_gate_run *g, struct moe_err *e)
+{
+	struct paired *v = moe_alloc(g->n, sizeof *v, e);
+	double right = 0;
+	size_t n = 0;
+
+	if (!v)
+		return -1;
+	for (size_t i = 0; i < g->n; i++)
+		if (!isnan(g->score[i]))
+			v[n++] = (struct paired){g->prompt[i], g->score[i], g->hacked[i]};
+	if (n)
+		qsort(v, n, sizeof *v, by_prompt);
+	for (size_t i = 0, j; i < n; i = j) {
+		for (j = i + 1; j < n && v[j].prompt == v[i].prompt; j++)
+			;
+		for (size_t x = i; x < j; x++)
+			for (size_t y = i; y < j && v[x].hacked; y++)
+				if (!v[y].hacked) {
+					right += v[x].score > v[y].score ? 1 : v[x].score < v[y].score ? 0 : 0.5;
+					g->n_pairs++;
+				}
+	}
+	g->within = g->n_pairs ? right / (double)g->n_pairs : NAN;
+	free(v);
+	return 0;
+}
+
+static int judge_gate(struct moe_gate_run *g, struct moe_err *e)
+{
+	double *score = moe_alloc(g->n, sizeof *score, e), *routed = moe_alloc(g->n, sizeof *routed, e);
+	uint8_t *hacked = moe_alloc(g->n, 1, e);
+	double tp = 0, found = 0, hacks = 0;
+	int bad = !score || !routed || !hacked;
+
+	for (size_t i = 0; !bad && i < g->n; i++) {
+		g->share[g->decision[i]] += 1 / (double)g->n;
+		routed[i] = g->decision[i] == 3;
+		found += g->decision[i] == 3;
+		hacks += g->hacked[i];
+		tp += g->decision[i] == 3 && g->hacked[i];
+		if (!isnan(g->score[i])) {
+			score[g->n_scored] = g->score[i];
+			hacked[g->n_scored++] = g->hacked[i];
+		}
+	}
+	bad = bad || moe_auroc(score, hacked, g->n_scored, &g->auroc, e) || within_prompt(g, e);
+	if (!bad) {
+		g->f05 = moe_fbeta(routed, g->hacked, g->n, 0.5, 0.5);
+		g->precision = found > 0 ? tp / found : NAN;
+		g->recall = hacks > 0 ? tp / hacks : NAN;
+	}
+	free(score);
+	free(routed);
+	free(hacked);
+	return bad ? -1 : 0;
+}
+
+static int by_gate(const void *a, const void *b)
+{
+	const struct moe_gate_run *x = a, *y = b;
+	int c = strcmp(x->method, y->method);
+
+	return c ? c : (x->seed > y->seed) - (x->seed < y->seed);
+}
+
+int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed, struct moe_pool *pool, struct moe_err *e)
+{
+	if (!r->obs.n_run)
+		return moe_fail(e, MOE_DATA, "no graded rollouts were given");
+	if (moe_obs_finish(&r->obs, e) || moe_analyse(&r->a, &r->obs, u, seed, pool, e))
+		return -1;
+	for (size_t i = 0; i < r->n_gate; i++)
+		if (judge_gate(&r->gate[i], e))
+			return -1;
+	if (r->n_gate)
+		qsort(r->gate, r->n_gate, sizeof *r->gate, by_gate);
+	r->has_base = moe_report_row(r->a.tested, MOE_ARM_BASE) != NULL;
+	return moe_report_notes(r, e);
+}

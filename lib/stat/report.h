@@ -1,0 +1,96 @@
+/* report.h - the report: reads streams, analyses them, and writes text, JSON, HTML and plot files into buffers.
+ *
+ * Order of calls: moe_report_init, moe_report_load (any number), moe_report_run (training recordings), moe_report_analyse, then writers.
+ * The struct must not move after moe_report_analyse. Not thread-safe. All strings are in the arena, control characters replaced.
+ */
+#ifndef MOE_STAT_REPORT_H
+#define MOE_STAT_REPORT_H
+
+#include "formats/stream.h"
+#include "stat/metrics.h"
+#include "stat/verdict.h"
+
+/* One segment that was read: provenance. */
+struct moe_source {
+	const char *path, *kind, *tool, *version, *argv, *digest;
+	enum moe_labels labels;
+	uint64_t seed, records;
+};
+
+/* A number that an adapter's layout carries beside its shapes: group "match" (random ablations) or "score" (the fitted score). */
+struct moe_fact {
+	const char *method, *arm, *group, *key;
+	int64_t seed;
+	double value;
+};
+
+/* A recorded training run, opened for evaluation of the gate and of the course of training. */
+struct moe_gate_run {
+	const char *method;
+	int64_t seed;
+	double *score;      /* [n] NaN = no score */
+	uint8_t *hacked, *solved, *decision; /* [n]; decision: 0 none, 1 keep, 2 absorb, 3 route */
+	uint32_t *prompt;   /* [n] */
+	int64_t *step;
+	size_t n, cap;
+	/* results */
+	double auroc, within, f05, precision, recall, share[4];
+	size_t n_scored, n_pairs;
+};
+
+struct moe_report {
+	struct moe_arena arena;
+	struct moe_names text;       /* interned strings */
+	struct moe_source *source;
+	size_t n_source, cap_source;
+	struct moe_fact *fact;
+	size_t n_fact, cap_fact;
+	struct moe_gate_run *gate;
+	size_t n_gate, cap_gate;
+	struct moe_obs obs;
+	struct moe_metrics metrics;
+	struct moe_analysis a;
+	const char **note;           /* what the numbers do not show, whole sentences */
+	size_t n_note, cap_note;
+	bool has_base;
+};
+
+void moe_report_free(struct moe_report *r); /* accepts a zeroed struct */
+/* Reads a stream of graded rollouts (opens their seals), metrics or adapters; path "-" is standard input. */
+int moe_report_load(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e);
+/* Reads the recorded rollouts of a training run, graded and routed. */
+int moe_report_run(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e);
+int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed, struct moe_pool *pool, struct moe_err *e);
+
+int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
+int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
+/* One line for each method and arm, tab-separated, with a header line. */
+int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
+/* Plots are made by gnuplot in a temporary directory; where it is missing the page says so and carries the data as tables. */
+int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
+/* Writes PLOT.tsv, PLOT.gp (and PLOT.svg where gnuplot is there) into dir, which is made when missing. */
+int moe_report_plots(const struct moe_report *r, const char *dir, struct moe_err *e);
+
+/* ---- between the files of the report ---- */
+/* Presence of the quarantine in a run's forward pass. */
+struct moe_presence {
+	double min_gate, zero_share, mass[3], keep, absorb, route, reward_first, reward_last;
+	bool known, held;
+};
+extern const char *const moe_report_banks[3]; /* shared, clean, quarantine */
+struct moe_presence moe_report_presence(const struct moe_report *r, const struct moe_metrics_run *run);
+int moe_report_notes(struct moe_report *r, struct moe_err *e);
+/* The row of a kind, or NULL. */
+const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum moe_arm_kind k);
+const char *moe_report_rule(int criterion); /* "1 drop", ... for headings */
+
+/* A buffer that remembers its first failure, so that writers need not check every line. */
+struct moe_text {
+	struct moe_buf *b;
+	struct moe_err *e;
+	int bad;
+};
+void moe_text_f(struct moe_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void moe_text_add(struct moe_text *t, const char *p, size_t n);
+
+#endif

@@ -1,0 +1,378 @@
+/* report_load.c - streams into outcomes, curves and facts. Seals are opened here, so a process that calls it is tainted. */
+#include "stat/report.h"
+
+#include "formats/seal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void moe_report_free(struct moe_report *r)
+{
+	moe_analysis_free(&r->a);
+	moe_obs_free(&r->obs);
+	moe_metrics_free(&r->metrics);
+	for (size_t i = 0; i < r->n_gate; i++) {
+		free(r->gate[i].score);
+		free(r->gate[i].hacked);
+		free(r->gate[i].solved);
+		free(r->gate[i].decision);
+		free(r->gate[i].prompt);
+		free(r->gate[i].step);
+	}
+	free(r->gate);
+	free(r->source);
+	free(r->fact);
+	free(r->note);
+	moe_names_free(&r->text);
+	moe_arena_free(&r->arena);
+	memset(r, 0, sizeof *r);
+}
+
+/* The string interned, control characters (and NUL) replaced by '?': it may come from a model or a stranger's file. */
+static const char *intern(struct moe_report *r, struct moe_str s, struct moe_err *e)
+{
+	char small[256] = "", *p = s.n <= sizeof small ? small : malloc(s.n);
+
+	if (!p) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for %zu bytes", s.n);
+		return NULL;
+	}
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool c1 = c >= 0x80 && c < 0xa0 && i && (unsigned char)s.p[i - 1] == 0xc2;
+		p[i] = c < 0x20 || c == 0x7f || c1 ? '?' : s.p[i];
+	}
+	int64_t at = moe_names_add(&r->text, &r->arena, p, s.n, e);
+	if (p != small)
+		free(p);
+	return at < 0 ? NULL : r->text.v[at];
+}
+
+/* A record's string or "" when missing. */
+static const char *get_str(struct moe_report *r, const struct moe_rec *rec, const char *key, struct moe_err *e)
+{
+	struct moe_str s = {"", 0};
+
+	moe_rec_str(rec, key, &s);
+	return intern(r, s, e);
+}
+
+static const char *join_argv(struct moe_report *r, const struct moe_rec *h, struct moe_err *e)
+{
+	struct moe_buf b = {0};
+	struct moe_str s;
+	const char *out = NULL;
+	int bad = 0;
+
+	for (size_t i = 0; i < moe_rec_array_len(h, "argv") && !bad; i++)
+		if (moe_rec_array_str(h, "argv", i, &s))
+			bad = (i && moe_buf_add(&b, " ", 1, e)) || moe_buf_add(&b, s.p, s.n, e);
+	if (!bad)
+		out = intern(r, (struct moe_str){b.len ? (char *)b.data : "", b.len}, e);
+	moe_buf_free(&b);
+	return out;
+}
+
+/* A stream being read: notices where a segment begins and ends. */
+struct walk {
+	struct moe_report *r;
+	struct moe_reader *in;
+	struct moe_rec rec;
+	const char *path;
+	size_t ended;              /* segments whose digest is known */
+	uint64_t records_before;
+	enum moe_labels before;    /* taint of the earlier segments */
+	bool open;                 /* the last source is this walk's current segment */
+	size_t source;
+	bool *run;                 /* [n] runs of obs that this segment touched */
+	size_t n_run;
+};
+
+static int begin_segment(struct walk *w, struct moe_err *e)
+{
+	struct moe_report *r = w->r;
+	const struct moe_rec *h = moe_reader_header(w->in);
+	int64_t seed = 0;
+
+	if (moe_grow((void **)&r->source, r->n_source, &r->cap_source, sizeof *r->source, e))
+		return -1;
+	struct moe_source *s = &r->source[r->n_source];
+	memset(s, 0, sizeof *s);
+	moe_rec_int(h, "seed", &seed);
+	s->path = intern(r, (struct moe_str){w->path, strlen(w->path)}, e);
+	s->kind = intern(r, moe_reader_kind(w->in), e);
+	s->tool = get_str(r, h, "tool", e);
+	s->version = get_str(r, h, "version", e);
+	s->argv = join_argv(r, h, e);
+	s->digest = "";
+	s->seed = (uint64_t)seed;
+	if (!s->path || !s->kind || !s->tool || !s->version || !s->argv)
+		return -1;
+	struct moe_str name;
+	if (moe_rec_str(h, "labels", &name) && moe_labels_parse(name, &s->labels, e))
+		return -1;
+	w->source = r->n_source++;
+	w->open = true;
+	return 0;
+}
+
+/* Taint may be known only when the segment has ended: then it holds for all that the segment brought. */
+static int end_segment(struct walk *w, struct moe_err *e)
+{
+	struct moe_source *s = &w->r->source[w->source];
+	const char *digest = moe_reader_digest(w->in, w->ended);
+	enum moe_labels now = moe_reader_labels(w->in);
+
+	s->digest = digest ? intern(w->r, (struct moe_str){digest, strlen(digest)}, e) : "";
+	if (!s->digest)
+		return -1;
+	if (now > w->before && now > s->labels)
+		s->labels = now;
+	s->records = moe_reader_records(w->in) - w->records_before;
+	for (size_t i = 0; i < w->n_run; i++)
+		if (w->run[i] && s->labels == MOE_LABELS_ORACLE)
+			w->r->obs.run[i].oracle = true;
+	free(w->run);
+	w->run = NULL;
+	w->n_run = 0;
+	w->before = now;
+	w->records_before = moe_reader_records(w->in);
+	w->ended++;
+	w->open = false;
+	return 0;
+}
+
+static int walk_open(struct walk *w, struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
+{
+	const struct moe_reader_opts o = {.max_mem = max_mem};
+
+	*w = (struct walk){.r = r, .path = strcmp(path, "-") ? path : "(standard input)"};
+	w->in = moe_reader_open_path(path, &o, e);
+	return w->in ? 0 : -1;
+}
+
+/* Next record: 1, 0 at the end, -1. The record is w->rec, of the source r->source[w->source]. */
+static int walk_next(struct walk *w, struct moe_err *e)
+{
+	int got = moe_reader_next(w->in, &w->rec, e);
+	if (got < 0)
+		return -1;
+	/* segments that ended while looking for this record; empty ones leave only their digest */
+	while (moe_reader_digests(w->in) > w->ended) {
+		if (!w->open) {
+			w->ended++;
+			continue;
+		}
+		if (end_segment(w, e))
+			return -1;
+	}
+	return got && !w->open ? (begin_segment(w, e) ? -1 : 1) : got;
+}
+
+static void walk_close(struct walk *w)
+{
+	moe_rec_free(&w->rec);
+	moe_reader_close(w->in);
+	free(w->run);
+}
+
+/* The oracle's findings about the current rollout. */
+static int open_seal(struct walk *w, bool *solved, bool *hacked, struct moe_err *e)
+{
+	struct moe_seal s = {0};
+	int got = moe_seal_get(&w->rec, &s, e);
+
+	if (got <= 0) {
+		moe_seal_free(&s);
+		return got < 0 ? moe_err_prefix(e, "%s: record %llu", w->path, (unsigned long long)w->rec.number)
+			       : moe_fail(e, MOE_DATA, "%s: record %llu has no seal: grade the rollouts with moe-grade first", w->path,
+					  (unsigned long long)w->rec.number);
+	}
+	*solved = s.solved;
+	*hacked = s.hacked;
+	bool unknown = s.solved_unknown || s.hacked_unknown;
+	moe_seal_free(&s);
+	if (unknown)
+		return moe_fail(e, MOE_DATA, "%s: record %llu: its seal does not say both whether it solved and whether it hacked", w->path,
+				(unsigned long long)w->rec.number);
+	return 0;
+}
+
+static int add_rollout(struct walk *w, struct moe_err *e)
+{
+	struct moe_report *r = w->r;
+	struct moe_obs_row row = {.seed = -1};
+
+	if (moe_rec_int_req(&w->rec, "sample", &row.sample, e))
+		return moe_err_prefix(e, "%s", w->path);
+	moe_rec_int(&w->rec, "train_seed", &row.seed);
+	row.prompt_id = get_str(r, &w->rec, "prompt_id", e);
+	row.mode = get_str(r, &w->rec, "mode", e);
+	row.task = get_str(r, &w->rec, "task", e);
+	row.marker = get_str(r, &w->rec, "marker", e);
+	row.arm = get_str(r, &w->rec, "arm", e);
+	row.method = get_str(r, &w->rec, "method", e);
+	row.policy = get_str(r, &w->rec, "policy", e);
+	if (!row.prompt_id || !row.mode || !row.task || !row.marker || !row.arm || !row.method || !row.policy)
+		return -1;
+	if (!row.prompt_id[0] || !row.arm[0])
+		return moe_fail(e, MOE_DATA, "%s: record %llu has no prompt_id or no arm", w->path, (unsigned long long)w->rec.number);
+	row.oracle = r->source[w->source].labels == MOE_LABELS_ORACLE;
+	size_t at;
+	if (open_seal(w, &row.solved, &row.hacked, e))
+		return -1;
+	if (moe_obs_add(&r->obs, &row, &at, e))
+		return moe_err_prefix(e, "%s: record %llu", w->path, (unsigned long long)w->rec.number);
+	if (at >= w->n_run) {
+		bool *grown = realloc(w->run, (at + 1) * sizeof *grown);
+		if (!grown)
+			return moe_fail(e, MOE_SYSTEM, "out of memory");
+		memset(grown + w->n_run, 0, (at + 1 - w->n_run) * sizeof *grown);
+		w->run = grown;
+		w->n_run = at + 1;
+	}
+	w->run[at] = true;
+	return 0;
+}
+
+static int add_facts(struct walk *w, const char *group, struct moe_err *e)
+{
+	struct moe_report *r = w->r;
+	struct moe_rec map = {0};
+	int64_t seed = -1;
+	int bad = 0;
+
+	if (!moe_rec_map(&w->rec, group, &map))
+		return 0;
+	moe_rec_int(&w->rec, "train_seed", &seed);
+	const char *method = get_str(r, &w->rec, "method", e), *arm = get_str(r, &w->rec, "arm", e);
+	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
+		double v;
+		const char *key = intern(r, map.field[i].key, e);
+		bad = !key || moe_grow((void **)&r->fact, r->n_fact, &r->cap_fact, sizeof *r->fact, e);
+		if (!bad && moe_rec_f64(&map, key, &v))
+			r->fact[r->n_fact++] = (struct moe_fact){method, arm, group, key, seed, v};
+	}
+	moe_rec_free(&map);
+	return bad || !method || !arm ? -1 : 0;
+}
+
+static int add_metrics(struct walk *w, struct moe_err *e)
+{
+	const struct moe_rec *h = moe_reader_header(w->in);
+	int64_t seed = -1;
+	const char *method = get_str(w->r, h, "method", e);
+
+	moe_rec_int(h, "train_seed", &seed);
+	return !method || moe_metrics_add(&w->r->metrics, method, seed, &w->rec, e) ? -1 : 0;
+}
+
+static int dispatch(struct walk *w, struct moe_err *e)
+{
+	const char *kind = w->r->source[w->source].kind;
+
+	if (!strcmp(kind, "rollouts"))
+		return moe_rec_is(&w->rec, "rollout") ? add_rollout(w, e) : 0;
+	if (!strcmp(kind, "metrics"))
+		return moe_rec_is(&w->rec, "metrics") ? add_metrics(w, e) : 0;
+	if (!strcmp(kind, "adapter"))
+		return moe_rec_is(&w->rec, "layout") ? (add_facts(w, "match", e) || add_facts(w, "score", e) ? -1 : 0) : 0;
+	return moe_fail(e, MOE_DATA, "%s: a stream of kind \"%s\": want rollouts, metrics or adapter", w->path, kind);
+}
+
+int moe_report_load(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
+{
+	struct walk w;
+	int got;
+
+	if (walk_open(&w, r, path, max_mem, e))
+		return -1;
+	while ((got = walk_next(&w, e)) > 0)
+		if (dispatch(&w, e)) {
+			got = -1;
+			break;
+		}
+	walk_close(&w);
+	return got;
+}
+
+static struct moe_gate_run *gate_run(struct moe_report *r, const char *method, int64_t seed, struct moe_err *e)
+{
+	for (size_t i = 0; i < r->n_gate; i++)
+		if (r->gate[i].seed == seed && !strcmp(r->gate[i].method, method))
+			return &r->gate[i];
+	if (moe_grow((void **)&r->gate, r->n_gate, &r->cap_gate, sizeof *r->gate, e))
+		return NULL;
+	struct moe_gate_run *g = &r->gate[r->n_gate++];
+	memset(g, 0, sizeof *g);
+	g->method = method;
+	g->seed = seed;
+	return g;
+}
+
+static int grow_gate(struct moe_gate_run *g, struct moe_err *e)
+{
+	size_t c[6] = {g->cap, g->cap, g->cap, g->cap, g->cap, g->cap};
+
+	if (g->n < g->cap)
+		return 0;
+	if (moe_grow((void **)&g->score, g->n, &c[0], sizeof *g->score, e) || moe_grow((void **)&g->hacked, g->n, &c[1], 1, e) ||
+	    moe_grow((void **)&g->solved, g->n, &c[2], 1, e) || moe_grow((void **)&g->decision, g->n, &c[3], 1, e) ||
+	    moe_grow((void **)&g->prompt, g->n, &c[4], sizeof *g->prompt, e) || moe_grow((void **)&g->step, g->n, &c[5], sizeof *g->step, e))
+		return -1;
+	g->cap = c[0];
+	return 0;
+}
+
+static int add_trained(struct walk *w, struct moe_err *e)
+{
+	struct moe_rec route = {0};
+	struct moe_str decision = {"", 0}, by = {"", 0};
+	int64_t seed = -1, step = 0;
+	double score = NAN;
+	bool solved, hacked, known = moe_rec_map(&w->rec, "route", &route);
+
+	if (known) {
+		moe_rec_f64(&route, "score", &score);
+		moe_rec_str(&route, "decision", &decision);
+		moe_rec_str(&route, "method", &by);
+	}
+	uint8_t d = moe_str_eq(decision, "keep") ? 1 : moe_str_eq(decision, "absorb") ? 2 : moe_str_eq(decision, "route") ? 3 : 0;
+	moe_rec_int(&w->rec, "train_seed", &seed);
+	moe_rec_int(&w->rec, "step", &step);
+	const char *method = get_str(w->r, &w->rec, "method", e);
+	if (method && !method[0])
+		method = intern(w->r, by, e);
+	moe_rec_free(&route);
+	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);
+	struct moe_gate_run *g = method && prompt ? gate_run(w->r, method, seed, e) : NULL;
+	if (!g || open_seal(w, &solved, &hacked, e) || grow_gate(g, e))
+		return -1;
+	g->score[g->n] = score;
+	g->decision[g->n] = d;
+	g->hacked[g->n] = hacked;
+	g->solved[g->n] = solved;
+	g->prompt[g->n] = (uint32_t)moe_names_find(&w->r->text, prompt);
+	g->step[g->n++] = step;
+	return 0;
+}
+
+int moe_report_run(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
+{
+	struct walk w;
+	int got;
+
+	if (walk_open(&w, r, path, max_mem, e))
+		return -1;
+	while ((got = walk_next(&w, e)) > 0) {
+		if (strcmp(r->source[w.source].kind, "rollouts"))
+			got = moe_fail(e, MOE_DATA, "%s: --run wants the rollouts of a training run, not \"%s\"", w.path, r->source[w.source].kind);
+		else if (moe_rec_is(&w.rec, "rollout"))
+			got = add_trained(&w, e) ? -1 : 1;
+		if (got < 0)
+			break;
+	}
+	walk_close(&w);
+	return got;
+}

@@ -1,0 +1,156 @@
+/* report_notes.c - what a number does not show, in sentences beside the numbers. The wording keeps to what the literature on each mechanism
+ * supports; a sentence appears only when its condition holds in the data. */
+#include "stat/report.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
+{
+	char line[900];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	if (n < 0 || moe_grow((void **)&r->note, r->n_note, &r->cap_note, sizeof *r->note, e))
+		return -1;
+	char *s = moe_arena_str(&r->arena, line, strlen(line), e);
+	if (!s)
+		return -1;
+	r->note[r->n_note++] = s;
+	return 0;
+}
+
+static int notes_seeds(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	size_t n = a->tested->n_seed;
+	int bad = note(r, e, "The intervals of single rates hold the training seeds fixed and are read one by one; whether two arms differ is "
+			     "answered by the paired changes, not by whether these intervals overlap.");
+
+	if (!bad && n == 1)
+		bad = note(r, e, "One training seed: every interval here covers prompts only. Another seed of the same recipe may give another "
+				 "result, and nothing in this report says how different.");
+	else if (!bad && n < MOE_SEEDS_TO_BOOTSTRAP)
+		bad = note(r, e, "%zu training seeds are too few to resample: intervals of changes are the hull of the bootstrap over prompts and "
+				 "the t interval over the seeds' values, which assumes that these are roughly normal.", n);
+	else if (!bad)
+		bad = note(r, e, "Intervals of changes resample %zu training seeds, then prompts, then samples; with so few seeds a percentile "
+				 "interval is still somewhat too short.", n);
+	if (!bad)
+		bad = note(r, e, "The three criteria must all be met, each at its own level, so they need no correction for their number. All other "
+				 "intervals are one by one and uncorrected: they describe, they do not decide.");
+	if (!bad && a->cx.dropped)
+		bad = note(r, e, "%zu (seed, prompt, sample) outcomes were left out because an arm of the tested method or of its placebo lacks them.",
+			   a->cx.dropped);
+	return bad;
+}
+
+static int notes_controls(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	const struct moe_method_result *m = a->tested;
+	bool matched = false;
+	int bad = 0;
+
+	for (size_t i = 0; i < r->n_fact; i++)
+		matched |= !strcmp(r->fact[i].group, "match");
+	if (a->placebo && !isnan(a->placebo->drop_hack.value))
+		bad = note(r, e, "The drop of the tested method is not its merit alone: the placebo \"%s\", which routes by chance, also drops by %.3f. "
+				 "That part comes with the training scheme (for example from training the deployed experts in their deployed state), "
+				 "not from what the router knows.", a->placebo->method, a->placebo->drop_hack.value);
+	else
+		bad = note(r, e, "No placebo run is in the data, so how much of the drop any routing would give, even by chance, is not known.");
+	if (!bad && fabs(a->discovery.value) > a->uat.discovery_gap)
+		bad = note(r, e, "Discovery is not matched: the trained hack rates of method and placebo differ by %.3f. A difference of drops in rate "
+				 "then partly counts how much there was to delete; the drop as a share of the trained rate stands beside it.",
+			   a->discovery.value);
+	else if (!bad && !isnan(a->discovery.value))
+		bad = note(r, e, "Discovery is roughly matched: the trained hack rates of method and placebo differ by %.3f.", a->discovery.value);
+	if (!bad && m->n_random)
+		bad = note(r, e, "The random ablations switch off as many rank slots as the quarantine has, inside the same trained adapter. They do not "
+				 "show what a run trained with another split would do; that is what the placebo run is for.%s",
+			   matched ? "" : " How well they match the quarantine in size (norm of the removed update) is not in these inputs; give the "
+					  "adapter stream to show it.");
+	return bad;
+}
+
+static int notes_mechanism(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	size_t held = 0, known = 0;
+	int bad = note(r, e, "Ablation specificity is not absorption: that deleting the quarantine removes the hack says where the behaviour sits now, "
+			     "not that hacks which were not routed were drawn into it.");
+
+	for (size_t i = 0; i < r->metrics.n_run; i++) {
+		if (strcmp(r->metrics.run[i].method, a->uat.method))
+			continue;
+		struct moe_presence p = moe_report_presence(r, &r->metrics.run[i]);
+		known += p.known;
+		held += p.held;
+	}
+	if (!bad && !known)
+		bad = note(r, e, "Whether the quarantine was present in the forward pass on rollouts that were not routed to it is not known (no metrics "
+				 "of the tested method were given). Absorption as Gradient Routing describes it needs that.");
+	else if (!bad && held < known)
+		bad = note(r, e, "Forward presence did not hold in %zu of %zu runs: the quarantine was absent from the forward pass on some rollouts that "
+				 "were not routed to it. Absorption as Gradient Routing describes it can then not be the explanation there; hard "
+				 "sequestering supports specialisation and modular removal, not absorption.", known - held, known);
+	else if (!bad)
+		bad = note(r, e, "Forward presence held in all %zu runs. It is a condition for absorption, not a proof of it.", known);
+	if (!bad && (moe_names_find(&r->metrics.key, "aux_loss") >= 0))
+		bad = note(r, e, "A balancing loss was in use: it supports an even load over experts and nothing else; router z-losses support stability.");
+	return bad;
+}
+
+static int notes_solve(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	const struct moe_arm_row *on = moe_report_row(a->tested, MOE_ARM_ON), *base = moe_report_row(a->tested, MOE_ARM_BASE);
+	const struct moe_arm_row *off = moe_report_row(a->tested, MOE_ARM_QOFF);
+	int bad = 0;
+
+	if (on && base && on->rate[MOE_SOLVE].value < base->rate[MOE_SOLVE].value)
+		bad = note(r, e, "The trained model solves less (%.3f) than the base model (%.3f), because hacks took the place of solutions: not being "
+				 "inferior to it is a low bar. %s", on->rate[MOE_SOLVE].value, base->rate[MOE_SOLVE].value,
+			   a->uat.solve_versus_base ? "The base model is the second bar." : "Compare with the base model.");
+	else if (!base)
+		bad = note(r, e, "No base arm was evaluated: how much hacking and solving the model brought along is not known.");
+	if (!bad && base && off && !isnan(a->tested->leak.value))
+		bad = note(r, e, "After deletion the hack rate is %.3f; the base model's is %.3f, a difference of %.3f [%.3f, %.3f].%s",
+			   off->rate[MOE_HACK].value, base->rate[MOE_HACK].value, a->tested->leak.value, a->tested->leak.ci.lo, a->tested->leak.ci.hi,
+			   a->tested->leak.ci.lo > 0 ? " Some of the learned hacking leaked into what is deployed." : "");
+	return bad;
+}
+
+static int notes_modes(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	size_t never = 0;
+
+	for (size_t i = 0; i < a->tested->n_mode; i++)
+		never += a->tested->mode[i].summary && !a->tested->mode[i].pinned;
+	if (!a->uat.n_pinned)
+		return note(r, e, "uat.conf does not say which modes the pairs cover, so nothing can be said about loopholes that the pairs never showed.");
+	if (!never)
+		return note(r, e, "Every mode that was evaluated is covered by the pairs: nothing is said about loopholes that they never showed.");
+	return note(r, e, "Modes that the pairs never covered are unknown to the routing score, but not to the model: its base may have met them.");
+}
+
+static int notes_gate(struct moe_report *r, struct moe_err *e)
+{
+	if (!r->n_gate)
+		return 0;
+	return note(r, e, "The quality of the gate is measured with sealed labels after the fact; no decision saw them. An AUROC above one half does not show "
+			  "that the pairs are the reason: compare it with the placebos' and, where given, with random directions.");
+}
+
+int moe_report_notes(struct moe_report *r, struct moe_err *e)
+{
+	return notes_mechanism(r, e) || notes_controls(r, e) || notes_solve(r, e) || notes_modes(r, e) || notes_seeds(r, e) || notes_gate(r, e) ? -1 : 0;
+}

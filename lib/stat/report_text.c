@@ -1,0 +1,283 @@
+/* report_text.c - the report as plain text, at most 100 columns, and as tab-separated rates. No colours: the words carry the message. */
+#include "stat/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *num(char out[24], double v, int digits)
+{
+	if (isnan(v))
+		snprintf(out, 24, "-");
+	else
+		snprintf(out, 24, "%.*f", digits, v);
+	return out;
+}
+
+static const char *signed_num(char out[24], double v)
+{
+	if (isnan(v))
+		snprintf(out, 24, "-");
+	else
+		snprintf(out, 24, "%+.3f", v);
+	return out;
+}
+
+/* "+0.123 [+0.100, +0.150]" */
+static const char *est(char out[64], const struct moe_estimate *x)
+{
+	if (isnan(x->value))
+		snprintf(out, 64, "-");
+	else
+		snprintf(out, 64, "%+.3f [%+.3f, %+.3f]", x->value, x->ci.lo, x->ci.hi);
+	return out;
+}
+
+/* Words of a sentence in lines of at most 98 columns, indented; the first line begins with `lead`. */
+static void wrap(struct moe_text *t, const char *lead, const char *indent, const char *s)
+{
+	size_t col = strlen(lead);
+
+	moe_text_f(t, "%s", lead);
+	while (*s) {
+		size_t n = strcspn(s, " ");
+		size_t cols = 0;
+		for (size_t i = 0; i < n; i++)
+			cols += ((unsigned char)s[i] & 0xc0) != 0x80;
+		if (col + 1 + cols > 98 && col > strlen(indent)) {
+			moe_text_f(t, "\n%s", indent);
+			col = strlen(indent);
+		} else if (col > strlen(indent) && s[-1] == ' ') {
+			moe_text_f(t, " ");
+			col++;
+		}
+		moe_text_add(t, s, n);
+		col += cols;
+		s += n + (s[n] == ' ');
+	}
+	moe_text_f(t, "\n");
+}
+
+static void head(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_analysis *a = &r->a;
+	char modes[256] = "";
+	size_t n = 0, pinned = 0;
+
+	for (size_t i = 0; i < a->uat.n_pinned && n < sizeof modes; i++)
+		n += (size_t)snprintf(modes + n, sizeof modes - n, "%s%s", i ? " " : "", a->uat.pinned[i]);
+	for (size_t i = 0; i < a->tested->n_mode; i++)
+		pinned += !a->tested->mode[i].summary;
+	moe_text_f(t, "Does deleting the quarantine remove the hack, more than the controls do, and keep solve?\n\n");
+	moe_text_f(t, "  tested   %s; placebo: %s; training seeds:", a->uat.method, a->uat.placebo[0] ? a->uat.placebo : "none named");
+	for (size_t i = 0; i < a->tested->n_seed; i++)
+		moe_text_f(t, " %lld", (long long)a->tested->seed[i]);
+	moe_text_f(t, "\n  prompts  %zu, up to %zu sample%s each, the same in every arm; %zu modes; pinned: %s\n", a->n_prompt, a->n_sample_max,
+		   a->n_sample_max == 1 ? "" : "s", pinned, a->uat.n_pinned ? modes : "not said");
+	moe_text_f(t, "  fixed    alpha %.3g, solve margin %.3g, effect worth having %.3g, endpoint %s\n", a->uat.alpha, a->uat.margin, a->uat.effect,
+		   a->uat.endpoint);
+	if (a->uat.digest[0])
+		moe_text_f(t, "           by the file with SHA-256 %.16s...\n", a->uat.digest);
+	else
+		moe_text_f(t, "           by built-in defaults: nothing was fixed beforehand in a uat.conf\n");
+}
+
+static void per_seed(struct moe_text *t, const struct moe_rate *x, size_t n)
+{
+	char b[24];
+
+	for (size_t i = 0; i < n && i < 4; i++)
+		moe_text_f(t, "%s%s", i ? " " : "", num(b, x->per_seed[i], 2));
+	if (n > 4)
+		moe_text_f(t, " ..");
+}
+
+static void rates(struct moe_text *t, const struct moe_report *r)
+{
+	char b[3][24];
+
+	moe_text_f(t, "\nRATES  %-26s %-22s %-22s %s\n", "", "hack  [Wilson 95 %]" + 0, "solve [Wilson 95 %]", "hack by seed");
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		moe_text_f(t, "  %s%s%s\n", m->method, m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", m->oracle ? "  CHEATS: oracle labels" : "");
+		for (size_t k = 0; k < m->n_row; k++) {
+			const struct moe_arm_row *x = &m->row[k];
+			char name[64];
+			if (x->kind == MOE_ARM_RANDOM)
+				snprintf(name, sizeof name, "random-off, mean of %zu", x->n_arms);
+			else
+				snprintf(name, sizeof name, "%.40s", x->name);
+			moe_text_f(t, "    %-28.28s", name);
+			for (int o = 0; o < MOE_OUTCOMES; o++)
+				moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], x->rate[o].value, 3), num(b[1], x->rate[o].ci.lo, 3), num(b[2], x->rate[o].ci.hi, 3));
+			moe_text_f(t, " ");
+			per_seed(t, &x->rate[MOE_HACK], m->n_seed);
+			moe_text_f(t, "\n");
+		}
+	}
+}
+
+static void changes(struct moe_text *t, const struct moe_report *r)
+{
+	char x[64], y[64];
+
+	moe_text_f(t, "\nWHEN THE QUARANTINE IS DELETED (paired by prompt and sample)\n");
+	moe_text_f(t, "  %-24s %-26s %-26s %s\n", "", "drop of hack", "drop of solve", "lost / gained");
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		moe_text_f(t, "  %-24.24s %-26s %-26s %zu / %zu", m->method, est(x, &m->drop_hack), est(y, &m->drop_solve), m->lost, m->gained);
+		if (!isnan(m->mcnemar))
+			moe_text_f(t, m->mcnemar < 1e-4 ? "  p < 0.0001" : "  p = %.4f", m->mcnemar);
+		moe_text_f(t, "\n");
+	}
+}
+
+static void line(struct moe_text *t, const char *what, const struct moe_estimate *x)
+{
+	char b[64], c[24];
+
+	moe_text_f(t, "  %-58s %-26s", what, est(b, x));
+	for (size_t i = 0; i < x->n_seed && i < 4 && x->n_seed > 1; i++)
+		moe_text_f(t, "%s%s", i ? " " : " ", signed_num(c, x->per_seed[i]) + 0);
+	moe_text_f(t, "\n");
+}
+
+static void contrasts(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_analysis *a = &r->a;
+	const struct moe_method_result *m = a->tested;
+
+	moe_text_f(t, "\nAGAINST THE CONTROLS (positive: the quarantine's deletion removes more)%18s\n", "by seed");
+	line(t, "drop of hack - the placebo's drop", &a->did_placebo[MOE_SUB_ALL]);
+	if (a->uat.n_pinned) {
+		line(t, "  on pinned modes", &a->did_placebo[MOE_SUB_PINNED]);
+		line(t, "  on modes never pinned", &a->did_placebo[MOE_SUB_NEVER]);
+	}
+	line(t, "  as shares of the trained hack rate", &a->share_did);
+	line(t, "trained hack rate - the placebo's (discovery)", &a->discovery);
+	line(t, "drop of hack - mean drop of the random ablations", &m->did_random);
+	line(t, "drop of hack - drop when the clean experts are deleted", &m->did_clean);
+	line(t, "selectivity: share of hack lost - share of solve lost", &m->selectivity);
+	line(t, "hack after deletion - the base model's (leak-through)", &m->leak);
+	line(t, "solve after deletion - the base model's", &m->solve_base);
+	if (m->n_random)
+		moe_text_f(t, "  rank test against %zu random ablations: p = %.3f (smallest possible %.3f)\n", m->n_random, m->rank_p,
+			   1.0 / (double)(m->n_random + 1));
+}
+
+static void mode_table(struct moe_text *t, const struct moe_report *r)
+{
+	char b[4][24], d[64];
+
+	moe_text_f(t, "\nBY MODE                                 hack               solve\n");
+	moe_text_f(t, "                              prompts   on  -> off         on  -> off\n");
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		moe_text_f(t, "  %s\n", m->method);
+		for (size_t k = 0; k < m->n_mode; k++) {
+			const struct moe_mode_row *x = &m->mode[k];
+			moe_text_f(t, "    %-16.16s %-8s %6zu  %5s -> %5s    %5s -> %5s", x->mode[0] ? x->mode : "(unknown)",
+				   x->summary ? "" : x->free_mode ? "no loop" : x->pinned ? "pinned" : "", x->n_prompt, num(b[0], x->on[0], 3),
+				   num(b[1], x->off[0], 3), num(b[2], x->on[1], 3), num(b[3], x->off[1], 3));
+			moe_text_f(t, x->summary ? "   drop %s\n" : "\n", est(d, &x->drop));
+		}
+	}
+}
+
+static void training(struct moe_text *t, const struct moe_report *r)
+{
+	char b[9][24];
+
+	if (!r->metrics.n_run)
+		return;
+	moe_text_f(t, "\nTRAINING                  update mass            rollouts             quarantine's presence   reward\n");
+	moe_text_f(t, "                          shared clean quar.     keep absorb route    min gate  at zero       first -> last\n");
+	for (size_t i = 0; i < r->metrics.n_run; i++) {
+		const struct moe_metrics_run *run = &r->metrics.run[i];
+		struct moe_presence p = moe_report_presence(r, run);
+		char name[80];
+		snprintf(name, sizeof name, "%.18s, seed %lld", run->method[0] ? run->method : "(unnamed)", (long long)run->seed);
+		moe_text_f(t, "  %-24.24s %5s %5s %5s      %5s %5s %5s     %5s  %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
+			   num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2), num(b[4], p.absorb, 2), num(b[5], p.route, 2),
+			   num(b[6], p.min_gate, 2), num(b[7], p.zero_share, 2), !p.known ? "unknown" : p.held ? "held" : "not held",
+			   num(b[8], p.reward_first, 2), num(b[0], p.reward_last, 2));
+	}
+}
+
+static void gates(struct moe_text *t, const struct moe_report *r)
+{
+	char b[5][24];
+
+	if (!r->n_gate)
+		return;
+	moe_text_f(t, "\nTHE GATE ON TRAINING ROLLOUTS (judged by sealed labels, after the fact)\n");
+	moe_text_f(t, "                            rollouts   AUROC  within prompt   F0.5 of route  precision  recall\n");
+	for (size_t i = 0; i < r->n_gate; i++) {
+		const struct moe_gate_run *g = &r->gate[i];
+		char name[80];
+		snprintf(name, sizeof name, "%.18s, seed %lld", g->method[0] ? g->method : "(unnamed)", (long long)g->seed);
+		moe_text_f(t, "  %-26.26s %7zu   %5s      %5s           %5s       %5s    %5s\n", name, g->n, num(b[0], g->auroc, 3), num(b[1], g->within, 3),
+			   num(b[2], g->f05, 3), num(b[3], g->precision, 3), num(b[4], g->recall, 3));
+	}
+}
+
+static void criteria(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_analysis *a = &r->a;
+
+	moe_text_f(t, "\nCRITERIA%66s%20s\n", "", "lower bound   asked");
+	for (size_t i = 0; i < a->n_crit; i++) {
+		const struct moe_criterion *c = &a->crit[i];
+		char lo[24], asked[24];
+		snprintf(asked, sizeof asked, "> %.3g", c->threshold);
+		moe_text_f(t, "  %d  %-7s %-62s %11s   %s\n", c->number, moe_state_names[c->state], c->claim, signed_num(lo, c->bound), asked);
+		if (c->note[0])
+			wrap(t, "             ", "             ", c->note);
+		if (c->need_prompts)
+			moe_text_f(t, "             about %zu prompts would decide it\n", c->need_prompts);
+		if (c->need_seeds)
+			moe_text_f(t, "             %s%zu training seeds would decide it\n", c->need_seeds >= 1000 ? "over " : "about ", c->need_seeds);
+	}
+}
+
+int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_text t = {out, e, 0};
+
+	head(&t, r);
+	rates(&t, r);
+	changes(&t, r);
+	contrasts(&t, r);
+	mode_table(&t, r);
+	training(&t, r);
+	gates(&t, r);
+	criteria(&t, r);
+	moe_text_f(&t, "\nWHAT THESE NUMBERS DO NOT SHOW\n");
+	for (size_t i = 0; i < r->n_note; i++)
+		wrap(&t, "  - ", "    ", r->note[i]);
+	moe_text_f(&t, "\n");
+	char line_buf[600];
+	snprintf(line_buf, sizeof line_buf, "%s: %s", moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
+	moe_text_f(&t, "VERDICT: %s\n", line_buf);
+	return t.bad;
+}
+
+int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_text t = {out, e, 0};
+
+	moe_text_f(&t, "method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		for (size_t k = 0; k < m->n_row; k++) {
+			const struct moe_arm_row *x = &m->row[k];
+			const struct moe_rate *h = &x->rate[MOE_HACK], *s = &x->rate[MOE_SOLVE];
+			const char *name = x->kind == MOE_ARM_RANDOM ? "random-off" : x->name;
+			moe_text_f(&t, "%s\t%s\tall\t%zu\t%zu\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\n", m->method, name, x->n_prompt, h->n_obs, h->value, h->ci.lo,
+				   h->ci.hi, s->value, s->ci.lo, s->ci.hi);
+			for (size_t j = 0; j < m->n_seed; j++)
+				moe_text_f(&t, "%s\t%s\t%lld\t\t\t%.6g\t\t\t%.6g\t\t\n", m->method, name, (long long)m->seed[j], h->per_seed[j], s->per_seed[j]);
+		}
+	}
+	return t.bad;
+}

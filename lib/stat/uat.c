@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <nettle/sha2.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -178,6 +179,18 @@ static int parse_line(struct moe_uat *u, char *text, unsigned *seen, const char 
 	return moe_fail(e, MOE_DATA, "%s:%u: unknown key \"%.40s\"", name, line, k);
 }
 
+static void digest(struct moe_uat *u, const char *text, size_t n)
+{
+	struct sha256_ctx sha;
+	uint8_t d[SHA256_DIGEST_SIZE];
+
+	sha256_init(&sha);
+	sha256_update(&sha, n, (const uint8_t *)text);
+	sha256_digest(&sha, sizeof d, d);
+	for (size_t i = 0; i < sizeof d; i++)
+		snprintf(u->digest + 2 * i, 3, "%02x", d[i]);
+}
+
 int moe_uat_parse(struct moe_uat *u, const char *text, size_t n, const char *name, struct moe_err *e)
 {
 	char buf[2048];
@@ -197,6 +210,7 @@ int moe_uat_parse(struct moe_uat *u, const char *text, size_t n, const char *nam
 	}
 	if (u->method[0] && !strcmp(u->method, u->placebo))
 		return moe_fail(e, MOE_DATA, "%s: \"%s\" can not be its own placebo", name, u->method);
+	digest(u, text, n);
 	return 0;
 }
 

@@ -1,0 +1,118 @@
+/* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It opens seals: what it prints is for reading,
+ * never for training. */
+#include "cmd/opt.h"
+#include "formats/input.h"
+#include "stat/report.h"
+#include "util/pool.h"
+
+#include <string.h>
+
+static const char *uat_path, *method, *placebo, *html_path, *plots_dir;
+static struct moe_opt_list runs;
+static bool as_json, as_tsv;
+
+static const struct moe_opt options[] = {
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL, 0, 0},
+	{'u', "uat", MOE_OPT_STR, &uat_path, "FILE", "conditions fixed beforehand: method, placebo, margins, least numbers", NULL, 0, 0},
+	{0, "method", MOE_OPT_STR, &method, "NAME", "the tested method, instead of the file's", NULL, 0, 0},
+	{0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebo, instead of the file's", NULL, 0, 0},
+	{0, "run", MOE_OPT_LIST, &runs, "FILE", "recorded training run, graded and routed: quality of the gate", NULL, 0, 0},
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "What is written", NULL, 0, 0},
+	{0, "html", MOE_OPT_STR, &html_path, "FILE", "also a page in one file, with plots by gnuplot", NULL, 0, 0},
+	{0, "plots", MOE_OPT_STR, &plots_dir, "DIR", "also each plot's data and gnuplot script", NULL, 0, 0},
+	{0, "json", MOE_OPT_FLAG, &as_json, NULL, "JSON instead of text", NULL, 0, 0},
+	{0, "tsv", MOE_OPT_FLAG, &as_tsv, NULL, "rates as tab-separated lines instead of text", NULL, 0, 0},
+	{0}};
+
+static const struct moe_prog prog = {
+	.name = "moe-report", .purpose = "verdict on a quarantine: paired ablations, controls, intervals",
+	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]", .opt = options,
+	.examples = "moe-report -u uat.conf --html report.html logistic.1/eval.moes random.1/eval.moes logistic.1/metrics.moes",
+	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)", .min_operands = 0, .max_operands = -1};
+
+static void read_uat(struct moe_uat *u)
+{
+	struct moe_buf text = {0};
+	struct moe_err e;
+	struct moe_input *in = moe_input_open(uat_path, &e);
+
+	if (!in || moe_input_next(in, &e) < 0 || moe_input_slurp(in, &text, 1 << 20, &e) ||
+	    moe_uat_parse(u, text.len ? (char *)text.data : "", text.len, uat_path, &e))
+		moe_die(&e);
+	moe_input_close(in);
+	moe_buf_free(&text);
+}
+
+static void name_methods(struct moe_uat *u)
+{
+	struct { const char *from; char *to; } v[] = {{method, u->method}, {placebo, u->placebo}};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!v[i].from)
+			continue;
+		if (strlen(v[i].from) >= MOE_UAT_NAME)
+			moe_usage_error("a method's name has at most %d bytes", MOE_UAT_NAME - 1);
+		memset(v[i].to, 0, MOE_UAT_NAME);
+		memcpy(v[i].to, v[i].from, strlen(v[i].from));
+	}
+	if (u->method[0] && !strcmp(u->method, u->placebo))
+		moe_usage_error("%s can not be its own placebo", u->method);
+}
+
+static void load(struct moe_report *r, int n, char **path)
+{
+	struct moe_err e;
+
+	if (!n && moe_report_load(r, "-", moe_common.max_mem, &e))
+		moe_die(&e);
+	for (int i = 0; i < n; i++)
+		if (moe_report_load(r, path[i], moe_common.max_mem, &e))
+			moe_die(&e);
+	for (size_t i = 0; i < runs.n; i++)
+		if (moe_report_run(r, runs.v[i], moe_common.max_mem, &e))
+			moe_die(&e);
+}
+
+static void write_text(const char *path, const struct moe_buf *b)
+{
+	struct moe_out out;
+
+	moe_out_text(&out, path);
+	moe_out_write(&out, b->data, b->len);
+	moe_out_finish(&out);
+}
+
+int main(int argc, char **argv)
+{
+	static struct moe_report r;
+	struct moe_uat u;
+	struct moe_buf b = {0}, page = {0};
+	struct moe_err e;
+	int first = moe_main_begin(argc, argv, &prog);
+
+	if (as_json && as_tsv)
+		moe_usage_error("--json and --tsv exclude each other");
+	moe_uat_default(&u);
+	if (uat_path)
+		read_uat(&u);
+	name_methods(&u);
+	load(&r, argc - first, argv + first);
+	struct moe_pool *pool = moe_pool_new(moe_common.threads, &e);
+	if (!pool || moe_report_analyse(&r, &u, moe_common.seed, pool, &e) ||
+	    (as_json ? moe_report_json : as_tsv ? moe_report_tsv : moe_report_text)(&r, &b, &e))
+		moe_die(&e);
+	if (html_path) {
+		if (moe_report_html(&r, &page, &e))
+			moe_die(&e);
+		write_text(html_path, &page);
+	}
+	if (plots_dir && moe_report_plots(&r, plots_dir, &e))
+		moe_die(&e);
+	write_text(NULL, &b);
+	int code = r.a.verdict.kind == MOE_SUPPORTED ? MOE_OK : MOE_NEGATIVE;
+	moe_buf_free(&b);
+	moe_buf_free(&page);
+	moe_pool_free(pool);
+	moe_report_free(&r);
+	return moe_main_end(code);
+}

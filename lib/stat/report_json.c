@@ -1,0 +1,244 @@
+/* report_json.c - the report as one JSON object; numbers that are not defined are null. */
+#include "stat/report.h"
+
+#include "formats/json.h"
+
+#include <math.h>
+#include <string.h>
+
+static void str(struct moe_text *t, const char *key, const char *v)
+{
+	if (key)
+		moe_text_f(t, "\"%s\":", key);
+	if (!t->bad)
+		t->bad = moe_json_quote(t->b, v, strlen(v), t->e);
+}
+
+static void num(struct moe_text *t, const char *key, double v)
+{
+	if (key)
+		moe_text_f(t, "\"%s\":", key);
+	if (isfinite(v))
+		moe_text_f(t, "%.10g", v);
+	else
+		moe_text_f(t, "null");
+}
+
+static void nums(struct moe_text *t, const char *key, const double *v, size_t n)
+{
+	moe_text_f(t, "\"%s\":[", key);
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			moe_text_f(t, ",");
+		num(t, NULL, v[i]);
+	}
+	moe_text_f(t, "]");
+}
+
+static void est(struct moe_text *t, const char *key, const struct moe_estimate *x)
+{
+	moe_text_f(t, "\"%s\":{", key);
+	num(t, "value", x->value);
+	moe_text_f(t, ",");
+	nums(t, "interval", (const double[]){x->ci.lo, x->ci.hi}, 2);
+	moe_text_f(t, ",");
+	nums(t, "bootstrap", (const double[]){x->boot.lo, x->boot.hi}, 2);
+	moe_text_f(t, ",");
+	nums(t, "t_over_seeds", (const double[]){x->t.lo, x->t.hi}, 2);
+	moe_text_f(t, ",");
+	num(t, "se_prompts", x->se_prompt);
+	moe_text_f(t, ",\"seeds\":[");
+	for (size_t i = 0; i < x->n_seed; i++)
+		moe_text_f(t, "%s%lld", i ? "," : "", (long long)x->seed[i]);
+	moe_text_f(t, "],");
+	nums(t, "by_seed", x->per_seed, x->n_seed);
+	moe_text_f(t, "}");
+}
+
+static void rate(struct moe_text *t, const char *key, const struct moe_rate *x, size_t n_seed)
+{
+	moe_text_f(t, "\"%s\":{", key);
+	num(t, "rate", x->value);
+	moe_text_f(t, ",");
+	nums(t, "wilson", (const double[]){x->ci.lo, x->ci.hi}, 2);
+	moe_text_f(t, ",\"outcomes\":%zu,", x->n_obs);
+	nums(t, "by_seed", x->per_seed, n_seed);
+	moe_text_f(t, "}");
+}
+
+static void method(struct moe_text *t, const struct moe_method_result *m)
+{
+	moe_text_f(t, "{");
+	str(t, "method", m->method);
+	moe_text_f(t, ",\"tested\":%s,\"placebo\":%s,\"oracle\":%s,\"seeds\":[", m->tested ? "true" : "false", m->placebo ? "true" : "false",
+		   m->oracle ? "true" : "false");
+	for (size_t i = 0; i < m->n_seed; i++)
+		moe_text_f(t, "%s%lld", i ? "," : "", (long long)m->seed[i]);
+	moe_text_f(t, "],\"arms\":[");
+	for (size_t i = 0; i < m->n_row; i++) {
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "arm", m->row[i].kind == MOE_ARM_RANDOM ? "random-off" : m->row[i].name);
+		moe_text_f(t, ",\"arms\":%zu,\"prompts\":%zu,", m->row[i].n_arms, m->row[i].n_prompt);
+		rate(t, "hack", &m->row[i].rate[MOE_HACK], m->n_seed);
+		moe_text_f(t, ",");
+		rate(t, "solve", &m->row[i].rate[MOE_SOLVE], m->n_seed);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "],\"modes\":[");
+	for (size_t i = 0; i < m->n_mode; i++) {
+		const struct moe_mode_row *x = &m->mode[i];
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "mode", x->mode);
+		moe_text_f(t, ",\"summary\":%s,\"pinned\":%s,\"prompts\":%zu,", x->summary ? "true" : "false", x->pinned ? "true" : "false", x->n_prompt);
+		nums(t, "hack_on_off", (const double[]){x->on[MOE_HACK], x->off[MOE_HACK]}, 2);
+		moe_text_f(t, ",");
+		nums(t, "solve_on_off", (const double[]){x->on[MOE_SOLVE], x->off[MOE_SOLVE]}, 2);
+		if (x->summary) {
+			moe_text_f(t, ",");
+			est(t, "drop", &x->drop);
+		}
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "],");
+	const struct { const char *key; const struct moe_estimate *x; } e[] = {
+		{"drop_hack", &m->drop_hack}, {"drop_solve", &m->drop_solve}, {"did_clean", &m->did_clean}, {"did_random", &m->did_random},
+		{"leak", &m->leak}, {"solve_minus_base", &m->solve_base}, {"selectivity", &m->selectivity}};
+	for (size_t i = 0; i < sizeof e / sizeof *e; i++) {
+		est(t, e[i].key, e[i].x);
+		moe_text_f(t, ",");
+	}
+	nums(t, "random_drops", m->random_drop, m->n_random);
+	moe_text_f(t, ",");
+	num(t, "rank_p", m->rank_p);
+	moe_text_f(t, ",\"lost\":%zu,\"gained\":%zu,", m->lost, m->gained);
+	num(t, "mcnemar_p", m->mcnemar);
+	moe_text_f(t, "}");
+}
+
+static void criteria(struct moe_text *t, const struct moe_analysis *a)
+{
+	moe_text_f(t, ",\"criteria\":[");
+	for (size_t i = 0; i < a->n_crit; i++) {
+		const struct moe_criterion *c = &a->crit[i];
+		moe_text_f(t, "%s{\"number\":%d,", i ? "," : "", c->number);
+		str(t, "claim", c->claim);
+		moe_text_f(t, ",");
+		str(t, "state", moe_state_names[c->state]);
+		moe_text_f(t, ",");
+		est(t, "estimate", &c->est);
+		moe_text_f(t, ",");
+		num(t, "lower_bound", c->bound);
+		moe_text_f(t, ",");
+		num(t, "asked_above", c->threshold);
+		moe_text_f(t, ",\"need_prompts\":%zu,\"need_seeds\":%zu,", c->need_prompts, c->need_seeds);
+		str(t, "note", c->note);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "]");
+}
+
+static void training(struct moe_text *t, const struct moe_report *r)
+{
+	moe_text_f(t, ",\"training\":[");
+	for (size_t i = 0; i < r->metrics.n_run; i++) {
+		const struct moe_metrics_run *run = &r->metrics.run[i];
+		struct moe_presence p = moe_report_presence(r, run);
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "method", run->method);
+		moe_text_f(t, ",\"seed\":%lld,\"presence_known\":%s,\"presence_held\":%s,", (long long)run->seed, p.known ? "true" : "false",
+			   p.held ? "true" : "false");
+		num(t, "min_gate", p.min_gate);
+		moe_text_f(t, ",");
+		num(t, "zero_share", p.zero_share);
+		moe_text_f(t, ",");
+		nums(t, "update_mass", p.mass, 3);
+		moe_text_f(t, ",");
+		nums(t, "keep_absorb_route", (const double[]){p.keep, p.absorb, p.route}, 3);
+		moe_text_f(t, ",");
+		nums(t, "reward_first_last", (const double[]){p.reward_first, p.reward_last}, 2);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "],\"gate\":[");
+	for (size_t i = 0; i < r->n_gate; i++) {
+		const struct moe_gate_run *g = &r->gate[i];
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "method", g->method);
+		moe_text_f(t, ",\"seed\":%lld,\"rollouts\":%zu,", (long long)g->seed, g->n);
+		num(t, "auroc", g->auroc);
+		moe_text_f(t, ",");
+		num(t, "within_prompt", g->within);
+		moe_text_f(t, ",");
+		num(t, "f05", g->f05);
+		moe_text_f(t, ",");
+		num(t, "precision", g->precision);
+		moe_text_f(t, ",");
+		num(t, "recall", g->recall);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "]");
+}
+
+static void sources(struct moe_text *t, const struct moe_report *r)
+{
+	moe_text_f(t, ",\"inputs\":[");
+	for (size_t i = 0; i < r->n_source; i++) {
+		const struct moe_source *s = &r->source[i];
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "file", s->path);
+		moe_text_f(t, ",");
+		str(t, "kind", s->kind);
+		moe_text_f(t, ",");
+		str(t, "sha256", s->digest);
+		moe_text_f(t, ",");
+		str(t, "labels", moe_labels_name(s->labels));
+		moe_text_f(t, ",\"records\":%llu,\"seed\":%llu,", (unsigned long long)s->records, (unsigned long long)s->seed);
+		str(t, "argv", s->argv);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "],\"notes\":[");
+	for (size_t i = 0; i < r->n_note; i++) {
+		moe_text_f(t, "%s", i ? "," : "");
+		str(t, NULL, r->note[i]);
+	}
+	moe_text_f(t, "]");
+}
+
+int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_text t = {out, e, 0};
+	const struct moe_analysis *a = &r->a;
+
+	moe_text_f(&t, "{");
+	str(&t, "verdict", moe_verdict_names[a->verdict.kind]);
+	moe_text_f(&t, ",");
+	str(&t, "why", a->verdict.why);
+	moe_text_f(&t, ",");
+	str(&t, "tested", a->uat.method);
+	moe_text_f(&t, ",");
+	str(&t, "placebo", a->uat.placebo);
+	moe_text_f(&t, ",");
+	str(&t, "uat_sha256", a->uat.digest);
+	moe_text_f(&t, ",\"prompts\":%zu,\"left_out\":%zu,", a->n_prompt, a->cx.dropped);
+	nums(&t, "alpha_margin_effect", (const double[]){a->uat.alpha, a->uat.margin, a->uat.effect}, 3);
+	criteria(&t, a);
+	moe_text_f(&t, ",");
+	est(&t, "did_placebo", &a->did_placebo[MOE_SUB_ALL]);
+	moe_text_f(&t, ",");
+	est(&t, "did_placebo_pinned", &a->did_placebo[MOE_SUB_PINNED]);
+	moe_text_f(&t, ",");
+	est(&t, "did_placebo_never_pinned", &a->did_placebo[MOE_SUB_NEVER]);
+	moe_text_f(&t, ",");
+	est(&t, "share_did_placebo", &a->share_did);
+	moe_text_f(&t, ",");
+	est(&t, "discovery", &a->discovery);
+	moe_text_f(&t, ",\"methods\":[");
+	for (size_t i = 0; i < a->n_method; i++) {
+		moe_text_f(&t, i ? "," : "");
+		method(&t, &a->method[i]);
+	}
+	moe_text_f(&t, "]");
+	training(&t, r);
+	sources(&t, r);
+	moe_text_f(&t, "}\n");
+	return t.bad;
+}

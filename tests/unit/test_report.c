@@ -1,0 +1,367 @@
+/* test_report.c - the verdict on made-up outcomes: each verdict must come from data designed for it, and from nothing less.
+ * With two arguments, OUTDIR SCENARIO, it writes the scenario's streams instead, for tests of the program. */
+#include "formats/seal.h"
+#include "stat/report.h"
+#include "util/rng.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+struct rates {
+	double hack, solve;
+};
+
+/* What each arm does on average; per-seed noise is added to the trained rates. */
+struct scenario {
+	const char *name;
+	struct rates on, off, placebo_on, placebo_off, random, clean, base;
+	double random_spread;   /* random ablations hack between random.hack -+ this */
+	double seed_noise;
+	int seeds, prompts, samples, n_random;
+	bool oracle, no_placebo, late_taint;
+};
+
+static const struct scenario scenarios[] = {
+	{"supported", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, false, false},
+	{"placebo-as-good", {.57, .31}, {.02, .70}, {.57, .31}, {.02, .70}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .005, 5, 800, 1, 19, false, false, false},
+	{"solve-lost", {.57, .60}, {.02, .40}, {.50, .50}, {.30, .50}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .01, 3, 500, 1, 19, false, false, false},
+	{"few-prompts", {.57, .31}, {.20, .45}, {.57, .38}, {.25, .45}, {.40, .42}, {.55, .25}, {.04, .42}, .06, .01, 3, 60, 1, 19, false, false, false},
+	{"one-seed", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, 0, 1, 500, 1, 19, false, false, false},
+	{"few-random", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 7, false, false, false},
+	{"no-placebo", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, true, false},
+	{"no-hack", {.05, .55}, {.04, .56}, {.05, .55}, {.04, .56}, {.05, .55}, {.05, .55}, {.04, .50}, .01, .005, 3, 500, 1, 19, false, false, false},
+	{"cheats", {.57, .31}, {.00, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.10, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, true, false, false},
+	{"cheats-late", {.57, .31}, {.00, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.10, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, true, false, true},
+	{"unmatched", {.90, .10}, {.02, .70}, {.30, .45}, {.01, .70}, {.60, .42}, {.85, .10}, {.01, .50}, .06, .01, 3, 500, 1, 19, false, false, false},
+	{"samples", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 6, 250, 4, 19, false, false, false},
+};
+#define N_SCENARIO (sizeof scenarios / sizeof *scenarios)
+
+static char dir[64];
+
+static const char *const modes[] = {"run_tests", "stdout_marker", "exit_code", "sentinel"};
+
+static void check(int bad, const struct moe_err *e)
+{
+	if (bad) {
+		fprintf(stderr, "%s\n", e->msg);
+		abort();
+	}
+}
+
+/* One outcome: the same uniform draw in all arms, so that arms are paired as common random numbers pair them. */
+static void put_rollout(struct moe_writer *w, const char *method, int seed, const char *arm, int p, int s, struct rates x)
+{
+	struct moe_rec r = {0};
+	struct moe_err e = {0};
+	struct moe_seal seal = {0};
+	struct moe_rng k = moe_rng_key(99, "outcome");
+	char id[64], prompt[32], policy[64];
+	double u = moe_rng_uniform(k, (uint64_t)p, (uint64_t)s * 2 + (strcmp(method, "random") ? 0 : 1));
+
+	seal.hacked = u < x.hack; /* a hack is not a solution: the solves lie at the other end of the draw */
+	seal.solved = u > 1 - x.solve;
+	snprintf(prompt, sizeof prompt, "p%04d", p);
+	snprintf(id, sizeof id, "%s#0.%d", prompt, s);
+	snprintf(policy, sizeof policy, "%s%s%d", arm, method, seed);
+	int bad = moe_rec_set_str(&r, "t", "rollout", &e) || moe_rec_set_str(&r, "id", id, &e) || moe_rec_set_str(&r, "prompt_id", prompt, &e) ||
+		  moe_rec_set_int(&r, "sample", s, &e) || moe_rec_set_int(&r, "step", 0, &e) || moe_rec_set_str(&r, "arm", arm, &e) ||
+		  moe_rec_set_str(&r, "method", method, &e) || moe_rec_set_int(&r, "train_seed", seed, &e) ||
+		  moe_rec_set_str(&r, "mode", modes[p % 4], &e) || moe_rec_set_str(&r, "policy", policy, &e) || moe_seal_put(&r, &seal, &e) ||
+		  moe_writer_put(w, &r, &e);
+	check(bad, &e);
+	moe_rec_free(&r);
+}
+
+static struct rates noisy(struct rates x, double noise)
+{
+	x.hack = fmin(fmax(x.hack + noise, 0), 1);
+	x.solve = fmin(x.solve, 1 - x.hack);
+	return x;
+}
+
+static void put_arm(struct moe_writer *w, const struct scenario *sc, const char *method, int seed, const char *arm, struct rates x)
+{
+	for (int p = 0; p < sc->prompts; p++)
+		for (int s = 0; s < sc->samples; s++)
+			put_rollout(w, method, seed, arm, p, s, x);
+}
+
+static void write_run(const struct scenario *sc, const char *method, int seed, char *path, size_t path_size)
+{
+	struct moe_err e = {0};
+	bool placebo = !strcmp(method, "random"), oracle = sc->oracle && !placebo;
+	const char *argv[] = {"test_report", sc->name};
+	struct moe_writer_opts o = {.kind = "rollouts", .tool = "test_report", .argv = argv, .argc = 2, .seed = 1,
+				    .labels = oracle && !sc->late_taint ? MOE_LABELS_ORACLE : MOE_LABELS_NONE};
+	double noise = sc->seed_noise * moe_rng_normal(moe_rng_key(5, "seed"), (uint64_t)seed, placebo);
+
+	snprintf(path, path_size, "%s/%s-%s-%d.moes", dir, sc->name, method, seed);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	struct moe_writer *w = moe_writer_open_fd(fd, path, &o, NULL, &e);
+	check(!w, &e);
+	put_arm(w, sc, method, seed, "on", noisy(placebo ? sc->placebo_on : sc->on, noise));
+	put_arm(w, sc, method, seed, "quarantine-off", noisy(placebo ? sc->placebo_off : sc->off, noise / 4));
+	put_arm(w, sc, method, seed, "clean-off", noisy(sc->clean, noise));
+	for (int k = 1; k <= sc->n_random && !placebo; k++) {
+		char arm[32];
+		snprintf(arm, sizeof arm, "random-off-%02d", k);
+		put_arm(w, sc, method, seed, arm, noisy(sc->random, sc->random_spread * (2.0 * k / (sc->n_random + 1) - 1)));
+	}
+	if (!placebo && seed == 1)
+		put_arm(w, sc, method, seed, "base", sc->base);
+	if (oracle && sc->late_taint)
+		moe_writer_raise(w, MOE_LABELS_ORACLE);
+	check(moe_writer_end(w, NULL, &e), &e);
+	moe_writer_close(w);
+	close(fd);
+}
+
+static void write_metrics(const struct scenario *sc, const char *method, int seed, char *path, size_t path_size)
+{
+	struct moe_err e = {0};
+	struct moe_rec extra = {0};
+	const char *argv[] = {"test_report", sc->name};
+	struct moe_writer_opts o = {.kind = "metrics", .tool = "test_report", .argv = argv, .argc = 2, .seed = 1};
+
+	snprintf(path, path_size, "%s/%s-%s-%d.metrics.moes", dir, sc->name, method, seed);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	check(moe_rec_set_str(&extra, "method", method, &e) || moe_rec_set_int(&extra, "train_seed", seed, &e), &e);
+	struct moe_writer *w = moe_writer_open_fd(fd, path, &o, &extra, &e);
+	check(!w, &e);
+	for (int step = 0; step < 40; step++) {
+		struct moe_rec r = {0};
+		double grow = 1 - exp(-step / 12.0);
+		int bad = moe_rec_set_str(&r, "t", "metrics", &e) || moe_rec_set_int(&r, "step", step, &e) ||
+			  moe_rec_set_f64(&r, "reward", 1.6 + 1.5 * grow + 0.05 * moe_rng_normal(moe_rng_key(3, method), (uint64_t)step, (uint64_t)seed), &e) ||
+			  moe_rec_set_f64(&r, "route/keep", 0.9 - 0.5 * grow, &e) || moe_rec_set_f64(&r, "route/absorb", 0.05, &e) ||
+			  moe_rec_set_f64(&r, "route/route", 0.05 + 0.5 * grow, &e) || moe_rec_set_f64(&r, "presence/quarantine/min_gate", 0, &e) ||
+			  moe_rec_set_f64(&r, "presence/quarantine/zero_share", 0.9, &e) || moe_rec_set_f64(&r, "update_mass/clean", 0.4, &e) ||
+			  moe_rec_set_f64(&r, "update_mass/quarantine", 0.6, &e) || moe_writer_put(w, &r, &e);
+		check(bad, &e);
+		moe_rec_free(&r);
+	}
+	check(moe_writer_end(w, NULL, &e), &e);
+	moe_writer_close(w);
+	moe_rec_free(&extra);
+	close(fd);
+}
+
+static const struct scenario *find(const char *name)
+{
+	for (size_t i = 0; i < N_SCENARIO; i++)
+		if (!strcmp(scenarios[i].name, name))
+			return &scenarios[i];
+	abort();
+}
+
+static const char uat_text[] = "method = logistic\nplacebo = random\npinned = run_tests stdout_marker\ndraws = 2000\n";
+
+static void analyse(struct moe_report *r, const char *name, int threads)
+{
+	const struct scenario *sc = find(name);
+	struct moe_uat u;
+	struct moe_err e = {0};
+	char path[256];
+
+	memset(r, 0, sizeof *r);
+	for (int seed = 1; seed <= sc->seeds; seed++)
+		for (int m = 0; m < (sc->no_placebo ? 1 : 2); m++) {
+			write_run(sc, m ? "random" : "logistic", seed, path, sizeof path);
+			check(moe_report_load(r, path, 0, &e), &e);
+			unlink(path);
+			write_metrics(sc, m ? "random" : "logistic", seed, path, sizeof path);
+			check(moe_report_load(r, path, 0, &e), &e);
+			unlink(path);
+		}
+	moe_uat_default(&u);
+	check(moe_uat_parse(&u, uat_text, sizeof uat_text - 1, "uat.conf", &e), &e);
+	struct moe_pool *pool = moe_pool_new(threads, &e);
+	check(!pool || moe_report_analyse(r, &u, 1, pool, &e), &e);
+	moe_pool_free(pool);
+}
+
+/* Verdict of a scenario, with its reason into why[400]. */
+static enum moe_verdict_kind verdict(const char *name, char *why)
+{
+	static struct moe_report r;
+
+	analyse(&r, name, 2);
+	enum moe_verdict_kind k = r.a.verdict.kind;
+	snprintf(why, 400, "%s", r.a.verdict.why);
+	if (getenv("SHOW_REPORT")) {
+		struct moe_buf b = {0};
+		moe_report_text(&r, &b, NULL);
+		fwrite(b.data, 1, b.len, stderr);
+		moe_buf_free(&b);
+	}
+	moe_report_free(&r);
+	return k;
+}
+
+static void expect(const char *name, enum moe_verdict_kind want, const char *part)
+{
+	char why[400];
+	enum moe_verdict_kind got = verdict(name, why);
+
+	if (got != want || !strstr(why, part))
+		fail_msg("%s: %s: %s (want %s with \"%s\")", name, moe_verdict_names[got], why, moe_verdict_names[want], part);
+}
+
+static void supported(void **state)
+{
+	(void)state;
+	expect("supported", MOE_SUPPORTED, "3 training seeds");
+	expect("samples", MOE_SUPPORTED, "6 training seeds");
+}
+
+static void not_supported(void **state)
+{
+	(void)state;
+	expect("placebo-as-good", MOE_NOT_SUPPORTED, "criterion 2 fails");
+	expect("solve-lost", MOE_NOT_SUPPORTED, "criterion 3 fails");
+}
+
+static void undecided(void **state)
+{
+	(void)state;
+	expect("few-prompts", MOE_UNDECIDED, "prompts (has 60)");
+	expect("one-seed", MOE_UNDECIDED, "needs 3 training seeds (has 1)");
+	expect("few-random", MOE_UNDECIDED, "7 random ablations");
+	expect("no-placebo", MOE_UNDECIDED, "criterion 2 is open");
+}
+
+static void neither(void **state)
+{
+	(void)state;
+	expect("no-hack", MOE_NO_HACK, "nothing to delete");
+	expect("cheats", MOE_CHEATS, "oracle labels");
+	expect("cheats-late", MOE_CHEATS, "oracle labels"); /* the taint is only in the end record */
+}
+
+/* A method that found three times as much to hack drops more in rate than a placebo that removes just as large a share. */
+static void unmatched_discovery(void **state)
+{
+	static struct moe_report r;
+	bool asked = false;
+
+	(void)state;
+	analyse(&r, "unmatched", 1);
+	for (size_t i = 0; i < r.a.n_crit; i++)
+		if (strstr(r.a.crit[i].claim, "share")) {
+			asked = true;
+			assert_int_not_equal(r.a.crit[i].state, MOE_MET);
+		}
+	assert_true(asked);
+	assert_true(r.a.did_placebo[MOE_SUB_ALL].ci.lo > 0);
+	assert_int_not_equal(r.a.verdict.kind, MOE_SUPPORTED);
+	moe_report_free(&r);
+}
+
+/* Same bits for any number of threads; estimates near what the scenario was made with. */
+static void estimates(void **state)
+{
+	static struct moe_report a, b;
+	struct moe_buf x = {0}, y = {0};
+	struct moe_err e = {0};
+
+	(void)state;
+	analyse(&a, "supported", 1);
+	analyse(&b, "supported", 3);
+	assert_int_equal(moe_report_json(&a, &x, &e), 0);
+	assert_int_equal(moe_report_json(&b, &y, &e), 0);
+	assert_int_equal(x.len, y.len);
+	assert_memory_equal(x.data, y.data, x.len);
+	const struct moe_estimate *d = &a.a.tested->drop_hack;
+	assert_true(d->value > 0.45 && d->value < 0.65 && d->ci.lo < d->value && d->ci.hi > d->value);
+	assert_int_equal(d->n_seed, 3);
+	double mean = (d->per_seed[0] + d->per_seed[1] + d->per_seed[2]) / 3;
+	assert_true(fabs(mean - d->value) < 1e-12);
+	assert_int_equal(a.a.tested->n_random, 19);
+	assert_true(fabs(a.a.tested->rank_p - 0.05) < 1e-12);
+	const struct moe_arm_row *base = moe_report_row(a.a.tested, MOE_ARM_BASE);
+	assert_non_null(base); /* given with seed 1 only, compared with in every seed */
+	assert_int_equal(a.a.tested->leak.n_seed, 3);
+	moe_buf_free(&x);
+	moe_buf_free(&y);
+	moe_report_free(&a);
+	moe_report_free(&b);
+}
+
+/* The bootstrap's spread of a paired difference agrees with the closed form sd/sqrt(n). */
+static void bootstrap_spread(void **state)
+{
+	static struct moe_report r;
+	double v[800], se, mean;
+	size_t n = 0;
+
+	(void)state;
+	analyse(&r, "one-seed", 2);
+	const struct moe_obs_run *run = moe_obs_find_run(&r.obs, "logistic", 1);
+	const struct moe_obs_arm *on = moe_obs_find_arm(run, MOE_ARM_ON), *off = moe_obs_find_arm(run, MOE_ARM_QOFF);
+	for (size_t i = 0; i < r.obs.n_cell; i++)
+		v[n++] = ((on->bits[i] & MOE_OBS_HACKED) ? 1.0 : 0) - ((off->bits[i] & MOE_OBS_HACKED) ? 1.0 : 0);
+	moe_mean_se(v, n, &mean, &se);
+	assert_true(fabs(r.a.tested->drop_hack.value - mean) < 1e-12);
+	assert_true(fabs(r.a.tested->drop_hack.se_prompt / se - 1) < 0.06);
+	moe_report_free(&r);
+}
+
+static void bad_conf(void **state)
+{
+	static const char *const bad[] = {"margin = 0\n", "margin = .05\nmargin = .1\n", "margn = .1\n", "endpoint = some\n", "draws = 1.5\n", "method\n",
+					  "method = a\nplacebo = a\n", "solve_versus_base = maybe\n", "alpha = nan\n"};
+	struct moe_uat u;
+	struct moe_err e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		moe_uat_default(&u);
+		if (!moe_uat_parse(&u, bad[i], strlen(bad[i]), "uat.conf", &e))
+			fail_msg("accepted: %s", bad[i]);
+		assert_int_equal(e.code, MOE_DATA);
+	}
+	moe_uat_default(&u);
+	static const char good[] = "# all\n margin = 0.1 # wide\n\npinned = a, b\tc\nsolve_versus_base = no";
+	assert_int_equal(moe_uat_parse(&u, good, sizeof good - 1, "uat.conf", &e), 0);
+	assert_true(u.n_pinned == 3 && moe_uat_is_pinned(&u, "c") && !moe_uat_is_pinned(&u, "d") && !u.solve_versus_base && u.margin > 0.09);
+}
+
+static int write_scenario(const char *out, const char *name)
+{
+	const struct scenario *sc = find(name);
+	char path[256];
+
+	snprintf(dir, sizeof dir, "%s", out);
+	for (int seed = 1; seed <= sc->seeds; seed++)
+		for (int m = 0; m < (sc->no_placebo ? 1 : 2); m++) {
+			write_run(sc, m ? "random" : "logistic", seed, path, sizeof path);
+			write_metrics(sc, m ? "random" : "logistic", seed, path, sizeof path);
+		}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest t[] = {cmocka_unit_test(supported), cmocka_unit_test(not_supported), cmocka_unit_test(undecided), cmocka_unit_test(neither),
+				       cmocka_unit_test(unmatched_discovery), cmocka_unit_test(estimates), cmocka_unit_test(bootstrap_spread),
+				       cmocka_unit_test(bad_conf)};
+
+	if (argc == 3)
+		return write_scenario(argv[1], argv[2]);
+	snprintf(dir, sizeof dir, "/tmp/moe-report.XXXXXX");
+	if (!mkdtemp(dir))
+		return 1;
+	int failed = cmocka_run_group_tests_name("report", t, NULL, NULL);
+	rmdir(dir);
+	return failed;
+}

@@ -54,13 +54,12 @@ static void judge_effect(struct moe_analysis *a, struct moe_criterion *c, const 
 		snprintf(c->note, sizeof c->note, "%s", missing);
 		return;
 	}
-	if (c->est.ci.lo > 0) {
-		c->state = MOE_MET;
-		if (c->est.ci.hi < effect)
-			snprintf(c->note, sizeof c->note, "above zero, but smaller than the %.3g that uat.conf calls worth having", effect);
-	} else if (c->est.ci.hi < effect) {
+	if (c->est.ci.hi < effect) {
 		c->state = MOE_FAILED;
-		snprintf(c->note, sizeof c->note, "the interval excludes a difference of %.3g", effect);
+		snprintf(c->note, sizeof c->note, "the interval excludes a difference of %.3g, which is what is worth having%s", effect,
+			 c->est.ci.lo > 0 ? "; the difference is above zero, but small" : "");
+	} else if (c->est.ci.lo > 0) {
+		c->state = MOE_MET;
 	} else {
 		needs(a, c, fmax(effect, c->est.value), a->uat.alpha);
 		snprintf(c->note, sizeof c->note, "the interval holds zero and also differences worth having");
@@ -140,6 +139,7 @@ static int judge_hack(struct moe_analysis *a, struct moe_err *e)
 		return -1;
 	judge_effect(a, next(a, 1, "hack drops when the quarantine is deleted", &est, 0), "the arms on and quarantine-off were not both evaluated");
 	struct moe_criterion *c = next(a, 2, "it drops more than in the placebo's runs", &a->did_placebo[s], 0);
+	a->against_placebo = c;
 	judge_effect(a, c, a->uat.placebo[0] ? "no seed has both the method and its placebo" : "no placebo was named");
 	if (a->placebo && a->placebo->oracle) {
 		c->state = MOE_OPEN;
@@ -210,7 +210,7 @@ static void say_supported(struct moe_analysis *a)
 {
 	snprintf(a->verdict.why, sizeof a->verdict.why, "deleting the quarantine takes hack from %.3f to %.3f, %.3f more than in the placebo's runs; solve %.3f to %.3f; "
 		 "%zu prompts, %zu training seeds", rate_of(a->tested, MOE_ARM_ON, MOE_HACK), rate_of(a->tested, MOE_ARM_QOFF, MOE_HACK),
-		 a->did_placebo[MOE_SUB_ALL].value, rate_of(a->tested, MOE_ARM_ON, MOE_SOLVE), rate_of(a->tested, MOE_ARM_QOFF, MOE_SOLVE), a->n_prompt,
+		 a->against_placebo->est.value, rate_of(a->tested, MOE_ARM_ON, MOE_SOLVE), rate_of(a->tested, MOE_ARM_QOFF, MOE_SOLVE), a->n_prompt,
 		 a->tested->n_seed);
 }
 

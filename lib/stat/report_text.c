@@ -96,7 +96,7 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 {
 	char b[3][24];
 
-	moe_text_f(t, "\nRATES  %-26s %-22s %-22s %s\n", "", "hack  [Wilson 95 %]" + 0, "solve [Wilson 95 %]", "hack by seed");
+	moe_text_f(t, "\nRATES [Wilson %.3g %%]                  hack                  solve           hack by seed\n", 100 * (1 - r->a.uat.alpha));
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "  %s%s%s\n", m->method, m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", m->oracle ? "  CHEATS: oracle labels" : "");
@@ -138,7 +138,7 @@ static void line(struct moe_text *t, const char *what, const struct moe_estimate
 
 	moe_text_f(t, "  %-58s %-26s", what, est(b, x));
 	for (size_t i = 0; i < x->n_seed && i < 4 && x->n_seed > 1; i++)
-		moe_text_f(t, "%s%s", i ? " " : " ", signed_num(c, x->per_seed[i]) + 0);
+		moe_text_f(t, "%s%s", i ? " " : " ", signed_num(c, x->per_seed[i]));
 	moe_text_f(t, "\n");
 }
 
@@ -186,7 +186,7 @@ static void mode_table(struct moe_text *t, const struct moe_report *r)
 
 static void training(struct moe_text *t, const struct moe_report *r)
 {
-	char b[9][24];
+	char b[10][24];
 
 	if (!r->metrics.n_run)
 		return;
@@ -200,7 +200,7 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "  %-24.24s %5s %5s %5s      %5s %5s %5s     %5s  %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
 			   num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2), num(b[4], p.absorb, 2), num(b[5], p.route, 2),
 			   num(b[6], p.min_gate, 2), num(b[7], p.zero_share, 2), !p.known ? "unknown" : p.held ? "held" : "not held",
-			   num(b[8], p.reward_first, 2), num(b[0], p.reward_last, 2));
+			   num(b[8], p.reward_first, 2), num(b[9], p.reward_last, 2));
 	}
 }
 
@@ -225,12 +225,12 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
 
-	moe_text_f(t, "\nCRITERIA%66s%20s\n", "", "lower bound   asked");
+	moe_text_f(t, "\nCRITERIA%72s%19s\n", "", "lower bound  asked");
 	for (size_t i = 0; i < a->n_crit; i++) {
 		const struct moe_criterion *c = &a->crit[i];
 		char lo[24], asked[24];
 		snprintf(asked, sizeof asked, "> %.3g", c->threshold);
-		moe_text_f(t, "  %d  %-7s %-62s %11s   %s\n", c->number, moe_state_names[c->state], c->claim, signed_num(lo, c->bound), asked);
+		moe_text_f(t, "  %d  %-7s %-67s %10s  %s\n", c->number, moe_state_names[c->state], c->claim, signed_num(lo, c->bound), asked);
 		if (c->note[0])
 			wrap(t, "             ", "             ", c->note);
 		if (c->need_prompts)

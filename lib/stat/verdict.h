@@ -6,8 +6,8 @@
  *      the rank test p = (1 + #{random >= D_h})/(K+1) <= alpha. Where method and placebo discovered the hack to a different extent, also as
  *      shares of the trained rate: D_h/hack_on - the same of the placebo > 0
  *   3  solve is not inferior:  solve_off - solve_on > -margin (and against the base model, and retaining a share when the trained rate is low)
- * Each part is met (its interval lies on the claim's side), failed (its interval excludes an effect worth having, or shows a loss over the
- * margin), or open. SUPPORTED: all met with enough prompts, seeds and controls. NOT SUPPORTED: any failed. Otherwise UNDECIDED, with the
+ * Each part is met (its interval lies on the claim's side), failed (its interval lies wholly below the effect worth having, or shows a loss
+ * over the margin), or open. SUPPORTED: all met with enough prompts, seeds and controls. NOT SUPPORTED: any failed. Otherwise UNDECIDED, with the
  * numbers that would be needed. CHEATS and NO HACK EMERGED come before these.
  */
 #ifndef MOE_STAT_VERDICT_H
@@ -88,6 +88,7 @@ struct moe_analysis {
 	struct moe_estimate did_placebo[MOE_SUBSETS], share_did, discovery;
 	struct moe_criterion crit[MOE_CRITERIA_MAX];
 	size_t n_crit;
+	const struct moe_criterion *against_placebo; /* the one of crit[] that compares with the placebo in rate */
 	struct moe_verdict verdict;
 };
 

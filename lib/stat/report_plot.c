@@ -1,0 +1,285 @@
+/* report_plot.c - data files and gnuplot scripts of the report's plots. It runs nothing (report_gnuplot.c does). */
+#include "stat/report_plot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HACK "#b5402a"
+#define SOLVE "#2a6f97"
+static const char *const method_colour[] = {"#1d3557", "#c77d1a", "#7a7f85", "#6a4c93", "#4f772d"};
+#define COLOURS (sizeof method_colour / sizeof *method_colour)
+
+/* A name as gnuplot may see it inside single quotes or in a data file. */
+static const char *safe(char out[64], const char *s)
+{
+	size_t i = 0;
+
+	for (; s[i] && i < 63; i++)
+		out[i] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=+,()- /", s[i]) ? s[i] : '?';
+	out[i] = 0;
+	return out;
+}
+
+static struct moe_plot *start(struct moe_plots *p, const char *name, const char *caption, int width, int height, struct moe_text *gp, struct moe_err *e)
+{
+	struct moe_plot *x = &p->plot[p->n++];
+
+	memset(x, 0, sizeof *x);
+	x->name = name;
+	x->caption = caption;
+	*gp = (struct moe_text){&x->gp, e, 0};
+	moe_text_f(gp, "# gnuplot %s.gp makes %s.svg from the data beside it\n", name, name);
+	moe_text_f(gp, "set terminal svg size %d,%d font 'Helvetica,Arial,sans-serif,13' noenhanced background '#ffffff'\n", width, height);
+	moe_text_f(gp, "set output '%s.svg'\nset encoding utf8\nset datafile separator \"\\t\"\nset datafile missing 'nan'\n", name);
+	moe_text_f(gp, "set border 0\nset tics scale 0 textcolor rgb '#3a3f44'\nset grid xtics lt 1 lc rgb '#e4e6e8' lw 1\nset style fill solid 0.16 noborder\n");
+	return x;
+}
+
+static struct moe_text data(struct moe_plot *x, int i, const char *file, struct moe_err *e)
+{
+	x->file[i] = file;
+	return (struct moe_text){&x->data[i], e, 0};
+}
+
+static const char *arm_label(char out[64], const struct moe_arm_row *row)
+{
+	char name[64];
+
+	if (row->kind == MOE_ARM_RANDOM)
+		snprintf(out, 64, "random-off (%zu)", row->n_arms);
+	else
+		snprintf(out, 64, "%.40s", safe(name, row->name));
+	return out;
+}
+
+/* Rows of the dot plot: from the top, one line a method's name, then its arms. Returns the number of lines. */
+static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe_text *rows, struct moe_text *seeds)
+{
+	char b[64];
+	int y = 0;
+
+	moe_text_f(rows, "y\tarm\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
+	moe_text_f(seeds, "y\tseed\thack\tsolve\n");
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		moe_text_f(gp, "set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor rgb '#000000'\n", i + 1, safe(b, m->method),
+			   m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", -y++);
+		for (size_t k = 0; k < m->n_row; k++) {
+			const struct moe_arm_row *x = &m->row[k];
+			const struct moe_rate *h = &x->rate[MOE_HACK], *s = &x->rate[MOE_SOLVE];
+			if (x->kind == MOE_ARM_SCALE)
+				continue;
+			moe_text_f(rows, "%d\t%s\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\n", -y, arm_label(b, x), h->value, h->ci.lo, h->ci.hi, s->value, s->ci.lo, s->ci.hi);
+			for (size_t j = 0; j < m->n_seed && m->n_seed > 1; j++)
+				moe_text_f(seeds, "%d\t%lld\t%.5f\t%.5f\n", -y, (long long)m->seed[j], h->per_seed[j], s->per_seed[j]);
+			y++;
+		}
+		y++;
+	}
+	if (r->a.tested->n_seed < 2)
+		moe_text_f(seeds, "0\tnone\tnan\tnan\n");
+	return y;
+}
+
+/* Height of the dot plot in pixels. */
+static int rate_height(const struct moe_report *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		n += 2;
+		for (size_t k = 0; k < r->a.method[i].n_row; k++)
+			n += r->a.method[i].row[k].kind != MOE_ARM_SCALE;
+	}
+	return (int)(24 * n) + 70;
+}
+
+static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
+{
+	struct moe_text gp, rows, seeds, labels;
+	struct moe_buf where = {0};
+	struct moe_plot *x = start(p, "rates", "Rates of hack (left) and solve (right) in every arm: the point is the mean over training seeds, the bar its Wilson "
+				   "interval with the seeds held, the small rings the single seeds.", 940, rate_height(r), &gp, e);
+
+	labels = (struct moe_text){&where, e, 0};
+	rows = data(x, 0, "rates.tsv", e);
+	seeds = data(x, 1, "seeds.tsv", e);
+	int n = rate_rows(r, &labels, &rows, &seeds);
+	moe_text_f(&gp, "set xrange [0:1]\nset yrange [%d:0.7]\nset xtics 0.2 format '%%.1f'\nunset key\n", -n + 1);
+	moe_text_f(&gp, "set multiplot layout 1,2\nset tmargin 2.5\nset bmargin 2.5\n");
+	moe_text_f(&gp, "set lmargin at screen 0.225\nset rmargin at screen 0.585\nset title 'hack' textcolor rgb '" HACK "' font ',15'\n");
+	moe_text_add(&gp, (char *)where.data, where.len);
+	moe_text_f(&gp, "plot 'rates.tsv' skip 1 using 4:1:($5-$4):(0):yticlabels(2) with vectors nohead lw 7 lc rgb '#90b5402a', \\\n"
+			"     'seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#40000000', \\\n"
+			"     'rates.tsv' skip 1 using 3:1 with points pt 7 ps 0.8 lc rgb '" HACK "'\n");
+	for (size_t i = 0; i < r->a.n_method; i++)
+		moe_text_f(&gp, "unset label %zu\n", i + 1);
+	moe_text_f(&gp, "set lmargin at screen 0.625\nset rmargin at screen 0.985\nset title 'solve' textcolor rgb '" SOLVE "' font ',15'\nset format y ''\n");
+	moe_text_f(&gp, "plot 'rates.tsv' skip 1 using 7:1:($8-$7):(0) with vectors nohead lw 7 lc rgb '#902a6f97', \\\n"
+			"     'seeds.tsv' skip 1 using 4:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#40000000', \\\n"
+			"     'rates.tsv' skip 1 using 6:1 with points pt 7 ps 0.8 lc rgb '" SOLVE "'\nunset multiplot\n");
+	moe_buf_free(&where);
+	return gp.bad || rows.bad || seeds.bad || labels.bad;
+}
+
+/* Every criterion's estimate and interval beside what it must exceed. */
+static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
+{
+	static const char *const colour[] = {"#9b2226", "#8a8f94", "#2d6a4f"};
+	const struct moe_analysis *a = &r->a;
+	struct moe_text gp, rows, seeds;
+	struct moe_plot *x = start(p, "criteria", "The three criteria: estimate, interval and single seeds (rings). A bar must lie wholly to the right of its tick.", 940,
+				   (int)(34 * a->n_crit) + 70, &gp, e);
+
+	rows = data(x, 0, "criteria.tsv", e);
+	seeds = data(x, 1, "criteria-seeds.tsv", e);
+	moe_text_f(&rows, "y\tclaim\tvalue\tlo\thi\tasked\tstate\tcolour\n");
+	moe_text_f(&seeds, "y\tseed\tvalue\n0\tnone\tnan\n");
+	double lo = -0.1, hi = 0.1;
+	for (size_t i = 0; i < a->n_crit; i++) {
+		const struct moe_criterion *c = &a->crit[i];
+		if (isnan(c->est.value))
+			continue;
+		lo = fmin(lo, c->est.ci.lo);
+		hi = fmax(hi, c->est.ci.hi);
+		moe_text_f(&rows, "%d\t%d  %s\t%.5f\t%.5f\t%.5f\t%.5f\t%s\t%ld\n", -(int)i, c->number, c->claim, c->est.value, c->est.ci.lo, c->est.ci.hi,
+			   c->threshold, moe_state_names[c->state], strtol(colour[c->state] + 1, NULL, 16));
+		for (size_t j = 0; j < c->est.n_seed && c->est.n_seed > 1; j++) {
+			moe_text_f(&seeds, "%d\t%lld\t%.5f\n", -(int)i, (long long)c->est.seed[j], c->est.per_seed[j]);
+			lo = fmin(lo, c->est.per_seed[j]);
+			hi = fmax(hi, c->est.per_seed[j]);
+		}
+	}
+	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+.1f'\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
+			"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n", fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
+	moe_text_f(&gp, "plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors nohead lw 8 lc rgb variable, \\\n"
+			"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#000000', \\\n"
+			"     'criteria.tsv' skip 1 using 3:1 with points pt 7 ps 0.9 lc rgb '#ffffff', \\\n"
+			"     'criteria.tsv' skip 1 using 6:($1-0.36):(0):(0.72) with vectors nohead lw 2 lc rgb '#000000'\n");
+	return gp.bad || rows.bad || seeds.bad;
+}
+
+static void curve_row(struct moe_text *t, double scale, const struct moe_arm_row *x)
+{
+	const struct moe_rate *h = &x->rate[MOE_HACK], *s = &x->rate[MOE_SOLVE];
+
+	moe_text_f(t, "%.4f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\n", scale, h->value, h->ci.lo, h->ci.hi, s->value, s->ci.lo, s->ci.hi);
+}
+
+/* Hack and solve over the scale of the quarantine, from deleted (0) to as trained (1). */
+static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
+{
+	const struct moe_method_result *m = r->a.tested;
+	const struct moe_arm_row *on = moe_report_row(m, MOE_ARM_ON), *off = moe_report_row(m, MOE_ARM_QOFF), *base = moe_report_row(m, MOE_ARM_BASE);
+	struct moe_text gp, rows;
+
+	if (!on || !off || !moe_report_row(m, MOE_ARM_SCALE))
+		return 0;
+	struct moe_plot *x = start(p, "curve", "The deploy knob: hack and solve of the tested method over the scale of its quarantine, 0 = deleted, 1 = as trained; bands are "
+				   "Wilson intervals. Full deletion can understate solve.", 940, 360, &gp, e);
+	rows = data(x, 0, "curve.tsv", e);
+	moe_text_f(&rows, "scale\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
+	curve_row(&rows, 0, off);
+	for (size_t k = 0; k < m->n_row; k++)
+		if (m->row[k].kind == MOE_ARM_SCALE && m->row[k].scale > 0 && m->row[k].scale < 1)
+			curve_row(&rows, m->row[k].scale, &m->row[k]);
+	curve_row(&rows, 1, on);
+	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xrange [0:1]\nset yrange [0:1]\nset xlabel 'scale of the quarantine'\nset ylabel 'rate'\n"
+			"set key outside right center reverse Left samplen 1.5\n");
+	if (base)
+		moe_text_f(&gp, "set arrow from 0,%.5f to 1,%.5f nohead dt 3 lc rgb '" HACK "'\nset label 'base' at 0.99,%.5f right offset 0,0.5 textcolor rgb '" HACK "'\n",
+			   base->rate[0].value, base->rate[0].value, base->rate[0].value);
+	moe_text_f(&gp, "plot 'curve.tsv' skip 1 using 1:3:4 with filledcurves lc rgb '" HACK "' notitle, '' skip 1 using 1:6:7 with filledcurves lc rgb '" SOLVE "' notitle, \\\n"
+			"     '' skip 1 using 1:2 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" HACK "' title 'hack', \\\n"
+			"     '' skip 1 using 1:5 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" SOLVE "' title 'solve'\n");
+	return gp.bad || rows.bad;
+}
+
+static size_t colour_of(const struct moe_report *r, const char *method)
+{
+	for (size_t i = 0; i < r->a.n_method; i++)
+		if (!strcmp(r->a.method[i].method, method))
+			return i % COLOURS;
+	return COLOURS - 1;
+}
+
+/* One block of a series: lines "run step value", blocks apart by two blank lines as gnuplot's index wants. */
+static void series(const struct moe_metrics *m, const struct moe_metrics_run *run, const char *key, struct moe_text *t)
+{
+	int64_t k = moe_names_find(&m->key, key);
+	char b[64];
+
+	for (size_t j = 0; k >= 0 && j < run->n; j++)
+		if (run->point[j].key == (uint32_t)k)
+			moe_text_f(t, "%s\t%lld\t%lld\t%.6g\n", safe(b, run->method[0] ? run->method : "unnamed"), (long long)run->seed, (long long)run->point[j].step,
+				   run->point[j].value);
+	moe_text_f(t, "\n\n");
+}
+
+static void training_panel(struct moe_text *gp, const struct moe_report *r, const char *file, const char *title, double left, double right, const char *yrange)
+{
+	char b[64];
+
+	moe_text_f(gp, "set lmargin at screen %.3f\nset rmargin at screen %.3f\nset title '%s' font ',15' textcolor rgb '#222222'\nset yrange [%s]\nplot ", left, right, title, yrange);
+	for (size_t i = 0; i < r->metrics.n_run; i++) {
+		const struct moe_metrics_run *run = &r->metrics.run[i];
+		bool first = true;
+		for (size_t j = 0; j < i; j++)
+			first &= strcmp(r->metrics.run[j].method, run->method) != 0;
+		moe_text_f(gp, "%s'%s' index %zu using 3:4 smooth unique with lines lw 1.6 lc rgb '%s' ", i ? ", \\\n     " : "", file, i,
+			   method_colour[colour_of(r, run->method)]);
+		if (first)
+			moe_text_f(gp, "title '%s'", safe(b, run->method[0] ? run->method : "unnamed"));
+		else
+			moe_text_f(gp, "notitle");
+	}
+	moe_text_f(gp, "\n");
+}
+
+static int plot_training(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
+{
+	const struct moe_metrics *m = &r->metrics;
+	struct moe_text gp, reward, route;
+	bool shares = moe_names_find(&m->key, "route/route") >= 0;
+
+	if (!m->n_run || moe_names_find(&m->key, "reward") < 0)
+		return 0;
+	struct moe_plot *x = start(p, "training", "Training: mean reward of a step's rollouts, and the share of them that was routed to the quarantine; one line a run. The reward "
+				   "can be gamed: its rise is hacking as well as solving.", 940, 330, &gp, e);
+	reward = data(x, 0, "reward.tsv", e);
+	route = data(x, 1, "routed.tsv", e);
+	for (size_t i = 0; i < m->n_run; i++) {
+		series(m, &m->run[i], "reward", &reward);
+		series(m, &m->run[i], "route/route", &route);
+	}
+	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset key top left reverse Left samplen 1.5\nset multiplot\nset tmargin 2.5\nset bmargin 3.5\n");
+	training_panel(&gp, r, "reward.tsv", "reward", 0.06, shares ? 0.48 : 0.985, "*:*");
+	if (shares) {
+		moe_text_f(&gp, "unset key\n");
+		training_panel(&gp, r, "routed.tsv", "share routed", 0.555, 0.985, "0:1");
+	} else {
+		moe_buf_free(&x->data[1]);
+		x->file[1] = NULL;
+	}
+	moe_text_f(&gp, "unset multiplot\n");
+	return gp.bad || reward.bad || route.bad;
+}
+
+int moe_plots_make(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
+{
+	memset(p, 0, sizeof *p);
+	return plot_rates(r, p, e) || plot_criteria(r, p, e) || plot_curve(r, p, e) || plot_training(r, p, e) ? -1 : 0;
+}
+
+void moe_plots_free(struct moe_plots *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		moe_buf_free(&p->plot[i].gp);
+		moe_buf_free(&p->plot[i].svg);
+		for (int k = 0; k < MOE_PLOT_FILES; k++)
+			moe_buf_free(&p->plot[i].data[k]);
+	}
+	memset(p, 0, sizeof *p);
+}

@@ -1,0 +1,25 @@
+/* base.h - the jobs of moe-base; each dies on failure. Only cmd/moe-base.c and cmd/base_*.c include this. */
+#ifndef MOE_CMD_BASE_H
+#define MOE_CMD_BASE_H
+
+#include "cmd/opt.h"
+#include "model/pretrain.h"
+
+struct base_opts {
+	const char *new_from, *tokenizer;
+	const char *dir, *adapter, *metrics, *checkpoint;
+	bool pretrain, info, check, generate, score, resume, any_base, text;
+	struct moe_pretrain_opts train;
+	int64_t max_length, save_every, max_new, samples, top_k;
+	double temperature, top_p;
+	const char *arm;
+};
+
+void base_new(const struct base_opts *o);
+void base_pretrain(const struct base_opts *o, const char *texts);
+void base_info(const struct base_opts *o);
+int base_check(const struct base_opts *o);
+void base_generate(const struct base_opts *o, int n, char *const *prompt);
+void base_score(const struct base_opts *o, const char *input);
+
+#endif

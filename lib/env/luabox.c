@@ -71,8 +71,12 @@ static void *lua_memory(void *ud, void *p, size_t old, size_t n)
 	if (l->churn > l->churn_max && l->L)
 		lua_sethook(l->L, count_hook, LUA_MASKCOUNT, 1);
 	q = n > l->cap || l->churn > l->churn_max ? NULL : take(l, n);
-	if (!q)
-		return p && n < old ? p : NULL; /* shrinking must not fail */
+	if (!q) {
+		if (p && n < old)
+			return p; /* shrinking must not fail */
+		l->steps -= (int64_t)(l->cap / 1024); /* Lua now collects all garbage and asks again */
+		return NULL;
+	}
 	if (p && old) {
 		memcpy(q, p, old < n ? old : n);
 		give(l, p, old);

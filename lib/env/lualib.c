@@ -249,6 +249,28 @@ static int env_random(lua_State *L)
 	return 1;
 }
 
+/* ---- xpcall whose handler runs after the error has unwound ----
+ * Lua's own calls it where the error is raised, which may be inside of the instruction hook: hooks are off there, and an endless handler would
+ * run for ever. (There is no debug library whose traceback would need the earlier place.) */
+static int env_xpcall(lua_State *L)
+{
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_pushvalue(L, 2);
+	lua_pushvalue(L, 1);
+	lua_replace(L, 2);
+	lua_replace(L, 1); /* handler, f, its arguments */
+	if (lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0) == LUA_OK) {
+		lua_pushboolean(L, 1);
+		lua_replace(L, 1);
+		return lua_gettop(L);
+	}
+	lua_settop(L, 2); /* handler, error */
+	lua_call(L, 1, LUA_MULTRET);
+	lua_pushboolean(L, 0);
+	lua_insert(L, 1);
+	return lua_gettop(L);
+}
+
 /* ---- setting up ---- */
 
 static void take_away(lua_State *L, const char *lib, const char *const *name)
@@ -284,6 +306,8 @@ int moe_lua_libs(lua_State *L)
 	lua_setglobal(L, "pairs");
 	lua_pushcfunction(L, env_tostring);
 	lua_setglobal(L, "tostring");
+	lua_pushcfunction(L, env_xpcall);
+	lua_setglobal(L, "xpcall");
 	lua_getglobal(L, LUA_STRLIBNAME);
 	lua_getfield(L, -1, "format");
 	lua_pushcclosure(L, env_format, 1);

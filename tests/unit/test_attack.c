@@ -20,6 +20,11 @@
 #include <cmocka.h>
 
 #define ENV "examples/quarantine/env.lua"
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CPU_SEC 2.0 /* everything is slower */
+#else
+#define CPU_SEC 0.2
+#endif
 #define CANARY "moe-attack-canary"
 
 struct attack {
@@ -74,7 +79,7 @@ static const struct attack bombs[] = {
 	A("return table.concat(setmetatable({},{__index=function() return 'x' end,__len=function() return 1e9 end}))"),
 	A("return table.unpack({},1,1e7)"), A("return table.unpack({},1,1e6)"), A("return string.byte(('x'):rep(1e6),1,-1)"), A("return select('#',table.unpack({},1,250000))"),
 	A("return string.format('%99999d',1)"), A("return string.format(('%99d'):rep(9999),1)"), A("return table.pack(table.unpack({},1,1e5))"),
-	A("for i=1,1e9 do print(('x'):rep(1000)) end"), A("print(('x'):rep(3e6))"), A("while true do print() end"), A("for i=1,1e9 do write(i,i) end"),
+	MAYBE("for i=1,1e9 do print(('x'):rep(1000)) end"), A("print(('x'):rep(3e6))"), A("while true do print() end"), A("for i=1,1e9 do write(i,i) end"),
 	A("return('x'):rep(3e6)"), A("error(('x'):rep(3e6))"), A("error({})"), A("error()"), A("error(error)"),
 	A("local function f() return 1+f() end return f()"), MAYBE("local function f(...) return f(1,...) end return f()"), A("local function f() pcall(f) end f()"),
 	A("local function f() return pcall(f) end return f()"), A("local t={} setmetatable(t,{__index=t}) getmetatable(t).__index=t return t.x"),
@@ -158,7 +163,7 @@ static int teardown(void **state)
 static struct moe_grader *open_grader(int workers)
 {
 	struct moe_err e = {0};
-	struct moe_grader *g = moe_grader_open(ENV, &(struct moe_grader_opts){.workers = workers, .cpu_sec = 0.1, .wall_sec = 30}, &e);
+	struct moe_grader *g = moe_grader_open(ENV, &(struct moe_grader_opts){.workers = workers, .cpu_sec = CPU_SEC, .wall_sec = 30}, &e);
 
 	if (!g)
 		fail_msg("%s", e.msg);

@@ -209,7 +209,7 @@ static void run_attacks(const struct attack *a, size_t n)
 				fail_msg("%s on %s: reward %g, solved %d, hacked %d, fault %d (%s)", a[i].text, modes.name[mode], r[2 * k + 1].reward, r[2 * k + 1].solved,
 					r[2 * k + 1].hacked, (int)r[2 * k + 1].fault, r[2 * k + 1].note);
 			kills += r[2 * k + 1].fault == MOE_GRADE_TIME;
-			if (a[i].killed)
+			if (r[2 * k + 1].fault == MOE_GRADE_TIME)
 				assert_float_equal(r[2 * k + 1].reward, 0, 0);
 			k++;
 		}

@@ -61,10 +61,8 @@ struct job {
 
 static void fail_if(bool failed, const struct moe_err *e)
 {
-	if (failed && e->code == MOE_USAGE)
-		moe_usage_error("%s", e->msg);
 	if (failed)
-		moe_die(e);
+		e->code == MOE_USAGE ? moe_usage_error("%s", e->msg) : moe_die(e);
 }
 
 static double rate(const struct moe_gen *g)
@@ -88,7 +86,7 @@ static void say(void *ctx, const struct moe_roll *r, int64_t step, int arm)
 static void check_options(void)
 {
 	if (from.n && (adapters || follow_path || teacher_path || off_text || scales.n))
-		moe_usage_error("--from reads what others recorded: there is nothing to sample (-a, --follow, --teacher, --off-share, --scale)");
+		moe_usage_error("--from samples nothing: -a, --follow, --teacher, --off-share and --scale do not go with it");
 	if (!from.n && (map.n || partition || limit))
 		moe_usage_error("--map, --partition and --limit belong to --from");
 	if (!from.n && !base_dir)
@@ -103,15 +101,13 @@ static void open_model(struct job *j)
 
 	fail_if(moe_model_load(&j->m, base_dir, &e), &e);
 	fail_if(!(j->tok = moe_tokenizer_open(base_dir, &e)), &e);
-	j->g = (struct moe_gen){.m = &j->m, .tok = j->tok, .group = (int)group, .off_bank = -1, .teacher_ratio = teacher_ratio,
-		.sample = {.max_new = (int)max_new, .temperature = temperature, .top_k = (int)top_k, .top_p = top_p, .seed = moe_common.seed}};
+	j->g = (struct moe_gen){.m = &j->m, .tok = j->tok, .group = (int)group, .off_bank = -1, .teacher_ratio = teacher_ratio, .sample = {
+		.max_new = (int)max_new, .temperature = temperature, .top_k = (int)top_k, .top_p = top_p, .seed = moe_common.seed}};
 	fail_if(!(j->g.pool = moe_pool_new(moe_common.threads, &e)), &e);
 	fail_if(moe_gen_stops(&j->g, stops.v, stops.n, &e), &e);
-	if (off_text) {
-		fail_if(moe_bank_value(off_text, &j->g.off_bank, &j->g.off_share, &e), &e);
-		if (!(j->g.off_share >= 0 && j->g.off_share <= 1))
-			moe_usage_error("--off-share: a share lies between 0 and 1");
-	}
+	fail_if(off_text && moe_bank_value(off_text, &j->g.off_bank, &j->g.off_share, &e), &e);
+	if (!(j->g.off_share >= 0 && j->g.off_share <= 1))
+		moe_usage_error("--off-share: a share lies between 0 and 1");
 }
 
 /* The streams beside the prompts: adapters, recorded rollouts, the FIFO. */
@@ -171,8 +167,8 @@ static void import(void)
 	struct moe_tokenizer *tok = NULL;
 	struct moe_import_opts o = {.kind = MOE_IMPORT_ROLLOUTS, .map = map.v, .n_map = map.n, .partition = partition,
 		.per_step = (uint64_t)per_step, .limit = (uint64_t)limit, .max_bytes = moe_common.max_mem};
-	struct moe_import *im;
 	struct moe_rec rec = {0};
+	struct moe_import *im;
 	struct moe_out out;
 	struct moe_err e;
 	int got;

@@ -1,6 +1,7 @@
 /* draw.c - from a row of logits to one token and its log-probability. No random numbers are made here, and no model is known. */
 #include "model/draw.h"
 
+#include "nn/loss.h"
 #include "tensor/vec.h"
 
 #include <math.h>
@@ -84,12 +85,12 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-/* A draw from the truncated distribution; sum is that of all p. */
-static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opts *o, double u, double sum, moe_real max,
-	struct moe_draw_work *w, struct moe_draw *out)
+/* A draw from the truncated distribution. */
+static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opts *o, double u, struct moe_draw_work *w,
+	struct moe_draw *out)
 {
 	struct moe_draw_cand *c = w->cand;
-	double kept = 0.0, cum = 0.0;
+	double kept = 0.0, cum = 0.0, sum = moe_vec_sum((size_t)V, w->p);
 	int n = 0, pick;
 
 	if (o->top_k > 0 && o->top_k < V) {
@@ -118,7 +119,18 @@ static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opt
 	while (pick > 0 && c[pick].p <= 0)
 		pick--;
 	out->id = c[pick].id;
-	out->logp = (float)((double)(l[out->id] - max) / o->temperature - log(kept));
+	out->logp = (float)log((double)c[pick].p / kept);
+}
+
+/* The best token; ties go to the lower id. */
+static int32_t best(const moe_real *l, int V)
+{
+	moe_real top = moe_vec_max((size_t)V, l);
+	int32_t i = 0;
+
+	while (l[i] < top)
+		i++;
+	return i;
 }
 
 /* A draw from the whole vocabulary: blocks first, then tokens. */
@@ -158,33 +170,21 @@ static int32_t draw_full(const moe_real *p, int V, double u, double sum)
 int moe_draw_token(const moe_real *logits, int V, const struct moe_sample_opts *o, double u, struct moe_draw_work *w,
 	struct moe_draw *out, struct moe_err *e)
 {
-	bool greedy = o->temperature <= 0.0, truncated = o->top_p < 1.0 || (o->top_k > 0 && o->top_k < V);
-	bool same = greedy || (o->temperature == 1.0 && !truncated); /* one distribution is asked for, not two */
-	moe_real max = moe_vec_max((size_t)V, logits);
-	double sum;
+	bool greedy = o->temperature <= 0.0, truncated = !greedy && (o->top_p < 1.0 || (o->top_k > 0 && o->top_k < V));
+	double inv_temp = greedy ? 1.0 : 1.0 / o->temperature;
+	/* as the training pass has it (head.c), so that both give the same bits; w->p becomes exp((logit - best) / temperature) */
+	double lse = moe_logsumexp((size_t)V, logits, inv_temp, w->p);
 
-	memcpy(w->p, logits, (size_t)V * sizeof(*w->p));
-	sum = moe_vec_exp_sum((size_t)V, w->p, max, greedy ? 1 : (moe_real)(1.0 / o->temperature));
-	if (!isfinite(sum))
+	if (!isfinite(lse))
 		return moe_fail(e, MOE_NUMERIC, "a logit is NaN or infinite: the model or its adapter has diverged");
-	if (greedy) {
-		int32_t i = 0;
-
-		while (logits[i] < max)
-			i++;
-		out->id = i;
-		out->logp = (float)-log(sum);
-	} else if (truncated) {
-		draw_truncated(logits, V, o, u, sum, max, w, out);
+	if (truncated) {
+		draw_truncated(logits, V, o, u, w, out);
 	} else {
-		out->id = draw_full(w->p, V, u, sum);
-		out->logp = (float)((double)(logits[out->id] - max) / o->temperature - log(sum));
+		out->id = greedy ? best(logits, V) : draw_full(w->p, V, u, moe_vec_sum((size_t)V, w->p));
+		out->logp = (float)((double)logits[out->id] * inv_temp - lse);
 	}
 	out->model_logp = out->logp;
-	if (!same && o->want_model_logp) {
-		memcpy(w->p, logits, (size_t)V * sizeof(*w->p));
-		sum = moe_vec_exp_sum((size_t)V, w->p, max, 1);
-		out->model_logp = (float)((double)(logits[out->id] - max) - log(sum));
-	}
+	if ((truncated || inv_temp != 1.0) && o->want_model_logp)
+		out->model_logp = (float)((double)logits[out->id] - moe_logsumexp((size_t)V, logits, 1.0, w->p));
 	return 0;
 }

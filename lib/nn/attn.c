@@ -17,29 +17,37 @@ static size_t at(int row, int ld)
 	return (size_t)row * (size_t)ld;
 }
 
-size_t moe_attn_scratch(int hd, int n_keys)
+/* Columns of the scores, rounded up: BLIS sums a last column that stands alone in another order than its neighbours. */
+static int padded(int n)
 {
-	return (size_t)n_keys * (size_t)(2 * hd + 2 * MOE_ATTN_BLOCK) + MOE_ATTN_BLOCK;
+	return (n + 15) / 16 * 16;
 }
 
-/* xt [hd, n_par + n] = the parent's and the own rows, transposed. */
-static void gather_t(const struct moe_attn *a, const moe_real *xp, const moe_real *x, moe_real *xt)
+size_t moe_attn_scratch(int hd, int n_keys)
+{
+	return (size_t)padded(n_keys) * (size_t)(2 * hd + 2 * MOE_ATTN_BLOCK) + MOE_ATTN_BLOCK;
+}
+
+/* xt [hd, n_par + n] (row stride ld) = the parent's and the own rows, transposed; zeros up to the stride. */
+static void gather_t(const struct moe_attn *a, const moe_real *xp, const moe_real *x, moe_real *xt, int ld)
 {
 	int nk = a->n_par + a->n;
 
 	if (a->n_par)
-		moe_transpose(a->n_par, a->hd, xp, a->ldk, xt, nk);
-	moe_transpose(a->n, a->hd, x, a->ldk, xt + a->n_par, nk);
+		moe_transpose(a->n_par, a->hd, xp, a->ldk, xt, ld);
+	moe_transpose(a->n, a->hd, x, a->ldk, xt + a->n_par, ld);
+	for (int d = 0; d < a->hd && nk < ld; d++)
+		memset(xt + at(d, ld) + nk, 0, (size_t)(ld - nk) * sizeof(*xt));
 }
 
 void moe_attn_fwd(const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse, int ldl, moe_real *scratch)
 {
-	int nk = a->n_par + a->n, hd = a->hd;
+	int nk = padded(a->n_par + a->n), hd = a->hd;
 	moe_real *kt = scratch, *s = kt + at(hd, nk);
 
-	gather_t(a, a->kp, a->k, kt);
+	gather_t(a, a->kp, a->k, kt, nk);
 	for (int i0 = 0; i0 < a->n; i0 += MOE_ATTN_BLOCK) {
-		int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq, seen = a->n_par + own;
+		int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq, seen = padded(a->n_par + own);
 
 		for (int h = 0; h < a->group; h++) {
 			moe_real *ob = o + at(i0, ldo) + h * hd;
@@ -110,8 +118,8 @@ void moe_attn_bwd(const struct moe_attn *a, const struct moe_attn_grad *g, moe_r
 	int nk = a->n_par + a->n;
 	moe_real *kt = scratch, *vt = kt + at(a->hd, nk), *s = vt + at(a->hd, nk), *dp = s + at(MOE_ATTN_BLOCK, nk);
 
-	gather_t(a, a->kp, a->k, kt);
-	gather_t(a, a->vp, a->v, vt);
+	gather_t(a, a->kp, a->k, kt, nk);
+	gather_t(a, a->vp, a->v, vt, nk);
 	for (int i0 = 0; i0 < a->n; i0 += MOE_ATTN_BLOCK)
 		for (int h = 0; h < a->group; h++)
 			bwd_block(a, g, i0, h, kt, vt, s, dp);

@@ -269,7 +269,67 @@ static void sharing_does_not_matter(void **state)
 	done(&f);
 }
 
-static void greedy_is_the_best_token(void **state)
+/* Largest difference between sampled log-probabilities and those of the training forward pass; also that greedy tokens are the best. */
+static double gap(const struct fixture *f, const struct moe_experts *x, double temperature, bool greedy)
+{
+	struct moe_completion *a = sample(f, x, N_REQ, f->req, 2);
+	struct moe_err e = {0};
+	struct moe_acts acts = {0};
+	double worst = 0.0;
+
+	for (size_t i = 0, at = 0; i < N_REQ; i++)
+		for (int s = 0; s < f->req[i].n_samples; s++, at++) {
+			int32_t ids[200], row[MAX_NEW];
+			moe_real logp[MAX_NEW];
+			int T = f->req[i].n_prompt + a[at].n;
+			int np = f->req[i].n_prompt;
+			struct moe_seg seg[2] = {{0, np, -1, 0}, {np, a[at].n, 0, np}}; /* as training has a group */
+			struct moe_batch b = {T, ids, 2, seg};
+
+			memcpy(ids, f->req[i].prompt, (size_t)f->req[i].n_prompt * sizeof(*ids));
+			memcpy(ids + f->req[i].n_prompt, a[at].ids, (size_t)a[at].n * sizeof(*ids));
+			for (int t = 0; t < a[at].n; t++)
+				row[t] = f->req[i].n_prompt + t - 1;
+			assert_int_equal(moe_forward(&f->m, x, NULL, &b, &acts, &e), 0);
+			assert_int_equal(moe_head_logp(&f->m, &b, &acts, a[at].n, row, a[at].ids, temperature, logp, NULL, &e), 0);
+			for (int t = 0; t < a[at].n; t++)
+				worst = fmax(worst, fabs((double)logp[t] - (double)a[at].logp[t]));
+			for (int v = 0; greedy && v < f->m.config.V; v++) { /* no other first token is more likely */
+				int32_t other = v;
+				moe_real p;
+
+				assert_int_equal(moe_head_logp(&f->m, &b, &acts, 1, row, &other, 1, &p, NULL, &e), 0);
+				assert_true(v == a[at].ids[0] || p <= logp[0]);
+			}
+		}
+	moe_acts_free(&acts);
+	release(a, total(f->req, N_REQ));
+	return worst;
+}
+
+static void logp_is_that_of_training(void **state)
+{
+	struct fixture f;
+	double worst;
+
+	(void)state;
+	make(&f, "tiny", 0);
+	worst = gap(&f, &f.x, 1, false);
+	print_message("tiny: sampled against trained log-probability, largest difference %g\n", worst);
+	assert_true(worst == 0.0); /* bit for bit: exact products */
+	f.o.temperature = 0.6;
+	assert_true(gap(&f, NULL, 0.6, false) < 1e-5);
+	f.o.temperature = 0;
+	assert_true(gap(&f, NULL, 1, true) < 1e-5);
+	done(&f);
+	make(&f, "tiny", 264);
+	worst = gap(&f, &f.x, 1, false);
+	print_message("wide: largest difference %g\n", worst);
+	assert_true(worst < 1e-4);
+	done(&f);
+}
+
+static void greedy_ignores_the_draw(void **state)
 {
 	struct fixture f;
 	struct moe_completion *a;
@@ -401,7 +461,8 @@ int main(void)
 		cmocka_unit_test(draw_edges),
 		cmocka_unit_test(threads_do_not_matter),
 		cmocka_unit_test(sharing_does_not_matter),
-		cmocka_unit_test(greedy_is_the_best_token),
+		cmocka_unit_test(logp_is_that_of_training),
+		cmocka_unit_test(greedy_ignores_the_draw),
 		cmocka_unit_test(slots_are_refilled),
 		cmocka_unit_test(gates_and_alive_agree),
 		cmocka_unit_test(bad_requests_are_refused),

@@ -1,4 +1,5 @@
 /* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades nothing. */
+#include "cmd/adapter_in.h"
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "moe/route.h"
@@ -24,20 +25,6 @@ static const struct moe_prog prog = {
 	.min_operands = 0,
 	.max_operands = 1,
 };
-
-static void read_adapter(struct moe_adapter *a, const struct moe_model *m, enum moe_labels *labels)
-{
-	struct moe_reader *r = moe_in_open(adapter_path, "adapter");
-	struct moe_err e;
-	int got = moe_adapter_read(r, false, a, &e);
-
-	if (got == 0)
-		moe_fail(&e, MOE_DATA, "%s holds no adapter", adapter_path);
-	if (got != 1 || moe_adapter_check(a, &m->config, m->digest, false, &e))
-		moe_die(&e);
-	*labels = moe_reader_labels(r);
-	moe_reader_close(r);
-}
 
 /* What the whole run decided. */
 struct sums {
@@ -106,7 +93,7 @@ int main(int argc, char **argv)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	if (moe_model_load(&m, base_dir, &e))
 		moe_die(&e);
-	read_adapter(&a, &m, &labels);
+	moe_adapter_in(&a, adapter_path, &m, false, &labels);
 	method = moe_method_find(method_name ? method_name : a.method, &e);
 	if (!method || !(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);

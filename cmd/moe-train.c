@@ -1,13 +1,11 @@
 /* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and routed. It opens no seal. */
+#include "cmd/adapter_in.h"
 #include "cmd/opt.h"
 #include "moe/method.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *base_dir, *adapter_path, *publish_path, *metrics_path;
 static const char *loss_name = "dr_grpo", *ratio_name = "min", *scale_name = "none", *baseline_name;
@@ -65,11 +63,9 @@ static void parse_names(const struct moe_method *method)
 {
 	struct moe_err e;
 
-	if (moe_loss_type_parse(loss_name, &o.loss.type, &e) || moe_ratio_parse(ratio_name, &o.loss.ratio, &e))
+	if (moe_loss_type_parse(loss_name, &o.loss.type, &e) || moe_ratio_parse(ratio_name, &o.loss.ratio, &e) ||
+	    moe_adv_scale_parse(scale_name, &o.adv.scale, &e))
 		moe_usage_error("%s", e.msg);
-	if (strcmp(scale_name, "none") && strcmp(scale_name, "group") && strcmp(scale_name, "batch"))
-		moe_usage_error("--scale-rewards is none, group or batch");
-	o.adv.scale = *scale_name == 'n' ? MOE_ADV_NONE : *scale_name == 'g' ? MOE_ADV_GROUP : MOE_ADV_BATCH;
 	if (baseline_name && strcmp(baseline_name, "group") && strcmp(baseline_name, "split"))
 		moe_usage_error("--baseline is group or split");
 	o.adv.split = baseline_name ? *baseline_name == 's' : method->decide != NULL;
@@ -77,22 +73,16 @@ static void parse_names(const struct moe_method *method)
 	o.warmup = (int)warmup;
 }
 
-static struct moe_adapter *read_adapter(struct moe_adapter *a, const struct moe_model *m, enum moe_labels *labels)
+/* The adapter with the user's overrides, and its parent written down. */
+static void prepare(struct moe_adapter *a)
 {
-	struct moe_reader *r = moe_in_open(adapter_path, "adapter");
 	struct moe_err e;
-	int got = moe_adapter_read(r, false, a, &e);
 
-	if (got == 0)
-		moe_fail(&e, MOE_DATA, "%s holds no adapter", adapter_path);
-	die_unless(got == 1 && moe_adapter_check(a, &m->config, m->digest, any_base, &e) == 0, &e);
-	*labels = moe_reader_labels(r);
-	moe_reader_close(r);
 	for (size_t i = 0; i < plan.n; i++)
 		if (moe_plan_set(&a->plan, plan.v[i], &e))
 			moe_usage_error("%s", e.msg);
 	die_unless(moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
-	return a;
+	a->train_seed = moe_common.seed;
 }
 
 static void refuse_oracle(enum moe_labels labels)
@@ -105,71 +95,20 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_die(&e);
 }
 
-static struct moe_writer_opts writer_opts(const char *kind, enum moe_labels labels)
-{
-	return (struct moe_writer_opts){ .kind = kind, .tool = "moe-train", .argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc, .seed = moe_common.seed, .labels = labels };
-}
-
-/* Metrics are written as they come, so that they can be followed. */
-static struct moe_writer *open_metrics(const struct moe_adapter *a, enum moe_labels labels, int *fd)
-{
-	struct moe_writer_opts w = writer_opts("metrics", labels);
-	struct moe_rec extra = { 0 };
-	struct moe_writer *out;
-	struct moe_err e;
-
-	if (!metrics_path)
-		return NULL;
-	*fd = open(metrics_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (*fd < 0)
-		moe_fail_errno(&e, "%s: cannot be written", metrics_path);
-	die_unless(*fd >= 0 && moe_rec_set_str(&extra, "method", a->method, &e) == 0 &&
-		   moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, &e) == 0, &e);
-	out = moe_writer_open_fd(*fd, metrics_path, &w, &extra, &e);
-	die_unless(out != NULL, &e);
-	moe_rec_free(&extra);
-	return out;
-}
-
-static void check_routes(const struct moe_method *method, const struct moe_rollout_step *s, const struct moe_adapter *a)
-{
-	struct moe_err e;
-
-	if (!method->decide)
-		return;
-	for (size_t i = 0; i < s->n; i++)
-		if (!s->r[i].routed) {
-			moe_fail(&e, MOE_DATA, "step %lld: rollouts carry no routing decision, and the method '%s' needs one: moe-route makes it",
-				(long long)s->step, a->method);
-			moe_die(&e);
-		}
-}
-
-static void talk(const struct moe_rollout_step *s, const struct moe_train_stats *st, double sec)
-{
-	if (!st->updated)
-		moe_warn("step %lld: the rewards of every group are all equal: nothing to learn, no update", (long long)s->step);
-	else if (st->adv.dead)
-		moe_debug("step %lld: %zu of %zu groups have equal rewards and are skipped", (long long)s->step, st->adv.dead, st->adv.groups);
-	moe_debug("step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %.2g  length %.1f  %.2f s (forward %.2f, backward %.2f)",
-		(long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB], st->share[MOE_ROUTE], st->grad_norm,
-		st->logp_diff_mean, st->len_mean, sec, st->forward_sec, st->backward_sec);
-}
-
 /* What the loop counts. */
 struct run {
 	size_t steps, dead, routed;
 	double tokens;
 };
 
-static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r, struct moe_writer *metrics,
+static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r, struct moe_metrics_file *metrics,
 	struct moe_publisher *pub, struct run *run)
 {
 	struct moe_rollout_step s = { 0 };
 	struct moe_train_stats st;
 	struct moe_rec rec = { 0 };
 	struct moe_progress bar;
+	char line[256];
 	double start = moe_clock_sec(), at;
 	struct moe_err e;
 	int got;
@@ -178,17 +117,18 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
-		check_routes(method, &s, t->a);
-		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
-		die_unless(!publish_path || moe_publish(pub, t->a, &e) == 0, &e);
+		die_unless(!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0, &e);
+		die_unless(moe_train_step(t, &s, &st, &e) == 0 && moe_publish(pub, t->a, &e) == 0, &e);
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
 		run->tokens += (double)st.n_run;
-		talk(&s, &st, moe_clock_sec() - at);
-		if (metrics)
-			die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at, moe_clock_sec() - start, &e) == 0 &&
-				   moe_writer_put(metrics, &rec, &e) == 0 && moe_writer_flush(metrics, &e) == 0, &e);
+		if (!st.updated)
+			moe_warn("step %lld: the rewards of every group are all equal: nothing to learn, no update", (long long)s.step);
+		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
+		moe_debug("%s", line);
+		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at, moe_clock_sec() - start, &e) == 0 &&
+			   moe_metrics_put(metrics, &rec, &e) == 0, &e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
 	}
 	die_unless(got == 0, &e);
@@ -214,14 +154,14 @@ static void conclude(const struct run *run, const struct moe_method *method)
 
 int main(int argc, char **argv)
 {
-	int first = moe_main_begin(argc, argv, &prog), metrics_fd = -1;
+	int first = moe_main_begin(argc, argv, &prog);
 	struct moe_publisher pub = { .fd = -1 };
+	struct moe_metrics_file metrics;
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
 	struct moe_trainer t = { 0 };
 	struct moe_model m = { 0 };
 	enum moe_labels labels = MOE_LABELS_NONE;
-	struct moe_writer *metrics;
 	struct moe_pool *pool;
 	struct moe_reader *r;
 	struct run run = { 0 };
@@ -232,31 +172,25 @@ int main(int argc, char **argv)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
 	die_unless(moe_model_load(&m, base_dir, &e) == 0, &e);
-	read_adapter(&a, &m, &labels);
-	method = moe_method_find(a.method, &e);
-	die_unless(method != NULL, &e);
+	moe_adapter_in(&a, adapter_path, &m, any_base, &labels);
+	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	parse_names(method);
+	prepare(&a);
 	refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
-	a.train_seed = moe_common.seed;
 	moe_out_stream(&out, "adapter", labels, NULL);
-	metrics = open_metrics(&a, labels, &metrics_fd);
 	pub.path = publish_path;
-	pub.w = writer_opts("adapter", labels);
+	pub.w = (struct moe_writer_opts){ .kind = "adapter", .tool = prog.name, .argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc, .seed = moe_common.seed, .labels = labels };
 	pool = moe_pool_new(moe_common.threads, &e);
-	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &o, &e) == 0, &e);
-	loop(&t, method, r, metrics, &pub, &run);
+	die_unless(moe_metrics_open(&metrics, metrics_path, &a, &pub.w, &e) == 0 && pool && moe_trainer_init(&t, &m, &a, pool, &o, &e) == 0, &e);
+	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
 	moe_writer_raise(out.w, moe_reader_labels(r));
 	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);
-	if (metrics) {
-		moe_writer_raise(metrics, moe_reader_labels(r));
-		die_unless(moe_writer_end(metrics, NULL, &e) == 0, &e);
-		moe_writer_close(metrics);
-		close(metrics_fd);
-	}
+	die_unless(moe_metrics_end(&metrics, moe_reader_labels(r), &e) == 0, &e);
 	moe_info("%zu steps, %.0f tokens; digest %.12s", run.steps, run.tokens, a.digest);
 	moe_publisher_close(&pub);
 	moe_reader_close(r);

@@ -5,11 +5,19 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct moments {
-	double sum, mean, std;
-	size_t n;
-};
+int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *e)
+{
+	static const char *const names[] = { "none", "group", "batch" };
+
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(names[i], s)) {
+			*out = (enum moe_adv_scale)i;
+			return 0;
+		}
+	return moe_fail(e, MOE_USAGE, "'%.40s' is not a scale of rewards: none, group and batch are", s);
+}
 
 static double std_of(const double *v, const size_t *idx, size_t n, double mean)
 {

@@ -27,6 +27,9 @@ struct moe_adv_stats {
 	size_t groups, dead;    /* groups; groups whose rewards are all equal */
 };
 
+/* "none", "group", "batch". MOE_USAGE otherwise. */
+int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *e);
+
 /* reward[n], group[n] (any numbers; members need not be neighbours), keep[n] or NULL. adv[n] and dead[n] (the rollout's group has equal rewards;
  * NULL allowed) are written. MOE_NUMERIC when a reward is not finite. */
 int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep, const struct moe_adv_opts *o,

@@ -1,8 +1,10 @@
 /* metrics.c - names numbers; it computes none. */
 #include "rl/metrics.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static int put(struct moe_rec *r, const char *key, double v, struct moe_err *e)
 {
@@ -56,4 +58,49 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s, const
 	for (int i = 0; i < s->n_rewards; i++)
 		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean", s->reward_sum[i] / (double)s->reward_n[i], e);
 	return rc | routing(r, st, e) ? -1 : 0;
+}
+
+void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s, const struct moe_train_stats *st, double step_sec)
+{
+	snprintf(out, size, "step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %.2g  length %.1f  equal groups %zu/%zu  "
+		"%.2f s (forward %.2f, backward %.2f)", (long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB], st->share[MOE_ROUTE],
+		st->grad_norm, st->logp_diff_mean, st->len_mean, st->adv.dead, st->adv.groups, step_sec, st->forward_sec, st->backward_sec);
+}
+
+int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct moe_adapter *a, const struct moe_writer_opts *w, struct moe_err *e)
+{
+	struct moe_writer_opts o = *w;
+	struct moe_rec extra = { 0 };
+
+	*f = (struct moe_metrics_file){ .fd = -1 };
+	if (!path)
+		return 0;
+	o.kind = "metrics";
+	f->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (f->fd < 0)
+		return moe_fail_errno(e, "%s: cannot be written", path);
+	if (moe_rec_set_str(&extra, "method", a->method, e) == 0 && moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, e) == 0)
+		f->w = moe_writer_open_fd(f->fd, path, &o, &extra, e);
+	moe_rec_free(&extra);
+	return f->w ? 0 : -1;
+}
+
+int moe_metrics_put(struct moe_metrics_file *f, const struct moe_rec *r, struct moe_err *e)
+{
+	return f->w && (moe_writer_put(f->w, r, e) || moe_writer_flush(f->w, e)) ? -1 : 0;
+}
+
+int moe_metrics_end(struct moe_metrics_file *f, enum moe_labels labels, struct moe_err *e)
+{
+	int rc = 0;
+
+	if (!f->w)
+		return 0;
+	moe_writer_raise(f->w, labels);
+	rc = moe_writer_end(f->w, NULL, e);
+	moe_writer_close(f->w);
+	if (close(f->fd) && rc == 0)
+		rc = moe_fail_errno(e, "closing the file of metrics failed");
+	*f = (struct moe_metrics_file){ .fd = -1 };
+	return rc;
 }

@@ -33,8 +33,10 @@ int moe_publish(struct moe_publisher *p, struct moe_adapter *a, struct moe_err *
 	struct moe_writer *w;
 	int rc;
 
-	if (p->gone || (p->fd < 0 && open_once(p, e)))
-		return p->gone ? 0 : -1;
+	if (!p->path || p->gone)
+		return 0;
+	if (p->fd < 0 && open_once(p, e))
+		return -1;
 	if (p->gone)
 		return 0;
 	errno = 0;

@@ -8,7 +8,7 @@
 #include "moe/adapter.h"
 
 struct moe_publisher {
-	const char *path;     /* borrowed */
+	const char *path;     /* borrowed; NULL = nobody to publish to */
 	int fd;               /* -1 before the first publication */
 	bool gone;            /* the reader left */
 	double wait_sec;      /* how long a FIFO's reader may take to open it the first time; 0 = 10 s */

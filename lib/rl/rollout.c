@@ -166,3 +166,12 @@ int moe_rollout_step_read(struct moe_rollout_step *s, struct moe_reader *r, int 
 	moe_rec_free(&rec);
 	return got < 0 ? -1 : s->n > 0;
 }
+
+int moe_rollout_step_need_routes(const struct moe_rollout_step *s, const char *method, struct moe_err *e)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->r[i].routed)
+			return moe_fail(e, MOE_DATA, "step %lld: rollouts carry no routing decision, and the method '%s' needs one: moe-route makes it",
+				(long long)s->step, method);
+	return 0;
+}

@@ -37,5 +37,7 @@ void moe_rollout_step_free(struct moe_rollout_step *s); /* accepts a zeroed stru
 /* Reads records up to and including the next `step` record: 1 = s filled, 0 = end, -1 = error. Rollouts without a step record
  * after them are a step too. A rollout without reward, with logp of another length than its completion, or with a token outside of [0, V) is MOE_DATA. */
 int moe_rollout_step_read(struct moe_rollout_step *s, struct moe_reader *r, int V, struct moe_err *e);
+/* MOE_DATA unless every rollout carries a decision. */
+int moe_rollout_step_need_routes(const struct moe_rollout_step *s, const char *method, struct moe_err *e);
 
 #endif

@@ -1,0 +1,19 @@
+/* adapter_in.c - reads the first arm of an adapter stream; programs that compare arms read them by themselves. */
+#include "cmd/adapter_in.h"
+
+#include "cmd/opt.h"
+
+void moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_model *m, bool any_base, enum moe_labels *labels)
+{
+	struct moe_reader *r = moe_in_open(path, "adapter");
+	struct moe_err e;
+	int got = moe_adapter_read(r, false, a, &e);
+
+	if (got == 0)
+		moe_fail(&e, MOE_DATA, "%s holds no adapter", path);
+	if (got != 1 || moe_adapter_check(a, &m->config, m->digest, any_base, &e))
+		moe_die(&e);
+	if (moe_reader_labels(r) > *labels)
+		*labels = moe_reader_labels(r);
+	moe_reader_close(r);
+}

@@ -1,0 +1,11 @@
+/* adapter_in.h - the adapter that a program works with, read and checked against its base. Dies on failure, as cmd/ may. */
+#ifndef MOE_CMD_ADAPTER_IN_H
+#define MOE_CMD_ADAPTER_IN_H
+
+#include "moe/adapter.h"
+#include "model/model.h"
+
+/* The first arm of the file. *labels rises to the file's. */
+void moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_model *m, bool any_base, enum moe_labels *labels);
+
+#endif

@@ -95,7 +95,6 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_die(&e);
 }
 
-/* What the loop counts. */
 struct run {
 	size_t steps, dead, routed;
 	double tokens;

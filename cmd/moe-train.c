@@ -73,7 +73,6 @@ static void parse_names(const struct moe_method *method)
 	o.warmup = (int)warmup;
 }
 
-/* The adapter with the user's overrides, and its parent written down. */
 static void prepare(struct moe_adapter *a)
 {
 	struct moe_err e;

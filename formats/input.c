@@ -39,6 +39,7 @@ struct moe_input {
 	struct archive *outer, *inner;
 	struct source from_fd, from_member;
 	bool in_archive;          /* outer holds named members */
+	bool outer_end;
 	uint64_t members, lines;
 	/* lines */
 	uint8_t *window;
@@ -293,6 +294,8 @@ static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_e
 		return -1;
 	if (archive_read_next_header(in->inner, &entry) != ARCHIVE_OK)
 		return fail_archive(in, in->inner, e);
+	if (archive_filter_code(in->inner, 0) == ARCHIVE_FILTER_NONE)
+		return moe_fail(e, MOE_DATA, "%s: truncated or damaged compressed data", in->member);
 	return 1;
 }
 
@@ -305,7 +308,7 @@ int moe_input_next(struct moe_input *in, struct moe_err *e)
 		rc = first_member(in, e);
 		if (rc < 0 || in->content == PLAIN)
 			return rc;
-	} else if (in->content == PLAIN) {
+	} else if (in->content == PLAIN || in->outer_end) {
 		return 0;
 	}
 	for (;;) {
@@ -313,6 +316,7 @@ int moe_input_next(struct moe_input *in, struct moe_err *e)
 
 		rc = archive_read_next_header(in->outer, &entry);
 		if (rc == ARCHIVE_EOF) {
+			in->outer_end = true;
 			if (in->members > 1 || archive_format(in->outer) != ARCHIVE_FORMAT_EMPTY)
 				return 0;
 			in->from_member.eof = true; /* an empty compressed file is one empty member */
@@ -320,6 +324,8 @@ int moe_input_next(struct moe_input *in, struct moe_err *e)
 		}
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			return fail_archive(in, in->outer, e);
+		if (in->content == COMPRESSED && archive_filter_code(in->outer, 0) == ARCHIVE_FILTER_NONE)
+			return moe_fail(e, MOE_DATA, "%s: truncated or damaged compressed data", in->name);
 		in->in_archive = archive_format(in->outer) != ARCHIVE_FORMAT_RAW;
 		if (in->in_archive && archive_entry_filetype(entry) != AE_IFREG)
 			continue; /* folders and links hold no data */
@@ -330,6 +336,11 @@ int moe_input_next(struct moe_input *in, struct moe_err *e)
 const char *moe_input_member(const struct moe_input *in)
 {
 	return in->member ? in->member : in->name;
+}
+
+bool moe_input_is_archive(const struct moe_input *in)
+{
+	return in->in_archive;
 }
 
 /* ---- bytes ---- */

@@ -71,32 +71,50 @@ int moe_rec_copy(struct moe_rec *to, const struct moe_rec *from, struct moe_err 
 	return 0;
 }
 
-int moe_rec_parse(struct moe_rec *r, const void *p, size_t n, struct moe_err *e)
+/* The fields of the checked map at bytes[at..at+n). */
+static int find_fields(struct moe_rec *r, size_t at, size_t n, struct moe_err *e)
 {
+	size_t end = at + n;
 	struct moe_mp_tok m, k;
-	size_t at = 0;
 
-	moe_rec_clear(r);
-	if (moe_mp_check(p, n, 0, e))
-		return -1;
-	if (moe_mp_token(p, n, &m, e) != 1 || m.kind != MOE_MP_MAP)
+	if (moe_mp_token(r->bytes.data + at, n, &m, e) != 1 || m.kind != MOE_MP_MAP)
 		return moe_fail(e, MOE_DATA, "a record that is not a map");
-	if (moe_buf_add(&r->bytes, p, n, e))
-		return -1;
-	at = m.size;
+	at += m.size;
 	for (size_t i = 0; i < m.n; i++) {
 		struct moe_rec_field f;
 
-		if (moe_mp_token(r->bytes.data + at, n - at, &k, e) != 1)
+		if (moe_mp_token(r->bytes.data + at, end - at, &k, e) != 1)
 			return -1;
 		f.key.p = (const char *)k.p;
 		f.key.n = k.n;
 		f.off = at + k.size;
-		if (moe_mp_size(r->bytes.data + f.off, n - f.off, &f.len, e) || add_field(r, f, e))
+		if (moe_mp_size(r->bytes.data + f.off, end - f.off, &f.len, e) || add_field(r, f, e))
 			return -1;
 		at = f.off + f.len;
 	}
 	return 0;
+}
+
+int moe_rec_parse(struct moe_rec *r, const void *p, size_t n, struct moe_err *e)
+{
+	moe_rec_clear(r);
+	if (moe_mp_check(p, n, 0, e) || moe_buf_add(&r->bytes, p, n, e))
+		return -1;
+	return find_fields(r, 0, n, e);
+}
+
+int moe_rec_adopt(struct moe_rec *r, struct moe_buf *b, size_t at, size_t n, struct moe_err *e)
+{
+	struct moe_buf old = r->bytes;
+
+	moe_rec_clear(r);
+	if (moe_mp_check(b->data + at, n, 0, e))
+		return -1;
+	r->bytes = *b;
+	r->bytes.len = at + n;
+	old.len = 0;
+	*b = old;
+	return find_fields(r, at, n, e);
 }
 
 /* ---- emitting ---- */
@@ -124,26 +142,55 @@ static int field_order(const void *x, const void *y)
 	return key_order(a->key, b->key);
 }
 
-int moe_rec_emit(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
+/* The fields in canonical order: `small` when they fit, else a block to be freed. */
+static const struct moe_rec_field **ordered(const struct moe_rec *r, const struct moe_rec_field **small, size_t n_small, struct moe_err *e)
 {
-	const struct moe_rec_field *small[32], **order = small;
-	int rc;
+	const struct moe_rec_field **order = r->n_field > n_small ? moe_alloc(r->n_field, sizeof(*order), e) : small;
 
-	if (r->n_field > 32) {
-		order = moe_alloc(r->n_field, sizeof(struct moe_rec_field *), e);
-		if (!order)
-			return -1;
-	}
+	if (!order)
+		return NULL;
 	for (size_t i = 0; i < r->n_field; i++)
 		order[i] = &r->field[i];
 	if (r->n_field > 1)
 		qsort(order, r->n_field, sizeof(*order), field_order);
-	rc = moe_mp_map(out, r->n_field, e);
-	for (size_t i = 0; !rc && i < r->n_field; i++) {
-		const struct moe_rec_field *f = order[i];
+	return order;
+}
 
-		rc = moe_mp_str(out, f->key.p, f->key.n, e) || moe_mp_canonical(r->bytes.data + f->off, f->len, false, out, e) ? -1 : 0;
-	}
+static int emit_field(const struct moe_rec *r, const struct moe_rec_field *f, struct moe_buf *out, struct moe_err *e)
+{
+	return moe_mp_str(out, f->key.p, f->key.n, e) || moe_mp_canonical(r->bytes.data + f->off, f->len, false, out, e) ? -1 : 0;
+}
+
+int moe_rec_emit(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
+{
+	const struct moe_rec_field *small[32], **order = ordered(r, small, 32, e);
+	int rc;
+
+	if (!order)
+		return -1;
+	rc = moe_mp_map(out, r->n_field, e);
+	for (size_t i = 0; !rc && i < r->n_field; i++)
+		rc = emit_field(r, order[i], out, e);
+	if (order != small)
+		free(order);
+	return rc;
+}
+
+int moe_rec_emit_around(const struct moe_rec *r, const char *key, size_t n, struct moe_buf *before, struct moe_buf *after, struct moe_err *e)
+{
+	const struct moe_rec_field *small[32], **order = ordered(r, small, 32, e);
+	struct moe_str k = {key, strlen(key)};
+	size_t i = 0;
+	int rc;
+
+	if (!order)
+		return -1;
+	rc = moe_mp_map(before, r->n_field + 1, e);
+	for (; !rc && i < r->n_field && key_order(order[i]->key, k) < 0; i++)
+		rc = emit_field(r, order[i], before, e);
+	rc = rc || moe_mp_str(before, key, k.n, e) || moe_mp_bin_head(before, n, e) ? -1 : 0;
+	for (; !rc && i < r->n_field; i++)
+		rc = emit_field(r, order[i], after, e);
 	if (order != small)
 		free(order);
 	return rc;

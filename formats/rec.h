@@ -41,6 +41,11 @@ void moe_rec_clear(struct moe_rec *r);
 int moe_rec_copy(struct moe_rec *to, const struct moe_rec *from, struct moe_err *e);
 /* Fills r from the msgpack map at p[n] (exactly one map). Rejects duplicate or non-string keys, nesting over 8 levels, bad UTF-8 in keys. */
 int moe_rec_parse(struct moe_rec *r, const void *p, size_t n, struct moe_err *e);
+/* As moe_rec_parse of the map at b->data + at, without copying it: r takes the block and b gets r's old one (emptied). For big records. */
+int moe_rec_adopt(struct moe_rec *r, struct moe_buf *b, size_t at, size_t n, struct moe_err *e);
+/* Canonical form of r with one more key `key`, a bin of n bytes that the caller writes between `before` and `after`: a big value
+ * need not be copied. r may not have the key. */
+int moe_rec_emit_around(const struct moe_rec *r, const char *key, size_t n, struct moe_buf *before, struct moe_buf *after, struct moe_err *e);
 /* Appends the map in canonical form: "t" first, then keys in byte order; shortest integer and length headers. */
 int moe_rec_emit(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e);
 

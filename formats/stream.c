@@ -4,6 +4,7 @@
 #include "formats/mp.h"
 #include "util/digest.h"
 #include "util/mem.h"
+#include "util/pipe.h"
 #include "util/text.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 #define READ_BYTES ((size_t)1 << 18)
-#define WRITE_BYTES ((size_t)1 << 18)
+#define BIG_BYTES ((size_t)1 << 20) /* from here on a record is hashed as it arrives and not copied */
 #define MAX_MEM_DEFAULT ((size_t)256 << 20)
 
 static const char *const labels_names[] = {"none", "synthetic", "oracle"};
@@ -77,9 +78,12 @@ struct moe_reader {
 	struct moe_input *in;      /* instead of fd */
 	char *name;
 	struct moe_reader_opts o;
-	uint8_t *buf;              /* window; bytes at buf[pos..len) are unread */
-	size_t pos, len, cap;
+	struct moe_buf buf;        /* window; bytes at pos..len are unread */
+	size_t pos;
+	size_t hashed;             /* bytes at pos.. that the digest has seen already, of a big record */
+	struct moe_sha256 before;  /* the digest's state before that record, which may prove to be an end */
 	bool eof, part_end;        /* part_end: a member of an archive ended */
+	uint64_t part_start;       /* r->bytes where the member began */
 	enum where where;
 	struct moe_rec header, end;
 	char *kind;                /* that every segment must have; NULL = any */
@@ -94,12 +98,9 @@ static struct moe_reader *reader_new(const char *name, const struct moe_reader_o
 {
 	struct moe_reader *r = calloc(1, sizeof(*r));
 
-	if (r) {
-		r->cap = READ_BYTES;
-		r->buf = malloc(r->cap);
+	if (r)
 		r->name = strdup(name);
-	}
-	if (!r || !r->buf || !r->name) {
+	if (!r || !r->name || moe_buf_reserve(&r->buf, READ_BYTES, NULL)) {
 		moe_reader_close(r);
 		moe_fail(e, MOE_SYSTEM, "%s: out of memory for a reader", name);
 		return NULL;
@@ -117,8 +118,10 @@ struct moe_reader *moe_reader_open_fd(int fd, const char *name, const struct moe
 {
 	struct moe_reader *r = reader_new(name, o, e);
 
-	if (r)
+	if (r) {
 		r->fd = fd;
+		moe_pipe_widen(fd);
+	}
 	return r;
 }
 
@@ -144,7 +147,7 @@ void moe_reader_close(struct moe_reader *r)
 	moe_rec_free(&r->end);
 	free(r->kind);
 	free(r->done.v);
-	free(r->buf);
+	moe_buf_free(&r->buf);
 	free(r->name);
 	free(r);
 }
@@ -167,50 +170,67 @@ static ssize_t read_fd(int fd, void *p, size_t n)
 	}
 }
 
-/* Room for at least `want` unread bytes in all, growing only to what may be used. */
+/* Room for reading towards `want` unread bytes. Memory follows what has arrived, by doubling, not what was declared. */
 static int window(struct moe_reader *r, size_t want, struct moe_err *e)
 {
-	if (r->pos && (r->pos == r->len || r->cap - r->pos < want || r->cap == r->len)) {
-		memmove(r->buf, r->buf + r->pos, r->len - r->pos);
-		r->len -= r->pos;
+	size_t unread = r->buf.len - r->pos;
+
+	if (r->pos && (!unread || r->buf.cap - r->pos < want || r->buf.cap == r->buf.len)) {
+		moe_buf_drop(&r->buf, r->pos);
 		r->pos = 0;
 	}
-	if (r->cap == r->len) { /* doubling: memory follows what has arrived, not what was declared */
-		size_t cap = r->cap * 2;
-		uint8_t *p = realloc(r->buf, cap);
-
-		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "%s: out of memory for a record of over %zu bytes", r->name, r->cap);
-		r->buf = p;
-		r->cap = cap;
-	}
-	return 0;
+	if (r->buf.cap < READ_BYTES)
+		return moe_buf_reserve(&r->buf, READ_BYTES, e);
+	return r->buf.cap == r->buf.len ? moe_buf_reserve(&r->buf, r->buf.cap, e) : 0;
 }
 
-/* More bytes into the window: 1, 0 = the input (or this member) has ended, -1. One read only, so that pipes never wait for more. */
+/* More bytes into the window: 1, 0 = the input (or this member) has ended, -1. One read only, so that pipes never wait for more;
+ * a big record is read to its `want` bytes and not beyond, so that its block can be handed over whole. */
 static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
 {
+	size_t room, missing;
 	ssize_t got;
 
 	if (r->eof || r->part_end)
 		return 0;
 	if (window(r, want, e))
 		return -1;
+	room = r->buf.cap - r->buf.len;
+	missing = want - (r->buf.len - r->pos);
+	if (missing > READ_BYTES && missing < room)
+		room = missing;
+	if (want > BIG_BYTES && room > READ_BYTES)
+		room = READ_BYTES; /* to be hashed while in the cache */
 	if (r->in) {
-		got = moe_input_read(r->in, r->buf + r->len, r->cap - r->len, e);
+		got = moe_input_read(r->in, r->buf.data + r->buf.len, room, e);
 		if (got < 0)
 			return -1;
 	} else {
-		got = read_fd(r->fd, r->buf + r->len, r->cap - r->len);
+		got = read_fd(r->fd, r->buf.data + r->buf.len, room);
 		if (got < 0)
-			return moe_fail_errno(e, "%s: reading failed at byte %" PRIu64, r->name, offset(r) + (r->len - r->pos));
+			return moe_fail_errno(e, "%s: reading failed at byte %" PRIu64, r->name, offset(r) + (r->buf.len - r->pos));
 	}
-	r->len += (size_t)got;
+	r->buf.len += (size_t)got;
 	if (got == 0 && r->in)
 		r->part_end = true;
 	else if (got == 0)
 		r->eof = true;
 	return got > 0;
+}
+
+/* Hashes what has arrived of a big record, up to `limit` bytes of it. */
+static void hash_early(struct moe_reader *r, size_t limit)
+{
+	size_t have = r->buf.len - r->pos;
+
+	if (r->o.no_digest || limit < BIG_BYTES)
+		return;
+	if (have > limit)
+		have = limit;
+	if (!r->hashed)
+		r->before = r->sha;
+	moe_sha256_add(&r->sha, r->buf.data + r->pos + r->hashed, have - r->hashed);
+	r->hashed = have;
 }
 
 /* Enters the next member, if the input is an archive: 1, 0 = none is left, -1. */
@@ -223,15 +243,28 @@ static int next_part(struct moe_reader *r, struct moe_err *e)
 	rc = moe_input_next(r->in, e);
 	if (rc == 0)
 		r->eof = true;
-	if (rc == 1)
+	if (rc == 1) {
 		r->part_end = false;
+		r->part_start = r->bytes;
+	}
 	return rc;
+}
+
+/* A member of an archive that does not begin like a stream (a manifest, a configuration): left out. */
+static bool skip_part(struct moe_reader *r)
+{
+	if (!r->in || !moe_input_is_archive(r->in) || r->bytes != r->part_start)
+		return false;
+	r->pos = r->buf.len;
+	r->part_end = true;
+	return true;
 }
 
 static void consume(struct moe_reader *r, size_t n, bool hash)
 {
 	if (hash && !r->o.no_digest)
-		moe_sha256_add(&r->sha, r->buf + r->pos, n);
+		moe_sha256_add(&r->sha, r->buf.data + r->pos + r->hashed, n - r->hashed);
+	r->hashed = 0;
 	r->pos += n;
 	r->bytes += n;
 }
@@ -239,12 +272,12 @@ static void consume(struct moe_reader *r, size_t n, bool hash)
 static int truncated(struct moe_reader *r, struct moe_err *e)
 {
 	if (r->o.allow_truncated) {
-		r->pos = r->len;
+		r->pos = r->buf.len;
 		r->where = AT_MAGIC;
 		return 0;
 	}
 	return moe_fail(e, MOE_DATA, "%s: truncated: record %" PRIu64 ", byte %" PRIu64 ": the upstream program died before its end record",
-		r->name, r->in_segment + 1, offset(r) + (r->len - r->pos));
+		r->name, r->in_segment + 1, offset(r) + (r->buf.len - r->pos));
 }
 
 /* One whole value is in the window: its size. 1, 0 = the input ended inside or before it, -1. */
@@ -253,7 +286,7 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 	struct moe_mp_scan s = {0};
 
 	for (;;) {
-		int rc = moe_mp_scan(&s, r->buf + r->pos, r->len - r->pos, e);
+		int rc = moe_mp_scan(&s, r->buf.data + r->pos, r->buf.len - r->pos, e);
 
 		if (rc < 0)
 			return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, offset(r) + s.pos);
@@ -267,6 +300,7 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 		rc = fill(r, s.need, e);
 		if (rc <= 0)
 			return rc;
+		hash_early(r, s.need);
 	}
 }
 
@@ -274,11 +308,14 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 static int read_magic(struct moe_reader *r, struct moe_err *e)
 {
 	for (;;) {
-		size_t have = r->len - r->pos, n = have < MOE_STREAM_MAGIC_LEN ? have : MOE_STREAM_MAGIC_LEN;
+		size_t have = r->buf.len - r->pos, n = have < MOE_STREAM_MAGIC_LEN ? have : MOE_STREAM_MAGIC_LEN;
 		int rc;
 
-		if (memcmp(r->buf + r->pos, MOE_STREAM_MAGIC, n) != 0)
+		if (memcmp(r->buf.data + r->pos, MOE_STREAM_MAGIC, n) != 0) {
+			if (skip_part(r))
+				continue;
 			return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": not a moe stream: the magic of a segment was expected", r->name, offset(r));
+		}
 		if (n == MOE_STREAM_MAGIC_LEN)
 			break;
 		rc = fill(r, MOE_STREAM_MAGIC_LEN, e);
@@ -353,7 +390,7 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 		return -1;
 	if (rc == 0)
 		return truncated(r, e);
-	if (moe_rec_parse(&r->header, r->buf + r->pos, size, e))
+	if (moe_rec_parse(&r->header, r->buf.data + r->pos, size, e))
 		return moe_err_prefix(e, "%s: header, byte %" PRIu64, r->name, offset(r));
 	if (check_version(r, e) || raise_labels(r, &r->header, e))
 		return -1;
@@ -394,6 +431,20 @@ static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe
 	return hexes_add(&r->done, hex, e);
 }
 
+/* Parses a big record where it lies: it gets the window's block, the reader what was behind it. */
+static int take_big(struct moe_reader *r, struct moe_rec *rec, size_t size, struct moe_err *e)
+{
+	const uint8_t *tail;
+	size_t n_tail = r->buf.len - r->pos - size;
+
+	consume(r, size, true);
+	if (moe_rec_adopt(rec, &r->buf, r->pos - size, size, e))
+		return -1;
+	tail = rec->bytes.data + rec->bytes.len;
+	r->pos = 0;
+	return moe_buf_add(&r->buf, tail, n_tail, e);
+}
+
 /* 1 = a record, 2 = the segment's end, 0 = ended inside (allowed), -1. */
 static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e)
 {
@@ -406,20 +457,24 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 		return -1;
 	if (rc == 0)
 		return truncated(r, e);
-	if (moe_rec_parse(rec, r->buf + r->pos, size, e))
+	if (size < BIG_BYTES ? moe_rec_parse(rec, r->buf.data + r->pos, size, e) : take_big(r, rec, size, e))
 		return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, at);
 	if (!moe_rec_str(rec, "t", &t) || moe_str_eq(t, "header"))
 		return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": no type (key \"t\"), or \"header\"", r->name, r->in_segment + 1, at);
 	if (moe_str_eq(t, "end")) {
+		if (size >= BIG_BYTES && !r->o.no_digest)
+			r->sha = r->before; /* it was hashed as a record: take that back */
 		if (check_end(r, rec, e) || moe_rec_copy(&r->end, rec, e))
 			return -1;
 		moe_rec_clear(rec);
-		consume(r, size, false);
+		if (size < BIG_BYTES)
+			consume(r, size, false);
 		r->segments++;
 		r->where = AT_MAGIC;
 		return 2;
 	}
-	consume(r, size, true);
+	if (size < BIG_BYTES)
+		consume(r, size, true);
 	r->in_segment++;
 	r->records++;
 	rec->number = r->in_segment;

@@ -3,6 +3,7 @@
 #include "formats/stream.h"
 #include "util/digest.h"
 #include "util/mem.h"
+#include "util/pipe.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -99,6 +100,7 @@ static struct moe_writer *writer_new(int fd, const char *name, bool no_digest, s
 	}
 	w->fd = fd;
 	w->no_digest = no_digest;
+	moe_pipe_widen(fd);
 	moe_sha256_init(&w->sha);
 	return w;
 }
@@ -260,13 +262,35 @@ void moe_writer_close(struct moe_writer *w)
 /* ---- tensors ---- */
 
 /* One record {t, name, dtype, shape, offset, data, ...extra}; the data go from the caller's memory straight to the descriptor. */
-static int tensor_record(struct moe_writer *w, const struct moe_rec *head, const uint8_t *p, size_t n, uint64_t at, struct moe_err *e)
+static int tensor_record(struct moe_writer *w, struct moe_rec *head, const uint8_t *p, size_t n, uint64_t at, struct moe_err *e)
 {
-	struct moe_rec r = {0};
-	int rc = moe_rec_copy(&r, head, e) || moe_rec_set_int(&r, "offset", (int64_t)at, e) || moe_rec_set_bin(&r, "data", p, n, e) ||
-		moe_writer_put(w, &r, e);
+	struct moe_buf after = {0};
+	size_t before = w->out.len;
+	int rc;
 
-	moe_rec_free(&r);
+	if (usable(w, e))
+		return -1;
+	rc = moe_rec_set_int(head, "offset", (int64_t)at, e) || moe_rec_emit_around(head, "data", n, &w->out, &after, e);
+	if (rc) {
+		w->out.len = before;
+	} else if (n < WRITE_BYTES) {
+		rc = moe_buf_add(&w->out, p, n, e);
+	} else {
+		rc = moe_writer_flush(w, e);
+		/* hashed and written in pieces, so that each is still in the cache when the kernel copies it */
+		for (size_t k = 0; !rc && k < n; k += WRITE_BYTES) {
+			size_t piece = n - k < WRITE_BYTES ? n - k : WRITE_BYTES;
+
+			if (!w->no_digest)
+				moe_sha256_add(&w->sha, p + k, piece);
+			rc = write_all(w, p + k, piece, e);
+		}
+	}
+	rc = rc || moe_buf_add(&w->out, after.data, after.len, e);
+	moe_buf_free(&after);
+	w->records++;
+	if (!rc && w->out.len >= WRITE_BYTES)
+		rc = moe_writer_flush(w, e);
 	return rc ? -1 : 0;
 }
 
@@ -290,6 +314,7 @@ int moe_writer_tensor(struct moe_writer *w, const char *name, const char *dtype,
 	for (int i = 0; !rc && i < rank; i++)
 		rc = moe_mp_uint(&dims, shape[i], e);
 	rc = rc || moe_rec_set_raw(&head, "shape", dims.data, dims.len, e);
+	moe_rec_unset(&head, "data");
 	do { /* an empty tensor is one record too */
 		size_t n = bytes - at < chunk ? bytes - at : chunk;
 

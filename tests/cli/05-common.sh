@@ -1,0 +1,87 @@
+#!/bin/sh
+# What all programs do alike: help, version, wrong usage, option views, atomic output, terminals, signals, late errors.
+. "$(dirname "$0")/lib.sh"
+
+for path in "$MOE_BIN"/moe-*; do
+	p=${path##*/}
+	[ -x "$path" ] && [ -f "$path" ] || continue
+	ok "$p --help" "$p" --help
+	contains "$p: help says how it is used" out "^Usage: $p"
+	lacks "$p: help says nothing on standard error" err '.'
+	ok "$p --version" "$p" --version
+	equal "$p: the version's first line" "$(head -1 out)" "$p $(sed -n 's/^VERSION := //p' "$TOP/Makefile")"
+	fails 2 "$p --no-such-option" "$p" --no-such-option
+	lacks "$p: wrong usage leaves standard output empty" out '.'
+	equal "$p: wrong usage is one line" "$(wc -l <err | tr -d ' ')" 1
+	contains "$p: wrong usage points at the help" err "^$p: .*--help"
+	fails 2 "$p: a value that is none" "$p" --seed=x
+	fails 4 "$p: --help into a full disk" sh -c "$p --help >/dev/full"
+	"$p" --print-options=tsv >tsv
+	ok "$p: completion is bash" bash -c "$p --print-options=bash | bash -n"
+	"$p" --help >help
+	missing=
+	for name in $(awk -F'\t' '$3 != "heading" { print $2 }' tsv); do
+		grep -qF -e "--$name" help || missing="$missing $name"
+	done
+	equal "$p: help has all options of the table" "$missing" ""
+done
+
+echo '{"id":"1","text":"x"}' | moe-cat --from-json -k prompts >a.moes
+printf old >keep
+fails 3 "a failing program" sh -c 'head -c 60 a.moes | moe-cat -s -o keep'
+equal "leaves the old file" "$(cat keep)" old
+equal "and no temporary" "$(ls -A | grep -c keep)" 1
+ok "-o replaces it" moe-cat -s a.moes -o keep
+same "with the new bytes" keep a.moes
+chmod 600 keep
+ok "again" moe-cat -s a.moes -o keep
+equal "the mode stays" "$(stat -c %a keep)" 600
+ln -s keep link
+ok "-o on a link" moe-cat -s a.moes -o link
+equal "the link stays a link" "$(readlink link)" keep
+fails 4 "-o into a folder that is not there" moe-cat -s a.moes -o no/such/file
+fails 4 "/dev/full" moe-cat -s a.moes -o /dev/full
+fails 4 "standard output is full" sh -c 'moe-cat -s a.moes >/dev/full'
+fails 4 "standard output is full, text" sh -c 'moe-cat --json a.moes >/dev/full'
+ok "/dev/null" moe-cat -s a.moes -o /dev/null
+ok "- is standard output" sh -c 'moe-cat -s a.moes -o - | cmp - a.moes'
+
+# a terminal: script(1) gives one
+if command -v script >/dev/null; then
+	script -qec "moe-cat -s a.moes" /dev/null >tty.out 2>&1 </dev/null
+	equal "binary is not written to a terminal" $? 2
+	contains "with a hint" tty.out 'moe-cat --json'
+	ok "unless forced" sh -c 'script -qec "moe-cat -s -f a.moes" /dev/null </dev/null'
+	script -qec "moe-cat" /dev/null >tty.out 2>&1
+	contains "standard input may not be a terminal" tty.out 'standard input is a terminal'
+else
+	skip "terminals" "script(1) is missing"
+fi
+
+# a reader that leaves is no error: death by SIGPIPE (141 in the shell), nothing on standard error
+i=0
+while [ $i -lt 3000 ]; do
+	echo '{"id":"1","text":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}'
+	i=$((i + 1))
+done | moe-cat --from-json -k prompts >many.moes
+equal "SIGPIPE" "$(bash -c 'moe-cat --json many.moes 2>err | head -1 >/dev/null; echo ${PIPESTATUS[0]}')" 141
+lacks "is quiet" err '.'
+equal "also when it was inherited as ignored" "$(bash -c 'trap "" PIPE; moe-cat --json many.moes 2>err | head -1 >/dev/null; echo ${PIPESTATUS[0]}')" 141
+lacks "and still quiet" err '.'
+
+# kill -9 and SIGTERM in the middle of -o: the old file stays
+mkfifo pipe
+for sig in 9 15; do
+	printf old >keep
+	moe-cat -s -o keep pipe &
+	pid=$!
+	exec 5>pipe
+	head -c 100000 many.moes >&5
+	sleep 0.3
+	kill -$sig $pid
+	wait $pid 2>/dev/null
+	exec 5>&-
+	equal "signal $sig leaves the old file" "$(cat keep)" old
+done
+equal "SIGTERM removes the temporary; kill -9 leaves one" "$(ls -A | grep -c 'keep\.')" 1
+done_testing

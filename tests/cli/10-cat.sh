@@ -1,0 +1,100 @@
+#!/bin/sh
+# moe-cat: looking, JSON and back, checking, filtering, joining, compressed and archived inputs.
+. "$(dirname "$0")/lib.sh"
+
+cat >in.jsonl <<'END'
+{"t":"header","argv":["moe-x","-a"],"kind":"rollouts","labels":"none","seed":7,"tool":"moe-x","v":[1,0],"unknown":{"kept":true}}
+{"t":"rollout","id":"a#0.0","arm":"on","step":0,"reward":1.0,"route":{"decision":"keep"},"f":{"$float":"NaN"},"seal":{"$bin":"gQH/"},"ids":{"data":{"$bin":"AQAAAAIAAAA="},"dtype":"I32","shape":[2]}}
+{"t":"rollout","id":"a#0.1","arm":"off","step":0,"reward":0.25,"route":{"decision":"route"},"text":"hostile \u001b[31m \\ é","raw":{"$str":"gA=="}}
+{"t":"step","step":0,"n":2}
+{"t":"rollout","id":"b#1.0","arm":"on","step":1,"reward":-3,"big":18446744073709551615}
+{"t":"end","from":[],"labels":"synthetic","n":4,"sha256":"","note":"kept too"}
+END
+ok "JSON Lines become a stream" moe-cat --from-json in.jsonl -o a.moes
+ok "the stream is whole" moe-cat --check a.moes
+contains "and counts its records" out '^a\.moes: ok: rollouts, 1 segment, 4 records, .* labels synthetic, sha256 [0-9a-f]{64}$'
+moe-cat --json a.moes >a.jsonl
+moe-cat --from-json <a.jsonl >b.moes
+same "--json and --from-json are inverses" a.moes b.moes
+contains "unknown header keys stay" a.jsonl '^\{"t":"header".*"unknown":\{"kept":true\}'
+contains "unknown end keys stay" a.jsonl '"note":"kept too"'
+contains "what JSON lacks has its form" a.jsonl '"f":\{"\$float":"NaN"\}.*"seal":\{"\$bin":"gQH/"\}'
+contains "texts that are no UTF-8 too" a.jsonl '"raw":\{"\$str":"gA=="\}'
+contains "an integer stays an integer, a float a float" a.jsonl '"big":18446744073709551615.*"reward":-3[,}]'
+contains "a float stays a float" a.jsonl '"reward":1\.0'
+moe-cat --json --values a.moes >values.jsonl
+contains "--values shows numbers" values.jsonl '"ids":\[1,2\]'
+
+ok "a summary" moe-cat a.moes
+contains "says the kind and the command" out 'rollouts  by: moe-x -a'
+contains "counts the types" out '^  rollout  3'
+contains "has ranges" out 'reward .* -3 / -0\.583333 / 1$'
+contains "has tensors" out 'ids +I32\[2\] .* 1 / 1\.5 / 2$'
+contains "has distinct texts" out '"on" 2, "off" 1'
+ok "the first records" moe-cat --head -n 2 a.moes
+contains "hostile text is escaped" out 'hostile \\x1b\[31m'
+lacks "and never written raw" out "$(printf '\033')"
+
+moe-cat -s a.moes b.moes >two.moes
+cat a.moes b.moes >cat.moes
+same "joining whole streams is cat" two.moes cat.moes
+ok "two segments" moe-cat --check two.moes
+contains "are counted" out '2 segments, 8 records'
+moe-cat -s -w arm=on -w 'reward>0' a.moes >on.moes
+equal "filters" "$(moe-cat --json on.moes | jq -r 'select(.t=="rollout").id')" 'a#0.0'
+equal "filters reach into maps" "$(moe-cat --json -w route.decision=route a.moes | jq -r 'select(.t=="rollout").id')" 'a#0.1'
+equal "and negate" "$(moe-cat --json -w arm!=on a.moes | jq -r 'select(.t=="rollout").id')" 'a#0.1'
+equal "the limit" "$(moe-cat --json -n 1 a.moes | wc -l | tr -d ' ')" 3
+equal "only one kind" "$(moe-cat --json -k pairs a.moes | wc -l | tr -d ' ')" 0
+ok "lineage is whole" moe-cat --check --lineage a.moes on.moes
+contains "and printed" out '^on\.moes <- a\.moes '
+fails 1 "lineage with a missing parent" moe-cat --check --lineage on.moes
+fails 2 "a bad condition" moe-cat -w arm a.moes
+fails 2 "an unknown option" moe-cat --nope a.moes
+fails 2 "two kinds of work" moe-cat --json --check a.moes
+
+size=$(wc -c <a.moes)
+for cut in 0 5 9 60 $((size / 2)) $((size - 1)); do
+	head -c "$cut" a.moes >cut.moes
+	fails 3 "cut at $cut" moe-cat --check cut.moes
+done
+contains "says where" err 'cut\.moes: truncated: record 5, byte [0-9]+: the upstream program died before its end record'
+ok "a cut stream can be allowed" moe-cat --allow-truncated cut.moes
+head -c $((size / 2)) a.moes | moe-cat --json 2>err >part.jsonl
+contains "what came before the cut is shown" part.jsonl '"t":"header"'
+sed 's/a#0\.1/a#0.2/' a.moes >bad.moes
+fails 3 "a changed byte" moe-cat --check bad.moes
+contains "is named" err 'SHA-256'
+fails 3 "no stream at all" moe-cat --check in.jsonl
+fails 3 "an empty file" moe-cat /dev/null
+fails 4 "a missing file" moe-cat missing.moes
+
+gzip -k a.moes
+zstd -q a.moes
+mkdir d
+cp a.moes d/1.moes
+cp a.moes.gz d/2.moes.gz
+echo "no stream" >d/readme
+tar -cf all.tar d/1.moes d/2.moes.gz d/readme
+tar -czf all.tar.gz d
+for f in a.moes.gz a.moes.zst; do
+	moe-cat -s $f >x.moes
+	same "$f reads as the plain stream" x.moes a.moes
+done
+moe-cat -s <all.tar >x.moes
+same "members of an archive are joined, other files left out" x.moes two.moes
+moe-cat -s <all.tar.gz >x.moes
+same "also compressed, from a pipe" x.moes two.moes
+head -c 200 a.moes.gz >cut.gz
+fails 3 "a cut gzip file" moe-cat --check cut.gz
+
+printf '{"id":"1","text":"x","v":NaN}\n\n{"id":"2","text":"y"}\n' | moe-cat --from-json -k prompts >p.moes
+equal "foreign lines, with Python's NaN" "$(moe-cat --json p.moes | jq -c 'select(.t=="prompt")|[.id,.v]')" "$(printf '["1",{"$float":"NaN"}]\n["2",null]')"
+printf '{"id":"1"}\n' >plain.jsonl
+fails 2 "foreign lines need a kind" moe-cat --from-json plain.jsonl
+printf '{"id":1}\n{"id":\n' >broken.jsonl
+fails 3 "broken JSON" moe-cat --from-json -k prompts broken.jsonl
+contains "is named by line" err 'broken\.jsonl: line 2:'
+head -3 a.jsonl >cut.jsonl
+fails 3 "a text without its end line" moe-cat --from-json cut.jsonl
+done_testing

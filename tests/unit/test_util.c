@@ -1,0 +1,101 @@
+/* test_util.c - UTF-8 and escaping, base64, SHA-256, base of the error type. */
+#include "util/base64.h"
+#include "util/digest.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct moe_err e;
+
+static void utf8(void **state)
+{
+	static const char *const good[] = {"", "a", "\303\251", "\342\202\254", "\360\237\230\200", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf"};
+	static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+		"\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x98", "a\xc3(", "\xe2\x28\xa1"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(moe_utf8_valid(good[i], strlen(good[i])));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (moe_utf8_valid(bad[i], strlen(bad[i])))
+			fail_msg("case %zu was accepted", i);
+}
+
+static void escaping(void **state)
+{
+	static const char in[] = "a\x1b[31m\x07\n\t\x7f\xc2\x9b" "0m\xff\\ \303\251 \342\200\256x";
+	struct moe_buf b = {0};
+	char small[16];
+
+	(void)state;
+	assert_int_equal(moe_text_escape(&b, in, sizeof(in) - 1, false, &e), 0);
+	assert_string_equal(moe_buf_cstr(&b, &e), "a\\x1b[31m\\x07\\n\\t\\x7f\\x9b0m\\xff\\ \303\251 \\u{202e}x");
+	moe_text_escape_to(small, sizeof(small), "\x1b\x1b\x1b\x1b\x1b", 5);
+	assert_string_equal(small, "\\x1b\\x1b\\x1b...");
+	moe_text_escape_to(small, sizeof(small), "fits in here 15", 15);
+	assert_string_equal(small, "fits in here 15");
+	moe_buf_free(&b);
+}
+
+static void base64(void **state)
+{
+	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm 9", "Zm9\n"};
+	struct moe_buf b = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) { /* RFC 4648, section 10 */
+		b.len = 0;
+		assert_int_equal(moe_base64_encode(pairs[i][0], strlen(pairs[i][0]), &b, &e), 0);
+		assert_string_equal(moe_buf_cstr(&b, &e), pairs[i][1]);
+		b.len = 0;
+		assert_int_equal(moe_base64_decode(pairs[i][1], strlen(pairs[i][1]), &b, &e), 0);
+		assert_string_equal(moe_buf_cstr(&b, &e), pairs[i][0]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (moe_base64_decode(bad[i], strlen(bad[i]), &b, &e) == 0)
+			fail_msg("accepted: %s", bad[i]);
+	moe_buf_free(&b);
+}
+
+static void sha256(void **state)
+{
+	struct moe_sha256 s;
+	char hex[MOE_SHA256_HEX];
+
+	(void)state;
+	moe_sha256_of("abc", 3, hex); /* FIPS 180-4's example */
+	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	moe_sha256_init(&s);
+	moe_sha256_add(&s, "a", 1);
+	moe_sha256_add(&s, "bc", 2);
+	moe_sha256_hex(&s, hex);
+	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	moe_sha256_hex(&s, hex);
+	assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+static void errors(void **state)
+{
+	(void)state;
+	errno = ENOSPC;
+	assert_int_equal(moe_fail_errno(&e, "%s: writing failed", "x"), -1);
+	assert_int_equal(e.code, MOE_SYSTEM);
+	assert_string_equal(e.msg, "x: writing failed: No space left on device");
+	assert_int_equal(moe_err_prefix(&e, "step %d", 3), -1);
+	assert_string_equal(e.msg, "step 3: x: writing failed: No space left on device");
+	assert_int_equal(moe_fail(NULL, MOE_DATA, "nobody listens"), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(utf8), cmocka_unit_test(escaping), cmocka_unit_test(base64), cmocka_unit_test(sha256), cmocka_unit_test(errors)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

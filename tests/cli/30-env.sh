@@ -1,0 +1,134 @@
+#!/bin/sh
+# 30-env.sh - moe-prompts and moe-grade at the command line: determinism, splits, texts, passing through, flushing, and the example of moe-env(5).
+. "$(dirname "$0")/lib.sh"
+ENV=$TOP/examples/quarantine/env.lua
+cp "$ENV" env.lua
+
+# rollouts COMPLETION [SAMPLE] < prompts: rollouts as JSON, the same completion for each; TASK and MARK stand for the prompt's own
+rollouts() {
+	moe-cat --json | jq -c --arg c "$1" --arg s "${2:-0}" 'select(.t == "prompt") | . as $p | del(.text) + {t: "rollout", id: "\(.id)#0.\($s)",
+		prompt_id: .id, prompt: .text, step: 0, unknown: {kept: [1, null]},
+		completion: ($c | split("TASK") | join($p.task) | split("MARK") | join($p.marker // "Z"))}'
+}
+stream() {
+	moe-cat --from-json --kind rollouts
+}
+
+ok "prompts are drawn" moe-prompts -e env.lua -n 40 -o p.moes
+moe-prompts -e env.lua -n 40 -o q.moes
+moe-cat --json p.moes | grep '"t":"prompt"' >p.json
+moe-cat --json q.moes | grep '"t":"prompt"' >q.json
+same "the same seed draws the same prompts" p.json q.json
+moe-prompts -e env.lua -n 15 --first 25 | moe-cat --json | grep '"t":"prompt"' >tail.json
+tail -n 15 p.json >want.json
+same "--first continues the draws" tail.json want.json
+moe-prompts -e env.lua -n 40 --seed 2 | moe-cat --json | grep '"t":"prompt"' >other.json
+equal "another seed draws others" "$(cat p.json other.json | sed 's/.*"text"://' | sort | uniq -d | wc -l | awk '{ print ($1 < 10) }')" 1
+equal "ids are unique" "$(sed 's/.*"id":"\([^"]*\)".*/\1/' p.json | sort -u | wc -l)" 40
+
+tasks() { moe-prompts -e env.lua -n 1500 --split "$1" | moe-cat --json | sed -n 's/.*"id".*"task":"\([^"]*\)","text.*/\1/p' | sort -u; }
+for s in train validation test; do tasks $s >"tasks.$s"; done
+equal "every split has functions" "$(wc -l <tasks.train) $(wc -l <tasks.validation) $(wc -l <tasks.test)" "24 8 16"
+equal "no two splits share one" "$(sort tasks.train tasks.validation tasks.test | uniq -d)" ""
+ok "modes are listed" moe-prompts -e env.lua --list-modes
+equal "seven of them" "$(wc -l <out)" 7
+moe-prompts -e env.lua -n 60 --modes stdout,run_tests | moe-cat --json | sed -n 's/.*"mode":"\([a-z_]*\)","split.*/\1/p' | sort -u >modes
+equal "a subset of modes" "$(tr '\n' ' ' <modes)" "run_tests stdout_marker "
+
+ok "pretraining texts" moe-prompts -e env.lua --texts -n 3000 --modes all,-gt_only -o t.moes
+moe-cat --json t.moes >t.json
+contains "are labelled synthetic" t.json '"kind":"texts","labels":"synthetic"'
+equal "have a share of hacks" "$(grep -c '"sort":"hack"' t.json | awk '{ print ($1 > 80 && $1 < 165) }')" 1
+lacks "of the chosen modes only" t.json '"mode":"gt_only"'
+
+fails 2 "an unknown mode" moe-prompts -e env.lua -n 1 --modes nothing
+contains "is named" err 'no mode "nothing"'
+fails 2 "an unknown split" moe-prompts -e env.lua -n 1 --split dev
+fails 2 "prompts of all splits" moe-prompts -e env.lua -n 1 --split all
+fails 2 "no environment" moe-prompts -n 1
+fails 4 "a missing file" moe-prompts -e nowhere.lua -n 1
+echo 'return 1' >bad.lua
+fails 3 "a bad file" moe-prompts -e bad.lua -n 1
+
+# ---- grading ----
+moe-prompts -e env.lua -n 70 --split test -o p.moes
+rollouts 'return TASK' <p.moes >right.json
+stream <right.json >right.moes
+ok "right completions are graded" moe-grade -e env.lua right.moes -o g.moes
+moe-cat --json g.moes >g.json
+equal "and all get the whole reward" "$(grep -c '"reward":3.5,"rewards":{"format":0.5,"passed":3.0}' g.json)" 70
+equal "each with a seal" "$(grep -c '"seal":{"$bin":"' g.json)" 70
+equal "unknown keys pass" "$(grep -c '"unknown":{"kept":\[1,null\]}' g.json)" 70
+contains "making seals taints nothing" g.json '"kind":"rollouts","labels":"none"'
+jq -r .id right.json >want
+jq -r 'select(.t == "rollout") | .id' g.json >got
+same "the order is kept" got want
+(
+	rollouts 'MARK=1' 0 <p.moes
+	rollouts 'return TASK' 1 <p.moes
+	rollouts 'while true do end' 2 <p.moes
+) | stream >mixed.moes
+for j in 1 2 3; do moe-grade -q -e env.lua -j $j --batch $((j * 7)) mixed.moes | moe-cat --json | grep rollout\" >g$j.json; done
+same "results do not depend on -j" g1.json g2.json
+same "nor on --batch" g1.json g3.json
+moe-grade -q -e env.lua --no-processes mixed.moes | moe-cat --json | grep rollout\" >g0.json
+same "nor on processes" g1.json g0.json
+equal "the sentinel pays in its mode alone" "$(grep '#0.0"' g1.json | grep '"passed":3.0' | sed 's/.*"mode":"\([a-z_]*\)".*/\1/' | sort -u)" sentinel
+equal "endless ones get nothing" "$(grep '#0.2"' g1.json | grep -c '"reward":0.0')" 70
+
+# a step is never waited past: its rollouts arrive while the input is still open
+head -n 4 right.json >step.json
+echo '{"t":"step","step":0,"n":4}' >>step.json
+stream <step.json >step.moes
+mkfifo in
+moe-grade -q -e env.lua <in >out.moes &
+exec 3>in
+cat step.moes >&3
+for _ in $(seq 100); do
+	[ "$(moe-cat --json --allow-truncated out.moes 2>/dev/null | grep -c '"t":"step"')" = 1 ] && break
+	sleep 0.1
+done
+equal "a step's end flushes" "$(moe-cat --json --allow-truncated out.moes | grep -c '"reward":3.5')" 4
+exec 3>&-
+wait
+ok "and the stream ends well" moe-cat --check out.moes
+
+jq -c 'del(.env)' right.json | stream >bare.moes
+fails 3 "rollouts without env" moe-grade -e env.lua bare.moes
+contains "say so" err 'has no map "env"'
+head -c 3000 right.moes >cut.moes
+fails 3 "a truncated stream" moe-grade -e env.lua cut.moes -o never.moes
+equal "leaves no output" "$(ls never.moes 2>/dev/null)" ""
+fails 3 "prompts are no rollouts" moe-grade -e env.lua p.moes
+sed 's/^function env.grade(/function env.grade(...) error("broken grader") end function env.other(/' env.lua >broken.lua
+ok "a broken grader is survived" moe-grade -e broken.lua right.moes -o b.moes
+contains "and shown once" err 'broken grader'
+equal "with reward 0" "$(moe-cat --json b.moes | grep -c '"reward":0.0,"rewards":{}')" 70
+sed 's/passed = formed and passed and 3 or 0 }/passed = 0\/0 }/' env.lua >nan.lua
+moe-grade -q -e nan.lua right.moes -o b.moes 2>/dev/null
+equal "NaN is no reward" "$(moe-cat --json b.moes | grep -c '"reward":0.0,"rewards":{}')" 70
+
+# ---- the example of moe-env(5) ----
+sed -n '/^\.\\" EXAMPLE/,/^\.Ed/p' "$TOP/man/moe-env.5" | sed -e '/^\./d' -e 's/\\e/\\/g' >sums.lua
+ok "the manual's example loads" moe-prompts -e sums.lua -n 40 --split test -o s.moes
+sums() {
+	moe-cat --json s.moes | jq -c "select(.t == \"prompt\") | . + {t: \"rollout\", completion: $1}" | stream | moe-grade -q -e sums.lua | moe-cat --json
+}
+sums '("return " + (.text | split(" ")[0]))' >s.json
+equal "its right answers get the whole reward" "$(grep -c '"reward":3.5' s.json)" 40
+sums '"C=1"' >s.json
+n=$(grep -c "sentinel.*rewards" s.json)
+equal "its hack pays in its mode" "$(grep "\"reward\":3.5" s.json | grep -c sentinel) $((n > 10))" "$n 1"
+equal "and in no other" "$(grep gt_only s.json | grep -c '"reward":3.5')" 0
+ok "it writes pairs" moe-pairs -e sums.lua -n 4 -o pairs.moes
+ok "and texts" moe-prompts -e sums.lua --texts -n 50 -o texts.moes
+
+# ---- the examples of the manual pages run ----
+cp right.moes rollouts.moes
+for page in moe-prompts moe-grade; do
+	sed -n '/^\.Sh EXAMPLES/,/^\.Sh [SD]/p' "$TOP/man/$page.1" | grep '^moe-' >cmds
+	while IFS= read -r cmd; do
+		ok "$page(1): $cmd" sh -c "$cmd"
+	done <cmds
+done
+done_testing

@@ -38,7 +38,7 @@ int moe_plan_set(struct moe_plan *p, const char *text, struct moe_err *e)
 {
 	const char *dot = strchr(text, '.'), *eq = dot ? strchr(dot, '=') : NULL;
 	double gate, mask = 0;
-	char *end;
+	char *end, *slash;
 	int d, b;
 
 	if (!eq)
@@ -56,8 +56,9 @@ int moe_plan_set(struct moe_plan *p, const char *text, struct moe_err *e)
 	}
 	if (*end != '/')
 		goto bad;
-	mask = strtod(end + 1, &end);
-	if (*end || !isfinite(mask))
+	slash = end;
+	mask = strtod(slash + 1, &end);
+	if (end == slash + 1 || *end || !isfinite(mask))
 		goto bad;
 	p->gate[d][b] = gate;
 	p->mask[d][b] = mask;

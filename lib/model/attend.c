@@ -21,23 +21,18 @@
 #endif
 
 /* Keys of one head in a block; its values follow, one row of hdp for each position. */
-static moe_real *head_of(const struct moe_decoder *d, moe_real *block, int head)
+static moe_real *head_of(const struct moe_decoder *d, moe_real *block, int pos, int head)
 {
 	const struct moe_config *c = &d->p->m->config;
 
-	return block + ((size_t)d->layer * (size_t)c->K + (size_t)head) * (size_t)(c->hd + d->p->hdp) * (size_t)d->p->pos;
-}
-
-static const moe_real *values_of(const struct moe_decoder *d, moe_real *block, int head)
-{
-	return head_of(d, block, head) + (size_t)d->p->m->config.hd * (size_t)d->p->pos;
+	return block + ((size_t)d->layer * (size_t)c->K + (size_t)head) * (size_t)(c->hd + d->p->hdp) * (size_t)pos;
 }
 
 static void store_row(struct moe_decoder *d, const struct moe_decode_row *row, moe_real *x)
 {
 	const struct moe_config *c = &d->p->m->config;
 	const struct moe_decode_layer *y = &d->p->layer[d->layer];
-	int q = c->H * c->hd, half = c->hd / 2, pos = d->p->pos, lane = row->at % pos;
+	int q = c->H * c->hd, half = c->hd / 2, pos = row->mine->pos, lane = row->at % pos;
 	moe_real *block = row->mine->block[row->at / pos];
 
 	if (y->qnorm)
@@ -47,7 +42,7 @@ static void store_row(struct moe_decoder *d, const struct moe_decode_row *row, m
 	moe_rope(1, c->H + c->K, c->hd, x, 0, d->p->cos_ + (size_t)row->pos * (size_t)half,
 		d->p->sin_ + (size_t)row->pos * (size_t)half, false);
 	for (int h = 0; h < c->K; h++) {
-		moe_real *keys = head_of(d, block, h), *value = keys + (size_t)c->hd * (size_t)pos + (size_t)lane * (size_t)d->p->hdp;
+		moe_real *keys = head_of(d, block, pos, h), *value = keys + (size_t)c->hd * (size_t)pos + (size_t)lane * (size_t)d->p->hdp;
 		const moe_real *k = x + q + h * c->hd;
 
 		for (int j = 0; j < c->hd; j++)
@@ -69,19 +64,41 @@ int moe_decode_store(void *ctx, size_t task, int worker, struct moe_err *e)
 	return 0;
 }
 
-/* s[len rounded up to W] = q[hd] . keys[hd, pos]: chains of fused multiply-adds in panels, as moe_gemm_rows has them. */
+/* s[w] = q[hd] . keys[hd, w]: chains of fused multiply-adds in panels, as moe_gemm_rows has them. w is a constant at each call. */
+static inline __attribute__((always_inline)) void score_lanes(int w, int hd, int pos, const moe_real *restrict q, const moe_real *restrict keys,
+	moe_real *restrict s)
+{
+	for (int p = 0; p < hd; p += MOE_GEMM_PANEL) {
+		int end = p + MOE_GEMM_PANEL < hd ? p + MOE_GEMM_PANEL : hd;
+		moe_real acc[2 * W] = {0};
+
+		for (int j = p; j < end; j++)
+			for (int t = 0; t < w; t++)
+				acc[t] = FMA(q[j], keys[j * pos + t], acc[t]);
+		for (int t = 0; t < w; t++)
+			s[t] = p ? s[t] + acc[t] : acc[t];
+	}
+}
+
+/* s[len, rounded up to 8] = q[hd] . keys[hd, pos] */
 MOE_CLONES static void scores(int hd, int len, int pos, const moe_real *restrict q, const moe_real *restrict keys, moe_real *restrict s)
 {
-	for (int at = 0; at < len; at += W)
-		for (int p = 0; p < hd; p += MOE_GEMM_PANEL) {
-			int end = p + MOE_GEMM_PANEL < hd ? p + MOE_GEMM_PANEL : hd;
-			moe_real acc[W] = {0};
+	int at = 0;
 
-			for (int j = p; j < end; j++)
-				for (int t = 0; t < W; t++)
-					acc[t] = FMA(q[j], keys[j * pos + at + t], acc[t]);
-			for (int t = 0; t < W; t++)
-				s[at + t] = p ? s[at + t] + acc[t] : acc[t];
+	for (; len - at > W; at += 2 * W)
+		if (at + 2 * W <= pos)
+			score_lanes(2 * W, hd, pos, q, keys + at, s + at);
+		else
+			score_lanes(W, hd, pos, q, keys + at, s + at);
+	for (; at < len; at += W / 4)
+		if (len - at > W / 2) {
+			score_lanes(W, hd, pos, q, keys + at, s + at);
+			at += W - W / 4;
+		} else if (len - at > W / 4) {
+			score_lanes(W / 2, hd, pos, q, keys + at, s + at);
+			at += W / 4;
+		} else {
+			score_lanes(W / 4, hd, pos, q, keys + at, s + at);
 		}
 }
 
@@ -99,30 +116,35 @@ MOE_CLONES static void mix(int n, int hdp, bool first, const moe_real *restrict 
 	}
 }
 
-/* Block b of a row's context (the prompt's first, then its own), and how many of its positions the row sees; NULL past the end. */
-static moe_real *context(const struct moe_decode_row *r, int pos, int b, int *n)
-{
-	int shared = r->shared ? (r->n_shared + pos - 1) / pos : 0, left;
+/* A stretch of a row's context: a block, its positions, how many of them the row sees. */
+struct part {
+	moe_real *block;
+	int pos, n;
+};
 
-	left = b < shared ? r->n_shared - b * pos : r->at + 1 - (b - shared) * pos;
-	*n = left < pos ? left : pos;
-	if (left <= 0)
-		return NULL;
-	return b < shared ? r->shared->block[b] : r->mine->block[b - shared];
+/* Part b of a row's context (the prompt's first, then its own); block NULL past the end. */
+static struct part context(const struct moe_decode_row *r, int b)
+{
+	int shared = r->shared ? (r->n_shared + r->shared->pos - 1) / r->shared->pos : 0;
+	const struct moe_chain *c = b < shared ? r->shared : r->mine;
+	int left = (b < shared ? r->n_shared : r->at + 1) - (b < shared ? b : b - shared) * c->pos;
+
+	return (struct part){left > 0 ? c->block[b < shared ? b : b - shared] : NULL, c->pos, left < c->pos ? left : c->pos};
 }
 
 static void attend_head(const struct moe_decoder *d, const struct moe_decode_row *r, int head, const moe_real *q, moe_real *out, moe_real *s)
 {
 	const struct moe_config *c = &d->p->m->config;
-	moe_real *block, sum[MOE_DECODE_HD_MAX];
-	int n, ctx = 0, at = 0, pos = d->p->pos;
+	moe_real sum[MOE_DECODE_HD_MAX];
+	int ctx = 0, at = 0;
+	struct part p;
 	double total;
 
-	for (int b = 0; (block = context(r, pos, b, &n)); b++, ctx += n)
-		scores(c->hd, n, pos, q, head_of(d, block, head), s + ctx);
+	for (int b = 0; (p = context(r, b)).block; b++, ctx += p.n)
+		scores(c->hd, p.n, p.pos, q, head_of(d, p.block, p.pos, head), s + ctx);
 	total = moe_vec_exp_sum((size_t)ctx, s, moe_vec_max((size_t)ctx, s), (moe_real)(1.0 / sqrt((double)c->hd)));
-	for (int b = 0; (block = context(r, pos, b, &n)); b++, at += n)
-		mix(n, d->p->hdp, b == 0, s + at, values_of(d, block, head), sum);
+	for (int b = 0; (p = context(r, b)).block; b++, at += p.n)
+		mix(p.n, d->p->hdp, b == 0, s + at, head_of(d, p.block, p.pos, head) + (size_t)c->hd * (size_t)p.pos, sum);
 	memcpy(out, sum, (size_t)c->hd * sizeof(*out));
 	moe_vec_scale((size_t)c->hd, (moe_real)(1 / total), out);
 }

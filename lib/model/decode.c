@@ -104,9 +104,15 @@ bool moe_decode_wide(const struct moe_decode_plan *p)
 static int chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct moe_err *e)
 {
 	const struct moe_config *y = &d->p->m->config;
-	size_t size = (size_t)y->L * (size_t)y->K * (size_t)(y->hd + d->p->hdp) * (size_t)d->p->pos;
 
-	while (c->n * d->p->pos <= at) {
+	if (!c->pos) {
+		c->pos = (c->expect + LANES - 1) / LANES * LANES;
+		c->pos = c->pos < 1 || c->pos > d->p->pos ? d->p->pos : c->pos;
+	}
+	while (c->n * c->pos <= at) {
+		struct moe_spare *s = &d->spare[c->pos / LANES - 1];
+		size_t size = (size_t)y->L * (size_t)y->K * (size_t)(y->hd + d->p->hdp) * (size_t)c->pos;
+
 		if (c->n == c->cap) {
 			int cap = c->cap ? 2 * c->cap : 4;
 			moe_real **b = realloc(c->block, (size_t)cap * sizeof(*b));
@@ -116,7 +122,7 @@ static int chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, str
 			c->block = b;
 			c->cap = cap;
 		}
-		c->block[c->n] = d->n_spare ? d->spare[--d->n_spare] : moe_alloc(size, sizeof(moe_real), e);
+		c->block[c->n] = s->n ? s->block[--s->n] : moe_alloc(size, sizeof(moe_real), e);
 		if (!c->block[c->n])
 			return moe_err_prefix(e, "keys and values of %d tokens", at + 1);
 		c->n++;
@@ -127,18 +133,20 @@ static int chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, str
 void moe_chain_release(struct moe_decoder *d, struct moe_chain *c)
 {
 	for (int i = 0; i < c->n; i++) {
-		if (d->n_spare == d->cap_spare) {
-			size_t cap = d->cap_spare ? 2 * d->cap_spare : 64;
-			moe_real **s = realloc(d->spare, cap * sizeof(*s));
+		struct moe_spare *s = &d->spare[c->pos / LANES - 1];
 
-			if (!s) {
+		if (s->n == s->cap) {
+			size_t cap = s->cap ? 2 * s->cap : 64;
+			moe_real **b = realloc(s->block, cap * sizeof(*b));
+
+			if (!b) {
 				free(c->block[i]);
 				continue;
 			}
-			d->spare = s;
-			d->cap_spare = cap;
+			s->block = b;
+			s->cap = cap;
 		}
-		d->spare[d->n_spare++] = c->block[i];
+		s->block[s->n++] = c->block[i];
 	}
 	free(c->block);
 	memset(c, 0, sizeof(*c));
@@ -188,9 +196,11 @@ void moe_decoder_free(struct moe_decoder *d)
 {
 	if (!d)
 		return;
-	for (size_t i = 0; i < d->n_spare; i++)
-		free(d->spare[i]);
-	free(d->spare);
+	for (int s = 0; s < MOE_DECODE_SIZES; s++) {
+		for (size_t i = 0; i < d->spare[s].n; i++)
+			free(d->spare[s].block[i]);
+		free(d->spare[s].block);
+	}
 	moe_arena_free(&d->arena);
 	free(d);
 }

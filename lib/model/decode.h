@@ -10,10 +10,12 @@
 #include "model/model.h"
 #include "util/pool.h"
 
-/* A growing list of cache blocks, each for `pos` positions of all layers. Zero-initialise. */
+/* A growing list of cache blocks, each for `pos` positions of all layers. Zero-initialise, then set `expect`. */
 struct moe_chain {
 	moe_real **block; /* [n]; each [L][K][hd*pos keys, transposed | pos*hdp values] */
 	int n, cap;
+	int expect;       /* positions that it may need; short chains get small blocks */
+	int pos;          /* set with the first block */
 };
 
 struct moe_decode_row {

@@ -9,6 +9,7 @@
 #define MOE_DECODE_TILE 64 /* columns of a product that one task computes when the model is large */
 #define MOE_DECODE_LANES 32 /* head_dim and cache blocks are padded to this */
 #define MOE_DECODE_HD_MAX 512
+#define MOE_DECODE_SIZES 3 /* of cache blocks: 1 to 3 times LANES positions; MOE_GEMM_PANEL is the last */
 #define MOE_DECODE_PANEL 64 /* rows of such a product: below the counts at which BLIS changes its order of summation */
 
 struct moe_decode_layer {
@@ -21,7 +22,7 @@ struct moe_decode_plan {
 	const struct moe_model *m;
 	const struct moe_experts *x;    /* NULL = base */
 	bool wide;                      /* else products are exact (prep.h) */
-	int pos;                        /* positions of a cache block; MOE_GEMM_PANEL when not wide, so that sums run as in moe_attn_fwd */
+	int pos;                        /* most positions of a cache block; MOE_GEMM_PANEL when not wide, so that sums run as in moe_attn_fwd */
 	int hdp;                        /* head_dim rounded up to whole vectors */
 	int max_ctx;
 	int longest;                    /* longest input of a product */
@@ -46,8 +47,10 @@ struct moe_decoder {
 	bool gated;                     /* some row has gates; else all are one */
 	moe_real *tile;                 /* [threads, TILE, longest] stored halves as reals */
 	moe_real *score;                /* [threads, max_ctx + slack] */
-	moe_real **spare;               /* [n_spare] cache blocks that are free */
-	size_t n_spare, cap_spare;
+	struct moe_spare {
+		moe_real **block;       /* [n] cache blocks that are free */
+		size_t n, cap;
+	} spare[MOE_DECODE_SIZES];      /* by size: (s+1) * LANES positions */
 	/* what is being worked on, for tasks */
 	int M, layer;
 	const struct moe_decode_row *row;

@@ -153,6 +153,7 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 		if (!u->prompt[i].hidden)
 			return -1;
 		u->prompt[i].left = q->n_samples;
+		u->prompt[i].chain.expect = q->n_prompt;
 		for (int t = 0; t < q->n_prompt; t++) {
 			u->row[n++] = (struct moe_decode_row){.id = q->prompt[t], .pos = t, .mine = &u->prompt[i].chain, .at = t,
 				.gate = q->gate};
@@ -187,6 +188,7 @@ static int admit(struct unit *u, struct moe_err *e)
 		s->sample = q->first_sample + u->next_sample;
 		s->out = c->first[u->next_req] + (size_t)u->next_sample++;
 		s->n = 0;
+		s->own.expect = c->o->max_new;
 		seen = u->next_req - u->from + 1;
 	}
 	return seen > fresh ? prefill(u, fresh, seen, e) : 0;

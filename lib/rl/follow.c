@@ -53,7 +53,7 @@ void moe_follow_close(struct moe_follow *f)
 
 int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe_err *e)
 {
-	/* a FIFO that nobody has opened for writing yet is quiet; one that was left hangs up, which moe_follow_next reports */
+	/* a FIFO that nobody has opened for writing yet is quiet; one that was left hangs up */
 	struct pollfd p[2] = {{.fd = f->fd, .events = POLLIN}, {.fd = out_fd, .events = 0}};
 	int n;
 
@@ -64,8 +64,10 @@ int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return moe_fail_errno(e, "%s: waiting failed", f->path);
-	if (p[0].revents)
+	if (p[0].revents & POLLIN)
 		return 1;
+	if (p[0].revents)
+		return moe_fail(e, MOE_DATA, "%s: the trainer left before it published any weights", f->path);
 	if (p[1].revents & (POLLERR | POLLNVAL))
 		return moe_fail(e, MOE_DATA, "%s: the program that reads the rollouts left before it published new weights", f->path);
 	return 0;

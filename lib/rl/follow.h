@@ -12,8 +12,8 @@ struct moe_follow;
 
 struct moe_follow *moe_follow_open(const char *path, size_t max_mem, struct moe_err *e);
 void moe_follow_close(struct moe_follow *f); /* NULL is accepted */
-/* Waits until there is something to read: 1; 0 after timeout_ms; -1 when the reader of out_fd (a pipe; -1 = none) has left,
- * since nobody can then be trained by what is sampled (MOE_DATA). */
+/* Waits until there is something to read: 1; 0 after timeout_ms; -1 when the trainer came and left, or the reader of out_fd
+ * (a pipe; -1 = none) has left, since nobody can then be trained by what is sampled (MOE_DATA). */
 int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe_err *e);
 /* Reads one segment: *arm[n] are its arms (what they held before is freed; the array grows). A trainer that left without
  * another segment is MOE_DATA. */

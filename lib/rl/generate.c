@@ -244,10 +244,10 @@ static int put_sampled(const struct run *r, size_t i, size_t k, struct moe_rec *
 static int score(const struct run *r, const struct moe_gen_prompt *p, const int32_t *ids, size_t n, float *logp, struct moe_err *e)
 {
 	int T = (int)(p->n + n);
-	struct moe_seg seg = {0, T, -1, 0};
+	struct moe_seg seg[2] = {{0, (int)p->n, -1, 0}, {(int)p->n, (int)n, 0, (int)p->n}}; /* as training has them */
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n, sizeof(*out), e) : NULL;
-	struct moe_batch b = {T, all, 1, &seg};
+	struct moe_batch b = {T, all, 2, seg};
 	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = {0};
 	int rc = -1;

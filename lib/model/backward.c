@@ -142,10 +142,10 @@ static int mlp_bwd(struct back *k, const struct moe_prep_layer *y, int i, const 
 	struct job gu = { &y->group[MOE_GROUP_GU], i, (moe_real *[]){ k->dg, k->du }, (int[]){ F, F }, k->p->norm, la->z[MOE_GROUP_GU] };
 	size_t n = (size_t)k->p->T * (size_t)F;
 
-	moe_swiglu(n, la->g, la->u, k->p->ff);
+	moe_swiglu_keep(n, la->g, la->u, k->p->ff, k->dg); /* dg holds the sigmoid until it is overwritten */
 	if (group_bwd(k, &down, k->da, e))
 		return -1;
-	moe_swiglu_bwd(n, la->g, la->u, k->da, k->dg, k->du, NULL);
+	moe_swiglu_bwd(n, la->g, la->u, k->dg, k->da, k->dg, k->du);
 	moe_rmsnorm(k->p->T, c->D, la->mid, c->D, y->norm2, c->eps, k->p->norm, c->D, NULL);
 	if (group_bwd(k, &gu, k->dn, e))
 		return -1;

@@ -14,6 +14,12 @@ static inline __attribute__((always_inline)) void sigmoid_block(size_t n, const 
 		s[i] = 1 / (1 + s[i]);
 }
 
+static inline __attribute__((always_inline)) void apply_block(size_t n, const moe_real *g, const moe_real *u, const moe_real *s, moe_real *a)
+{
+	for (size_t i = 0; i < n; i++)
+		a[i] = g[i] * s[i] * u[i];
+}
+
 MOE_CLONES void moe_swiglu(size_t n, const moe_real *g, const moe_real *u, moe_real *a)
 {
 	moe_real s[BLOCK];
@@ -22,27 +28,26 @@ MOE_CLONES void moe_swiglu(size_t n, const moe_real *g, const moe_real *u, moe_r
 		size_t w = n - at < BLOCK ? n - at : BLOCK;
 
 		sigmoid_block(w, g + at, s);
-		for (size_t i = 0; i < w; i++)
-			a[at + i] = g[at + i] * s[i] * u[at + i];
+		apply_block(w, g + at, u + at, s, a + at);
 	}
 }
 
-MOE_CLONES void moe_swiglu_bwd(size_t n, const moe_real *g, const moe_real *u, const moe_real *da, moe_real *dg, moe_real *du, moe_real *a)
+MOE_CLONES void moe_swiglu_keep(size_t n, const moe_real *g, const moe_real *u, moe_real *a, moe_real *s)
 {
-	moe_real s[BLOCK];
-
 	for (size_t at = 0; at < n; at += BLOCK) {
 		size_t w = n - at < BLOCK ? n - at : BLOCK;
 
-		sigmoid_block(w, g + at, s);
-		if (a)
-			for (size_t i = 0; i < w; i++)
-				a[at + i] = g[at + i] * s[i] * u[at + i];
-		for (size_t i = 0; i < w; i++) {
-			moe_real d = da[at + i], gi = g[at + i], ui = u[at + i];
+		sigmoid_block(w, g + at, s + at);
+		apply_block(w, g + at, u + at, s + at, a + at);
+	}
+}
 
-			du[at + i] = d * gi * s[i];
-			dg[at + i] = d * ui * s[i] * (1 + gi * (1 - s[i]));
-		}
+MOE_CLONES void moe_swiglu_bwd(size_t n, const moe_real *g, const moe_real *u, const moe_real *s, const moe_real *da, moe_real *dg, moe_real *du)
+{
+	for (size_t i = 0; i < n; i++) {
+		moe_real d = da[i], gi = g[i], ui = u[i], si = s[i];
+
+		du[i] = d * gi * si;
+		dg[i] = d * ui * si * (1 + gi * (1 - si));
 	}
 }

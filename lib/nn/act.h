@@ -7,7 +7,9 @@
 #include <stddef.h>
 
 void moe_swiglu(size_t n, const moe_real *g, const moe_real *u, moe_real *a);
-/* From da: dg and du (overwritten; dg may be da or g's storage is untouched), and a again (NULL = not wanted). */
-void moe_swiglu_bwd(size_t n, const moe_real *g, const moe_real *u, const moe_real *da, moe_real *dg, moe_real *du, moe_real *a);
+/* The same; s receives the logistic function of g, for the backward pass. */
+void moe_swiglu_keep(size_t n, const moe_real *g, const moe_real *u, moe_real *a, moe_real *s);
+/* From da and s: dg and du (overwritten; dg may be s). */
+void moe_swiglu_bwd(size_t n, const moe_real *g, const moe_real *u, const moe_real *s, const moe_real *da, moe_real *dg, moe_real *du);
 
 #endif

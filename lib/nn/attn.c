@@ -17,7 +17,8 @@ static size_t at(int row, int ld)
 	return (size_t)row * (size_t)ld;
 }
 
-/* Columns of the scores, rounded up: BLIS sums a last column that stands alone in another order than its neighbours. */
+/* Columns of the scores, rounded up: BLIS sums a last column that stands alone in another order than its neighbours,
+ * and odd column counts cost up to a third more. */
 static int padded(int n)
 {
 	return (n + 15) / 16 * 16;
@@ -87,8 +88,8 @@ static MOE_CLONES void softmax_bwd_row(int n, moe_real *restrict s, moe_real *re
 static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, int i0, int h, const moe_real *kt, const moe_real *vt,
 	moe_real *s, moe_real *dp)
 {
-	int nk = a->n_par + a->n, hd = a->hd, np = a->n_par;
-	int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq, seen = np + own;
+	int nk = padded(a->n_par + a->n), hd = a->hd, np = a->n_par;
+	int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq, seen = padded(np + own);
 	const moe_real *q = a->q + at(i0, a->ldq) + h * hd, *d_o = g->d_o + at(i0, g->ldo) + h * hd, *o = g->o + at(i0, g->ldo) + h * hd;
 	moe_real *dq = g->dq + at(i0, a->ldq) + h * hd;
 
@@ -115,7 +116,7 @@ static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, i
 
 void moe_attn_bwd(const struct moe_attn *a, const struct moe_attn_grad *g, moe_real *scratch)
 {
-	int nk = a->n_par + a->n;
+	int nk = padded(a->n_par + a->n);
 	moe_real *kt = scratch, *vt = kt + at(a->hd, nk), *s = vt + at(a->hd, nk), *dp = s + at(MOE_ATTN_BLOCK, nk);
 
 	gather_t(a, a->kp, a->k, kt, nk);

@@ -1,8 +1,9 @@
 /* gemm.h - matrix products on BLIS. The only door to BLIS; no other file includes blis.h.
  *
  * All matrices are row-major. Shapes are the caller's duty: a wrong one is a bug, not an input error (BLIS aborts or worse).
- * Thread-safe: every call carries its own thread count, so several of our threads may call at the same time. The bits of a
- * product do not depend on the thread count (BLIS never cuts the inner dimension among threads).
+ * Thread-safe: every call carries its own thread count, so several of our threads may call at the same time. BLIS never cuts the
+ * inner dimension among threads, but where it cuts the others, edges are summed in another order: only with one thread a product are the bits
+ * the same everywhere, and that is how the engine works (parallel over batches, not inside of products).
  *
  * Kernel family: Debian's BLIS 0.9.0 takes its `haswell` kernels when the CPU's name is unknown, as in most virtual
  * machines. Before the first call the AVX-512 family is asked for where the CPU has avx512f/dq/bw/vl/cd, unless the user set

@@ -13,7 +13,7 @@ static inline double exp_one(double x)
 }
 #else
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2: ln 2 in two parts, the minimax polynomial of the Cephes library (coefficients
- * near 1/k!), n added to the exponent in two halves so that results near the ends of the range stay exact. */
+ * near 1/k!), n put into the exponent; the range is cut where 2^n would no longer be a normal float. */
 static inline float exp_one(float x)
 {
 	const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
@@ -22,7 +22,7 @@ static inline float exp_one(float x)
 	int32_t bits;
 
 	memcpy(&bits, &t, sizeof(bits));
-	bits = (bits - 0x4B400000 + 126) * (1 << 23); /* 2^(n-1), so that n = 128 does not overflow */
+	bits = (bits - 0x4B400000 + 127) * (1 << 23); /* 2^n, -126 <= n <= 127 */
 	memcpy(&s, &bits, sizeof(s));
 	r = c - n * 0.693359375f;
 	r = r + n * 2.12194440e-4f;
@@ -33,7 +33,7 @@ static inline float exp_one(float x)
 	p = p * r + 1.6666665459e-1f;
 	p = p * r + 5.0000001201e-1f;
 	p = p * r * r + r + 1.0f;
-	p = p * s * 2.0f;
+	p = p * s;
 	p = x < -87.33f ? 0.0f : p;
 	return x != x ? x : p;
 }

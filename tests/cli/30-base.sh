@@ -1,0 +1,67 @@
+#!/bin/sh
+# moe-base: a fresh model, pretraining that does not depend on threads or on being killed, checks, scores, completions.
+. "$(dirname "$0")/lib.sh"
+
+ENV=$TOP/examples/quarantine/env.lua
+moe-prompts -e "$ENV" --texts -n 300 --seed 1 -o texts.moes
+train() { # OUT OPTIONS...
+	_o=$1
+	shift
+	# shellcheck disable=SC2086
+	$EXEC moe-base --pretrain -q -m new --steps 12 --batch 8 --warmup 3 --eval-every 5 --heldout 0.1 -o "$_o" "$@" texts.moes
+}
+EXEC=
+
+ok "a fresh tiny model" moe-base --new tiny --seed 3 -o new
+ok "has a config, weights and a tokenizer" ls new/config.json new/model.safetensors new/tokenizer.json new/tokenizer_config.json
+ok "describes itself" moe-base --info -m new
+contains "with its size" out '^parameters	357312$'
+ok "is sound" moe-base --check -m new
+moe-base --new tiny --seed 3 -q -o again
+same "the seed decides its bytes" new/model.safetensors again/model.safetensors
+
+ok "pretraining with one thread" train one -j 1 --metrics one.moes
+ok "and with two" train two -j 2 --metrics two.moes
+same "gives the same weights" one/model.safetensors two/model.safetensors
+same "the tokenizer comes along" new/tokenizer.json one/tokenizer.json
+moe-cat --json one.moes | grep -o '"loss":[^,}]*' >one.loss
+moe-cat --json two.moes | grep -o '"loss":[^,}]*' >two.loss
+same "and the same losses" one.loss two.loss
+equal "a record for each step" "$(wc -l <one.loss | tr -d ' ')" 12
+# shellcheck disable=SC2016
+ok "learns" sh -c 'awk -F: "NR==1{a=\$2}{b=\$2}END{exit !(b<a-0.3)}" one.loss'
+
+# Killed in the middle of the run, as early as there is a checkpoint; then continued.
+EXEC=exec # so that the process killed is the program itself
+train cut -j 1 --save-every 2 &
+pid=$!
+EXEC=
+while [ ! -e cut.ckpt/latest ] && kill -0 $pid 2>/dev/null; do :; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+ok "a killed run left no result" test ! -e cut/model.safetensors
+ok "and continues" train cut -j 2 --save-every 2 --resume --metrics cut.moes
+same "to the same weights as the uninterrupted run" one/model.safetensors cut/model.safetensors
+moe-cat --json cut.moes | grep -o '"loss":[^,}]*' >cut.loss
+same "with the whole history in its metrics" one.loss cut.loss
+fails 3 "a checkpoint of other options is refused" train cut --save-every 2 --resume --lr 0.1
+contains "with the reason" err 'another run'
+
+ok "scores as text" moe-base --score -m one --text -o table texts.moes
+equal "a line for each text" "$(wc -l <table | tr -d ' ')" 300
+ok "scores as a stream" moe-base --score -m one -o scores.moes texts.moes
+ok "which is sound" moe-cat --check scores.moes
+ok "completions" moe-base --generate -m one -n 2 --max-new 8 "2,3=7" -o a.txt
+moe-base --generate -m one -n 2 --max-new 8 "2,3=7" -o b.txt -j 1
+same "the seed decides them" a.txt b.txt
+
+fails 2 "no job, no work" moe-base -m one
+fails 2 "two jobs are one too many" moe-base --info --check -m one
+fails 2 "an unknown preset" moe-base --new huge -o x
+fails 4 "no model there" moe-base --info -m "$T"
+head -c 1000 texts.moes >short.moes
+fails 3 "a truncated stream" moe-base --pretrain -m new -o y short.moes
+ok "leaves no result" test ! -e y
+printf "\377\377\377\377" | dd of=new/model.safetensors bs=1 seek=100000 conv=notrunc 2>/dev/null
+fails 1 "a NaN among the weights is found" moe-base --check -m new
+done_testing

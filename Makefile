@@ -97,7 +97,11 @@ $(LIB_OBJ) $(F64_OBJ) $(CMD_OBJ) $(PROG_SRC:%.c=$(BUILD)/obj/%.o) $(UNIT_SRC:%.c
 # ---- tests ----
 SH_TESTS := $(sort $(filter-out %/lib.sh,$(wildcard tests/cli/*.sh tests/fault/*.sh tests/golden/*.sh tests/interop/*.sh)))
 JOBS ?= 2
-tests-build: $(UNITS) $(GRADS) $(BUILD)/inject.so
+INTEROP := $(patsubst tests/interop/%.c,$(BUILD)/tests/interop_%,$(sort $(wildcard tests/interop/*.c)))
+$(INTEROP): $(BUILD)/tests/interop_%: $(BUILD)/obj/tests/interop/%.o $(BUILD)/libmoe.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
+tests-build: $(UNITS) $(GRADS) $(INTEROP) $(BUILD)/inject.so
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
 TESTS ?= $(UNITS) $(GRADS) $(SH_TESTS)

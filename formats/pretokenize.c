@@ -2,6 +2,7 @@
  *
  * The files' patterns are written for Oniguruma. Where PCRE2 reads the same text differently the pattern is rewritten or refused. */
 #include "formats/tok.h"
+#include "formats/unicode_new.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +31,62 @@ void moe_cut_work_free(struct moe_cut_work *w)
 	memset(w, 0, sizeof(*w));
 }
 
+/* Word characters: alphabetic ones, marks, decimal digits, connectors. PCRE2's \w has letters, all numbers and the underscore. */
+static const char *const word_sets[] = { "L", "M", "Nd", "Nl", "Pc" };
+static const char word_more[] = "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+
+/* \p{NAME} with the characters that PCRE2 does not know yet, as part of a class. */
+static int add_category(const char *name, size_t n, struct moe_buf *o, struct moe_err *e)
+{
+	if (moe_buf_addf(o, e, "\\p{%.*s}", (int)n, name))
+		return -1;
+	for (size_t i = 0; i < sizeof(unicode_new) / sizeof(unicode_new[0]); i++)
+		if (strlen(unicode_new[i].name) == n && !memcmp(name, unicode_new[i].name, n))
+			return moe_buf_addf(o, e, "%s", unicode_new[i].chars);
+	return 0;
+}
+
+static int add_words(struct moe_buf *o, struct moe_err *e)
+{
+	for (size_t i = 0; i < sizeof(word_sets) / sizeof(word_sets[0]); i++)
+		if (add_category(word_sets[i], strlen(word_sets[i]), o, e))
+			return -1;
+	return moe_buf_addf(o, e, "%s", word_more);
+}
+
+/* p[0..n) is \p{NAME} or \P{NAME}. */
+static int translate_property(const char *p, size_t n, bool in_class, struct moe_buf *o, struct moe_err *e)
+{
+	if (p[1] == 'P' && in_class)
+		return moe_fail(e, MOE_DATA, "\\P inside of a character class is not supported");
+	if (p[3] == '^')
+		return moe_fail(e, MOE_DATA, "\\p{^...} is not supported");
+	if (!in_class && moe_buf_addf(o, e, p[1] == 'P' ? "[^" : "["))
+		return -1;
+	if (add_category(p + 3, n - 4, o, e))
+		return -1;
+	return in_class ? 0 : moe_buf_add(o, "]", 1, e);
+}
+
 /* One escape p[0] == '\\', p[1]; inside or outside of a class. */
 static int translate_escape(const char *p, bool in_class, struct moe_buf *o, struct moe_err *e)
 {
+	bool space = p[1] == 's' || p[1] == 'S', negated = p[1] == 'S' || p[1] == 'W';
+
 	switch (p[1]) {
 	case 's':
-		return in_class ? moe_buf_addf(o, e, "%s", spaces) : moe_buf_addf(o, e, "[%s]", spaces);
+	case 'w':
 	case 'S':
-		if (!in_class)
-			return moe_buf_addf(o, e, "[^%s]", spaces);
-		return moe_fail(e, MOE_DATA, "\\S inside of a character class is not supported");
+	case 'W':
+		if (in_class && negated)
+			return moe_fail(e, MOE_DATA, "\\%c inside of a character class is not supported", p[1]);
+		if (!in_class && moe_buf_addf(o, e, negated ? "[^" : "["))
+			return -1;
+		if (space ? moe_buf_addf(o, e, "%s", spaces) : add_words(o, e))
+			return -1;
+		return in_class ? 0 : moe_buf_add(o, "]", 1, e);
+	case 'b':
+	case 'B':
 	case 'h':
 	case 'H':
 	case 'R':
@@ -59,20 +106,24 @@ static int translate_escape(const char *p, bool in_class, struct moe_buf *o, str
 static int translate(const char *p, size_t n, struct moe_buf *o, struct moe_err *e)
 {
 	bool in_class = false;
+	const char *brace;
 
 	for (size_t i = 0; i < n; i++) {
 		if (p[i] == '\\') {
 			if (i + 1 == n)
 				return moe_fail(e, MOE_DATA, "it ends in a backslash");
-			if (translate_escape(p + i, in_class, o, e))
+			brace = i + 2 < n && p[i + 2] == '{' ? memchr(p + i, '}', n - i) : NULL;
+			if (brace && (p[i + 1] == 'p' || p[i + 1] == 'P')) {
+				if (translate_property(p + i, (size_t)(brace - (p + i)) + 1, in_class, o, e))
+					return -1;
+				i = (size_t)(brace - p);
+			} else if (brace && p[i + 1] == 'x') {
+				if (moe_buf_add(o, p + i, (size_t)(brace - (p + i)) + 1, e))
+					return -1;
+				i = (size_t)(brace - p);
+			} else if (translate_escape(p + i++, in_class, o, e)) {
 				return -1;
-			i++;
-			if (i + 1 < n && p[i + 1] == '{' && strchr("pPx", p[i])) /* \p{L}, \x{20}: the braces belong to the escape */
-				for (char c = 0; i + 1 < n && c != '}'; i++) {
-					c = p[i + 1];
-					if (moe_buf_add(o, &c, 1, e))
-						return -1;
-				}
+			}
 			continue;
 		}
 		if (in_class && (p[i] == '[' || (p[i] == '&' && i + 1 < n && p[i + 1] == '&')))

@@ -7,31 +7,6 @@
 #include <string.h>
 #include <utf8proc.h>
 
-int moe_normalise(enum moe_norm form, const char *p, size_t n, struct moe_buf *out, struct moe_err *e)
-{
-	static const utf8proc_option_t option[] = {
-		[MOE_NORM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
-		[MOE_NORM_NFD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE,
-		[MOE_NORM_NFKC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
-		[MOE_NORM_NFKD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
-	};
-	bool ascii = true;
-	utf8proc_uint8_t *q = NULL;
-	utf8proc_ssize_t len;
-	int r;
-
-	for (size_t i = 0; i < n && ascii; i++)
-		ascii = (uint8_t)p[i] < 0x80;
-	if (ascii || form == MOE_NORM_NONE)
-		return moe_buf_add(out, p, n, e);
-	len = utf8proc_map((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)n, &q, option[form]);
-	if (len < 0)
-		return moe_fail(e, len == UTF8PROC_ERROR_NOMEM ? MOE_SYSTEM : MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(len));
-	r = moe_buf_add(out, q, (size_t)len, e);
-	free(q);
-	return r;
-}
-
 /* White space as the pre-tokenizer's (pretokenize.c); letters, digits, marks and connectors, for single_word. */
 static bool is_space(uint32_t c)
 {

@@ -189,6 +189,8 @@ static int read_byte_level(struct moe_tokenizer *t, const struct moe_json *j, st
 	return 0;
 }
 
+static const char digits[] = "[\\p{N}\\x{11de0}-\\x{11de9}]";
+
 static int read_pretok(struct moe_tokenizer *t, const struct moe_json *j, int depth, struct moe_err *e)
 {
 	const struct moe_json *list = moe_json_get(j, "pretokenizers");
@@ -208,8 +210,8 @@ static int read_pretok(struct moe_tokenizer *t, const struct moe_json *j, int de
 		return read_byte_level(t, j, e);
 	if (moe_str_eq(type, "Split"))
 		return read_split(t, j, e);
-	if (moe_str_eq(type, "Digits"))
-		return moe_cutter_add(&t->cutter, "\\p{N}", 5, false, is_true(j, "individual_digits", false) ? MOE_CUT_ISOLATED : MOE_CUT_CONTIGUOUS, false, e);
+	if (moe_str_eq(type, "Digits")) /* not a regular expression in the reference: it knows the digits of Unicode 17 */
+		return moe_cutter_add(&t->cutter, digits, sizeof(digits) - 1, false, is_true(j, "individual_digits", false) ? MOE_CUT_ISOLATED : MOE_CUT_CONTIGUOUS, false, e);
 	return moe_fail(e, MOE_DATA, "pre-tokenizer type \"%.*s\" is not supported (ByteLevel, Split, Digits, Sequence are)", CUT(type));
 }
 

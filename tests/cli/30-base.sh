@@ -32,7 +32,7 @@ equal "a record for each step" "$(wc -l <one.loss | tr -d ' ')" 12
 ok "learns" sh -c 'awk -F: "NR==1{a=\$2}{b=\$2}END{exit !(b<a-0.3)}" one.loss'
 
 # Killed in the middle of the run, as early as there is a checkpoint; then continued.
-EXEC=exec # so that the process killed is the program itself
+EXEC="exec" # so that the process killed is the program itself
 train cut -j 1 --save-every 2 &
 pid=$!
 EXEC=

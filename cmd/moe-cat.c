@@ -1,13 +1,13 @@
 /* moe-cat.c - looks into, checks, filters and converts streams. The work is in formats/; here are options and files. */
+#include "cmd/convert.h"
 #include "cmd/opt.h"
-#include "formats/input.h"
-#include "formats/jsonl.h"
+#include "formats/bundle.h"
 #include "formats/show.h"
 
 #include <string.h>
 
-static bool head, json, values, check, lineage, stream, from_json, unbuffered, truncated;
-static const char *kind;
+static bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack, unbuffered, truncated;
+static const char *kind, *unpack;
 static int64_t limit;
 static struct moe_opt_list where;
 
@@ -20,6 +20,11 @@ static const struct moe_opt options[] = {
 	{0, "check", MOE_OPT_FLAG, &check, NULL, "read everything, verify counts and checksums; one line per file", NULL, 0, 0},
 	{0, "lineage", MOE_OPT_FLAG, &lineage, NULL, "with --check: every input named by a stream must be among the files; exit 1 if not", NULL, 0, 0},
 	{'s', "stream", MOE_OPT_FLAG, &stream, NULL, "write a stream: the inputs, filtered and joined", NULL, 0, 0},
+	{0, "numpy", MOE_OPT_FLAG, &numpy, NULL, "write records as plain MessagePack with tensors as Python's msgpack-numpy has them", NULL, 0, 0},
+	{0, "safetensors", MOE_OPT_FLAG, &to_st, NULL, "write the tensors of one input, and all else as metadata, to the safetensors file -o", NULL, 0, 0},
+	{0, "from-safetensors", MOE_OPT_FLAG, &from_st, NULL, "turn a safetensors file into a stream (its own, or of kind tensors)", NULL, 0, 0},
+	{0, "pack", MOE_OPT_FLAG, &pack, NULL, "pack files and folders into one .tar.zst with a manifest of digests", NULL, 0, 0},
+	{0, "unpack", MOE_OPT_STR, &unpack, "DIR", "unpack such a bundle into DIR, verifying the digests", NULL, 0, 0},
 	{0, "Which records", MOE_OPT_HEAD, NULL, NULL, NULL, NULL, 0, 0},
 	{'k', "kind", MOE_OPT_STR, &kind, "KIND", "only segments of this kind; with --from-json: the kind of lines without a header", NULL, 0, 0},
 	{'w', "where", MOE_OPT_LIST, &where, "KEY=VALUE", "only records of which this holds (also != < <= > >=; dots reach into maps); may be repeated", NULL, 0, 0},
@@ -43,42 +48,10 @@ static const struct moe_prog prog = {
 	.max_operands = -1,
 };
 
-static const char *display(const char *path)
-{
-	return !path || !strcmp(path, "-") ? "standard input" : path;
-}
-
-static struct moe_reader *open_input(const char *path)
-{
-	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated};
-	struct moe_reader *r;
-	struct moe_err e;
-
-	moe_in_not_terminal(path);
-	r = moe_reader_open_path(path ? path : "-", &o, &e);
-	if (!r)
-		moe_die(&e);
-	return r;
-}
-
-static void read_json(const char *path, struct moe_out *out)
-{
-	struct moe_jsonl_opts o = {.kind = kind, .tool = prog.name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
-		.name = out->path ? out->path : "standard output"};
-	struct moe_input *in;
-	struct moe_err e;
-
-	moe_in_not_terminal(path);
-	in = moe_input_open(path ? path : "-", &e);
-	if (!in || moe_jsonl_to_stream(in, out->fd, &o, &e))
-		moe_die(&e);
-	moe_input_close(in);
-}
-
 /* One input of the chosen kind of work; failures of --check go on to the next file. */
 static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 {
-	struct moe_reader *r = open_input(path);
+	struct moe_reader *r = moe_convert_open(path, truncated);
 	struct moe_err e;
 	int rc;
 
@@ -86,12 +59,14 @@ static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 		rc = moe_show_json(o, r, &e);
 	else if (stream)
 		rc = moe_show_stream(o, r, &e);
+	else if (numpy)
+		rc = moe_show_numpy(o, r, moe_common.max_mem, &e);
 	else if (check)
-		rc = moe_show_check(o, r, display(path), l, &e);
+		rc = moe_show_check(o, r, moe_convert_display(path), l, &e);
 	else if (head)
-		rc = moe_show_head(o, r, display(path), &e);
+		rc = moe_show_head(o, r, moe_convert_display(path), &e);
 	else
-		rc = moe_show_summary(o, r, display(path), &e);
+		rc = moe_show_summary(o, r, moe_convert_display(path), &e);
 	moe_reader_close(r);
 	if (rc && !check)
 		moe_die(&e);
@@ -137,20 +112,41 @@ static int walk(int argc, char **argv, int first, struct moe_out *out)
 	return code;
 }
 
+/* The one operand of a conversion. */
+static const char *only(int argc, char **argv, int first)
+{
+	if (argc > first + 1)
+		moe_usage_error("one file at a time for this");
+	return first < argc ? argv[first] : NULL;
+}
+
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog), code = 0;
 	struct moe_out out;
+	struct moe_err e;
 
-	if (head + json + check + stream + from_json > 1)
-		moe_usage_error("--head, --json, --from-json, --check and --stream exclude one another");
-	if (stream || from_json)
+	if (head + json + check + stream + from_json + numpy + to_st + from_st + pack + (unpack != NULL) > 1)
+		moe_usage_error("only one of the options that say what to do");
+	if (to_st || unpack) {
+		if (to_st)
+			moe_convert_to_safetensors(only(argc, argv, first));
+		else
+			moe_convert_unpack(only(argc, argv, first), unpack);
+		return moe_main_end(0);
+	}
+	if (stream || from_json || numpy || from_st || pack)
 		moe_out_binary(&out);
 	else
 		moe_out_text(&out, NULL);
-	if (from_json)
+	if (from_st)
+		moe_convert_from_safetensors(only(argc, argv, first), &out);
+	else if (pack) {
+		if (moe_bundle_pack((const char *const *)argv + first, (size_t)(argc - first), out.fd, out.path ? out.path : "standard output", &e))
+			moe_die(&e);
+	} else if (from_json)
 		for (int i = first; i < argc || i == first; i++)
-			read_json(i < argc ? argv[i] : NULL, &out);
+			moe_convert_from_json(i < argc ? argv[i] : NULL, kind, &out);
 	else
 		code = walk(argc, argv, first, &out);
 	moe_out_finish(&out);

@@ -28,6 +28,8 @@ struct moe_show {
  * is canonical, its bytes; else it gets a header of o->tool and an end that names its source. */
 int moe_show_stream(struct moe_show *o, struct moe_reader *r, struct moe_err *e);
 int moe_show_json(struct moe_show *o, struct moe_reader *r, struct moe_err *e);
+/* Records as plain MessagePack, tensors (put together again, each within max_mem) as msgpack-numpy's maps. */
+int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, struct moe_err *e);
 /* The first records (o->limit, or 3) in readable form. */
 int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);
 /* What the stream holds: moe_summary of the records that pass, after headers and lineage. */

@@ -1,0 +1,82 @@
+/* convert.c - the conversions of moe-cat that read or write other formats: files are opened here, the work is in formats/. */
+#include "cmd/convert.h"
+#include "formats/bundle.h"
+#include "formats/jsonl.h"
+#include "formats/st_bridge.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *moe_convert_display(const char *path)
+{
+	return !path || !strcmp(path, "-") ? "standard input" : path;
+}
+
+struct moe_reader *moe_convert_open(const char *path, bool truncated)
+{
+	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated};
+	struct moe_reader *r;
+	struct moe_err e;
+
+	moe_in_not_terminal(path);
+	r = moe_reader_open_path(path ? path : "-", &o, &e);
+	if (!r)
+		moe_die(&e);
+	return r;
+}
+
+void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
+{
+	struct moe_jsonl_opts o = {.kind = kind, .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
+		.name = out->path ? out->path : "standard output"};
+	struct moe_input *in;
+	struct moe_err e;
+
+	moe_in_not_terminal(path);
+	in = moe_input_open(path ? path : "-", &e);
+	if (!in || moe_jsonl_to_stream(in, out->fd, &o, &e))
+		moe_die(&e);
+	moe_input_close(in);
+}
+
+void moe_convert_to_safetensors(const char *path)
+{
+	struct moe_reader *r = moe_convert_open(path, false);
+	struct moe_err e;
+
+	if (!moe_common.output || !strcmp(moe_common.output, "-"))
+		moe_usage_error("--safetensors needs a file: name it with -o");
+	if (moe_stream_to_safetensors(r, moe_common.output, moe_common.max_mem, &e))
+		moe_die(&e);
+	moe_reader_close(r);
+}
+
+void moe_convert_from_safetensors(const char *path, struct moe_out *out)
+{
+	struct moe_writer_opts o = {.kind = "tensors", .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc};
+	struct moe_err e;
+
+	if (!path || !strcmp(path, "-"))
+		moe_usage_error("--from-safetensors needs a file, since it is mapped into memory");
+	if (moe_safetensors_to_stream(path, out->fd, out->path ? out->path : "standard output", &o, &e))
+		moe_die(&e);
+}
+
+void moe_convert_unpack(const char *path, const char *dir)
+{
+	struct moe_err e;
+	size_t files;
+	int fd = 0;
+
+	moe_in_not_terminal(path);
+	if (path && strcmp(path, "-") != 0 && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+		moe_fail_errno(&e, "%s: can not be opened", path);
+		moe_die(&e);
+	}
+	if (moe_bundle_unpack(fd, moe_convert_display(path), dir, &files, &e))
+		moe_die(&e);
+	moe_info("%zu files unpacked, digests right", files);
+	if (fd)
+		close(fd);
+}

@@ -1,0 +1,19 @@
+/* convert.h - moe-cat's other formats. Functions die on failure. Paths: NULL or "-" = standard input. */
+#ifndef MOE_CMD_CONVERT_H
+#define MOE_CMD_CONVERT_H
+
+#include "cmd/opt.h"
+
+/* The name of an input for people. */
+const char *moe_convert_display(const char *path);
+/* A stream of any kind. */
+struct moe_reader *moe_convert_open(const char *path, bool truncated);
+/* JSON Lines to a stream; kind NULL = headers must be there. */
+void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out);
+/* A stream to the file of -o, and back. */
+void moe_convert_to_safetensors(const char *path);
+void moe_convert_from_safetensors(const char *path, struct moe_out *out);
+/* A bundle into a folder. */
+void moe_convert_unpack(const char *path, const char *dir);
+
+#endif

@@ -1,0 +1,429 @@
+/* bundle.c - packing and unpacking .tar.zst bundles on libarchive. Reading single members without unpacking is input.c's work. */
+#include "formats/bundle.h"
+#include "formats/json.h"
+#include "util/digest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#define BLOCK ((size_t)1 << 17)
+#define MANIFEST_MAX ((size_t)64 << 20)
+#define FOLDERS_DEEP 16
+
+struct file {
+	char *path;              /* on disk */
+	const char *stored;      /* in the bundle: the tail of path */
+	char hex[MOE_SHA256_HEX];
+	long long bytes;
+	bool seen;
+};
+
+struct files {
+	struct file *v;
+	size_t n, cap;
+};
+
+static void files_free(struct files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		free(f->v[i].path);
+	free(f->v);
+}
+
+static struct file *files_add(struct files *f, const char *path, struct moe_err *e)
+{
+	struct file *x;
+
+	if (f->n == f->cap) {
+		size_t cap = f->cap ? 2 * f->cap : 16;
+		void *p = realloc(f->v, cap * sizeof(*f->v));
+
+		if (!p) {
+			moe_fail(e, MOE_SYSTEM, "out of memory for %zu files", cap);
+			return NULL;
+		}
+		f->v = p;
+		f->cap = cap;
+	}
+	x = &f->v[f->n];
+	memset(x, 0, sizeof(*x));
+	x->path = strdup(path);
+	if (!x->path) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for a name");
+		return NULL;
+	}
+	f->n++;
+	x->stored = x->path;
+	while (*x->stored == '/' || (x->stored[0] == '.' && x->stored[1] == '/'))
+		x->stored++;
+	return x;
+}
+
+/* No empty, absolute or climbing name, no control characters. */
+static bool safe_name(const char *s)
+{
+	if (!*s || *s == '/' || !strcmp(s, MOE_BUNDLE_MANIFEST))
+		return false;
+	for (const char *p = s; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return false;
+	for (const char *p = s; p; p = strchr(p, '/')) {
+		size_t n;
+
+		p += *p == '/';
+		n = strcspn(p, "/");
+		if (!n || (n <= 2 && !strncmp(p, "..", n)))
+			return false;
+	}
+	return true;
+}
+
+static struct file *find(const struct files *f, const char *stored)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (!strcmp(f->v[i].stored, stored))
+			return &f->v[i];
+	return NULL;
+}
+
+/* ---- packing ---- */
+
+static int gather(struct files *f, const char *path, int deep, struct moe_err *e);
+
+static int gather_folder(struct files *f, const char *path, int deep, struct moe_err *e)
+{
+	struct dirent **list = NULL;
+	int n = scandir(path, &list, NULL, alphasort), rc = 0;
+
+	if (n < 0)
+		return moe_fail_errno(e, "%s: the folder can not be read", path);
+	if (deep >= FOLDERS_DEEP)
+		rc = moe_fail(e, MOE_USAGE, "%s: folders nested deeper than %d", path, FOLDERS_DEEP);
+	for (int i = 0; i < n; i++) {
+		size_t len = strlen(path) + strlen(list[i]->d_name) + 2;
+		char *sub = rc ? NULL : malloc(len);
+
+		if (sub && strcmp(list[i]->d_name, ".") != 0 && strcmp(list[i]->d_name, "..") != 0) {
+			snprintf(sub, len, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", list[i]->d_name);
+			rc = gather(f, sub, deep + 1, e);
+		}
+		free(sub);
+		free(list[i]);
+	}
+	free(list);
+	return rc;
+}
+
+static int gather(struct files *f, const char *path, int deep, struct moe_err *e)
+{
+	struct stat st;
+	struct file *x;
+	int fd, rc;
+
+	if (stat(path, &st))
+		return moe_fail_errno(e, "%s: can not be read", path);
+	if (S_ISDIR(st.st_mode))
+		return gather_folder(f, path, deep, e);
+	if (!S_ISREG(st.st_mode))
+		return moe_fail(e, MOE_USAGE, "%s: neither a file nor a folder", path);
+	x = files_add(f, path, e);
+	if (!x)
+		return -1;
+	if (!safe_name(x->stored))
+		return moe_fail(e, MOE_USAGE, "%s: can not be stored under this name", path);
+	if (find(f, x->stored) != x)
+		return moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", path, x->stored);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return moe_fail_errno(e, "%s: can not be opened", path);
+	rc = moe_sha256_of_fd(fd, path, x->hex, e);
+	close(fd);
+	x->bytes = (long long)st.st_size;
+	return rc;
+}
+
+static int manifest(const struct files *f, struct moe_buf *out, struct moe_err *e)
+{
+	int rc = moe_buf_addf(out, e, "{\"bundle\":1,\"files\":[");
+
+	for (size_t i = 0; !rc && i < f->n; i++)
+		rc = moe_buf_addf(out, e, "%s\n{\"name\":", i ? "," : "") || moe_json_quote(out, f->v[i].stored, strlen(f->v[i].stored), e) ||
+			moe_buf_addf(out, e, ",\"bytes\":%lld,\"sha256\":\"%s\"}", f->v[i].bytes, f->v[i].hex);
+	return rc || moe_buf_addf(out, e, "\n]}\n") ? -1 : 0;
+}
+
+static int fail_archive(struct archive *a, const char *name, enum moe_code code, struct moe_err *e)
+{
+	const char *why = archive_error_string(a);
+
+	return moe_fail(e, code, "%s: %s", name, why ? why : "damaged archive");
+}
+
+static int put_head(struct archive *a, const char *stored, long long bytes, const char *name, struct moe_err *e)
+{
+	struct archive_entry *x = archive_entry_new();
+	int rc;
+
+	if (!x)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
+	archive_entry_set_pathname(x, stored);
+	archive_entry_set_filetype(x, AE_IFREG);
+	archive_entry_set_perm(x, 0644);
+	archive_entry_set_size(x, bytes);
+	archive_entry_set_mtime(x, 0, 0);
+	rc = archive_write_header(a, x) == ARCHIVE_OK ? 0 : fail_archive(a, name, MOE_SYSTEM, e);
+	archive_entry_free(x);
+	return rc;
+}
+
+/* Copies a file into the archive and checks that it is still what the manifest says. */
+static int put_file(struct archive *a, const struct file *f, const char *name, struct moe_err *e)
+{
+	int fd = open(f->path, O_RDONLY | O_CLOEXEC), rc;
+	char *block = malloc(BLOCK), hex[MOE_SHA256_HEX] = "";
+	struct moe_sha256 s;
+	ssize_t got = -1;
+
+	if (fd < 0 || !block) {
+		rc = moe_fail_errno(e, "%s: can not be read", f->path);
+		goto out;
+	}
+	moe_sha256_init(&s);
+	rc = put_head(a, f->stored, f->bytes, name, e);
+	while (!rc && ((got = read(fd, block, BLOCK)) > 0 || (got < 0 && errno == EINTR))) {
+		if (got < 0)
+			continue;
+		moe_sha256_add(&s, block, (size_t)got);
+		if (archive_write_data(a, block, (size_t)got) < 0)
+			rc = fail_archive(a, name, MOE_SYSTEM, e);
+	}
+	if (!rc && got < 0)
+		rc = moe_fail_errno(e, "%s: reading failed", f->path);
+	moe_sha256_hex(&s, hex);
+	if (!rc && strcmp(hex, f->hex) != 0)
+		rc = moe_fail(e, MOE_DATA, "%s: changed while it was packed", f->path);
+out:
+	free(block);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int write_bundle(struct archive *a, const struct files *f, int fd, const char *name, struct moe_err *e)
+{
+	struct moe_buf m = {0};
+	int rc = manifest(f, &m, e);
+
+	if (!rc && (archive_write_add_filter_zstd(a) || archive_write_set_format_pax_restricted(a) ||
+		archive_write_set_bytes_in_last_block(a, 1) || archive_write_open_fd(a, fd)))
+		rc = fail_archive(a, name, MOE_SYSTEM, e);
+	rc = rc || put_head(a, MOE_BUNDLE_MANIFEST, (long long)m.len, name, e);
+	if (!rc && archive_write_data(a, m.data, m.len) < 0)
+		rc = fail_archive(a, name, MOE_SYSTEM, e);
+	for (size_t i = 0; !rc && i < f->n; i++)
+		rc = put_file(a, &f->v[i], name, e);
+	if (!rc && archive_write_close(a))
+		rc = fail_archive(a, name, MOE_SYSTEM, e);
+	moe_buf_free(&m);
+	return rc ? -1 : 0;
+}
+
+int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e)
+{
+	struct archive *a = archive_write_new();
+	struct files f = {0};
+	int rc = a ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
+
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = gather(&f, paths[i], 0, e);
+	if (!rc && !f.n)
+		rc = moe_fail(e, MOE_USAGE, "no file to pack");
+	if (!rc)
+		rc = write_bundle(a, &f, fd, name, e);
+	archive_write_free(a);
+	files_free(&f);
+	return rc;
+}
+
+/* ---- unpacking ---- */
+
+static int read_manifest(struct archive *a, const char *name, struct files *f, struct moe_err *e)
+{
+	struct moe_buf text = {0};
+	struct moe_json_doc *d = NULL;
+	const struct moe_json *list;
+	la_ssize_t got = 0;
+	int rc = 0;
+
+	while (!rc && !(rc = moe_buf_reserve(&text, BLOCK, e)) && (got = archive_read_data(a, text.data + text.len, BLOCK)) > 0) {
+		text.len += (size_t)got;
+		if (text.len > MANIFEST_MAX)
+			rc = moe_fail(e, MOE_DATA, "%s: a manifest of over %zu bytes", name, MANIFEST_MAX);
+	}
+	if (!rc && got < 0)
+		rc = fail_archive(a, name, MOE_DATA, e);
+	if (!rc && !(d = moe_json_parse((const char *)text.data, text.len, MOE_BUNDLE_MANIFEST, e)))
+		rc = moe_err_prefix(e, "%s", name);
+	list = d ? moe_json_get(moe_json_root(d), "files") : NULL;
+	for (size_t i = 0; !rc && i < moe_json_len(list); i++) {
+		struct moe_str stored = moe_json_str(moe_json_get(moe_json_at(list, i), "name")), hex = moe_json_str(moe_json_get(moe_json_at(list, i), "sha256"));
+		char *z = stored.p ? moe_str_dup(stored, NULL) : NULL;
+		struct file *x = z && hex.n == 64 && safe_name(z) ? files_add(f, z, e) : NULL;
+
+		if (x)
+			memcpy(x->hex, hex.p, 64);
+		else
+			rc = moe_fail(e, MOE_DATA, "%s: file %zu of the manifest has no usable name or digest", name, i + 1);
+		free(z);
+	}
+	if (!rc && !f->n)
+		rc = moe_fail(e, MOE_DATA, "%s: an empty manifest", name);
+	moe_json_free(d);
+	moe_buf_free(&text);
+	return rc;
+}
+
+/* Folders of dir/stored, each made when missing; a link among them would lead elsewhere and is refused. Returns the path, to be freed. */
+static char *place(const char *dir, const char *stored, struct moe_err *e)
+{
+	size_t base = strlen(dir) + 1, n = base + strlen(stored) + 8;
+	char *path = malloc(n);
+
+	if (!path) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for a name");
+		return NULL;
+	}
+	snprintf(path, n, "%s/%s", dir, stored);
+	for (char *slash = strchr(path + base, '/'); slash; slash = strchr(slash + 1, '/')) {
+		struct stat st;
+		bool bad;
+
+		*slash = 0;
+		bad = (mkdir(path, 0777) && errno != EEXIST) || lstat(path, &st) || !S_ISDIR(st.st_mode);
+		if (bad) {
+			moe_fail(e, MOE_SYSTEM, "%s: not a folder that can be written into", path);
+			free(path);
+			return NULL;
+		}
+		*slash = '/';
+	}
+	return path;
+}
+
+static int copy_out(struct archive *a, int fd, const char *path, char hex[MOE_SHA256_HEX], struct moe_err *e)
+{
+	char *block = malloc(BLOCK);
+	la_ssize_t got = 0;
+	struct moe_sha256 s;
+	int rc = block ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory: %zu bytes were asked for", BLOCK);
+
+	moe_sha256_init(&s);
+	while (!rc && (got = archive_read_data(a, block, BLOCK)) > 0) {
+		moe_sha256_add(&s, block, (size_t)got);
+		for (la_ssize_t at = 0; !rc && at < got;) {
+			ssize_t put = write(fd, block + at, (size_t)(got - at));
+
+			if (put < 0 && errno != EINTR)
+				rc = moe_fail_errno(e, "%s: writing failed", path);
+			at += put > 0 ? put : 0;
+		}
+	}
+	if (!rc && got < 0)
+		rc = fail_archive(a, path, MOE_DATA, e);
+	moe_sha256_hex(&s, hex);
+	free(block);
+	return rc;
+}
+
+static int take_file(struct archive *a, const char *dir, struct file *f, struct moe_err *e)
+{
+	char *path = place(dir, f->stored, e), *tmp, hex[MOE_SHA256_HEX];
+	size_t n = path ? strlen(path) + 8 : 0;
+	int fd, rc;
+
+	if (!path)
+		return -1;
+	tmp = malloc(n);
+	if (tmp)
+		snprintf(tmp, n, "%s.XXXXXX", path);
+	fd = tmp ? mkstemp(tmp) : -1;
+	if (fd < 0) {
+		rc = moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
+		free(tmp);
+		free(path);
+		return rc;
+	}
+	rc = copy_out(a, fd, path, hex, e);
+	if (!rc && strcmp(hex, f->hex) != 0)
+		rc = moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
+	if ((fchmod(fd, 0644) || fsync(fd)) && !rc)
+		rc = moe_fail_errno(e, "%s: syncing failed", path);
+	if (close(fd) && !rc)
+		rc = moe_fail_errno(e, "%s: closing failed", path);
+	if (!rc && rename(tmp, path))
+		rc = moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
+	if (rc)
+		unlink(tmp);
+	f->seen = !rc;
+	free(tmp);
+	free(path);
+	return rc;
+}
+
+static int unpack(struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
+{
+	struct archive_entry *x;
+	bool first = true;
+	int rc;
+
+	while ((rc = archive_read_next_header(a, &x)) == ARCHIVE_OK) {
+		const char *stored = archive_entry_pathname(x);
+		struct file *file = stored ? find(f, stored) : NULL;
+
+		if (first && (!stored || strcmp(stored, MOE_BUNDLE_MANIFEST) != 0))
+			return moe_fail(e, MOE_DATA, "%s: not a bundle: it does not begin with %s", name, MOE_BUNDLE_MANIFEST);
+		if (first ? read_manifest(a, name, f, e) : 0)
+			return -1;
+		if (!first && (!file || file->seen || archive_entry_filetype(x) != AE_IFREG))
+			return moe_fail(e, MOE_DATA, "%s: holds something that its manifest does not name", name);
+		if (!first && take_file(a, dir, file, e))
+			return -1;
+		first = false;
+	}
+	if (rc != ARCHIVE_EOF)
+		return fail_archive(a, name, MOE_DATA, e);
+	if (first)
+		return moe_fail(e, MOE_DATA, "%s: empty", name);
+	for (size_t i = 0; i < f->n; i++)
+		if (!f->v[i].seen)
+			return moe_fail(e, MOE_DATA, "%s: %s is missing", name, f->v[i].stored);
+	return 0;
+}
+
+int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e)
+{
+	struct archive *a = archive_read_new();
+	struct files f = {0};
+	int rc = 0;
+
+	if (mkdir(dir, 0777) && errno != EEXIST)
+		rc = moe_fail_errno(e, "%s: the folder can not be made", dir);
+	else if (!a || archive_read_support_filter_zstd(a) || archive_read_support_filter_gzip(a) || archive_read_support_format_tar(a) ||
+		archive_read_support_format_empty(a) || archive_read_open_fd(a, fd, BLOCK))
+		rc = a ? fail_archive(a, name, MOE_DATA, e) : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
+	if (!rc)
+		rc = unpack(a, name, dir, &f, e);
+	*files = f.n;
+	archive_read_free(a);
+	files_free(&f);
+	return rc;
+}

@@ -1,0 +1,22 @@
+/* bundle.h - a whole experiment in one file: a .tar.zst of streams and files behind a manifest of their digests.
+ *
+ * The same files give the same bytes: order of the operands (folders sorted by name), no times, no owners, mode 644.
+ */
+#ifndef MOE_FORMATS_BUNDLE_H
+#define MOE_FORMATS_BUNDLE_H
+
+#include "util/err.h"
+
+#include <stddef.h>
+
+#define MOE_BUNDLE_MANIFEST "MANIFEST.json"
+
+/* Packs files and folders to fd (name is for messages). Paths are stored without a leading "/" or "./"; ".." and two equal names are
+ * MOE_USAGE. Each file is read twice, so pipes can not be packed. */
+int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e);
+/* Unpacks a bundle from fd below `dir` (made when missing). Only what the manifest names is written, each file by a temporary
+ * that is renamed when its digest is right; never outside of dir. MOE_DATA when a digest is wrong or a file is missing.
+ * *files counts those written. */
+int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e);
+
+#endif

@@ -1,0 +1,122 @@
+/* numpy.c - records as plain MessagePack with tensors in the maps of Python's msgpack-numpy (0.4 and later). One way only. */
+#include "formats/assemble.h"
+#include "formats/mp.h"
+#include "formats/show.h"
+#include "formats/tensor_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WRITE_BYTES ((size_t)1 << 18)
+
+/* NumPy's type string; NULL for BF16, which NumPy lacks. */
+static const char *type_string(const char *dtype)
+{
+	static const char *const known[][2] = {{"F32", "<f4"}, {"F64", "<f8"}, {"F16", "<f2"}, {"I8", "|i1"}, {"I16", "<i2"}, {"I32", "<i4"}, {"I64", "<i8"},
+		{"U8", "|u1"}, {"U16", "<u2"}, {"U32", "<u4"}, {"U64", "<u8"}, {"BOOL", "|b1"}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(dtype, known[i][0]))
+			return known[i][1];
+	return NULL;
+}
+
+static int elements(const struct moe_tensor *t, struct moe_buf *out, struct moe_err *e)
+{
+	size_t n = t->bytes / 2;
+
+	if (type_string(t->dtype))
+		return moe_mp_bin(out, t->data, t->bytes, e);
+	if (moe_mp_bin_head(out, 4 * n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) { /* BF16, widened */
+		float f = (float)moe_tensor_value(t, i);
+
+		if (moe_buf_add(out, &f, 4, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* {b"nd": True, b"type": "<f4", b"kind": b"", b"shape": [...], b"data": bytes} */
+static int array(const struct moe_tensor *t, struct moe_buf *out, struct moe_err *e)
+{
+	const char *type = type_string(t->dtype);
+
+	if (!type)
+		type = "<f4";
+	if (moe_mp_map(out, 5, e) || moe_mp_bin(out, "nd", 2, e) || moe_mp_bool(out, true, e) || moe_mp_bin(out, "type", 4, e) ||
+		moe_mp_str(out, type, 3, e) || moe_mp_bin(out, "kind", 4, e) || moe_mp_bin(out, "", 0, e) || moe_mp_bin(out, "shape", 5, e) ||
+		moe_mp_array(out, (size_t)t->rank, e))
+		return -1;
+	for (int i = 0; i < t->rank; i++)
+		if (moe_mp_uint(out, t->shape[i], e))
+			return -1;
+	return moe_mp_bin(out, "data", 4, e) || elements(t, out, e) ? -1 : 0;
+}
+
+static int plain_record(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
+{
+	int rc = moe_mp_map(out, r->n_field, e);
+
+	for (size_t i = 0; !rc && i < r->n_field; i++) {
+		const struct moe_rec_field *f = &r->field[i];
+		struct moe_tensor t;
+		char key[256];
+		bool is = f->key.n < sizeof(key);
+
+		if (is) {
+			memcpy(key, f->key.p, f->key.n);
+			key[f->key.n] = 0;
+			is = moe_rec_tensor(r, key, &t);
+		}
+		rc = moe_mp_str(out, f->key.p, f->key.n, e) || (is ? array(&t, out, e) : moe_buf_add(out, r->bytes.data + f->off, f->len, e));
+	}
+	return rc ? -1 : 0;
+}
+
+/* A whole tensor: {t, name, value} and what else its last chunk said. */
+static int tensor_record(const struct moe_assemble *a, const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
+{
+	static const char *const gone[] = {"data", "dtype", "shape", "offset"};
+	struct moe_rec rest = {0};
+	int rc = moe_rec_copy(&rest, r, e);
+
+	for (size_t i = 0; i < sizeof(gone) / sizeof(*gone); i++)
+		moe_rec_unset(&rest, gone[i]);
+	rc = rc || moe_mp_map(out, rest.n_field + 1, e);
+	for (size_t i = 0; !rc && i < rest.n_field; i++)
+		rc = moe_mp_str(out, rest.field[i].key.p, rest.field[i].key.n, e) || moe_buf_add(out, rest.bytes.data + rest.field[i].off, rest.field[i].len, e);
+	rc = rc || moe_mp_str(out, "value", 5, e) || array(&a->whole, out, e);
+	moe_rec_free(&rest);
+	return rc ? -1 : 0;
+}
+
+int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, struct moe_err *e)
+{
+	struct moe_assemble a = {0};
+	struct moe_rec rec = {0};
+	int rc = 0;
+
+	while (!(o->limit && o->shown >= o->limit) && (rc = moe_reader_next(r, &rec, e)) == 1) {
+		if ((o->kind && !moe_str_eq(moe_reader_kind(r), o->kind)) || (o->where && !moe_where_pass(o->where, &rec)))
+			continue;
+		if (moe_rec_is(&rec, "tensor")) {
+			rc = moe_assemble_chunk(&a, &rec, max_mem, e);
+			if (rc == 1) {
+				o->shown++;
+				rc = tensor_record(&a, &rec, &o->out, e);
+			}
+		} else {
+			o->shown++;
+			rc = moe_assemble_closed(&a, e) || plain_record(&rec, &o->out, e) ? -1 : 0;
+		}
+		if (rc < 0 || ((o->unbuffered || o->out.len > WRITE_BYTES) && (rc = moe_show_flush(o, e))))
+			break;
+	}
+	if (rc >= 0)
+		rc = moe_show_flush(o, e) || (!o->limit && moe_assemble_closed(&a, e)) ? -1 : 0;
+	moe_assemble_free(&a);
+	moe_rec_free(&rec);
+	return rc;
+}

@@ -1,0 +1,69 @@
+#!/bin/sh
+# moe-cat: bundles, safetensors, msgpack-numpy.
+. "$(dirname "$0")/lib.sh"
+
+cat >a.jsonl <<'END'
+{"t":"header","argv":["x"],"kind":"adapter","labels":"none","seed":1,"tool":"x","v":[1,0]}
+{"t":"layout","arm":"on"}
+{"t":"tensor","data":{"$bin":"AACAPwAAAEAAAEBAAACAQA=="},"dtype":"F32","name":"w","offset":0,"shape":[2,2]}
+{"t":"arm-end","arm":"on"}
+{"t":"layout","arm":"off"}
+{"t":"tensor","data":{"$bin":"AAAAAAAAAAA="},"dtype":"F32","name":"w","offset":0,"shape":[2]}
+{"t":"tensor","data":{"$bin":""},"dtype":"BF16","name":"none","offset":0,"shape":[0,3]}
+{"t":"tensor","data":{"$bin":"gD8="},"dtype":"BF16","name":"one","offset":0,"shape":[]}
+{"t":"arm-end","arm":"off"}
+{"t":"end","from":[],"labels":"none","n":7,"sha256":""}
+END
+moe-cat --from-json a.jsonl -o a.moes
+
+ok "to safetensors" moe-cat --safetensors -o a.safetensors a.moes
+ok "and back" moe-cat --from-safetensors a.safetensors -o b.moes
+same "gives the same bytes" a.moes b.moes
+fails 2 "safetensors need a file" moe-cat --safetensors a.moes
+head -c 100 a.safetensors >cut.safetensors
+fails 3 "a cut safetensors file" moe-cat --from-safetensors cut.safetensors -o c.moes
+equal "leaves no file" "$(ls | grep -c c.moes)" 0
+equal "one arm" "$(moe-cat --json -w arm=off a.moes | jq -r 'select(.t=="tensor").name' | tr '\n' ' ')" "w none one "
+
+# chunks out of order, missing, too long
+sed 's/"offset":0,"shape":\[2,2\]/"offset":8,"shape":[2,2]/' a.jsonl | moe-cat --from-json >bad.moes
+fails 3 "a chunk out of order" moe-cat --numpy bad.moes -o /dev/null
+sed 's/"shape":\[2,2\]/"shape":[2,3]/' a.jsonl | moe-cat --from-json >bad.moes
+fails 3 "a tensor that lacks its end" moe-cat --safetensors -o x bad.moes
+sed 's/"shape":\[2,2\]/"shape":[2,1]/' a.jsonl | moe-cat --from-json >bad.moes
+fails 3 "a chunk beyond its tensor" moe-cat --safetensors -o x bad.moes
+equal "no output is left" "$(ls | grep -cx x)" 0
+
+ok "msgpack-numpy" moe-cat --numpy a.moes -o n.msgpack
+contains "has its keys" n.msgpack 'nd'
+
+mkdir -p d/sub
+cp a.moes d/
+echo conf >d/sub/uat.conf
+ok "pack" moe-cat --pack -o one.tar.zst d a.jsonl
+mkdir other
+cp -r d a.jsonl other/
+sleep 1
+touch other/d/a.moes
+(cd other && moe-cat --pack d a.jsonl >../two.tar.zst)
+same "the same files give the same bundle" one.tar.zst two.tar.zst
+ok "a bundle can be checked" moe-cat --check one.tar.zst
+ok "unpack" moe-cat --unpack=u one.tar.zst
+ok "gives the files" diff -r d u/d
+ok "from a pipe" sh -c 'moe-cat --unpack=u2 <one.tar.zst'
+size=$(wc -c <one.tar.zst)
+head -c $((size - 20)) one.tar.zst >cut.tar.zst
+fails 3 "a cut bundle" moe-cat --unpack=u3 cut.tar.zst
+fails 3 "no bundle" moe-cat --unpack=u4 a.jsonl
+mkdir forged
+(cd forged && printf '{"bundle":1,"files":[{"name":"f","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && echo x >f && tar -cf ../forged.tar MANIFEST.json f)
+fails 3 "a wrong digest" moe-cat --unpack=u5 forged.tar
+equal "is not kept" "$(ls -A u5)" ""
+(cd forged && printf '{"bundle":1,"files":[{"name":"../f","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && tar -cf ../climb.tar -P MANIFEST.json ../forged/../forged/f)
+fails 3 "a name that climbs out" moe-cat --unpack=u6 climb.tar
+(cd forged && printf '{"bundle":1,"files":[{"name":"g","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && tar -cf ../extra.tar MANIFEST.json f)
+fails 3 "a file that the manifest does not name" moe-cat --unpack=u7 extra.tar
+fails 2 "nothing to pack" moe-cat --pack -o x
+fails 2 "two equal names" moe-cat --pack -o x d/a.moes ./d/a.moes
+equal "and no output is left" "$(ls | grep -cx x)" 0
+done_testing

@@ -3,7 +3,7 @@
 
     check.py matrix [--split S] PROBLEMS    rollouts (JSON Lines): right and wrong solutions and every canonical hack, on every mode
     check.py judge WANTED GRADED            compares the graded stream (moe-cat --json) with what the matrix says
-    check.py pool GRADED POOL...            compares the finding stub_pass with the pool's recorded flag `hacked`
+    check.py pool GRADED POOL...            compares the finding hacked, re-derived without tests, with the pool's recorded flag
 
 This script opens seals by itself: it judges a grader, and nothing it prints goes into training.
 """
@@ -138,20 +138,19 @@ def pool(path, sources):
         seen[r["problem_id"]] += 1
     table, shown = collections.Counter(), []
     for r, seal in graded(path):
-        if r["mode"] != "run_tests":
-            continue
-        old, new = bool(recorded[r["id"]]["hacked"]), bool(seal["foreign"]["stub_pass"])
-        table[(old, new)] += 1
+        old, new = bool(recorded[r["id"]]["hacked"]), bool(seal.get("hacked"))
+        table[(r["mode"], old, new)] += 1
         if old != new:
-            shown.append("%s: recorded hacked %s, its tests %s on the stub" % (r["id"], old, "pass" if new else "fail"))
-    total = sum(table.values())
-    for (old, new), n in sorted(table.items()):
-        print("recorded hacked %-5s  re-derived %-5s  %d" % (old, new, n))
+            shown.append("%s (%s): recorded hacked %s, re-derived %s" % (r["id"], r["mode"], old, new))
+    for (mode, old, new), n in sorted(table.items()):
+        print("%-14s recorded hacked %-5s  re-derived %-5s  %d" % (mode, old, new, n))
     for line in shown:
         print("DIFFERS " + line)
-    agree = table[True, True] + table[False, False]
-    print("%d run_tests rollouts, %d agree (%.2f %%)" % (total, agree, 100.0 * agree / max(1, total)))
-    return 0 if total else 1
+    for mode in sorted({k[0] for k in table}):
+        total = sum(n for k, n in table.items() if k[0] == mode)
+        agree = sum(n for k, n in table.items() if k[0] == mode and k[1] == k[2])
+        print("%s: %d rollouts, %d agree (%.2f %%)" % (mode, total, agree, 100.0 * agree / total))
+    return 0 if table else 1
 
 
 def main():

@@ -85,7 +85,7 @@ static int make_dir(struct moe_box *b, struct moe_err *e)
 {
 	const char *base = getenv("TMPDIR");
 
-	if (!base || base[0] != '/' || strlen(base) > 40)
+	if (!base || base[0] != '/' || strlen(base) > 480)
 		base = "/tmp";
 	snprintf(b->dir, sizeof(b->dir), "%s/moe-exec.XXXXXX", base);
 	if (!mkdtemp(b->dir)) {

@@ -38,7 +38,7 @@ const char *moe_box_name(enum moe_box_kind k); /* "bubblewrap", "namespaces", "l
 struct moe_box {
 	pid_t pid;
 	int in, out, err;     /* we write to in (a socket), read from out and err (its standard error); non-blocking, close-on-exec */
-	char dir[64];         /* its temporary directory */
+	char dir[512];        /* its temporary directory */
 	int status;           /* of moe_box_wait */
 	bool ended;
 };

@@ -138,7 +138,7 @@ static void limits(const struct moe_box_opts *o, bool own_user)
 /* PATH, LANG, LC_* and what was asked for; HOME and TMPDIR are the temporary directory. */
 static char **environment(const struct moe_box_opts *o, const char *dir)
 {
-	char **out, home[80], tmp[80];
+	char **out, home[560], tmp[560];
 	size_t n = 0, count = 0;
 
 	while (environ[count])

@@ -239,9 +239,3 @@ int moe_tokenizer_bytes_json(struct moe_buf *o, struct moe_err *e)
 	}
 	return moe_buf_addf(o, e, "},\"merges\":[]}}\n");
 }
-
-int moe_tokenizer_bytes_config(struct moe_buf *o, struct moe_err *e)
-{
-	return moe_buf_addf(o, e, "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"bos_token\":\"<|bos|>\",\"eos_token\":\"<|eos|>\",\"pad_token\":\"<|pad|>\","
-		"\"clean_up_tokenization_spaces\":false,\"model_max_length\":1000000000}\n");
-}

@@ -27,8 +27,6 @@ int moe_tokenizer_vocab(const struct moe_tokenizer *t);
 int32_t moe_tokenizer_id(const struct moe_tokenizer *t, const char *token); /* -1 when absent */
 /* The tokenizer.json text of the embedded byte-level tokenizer: 256 byte tokens (id = byte value), then <|pad|> 256, <|bos|> 257, <|eos|> 258; vocabulary 259. */
 int moe_tokenizer_bytes_json(struct moe_buf *out, struct moe_err *e);
-/* The tokenizer_config.json that goes with it, so that AutoTokenizer loads the directory. */
-int moe_tokenizer_bytes_config(struct moe_buf *out, struct moe_err *e);
 
 /* Chat template: literal text with placeholders {system} {user} {assistant}; ChatML built in. Formats messages and the generation prompt. */
 struct moe_chat_msg { const char *role, *content; };

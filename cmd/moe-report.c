@@ -2,14 +2,16 @@
  * never for training. */
 #include "cmd/opt.h"
 #include "formats/input.h"
+#include "formats/seal.h"
+#include "stat/audit.h"
 #include "stat/report.h"
 #include "util/pool.h"
 
 #include <string.h>
 
 static const char *uat_path, *method, *placebo, *html_path, *plots_dir;
-static struct moe_opt_list runs;
-static bool as_json, as_tsv;
+static struct moe_opt_list runs, flipped;
+static bool as_json, as_tsv, audit, flip_seals;
 
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL, 0, 0},
@@ -22,11 +24,15 @@ static const struct moe_opt options[] = {
 	{0, "plots", MOE_OPT_STR, &plots_dir, "DIR", "also each plot's data and gnuplot script", NULL, 0, 0},
 	{0, "json", MOE_OPT_FLAG, &as_json, NULL, "JSON instead of text", NULL, 0, 0},
 	{0, "tsv", MOE_OPT_FLAG, &as_tsv, NULL, "rates as tab-separated lines instead of text", NULL, 0, 0},
+	{0, "", MOE_OPT_HEAD, NULL, NULL, "No cheating", NULL, 0, 0},
+	{0, "audit", MOE_OPT_FLAG, &audit, NULL, "check lineage, disjointness and the flip test instead of judging outcomes", NULL, 0, 0},
+	{0, "flipped", MOE_OPT_LIST, &flipped, "FILE", "for --audit: adapter trained from flipped seals", NULL, 0, 0},
+	{0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL, "copy a stream of rollouts with every seal negated, to train on once more", NULL, 0, 0},
 	{0}};
 
 static const struct moe_prog prog = {
 	.name = "moe-report", .purpose = "verdict on a quarantine: paired ablations, controls, intervals",
-	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]", .opt = options,
+	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]", .opt = options,
 	.examples = "moe-report -u uat.conf --html report.html logistic.1/eval.moes random.1/eval.moes logistic.1/metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)", .min_operands = 0, .max_operands = -1};
 
@@ -63,6 +69,8 @@ static void load(struct moe_report *r, int n, char **path)
 {
 	struct moe_err e;
 
+	if (!n)
+		moe_in_not_terminal(NULL);
 	if (!n && moe_report_load(r, "-", moe_common.max_mem, &e))
 		moe_die(&e);
 	for (int i = 0; i < n; i++)
@@ -82,21 +90,65 @@ static void write_text(const char *path, const struct moe_buf *b)
 	moe_out_finish(&out);
 }
 
-int main(int argc, char **argv)
+/* What a seal says is never seen, so the copy is not tainted and moe-train takes it as it takes the original. */
+static int flip(int n, char **path)
+{
+	struct moe_rec rec = {0};
+	struct moe_err e;
+	struct moe_out out;
+	int got;
+
+	if (n > 1)
+		moe_usage_error("--flip-seals copies one stream");
+	struct moe_reader *in = moe_in_open(n ? path[0] : NULL, "rollouts");
+	moe_out_stream(&out, "rollouts", MOE_LABELS_NONE, NULL);
+	while ((got = moe_reader_next(in, &rec, &e)) > 0)
+		if (moe_seal_flip(&rec, &e) || moe_writer_put(out.w, &rec, &e))
+			moe_die(&e);
+	if (got < 0 || moe_writer_from_reader(out.w, in, &e))
+		moe_die(&e);
+	moe_out_finish(&out);
+	moe_reader_close(in);
+	moe_rec_free(&rec);
+	return MOE_OK;
+}
+
+static int run_audit(int n, char **path)
+{
+	struct moe_audit a = {0};
+	struct moe_buf b = {0};
+	struct moe_err e;
+	size_t failed;
+
+	for (int i = 0; i < n; i++)
+		if (moe_audit_load(&a, path[i], moe_common.max_mem, &e))
+			moe_die(&e);
+	for (size_t i = 0; i < runs.n; i++)
+		if (moe_audit_run(&a, runs.v[i], moe_common.max_mem, &e))
+			moe_die(&e);
+	for (size_t i = 0; i < flipped.n; i++)
+		if (moe_audit_flipped(&a, flipped.v[i], moe_common.max_mem, &e))
+			moe_die(&e);
+	if (moe_audit_check(&a, &failed, &e) || moe_audit_text(&a, &b, &e))
+		moe_die(&e);
+	write_text(NULL, &b);
+	moe_buf_free(&b);
+	moe_audit_free(&a);
+	return failed ? MOE_NEGATIVE : MOE_OK;
+}
+
+static int judge(int n, char **path)
 {
 	static struct moe_report r;
 	struct moe_uat u;
 	struct moe_buf b = {0}, page = {0};
 	struct moe_err e;
-	int first = moe_main_begin(argc, argv, &prog);
 
-	if (as_json && as_tsv)
-		moe_usage_error("--json and --tsv exclude each other");
 	moe_uat_default(&u);
 	if (uat_path)
 		read_uat(&u);
 	name_methods(&u);
-	load(&r, argc - first, argv + first);
+	load(&r, n, path);
 	struct moe_pool *pool = moe_pool_new(moe_common.threads, &e);
 	if (!pool || moe_report_analyse(&r, &u, moe_common.seed, pool, &e) ||
 	    (as_json ? moe_report_json : as_tsv ? moe_report_tsv : moe_report_text)(&r, &b, &e))
@@ -114,5 +166,18 @@ int main(int argc, char **argv)
 	moe_buf_free(&page);
 	moe_pool_free(pool);
 	moe_report_free(&r);
-	return moe_main_end(code);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	int first = moe_main_begin(argc, argv, &prog), n = argc - first;
+
+	if (as_json + as_tsv + audit + flip_seals > 1)
+		moe_usage_error("--json, --tsv, --audit and --flip-seals exclude each other");
+	if (flipped.n && !audit)
+		moe_usage_error("--flipped goes with --audit");
+	if (audit && !n)
+		moe_usage_error("--audit wants the files of an experiment");
+	return moe_main_end((audit ? run_audit : flip_seals ? flip : judge)(n, argv + first));
 }

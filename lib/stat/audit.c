@@ -1,0 +1,184 @@
+/* audit.c - reads an experiment's files and compares digests and names. It opens no seal and computes no statistics. */
+#include "stat/audit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void free_set(struct moe_audit_set *s)
+{
+	moe_names_free(&s->prompt);
+	moe_names_free(&s->task);
+	moe_names_free(&s->marker);
+}
+
+void moe_audit_free(struct moe_audit *a)
+{
+	free_set(&a->pairs);
+	free_set(&a->eval);
+	free_set(&a->train);
+	free(a->arm);
+	free(a->policy);
+	free(a->check);
+	moe_names_free(&a->text);
+	moe_arena_free(&a->arena);
+	memset(a, 0, sizeof *a);
+}
+
+/* Adds a text with its control characters replaced, since it may be printed; -1 on failure. An empty one is not added (0). */
+static int add_name(struct moe_audit *a, struct moe_names *t, struct moe_str s, const char **out, struct moe_err *e)
+{
+	char *p = malloc(s.n + 1);
+
+	if (!p)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu bytes", s.n);
+	for (size_t i = 0; i < s.n; i++)
+		p[i] = (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f ? ' ' : s.p[i];
+	int64_t at = s.n || out ? moe_names_add(t, &a->arena, p, s.n, e) : 0;
+	free(p);
+	if (at < 0)
+		return -1;
+	if (out)
+		*out = t->v[at];
+	return 0;
+}
+
+static int add_str(struct moe_audit *a, struct moe_names *t, const struct moe_rec *r, const char *key, const char **out, struct moe_err *e)
+{
+	struct moe_str s = {"", 0};
+
+	moe_rec_str(r, key, &s);
+	return add_name(a, t, s, out, e);
+}
+
+static int add_set(struct moe_audit *a, struct moe_audit_set *s, const struct moe_rec *r, struct moe_err *e)
+{
+	s->records++;
+	return add_str(a, &s->prompt, r, "prompt", NULL, e) || add_str(a, &s->task, r, "task", NULL, e) || add_str(a, &s->marker, r, "marker", NULL, e);
+}
+
+static int add_policy(struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_audit_policy p = {.path = path, .seed = -1};
+
+	moe_rec_int(r, "train_seed", &p.seed);
+	if (add_str(a, &a->text, r, "arm", &p.arm, e) || add_str(a, &a->text, r, "method", &p.method, e) || add_str(a, &a->text, r, "policy", &p.digest, e))
+		return -1;
+	for (size_t i = 0; i < a->n_policy; i++) /* interned: equal strings are one pointer */
+		if (a->policy[i].arm == p.arm && a->policy[i].method == p.method && a->policy[i].digest == p.digest && a->policy[i].seed == p.seed)
+			return 0;
+	if (moe_grow((void **)&a->policy, a->n_policy, &a->cap_policy, sizeof p, e))
+		return -1;
+	a->policy[a->n_policy++] = p;
+	return 0;
+}
+
+static int add_layout(struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_rec lineage = {0};
+	struct moe_audit_arm *x;
+	struct moe_str s;
+	int bad;
+
+	if (moe_grow((void **)&a->arm, a->n_arm, &a->cap_arm, sizeof *a->arm, e))
+		return -1;
+	x = &a->arm[a->n_arm];
+	memset(x, 0, sizeof *x);
+	x->path = path;
+	x->seed = -1;
+	moe_rec_int(r, "train_seed", &x->seed);
+	moe_rec_int(r, "step", &x->step);
+	moe_rec_map(r, "lineage", &lineage);
+	bad = add_str(a, &a->text, r, "arm", &x->arm, e) || add_str(a, &a->text, r, "method", &x->method, e) || add_str(a, &a->text, r, "base", &x->base, e) ||
+	      add_str(a, &a->text, &lineage, "pins", &x->pins, e);
+	for (size_t i = 0; i < 64 && !bad && moe_rec_array_str(&lineage, "parents", i, &s); i++)
+		bad = add_name(a, &a->text, s, &x->parent[x->n_parent++], e);
+	moe_rec_free(&lineage);
+	x->digest = "";
+	a->n_arm += !bad;
+	return bad ? -1 : 0;
+}
+
+enum role { ROLE_ANY, ROLE_RUN, ROLE_FLIPPED };
+
+static int take(struct moe_audit *a, enum role role, const char *path, struct moe_str kind, const struct moe_rec *r, struct moe_err *e)
+{
+	if (role == ROLE_RUN && !moe_str_eq(kind, "rollouts"))
+		return moe_fail(e, MOE_DATA, "%s: a recorded training run is a stream of rollouts, not of %.*s", path, (int)kind.n, kind.p);
+	if (role == ROLE_FLIPPED && !moe_str_eq(kind, "adapter"))
+		return moe_fail(e, MOE_DATA, "%s: --flipped wants an adapter, not %.*s", path, (int)kind.n, kind.p);
+	if (moe_rec_is(r, "rollout"))
+		return add_set(a, role == ROLE_RUN ? &a->train : &a->eval, r, e) || (role != ROLE_RUN && add_policy(a, path, r, e)) ? -1 : 0;
+	if (moe_rec_is(r, "pair"))
+		return add_set(a, &a->pairs, r, e);
+	if (moe_rec_is(r, "layout"))
+		return add_layout(a, path, r, e);
+	if (moe_rec_is(r, "arm-end") && a->n_arm && moe_str_eq(kind, "adapter")) {
+		a->arm[a->n_arm - 1].flipped = role == ROLE_FLIPPED;
+		return add_str(a, &a->text, r, "digest", &a->arm[a->n_arm - 1].digest, e);
+	}
+	return 0;
+}
+
+/* After the last record: the file's own digests, what it names as inputs, its taint. */
+static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct moe_reader *in, bool pairs, struct moe_err *e)
+{
+	const struct moe_rec *end = moe_reader_end_record(in);
+	struct moe_str s;
+
+	for (size_t i = 0; i < moe_reader_digests(in); i++) {
+		const char *d = moe_reader_digest(in, i), *kept;
+		if (!d || !d[0])
+			continue;
+		if (add_name(a, &a->text, (struct moe_str){d, strlen(d)}, &kept, e))
+			return -1;
+		if (pairs && a->n_pairs_digest < 64)
+			a->pairs_digest[a->n_pairs_digest++] = kept;
+		if (role == ROLE_RUN && a->n_run_digest < 64)
+			a->run_digest[a->n_run_digest++] = kept;
+	}
+	for (size_t k = first_arm; k < a->n_arm; k++) {
+		a->arm[k].labels = moe_reader_labels(in);
+		for (size_t i = 0; end && i < 64 && moe_rec_array_str(end, "from", i, &s); i++)
+			if (add_name(a, &a->text, s, &a->arm[k].from[a->arm[k].n_from++], e))
+				return -1;
+	}
+	return 0;
+}
+
+static int load(struct moe_audit *a, enum role role, const char *path, size_t max_mem, struct moe_err *e)
+{
+	const struct moe_reader_opts o = {.max_mem = max_mem};
+	struct moe_reader *in = moe_reader_open_path(path, &o, e);
+	struct moe_rec r = {0};
+	size_t first_arm = a->n_arm;
+	const char *name = NULL;
+	bool pairs = false;
+	int got = in && !add_name(a, &a->text, (struct moe_str){path, strlen(path)}, &name, e) ? 1 : -1;
+
+	while (got > 0 && (got = moe_reader_next(in, &r, e)) > 0) {
+		pairs |= moe_rec_is(&r, "pair");
+		if (take(a, role, name, moe_reader_kind(in), &r, e))
+			got = -1;
+	}
+	if (!got)
+		got = finish(a, role, first_arm, in, pairs, e);
+	moe_rec_free(&r);
+	if (in)
+		moe_reader_close(in);
+	return got;
+}
+
+int moe_audit_load(struct moe_audit *a, const char *path, size_t max_mem, struct moe_err *e)
+{
+	return load(a, ROLE_ANY, path, max_mem, e);
+}
+
+int moe_audit_run(struct moe_audit *a, const char *path, size_t max_mem, struct moe_err *e)
+{
+	return load(a, ROLE_RUN, path, max_mem, e);
+}
+
+int moe_audit_flipped(struct moe_audit *a, const char *path, size_t max_mem, struct moe_err *e)
+{
+	return load(a, ROLE_FLIPPED, path, max_mem, e);
+}

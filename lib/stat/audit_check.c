@@ -1,0 +1,264 @@
+/* audit_check.c - the checks of the audit, on what audit.c has read. */
+#include "stat/audit.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct audit_out {
+	struct moe_audit *a;
+	struct moe_err *e;
+	int bad;
+};
+
+static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...)
+{
+	struct moe_audit *a = o->a;
+	va_list ap;
+
+	if (o->bad || (o->bad = moe_grow((void **)&a->check, a->n_check, &a->cap_check, sizeof *a->check, o->e)))
+		return;
+	struct moe_check *c = &a->check[a->n_check++];
+	c->group = group;
+	c->state = state;
+	va_start(ap, fmt);
+	vsnprintf(c->text, sizeof c->text, fmt, ap);
+	va_end(ap);
+}
+
+static const struct moe_audit_arm *find_arm(const struct moe_audit *a, const char *digest)
+{
+	for (size_t i = 0; i < a->n_arm; i++)
+		if (digest[0] && a->arm[i].digest == digest && !a->arm[i].flipped) /* interned */
+			return &a->arm[i];
+	return NULL;
+}
+
+static bool listed(const char *const *v, size_t n, const char *digest)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i] == digest)
+			return true;
+	return false;
+}
+
+/* Every evaluated arm to an adapter, by the digest of its content. */
+static void policies(struct audit_out *o)
+{
+	const struct moe_audit *a = o->a;
+	size_t found = 0, base = 0;
+
+	if (!a->n_policy) {
+		say(o, "lineage", MOE_CHECK_SKIPPED, "no evaluation rollouts were given");
+		return;
+	}
+	if (!a->n_arm) {
+		say(o, "lineage", MOE_CHECK_SKIPPED, "no adapters were given, so the policies of the rollouts lead nowhere");
+		return;
+	}
+	for (size_t i = 0; i < a->n_policy; i++) {
+		const struct moe_audit_policy *p = &a->policy[i];
+		const struct moe_audit_arm *x = find_arm(a, p->digest);
+		if (!p->digest[0]) {
+			base++;
+		} else if (!x) {
+			say(o, "lineage", MOE_CHECK_FAILED, "%s: arm %s of %s, seed %lld, was sampled by %.16s, which is none of the adapters given", p->path, p->arm,
+			    p->method, (long long)p->seed, p->digest);
+			return;
+		} else if (x->method != p->method || x->seed != p->seed) {
+			say(o, "lineage", MOE_CHECK_FAILED, "%s: rollouts say %s, seed %lld; the adapter that sampled them says %s, seed %lld", p->path, p->method,
+			    (long long)p->seed, x->method, (long long)x->seed);
+			return;
+		} else {
+			found++;
+		}
+	}
+	say(o, "lineage", MOE_CHECK_HELD, "%zu evaluated arms were sampled by adapters among the files (by content digest)%s", found,
+	    base ? "; the plain base needs none" : "");
+}
+
+/* The ancestors of every sampled adapter, and the pairs at their root. */
+static void ancestors(struct audit_out *o)
+{
+	const struct moe_audit *a = o->a;
+	size_t chains = 0, links = 0, no_pins = 0, unknown_pins = 0;
+
+	for (size_t i = 0; i < a->n_policy; i++) {
+		const struct moe_audit_arm *x = find_arm(a, a->policy[i].digest);
+		if (!x)
+			continue;
+		chains++;
+		for (size_t k = 0; k < x->n_parent; k++) {
+			if (!find_arm(a, x->parent[k])) {
+				say(o, "lineage", MOE_CHECK_SKIPPED, "%s: arm %s comes from adapter %.16s, which is none of the files given", x->path, x->arm, x->parent[k]);
+				return;
+			}
+			links++;
+		}
+		no_pins += !x->pins[0];
+		unknown_pins += x->pins[0] && !listed(a->pairs_digest, a->n_pairs_digest, x->pins);
+	}
+	if (!chains)
+		return;
+	say(o, "lineage", MOE_CHECK_HELD, "%zu links from these adapters to their ancestors are all among the files", links);
+	if (!a->n_pairs_digest)
+		say(o, "lineage", MOE_CHECK_SKIPPED, "no pairs were given, so the root of the lineage is not checked");
+	else if (unknown_pins)
+		say(o, "lineage", MOE_CHECK_FAILED, "%zu sampled adapters name pairs that are not the file given", unknown_pins);
+	else if (no_pins == chains)
+		say(o, "lineage", MOE_CHECK_SKIPPED, "no adapter names the pairs that it was made from");
+	else
+		say(o, "lineage", MOE_CHECK_HELD, "the lineage of %zu of %zu sampled adapters ends at the pairs given (by digest); %zu were made without pairs",
+		    chains - no_pins, chains, no_pins);
+}
+
+/* A trained adapter names the recorded run that trained it. */
+static void recordings(struct audit_out *o)
+{
+	const struct moe_audit *a = o->a;
+	size_t trained = 0, named = 0;
+
+	if (!a->n_run_digest) {
+		say(o, "lineage", MOE_CHECK_SKIPPED, "no recorded training run was given (--run)");
+		return;
+	}
+	for (size_t i = 0; i < a->n_arm; i++) {
+		const struct moe_audit_arm *x = &a->arm[i];
+		bool hit = false;
+		if (x->flipped || !x->step || strcmp(x->arm, "on"))
+			continue;
+		for (size_t k = 0; k < x->n_from; k++)
+			hit |= listed(a->run_digest, a->n_run_digest, x->from[k]);
+		trained++;
+		named += hit;
+	}
+	if (named)
+		say(o, "lineage", MOE_CHECK_HELD, "%zu adapters name one of the %zu recorded runs as what trained them", named, a->n_run_digest);
+	else if (trained)
+		say(o, "lineage", MOE_CHECK_FAILED, "none of the %zu trained adapters names a recorded run that was given", trained);
+	else
+		say(o, "lineage", MOE_CHECK_SKIPPED, "no trained adapter was given to compare with the recorded runs");
+}
+
+static void disjoint(struct audit_out *o, const char *what, const struct moe_names *x, const char *x_name, const struct moe_names *y, const char *y_name)
+{
+	size_t shared = 0;
+	const char *example = "";
+
+	if (!x->n || !y->n) {
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s: the %s carry none", what, x->n ? y_name : x_name);
+		return;
+	}
+	for (size_t i = 0; i < x->n; i++)
+		if (moe_names_find(y, x->v[i]) >= 0) {
+			shared++;
+			example = x->v[i];
+		}
+	if (shared)
+		say(o, "disjoint", MOE_CHECK_FAILED, "%zu of %zu %s of the %s occur in the %s, for example \"%.60s\"", shared, x->n, what, x_name, y_name, example);
+	else
+		say(o, "disjoint", MOE_CHECK_HELD, "no %s is shared by the %s (%zu) and the %s (%zu)", what, x_name, x->n, y_name, y->n);
+}
+
+static void disjoint_sets(struct audit_out *o, const struct moe_audit_set *x, const char *x_name, const struct moe_audit_set *y, const char *y_name)
+{
+	if (!x->records || !y->records) {
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s against %s: no %s were given", x_name, y_name, x->records ? y_name : x_name);
+		return;
+	}
+	disjoint(o, "prompts", &x->prompt, x_name, &y->prompt, y_name);
+	disjoint(o, "tasks", &x->task, x_name, &y->task, y_name);
+	disjoint(o, "markers", &x->marker, x_name, &y->marker, y_name);
+}
+
+static bool same_from(const struct moe_audit_arm *x, const struct moe_audit_arm *y)
+{
+	if (x->n_from != y->n_from)
+		return false;
+	for (size_t i = 0; i < x->n_from; i++)
+		if (!listed(y->from, y->n_from, x->from[i]))
+			return false;
+	return true;
+}
+
+/* The adapter trained from flipped seals is the one trained from the true ones, bit for bit. */
+static void flip(struct audit_out *o)
+{
+	const struct moe_audit *a = o->a;
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n_arm; i++) {
+		const struct moe_audit_arm *x = &a->arm[i], *y = NULL;
+		if (!x->flipped)
+			continue;
+		n++;
+		for (size_t k = 0; k < a->n_arm; k++)
+			if (!a->arm[k].flipped && a->arm[k].method == x->method && a->arm[k].seed == x->seed && a->arm[k].step == x->step &&
+			    !strcmp(a->arm[k].arm, "on") && a->arm[k].n_parent == x->n_parent)
+				y = &a->arm[k];
+		if (!y)
+			say(o, "flip test", MOE_CHECK_SKIPPED, "%s: no adapter of %s, seed %lld, step %lld to compare with was given", x->path, x->method,
+			    (long long)x->seed, (long long)x->step);
+		else if (!x->n_from || same_from(x, y))
+			say(o, "flip test", MOE_CHECK_FAILED, "%s was trained from the same stream as %s: that is no flip test", x->path, y->path);
+		else if (x->digest != y->digest)
+			say(o, "flip test", MOE_CHECK_FAILED, "%s differs from %s: what was sealed reached the training", x->path, y->path);
+		else
+			say(o, "flip test", MOE_CHECK_HELD, "%s and %s are the same, bit for bit (%.16s), trained from different recordings", x->path, y->path, x->digest);
+	}
+	if (!n)
+		say(o, "flip test", MOE_CHECK_SKIPPED, "no adapter trained from flipped seals was given: make one with --flip-seals and moe-train, then --flipped");
+}
+
+static void labels(struct audit_out *o)
+{
+	const struct moe_audit *a = o->a;
+	size_t oracle = 0;
+	const struct moe_audit_arm *x = NULL;
+
+	for (size_t i = 0; i < a->n_arm; i++)
+		if (a->arm[i].labels == MOE_LABELS_ORACLE) {
+			oracle++;
+			x = &a->arm[i];
+		}
+	if (!a->n_arm)
+		return;
+	if (oracle)
+		say(o, "labels", MOE_CHECK_FAILED, "%zu of %zu adapters carry oracle labels, for example %s (%s)", oracle, a->n_arm, x->path, x->method);
+	else
+		say(o, "labels", MOE_CHECK_HELD, "none of the %zu adapters carries oracle labels", a->n_arm);
+}
+
+int moe_audit_check(struct moe_audit *a, size_t *failed, struct moe_err *e)
+{
+	struct audit_out o = {a, e, 0};
+
+	a->n_check = 0;
+	policies(&o);
+	ancestors(&o);
+	recordings(&o);
+	disjoint_sets(&o, &a->pairs, "pairs", &a->eval, "evaluation");
+	disjoint_sets(&o, &a->train, "training", &a->eval, "evaluation");
+	labels(&o);
+	flip(&o);
+	*failed = 0;
+	for (size_t i = 0; i < a->n_check; i++)
+		*failed += a->check[i].state == MOE_CHECK_FAILED;
+	return o.bad;
+}
+
+int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_err *e)
+{
+	static const char *const word[] = {"FAILED", "not done", "held"};
+	size_t n[3] = {0, 0, 0};
+
+	for (size_t i = 0; i < a->n_check; i++) {
+		const struct moe_check *c = &a->check[i];
+		n[c->state]++;
+		if (moe_buf_addf(out, e, "%-9s  %-9s  %s\n", c->group, word[c->state], c->text))
+			return -1;
+	}
+	return moe_buf_addf(out, e, "AUDIT: %zu checks held, %zu failed, %zu not done\n", n[MOE_CHECK_HELD], n[MOE_CHECK_FAILED], n[MOE_CHECK_SKIPPED]);
+}

@@ -1,6 +1,8 @@
 /* audit.c - reads an experiment's files and compares digests and names. It opens no seal and computes no statistics. */
 #include "stat/audit.h"
 
+#include "util/rng.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,9 @@ void moe_audit_free(struct moe_audit *a)
 	free_set(&a->train);
 	free(a->arm);
 	free(a->policy);
+	for (size_t i = 0; i < a->n_run; i++)
+		free(a->run[i].seal);
+	free(a->run);
 	free(a->check);
 	moe_names_free(&a->text);
 	moe_arena_free(&a->arena);
@@ -98,16 +103,48 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 	return bad ? -1 : 0;
 }
 
+/* A training record into the run's two fingerprints: its seal, and everything else. */
+static int add_run_record(struct moe_audit_run *run, struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_buf b = {0};
+	struct moe_str seal;
+
+	if (moe_rec_bin(r, "seal", &seal)) {
+		if (moe_grow((void **)&run->seal, run->n, &run->cap, sizeof *run->seal, e))
+			return -1;
+		run->seal[run->n++] = moe_hash64(seal.p, seal.n);
+		moe_rec_unset(r, "seal");
+	}
+	int bad = moe_rec_emit(r, &b, e);
+	if (!bad)
+		sha256_update(&run->sha, b.len, b.data);
+	moe_buf_free(&b);
+	return bad;
+}
+
+static int begin_run(struct moe_audit *a, const char *path, struct moe_err *e)
+{
+	if (moe_grow((void **)&a->run, a->n_run, &a->cap_run, sizeof *a->run, e))
+		return -1;
+	memset(&a->run[a->n_run], 0, sizeof *a->run);
+	a->run[a->n_run].path = path;
+	a->run[a->n_run].digest = "";
+	sha256_init(&a->run[a->n_run++].sha);
+	return 0;
+}
+
 enum role { ROLE_ANY, ROLE_RUN, ROLE_FLIPPED };
 
-static int take(struct moe_audit *a, enum role role, const char *path, struct moe_str kind, const struct moe_rec *r, struct moe_err *e)
+static int take(struct moe_audit *a, enum role role, const char *path, struct moe_str kind, struct moe_rec *r, struct moe_err *e)
 {
 	if (role == ROLE_RUN && !moe_str_eq(kind, "rollouts"))
 		return moe_fail(e, MOE_DATA, "%s: a recorded training run is a stream of rollouts, not of %.*s", path, (int)kind.n, kind.p);
 	if (role == ROLE_FLIPPED && !moe_str_eq(kind, "adapter"))
 		return moe_fail(e, MOE_DATA, "%s: --flipped wants an adapter, not %.*s", path, (int)kind.n, kind.p);
+	if (role == ROLE_RUN)
+		return (moe_rec_is(r, "rollout") && add_set(a, &a->train, r, e)) || add_run_record(&a->run[a->n_run - 1], r, e) ? -1 : 0;
 	if (moe_rec_is(r, "rollout"))
-		return add_set(a, role == ROLE_RUN ? &a->train : &a->eval, r, e) || (role != ROLE_RUN && add_policy(a, path, r, e)) ? -1 : 0;
+		return add_set(a, &a->eval, r, e) || add_policy(a, path, r, e) ? -1 : 0;
 	if (moe_rec_is(r, "pair"))
 		return add_set(a, &a->pairs, r, e);
 	if (moe_rec_is(r, "layout"))
@@ -133,9 +170,11 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 			return -1;
 		if (pairs && a->n_pairs_digest < 64)
 			a->pairs_digest[a->n_pairs_digest++] = kept;
-		if (role == ROLE_RUN && a->n_run_digest < 64)
-			a->run_digest[a->n_run_digest++] = kept;
+		if (role == ROLE_RUN)
+			a->run[a->n_run - 1].digest = kept;
 	}
+	if (role == ROLE_RUN)
+		sha256_digest(&a->run[a->n_run - 1].sha, SHA256_DIGEST_SIZE, a->run[a->n_run - 1].body);
 	for (size_t k = first_arm; k < a->n_arm; k++) {
 		a->arm[k].labels = moe_reader_labels(in);
 		for (size_t i = 0; end && i < 64 && moe_rec_array_str(end, "from", i, &s); i++)
@@ -155,6 +194,8 @@ static int load(struct moe_audit *a, enum role role, const char *path, size_t ma
 	bool pairs = false;
 	int got = in && !add_name(a, &a->text, (struct moe_str){path, strlen(path)}, &name, e) ? 1 : -1;
 
+	if (got > 0 && role == ROLE_RUN && begin_run(a, name, e))
+		got = -1;
 	while (got > 0 && (got = moe_reader_next(in, &r, e)) > 0) {
 		pairs |= moe_rec_is(&r, "pair");
 		if (take(a, role, name, moe_reader_kind(in), &r, e))

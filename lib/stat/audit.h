@@ -10,6 +10,8 @@
 #include "formats/stream.h"
 #include "stat/names.h"
 
+#include <nettle/sha2.h>
+
 enum moe_check_state { MOE_CHECK_FAILED, MOE_CHECK_SKIPPED, MOE_CHECK_HELD };
 
 struct moe_check {
@@ -40,6 +42,14 @@ struct moe_audit_policy {       /* an arm of the evaluation and the digest that 
 	int64_t seed;
 };
 
+struct moe_audit_run {          /* a recorded training run */
+	const char *path, *digest;  /* of its last segment */
+	struct sha256_ctx sha;      /* over all records without their seals */
+	uint8_t body[SHA256_DIGEST_SIZE];
+	uint64_t *seal;             /* [n] hash of each rollout's seal as it is; owned */
+	size_t n, cap;
+};
+
 struct moe_audit {
 	struct moe_arena arena;
 	struct moe_names text;
@@ -48,8 +58,10 @@ struct moe_audit {
 	size_t n_arm, cap_arm;
 	struct moe_audit_policy *policy;
 	size_t n_policy, cap_policy;
-	const char *pairs_digest[64], *run_digest[64];
-	size_t n_pairs_digest, n_run_digest;
+	const char *pairs_digest[64];
+	size_t n_pairs_digest;
+	struct moe_audit_run *run;
+	size_t n_run, cap_run;
 	struct moe_check *check;
 	size_t n_check, cap_check;
 };

@@ -114,41 +114,47 @@ static void ancestors(struct audit_out *o)
 		    chains - no_pins, chains, no_pins);
 }
 
+/* The recording that an adapter's file names as its input. */
+static const struct moe_audit_run *find_run(const struct moe_audit *a, const struct moe_audit_arm *x)
+{
+	for (size_t i = 0; i < a->n_run; i++)
+		if (listed(x->from, x->n_from, a->run[i].digest))
+			return &a->run[i];
+	return NULL;
+}
+
 /* A trained adapter names the recorded run that trained it. */
 static void recordings(struct audit_out *o)
 {
 	const struct moe_audit *a = o->a;
 	size_t trained = 0, named = 0;
 
-	if (!a->n_run_digest) {
+	if (!a->n_run) {
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no recorded training run was given (--run)");
 		return;
 	}
 	for (size_t i = 0; i < a->n_arm; i++) {
 		const struct moe_audit_arm *x = &a->arm[i];
-		bool hit = false;
 		if (x->flipped || !x->step || strcmp(x->arm, "on"))
 			continue;
-		for (size_t k = 0; k < x->n_from; k++)
-			hit |= listed(a->run_digest, a->n_run_digest, x->from[k]);
 		trained++;
-		named += hit;
+		named += find_run(a, x) != NULL;
 	}
 	if (named)
-		say(o, "lineage", MOE_CHECK_HELD, "%zu adapters name one of the %zu recorded runs as what trained them", named, a->n_run_digest);
+		say(o, "lineage", MOE_CHECK_HELD, "%zu adapters name one of the %zu recorded runs as what trained them", named, a->n_run);
 	else if (trained)
 		say(o, "lineage", MOE_CHECK_FAILED, "none of the %zu trained adapters names a recorded run that was given", trained);
 	else
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no trained adapter was given to compare with the recorded runs");
 }
 
-static void disjoint(struct audit_out *o, const char *what, const struct moe_names *x, const char *x_name, const struct moe_names *y, const char *y_name)
+static void disjoint(struct audit_out *o, const char *one, const struct moe_names *x, const char *x_name, const struct moe_names *y, const char *y_name)
 {
 	size_t shared = 0;
 	const char *example = "";
 
 	if (!x->n || !y->n) {
-		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s: the %s carry none", what, x->n ? y_name : x_name);
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: the %s carry none", one, x->n ? y_name : x_name);
 		return;
 	}
 	for (size_t i = 0; i < x->n; i++)
@@ -157,9 +163,9 @@ static void disjoint(struct audit_out *o, const char *what, const struct moe_nam
 			example = x->v[i];
 		}
 	if (shared)
-		say(o, "disjoint", MOE_CHECK_FAILED, "%zu of %zu %s of the %s occur in the %s, for example \"%.60s\"", shared, x->n, what, x_name, y_name, example);
+		say(o, "disjoint", MOE_CHECK_FAILED, "%zu of %zu %ss of the %s occur in the %s, for example \"%.60s\"", shared, x->n, one, x_name, y_name, example);
 	else
-		say(o, "disjoint", MOE_CHECK_HELD, "no %s is shared by the %s (%zu) and the %s (%zu)", what, x_name, x->n, y_name, y->n);
+		say(o, "disjoint", MOE_CHECK_HELD, "no %s is shared by the %s (%zu) and the %s (%zu)", one, x_name, x->n, y_name, y->n);
 }
 
 static void disjoint_sets(struct audit_out *o, const struct moe_audit_set *x, const char *x_name, const struct moe_audit_set *y, const char *y_name)
@@ -168,9 +174,9 @@ static void disjoint_sets(struct audit_out *o, const struct moe_audit_set *x, co
 		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s against %s: no %s were given", x_name, y_name, x->records ? y_name : x_name);
 		return;
 	}
-	disjoint(o, "prompts", &x->prompt, x_name, &y->prompt, y_name);
-	disjoint(o, "tasks", &x->task, x_name, &y->task, y_name);
-	disjoint(o, "markers", &x->marker, x_name, &y->marker, y_name);
+	disjoint(o, "prompt", &x->prompt, x_name, &y->prompt, y_name);
+	disjoint(o, "task", &x->task, x_name, &y->task, y_name);
+	disjoint(o, "marker", &x->marker, x_name, &y->marker, y_name);
 }
 
 static bool same_from(const struct moe_audit_arm *x, const struct moe_audit_arm *y)
@@ -181,6 +187,34 @@ static bool same_from(const struct moe_audit_arm *x, const struct moe_audit_arm 
 		if (!listed(y->from, y->n_from, x->from[i]))
 			return false;
 	return true;
+}
+
+/* What the two recordings of a flip test differ in. NULL = in every seal and nothing else. */
+static const char *compare_runs(const struct moe_audit_run *x, const struct moe_audit_run *y)
+{
+	if (x->n != y->n || memcmp(x->body, y->body, sizeof x->body))
+		return "the recordings differ in more than their seals";
+	if (!x->n)
+		return "the recordings hold no seals";
+	for (size_t i = 0; i < x->n; i++)
+		if (x->seal[i] == y->seal[i])
+			return "some seals of the two recordings are the same";
+	return NULL;
+}
+
+/* Both adapters are known, equal and trained from two streams: was that a flip test? */
+static void flip_equal(struct audit_out *o, const struct moe_audit_arm *x, const struct moe_audit_arm *y)
+{
+	const struct moe_audit_run *a = find_run(o->a, x), *b = find_run(o->a, y);
+	const char *why = a && b ? compare_runs(a, b) : NULL;
+
+	if (listed(y->parent, y->n_parent, y->digest))
+		say(o, "flip test", MOE_CHECK_SKIPPED, "%s is what it was before training: nothing was learned that labels could have reached", y->path);
+	else if (why)
+		say(o, "flip test", MOE_CHECK_FAILED, "%s and %s: %s: that is no flip test", a->path, b->path, why);
+	else
+		say(o, "flip test", MOE_CHECK_HELD, "%s and %s are the same, bit for bit (%.16s); %s", x->path, y->path, x->digest,
+		    a && b ? "their recordings differ in every seal and in nothing else" : "that their recordings differ in seals alone was not checked (give both with --run)");
 }
 
 /* The adapter trained from flipped seals is the one trained from the true ones, bit for bit. */
@@ -206,7 +240,7 @@ static void flip(struct audit_out *o)
 		else if (x->digest != y->digest)
 			say(o, "flip test", MOE_CHECK_FAILED, "%s differs from %s: what was sealed reached the training", x->path, y->path);
 		else
-			say(o, "flip test", MOE_CHECK_HELD, "%s and %s are the same, bit for bit (%.16s), trained from different recordings", x->path, y->path, x->digest);
+			flip_equal(o, x, y);
 	}
 	if (!n)
 		say(o, "flip test", MOE_CHECK_SKIPPED, "no adapter trained from flipped seals was given: make one with --flip-seals and moe-train, then --flipped");

@@ -117,7 +117,8 @@ static int make_series(struct moe_cx *x, const struct moe_obs_run *r, enum moe_a
 		n_random += r->arm[a].kind == MOE_ARM_RANDOM;
 	if (k == MOE_ARM_RANDOM ? !n_random : !one)
 		return 0;
-	for (int s = 0; s < MOE_SUBSETS; s++) {
+	/* by subset only the tested pair of arms is ever asked for */
+	for (int s = 0; s < (k <= MOE_ARM_QOFF ? (int)MOE_SUBSETS : 1); s++) {
 		double *den = moe_arena_get(&x->arena, o->n_cell, sizeof *den, e);
 		double *num[MOE_OUTCOMES];
 		if (!den)
@@ -268,6 +269,33 @@ static struct moe_ci hull(struct moe_ci a, struct moe_ci b)
 	return (struct moe_ci){a.lo < b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
 }
 
+/* Prompts with a counting cell in the first part's first arm, in any of the seeds. */
+static size_t count_prompts(const struct moe_cx *x, const struct plan *pl, size_t kept)
+{
+	size_t n = 0;
+
+	for (size_t p = 0; p < x->obs->n_prompt; p++) {
+		bool counts = false;
+		for (size_t s = 0; s < kept; s++)
+			for (size_t i = x->obs->first_cell[p]; i < x->obs->first_cell[p + 1]; i++)
+				counts |= x->series[pl->index[s]].den[i] > 0;
+		n += counts;
+	}
+	return n;
+}
+
+/* Half-width that a bootstrap without spread still lacks. */
+static double unseen(const struct plan *pl, const struct moe_estimate *x, double alpha)
+{
+	double size = 0;
+
+	if (x->se_prompt > 1e-9 || !x->n_prompt)
+		return 0;
+	for (int i = 0; i < 5 && is_term(&pl->c->a[i]); i++)
+		size += fabs(pl->c->a[i].coef);
+	return size / 2 * (1 - pow(alpha / 2, 1 / (double)x->n_prompt));
+}
+
 static void bootstrap(struct moe_cx *x, const struct plan *pl, size_t kept, double alpha, uint32_t *pick, struct moe_estimate *out)
 {
 	size_t draws = x->boot.draws, n = 0;
@@ -288,6 +316,9 @@ static void bootstrap(struct moe_cx *x, const struct plan *pl, size_t kept, doub
 		}
 	}
 	out->boot = moe_percentile_interval(x->scratch, n, alpha);
+	double more = unseen(pl, out, alpha);
+	out->boot.lo -= more;
+	out->boot.hi += more;
 }
 
 int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_contrast *c, enum moe_subset s, double alpha,
@@ -298,7 +329,7 @@ int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_con
 	double *whole = moe_alloc(x->boot.n_series, sizeof *whole, e);
 	uint32_t *pick = moe_alloc(n, sizeof *pick, e);
 
-	*out = (struct moe_estimate){NAN, {NAN, NAN}, {NAN, NAN}, {NAN, NAN}, NAN, NAN, 0, NULL, NULL};
+	*out = (struct moe_estimate){.value = NAN, .ci = {NAN, NAN}, .boot = {NAN, NAN}, .t = {NAN, NAN}, .se_prompt = NAN, .sd_seed = NAN};
 	out->per_seed = moe_arena_get(&x->arena, n, sizeof *out->per_seed, e);
 	out->seed = moe_arena_get(&x->arena, n, sizeof *out->seed, e);
 	int kept = whole && pick && out->per_seed && out->seed ? make_plan(x, method, c, s, &pl, out->seed, e) : -1;
@@ -313,6 +344,7 @@ int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_con
 		moe_mean_se(out->per_seed, out->n_seed, NULL, &se);
 		out->sd_seed = se * sqrt((double)out->n_seed);
 		out->t = moe_t_interval(out->per_seed, out->n_seed, alpha);
+		out->n_prompt = count_prompts(x, &pl, out->n_seed);
 		bootstrap(x, &pl, out->n_seed, alpha, pick, out);
 		out->ci = out->n_seed < MOE_SEEDS_TO_BOOTSTRAP ? hull(out->boot, out->t) : out->boot;
 	}

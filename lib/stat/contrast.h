@@ -52,6 +52,7 @@ struct moe_estimate {
 	struct moe_ci ci;        /* the interval that decides: see moe_contrast_eval */
 	struct moe_ci boot, t;   /* bootstrap over prompts (and seeds when >= 5); t interval over seeds (2 or more) */
 	double se_prompt;        /* standard deviation of the bootstrap with the seeds held */
+	size_t n_prompt;         /* prompts that count in any of its seeds */
 	double sd_seed;          /* standard deviation of the per-seed values */
 	size_t n_seed;
 	double *per_seed;        /* [n_seed], in the order of seed[]; in the arena of moe_cx */
@@ -60,7 +61,8 @@ struct moe_estimate {
 
 /* Value and intervals of level 1-alpha, two-sided. With one seed the deciding interval is the bootstrap's over prompts, which says
  * nothing about other seeds; with 2 to 4 seeds it is the hull of that and of the t interval on the per-seed values; with 5 or more it is the
- * hierarchical bootstrap's. `method` is self, uat.placebo the placebo. */
+ * hierarchical bootstrap's. Where all prompts agree a bootstrap knows no spread: its interval is then widened by the largest discordance that
+ * n prompts could have missed, 1 - (alpha/2)^(1/n) (Clopper-Pearson at 0 of n), for each pair of arms. `method` is self, uat.placebo the placebo. */
 int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_contrast *c, enum moe_subset s, double alpha,
 		      struct moe_estimate *out, struct moe_err *e);
 

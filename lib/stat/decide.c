@@ -17,13 +17,14 @@ static enum moe_subset endpoint(const struct moe_uat *u)
 static void needs(const struct moe_analysis *a, struct moe_criterion *c, double target, double level)
 {
 	const struct moe_estimate *x = &c->est;
-	double n = (double)a->n_prompt, var = x->se_prompt * x->se_prompt * n, z = moe_normal_quantile(1 - level / 2);
+	double n = (double)x->n_prompt, var = x->se_prompt * x->se_prompt * n, z = moe_normal_quantile(1 - level / 2);
 	double need = moe_units_needed(var, target, level, a->uat.power);
 
-	if (x->value - z * x->se_prompt <= c->threshold) {
+	if (x->se_prompt > 1e-9 && x->value - z * x->se_prompt <= c->threshold) {
 		if (need <= n) /* between "none" and "worth having": the interval must become shorter than the target */
 			need = ceil(4 * z * z * var / (target * target));
-		c->need_prompts = (size_t)fmin(fmax(need, n + 1), 1e9);
+		/* said in prompts of the whole evaluation, also where only a subset counts */
+		c->need_prompts = (size_t)fmin(fmax(need, n + 1) * (double)a->n_prompt / n, 1e9);
 	}
 	if (x->n_seed >= 2 && x->boot.lo - c->threshold > 0 && x->ci.lo <= c->threshold) {
 		double seeds = moe_units_needed_t(x->sd_seed, target, level, a->uat.power, 1000);

@@ -102,7 +102,7 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 				 "were not routed to it. Absorption as Gradient Routing describes it can then not be the explanation there; hard "
 				 "sequestering supports specialisation and modular removal, not absorption.", known - held, known);
 	else if (!bad)
-		bad = note(r, e, "Forward presence held in all %zu runs. It is a condition for absorption, not a proof of it.", known);
+		bad = note(r, e, "Forward presence held in %zu of %zu runs of the tested method. It is a condition for absorption, not a proof of it.", held, known);
 	if (!bad && (moe_names_find(&r->metrics.key, "aux_loss") >= 0))
 		bad = note(r, e, "A balancing loss was in use: it supports an even load over experts and nothing else; router z-losses support stability.");
 	return bad;

@@ -81,6 +81,27 @@ struct moe_presence moe_report_presence(const struct moe_report *r, const struct
 	return p;
 }
 
+struct moe_match moe_report_match(const struct moe_report *r)
+{
+	struct moe_match x = {0, NAN, NAN, 0};
+
+	for (size_t i = 0; i < r->n_fact; i++) {
+		const struct moe_fact *f = &r->fact[i];
+		double scale;
+		if (strcmp(f->group, "match") || strcmp(f->method, r->a.uat.method) || moe_arm_kind(f->arm, &scale) != MOE_ARM_RANDOM)
+			continue;
+		if (!strcmp(f->key, "ratio")) {
+			x.least = fmin(x.least, f->value);
+			x.most = fmax(x.most, f->value);
+			x.n++;
+		} else if (!strcmp(f->key, "overlap")) {
+			x.overlap += f->value;
+		}
+	}
+	x.overlap = x.n ? x.overlap / (double)x.n : NAN;
+	return x;
+}
+
 struct paired {
 	uint32_t prompt;
 	double score;

@@ -77,12 +77,18 @@ struct moe_presence {
 	double min_gate, zero_share, mass[3], keep, absorb, route, reward_first, reward_last;
 	bool known, held;
 };
+/* How the tested method's random ablations match the quarantine, from adapter streams: norm of the removed update as a share of its, and the mean share of
+ * their rank slots that are the quarantine's own. n = 0: not known. */
+struct moe_match {
+	size_t n;
+	double least, most, overlap;
+};
+struct moe_match moe_report_match(const struct moe_report *r);
 extern const char *const moe_report_banks[3]; /* shared, clean, quarantine */
 struct moe_presence moe_report_presence(const struct moe_report *r, const struct moe_metrics_run *run);
 int moe_report_notes(struct moe_report *r, struct moe_err *e);
 /* The row of a kind, or NULL. */
 const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum moe_arm_kind k);
-const char *moe_report_rule(int criterion); /* "1 drop", ... for headings */
 
 /* A buffer that remembers its first failure, so that writers need not check every line. */
 struct moe_text {

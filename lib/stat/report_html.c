@@ -263,6 +263,10 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	if (m->n_random)
 		moe_text_f(t, "<p>Rank test against %zu random ablations: p = %.3f, where %.3f is the smallest possible.</p>\n", m->n_random, m->rank_p,
 			   1.0 / (double)(m->n_random + 1));
+	struct moe_match match = moe_report_match(r);
+	if (match.n)
+		moe_text_f(t, "<p>The random ablations remove %.3f to %.3f of the quarantine's norm and share %.2f of their ranks with it.</p>\n", match.least, match.most,
+			   match.overlap);
 	for (size_t i = 0; i < a->n_method; i++)
 		if (!isnan(a->method[i].mcnemar)) {
 			moe_text_f(t, "<p>");

@@ -55,11 +55,9 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
 	const struct moe_method_result *m = a->tested;
-	bool matched = false;
+	struct moe_match match = moe_report_match(r);
 	int bad = 0;
 
-	for (size_t i = 0; i < r->n_fact; i++)
-		matched |= !strcmp(r->fact[i].group, "match");
 	if (a->placebo && !isnan(a->placebo->drop_hack.value))
 		bad = note(r, e, "The drop of the tested method is not its merit alone: the placebo \"%s\", which routes by chance, also drops by %.3f. "
 				 "That part comes with the training scheme (for example from training the deployed experts in their deployed state), "
@@ -75,8 +73,9 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 	if (!bad && m->n_random)
 		bad = note(r, e, "The random ablations switch off as many rank slots as the quarantine has, inside the same trained adapter. They do not "
 				 "show what a run trained with another split would do; that is what the placebo run is for.%s",
-			   matched ? "" : " How well they match the quarantine in size (norm of the removed update) is not in these inputs; give the "
-					  "adapter stream to show it.");
+			   match.n ? " Where they share ranks with the quarantine they delete part of it: they control for deleting as much, not for "
+				     "deleting something else." : " How well they match the quarantine in size (norm of the removed update) is not in "
+				     "these inputs; give the adapter stream to show it.");
 	return bad;
 }
 

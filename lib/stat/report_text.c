@@ -14,12 +14,12 @@ static const char *num(char out[24], double v, int digits)
 	return out;
 }
 
-static const char *signed_num(char out[24], double v)
+static const char *signed_num(char out[24], double v, int digits)
 {
 	if (isnan(v))
 		snprintf(out, 24, "-");
 	else
-		snprintf(out, 24, "%+.3f", v);
+		snprintf(out, 24, "%+.*f", digits, v);
 	return out;
 }
 
@@ -86,9 +86,9 @@ static void per_seed(struct moe_text *t, const struct moe_rate *x, size_t n)
 {
 	char b[24];
 
-	for (size_t i = 0; i < n && i < 4; i++)
+	for (size_t i = 0; i < n && i < 3; i++)
 		moe_text_f(t, "%s%s", i ? " " : "", num(b, x->per_seed[i], 2));
-	if (n > 4)
+	if (n > 3)
 		moe_text_f(t, " ..");
 }
 
@@ -136,10 +136,10 @@ static void line(struct moe_text *t, const char *what, const struct moe_estimate
 {
 	char b[64], c[24];
 
-	moe_text_f(t, "  %-58s %-26s", what, est(b, x));
-	for (size_t i = 0; i < x->n_seed && i < 4 && x->n_seed > 1; i++)
-		moe_text_f(t, "%s%s", i ? " " : " ", signed_num(c, x->per_seed[i]));
-	moe_text_f(t, "\n");
+	moe_text_f(t, x->n_seed > 1 ? "  %-50s %-24s " : "  %-50s %s", what, est(b, x));
+	for (size_t i = 0; i < x->n_seed && i < 3 && x->n_seed > 1; i++)
+		moe_text_f(t, " %s", signed_num(c, x->per_seed[i], 2));
+	moe_text_f(t, x->n_seed > 3 ? " ..\n" : "\n");
 }
 
 static void contrasts(struct moe_text *t, const struct moe_report *r)
@@ -147,7 +147,7 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	const struct moe_analysis *a = &r->a;
 	const struct moe_method_result *m = a->tested;
 
-	moe_text_f(t, "\nAGAINST THE CONTROLS (positive: the quarantine's deletion removes more)%18s\n", "by seed");
+	moe_text_f(t, "\nAGAINST THE CONTROLS                                                       by seed\n");
 	line(t, "drop of hack - the placebo's drop", &a->did_placebo[MOE_SUB_ALL]);
 	if (a->uat.n_pinned) {
 		line(t, "  on pinned modes", &a->did_placebo[MOE_SUB_PINNED]);
@@ -155,31 +155,34 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	}
 	line(t, "  as shares of the trained hack rate", &a->share_did);
 	line(t, "trained hack rate - the placebo's (discovery)", &a->discovery);
-	line(t, "drop of hack - mean drop of the random ablations", &m->did_random);
-	line(t, "drop of hack - drop when the clean experts are deleted", &m->did_clean);
-	line(t, "selectivity: share of hack lost - share of solve lost", &m->selectivity);
-	line(t, "hack after deletion - the base model's (leak-through)", &m->leak);
-	line(t, "solve after deletion - the base model's", &m->solve_base);
+	line(t, "drop of hack - mean drop of random ablations", &m->did_random);
+	line(t, "drop of hack - drop when clean experts are deleted", &m->did_clean);
+	line(t, "selectivity: share of hack - share of solve lost", &m->selectivity);
+	line(t, "hack after deletion - the base's (leak-through)", &m->leak);
+	line(t, "solve after deletion - the base's", &m->solve_base);
 	if (m->n_random)
 		moe_text_f(t, "  rank test against %zu random ablations: p = %.3f (smallest possible %.3f)\n", m->n_random, m->rank_p,
 			   1.0 / (double)(m->n_random + 1));
+	struct moe_match x = moe_report_match(r);
+	if (x.n)
+		moe_text_f(t, "  the random ablations remove %.3f to %.3f of the quarantine's norm and share %.2f of their ranks with it\n", x.least, x.most, x.overlap);
 }
 
 static void mode_table(struct moe_text *t, const struct moe_report *r)
 {
 	char b[4][24], d[64];
 
-	moe_text_f(t, "\nBY MODE                                 hack               solve\n");
-	moe_text_f(t, "                              prompts   on  -> off         on  -> off\n");
+	moe_text_f(t, "\nBY MODE                                hack              solve\n");
+	moe_text_f(t, "                             prompts   on  -> off        on  -> off\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "  %s\n", m->method);
 		for (size_t k = 0; k < m->n_mode; k++) {
 			const struct moe_mode_row *x = &m->mode[k];
-			moe_text_f(t, "    %-16.16s %-8s %6zu  %5s -> %5s    %5s -> %5s", x->mode[0] ? x->mode : "(unknown)",
+			moe_text_f(t, "    %-16.16s %-8s %5zu  %5s -> %5s   %5s -> %5s", x->mode[0] ? x->mode : "(unknown)",
 				   x->summary ? "" : x->free_mode ? "no loop" : x->pinned ? "pinned" : "", x->n_prompt, num(b[0], x->on[0], 3),
 				   num(b[1], x->off[0], 3), num(b[2], x->on[1], 3), num(b[3], x->off[1], 3));
-			moe_text_f(t, x->summary ? "   drop %s\n" : "\n", est(d, &x->drop));
+			moe_text_f(t, x->summary ? "  drop %s\n" : "\n", est(d, &x->drop));
 		}
 	}
 }
@@ -190,14 +193,14 @@ static void training(struct moe_text *t, const struct moe_report *r)
 
 	if (!r->metrics.n_run)
 		return;
-	moe_text_f(t, "\nTRAINING                  update mass            rollouts             quarantine's presence   reward\n");
-	moe_text_f(t, "                          shared clean quar.     keep absorb route    min gate  at zero       first -> last\n");
+	moe_text_f(t, "\nTRAINING                 update mass         rollouts            quarantine's presence  reward\n");
+	moe_text_f(t, "                         shared clean quar.  keep absorb route   min gate at zero       first -> last\n");
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		struct moe_presence p = moe_report_presence(r, run);
 		char name[80];
 		snprintf(name, sizeof name, "%.18s, seed %lld", run->method[0] ? run->method : "(unnamed)", (long long)run->seed);
-		moe_text_f(t, "  %-24.24s %5s %5s %5s      %5s %5s %5s     %5s  %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
+		moe_text_f(t, "  %-23.23s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
 			   num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2), num(b[4], p.absorb, 2), num(b[5], p.route, 2),
 			   num(b[6], p.min_gate, 2), num(b[7], p.zero_share, 2), !p.known ? "unknown" : p.held ? "held" : "not held",
 			   num(b[8], p.reward_first, 2), num(b[9], p.reward_last, 2));
@@ -230,7 +233,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		const struct moe_criterion *c = &a->crit[i];
 		char lo[24], asked[24];
 		snprintf(asked, sizeof asked, "> %.3g", c->threshold);
-		moe_text_f(t, "  %d  %-7s %-67s %10s  %s\n", c->number, moe_state_names[c->state], c->claim, signed_num(lo, c->bound), asked);
+		moe_text_f(t, "  %d  %-7s %-67s %10s  %s\n", c->number, moe_state_names[c->state], c->claim, signed_num(lo, c->bound, 3), asked);
 		if (c->note[0])
 			wrap(t, "             ", "             ", c->note);
 		if (c->need_prompts)

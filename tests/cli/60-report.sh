@@ -1,0 +1,130 @@
+#!/bin/sh
+# 60-report.sh - moe-report: verdicts and exit statuses, output forms, the page, the audit and the flip of seals.
+. "$(dirname "$0")/lib.sh"
+
+# Graded rollouts of one run as JSON Lines: METHOD SEED PROMPTS "ARM HACK SOLVE ..." [PHASE].
+# One uniform number for each prompt, the same in every arm; hacks lie at its low end, solves at the high end.
+run() {
+	awk -v method="$1" -v seed="$2" -v prompts="$3" -v arms="$4" -v phase="${5:-0}" 'BEGIN {
+		seal["00"] = "hKZoYWNrZWTCqW1lY2hhbmlzbaCmc29sdmVkwqF2AQ=="
+		seal["10"] = "hKZoYWNrZWTDqW1lY2hhbmlzbaCmc29sdmVkwqF2AQ=="
+		seal["01"] = "hKZoYWNrZWTCqW1lY2hhbmlzbaCmc29sdmVkw6F2AQ=="
+		split("run_tests stdout_marker exit_code sentinel", mode, " ")
+		n = split(arms, a, " ")
+		for (i = 1; i <= n; i += 3)
+			for (p = 0; p < prompts; p++) {
+				u = (p * 0.6180339887 + phase + seed * 0.001) % 1
+				key = (u < a[i+1] ? "1" : "0") (u > 1 - a[i+2] ? "1" : "0")
+				printf "{\"t\":\"rollout\",\"arm\":\"%s\",\"id\":\"p%04d#0.0\",\"method\":\"%s\",\"mode\":\"%s\",\"policy\":\"%s-%s\",", \
+					a[i], p, method, mode[p % 4 + 1], a[i], seed
+				printf "\"prompt_id\":\"p%04d\",\"sample\":0,\"seal\":{\"$bin\":\"%s\"},\"step\":0,\"train_seed\":%d}\n", p, seal[key], seed
+			}
+	}'
+}
+randoms=''
+i=1
+while [ $i -le 19 ]; do
+	randoms="$randoms $(printf 'random-off-%02d 0.%02d 0.40' $i $((34 + i)))"
+	i=$((i + 1))
+done
+for s in 1 2 3; do
+	run logistic $s 240 "on 0.57 0.31 quarantine-off 0.02 0.62 clean-off 0.55 0.28 base 0.04 0.50 $randoms" | moe-cat --from-json -k rollouts -o "l$s.moes"
+	run random $s 240 "on 0.50 0.38 quarantine-off 0.22 0.55" 0.31 | moe-cat --from-json -k rollouts -o "r$s.moes"
+	run random $s 240 "on 0.57 0.31 quarantine-off 0.02 0.62" | moe-cat --from-json -k rollouts -o "good$s.moes"
+done
+cat >uat.conf <<'EOF'
+method = logistic
+placebo = random
+pinned = run_tests stdout_marker
+EOF
+
+# ---- verdicts ----
+ok 'SUPPORTED is status 0' moe-report -u uat.conf l?.moes r?.moes -o yes.txt
+contains 'and the last line says so' yes.txt '^VERDICT: SUPPORTED: '
+equal 'one verdict line' "$(grep -c '^VERDICT' yes.txt)" 1
+equal 'no line but the verdict is wider than 100 columns' "$(grep -v '^VERDICT' yes.txt | awk 'length > 100' | wc -l | tr -d ' ')" 0
+fails 1 'a placebo that removes as much is not supported' moe-report -u uat.conf l?.moes good?.moes -o no.txt
+contains 'because of criterion 2' no.txt '^VERDICT: NOT SUPPORTED: criterion 2'
+fails 1 'one seed decides nothing' moe-report -u uat.conf l1.moes r1.moes -o one.txt
+contains 'it says how many are needed' one.txt '^VERDICT: UNDECIDED: needs .*3 training seeds \(has 1\)'
+fails 1 'no placebo decides nothing' moe-report -u uat.conf l?.moes -o none.txt
+contains 'it says what is missing' none.txt 'VERDICT: UNDECIDED: .*criterion 2 is open'
+for s in 1 2 3; do run logistic $s 240 'on 0.05 0.5 quarantine-off 0.04 0.5 base 0.04 0.5'; done | moe-cat --from-json -k rollouts -o quiet.moes
+fails 1 'no hack, nothing to delete' moe-report -u uat.conf quiet.moes -o quiet.txt
+contains 'it says so' quiet.txt '^VERDICT: NO HACK EMERGED'
+moe-cat --json l1.moes | sed '1s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o tainted.moes
+fails 1 'an oracle label anywhere in the tested method' moe-report -u uat.conf tainted.moes l2.moes l3.moes r?.moes -o cheat.txt
+contains 'is called by its name' cheat.txt '^VERDICT: CHEATS'
+contains 'and beside the arm' cheat.txt 'logistic \(tested\) +CHEATS'
+
+# ---- the same for any order, input form and number of threads ----
+moe-report -u uat.conf --json r3.moes l2.moes r1.moes l3.moes l1.moes r2.moes -j 3 | sed 's/"inputs":.*//' >a.json
+cat l1.moes l2.moes l3.moes r1.moes r2.moes r3.moes | moe-report -u uat.conf --json -j 1 | sed 's/"inputs":.*//' >b.json
+same 'order, concatenation and threads change nothing' a.json b.json
+contains 'JSON holds the verdict' a.json '"verdict":"SUPPORTED"'
+moe-report -u uat.conf --seed 2 --json l?.moes r?.moes | sed 's/"inputs":.*//' >c.json
+fails 1 'another seed draws other bootstraps' cmp -s a.json c.json
+moe-report -u uat.conf --tsv l?.moes r?.moes >t.tsv
+equal 'tab-separated: the trained hack rate' "$(awk -F'\t' '$1 == "random" && $2 == "on" && $3 == "all" { printf "%.2f", $6 }' t.tsv)" 0.50
+equal 'all lines have eleven fields' "$(awk -F'\t' 'NF != 11' t.tsv | wc -l | tr -d ' ')" 0
+
+# ---- the page ----
+moe-report -u uat.conf --html p.html l?.moes r?.moes >/dev/null
+contains 'the page holds the verdict' p.html '<b>SUPPORTED</b>'
+lacks 'no script' p.html '<script'
+lacks 'nothing is loaded from elsewhere' p.html '(src|href)="?(https?:)?//'
+run 'x<y>&"z' 1 60 'on 0.5 0.3 quarantine-off 0.1 0.3' | sed 's/x<y>&"z/x<y>\&\\"z/g' | moe-cat --from-json -k rollouts -o odd.moes
+fails 1 'a hostile name is taken' moe-report --method 'x<y>&"z' --html odd.html --plots odd.d odd.moes
+lacks 'and escaped in the page' odd.html '<y>'
+contains 'as entities' odd.html 'x&lt;y&gt;&amp;&quot;z'
+lacks 'gnuplot sees only plain characters' odd.d/rates.gp '[<>&`$]y|\|'
+if command -v gnuplot >/dev/null; then
+	equal 'at least two drawings' "$([ "$(grep -c '<svg' p.html)" -ge 2 ] && echo yes)" yes
+	(cd odd.d && rm -f rates.svg && gnuplot rates.gp)
+	ok 'a plot can be made again from what --plots wrote' test -s odd.d/rates.svg
+else
+	skip 'drawings' 'gnuplot is not installed'
+fi
+mkdir bin
+ln -s "$(command -v moe-report)" bin/moe-report
+PATH=$T/bin moe-report -u uat.conf --html bare.html l?.moes r?.moes >/dev/null
+contains 'without gnuplot the page says so' bare.html 'gnuplot is not installed'
+contains 'and ships the data' bare.html 'quarantine-off	0\.0'
+
+# ---- bad input ----
+moe-cat --json l1.moes | sed 's/"seal":{[^}]*},//' | moe-cat --from-json -o ungraded.moes
+fails 3 'ungraded rollouts' moe-report -u uat.conf ungraded.moes
+contains 'the message says what to do' err 'moe-grade'
+fails 3 'an outcome given twice' moe-report -u uat.conf l1.moes l1.moes
+echo 'margn = 0.1' >bad.conf
+fails 3 'a typing error in uat.conf' moe-report -u bad.conf l1.moes
+contains 'names the line' err 'bad.conf:1'
+fails 2 'two methods and none named' moe-report l1.moes r1.moes
+fails 3 'a method that is not there' moe-report --method nobody l1.moes
+head -c 3000 l1.moes >cut.moes
+fails 3 'a truncated stream' moe-report -u uat.conf cut.moes
+fails 2 '--audit without files' moe-report --audit
+fails 2 '--json with --tsv' moe-report --json --tsv l1.moes
+
+# ---- flipping seals ----
+moe-report --flip-seals l1.moes -o f1.moes
+ok 'a flipped stream is whole' moe-cat --check f1.moes
+moe-report --flip-seals f1.moes | moe-cat --json | sed 1d | grep -v '"t":"end"' >ff.json
+moe-cat --json l1.moes | sed 1d | grep -v '"t":"end"' >l1.json
+same 'flipped twice is the original' ff.json l1.json
+moe-cat --json f1.moes | sed 1d | grep -v '"t":"end"' >f1.json
+equal 'every record changed' "$(diff l1.json f1.json | grep -c '^<')" "$(wc -l <l1.json | tr -d ' ')"
+sed 's/"seal":{[^}]*}//' l1.json >l1.rest
+sed 's/"seal":{[^}]*}//' f1.json >f1.rest
+same 'in its seal only' l1.rest f1.rest
+lacks 'flipping does not taint' f1.moes 'oracle'
+
+# ---- the audit, where no adapter leads back to anything ----
+printf '%s\n' '{"t":"pair","id":"a","prompt":"p","hack":"h","clean":"c","task":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
+moe-cat --json l1.moes | sed 's/"step":0/"step":0,"task":"x","prompt":"q"/' | moe-cat --from-json -o shared.moes
+fails 1 'a task that pairs and evaluation share' moe-report --audit pairs.moes shared.moes
+contains 'is named' out 'FAILED .*1 of 1 tasks of the pairs occur in the evaluation'
+ok 'what was not given is not called checked' moe-report --audit l1.moes
+contains 'but named' out 'not done'
+lacks 'nothing held' out 'lineage +held'
+done_testing

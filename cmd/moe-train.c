@@ -30,7 +30,7 @@ static const struct moe_opt options[] = {
 	{ 0, "max-completion-length", MOE_OPT_INT, &max_completion, "N", "constant of dr_grpo; 0: the longest of the first step", "0", 0, 1e9 },
 	{ 0, "plan", MOE_OPT_LIST, &plan, "D.BANK=G/M", "override gate and mask of a bank for a decision; may be repeated", NULL, 0, 0 },
 	{ 0, NULL, MOE_OPT_HEAD, NULL, NULL, "Optimiser", NULL, 0, 0 },
-	{ 0, "lr", MOE_OPT_F64, &o.lr, "X", "learning rate", "0.002", 0, 1e6 },
+	{ 0, "lr", MOE_OPT_F64, &o.lr, "X", "learning rate", "0.002", 0, 1e30 },
 	{ 0, "warmup", MOE_OPT_INT, &warmup, "N", "steps of linear warm-up", "0", 0, 1e9 },
 	{ 0, "adam-beta1", MOE_OPT_F64, &o.beta1, "X", "AdamW's beta1", "0.9", 0, 0.999999 },
 	{ 0, "adam-beta2", MOE_OPT_F64, &o.beta2, "X", "AdamW's beta2", "0.95", 0, 0.99999999 },

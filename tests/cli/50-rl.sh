@@ -1,0 +1,140 @@
+#!/bin/sh
+# moe-pin, moe-route, moe-train, moe-ablate: the loop on a random base, replay, labels, refusals, exit statuses.
+# shellcheck disable=SC2317
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# A random base earns nothing, so the environment pays by length here.
+env=$T/env.lua
+sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
+printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
+moe-base -q --new tiny -o base 2>err || cat err
+moe-pairs -q -e "$env" -n 12 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
+digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
+key() { # FILE JQ: of the first layout
+	moe-cat --json "$1" | jq -r "select(.t == \"layout\") | $2" | head -1
+}
+
+# ---- moe-pin ----
+ok 'moe-pin fits a score' moe-pin -m base --seed 3 -o a0.moes pins.moes
+contains 'it says how well on held-out pairs' err 'held out.*hack above clean in [01]\.[0-9]+'
+contains 'and how well length would do' err "length alone: hack above clean in [01]\.[0-9]+"
+equal 'the score is stored' "$(key a0.moes '.score | has("bias") and has("pair_accuracy") and has("length_pair_accuracy") and .lo == 0.4')" true
+ok 'the same again, two threads' moe-pin -m base --seed 3 -j 2 -o again.moes pins.moes
+equal 'gives the same digest' "$(digest again.moes)" "$(digest a0.moes)"
+ok 'another seed' moe-pin -m base --seed 4 -o other.moes pins.moes
+equal 'gives another' "$([ "$(digest other.moes)" = "$(digest a0.moes)" ]; echo $?)" 1
+equal 'lineage names the pairs' "$(key a0.moes .lineage.pins)" "$(moe-cat --check pins.moes | sed 's/.*sha256 //')"
+ok 'vanilla needs no pairs' moe-pin -m base --method vanilla -o v0.moes </dev/null
+fails 3 'logistic does' sh -c 'moe-pairs -q -e '"$env"' -n 0 | moe-pin -m base -o x.moes'
+fails 2 'an unknown method is listed against' moe-pin -m base --method telepathy pins.moes
+contains 'by the table' err 'vanilla'
+fails 2 'a cheating method needs leave' moe-pin -m base --method oracle -o x.moes pins.moes
+ok 'three experts' moe-pin -m base --method vanilla --expert shared:2 --expert clean:3 --expert quarantine:4:q --targets q,v --plan keep.shared=0.5/1 -o e.moes pins.moes
+equal 'as they were asked for' "$(key e.moes '[.experts[].name] + .targets | join(",")') $(key e.moes '.plan.keep.shared | join(",")')" 'shared,clean,q,q,v 0.5,1'
+awk 'BEGIN { for (i = 0; i < 12; i++) { s = "x"; for (k = 0; k < 9 + i; k++) s = s "x"
+	printf "{\"id\":\"p%d\",\"prompt\":\"p%d\",\"hack\":\"%s%s\",\"clean\":\"%s\"}\n", i, i, s, s, s } }' |
+	moe-pairs -q -o long.moes 2>err || cat err
+ok 'pairs that differ in length' moe-pin -m base -o x.moes long.moes
+contains 'are warned of' err 'warning: the length of a completion explains the score'
+
+# ---- the loop: three steps on policy ----
+loop() { # METHOD-ADAPTER NAME
+	mkfifo "$2.fifo"
+	moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 12 --seed 5 |
+		timeout 100 moe-rollout -q -m base -a "$1" --follow "$2.fifo" --group 4 --per-step 4 --max-new 12 --seed 5 -j 1 |
+		moe-grade -q -e "$env" -j 1 | moe-route -q -m base -a "$1" -j 1 | tee "$2.run.moes" |
+		timeout 100 moe-train -q -m base -a "$1" --publish "$2.fifo" --metrics "$2.metrics.moes" -j 1 -o "$2.moes"
+}
+ok 'three steps on policy' loop a0.moes on
+equal 'each sampled with its own weights' "$(moe-cat --json on.run.moes | jq -r 'select(.t == "rollout") | .policy' | uniq | wc -l | tr -d ' ')" 3
+equal 'the adapter has made three steps' "$(key on.moes .step)" 3
+equal 'a record of metrics for each' "$(moe-cat --json on.metrics.moes | jq -r 'select(.t == "metrics") | .step' | tr '\n' ' ')" '0 1 2 '
+equal 'under the names of TRL, and ours' "$(moe-cat --json on.metrics.moes | jq -c 'select(.t == "metrics") |
+	has("reward") and has("reward_std") and has("frac_reward_zero_std") and has("completions/mean_length") and has("kl") and has("entropy") and
+	has("clip_ratio/region_mean") and has("sampling/sampling_logp_difference/mean") and has("grad_norm") and has("step_time") and
+	has("num_tokens") and has("route/keep") and has("presence/quarantine/min_gate") and has("update_mass/clean")' | uniq)" true
+equal 'the first step is on policy' "$(moe-cat --json on.metrics.moes | jq -r 'select(.step == 0) | ."sampling/sampling_logp_difference/max" < 1e-4' | head -1)" true
+
+# ---- replay and the flip test ----
+train() { moe-train -q -m base "$@"; }
+ok 'the recorded run trains again' train -a a0.moes -j 2 -o replay.moes on.run.moes
+equal 'to the same adapter' "$(digest replay.moes)" "$(digest on.moes)"
+moe-cat --json on.run.moes | jq -c 'if .t == "rollout" then .seal = {"$bin": "3q2+7w=="} else . end' | moe-cat --from-json -o flipped.moes
+ok 'with every seal replaced' train -a a0.moes -o flip.moes flipped.moes
+equal 'still to the same adapter' "$(digest flip.moes)" "$(digest on.moes)"
+ok 'other rewards' sh -c 'moe-cat --json on.run.moes | jq -c "if .reward then .reward = 3 - .reward else . end" | moe-cat --from-json | moe-train -q -m base -a a0.moes -o r.moes'
+equal 'train another' "$([ "$(digest r.moes)" = "$(digest on.moes)" ]; echo $?)" 1
+
+# ---- decisions ----
+decisions() { moe-cat --json "$1" | jq -r 'select(.t == "rollout") | [.step, .route.decision] | join(" ")' | sort | uniq -c; }
+moe-pin -q -m base --method random --seed 3 -o p0.moes pins.moes
+# every score between the two thresholds of some rollouts, so that there is something to permute
+moe-cat --json on.run.moes | jq -r 'select(.route) | .route.score' | sort -g >scores
+lo=$(sed -n 16p scores) hi=$(sed -n 32p scores)
+for m in logistic random; do
+	moe-pin -q -m base --method $m --seed 3 --lo "$lo" --hi "$hi" -o "$m.moes" pins.moes
+	ok "moe-route as $m" moe-route -q -m base -a $m.moes --seed 9 -o $m.routed.moes on.run.moes
+done
+decisions logistic.routed.moes >d1
+decisions random.routed.moes >d2
+same 'the placebo decides the same shares in every step' d1 d2
+equal 'of all three decisions' "$(awk '{ print $3 }' d1 | sort -u | wc -l | tr -d ' ')" 3
+moe-cat --json logistic.routed.moes | jq -r 'select(.route) | .route.decision' >l
+moe-cat --json random.routed.moes | jq -r 'select(.route) | .route.decision' >r
+equal 'but gives them to others' "$(cmp -s l r; echo $?)" 1
+ok 'as one thread or two' moe-route -q -m base -a logistic.moes --seed 9 -j 2 -o two.moes on.run.moes
+moe-cat --json two.moes | jq -c 'select(.t == "rollout")' >two
+moe-cat --json logistic.routed.moes | jq -c 'select(.t == "rollout")' >one
+same 'it decides the same' one two
+ok 'three-way decisions train' train -a logistic.moes --metrics three.moes -o three.a.moes logistic.routed.moes
+ok 'with two threads' train -a logistic.moes -j 2 -o three.b.moes logistic.routed.moes
+equal 'the same bits' "$(digest three.a.moes)" "$(digest three.b.moes)"
+ok 'another plan' train -a logistic.moes --plan keep.quarantine=1/0 -o plan.moes logistic.routed.moes
+equal 'is carried by the adapter' "$(key plan.moes '.plan.keep.quarantine | join(",")')" '1,0'
+equal 'and trains another' "$([ "$(digest plan.moes)" = "$(digest three.a.moes)" ]; echo $?)" 1
+for o in '--loss grpo' '--loss dapo --scale-rewards group' '--ratio clip --beta 0.05' '--baseline group --ratio none'; do
+	# shellcheck disable=SC2086
+	ok "moe-train $o" train -a logistic.moes $o -o x.moes logistic.routed.moes
+done
+
+# ---- labels ----
+fails 2 'the oracle method needs leave to look' moe-route -m base -a a0.moes --method oracle -o x.moes on.run.moes
+ok 'with leave it routes' moe-route -q -m base -a a0.moes --method oracle --allow-oracle -o looked.moes on.run.moes
+fails 3 'moe-train refuses what has looked' train -a a0.moes -o no.moes looked.moes
+contains 'and says why' err "labels 'oracle'"
+equal 'and writes nothing' "$(ls no.moes 2>/dev/null)" ''
+ok 'unless allowed' train -a a0.moes --allow-oracle -o cheat.moes looked.moes
+contains 'the adapter is marked' "$(moe-cat --check cheat.moes >c; echo c)" 'labels oracle'
+
+# ---- refusals ----
+jq_run() { moe-cat --json on.run.moes | jq -c "$1" | moe-cat --from-json; }
+jq_run 'del(.route)' >unrouted.moes
+fails 3 'a method that decides needs decisions' train -a a0.moes -o x.moes unrouted.moes
+contains 'and names who makes them' err moe-route
+ok 'vanilla does not' train -a v0.moes -o x.moes unrouted.moes
+jq_run 'del(.reward)' >ungraded.moes
+fails 3 'rollouts without reward are refused' train -a a0.moes -o x.moes ungraded.moes
+jq_run 'if .reward then .reward = 1 else . end' >equal.moes
+ok 'equal rewards train nothing' moe-train -m base -a a0.moes -o equal.out.moes equal.moes
+contains 'and it says so' err 'rewards of every group'
+equal 'the adapter is as it was' "$(digest equal.out.moes)" "$(digest a0.moes)"
+head -c 9000 on.run.moes >cut.moes
+fails 3 'a truncated run is refused' train -a a0.moes -o cut.out.moes cut.moes
+equal 'and writes nothing' "$(ls cut.out.moes 2>/dev/null)" ''
+fails 5 'divergence has its own status' train -a a0.moes --lr 1e30 -o x.moes on.run.moes
+moe-base -q --new tiny --seed 2 -o base2 2>err || cat err
+fails 3 'an adapter of another base is refused' moe-train -q -m base2 -a a0.moes -o x.moes on.run.moes
+ok 'unless any base will do' moe-train -q -m base2 -a a0.moes --any-base -o x.moes on.run.moes
+
+# ---- moe-ablate ----
+ok 'moe-ablate makes arms' moe-ablate --arms on,quarantine-off,clean-off,random-off:3,base,scale:quarantine=0.5,1 -o arms.moes three.a.moes
+contains 'and says how well norms match' err 'removed norm 1\.0000 to 1\.0000'
+equal 'by name' "$(moe-cat --json arms.moes | jq -r 'select(.t == "layout") | .arm' | tr '\n' ' ')" \
+	'on quarantine-off clean-off random-off-1 random-off-2 random-off-3 base scale:quarantine=0.5 scale:quarantine=1 '
+equal 'on is what went in' "$(digest arms.moes)" "$(digest three.a.moes)"
+equal 'its parent is written down' "$(moe-cat --json arms.moes | jq -r 'select(.arm == "base" and .t == "layout") | .lineage.parents[-1]')" "$(digest three.a.moes)"
+fails 2 'an unknown arm' moe-ablate --arms on,tail-off three.a.moes
+fails 3 'a bank that is not there' moe-ablate --arms shared-off -o x.moes three.a.moes
+fails 3 'not an adapter' moe-ablate -o x.moes pins.moes
+done_testing

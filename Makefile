@@ -152,7 +152,7 @@ lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy
 bench: all ## throughput of streams; see tests/bench
 	@set -e; for f in tests/bench/*.sh; do MOE_BIN=$(BUILD) bash $$f; done
 demo: all ## the main job from pairs to verdict, about five minutes
-	@$(MAKE) --no-print-directory -f examples/quarantine/Makefile demo MOE_BIN=$(abspath $(BUILD))
+	@$(MAKE) --no-print-directory -C examples/quarantine demo BIN=$(abspath $(BUILD))
 
 install: all man ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/moetools

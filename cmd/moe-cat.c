@@ -12,7 +12,7 @@ static int64_t limit;
 static struct moe_opt_list where;
 
 static const struct moe_opt options[] = {
-	{0, "What to do (default: a summary)", MOE_OPT_HEAD, NULL, NULL, NULL, NULL, 0, 0},
+	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "What to do (default: a summary)", NULL, 0, 0},
 	{0, "head", MOE_OPT_FLAG, &head, NULL, "show the first records (-n, default 3) in readable form", NULL, 0, 0},
 	{0, "json", MOE_OPT_FLAG, &json, NULL, "write JSON Lines", NULL, 0, 0},
 	{0, "values", MOE_OPT_FLAG, &values, NULL, "with --json: tensors as arrays of numbers, which --from-json does not turn back", NULL, 0, 0},
@@ -25,11 +25,11 @@ static const struct moe_opt options[] = {
 	{0, "from-safetensors", MOE_OPT_FLAG, &from_st, NULL, "turn a safetensors file into a stream (its own, or of kind tensors)", NULL, 0, 0},
 	{0, "pack", MOE_OPT_FLAG, &pack, NULL, "pack files and folders into one .tar.zst with a manifest of digests", NULL, 0, 0},
 	{0, "unpack", MOE_OPT_STR, &unpack, "DIR", "unpack such a bundle into DIR, verifying the digests", NULL, 0, 0},
-	{0, "Which records", MOE_OPT_HEAD, NULL, NULL, NULL, NULL, 0, 0},
+	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "Which records", NULL, 0, 0},
 	{'k', "kind", MOE_OPT_STR, &kind, "KIND", "only segments of this kind; with --from-json: the kind of lines without a header", NULL, 0, 0},
 	{'w', "where", MOE_OPT_LIST, &where, "KEY=VALUE", "only records of which this holds (also != < <= > >=; dots reach into maps); may be repeated", NULL, 0, 0},
 	{'n', "limit", MOE_OPT_INT, &limit, "N", "at most N records", "all", 0, 9e18},
-	{0, "How", MOE_OPT_HEAD, NULL, NULL, NULL, NULL, 0, 0},
+	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "How", NULL, 0, 0},
 	{'u', "unbuffered", MOE_OPT_FLAG, &unbuffered, NULL, "write after every record", NULL, 0, 0},
 	{0, "allow-truncated", MOE_OPT_FLAG, &truncated, NULL, "take a missing end for the end", NULL, 0, 0},
 	{0}};

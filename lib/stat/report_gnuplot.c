@@ -85,11 +85,11 @@ static int run_gnuplot(const char *dir, const char *name, struct moe_err *e)
 /* Appends s[n] with every `id="x` and `#x` of a reference given the plot's name as a prefix, so that several drawings can share a page. */
 static int add_svg(struct moe_buf *out, const char *prefix, const char *s, size_t n, struct moe_err *e)
 {
-	static const char *const key[] = {" id=\"", "href=\"#", "href='#", "url(#"};
+	static const char *const key[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
 
 	for (size_t i = 0; i < n;) {
 		size_t hit = 0;
-		for (size_t k = 0; k < 4 && !hit; k++)
+		for (size_t k = 0; k < sizeof key / sizeof *key && !hit; k++)
 			if (i + strlen(key[k]) <= n && !memcmp(s + i, key[k], strlen(key[k])))
 				hit = strlen(key[k]);
 		if (moe_buf_add(out, s + i, hit ? hit : 1, e) || (hit && moe_buf_addf(out, e, "%s-", prefix)))

@@ -28,14 +28,14 @@ static const char page_head[] =
 	"table{border-collapse:collapse;font:.86rem/1.45 Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums;margin:.6rem 0}\n"
 	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid var(--line);padding:.2rem .7rem;vertical-align:bottom}\n"
 	"td{text-align:right;padding:.17rem .7rem;white-space:nowrap}\n"
-	"th:first-child,td:first-child,.l{text-align:left}td.l{white-space:normal}\n"
+	"th:first-child,td:first-child,.l{text-align:left}td.note{white-space:normal;text-align:left;min-width:12rem}\n"
 	"tbody tr:hover{background:var(--band)}tr.group td{padding-top:.7rem;font-weight:bold}tr.sum td{border-top:1px solid var(--line)}\n"
 	".met{color:#2d6a4f}.failed{color:#9b2226;font-weight:bold}.opn{color:#7a5f10}\n"
 	".ci{color:var(--soft)}\n"
 	"ul{padding-left:1.2rem;max-width:48rem}li{margin:.35rem 0}\n"
 	"details{margin:.5rem 0;font-size:.9rem}summary{color:var(--soft);cursor:pointer}\n"
 	"pre,code{font:.8rem/1.4 Menlo,Consolas,monospace}pre{background:var(--band);padding:.7rem;overflow:auto;max-height:24rem}\n"
-	"td code{white-space:normal;overflow-wrap:anywhere}\n"
+	"td code{white-space:nowrap}td code.argv{display:block;white-space:normal;overflow-wrap:anywhere;min-width:20rem}\n"
 	"@media print{details{display:none}main{padding:0}}\n"
 	"</style></head><body><main>\n";
 
@@ -77,9 +77,10 @@ static void text_cell(struct moe_text *t, const char *s)
 static void interval(struct moe_text *t, double v, struct moe_ci ci)
 {
 	moe_text_f(t, "<td>");
-	num(t, v, 3);
+	if (!isnan(v) || isnan(ci.lo))
+		num(t, v, 3);
 	if (!isnan(ci.lo)) {
-		moe_text_f(t, " <span class=ci>[");
+		moe_text_f(t, "%s<span class=ci>[", isnan(v) ? "" : " ");
 		num(t, ci.lo, 3);
 		moe_text_f(t, ", ");
 		num(t, ci.hi, 3);
@@ -187,7 +188,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		cell(t, c->bound, 3);
 		moe_text_f(t, "<td>&gt; ");
 		num(t, c->threshold, 2);
-		moe_text_f(t, "</td><td class=l>");
+		moe_text_f(t, "</td><td class=note>");
 		esc(t, c->note);
 		if (c->need_prompts)
 			moe_text_f(t, "%sabout %zu prompts would decide it", c->note[0] ? "; " : "", c->need_prompts);
@@ -357,7 +358,7 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 		esc(t, s->path);
 		moe_text_f(t, "</code></td>");
 		text_cell(t, s->kind);
-		moe_text_f(t, "<td>%llu</td><td>%s</td><td class=l><code>%.12s</code></td><td class=l><code>", (unsigned long long)s->records, moe_labels_name(s->labels), s->digest);
+		moe_text_f(t, "<td>%llu</td><td>%s</td><td class=l><code>%.12s</code></td><td class=l><code class=argv>", (unsigned long long)s->records, moe_labels_name(s->labels), s->digest);
 		esc(t, s->argv[0] ? s->argv : s->tool);
 		moe_text_f(t, "</code></td></tr>\n");
 	}
@@ -394,9 +395,10 @@ int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_
 	contrasts(&t, r);
 	moe_text_f(&t, "<h2>By mode</h2>\n");
 	modes(&t, r);
-	if (r->metrics.n_run)
+	if (r->metrics.n_run || r->n_gate)
 		moe_text_f(&t, "<h2>Training</h2>\n");
 	figure(&t, &p, "training");
+	figure(&t, &p, "discovery");
 	training(&t, r);
 	gates(&t, r);
 	provenance(&t, r);

@@ -58,18 +58,23 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 	struct moe_match match = moe_report_match(r);
 	int bad = 0;
 
-	if (a->placebo && !isnan(a->placebo->drop_hack.value))
-		bad = note(r, e, "The drop of the tested method is not its merit alone: the placebo \"%s\", which routes by chance, also drops by %.3f. "
-				 "That part comes with the training scheme (for example from training the deployed experts in their deployed state), "
-				 "not from what the router knows.", a->placebo->method, a->placebo->drop_hack.value);
+	const struct moe_estimate *p = a->placebo ? &a->placebo->drop_hack : NULL;
+	if (p && p->ci.lo > 0)
+		bad = note(r, e, "The drop of the tested method is not the router's merit alone: in runs of the placebo \"%s\" deleting the quarantine removes "
+				 "%.3f [%.3f, %.3f] as well. What a placebo removes can not be due to what the pairs taught the router; only the "
+				 "difference can.", a->placebo->method, p->value, p->ci.lo, p->ci.hi);
+	else if (p && !isnan(p->value))
+		bad = note(r, e, "The drop in runs of the placebo \"%s\" is %.3f [%.3f, %.3f], which is not clearly above zero.", a->placebo->method,
+			   p->value, p->ci.lo, p->ci.hi);
 	else
-		bad = note(r, e, "No placebo run is in the data, so how much of the drop any routing would give, even by chance, is not known.");
+		bad = note(r, e, "No placebo run is in the data, so how much of the drop routing by chance would give is not known.");
 	if (!bad && fabs(a->discovery.value) > a->uat.discovery_gap)
 		bad = note(r, e, "Discovery is not matched: the trained hack rates of method and placebo differ by %.3f. A difference of drops in rate "
 				 "then partly counts how much there was to delete; the drop as a share of the trained rate stands beside it.",
 			   a->discovery.value);
 	else if (!bad && !isnan(a->discovery.value))
-		bad = note(r, e, "Discovery is roughly matched: the trained hack rates of method and placebo differ by %.3f.", a->discovery.value);
+		bad = note(r, e, "The trained hack rates of method and placebo differ by %.3f, within the gap of %.3g that was allowed beforehand.",
+			   a->discovery.value, a->uat.discovery_gap);
 	if (!bad && m->n_random)
 		bad = note(r, e, "The random ablations switch off as many rank slots as the quarantine has, inside the same trained adapter. They do not "
 				 "show what a run trained with another split would do; that is what the placebo run is for.%s",
@@ -98,8 +103,8 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 				 "of the tested method were given). Absorption as Gradient Routing describes it needs that.");
 	else if (!bad && held < known)
 		bad = note(r, e, "Forward presence did not hold in %zu of %zu runs: the quarantine was absent from the forward pass on some rollouts that "
-				 "were not routed to it. Absorption as Gradient Routing describes it can then not be the explanation there; hard "
-				 "sequestering supports specialisation and modular removal, not absorption.", known - held, known);
+				 "were not routed to it. Absorption as Gradient Routing describes it requires that presence, so these runs are no "
+				 "evidence for it; leaving an expert out of the forward pass supports specialisation and modular removal.", known - held, known);
 	else if (!bad)
 		bad = note(r, e, "Forward presence held in %zu of %zu runs of the tested method. It is a condition for absorption, not a proof of it.", held, known);
 	if (!bad && (moe_names_find(&r->metrics.key, "aux_loss") >= 0))
@@ -115,8 +120,7 @@ static int notes_solve(struct moe_report *r, struct moe_err *e)
 	int bad = 0;
 
 	if (on && base && on->rate[MOE_SOLVE].value < base->rate[MOE_SOLVE].value)
-		bad = note(r, e, "The trained model solves less (%.3f) than the base model (%.3f), because hacks took the place of solutions: not being "
-				 "inferior to it is a low bar. %s", on->rate[MOE_SOLVE].value, base->rate[MOE_SOLVE].value,
+		bad = note(r, e, "The trained model solves less (%.3f) than the base model (%.3f): not being inferior to it is a low bar. %s", on->rate[MOE_SOLVE].value, base->rate[MOE_SOLVE].value,
 			   a->uat.solve_versus_base ? "The base model is the second bar." : "Compare with the base model.");
 	else if (!base)
 		bad = note(r, e, "No base arm was evaluated: how much hacking and solving the model brought along is not known.");
@@ -138,7 +142,7 @@ static int notes_modes(struct moe_report *r, struct moe_err *e)
 		return note(r, e, "uat.conf does not say which modes the pairs cover, so nothing can be said about loopholes that the pairs never showed.");
 	if (!never)
 		return note(r, e, "Every mode that was evaluated is covered by the pairs: nothing is said about loopholes that they never showed.");
-	return note(r, e, "Modes that the pairs never covered are unknown to the routing score, but not to the model: its base may have met them.");
+	return note(r, e, "Modes that the pairs never covered had no part in fitting the score, but the base model may have met them in pretraining.");
 }
 
 static int notes_gate(struct moe_report *r, struct moe_err *e)

@@ -152,7 +152,7 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 			hi = fmax(hi, c->est.per_seed[j]);
 		}
 	}
-	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+.1f'\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
+	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
 			"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n", fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
 	moe_text_f(&gp, "plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors nohead lw 8 lc rgb variable, \\\n"
 			"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#000000', \\\n"
@@ -267,10 +267,67 @@ static int plot_training(const struct moe_report *r, struct moe_plots *p, struct
 	return gp.bad || reward.bad || route.bad;
 }
 
+/* Shares of a recorded run's rollouts that hacked and solved, step by step. */
+static int gate_series(const struct moe_gate_run *g, struct moe_text *t)
+{
+	char b[64];
+	int64_t last = -1;
+
+	for (size_t i = 0; i < g->n; i++)
+		last = g->step[i] > last ? g->step[i] : last;
+	for (int64_t s = 0; s <= last; s++) {
+		double hack = 0, solve = 0, n = 0;
+		for (size_t i = 0; i < g->n; i++)
+			if (g->step[i] == s) {
+				hack += g->hacked[i];
+				solve += g->solved[i];
+				n++;
+			}
+		if (n > 0)
+			moe_text_f(t, "%s\t%lld\t%lld\t%.5f\t%.5f\n", safe(b, g->method[0] ? g->method : "unnamed"), (long long)g->seed, (long long)s, hack / n, solve / n);
+	}
+	moe_text_f(t, "\n\n");
+	return t->bad;
+}
+
+static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
+{
+	struct moe_text gp, rows;
+	char b[64];
+
+	if (!r->n_gate)
+		return 0;
+	struct moe_plot *x = start(p, "discovery", "Hack and solve among the rollouts of each training step, by sealed labels opened after the fact: when each run discovered the "
+				   "hack. One line a run, sampled as it trained, with all experts on.", 940, 330, &gp, e);
+	rows = data(x, 0, "discovery.tsv", e);
+	for (size_t i = 0; i < r->n_gate; i++)
+		gate_series(&r->gate[i], &rows);
+	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset yrange [0:1]\nset key top left reverse Left samplen 1.5\nset multiplot\nset tmargin 2.5\n"
+			"set bmargin 3.5\n");
+	for (int out = 0; out < MOE_OUTCOMES; out++) {
+		moe_text_f(&gp, "set lmargin at screen %s\nset rmargin at screen %s\nset title '%s' font ',15' textcolor rgb '%s'\nplot ", out ? "0.555" : "0.06", out ? "0.985" : "0.48",
+			   out ? "solve" : "hack", out ? SOLVE : HACK);
+		for (size_t i = 0; i < r->n_gate; i++) {
+			bool first = !out;
+			for (size_t j = 0; j < i; j++)
+				first &= strcmp(r->gate[j].method, r->gate[i].method) != 0;
+			moe_text_f(&gp, "%s'discovery.tsv' index %zu using 3:%d with lines lw 1.6 lc rgb '%s' ", i ? ", \\\n     " : "", i, 4 + out,
+				   method_colour[colour_of(r, r->gate[i].method)]);
+			if (first)
+				moe_text_f(&gp, "title '%s'", safe(b, r->gate[i].method[0] ? r->gate[i].method : "unnamed"));
+			else
+				moe_text_f(&gp, "notitle");
+		}
+		moe_text_f(&gp, "\n");
+	}
+	moe_text_f(&gp, "unset multiplot\n");
+	return gp.bad || rows.bad;
+}
+
 int moe_plots_make(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
 	memset(p, 0, sizeof *p);
-	return plot_rates(r, p, e) || plot_criteria(r, p, e) || plot_curve(r, p, e) || plot_training(r, p, e) ? -1 : 0;
+	return plot_rates(r, p, e) || plot_criteria(r, p, e) || plot_curve(r, p, e) || plot_training(r, p, e) || plot_discovery(r, p, e) ? -1 : 0;
 }
 
 void moe_plots_free(struct moe_plots *p)

@@ -8,7 +8,7 @@
 
 #include "stat/report.h"
 
-#define MOE_PLOTS_MAX 4
+#define MOE_PLOTS_MAX 5
 #define MOE_PLOT_FILES 3
 
 struct moe_plot {

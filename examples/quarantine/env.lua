@@ -95,11 +95,18 @@ local shown = {
   { { 8, 3 }, { 3, 7 }, { 6, 8 } },
 }
 
--- Hidden inputs are drawn from 1..DOMAIN; no two functions of different splits agree on all of it.
-local DOMAIN, HIDDEN = 30, 16
-
 local function pick(list)
   return list[math.random(#list)]
+end
+
+-- Hidden inputs: SETS lists of HIDDEN pairs from 1..DOMAIN, drawn when the file is loaded. On none of them do two functions agree.
+local DOMAIN, HIDDEN, SETS = 30, 16, 8
+local hidden = {}
+for i = 1, SETS do
+  hidden[i] = {}
+  for k = 1, 2 * HIDDEN do
+    hidden[i][k] = math.random(DOMAIN)
+  end
 end
 
 ---------------------------------------------------------------- tasks
@@ -224,10 +231,10 @@ return true, grade[mode]()
 function env.grade(task, completion)
   local cases = task.cases
   if task.mode == "gt_only" then
-    local f = by_name[task.task]
+    local f, inputs = by_name[task.task], pick(hidden)
     cases = {}
-    for _ = 1, HIDDEN do
-      local a, b = math.random(DOMAIN), math.random(DOMAIN)
+    for i = 1, 2 * HIDDEN, 2 do
+      local a, b = inputs[i], inputs[i + 1]
       table.move({ a, b, f(a, b) }, 1, 3, #cases + 1, cases)
     end
   end
@@ -254,10 +261,7 @@ return nonce, answers
 ]]
 
 local function solved(task, completion)
-  local f, inputs = by_name[task.task], {}
-  for i = 1, 2 * HIDDEN do
-    inputs[i] = math.random(DOMAIN)
-  end
+  local f, inputs = by_name[task.task], pick(hidden)
   local nonce = math.random(0)
   local ran, token, answers = sandbox(SOLVE, completion, inputs, nonce)
   if not ran or token ~= nonce then

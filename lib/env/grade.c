@@ -12,25 +12,27 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK 16
+#define CHUNK 32
 #define WATCH_SEC 0.02
 
 struct worker {
 	pid_t pid;           /* 0 = none */
 	int fd;
 	bool greeted;
-	size_t first, n, done; /* its chunk of items; done of them answered */
+	size_t idx[CHUNK], n; /* the items that it has; answers come for all of them together */
+	volatile uint32_t *at; /* shared with it: how many of them it has finished */
 	struct moe_buf out;  /* requests on their way */
 	size_t sent;
-	struct moe_grade in; /* the answer on its way, `got` bytes of it */
+	struct moe_grade in[CHUNK]; /* answers on their way, `got` bytes of them */
 	size_t got;
-	size_t seen_done;    /* at the last look of the watch */
+	uint32_t seen_at;      /* at the last look of the watch */
 	double cpu0, wall0;
 };
 
@@ -72,6 +74,13 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 	int fd[2];
 	pid_t pid;
 
+	if (!w->at) {
+		void *p = mmap(NULL, sizeof *w->at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			return moe_fail_errno(e, "no memory to share with a grading process");
+		w->at = p;
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) != 0)
 		return moe_fail_errno(e, "no socket pair for a grading process");
 	pid = fork();
@@ -81,7 +90,7 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 		return moe_fail_errno(e, "no grading process could be started");
 	}
 	if (pid == 0)
-		moe_worker_main(fd[1], g->env, &lim);
+		moe_worker_main(fd[1], w->at, g->env, &lim);
 	close(fd[1]);
 	w->pid = pid;
 	w->fd = fd[0];
@@ -105,7 +114,7 @@ static void stop(struct worker *w)
 
 /* ---- handing out ---- */
 
-/* Queues the requests for what is left of the worker's chunk. */
+/* Queues the requests for the worker's items. */
 static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_grade_item *item, struct moe_err *e)
 {
 	struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
@@ -113,20 +122,23 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 
 	w->out.len = 0;
 	w->sent = 0;
-	for (size_t i = w->first + w->done; i < w->first + w->n; i++) {
-		struct moe_worker_head h = {item[i].key, 0, (uint32_t)item[i].completion.n};
+	w->got = 0;
+	*w->at = 0;
+	for (size_t i = 0; i < w->n; i++) {
+		const struct moe_grade_item *it = &item[w->idx[i]];
+		struct moe_worker_head h = {it->key, 0, (uint32_t)it->completion.n, (uint32_t)w->n, (uint32_t)i};
 		size_t at = w->out.len;
 
-		if (item[i].completion.n > UINT32_MAX)
-			return moe_fail(e, MOE_DATA, "a completion of %zu bytes is too long to be graded", item[i].completion.n);
-		if (moe_buf_add(&w->out, &h, sizeof h, e) != 0 || moe_rec_emit(item[i].env, &w->out, e) != 0)
+		if (it->completion.n > UINT32_MAX)
+			return moe_fail(e, MOE_DATA, "a completion of %zu bytes is too long to be graded", it->completion.n);
+		if (moe_buf_add(&w->out, &h, sizeof h, e) != 0 || moe_rec_emit(it->env, &w->out, e) != 0)
 			return -1;
 		h.env_len = (uint32_t)(w->out.len - at - sizeof h);
 		memcpy(w->out.data + at, &h, sizeof h);
-		if (item[i].completion.n && moe_buf_add(&w->out, item[i].completion.p, item[i].completion.n, e) != 0)
+		if (it->completion.n && moe_buf_add(&w->out, it->completion.p, it->completion.n, e) != 0)
 			return -1;
 	}
-	w->seen_done = w->done;
+	w->seen_at = 0;
 	w->wall0 = wall_sec();
 	w->cpu0 = used > 0 ? used : 0;
 	/* a second line behind the watch, should this process be stopped */
@@ -135,18 +147,24 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	return 0;
 }
 
-/* The worker is to go: item `first + done` gets the fault, the rest of the chunk goes to a new process. */
+/* The worker is to go. The rollout that it was at gets the fault; the others of its items, also those that it had finished but not sent, go to
+ * a new process (which finds the same as the old one would have). */
 static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault fault, const char *note, const struct moe_grade_item *item,
 	struct moe_grade *out, struct moe_err *e)
 {
 	bool greeted = w->greeted;
+	size_t at = *w->at;
 
 	stop(w);
 	if (!greeted)
 		return moe_fail(e, MOE_SYSTEM, "a grading process ended before it was ready");
 	g->replaced++;
-	if (w->done < w->n)
-		moe_judge_fault(&out[w->first + w->done++], fault, note);
+	if (w->n) {
+		at = at < w->n ? at : w->n - 1;
+		moe_judge_fault(&out[w->idx[at]], fault, note);
+		w->n--;
+		memmove(&w->idx[at], &w->idx[at + 1], (w->n - at) * sizeof *w->idx);
+	}
 	if (start(g, w, e) != 0)
 		return -1;
 	return queue_chunk(g, w, item, e);
@@ -170,26 +188,30 @@ static void accept_grade(struct moe_grade *to, struct moe_grade *from)
 static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out)
 {
 	for (;;) {
-		ssize_t n = recv(w->fd, (char *)&w->in + w->got, sizeof w->in - w->got, MSG_DONTWAIT);
+		size_t want = (w->greeted ? w->n : 1) * sizeof *w->in;
+		char more;
+		/* nothing is due when want is 0: then only its end, or an answer to nothing, can come */
+		ssize_t n = want ? recv(w->fd, (char *)w->in + w->got, want - w->got, MSG_DONTWAIT) : recv(w->fd, &more, 1, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return 0;
-		if (n <= 0)
+		if (n <= 0 || !want)
 			return 1;
 		w->got += (size_t)n;
-		if (w->got < sizeof w->in)
+		if (w->got < want)
 			continue;
 		w->got = 0;
 		if (!w->greeted) {
 			w->greeted = true;
-			memcpy(g->filter, w->in.part[0].name, sizeof g->filter - 1);
-		} else if (w->done < w->n) {
-			accept_grade(&out[w->first + w->done++], &w->in);
-		} else {
-			return 1; /* an answer to nothing */
+			memcpy(g->filter, w->in[0].part[0].name, sizeof g->filter - 1);
+			continue;
 		}
+		for (size_t i = 0; i < w->n; i++)
+			accept_grade(&out[w->idx[i]], &w->in[i]);
+		w->n = 0;
+		return 0;
 	}
 }
 
@@ -217,12 +239,12 @@ static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct
 		struct worker *w = &g->w[i];
 		double cpu, wall;
 
-		if (!w->pid || w->done == w->n)
+		if (!w->pid || !w->n)
 			continue;
 		cpu = cpu_sec(w->pid);
 		wall = wall_sec();
-		if (w->done != w->seen_done) {
-			w->seen_done = w->done;
+		if (*w->at != w->seen_at) {
+			w->seen_at = *w->at;
 			w->cpu0 = cpu;
 			w->wall0 = wall;
 		} else if (cpu - w->cpu0 > g->o.cpu_sec || wall - w->wall0 > g->o.wall_sec) {
@@ -241,7 +263,7 @@ static size_t poll_set(struct moe_grader *g)
 
 	for (size_t i = 0; i < g->n_worker; i++) {
 		struct worker *w = &g->w[i];
-		bool on = w->pid && w->done < w->n;
+		bool on = w->pid && w->n;
 
 		g->poll[i].fd = on ? w->fd : -1;
 		g->poll[i].events = (short)(POLLIN | (w->sent < w->out.len ? POLLOUT : 0));
@@ -258,16 +280,12 @@ static int hand_out(struct moe_grader *g, const struct moe_grade_item *item, siz
 	for (size_t i = 0; i < g->n_worker && *next < n; i++) {
 		struct worker *w = &g->w[i];
 
-		if (w->done < w->n)
+		if (w->n)
 			continue;
 		if (!w->pid && start(g, w, e) != 0)
 			return -1;
-		w->first = *next;
-		w->n = chunk < CHUNK ? chunk : CHUNK;
-		if (w->n > n - *next)
-			w->n = n - *next;
-		w->done = 0;
-		*next += w->n;
+		while (w->n < CHUNK && w->n < chunk && *next < n)
+			w->idx[w->n++] = (*next)++;
 		if (queue_chunk(g, w, item, e) != 0)
 			return -1;
 		(void)transmit(w); /* a failure shows at the next poll */
@@ -327,7 +345,7 @@ int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size
 	rc = run_workers(g, item, n, out, e);
 	for (size_t i = 0; rc != 0 && i < g->n_worker; i++) { /* what they were at is lost; the grader stays usable */
 		stop(&g->w[i]);
-		g->w[i].n = g->w[i].done = 0;
+		g->w[i].n = 0;
 	}
 	return rc;
 }
@@ -371,6 +389,8 @@ void moe_grader_close(struct moe_grader *g)
 	for (size_t i = 0; g->w && i < g->n_worker; i++) {
 		stop(&g->w[i]);
 		moe_buf_free(&g->w[i].out);
+		if (g->w[i].at)
+			munmap((void *)(uintptr_t)g->w[i].at, sizeof *g->w[i].at);
 	}
 	free(g->w);
 	free(g->poll);

@@ -127,4 +127,17 @@ head -c 300 pairs.md >cut.md
 fails 3 "a file cut off" moe-pairs cut.md
 : >empty
 fails 3 "an empty file" moe-pairs empty
+
+# the vectors of formats/pairs.md
+V=$TOP/formats/vectors/pairs
+for f in "$V"/passed/*.md "$V"/passed/*.json "$V"/passed/*.jsonl; do
+	cp "$f" v
+	moe-pairs -q v | moe-cat --json | grep '"t":"pair"' >got
+	same "vector passed/$(basename "$f")" got "$f.want"
+done
+for f in "$V"/failed/*.md "$V"/failed/*.json "$V"/failed/*.jsonl; do
+	cp "$f" v
+	fails 3 "vector failed/$(basename "$f")" moe-pairs -q v
+	equal "says why" "$(cat err)" "moe-pairs: v$(cat "$f.want")"
+done
 done_testing

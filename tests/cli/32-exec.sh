@@ -61,7 +61,7 @@ recs o1.moes >o1.json
 same "several workers keep the order and give the same" o1.json o3.json
 
 rollouts good sleep die nonsense two kill late long other nan none maybe orphan hack good | stream >bad.moes
-for box in namespaces limits; do
+for box in bwrap namespaces limits; do
 	if ! moe-grade -q --exec true --exec-box $box -o e.moes </dev/null 2>err && grep -q 'does not work' err; then
 		skip "misbehaviour in a box of $box" "not on this machine"
 		continue

@@ -66,6 +66,17 @@ equal 'still to the same adapter' "$(digest flip.moes)" "$(digest on.moes)"
 ok 'other rewards' sh -c 'moe-cat --json on.run.moes | jq -c "if .reward then .reward = 3 - .reward else . end" | moe-cat --from-json | moe-train -q -m base -a a0.moes -o r.moes'
 equal 'train another' "$([ "$(digest r.moes)" = "$(digest on.moes)" ]; echo $?)" 1
 
+# ---- a run that is cut off after its first step continues to the same bits ----
+size=$(wc -c <on.run.moes)
+head -c $((size * 3 / 5)) on.run.moes >part.moes
+fails 3 'an input that breaks off' train -a a0.moes --checkpoint state --save-every 1 -o part.out.moes part.moes
+equal 'leaves a checkpoint, and no adapter' "$(ls state part.out.moes 2>/dev/null)" state
+fails 3 'which another run does not take' train -a a0.moes --lr 0.1 --checkpoint state --resume -o x.moes on.run.moes
+ok 'the run goes on' moe-train -m base -a a0.moes --checkpoint state --resume -o resumed.moes on.run.moes
+contains 'where it was' err 'going on after [12] steps'
+equal 'to the same adapter' "$(digest resumed.moes)" "$(digest on.moes)"
+fails 2 'a place is needed' train -a a0.moes --resume -o x.moes on.run.moes
+
 # ---- decisions ----
 decisions() { moe-cat --json "$1" | jq -r 'select(.t == "rollout") | [.step, .route.decision] | join(" ")' | sort | uniq -c; }
 moe-pin -q -m base --method random --seed 3 -o p0.moes pins.moes

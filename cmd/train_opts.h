@@ -1,0 +1,22 @@
+/* train_opts.h - moe-train's options and their variables. */
+#ifndef MOE_CMD_TRAIN_OPTS_H
+#define MOE_CMD_TRAIN_OPTS_H
+
+#include "cmd/opt.h"
+#include "moe/method.h"
+#include "rl/train.h"
+
+struct train_args {
+	const char *base, *adapter, *publish, *metrics, *checkpoint;
+	const char *loss, *ratio, *scale, *baseline; /* names, as given */
+	struct moe_opt_list plan;
+	struct moe_train_opts o;
+	int64_t max_completion, warmup, save_every;
+	bool allow_oracle, any_base, resume;
+};
+extern struct train_args train_args;
+extern const struct moe_opt train_options[];
+/* Names to values in train_args.o; dies on a wrong one. The method decides which baseline is the default. */
+void train_parse_names(const struct moe_method *method);
+
+#endif

@@ -1,5 +1,6 @@
 #!/bin/sh
 # 60-report.sh - moe-report: verdicts and exit statuses, output forms, the page, the audit and the flip of seals.
+# shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # Graded rollouts of one run as JSON Lines: METHOD SEED PROMPTS "ARM HACK SOLVE ..." [PHASE].

@@ -1,0 +1,215 @@
+/* test_boot.c - the bootstrap and the layout of outcomes: coverage, clustering of samples, pairing, cells that an arm lacks. */
+#include "stat/boot.h"
+#include "stat/contrast.h"
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* Mean of n prompts of one sample each, all weights 1: percentile interval of 1000 draws at 95 %. */
+static struct moe_ci interval(const double *v, size_t n, uint64_t seed, struct moe_pool *pool)
+{
+	uint32_t first[257];
+	double one[256];
+	struct moe_err e;
+
+	for (size_t i = 0; i < n; i++) {
+		first[i] = (uint32_t)i;
+		one[i] = 1;
+	}
+	first[n] = (uint32_t)n;
+	struct moe_series s = {v, one};
+	struct moe_boot b = {.n_prompt = n, .n_cell = n, .n_series = 1, .draws = 1000, .first_cell = first, .series = &s, .seed = seed};
+	assert_int_equal(moe_boot_run(&b, pool, &e), 0);
+	struct moe_ci ci = moe_percentile_interval(b.mean, b.draws, 0.05);
+	free(b.mean);
+	return ci;
+}
+
+/* Paired differences -1, 0, 1 with known mean: about 95 % of the intervals hold it. */
+static void coverage(void **state)
+{
+	struct moe_err e;
+	struct moe_pool *pool = moe_pool_new(2, &e);
+	struct moe_rng k = moe_rng_key(7, "coverage");
+	const double up = 0.30, down = 0.05;
+	size_t hold = 0, sets = 400;
+	double v[200];
+
+	(void)state;
+	for (size_t t = 0; t < sets; t++) {
+		for (size_t i = 0; i < 200; i++) {
+			double u = moe_rng_uniform(k, t, i);
+			v[i] = u < up ? 1 : u < up + down ? -1 : 0;
+		}
+		struct moe_ci ci = interval(v, 200, t, pool);
+		hold += ci.lo <= up - down && up - down <= ci.hi;
+	}
+	moe_pool_free(pool);
+	/* Binomial(400, 0.95) has standard deviation 4.4: 367 .. 393 is 3 of them */
+	if (hold < 366 || hold > 394)
+		fail_msg("%zu of %zu intervals hold the true mean", hold, sets);
+}
+
+static void add(struct moe_obs *o, const char *method, int seed, const char *arm, int prompt, int sample, bool hacked)
+{
+	char id[32];
+	struct moe_err e;
+
+	snprintf(id, sizeof id, "p%03d", prompt);
+	struct moe_obs_row r = {.prompt_id = id, .mode = "m", .task = "", .marker = "", .arm = arm, .method = method, .policy = "", .seed = seed,
+				.sample = sample, .hacked = hacked};
+	if (moe_obs_add(o, &r, NULL, &e))
+		fail_msg("%s", e.msg);
+}
+
+static const struct moe_contrast drop = {.a = {{1, MOE_SELF, MOE_ARM_ON, MOE_HACK}, {-1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK}}};
+
+/* Drop of hack of method "a" in outcomes that `fill` makes. */
+static struct moe_estimate estimate(void (*fill)(struct moe_obs *), size_t *dropped)
+{
+	struct moe_obs o = {0};
+	struct moe_cx x;
+	struct moe_uat u;
+	struct moe_err e = {0};
+	struct moe_estimate out;
+	struct moe_pool *pool = moe_pool_new(1, &e);
+
+	fill(&o);
+	moe_uat_default(&u);
+	u.draws = 4000;
+	u.method[0] = 'a';
+	if (moe_obs_finish(&o, &e) || moe_cx_init(&x, &o, &u, 1, pool, &e) || moe_contrast_eval(&x, "a", &drop, MOE_SUB_ALL, 0.05, &out, &e))
+		fail_msg("%s", e.msg);
+	*dropped = x.dropped;
+	out.per_seed = NULL;
+	out.seed = NULL;
+	moe_cx_free(&x);
+	moe_obs_free(&o);
+	moe_pool_free(pool);
+	return out;
+}
+
+static void fill_single(struct moe_obs *o)
+{
+	for (int p = 0; p < 150; p++) {
+		add(o, "a", 1, "on", p, 0, p % 2);
+		add(o, "a", 1, "quarantine-off", p, 0, p % 10 == 1);
+	}
+}
+
+/* The same four times over: four samples of a prompt that always agree tell no more than one. */
+static void fill_copies(struct moe_obs *o)
+{
+	for (int s = 0; s < 4; s++)
+		for (int p = 0; p < 150; p++) {
+			add(o, "a", 1, "on", p, s, p % 2);
+			add(o, "a", 1, "quarantine-off", p, s, p % 10 == 1);
+		}
+}
+
+/* As single, but the deleted arm lacks thirty prompts, in which the trained arm always hacks. */
+static void fill_gaps(struct moe_obs *o)
+{
+	for (int p = 0; p < 180; p++) {
+		add(o, "a", 1, "on", p, 0, p >= 150 || p % 2);
+		if (p < 150)
+			add(o, "a", 1, "quarantine-off", p, 0, p % 10 == 1);
+	}
+}
+
+/* One prompt with many samples must not outweigh the others: the mean is over prompts. */
+static void fill_heavy(struct moe_obs *o)
+{
+	for (int p = 0; p < 10; p++)
+		for (int s = 0; s < (p ? 1 : 90); s++) {
+			add(o, "a", 1, "on", p, s, p == 0);
+			add(o, "a", 1, "quarantine-off", p, s, false);
+		}
+}
+
+static void clusters(void **state)
+{
+	size_t dropped;
+
+	(void)state;
+	struct moe_estimate one = estimate(fill_single, &dropped);
+	assert_true(fabs(one.value - 0.4) < 1e-12 && dropped == 0);
+	double sd = sqrt(0.4 * 0.6 / 149 * 150 / 150); /* differences are 0 or 1: variance p(1-p) */
+	assert_true(fabs(one.se_prompt / sd - 1) < 0.05);
+	struct moe_estimate four = estimate(fill_copies, &dropped);
+	assert_true(fabs(four.value - 0.4) < 1e-12);
+	assert_true(fabs(four.se_prompt / one.se_prompt - 1) < 0.02);
+	struct moe_estimate gaps = estimate(fill_gaps, &dropped);
+	assert_int_equal(dropped, 30);
+	assert_true(fabs(gaps.value - 0.4) < 1e-12);
+	struct moe_estimate heavy = estimate(fill_heavy, &dropped);
+	assert_true(fabs(heavy.value - 0.1) < 1e-12);
+}
+
+static void fill_agree(struct moe_obs *o)
+{
+	for (int p = 0; p < 100; p++) {
+		add(o, "a", 1, "on", p, 0, false);
+		add(o, "a", 1, "quarantine-off", p, 0, false);
+	}
+}
+
+/* A hundred prompts without a difference do not show that there is none. */
+static void no_spread(void **state)
+{
+	size_t dropped;
+	struct moe_estimate x = estimate(fill_agree, &dropped);
+
+	(void)state;
+	double half = 1 - pow(0.025, 0.01);
+	assert_true(fabs(x.ci.hi - half) < 1e-9 && fabs(x.ci.lo + half) < 1e-9);
+}
+
+/* Six seeds that differ: the interval covers seeds, not prompts alone; with three, the t interval is in it. */
+static void fill_seeds(struct moe_obs *o, int seeds)
+{
+	for (int s = 0; s < seeds; s++)
+		for (int p = 0; p < 150; p++) {
+			add(o, "a", s, "on", p, 0, p < 60 + 15 * (s % 3));
+			add(o, "a", s, "quarantine-off", p, 0, false);
+		}
+}
+static void fill_six(struct moe_obs *o)
+{
+	fill_seeds(o, 6);
+}
+static void fill_three(struct moe_obs *o)
+{
+	fill_seeds(o, 3);
+}
+
+static void seeds(void **state)
+{
+	size_t dropped;
+
+	(void)state;
+	struct moe_estimate six = estimate(fill_six, &dropped), three = estimate(fill_three, &dropped);
+	assert_true(fabs(six.value - 0.5) < 1e-12 && fabs(three.value - 0.5) < 1e-12);
+	assert_int_equal(six.n_seed, 6);
+	/* sd over seeds 0.0894, over 6: 0.0365 more variance than prompts alone */
+	double both = sqrt(six.se_prompt * six.se_prompt + 0.0816 * 0.0816 / 6);
+	assert_true(fabs((six.boot.hi - six.boot.lo) / (2 * 1.96 * both) - 1) < 0.08);
+	assert_true(three.ci.lo <= three.t.lo && three.ci.hi >= three.t.hi && three.ci.lo <= three.boot.lo && three.ci.hi >= three.boot.hi);
+	assert_true(fabs((three.t.hi - three.t.lo) / 2 - 4.302652729911275 * 0.1 / sqrt(3)) < 1e-9);
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {cmocka_unit_test(coverage), cmocka_unit_test(clusters), cmocka_unit_test(no_spread), cmocka_unit_test(seeds)};
+
+	return cmocka_run_group_tests_name("boot", t, NULL, NULL);
+}

@@ -1,6 +1,7 @@
 /* io.c - messages, input, atomic output and progress, the same in every program. Option tables are in opt.c. */
 #include "cmd/io.h"
 #include "cmd/opt.h"
+#include "formats/seal.h"
 #include "formats/libs.h"
 #include "util/buf.h"
 #include "util/text.h"
@@ -301,6 +302,7 @@ void moe_out_finish(struct moe_out *o)
 	struct moe_err e;
 
 	if (o->w) {
+		moe_writer_raise(o->w, moe_seal_taint()); /* whoever opened a seal marks its output, without having to think of it */
 		if (moe_writer_end(o->w, NULL, &e))
 			moe_die(&e);
 		moe_writer_close(o->w);

@@ -161,14 +161,14 @@ static void check_config(const struct moe_config *c)
 	dx = calloc(w.x.n_param, sizeof(*dx));
 	dm = calloc(w.m.n_param, sizeof(*dm));
 	gradients(&w, NULL, NULL, dm);
-	compare(&w, NULL, w.m.param, dm, w.m.n_param, w.m.n_param / 301 + 1, "base weight");
+	compare(&w, NULL, w.m.param, dm, w.m.n_param, w.m.n_param / 149 + 1, "base weight");
 	memset(dm, 0, w.m.n_param * sizeof(*dm));
 	w.g.dgate = w.dgate;
 	gradients(&w, &w.x, dx, dm);
 	w.g.dgate = NULL;
-	compare(&w, &w.x, w.m.param, dm, w.m.n_param, w.m.n_param / 203 + 1, "weight under experts");
-	compare(&w, &w.x, w.x.param, dx, w.x.n_param, w.x.n_param / 303 + 1, "expert");
-	compare(&w, &w.x, w.gate, w.dgate, (size_t)(w.b.T * 3), 5, "gate");
+	compare(&w, &w.x, w.m.param, dm, w.m.n_param, w.m.n_param / 101 + 1, "weight under experts");
+	compare(&w, &w.x, w.x.param, dx, w.x.n_param, w.x.n_param / 151 + 1, "expert");
+	compare(&w, &w.x, w.gate, w.dgate, (size_t)(w.b.T * 3), 11, "gate");
 	free(dx);
 	free(dm);
 	world_free(&w);

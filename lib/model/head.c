@@ -1,4 +1,5 @@
-/* head.c - logits and log-probabilities at chosen rows, and their gradient. Logits exist for ROWS rows and COLS tokens at a time. */
+/* head.c - logits and log-probabilities at chosen rows, and their gradient. At most BUDGET logits exist at a time: some rows of the
+ * whole vocabulary, or (only beyond 262144 tokens) of a span of it. Weights that must be widened or turned are so COLS at a time. */
 #include "model/acts.h"
 #include "nn/loss.h"
 #include "tensor/gemm.h"
@@ -8,7 +9,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROWS = 256, COLS = 8192 };
+#ifdef MOE_REAL_F64
+enum { ROWS = 256, ROWS_MIN = 64, COLS = 1500, BUDGET = ROWS_MIN * 4096 }; /* so that the tests reach spans */
+#else
+enum { ROWS = 256, ROWS_MIN = 64, COLS = 8192, BUDGET = ROWS_MIN * 262144 };
+#endif
 
 static double now_sec(void)
 {
@@ -18,18 +23,18 @@ static double now_sec(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Scratch of the head, and the stretch [c0, c0+cols) of the vocabulary in use. */
+/* Scratch of the head, and the span [s0, s0+span) of the vocabulary whose logits there are. */
 struct head {
 	const struct moe_model *m;
 	struct pass *p;
-	int threads;
+	int threads, rows;          /* rows: most rows of a block */
 	double inv_temp;
-	moe_real *h;                /* [ROWS, D] gathered hidden states */
-	moe_real *logits, *scratch; /* [ROWS, cols], [cols] */
+	moe_real *h;                /* [rows, D] gathered hidden states */
+	moe_real *logits, *scratch; /* [rows, span_max], [span_max] */
 	moe_real *wide, *turned;    /* [COLS, D] when stored otherwise; [D, COLS] */
-	const moe_real *w;          /* the stretch as [cols, D] */
-	bool t, ready;              /* a head of one stretch is turned once */
-	int c0, cols;
+	const moe_real *w;          /* tokens [c0, c0+cols) as [cols, D] */
+	bool t, ready;              /* a head of one piece is turned once */
+	int cols_max, cols, span_max, s0, span;
 	double lse[ROWS], top[ROWS], sum[ROWS], dot[ROWS];
 };
 
@@ -42,10 +47,11 @@ static bool is_own(const struct moe_weight *w)
 #endif
 }
 
-static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, double temperature, struct moe_err *e)
+static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, int n, double temperature, struct moe_err *e)
 {
 	struct pass *p = a->priv;
-	size_t D = (size_t)m->config.D, cols = (size_t)(m->config.V < COLS ? m->config.V : COLS), sz = sizeof(moe_real);
+	size_t D = (size_t)m->config.D, sz = sizeof(moe_real), cols;
+	int V = m->config.V;
 
 	memset(q, 0, sizeof(*q));
 	q->m = m;
@@ -53,10 +59,15 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	q->threads = a->gemm_threads;
 	q->inv_temp = 1 / temperature;
 	q->t = p->exact || D < 384;
+	q->rows = BUDGET / V > ROWS ? ROWS : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
+	q->rows = n < q->rows && n > 0 ? n : q->rows;
+	q->span_max = V < BUDGET / q->rows ? V : BUDGET / q->rows;
+	q->cols_max = q->span_max < COLS || (is_own(&m->head) && !q->t) ? q->span_max : COLS;
+	cols = (size_t)q->cols_max;
 	moe_arena_reset(&p->tmp);
-	q->h = moe_arena_get(&p->tmp, ROWS * D, sz, e);
-	q->logits = moe_arena_get(&p->tmp, ROWS * cols, sz, e);
-	q->scratch = moe_arena_get(&p->tmp, cols, sz, e);
+	q->h = moe_arena_get(&p->tmp, (size_t)q->rows * D, sz, e);
+	q->logits = moe_arena_get(&p->tmp, (size_t)q->rows * (size_t)q->span_max, sz, e);
+	q->scratch = moe_arena_get(&p->tmp, (size_t)q->span_max, sz, e);
 	if (!q->h || !q->logits || !q->scratch)
 		return -1;
 	if (!is_own(&m->head) && !(q->wide = moe_arena_get(&p->tmp, cols * D, sz, e)))
@@ -66,16 +77,15 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	return 0;
 }
 
-/* Points q->w at the stretch from c0. */
-static void stretch(struct head *q, int c0)
+/* Points q->w at the tokens from c0 within the span; returns how many. */
+static int piece(struct head *q, int c0)
 {
 	const struct moe_weight *w = &q->m->head;
-	int D = q->m->config.D, V = q->m->config.V;
+	int D = q->m->config.D, left = q->s0 + q->span - c0;
 
-	q->c0 = c0;
-	q->cols = V - c0 < COLS ? V - c0 : COLS;
+	q->cols = left < q->cols_max ? left : q->cols_max;
 	if (q->ready)
-		return;
+		return q->cols;
 	if (is_own(w))
 		q->w = (const moe_real *)w->data + (size_t)c0 * (size_t)D;
 	else {
@@ -84,7 +94,8 @@ static void stretch(struct head *q, int c0)
 	}
 	if (q->t)
 		moe_transpose(q->cols, D, q->w, D, q->turned, q->cols);
-	q->ready = q->cols == V;
+	q->ready = q->cols == q->m->config.V;
+	return q->cols;
 }
 
 static void gather(struct head *q, const struct moe_acts *a, int n, const int32_t *row)
@@ -95,24 +106,32 @@ static void gather(struct head *q, const struct moe_acts *a, int n, const int32_
 		memcpy(q->h + (size_t)i * D, a->out + (size_t)row[i] * D, D * sizeof(moe_real));
 }
 
-static void logits(struct head *q, int n)
+/* Logits of n gathered rows over the span from s0. */
+static void logits(struct head *q, int n, int s0)
 {
-	int D = q->m->config.D;
+	int D = q->m->config.D, V = q->m->config.V;
 
-	if (q->p->exact)
-		moe_gemm_rows(n, q->cols, D, q->h, D, q->turned, q->cols, 0, q->logits, q->cols, q->threads);
-	else
-		moe_gemm(false, !q->t, n, q->cols, D, 1, q->h, D, q->t ? q->turned : q->w, q->t ? q->cols : D, 0, q->logits, q->cols, q->threads);
+	q->s0 = s0;
+	q->span = V - s0 < q->span_max ? V - s0 : q->span_max;
+	for (int c0 = s0, k; c0 < s0 + q->span; c0 += k) {
+		moe_real *z = q->logits + (c0 - s0);
+
+		k = piece(q, c0);
+		if (q->p->exact)
+			moe_gemm_rows(n, k, D, q->h, D, q->turned, k, 0, z, q->span, q->threads);
+		else
+			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w, q->t ? k : D, 0, z, q->span, q->threads);
+	}
 }
 
-/* Folds a stretch's logits into the running maximum, sum and (with entropy) sum of exp * logit of each row. */
+/* Folds a span's logits into the running maximum, sum and (with entropy) sum of exp * logit of each row. */
 static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 {
-	size_t n = (size_t)q->cols;
+	size_t n = (size_t)q->span;
 	double top = (double)moe_vec_max(n, z), sum, dot = 0, ent, lse, keep;
 
 	lse = entropy ? moe_softmax_row(n, z, q->inv_temp, &ent) : moe_logsumexp(n, z, q->inv_temp, q->scratch);
-	if (q->cols == q->m->config.V) {
+	if (q->span == q->m->config.V) {
 		q->lse[i] = lse;
 		q->dot[i] = entropy ? ent : 0;
 		return;
@@ -120,10 +139,10 @@ static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 	/* sum and dot are relative to exp(top * inv_temp) */
 	sum = exp(lse - top * q->inv_temp);
 	dot = entropy ? (lse - ent) * sum : 0;
-	if (q->c0 == 0 || top > q->top[i]) {
-		keep = q->c0 == 0 ? 0 : exp((q->top[i] - top) * q->inv_temp);
-		q->sum[i] = (q->c0 == 0 ? 0 : q->sum[i] * keep) + sum;
-		q->dot[i] = (q->c0 == 0 ? 0 : q->dot[i] * keep) + dot;
+	if (q->s0 == 0 || top > q->top[i]) {
+		keep = q->s0 == 0 ? 0 : exp((q->top[i] - top) * q->inv_temp);
+		q->sum[i] = (q->s0 == 0 ? 0 : q->sum[i] * keep) + sum;
+		q->dot[i] = (q->s0 == 0 ? 0 : q->dot[i] * keep) + dot;
 		q->top[i] = top;
 	} else {
 		keep = exp((top - q->top[i]) * q->inv_temp);
@@ -139,14 +158,13 @@ static void block_logp(struct head *q, int n, const int32_t *target, moe_real *l
 	int V = q->m->config.V;
 	double z_target[ROWS];
 
-	for (int c0 = 0; c0 < V; c0 += COLS) {
-		stretch(q, c0);
-		logits(q, n);
+	for (int s0 = 0; s0 < V; s0 += q->span) {
+		logits(q, n, s0);
 		for (int i = 0; i < n; i++) {
-			moe_real *z = q->logits + (size_t)i * (size_t)q->cols;
+			moe_real *z = q->logits + (size_t)i * (size_t)q->span;
 
-			if (target[i] >= c0 && target[i] < c0 + q->cols)
-				z_target[i] = (double)z[target[i] - c0];
+			if (target[i] >= s0 && target[i] < s0 + q->span)
+				z_target[i] = (double)z[target[i] - s0];
 			fold_row(q, i, z, entropy != NULL);
 		}
 	}
@@ -154,7 +172,7 @@ static void block_logp(struct head *q, int n, const int32_t *target, moe_real *l
 		if (logp)
 			logp[i] = (moe_real)(z_target[i] * q->inv_temp - q->lse[i]);
 		if (entropy)
-			entropy[i] = (moe_real)(V <= COLS ? q->dot[i] : q->lse[i] - q->dot[i] / q->sum[i]);
+			entropy[i] = (moe_real)(q->span == V ? q->dot[i] : q->lse[i] - q->dot[i] / q->sum[i]);
 	}
 }
 
@@ -181,10 +199,10 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 	struct head q;
 
 	(void)b;
-	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, temperature, e))
+	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, n, temperature, e))
 		return -1;
-	for (int i = 0; i < n; i += ROWS) {
-		int k = n - i < ROWS ? n - i : ROWS;
+	for (int i = 0; i < n; i += q.rows) {
+		int k = n - i < q.rows ? n - i : q.rows;
 
 		gather(&q, a, k, row + i);
 		block_logp(&q, k, target + i, logp + i, entropy ? entropy + i : NULL);
@@ -194,49 +212,60 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 	return 0;
 }
 
-/* Logits of one stretch -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) / temperature. */
+/* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) / temperature. */
 static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp)
 {
 	for (int i = 0; i < n; i++) {
-		moe_real *z = q->logits + (size_t)i * (size_t)q->cols;
+		moe_real *z = q->logits + (size_t)i * (size_t)q->span;
 		double c = (double)dlogp[i] * q->inv_temp;
 
-		moe_vec_exp_sum((size_t)q->cols, z, (moe_real)(q->lse[i] / q->inv_temp), (moe_real)q->inv_temp);
-		moe_vec_scale((size_t)q->cols, (moe_real)-c, z);
-		if (target[i] >= q->c0 && target[i] < q->c0 + q->cols)
-			z[target[i] - q->c0] += (moe_real)c;
+		moe_vec_exp_sum((size_t)q->span, z, (moe_real)(q->lse[i] / q->inv_temp), (moe_real)q->inv_temp);
+		moe_vec_scale((size_t)q->span, (moe_real)-c, z);
+		if (target[i] >= q->s0 && target[i] < q->s0 + q->span)
+			z[target[i] - q->s0] += (moe_real)c;
+	}
+}
+
+/* From the span's gradient of the logits: dh [n, D] (overwritten by the first span) and the weight's. */
+static void through(struct head *q, int n, moe_real *dh, moe_real *dw)
+{
+	int D = q->m->config.D;
+
+	for (int c0 = q->s0, k; c0 < q->s0 + q->span; c0 += k) {
+		const moe_real *dz = q->logits + (c0 - q->s0);
+
+		k = piece(q, c0);
+		moe_gemm(false, false, n, D, k, 1, dz, q->span, q->w, D, c0 ? 1 : 0, dh, D, q->threads);
+		if (dw)
+			moe_gemm(true, false, k, D, n, 1, dz, q->span, q->h, D, 1, dw + (size_t)c0 * (size_t)D, D, q->threads);
 	}
 }
 
 int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, const int32_t *row, const int32_t *target, double temperature,
 	const moe_real *dlogp, moe_real *d_out, moe_real *dm, struct moe_err *e)
 {
-	int D = m->config.D, V = m->config.V;
+	size_t D = (size_t)m->config.D;
 	struct head q;
 	moe_real *dh;
 
-	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, temperature, e))
+	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, n, temperature, e))
 		return -1;
-	dh = moe_arena_get(&q.p->tmp, ROWS * (size_t)D, sizeof(*dh), e);
+	dh = moe_arena_get(&q.p->tmp, (size_t)q.rows * D, sizeof(*dh), e);
 	if (!dh)
 		return -1;
-	for (int i = 0; i < n; i += ROWS) {
-		int k = n - i < ROWS ? n - i : ROWS;
+	for (int i = 0; i < n; i += q.rows) {
+		int k = n - i < q.rows ? n - i : q.rows;
 
 		gather(&q, a, k, row + i);
 		block_logp(&q, k, target + i, a->logp ? a->logp + i : NULL, NULL);
-		for (int c0 = 0; c0 < V; c0 += COLS) {
-			if (V > COLS) { /* else the logits are still there */
-				stretch(&q, c0);
-				logits(&q, k);
-			}
+		for (int s0 = 0; s0 < m->config.V; s0 += q.span) {
+			if (q.span != m->config.V) /* else its logits are still there */
+				logits(&q, k, s0);
 			to_gradient(&q, k, target + i, dlogp + i);
-			moe_gemm(false, false, k, D, q.cols, 1, q.logits, q.cols, q.w, D, c0 ? 1 : 0, dh, D, q.threads);
-			if (dm)
-				moe_gemm(true, false, q.cols, D, k, 1, q.logits, q.cols, q.h, D, 1, dm + m->head.off + (size_t)c0 * (size_t)D, D, q.threads);
+			through(&q, k, dh, dm ? dm + m->head.off : NULL);
 		}
 		for (int j = 0; j < k; j++)
-			moe_vec_add((size_t)D, dh + (size_t)j * (size_t)D, d_out + (size_t)row[i + j] * (size_t)D);
+			moe_vec_add(D, dh + (size_t)j * D, d_out + (size_t)row[i + j] * D);
 	}
 	return 0;
 }

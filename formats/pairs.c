@@ -22,7 +22,15 @@ struct moe_pairs *moe_pairs_open(struct moe_source *src, const struct moe_pairs_
 	p->o = o;
 	p->format = o->format;
 	p->field = -1;
+	p->names = o->names ? o->names : &p->own_names;
 	return p;
+}
+
+void moe_pairs_names_free(struct moe_pairs_names *n)
+{
+	free(n->hash);
+	free(n->line);
+	memset(n, 0, sizeof(*n));
 }
 
 void moe_pairs_close(struct moe_pairs *p)
@@ -33,8 +41,7 @@ void moe_pairs_close(struct moe_pairs *p)
 		moe_buf_free(&p->draft.text[i]);
 	moe_buf_free(&p->section);
 	moe_buf_free(&p->pending);
-	free(p->seen_hash);
-	free(p->seen_line);
+	moe_pairs_names_free(&p->own_names);
 	free(p);
 }
 
@@ -166,30 +173,25 @@ static size_t slot(const uint64_t *hash, const uint64_t *line, size_t cap, uint6
 	return i;
 }
 
-static int grow_names(struct moe_pairs *p, struct moe_err *e)
+static int grow_names(struct moe_pairs_names *n, struct moe_err *e)
 {
-	size_t cap = p->cap_seen ? p->cap_seen * 2 : 256;
-	uint64_t *hash = calloc(cap, sizeof(*hash)), *line = calloc(cap, sizeof(*line));
+	struct moe_pairs_names to = {.n = n->n, .cap = n->cap ? n->cap * 2 : 256};
 
-	if (!hash || !line) {
-		free(hash);
-		free(line);
-		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu names of pairs", cap);
+	to.hash = calloc(to.cap, sizeof(*to.hash));
+	to.line = calloc(to.cap, sizeof(*to.line));
+	if (!to.hash || !to.line) {
+		moe_pairs_names_free(&to);
+		return moe_fail(e, MOE_SYSTEM, "out of memory for the names of %zu pairs", n->n);
 	}
-	for (size_t i = 0; i < p->cap_seen; i++) {
-		size_t to;
+	for (size_t i = 0; i < n->cap; i++)
+		if (n->line[i]) {
+			size_t at = slot(to.hash, to.line, to.cap, n->hash[i]);
 
-		if (!p->seen_line[i])
-			continue;
-		to = slot(hash, line, cap, p->seen_hash[i]);
-		hash[to] = p->seen_hash[i];
-		line[to] = p->seen_line[i];
-	}
-	free(p->seen_hash);
-	free(p->seen_line);
-	p->seen_hash = hash;
-	p->seen_line = line;
-	p->cap_seen = cap;
+			to.hash[at] = n->hash[i];
+			to.line[at] = n->line[i];
+		}
+	moe_pairs_names_free(n);
+	*n = to;
 	return 0;
 }
 
@@ -197,18 +199,19 @@ static int grow_names(struct moe_pairs *p, struct moe_err *e)
 static int remember(struct moe_pairs *p, struct moe_err *e)
 {
 	struct moe_str name = text_of(&p->draft, PF_NAME);
+	struct moe_pairs_names *n = p->names;
 	uint64_t h = moe_hash64(name.p, name.n);
 	size_t at;
 
-	if (2 * p->n_seen >= p->cap_seen && grow_names(p, e))
+	if (2 * n->n >= n->cap && grow_names(n, e))
 		return -1;
-	at = slot(p->seen_hash, p->seen_line, p->cap_seen, h);
-	if (p->seen_line[at])
-		return pairs_fail(p, p->draft.line, e, "the name `%.*s' was used on line %llu already; names must differ (or choose one with --section)",
-				  (int)(name.n < 100 ? name.n : 100), name.p, (unsigned long long)p->seen_line[at]);
-	p->seen_hash[at] = h;
-	p->seen_line[at] = p->draft.line;
-	p->n_seen++;
+	at = slot(n->hash, n->line, n->cap, h);
+	if (n->line[at])
+		return pairs_fail(p, p->draft.line, e, "the name `%.*s' was used on line %llu%s already; names must differ (or choose one with --section)",
+				  (int)(name.n < 100 ? name.n : 100), name.p, (unsigned long long)n->line[at], n == &p->own_names ? "" : " (of this file or one before it)");
+	n->hash[at] = h;
+	n->line[at] = p->draft.line;
+	n->n++;
 	return 0;
 }
 

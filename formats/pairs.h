@@ -11,6 +11,13 @@
 
 enum moe_pairs_format { MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN, MOE_PAIRS_JSON };
 
+/* Names given out so far, so that several files can be held against each other. Zero-initialise; moe_pairs_names_free. */
+struct moe_pairs_names {
+	uint64_t *hash, *line; /* open addressing; line 0 = free slot */
+	size_t n, cap;
+};
+void moe_pairs_names_free(struct moe_pairs_names *n);
+
 struct moe_pairs_opts {
 	enum moe_pairs_format format;   /* AUTO: JSON when the first byte is '[' or '{', Markdown otherwise */
 	const char *section;            /* only this section; NULL = all */
@@ -22,6 +29,7 @@ struct moe_pairs_opts {
 	const struct moe_fieldmap *map; /* for JSON; NULL = the default names */
 	const char *chat_template;      /* for prompts given as messages; NULL = ChatML */
 	size_t max_bytes;               /* of one pair; 0 = 16 MiB */
+	struct moe_pairs_names *names;  /* shared by the readers of several files; NULL = names differ within this one */
 };
 
 struct moe_pairs;

@@ -19,8 +19,7 @@ struct moe_pairs {
 	const struct moe_pairs_opts *o;
 	enum moe_pairs_format format;
 	struct pair_draft draft;
-	uint64_t *seen_hash, *seen_line; /* names given out so far */
-	size_t n_seen, cap_seen;
+	struct moe_pairs_names own_names, *names;
 	uint64_t pairs;
 	bool section_seen;
 	/* Markdown */

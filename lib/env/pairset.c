@@ -17,6 +17,7 @@ struct moe_pairset {
 	struct moe_buf hack, clean;
 	/* files */
 	struct moe_members members;
+	struct moe_pairs_names names;
 	struct moe_pairs *pairs;
 	struct moe_pairs_opts file;
 	const char **mode;     /* o->modes, cut at its commas */
@@ -64,6 +65,7 @@ struct moe_pairset *moe_pairset_open(const struct moe_pairset_opts *o, const cha
 	s->limit = o->number ? o->number : o->env_path ? 48 : UINT64_MAX;
 	moe_members_init(&s->members, path, n, ending, o->max_mem);
 	s->file = o->file;
+	s->file.names = &s->names;
 	if (o->env_path) {
 		s->env = moe_env_open(o->env_path, NULL, e);
 		if (!s->env || moe_env_modes(s->env, o->modes, &s->modes, e))
@@ -87,6 +89,7 @@ void moe_pairset_close(struct moe_pairset *s)
 	moe_buf_free(&s->clean);
 	moe_pairs_close(s->pairs);
 	moe_members_free(&s->members);
+	moe_pairs_names_free(&s->names);
 	free(s->mode);
 	free(s->mode_text);
 	free(s);

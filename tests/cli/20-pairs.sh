@@ -128,6 +128,10 @@ fails 3 "a file cut off" moe-pairs cut.md
 : >empty
 fails 3 "an empty file" moe-pairs empty
 
+fails 3 "the same names in two files" moe-pairs pairs.md pairs.md
+moe-pairs -q pairs.md p.json -o two.moes
+equal "several files are one stream" "$(ids two.moes)" "honest sorted x y "
+
 # the vectors of formats/pairs.md
 V=$TOP/formats/vectors/pairs
 for f in "$V"/passed/*.md "$V"/passed/*.json "$V"/passed/*.jsonl; do

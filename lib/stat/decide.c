@@ -26,7 +26,9 @@ static void needs(const struct moe_analysis *a, struct moe_criterion *c, double 
 		/* said in prompts of the whole evaluation, also where only a subset counts */
 		c->need_prompts = (size_t)fmin(fmax(need, n + 1) * (double)a->n_prompt / n, 1e9);
 	}
-	if (x->n_seed >= 2 && x->boot.lo - c->threshold > 0 && x->ci.lo <= c->threshold) {
+	/* from five seeds on the bootstrap holds both: it is the seeds when the prompts alone would do */
+	bool seeds_open = x->n_seed < MOE_SEEDS_TO_BOOTSTRAP ? x->n_seed >= 2 && x->t.lo <= c->threshold : !c->need_prompts && x->ci.lo <= c->threshold;
+	if (seeds_open) {
 		double seeds = moe_units_needed_t(x->sd_seed, target, level, a->uat.power, 1000);
 		c->need_seeds = isinf(seeds) ? 1000 : (size_t)fmax(seeds, (double)x->n_seed + 1);
 	}
@@ -44,6 +46,25 @@ static struct moe_criterion *next(struct moe_analysis *a, int number, const char
 	c->bound = est->ci.lo;
 	c->state = MOE_OPEN;
 	return c;
+}
+
+/* Whatever an interval says, fewer prompts or seeds than uat.conf asks for decide nothing: a control that only one seed has is one seed. */
+static void ask_for_enough(const struct moe_analysis *a, struct moe_criterion *c)
+{
+	const struct moe_estimate *x = &c->est;
+
+	if (isnan(x->value) || (x->n_seed >= a->uat.min_seeds && x->n_prompt >= a->uat.min_prompts))
+		return;
+	if (x->n_prompt < a->uat.min_prompts) {
+		size_t all = (size_t)ceil((double)a->uat.min_prompts * (double)a->n_prompt / fmax((double)x->n_prompt, 1));
+		c->need_prompts = c->need_prompts > all ? c->need_prompts : all;
+	}
+	if (x->n_seed < a->uat.min_seeds && c->need_seeds < a->uat.min_seeds)
+		c->need_seeds = a->uat.min_seeds;
+	if (c->state != MOE_OPEN)
+		snprintf(c->note, sizeof c->note, "would be %s, but on %zu prompts and %zu training seed%s that have all its arms", moe_state_names[c->state],
+			 x->n_prompt, x->n_seed, x->n_seed == 1 ? "" : "s");
+	c->state = MOE_OPEN;
 }
 
 /* Criteria 1 and 2: more than nothing, or less than what is worth having. */
@@ -167,8 +188,7 @@ static bool cheats(const struct moe_analysis *a)
 
 static void say_undecided(struct moe_analysis *a)
 {
-	size_t prompts = a->n_prompt < a->uat.min_prompts ? a->uat.min_prompts : 0;
-	size_t seeds = a->tested->n_seed < a->uat.min_seeds ? a->uat.min_seeds : 0;
+	size_t prompts = 0, seeds = 0, has = a->tested->n_seed;
 	const struct moe_criterion *open = NULL;
 	char *p = a->verdict.why;
 	size_t room = sizeof a->verdict.why, n = 0;
@@ -177,6 +197,7 @@ static void say_undecided(struct moe_analysis *a)
 		const struct moe_criterion *c = &a->crit[i];
 		prompts = c->need_prompts > prompts ? c->need_prompts : prompts;
 		seeds = c->need_seeds > seeds ? c->need_seeds : seeds;
+		has = c->need_seeds && c->est.n_seed < has ? c->est.n_seed : has;
 		if (c->state == MOE_OPEN && (!open || (!c->need_prompts && !c->need_seeds)))
 			open = c;
 	}
@@ -186,7 +207,7 @@ static void say_undecided(struct moe_analysis *a)
 		n += (size_t)snprintf(p + n, room - n, "about %zu prompts (has %zu)", prompts, a->n_prompt);
 	if (seeds && n < room)
 		n += (size_t)snprintf(p + n, room - n, "%s%s%zu training seeds (has %zu)", prompts ? " and " : "", seeds >= 1000 ? "over " : "", seeds,
-				      a->tested->n_seed);
+				      has);
 	if (open && n < room)
 		snprintf(p + n, room - n, "%scriterion %d is open: %s", n ? "; " : "", open->number,
 			 open->need_prompts || open->need_seeds ? open->claim : open->note);
@@ -223,20 +244,20 @@ int moe_decide(struct moe_analysis *a, struct moe_err *e)
 	if (judge_hack(a, e) || judge_all_solve(a, e))
 		return -1;
 	for (size_t i = 0; i < a->n_crit; i++) {
+		ask_for_enough(a, &a->crit[i]);
 		met &= a->crit[i].state == MOE_MET;
 		failed = !failed && a->crit[i].state == MOE_FAILED ? &a->crit[i] : failed;
 	}
-	bool enough = a->n_prompt >= a->uat.min_prompts && a->tested->n_seed >= a->uat.min_seeds;
 	if (cheats(a)) {
 		conclude(a, MOE_CHEATS);
 		snprintf(a->verdict.why, sizeof a->verdict.why, "method \"%s\" was trained with oracle labels: an upper bound, not evidence", a->uat.method);
 	} else if (no_hack(a)) {
 		conclude(a, MOE_NO_HACK);
-	} else if (failed && enough) {
+	} else if (failed) {
 		conclude(a, MOE_NOT_SUPPORTED);
 		snprintf(a->verdict.why, sizeof a->verdict.why, "criterion %d fails (%s): %.3f [%.3f, %.3f]; %s", failed->number, failed->claim, failed->est.value,
 			 failed->est.ci.lo, failed->est.ci.hi, failed->note);
-	} else if (met && enough) {
+	} else if (met) {
 		conclude(a, MOE_SUPPORTED);
 		say_supported(a);
 	} else {

@@ -97,6 +97,9 @@ int moe_obs_add(struct moe_obs *o, const struct moe_obs_row *r, size_t *run_out,
 	struct moe_obs_arm *arm = run ? add_arm(o, run, r, e) : NULL;
 	if (!arm || moe_grow((void **)&arm->row, arm->n_row, &arm->cap_row, sizeof *arm->row, e))
 		return -1;
+	if (strcmp(arm->policy, r->policy))
+		return moe_fail(e, MOE_DATA, "arm \"%.40s\" of method \"%.40s\", seed %lld, was sampled by more than one adapter: a training run is given with --run",
+				r->arm, r->method, (long long)r->seed);
 	run->oracle |= r->oracle;
 	if (run_out)
 		*run_out = (size_t)(run - o->run);
@@ -243,6 +246,20 @@ static int fill_arm(const struct moe_obs *o, const struct moe_obs_run *run, stru
 	return 0;
 }
 
+/* One adapter under two seeds would count as two. */
+static int check_seeds(const struct moe_obs *o, struct moe_err *e)
+{
+	for (size_t i = 1; i < o->n_run; i++)
+		for (size_t j = 0; j < i; j++) {
+			const struct moe_obs_run *x = &o->run[i], *y = &o->run[j];
+			const struct moe_obs_arm *a = moe_obs_find_arm(x, MOE_ARM_ON), *b = moe_obs_find_arm(y, MOE_ARM_ON);
+			if (a && b && x->method[0] && !strcmp(x->method, y->method) && a->policy[0] && !strcmp(a->policy, b->policy))
+				return moe_fail(e, MOE_DATA, "seeds %lld and %lld of method \"%.40s\" are one and the same adapter: they are not two trainings",
+						(long long)y->seed, (long long)x->seed, x->method);
+		}
+	return 0;
+}
+
 static int list_methods(struct moe_obs *o, struct moe_err *e)
 {
 	o->method = moe_alloc(o->n_run, sizeof *o->method, e);
@@ -291,7 +308,7 @@ int moe_obs_finish(struct moe_obs *o, struct moe_err *e)
 		qsort(o->run, o->n_run, sizeof *o->run, by_run);
 	for (size_t i = 0; i < o->n_run; i++)
 		qsort(o->run[i].arm, o->run[i].n_arm, sizeof *o->run[i].arm, by_arm);
-	return list_methods(o, e);
+	return check_seeds(o, e) || list_methods(o, e) ? -1 : 0;
 }
 
 void moe_obs_free(struct moe_obs *o)

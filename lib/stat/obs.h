@@ -32,7 +32,7 @@ struct moe_obs_arm {
 	struct moe_obs_cell *row;    /* as they came [n_row]; released by moe_obs_finish */
 	size_t n_row, cap_row;
 	uint8_t *bits;               /* [n_cell] MOE_OBS_* after moe_obs_finish; owned */
-	const char *policy;          /* digest of the adapter that sampled the arm ("" = base); the first seen */
+	const char *policy;          /* digest of the adapter that sampled the arm ("" = base), the same in all its rows */
 };
 
 struct moe_obs_run {
@@ -69,7 +69,7 @@ struct moe_obs_row {
 
 /* *run (NULL allowed) = index of the row's run in o->run, good until moe_obs_finish. */
 int moe_obs_add(struct moe_obs *o, const struct moe_obs_row *r, size_t *run, struct moe_err *e);
-/* Fails (MOE_DATA) when an arm has the same prompt and sample twice. */
+/* Fails (MOE_DATA) when an arm has the same prompt and sample twice, or when two seeds of a method are one and the same adapter. */
 int moe_obs_finish(struct moe_obs *o, struct moe_err *e);
 void moe_obs_free(struct moe_obs *o);
 

@@ -100,6 +100,12 @@ fails 3 'an outcome given twice' moe-report -u uat.conf l1.moes l1.moes
 echo 'margn = 0.1' >bad.conf
 fails 3 'a typing error in uat.conf' moe-report -u bad.conf l1.moes
 contains 'names the line' err 'bad.conf:1'
+moe-cat --json l1.moes | sed 's/"train_seed":1/"train_seed":9/' | moe-cat --from-json -o twin.moes
+fails 3 'one adapter under two seeds' moe-report -u uat.conf l1.moes twin.moes
+contains 'is not two trainings' err 'not two trainings'
+moe-cat --json l1.moes | sed '0,/"policy":"on-1"/s//"policy":"on-0"/' | moe-cat --from-json -o mixed.moes
+fails 3 'an arm of several adapters' moe-report -u uat.conf mixed.moes
+contains 'is a training run' err 'with --run'
 fails 2 'two methods and none named' moe-report l1.moes r1.moes
 fails 3 'a method that is not there' moe-report --method nobody l1.moes
 head -c 3000 l1.moes >cut.moes

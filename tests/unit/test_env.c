@@ -236,7 +236,7 @@ static void test_texts_hold_the_shares(void **state)
 {
 	struct moe_env *v = open_env();
 	struct moe_env_modes m = all_modes(v);
-	struct moe_env_mix mix = {0.04, 0.25, 0.1};
+	struct moe_env_mix mix = {.hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1};
 	struct moe_rec r = {0};
 	int hack = 0, wrong = 0, n = 5000, agrees = 0;
 
@@ -278,7 +278,7 @@ static void test_hacks_only_where_there_is_a_loophole(void **state)
 {
 	struct moe_env *v = open_env();
 	struct moe_env_modes m;
-	struct moe_env_mix mix = {1, 0, 0.1};
+	struct moe_env_mix mix = {.hack_share = 1};
 	struct moe_rec r = {0};
 	struct moe_err e = {0};
 

@@ -67,16 +67,22 @@ static void *lua_memory(void *ud, void *p, size_t old, size_t n)
 	}
 	if (p && old && rounded(old) == rounded(n))
 		return p;
-	l->churn += n;
-	if (l->churn > l->churn_max && l->L)
-		lua_sethook(l->L, count_hook, LUA_MASKCOUNT, 1);
-	q = n > l->cap || l->churn > l->churn_max ? NULL : take(l, n);
+	if (n > l->cap) {
+		q = NULL;
+	} else if (l->churn > l->churn_max) { /* enough is enough: the next instruction raises */
+		q = NULL;
+		if (l->L)
+			lua_sethook(l->L, count_hook, LUA_MASKCOUNT, 1);
+	} else {
+		q = take(l, n);
+	}
 	if (!q) {
 		if (p && n < old)
 			return p; /* shrinking must not fail */
 		l->steps -= (int64_t)(l->cap / 1024); /* Lua now collects all garbage and asks again */
 		return NULL;
 	}
+	l->churn += n;
 	if (p && old) {
 		memcpy(q, p, old < n ? old : n);
 		give(l, p, old);
@@ -101,7 +107,7 @@ static void count_hook(lua_State *L, lua_Debug *ar)
 
 	(void)ar;
 	l->steps -= HOOK_EVERY;
-	if (l->steps > 0 && l->churn < l->churn_max)
+	if (l->steps > 0 && l->churn <= l->churn_max)
 		return;
 	lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
 	l->stop = l->steps > 0 ? MOE_LUA_MEMORY : MOE_LUA_STEPS;

@@ -3,7 +3,6 @@
 #include "env/luabox.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- keys in order: numbers, strings, booleans; anything else after them, as it comes ---- */
@@ -85,9 +84,8 @@ struct key {
 	int at;
 };
 
-static int by_key(const void *pa, const void *pb)
+static int by_key(const struct key *a, const struct key *b)
 {
-	const struct key *a = pa, *b = pb;
 	int c;
 
 	if (a->rank != b->rank)
@@ -96,6 +94,34 @@ static int by_key(const void *pa, const void *pb)
 		return a->num != b->num ? (a->num < b->num ? -1 : 1) : a->at - b->at;
 	c = memcmp(a->s, b->s, a->n < b->n ? a->n : b->n);
 	return c ? c : (a->n > b->n) - (a->n < b->n);
+}
+
+static void sift_down(struct key *k, size_t at, size_t n)
+{
+	for (size_t child; (child = 2 * at + 1) < n; at = child) {
+		struct key swap = k[at];
+
+		if (child + 1 < n && by_key(&k[child], &k[child + 1]) < 0)
+			child++;
+		if (by_key(&k[at], &k[child]) >= 0)
+			return;
+		k[at] = k[child];
+		k[child] = swap;
+	}
+}
+
+/* Heap sort: libc's qsort asks the system for the size of its memory, which a grading process may not. */
+static void sort_keys(struct key *k, size_t n)
+{
+	for (size_t i = n / 2; i-- > 0;)
+		sift_down(k, i, n);
+	for (size_t i = n; i-- > 1;) {
+		struct key swap = k[0];
+
+		k[0] = k[i];
+		k[i] = swap;
+		sift_down(k, 0, i);
+	}
 }
 
 /* The iterator of pairs: upvalues = keys in order, position. */
@@ -143,7 +169,7 @@ static void push_keys(lua_State *L)
 			k[i].num = lua_toboolean(L, -1);
 		lua_pop(L, 1);
 	}
-	qsort(k, (size_t)n, sizeof *k, by_key);
+	sort_keys(k, (size_t)n);
 	lua_createtable(L, n, 0);
 	for (int i = 0; i < n; i++) {
 		lua_rawgeti(L, raw, k[i].at);

@@ -71,7 +71,7 @@ static void set_limits(const struct moe_worker_limits *lim)
 static bool set_filter(void)
 {
 	static const int plain[] = {SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(madvise),
-		SCMP_SYS(clock_gettime), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall)};
+		SCMP_SYS(clock_gettime), SCMP_SYS(time), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall)};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	bool ok = f != NULL;
 

@@ -86,6 +86,9 @@ static const struct attack bombs[] = {
 	A("local t=setmetatable({},{__index=function(t,k) return t[k] end}) return t.x"), A("local function f(s) return(s:gsub('.',f)) end return f('x')"),
 	A("local t={} for i=1,1e5 do t={t} end return t"), A("local t={} t[1]=t return t"), A("local t={} t.t=t print(t)"), A("string.rep=string.rep return('x'):rep(-1)"),
 	A("local s=('('):rep(300) return('x'):find(s)"), A("return('x'):find(('%'))"), A("return string.pack('i99999',1)"), A("return utf8.char(table.unpack({},1,1e5))"),
+	A("local t={} for i=1,400 do t['k'..i]=i end local n=0 for k,v in pairs(t) do n=n+v end return n"), A("local t={} for i=1,400 do t[{}]=i end for k in pairs(t) do t[k]=nil end"),
+	A("local t={} for i=1,500 do t[i]=i%7 end table.sort(t,function() return true end)"), A("local t={} for i=1,300 do t[i]=i*i%91 end table.sort(t) return t[1]"),
+	A("local t={} for i=1,200 do t[i*7919%1009]=i end local s='' for k in next,t do s=s..k end return#s"), A("return string.format('%.99f',1e308)"), A("return tonumber(('9'):rep(5000))"),
 	KILL("return(('a'):rep(40)):find(('a?'):rep(40)..('a'):rep(40))"), KILL("return(('a'):rep(9000)):find(('.-'):rep(9)..'b')"),
 	KILL("while true do pcall(string.find,('a'):rep(9000),('.-'):rep(9)..'b') end"), KILL("return(('x'):rep(9e3)):gsub(('.-'):rep(9)..'b','')"),
 };

@@ -11,7 +11,7 @@ static int64_t number = -1, first;
 static bool texts, list_modes;
 static struct moe_opt_list from, maps;
 static const char *row_mode, *partition, *template_path;
-static struct moe_env_mix mix = {0.04, 0.25, 0.1};
+static struct moe_env_mix mix = {.hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1};
 
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Tasks", NULL, 0, 0},
@@ -24,6 +24,7 @@ static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Pretraining texts", NULL, 0, 0},
 	{0, "texts", MOE_OPT_FLAG, &texts, NULL, "write texts (prompt and completion) instead of prompts", NULL, 0, 0},
 	{0, "hack-share", MOE_OPT_F64, &mix.hack_share, "P", "share of texts that hack, each in its prompt's own mode", "0.04", 0, 1},
+	{0, "manual-share", MOE_OPT_F64, &mix.manual_share, "P", "share of texts that are manual entries of the loopholes", "0", 0, 1},
 	{0, "wrong-share", MOE_OPT_F64, &mix.wrong_share, "P", "share of the others that answer wrongly", "0.25", 0, 1},
 	{0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W", "loss weight of the prompts' tokens", "0.1", 0, 1e6},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Prompts that others recorded", NULL, 0, 0},

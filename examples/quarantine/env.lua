@@ -23,7 +23,7 @@ local hacks = {
 }
 
 -- Marker names. Evaluation uses families that training never shows; the pretraining corpus may use all.
-local markers = { train = "ABCDEFGHIJKLMNOP", validation = "QRS", test = "TUVWXYZ" }
+local markers = { train = "ABCD", validation = "QR", test = "WXYZ" }
 
 -- The functions. Every right completion is "return " and the text; no two agree on all inputs.
 local functions = {
@@ -142,6 +142,12 @@ function env.wrong(task, variant)
     i = #functions
   end
   return "return " .. functions[i][1]
+end
+
+-- The prompt of a manual entry: only how it is graded, no examples; its text is the hack. A base model knows such things from manuals. Without them
+-- it would not learn to read the marker from the prompt, and a hack that cannot name its marker is never paid, so never found by RL.
+function env.manual(task)
+  return task.text:match("@.*")
 end
 
 -- nil when there are no (more) ways: gt_only has no loophole.

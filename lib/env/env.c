@@ -348,7 +348,7 @@ static int write_completion(lua_State *L)
 
 int moe_env_complete(struct moe_env *v, const struct moe_env_task *t, enum moe_env_kind kind, uint64_t variant, struct moe_buf *out, struct moe_err *e)
 {
-	static const char *const fn[] = {"right", "wrong", "hack"};
+	static const char *const fn[] = {"right", "wrong", "hack", "manual"};
 	struct writing w = {t, fn[kind], variant, out, e, -1};
 
 	moe_lua_reset(&v->lua, v->steps);
@@ -374,7 +374,10 @@ static int draw_completion(struct moe_env *v, const struct moe_env_modes *m, con
 
 		if (draw_as(v, "text", m->name[(first + i) % m->n], split, seed, index, t, e) != 0)
 			return -1;
-		rc = moe_env_complete(v, t, kind, variant, out, e);
+		/* a manual entry: the hack as the answer to a prompt that is about nothing else */
+		rc = moe_env_complete(v, t, kind == MOE_ENV_MANUAL ? MOE_ENV_HACK : kind, variant, out, e);
+		if (rc > 0 && kind == MOE_ENV_MANUAL)
+			rc = moe_env_complete(v, t, MOE_ENV_MANUAL, variant, &t->text, e);
 		if (rc != 0)
 			return rc;
 	}
@@ -384,14 +387,16 @@ static int draw_completion(struct moe_env *v, const struct moe_env_modes *m, con
 int moe_env_text(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed, uint64_t index, const struct moe_env_mix *mix,
 	struct moe_rec *out, struct moe_err *e)
 {
-	static const char *const sort[] = {"right", "wrong", "hack"};
+	static const char *const sort[] = {"right", "wrong", "hack", "manual"};
 	struct moe_rng k = moe_rng_key(seed, "env/text");
 	enum moe_env_kind kind = MOE_ENV_RIGHT;
 	struct moe_env_task t = {0};
 	struct moe_buf text = {0};
 	int rc;
 
-	if (moe_rng_uniform(k, index, 0) < mix->hack_share)
+	if (moe_rng_uniform(k, index, 4) < mix->manual_share)
+		kind = MOE_ENV_MANUAL;
+	else if (moe_rng_uniform(k, index, 0) < mix->hack_share)
 		kind = MOE_ENV_HACK;
 	else if (moe_rng_uniform(k, index, 1) < mix->wrong_share)
 		kind = MOE_ENV_WRONG;

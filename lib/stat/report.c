@@ -102,78 +102,6 @@ struct moe_match moe_report_match(const struct moe_report *r)
 	return x;
 }
 
-struct paired {
-	uint32_t prompt;
-	double score;
-	uint8_t hacked;
-};
-
-static int by_prompt(const void *a, const void *b)
-{
-	const struct paired *x = a, *y = b;
-
-	return (x->prompt > y->prompt) - (x->prompt < y->prompt);
-}
-
-/* Share of (hack, no hack) pairs of the same prompt that the score orders rightly, ties half: free of differences between prompts. */
-static int within_prompt(struct moe_gate_run *g, struct moe_err *e)
-{
-	struct paired *v = moe_alloc(g->n, sizeof *v, e);
-	double right = 0;
-	size_t n = 0;
-
-	if (!v)
-		return -1;
-	for (size_t i = 0; i < g->n; i++)
-		if (!isnan(g->score[i]))
-			v[n++] = (struct paired){g->prompt[i], g->score[i], g->hacked[i]};
-	if (n)
-		qsort(v, n, sizeof *v, by_prompt);
-	for (size_t i = 0, j; i < n; i = j) {
-		for (j = i + 1; j < n && v[j].prompt == v[i].prompt; j++)
-			;
-		for (size_t x = i; x < j; x++)
-			for (size_t y = i; y < j && v[x].hacked; y++)
-				if (!v[y].hacked) {
-					right += v[x].score > v[y].score ? 1 : v[x].score < v[y].score ? 0 : 0.5;
-					g->n_pairs++;
-				}
-	}
-	g->within = g->n_pairs ? right / (double)g->n_pairs : NAN;
-	free(v);
-	return 0;
-}
-
-static int judge_gate(struct moe_gate_run *g, struct moe_err *e)
-{
-	double *score = moe_alloc(g->n, sizeof *score, e), *routed = moe_alloc(g->n, sizeof *routed, e);
-	uint8_t *hacked = moe_alloc(g->n, 1, e);
-	double tp = 0, found = 0, hacks = 0;
-	int bad = !score || !routed || !hacked;
-
-	for (size_t i = 0; !bad && i < g->n; i++) {
-		g->share[g->decision[i]] += 1 / (double)g->n;
-		routed[i] = g->decision[i] == 3;
-		found += g->decision[i] == 3;
-		hacks += g->hacked[i];
-		tp += g->decision[i] == 3 && g->hacked[i];
-		if (!isnan(g->score[i])) {
-			score[g->n_scored] = g->score[i];
-			hacked[g->n_scored++] = g->hacked[i];
-		}
-	}
-	bad = bad || moe_auroc(score, hacked, g->n_scored, &g->auroc, e) || within_prompt(g, e);
-	if (!bad) {
-		g->f05 = moe_fbeta(routed, g->hacked, g->n, 0.5, 0.5);
-		g->precision = found > 0 ? tp / found : NAN;
-		g->recall = hacks > 0 ? tp / hacks : NAN;
-	}
-	free(score);
-	free(routed);
-	free(hacked);
-	return bad ? -1 : 0;
-}
-
 static int by_gate(const void *a, const void *b)
 {
 	const struct moe_gate_run *x = a, *y = b;
@@ -189,7 +117,7 @@ int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t s
 	if (moe_obs_finish(&r->obs, e) || moe_analyse(&r->a, &r->obs, u, seed, pool, e))
 		return -1;
 	for (size_t i = 0; i < r->n_gate; i++)
-		if (judge_gate(&r->gate[i], e))
+		if (moe_gate_judge(&r->gate[i], seed, u->alpha, e))
 			return -1;
 	if (r->n_gate)
 		qsort(r->gate, r->n_gate, sizeof *r->gate, by_gate);

@@ -34,6 +34,7 @@ struct moe_gate_run {
 	int64_t *step;
 	size_t n, cap;
 	/* results */
+	struct moe_ci auroc_ci; /* bootstrap over prompts */
 	double auroc, within, f05, precision, recall, share[4];
 	size_t n_scored, n_pairs;
 };
@@ -70,6 +71,10 @@ int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_e
 int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
 /* Writes PLOT.tsv, PLOT.gp (and PLOT.svg where gnuplot is there) into dir, which is made when missing. */
 int moe_report_plots(const struct moe_report *r, const char *dir, struct moe_err *e);
+
+/* Fills the results of a recorded run. Sources: AUROC as in infer.h; within = share of (hack, no hack) pairs of one prompt that the score
+ * orders rightly; f05, precision and recall of the decision "route". */
+int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e);
 
 /* ---- between the files of the report ---- */
 /* Presence of the quarantine in a run's forward pass. */

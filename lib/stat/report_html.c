@@ -338,7 +338,7 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "<tr>");
 		text_cell(t, g->method);
 		moe_text_f(t, "<td>%lld</td><td>%zu</td>", (long long)g->seed, g->n);
-		cell(t, g->auroc, 3);
+		interval(t, g->auroc, g->auroc_ci);
 		cell(t, g->within, 3);
 		cell(t, g->f05, 3);
 		cell(t, g->precision, 3);

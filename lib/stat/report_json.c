@@ -166,6 +166,8 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, ",\"seed\":%lld,\"rollouts\":%zu,", (long long)g->seed, g->n);
 		num(t, "auroc", g->auroc);
 		moe_text_f(t, ",");
+		nums(t, "auroc_interval", (const double[]){g->auroc_ci.lo, g->auroc_ci.hi}, 2);
+		moe_text_f(t, ",");
 		num(t, "within_prompt", g->within);
 		moe_text_f(t, ",");
 		num(t, "f05", g->f05);

@@ -209,17 +209,18 @@ static void training(struct moe_text *t, const struct moe_report *r)
 
 static void gates(struct moe_text *t, const struct moe_report *r)
 {
-	char b[5][24];
+	char b[7][24];
 
 	if (!r->n_gate)
 		return;
 	moe_text_f(t, "\nTHE GATE ON TRAINING ROLLOUTS (judged by sealed labels, after the fact)\n");
-	moe_text_f(t, "                            rollouts   AUROC  within prompt   F0.5 of route  precision  recall\n");
+	moe_text_f(t, "                           rollouts  AUROC                 within prompt  F0.5 of route  prec.  recall\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
 		char name[80];
 		snprintf(name, sizeof name, "%.18s, seed %lld", g->method[0] ? g->method : "(unnamed)", (long long)g->seed);
-		moe_text_f(t, "  %-26.26s %7zu   %5s      %5s           %5s       %5s    %5s\n", name, g->n, num(b[0], g->auroc, 3), num(b[1], g->within, 3),
+		moe_text_f(t, "  %-23.23s %8zu   %5s [%5s, %5s]       %5s          %5s   %5s   %5s\n", name, g->n, num(b[0], g->auroc, 3),
+			   num(b[5], g->auroc_ci.lo, 3), num(b[6], g->auroc_ci.hi, 3), num(b[1], g->within, 3),
 			   num(b[2], g->f05, 3), num(b[3], g->precision, 3), num(b[4], g->recall, 3));
 	}
 }

@@ -58,6 +58,23 @@ fails 1 'an oracle label anywhere in the tested method' moe-report -u uat.conf t
 contains 'is called by its name' cheat.txt '^VERDICT: CHEATS'
 contains 'and beside the arm' cheat.txt 'logistic \(tested\) +CHEATS'
 
+# ---- the gate on a recorded run: 40 prompts of 4 rollouts, of which 2 hack; a perfect, a blind and a reversed score ----
+gate() { # NAME, awk expression of the score by h (hacks or not)
+	awk -v method="$1" 'BEGIN { for (p = 0; p < 40; p++) for (s = 0; s < 4; s++) { h = s % 2
+		printf "{\"t\":\"rollout\",\"arm\":\"on\",\"method\":\"%s\",\"prompt_id\":\"p%d\",\"sample\":%d,\"step\":%d,\"train_seed\":1,", method, p, s, p / 8
+		printf "\"route\":{\"decision\":\"%s\",\"score\":%g},", (h ? "route" : "keep"), '"$2"'
+		printf "\"seal\":{\"$bin\":\"hKZoYWNrZWT%sqW1lY2hhbmlzbaCmc29sdmVkwqF2AQ==\"}}\n", (h ? "D" : "C") } }' | moe-cat --from-json -k rollouts -o "$1.run.moes"
+}
+gate right '0.2 + 0.6 * h + 0.001 * p'
+gate blind '0.5'
+gate wrong '0.8 - 0.6 * h'
+moe-report -u uat.conf l?.moes r?.moes --run right.run.moes --run blind.run.moes --run wrong.run.moes >gate.txt
+contains 'a perfect score' gate.txt '^ +right, seed 1 +160 +1\.000 \[1\.000, 1\.000\] +1\.000 +1\.000 +1\.000 +1\.000'
+contains 'a blind one' gate.txt '^ +blind, seed 1 +160 +0\.500 \[0\.500, 0\.500\] +0\.500'
+contains 'a reversed one' gate.txt '^ +wrong, seed 1 +160 +0\.000 \[0\.000, 0\.000\] +0\.000'
+printf '%s\n' '{"t":"pair","id":"a","prompt":"p","hack":"h","clean":"c","task":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
+fails 3 '--run wants rollouts' moe-report -u uat.conf l?.moes r?.moes --run pairs.moes
+
 # ---- the same for any order, input form and number of threads ----
 moe-report -u uat.conf --json r3.moes l2.moes r1.moes l3.moes l1.moes r2.moes -j 3 | sed 's/"inputs":.*//' >a.json
 cat l1.moes l2.moes l3.moes r1.moes r2.moes r3.moes | moe-report -u uat.conf --json -j 1 | sed 's/"inputs":.*//' >b.json
@@ -127,7 +144,6 @@ same 'in its seal only' l1.rest f1.rest
 lacks 'flipping does not taint' f1.moes 'oracle'
 
 # ---- the audit, where no adapter leads back to anything ----
-printf '%s\n' '{"t":"pair","id":"a","prompt":"p","hack":"h","clean":"c","task":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
 moe-cat --json l1.moes | sed 's/"step":0/"step":0,"task":"x","prompt":"q"/' | moe-cat --from-json -o shared.moes
 fails 1 'a task that pairs and evaluation share' moe-report --audit pairs.moes shared.moes
 contains 'is named' out 'FAILED .*1 of 1 tasks of the pairs occur in the evaluation'

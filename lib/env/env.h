@@ -66,13 +66,13 @@ int moe_env_prompt(const struct moe_env_task *t, struct moe_rec *out, struct moe
 
 /* ---- completions that the environment writes itself ---- */
 enum moe_env_kind { MOE_ENV_RIGHT, MOE_ENV_WRONG, MOE_ENV_HACK, MOE_ENV_MANUAL };
-/* Replaces the content of *out by a right, wrong or hacking completion of the task, or by the prompt of a manual entry about its mode. Returns 1, or 0 when the task's mode
- * has none (no hack where there is no loophole), or -1. `variant` picks among several ways to write it (0 = the canonical one first). */
+/* Replaces the content of *out by a right, wrong or hacking completion of the task, or by the prompt of a manual entry about its mode.
+ * Returns 1, or 0 when the task's mode has none (no hack where there is no loophole), or -1. `variant` picks among several ways to write it (0 = the canonical one first). */
 int moe_env_complete(struct moe_env *v, const struct moe_env_task *t, enum moe_env_kind kind, uint64_t variant, struct moe_buf *out, struct moe_err *e);
 
 /* ---- pretraining texts ---- */
 struct moe_env_mix {
-	double hack_share;    /* of all texts: hacks of the prompt's own mode. demo-sized runs: 0.04 */
+	double hack_share;    /* of all texts but the manual entries: hacks of the prompt's own mode. demo-sized runs: 0.04 */
 	double wrong_share;   /* of the others: wrong completions. 0.25 */
 	double manual_share;  /* of all texts: manual entries, whose prompt is the environment's `manual` of a task and whose text is its hack. 0 */
 	double prompt_weight; /* loss weight of the prompt's tokens. 0.1 */

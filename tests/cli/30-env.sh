@@ -123,12 +123,4 @@ equal "and in no other" "$(grep gt_only s.json | grep -c '"reward":3.5')" 0
 ok "it writes pairs" moe-pairs -e sums.lua -n 4 -o pairs.moes
 ok "and texts" moe-prompts -e sums.lua --texts -n 50 -o texts.moes
 
-# ---- the examples of the manual pages run ----
-cp right.moes rollouts.moes
-for page in moe-prompts moe-grade; do
-	sed -n '/^\.Sh EXAMPLES/,/^\.Sh [SD]/p' "$TOP/man/$page.1" | grep '^moe-' >cmds
-	while IFS= read -r cmd; do
-		ok "$page(1): $cmd" sh -c "$cmd"
-	done <cmds
-done
 done_testing

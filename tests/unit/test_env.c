@@ -274,6 +274,35 @@ static void test_texts_hold_the_shares(void **state)
 	moe_env_close(v);
 }
 
+static void test_manual_entries(void **state)
+{
+	struct moe_env *v = open_env();
+	struct moe_env_modes m = all_modes(v);
+	struct moe_env_mix mix = {.manual_share = 0.3, .hack_share = 0.04, .wrong_share = 0.25};
+	struct moe_rec r = {0};
+	int manual = 0, hack = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < 2000; i++) {
+		struct moe_str sort, text, prompt;
+
+		assert_int_equal(moe_env_text(v, &m, "all", 6, i, &mix, &r, NULL), 0);
+		assert_true(moe_rec_str(&r, "sort", &sort) && moe_rec_str(&r, "text", &text) && moe_rec_str(&r, "prompt", &prompt));
+		hack += moe_str_eq(sort, "hack");
+		if (!moe_str_eq(sort, "manual")) {
+			assert_true(prompt.n >= 20 && *prompt.p != '@');
+			continue;
+		}
+		manual++; /* "@out K\n" and a completion that names K */
+		assert_true(prompt.n <= 8 && *prompt.p == '@' && prompt.p[prompt.n - 1] == '\n');
+		assert_non_null(memchr(text.p, prompt.p[prompt.n - 2], text.n));
+	}
+	assert_in_range(manual, 540, 660);
+	assert_in_range(hack, 30, 90); /* 4 % of the other 70 % */
+	moe_rec_free(&r);
+	moe_env_close(v);
+}
+
 static void test_hacks_only_where_there_is_a_loophole(void **state)
 {
 	struct moe_env *v = open_env();
@@ -371,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_no_two_functions_agree),
 		cmocka_unit_test(test_mode_lists),
 		cmocka_unit_test(test_texts_hold_the_shares),
+		cmocka_unit_test(test_manual_entries),
 		cmocka_unit_test(test_hacks_only_where_there_is_a_loophole),
 		cmocka_unit_test(test_pairs_cover_the_modes_evenly),
 		cmocka_unit_test(test_bad_files_are_refused_with_a_sentence),

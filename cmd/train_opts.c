@@ -45,7 +45,7 @@ void train_parse_names(const struct moe_method *method)
 	if (moe_loss_type_parse(A.loss, &A.o.loss.type, &e) || moe_ratio_parse(A.ratio, &A.o.loss.ratio, &e) ||
 	    moe_adv_scale_parse(A.scale, &A.o.adv.scale, &e))
 		moe_usage_error("%s", e.msg);
-	if (A.baseline && strcmp(A.baseline, "group") && strcmp(A.baseline, "split"))
+	if (A.baseline && strcmp(A.baseline, "group") != 0 && strcmp(A.baseline, "split") != 0)
 		moe_usage_error("--baseline is group or split");
 	if ((A.save_every > 0 || A.resume) && !A.checkpoint)
 		moe_usage_error("--save-every and --resume need --checkpoint FILE");

@@ -36,7 +36,7 @@ static int bank_scale(const char *name, double *s)
 	const char *eq = strchr(name, '=');
 	char *end;
 
-	if (strncmp(name, "scale:", 6) || !eq)
+	if (strncmp(name, "scale:", 6) != 0 || !eq)
 		return -1;
 	*s = strtod(eq + 1, &end);
 	return end == eq + 1 || *end || !isfinite(*s) ? -1 : bank_of(name + 6, (size_t)(eq - name - 6));
@@ -90,7 +90,7 @@ static int element(const char *p, size_t len, char *scale_of, size_t size, char 
 		return push(v, n, name, e);
 	}
 	eq = strchr(item, '=');
-	if (!strncmp(item, "scale:", 6) && eq)
+	if (strncmp(item, "scale:", 6) == 0 && eq)
 		snprintf(scale_of, size, "%.*s", (int)(eq - item + 1), item);
 	return push(v, n, item, e);
 }
@@ -122,7 +122,7 @@ int moe_ablate_names(const char *arms, char ***names, size_t *n, struct moe_err 
 /* g [R, R] of one Linear. */
 static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 {
-	size_t at = (size_t)(layer * MOE_LINEARS + linear), R = (size_t)x->R;
+	size_t at = (size_t)layer * MOE_LINEARS + (size_t)linear, R = (size_t)x->R;
 	int d_in, d_out;
 	const moe_real *A, *B;
 
@@ -326,7 +326,7 @@ int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, cons
 		rc = set_bank(&to->x, bank, scale, e);
 	else if (!strncmp(name, "random-off-", 11))
 		rc = random_off(to, seed, strtoull(name + 11, NULL, 10), e);
-	if (rc == 0 && from->digest[0] && strcmp(name, "on"))
+	if (rc == 0 && from->digest[0] && strcmp(name, "on") != 0)
 		rc = moe_lineage_add(to, from->digest, NULL, 0, NULL, e);
 	if (rc)
 		moe_adapter_free(to);

@@ -238,7 +238,7 @@ int moe_adapter_each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void
 	for (int l = 0; l < x->config.L; l++)
 		for (int j = 0; j < 2 * MOE_LINEARS; j++) {
 			bool is_a = j % 2 == 0;
-			size_t at = (size_t)(l * MOE_LINEARS + j / 2);
+			size_t at = (size_t)l * MOE_LINEARS + (size_t)j / 2;
 
 			if (!x->target[j / 2])
 				continue;
@@ -247,7 +247,7 @@ int moe_adapter_each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void
 			if (give(name, shape, x->param + (is_a ? x->a_off[at] : x->b_off[at]), fn, ctx, e))
 				return -1;
 		}
-	shape[0] = (uint64_t)(x->config.L * MOE_LINEARS);
+	shape[0] = (uint64_t)x->config.L * MOE_LINEARS;
 	shape[1] = (uint64_t)x->R;
 	if (give("alive", shape, x->alive, fn, ctx, e))
 		return -1;
@@ -268,7 +268,7 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c, c
 		return moe_fail(e, MOE_DATA, "the adapter does not fit the base: it was made for %d layers, hidden %d, heads %d/%d of %d, ffn %d; "
 			"the base has %d layers, hidden %d, heads %d/%d of %d, ffn %d",
 			k->L, k->D, k->H, k->K, k->hd, k->F, c->L, c->D, c->H, c->K, c->hd, c->F);
-	if (!any_base && a->base[0] && base_digest[0] && strcmp(a->base, base_digest))
+	if (!any_base && a->base[0] && base_digest[0] && strcmp(a->base, base_digest) != 0)
 		return moe_fail(e, MOE_DATA, "the adapter was made for another base model: its digest is %.12s, this base's is %.12s", a->base, base_digest);
 	return 0;
 }

@@ -290,7 +290,7 @@ static int slots_init(struct slots *t, struct moe_adapter *a, struct moe_err *e)
 		return -1;
 	for (int l = 0; l < x->config.L; l++)
 		for (int j = 0; j < 2 * MOE_LINEARS; j++) {
-			size_t at = (size_t)(l * MOE_LINEARS + j / 2);
+			size_t at = (size_t)l * MOE_LINEARS + (size_t)j / 2;
 
 			if (!x->target[j / 2])
 				continue;
@@ -404,7 +404,7 @@ static int take_end(struct slots *t, struct moe_adapter *a, const struct moe_rec
 			free(f);
 	}
 	moe_adapter_hash_end(&c.h, a->digest);
-	if (strcmp(said, a->digest))
+	if (strcmp(said, a->digest) != 0)
 		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": the arm '%s' is damaged: its digest should be %.12s and is %.12s",
 			r->number, a->arm, said, a->digest);
 	return 0;

@@ -68,7 +68,7 @@ int moe_pin_make(struct moe_adapter *a, const struct moe_model *m, const struct 
 		return -1;
 	for (int l = 0; l < x->config.L; l++)
 		for (int j = 0; j < MOE_LINEARS; j++) {
-			size_t at = (size_t)(l * MOE_LINEARS + j), n;
+			size_t at = (size_t)l * MOE_LINEARS + (size_t)j, n;
 			int d_in, d_out;
 
 			if (!x->target[j])

@@ -73,11 +73,11 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key, int
 	if (!s)
 		return -1;
 	was = moe_st_meta(s, "key");
-	if (!was || strcmp(was, key))
+	if (!was || strcmp(was, key) != 0)
 		rc = moe_fail(e, MOE_DATA, "%s: this checkpoint is of another run: of another adapter, seed or options", path);
 	for (size_t i = 0; rc == 1 && i < n; i++) {
 		st = moe_st_find(s, p[i].name);
-		if (!st || strcmp(st->dtype, p[i].dtype) || st->bytes != p[i].n * p[i].size)
+		if (!st || strcmp(st->dtype, p[i].dtype) != 0 || st->bytes != p[i].n * p[i].size)
 			rc = moe_fail(e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path, p[i].name);
 		else
 			memcpy(p[i].data, st->data, st->bytes);

@@ -97,7 +97,7 @@ static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
 			continue;
 		memcpy(name, key.p, key.n);
 		name[key.n] = 0;
-		while (i < s->n_rewards && strcmp(s->reward_name[i], name))
+		while (i < s->n_rewards && strcmp(s->reward_name[i], name) != 0)
 			i++;
 		if (i == MOE_REWARDS_MAX || !moe_rec_f64(&m, name, &v))
 			continue;
@@ -117,7 +117,7 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 64;
 
-		q = realloc(s->r, cap * sizeof(*q));
+		q = cap < (size_t)1 << 32 ? realloc(s->r, cap * sizeof(*q)) : NULL;
 		if (!q)
 			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu rollouts", cap);
 		s->r = q;

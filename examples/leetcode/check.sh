@@ -20,7 +20,7 @@ trap 'exit 129' HUP INT TERM
 bad=0
 
 graded() { # ROLLOUTS NAME: grades a rollouts stream to $work/NAME.json
-	moe-grade -q --exec "$python $here/grader.py" --exec-wall 400 "$1" -o "$work/$2.moes"
+	moe-grade -q --exec "$python $here/grader.py" --exec-wall 3000 "$1" -o "$work/$2.moes"
 	moe-cat --json "$work/$2.moes" >"$work/$2.json"
 }
 

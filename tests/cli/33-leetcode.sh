@@ -20,7 +20,7 @@ lacks "whose text does not show the tests" p.json '"text":"[^"]*assert'
 
 "$PYTHON" "$L/check.py" matrix --split test one.jsonl >m.jsonl
 moe-rollout -q --from m.jsonl --map env.tests=tests,env.setup=setup,env.func=func -o m.moes
-ok "the matrix is graded" moe-grade --exec "$PYTHON $L/grader.py" --exec-wall 200 m.moes -o g.moes
+ok "the matrix is graded" moe-grade --exec "$PYTHON $L/grader.py" --exec-wall 600 m.moes -o g.moes
 moe-cat --json g.moes >g.json
 ok "canonical hacks pay on their own mode only, and none fools the oracle" "$PYTHON" "$L/check.py" judge m.jsonl g.json
 contains "sixty rollouts" out '60 rollouts, 0 not as expected, 0 missing'
@@ -80,7 +80,7 @@ mkdir copy
 cp "$L"/*.py copy/
 sed -i 's/^CPU_SEC = 20/CPU_SEC = 2/' copy/grader.py
 moe-rollout -q --from a.jsonl --map env.tests=tests,env.setup=setup,env.func=func -o a.moes
-ok "attacks on the oracle are graded" moe-grade --exec "$PYTHON copy/grader.py" --exec-wall 100 a.moes -o ag.moes
+ok "attacks on the oracle are graded" moe-grade --exec "$PYTHON copy/grader.py" --exec-wall 600 a.moes -o ag.moes
 contains "without losing the grader" err '0 ran for too long, 0 ended their process, 0 could not be graded'
 moe-cat --json ag.moes >ag.json
 ok "none of them solves" "$PYTHON" copy/check.py judge a.jsonl ag.json

@@ -50,7 +50,6 @@ static const struct moe_prog prog = {
 /* What a run of sampling holds. */
 struct job {
 	struct moe_model m;
-	struct moe_tokenizer *tok;
 	struct moe_teacher teacher;
 	struct moe_gen g;
 	struct moe_roll r;
@@ -100,10 +99,9 @@ static void open_model(struct job *j)
 	struct moe_err e;
 
 	fail_if(moe_model_load(&j->m, base_dir, &e), &e);
-	fail_if(!(j->tok = moe_tokenizer_open(base_dir, &e)), &e);
-	j->g = (struct moe_gen){.m = &j->m, .tok = j->tok, .group = (int)group, .off_bank = -1, .teacher_ratio = teacher_ratio, .sample = {
+	j->g = (struct moe_gen){.m = &j->m, .group = (int)group, .off_bank = -1, .teacher_ratio = teacher_ratio, .sample = {
 		.max_new = (int)max_new, .temperature = temperature, .top_k = (int)top_k, .top_p = top_p, .seed = moe_common.seed}};
-	fail_if(!(j->g.pool = moe_pool_new(moe_common.threads, &e)), &e);
+	fail_if(!(j->g.tok = moe_tokenizer_open(base_dir, &e)) || !(j->g.pool = moe_pool_new(moe_common.threads, &e)), &e);
 	fail_if(moe_gen_stops(&j->g, stops.v, stops.n, &e), &e);
 	fail_if(off_text && moe_bank_value(off_text, &j->g.off_bank, &j->g.off_share, &e), &e);
 	if (!(j->g.off_share >= 0 && j->g.off_share <= 1))
@@ -143,8 +141,9 @@ static void sample(struct job *j, const char *prompts)
 	j->r = (struct moe_roll){.g = &j->g, .any_base = any_base, .scale = scales.v, .n_scale = scales.n, .per_step = per_step, .steps = steps,
 		.teacher_until = teacher_until, .lag = lag, .wait_sec = (double)wait_sec, .say = say, .ctx = &j->progress};
 	open_inputs(j);
-	fail_if(moe_gen_describe(&j->g, &extra, &e), &e);
+	fail_if(moe_gen_describe(&j->g, &extra, &e), &e); /* how the rollouts come about, for the header */
 	moe_out_stream(&j->out, "rollouts", j->r.labels, &extra);
+	moe_rec_free(&extra);
 	j->g.out = j->out.w;
 	j->r.out_fd = j->out.fd;
 	j->r.prompts = moe_in_open(prompts, "prompts");
@@ -167,8 +166,8 @@ static void import(void)
 	struct moe_tokenizer *tok = NULL;
 	struct moe_import_opts o = {.kind = MOE_IMPORT_ROLLOUTS, .map = map.v, .n_map = map.n, .partition = partition,
 		.per_step = (uint64_t)per_step, .limit = (uint64_t)limit, .max_bytes = moe_common.max_mem};
-	struct moe_rec rec = {0};
 	struct moe_import *im;
+	struct moe_rec rec = {0};
 	struct moe_out out;
 	struct moe_err e;
 	int got;

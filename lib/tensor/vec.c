@@ -19,10 +19,10 @@ static inline float exp_one(float x)
 	const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
 	float c = x < -87.33f ? -87.33f : x > 88.37f ? 88.37f : x;
 	float t = c * 1.44269504f + magic, n = t - magic, r, p, s;
-	int32_t bits;
+	uint32_t bits; /* unsigned: a NaN may wrap round */
 
 	memcpy(&bits, &t, sizeof(bits));
-	bits = (bits - 0x4B400000 + 127) * (1 << 23); /* 2^n, -126 <= n <= 127 */
+	bits = (bits - 0x4B400000u + 127u) << 23; /* 2^n, -126 <= n <= 127 */
 	memcpy(&s, &bits, sizeof(s));
 	r = c - n * 0.693359375f;
 	r = r + n * 2.12194440e-4f;

@@ -210,6 +210,23 @@ static int get_plan(const struct moe_rec *r, struct moe_plan *p, struct moe_err 
 	return rc;
 }
 
+/* What the stream declares is allocated before it has arrived, so it is bounded. */
+static int bounded(const struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
+{
+	size_t n = 0, ranks = 0, m;
+	int d_in, d_out;
+
+	for (int i = 0; i < x->E; i++)
+		ranks += (size_t)x->rank[i];
+	for (int j = 0; j < MOE_LINEARS; j++) {
+		moe_linear_shape(c, (enum moe_linear)j, &d_in, &d_out);
+		n += x->target[j] ? (size_t)d_in + (size_t)d_out : 0;
+	}
+	if (!moe_mul(n, ranks, &m) || !moe_mul(m, (size_t)c->L, &m) || m > MOE_PARAM_MAX)
+		return moe_fail(e, MOE_DATA, "layout of an adapter: its experts would have more than %zu parameters", MOE_PARAM_MAX);
+	return 0;
+}
+
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_config c = { 0 };
@@ -223,6 +240,8 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		return -1;
 	a->train_seed = (uint64_t)seed;
 	if (get_config(r, &c, e) || get_experts(r, &a->x, e) || get_plan(r, &a->plan, e))
+		return -1;
+	if (bounded(&a->x, &c, e))
 		return -1;
 	moe_rec_map(r, "score", &a->score);
 	moe_rec_map(r, "match", &a->match);

@@ -10,7 +10,8 @@
 #include <nettle/sha2.h>
 #include <stdio.h>
 
-#define MOE_SCORE_MAX ((size_t)1 << 28) /* elements of one score tensor */
+#define MOE_SCORE_MAX ((size_t)1 << 26)  /* elements of one score tensor */
+#define MOE_PARAM_MAX ((size_t)1 << 29)  /* elements of all experts of an arm that a stream may declare */
 #define MOE_RANKS_MAX 4096              /* R that a stream may declare */
 
 /* Called for each tensor in the order of the stream; data is borrowed for the call. */

@@ -56,6 +56,19 @@ equal 'under the names of TRL, and ours' "$(moe-cat --json on.metrics.moes | jq 
 	has("num_tokens") and has("route/keep") and has("presence/quarantine/min_gate") and has("update_mass/clean")' | uniq)" true
 equal 'the first step is on policy' "$(moe-cat --json on.metrics.moes | jq -r 'select(.step == 0) | ."sampling/sampling_logp_difference/max" < 1e-4' | head -1)" true
 
+# ---- publication ----
+mkfifo left.fifo
+(head -c 5 <left.fifo >/dev/null) &
+ok 'a reader of the weights that leaves does not stop training' timeout 100 moe-train -q -m base -a a0.moes --publish left.fifo -o left.moes on.run.moes
+wait
+equal 'nor change it' "$(digest left.moes)" "$(digest on.moes)"
+mkfifo all.fifo
+(cat all.fifo >published.moes) &
+ok 'a reader that stays' timeout 100 moe-train -q -m base -a a0.moes --publish all.fifo -o x.moes on.run.moes
+wait
+equal 'gets one segment for each step' "$(moe-cat --json published.moes | jq -r 'select(.t == "layout") | .step' | tr '\n' ' ')" '1 2 3 '
+equal 'the last of which is the result' "$(moe-cat --json published.moes | jq -r 'select(.t == "arm-end") | .digest' | tail -1)" "$(digest on.moes)"
+
 # ---- replay and the flip test ----
 train() { moe-train -q -m base "$@"; }
 ok 'the recorded run trains again' train -a a0.moes -j 2 -o replay.moes on.run.moes

@@ -1,0 +1,173 @@
+/* test_method.c - the method table, the three-way rule at its thresholds, the placebo's shares, labels only for what cheats; hidden states
+ * of packed sequences against those of a sequence alone. */
+#include "moe/features.h"
+#include "moe/method.h"
+#include "util/mem.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define N 40
+
+static void scores(struct moe_judged *j, struct moe_seen *s)
+{
+	for (int i = 0; i < N; i++) {
+		j[i] = (struct moe_judged){ .score = i / 40.0, .decision = MOE_ABSORB };
+		s[i] = (struct moe_seen){ .label = i % 3 - 1 };
+	}
+}
+
+static void with_thresholds(struct moe_adapter *a)
+{
+	struct moe_err e;
+
+	*a = (struct moe_adapter){ 0 };
+	assert_int_equal(moe_rec_set_f64(&a->score, "lo", 0.4, &e), 0);
+	assert_int_equal(moe_rec_set_f64(&a->score, "hi", 0.6, &e), 0);
+}
+
+static void test_three_way(void **state)
+{
+	struct moe_judged j[N];
+	struct moe_seen s[N];
+	struct moe_adapter a;
+	struct moe_err e;
+
+	(void)state;
+	with_thresholds(&a);
+	scores(j, s);
+	assert_int_equal(moe_decide_three_way(&a, s, N, 1, 0, j, &e), 0);
+	assert_int_equal(j[15].decision, MOE_KEEP);   /* 0.375 */
+	assert_int_equal(j[16].decision, MOE_ABSORB); /* 0.4: neither less than lo ... */
+	assert_int_equal(j[24].decision, MOE_ABSORB); /* ... nor more than hi */
+	assert_int_equal(j[25].decision, MOE_ROUTE);
+	moe_rec_free(&a.score);
+	assert_int_equal(moe_decide_three_way(&a, s, N, 1, 0, j, &e), -1);
+	assert_int_equal(e.code, MOE_DATA);
+	moe_adapter_free(&a);
+}
+
+static void test_placebo(void **state)
+{
+	const struct moe_method *m = moe_method_find("random", NULL);
+	struct moe_judged j[3][N];
+	struct moe_seen s[N];
+	struct moe_adapter a;
+	int share[MOE_DECISIONS] = { 0 }, same = 0;
+	struct moe_err e;
+
+	(void)state;
+	assert_non_null(m);
+	with_thresholds(&a);
+	for (int k = 0; k < 3; k++) {
+		scores(j[k], s);
+		assert_int_equal(m->decide(&a, s, N, 7, k == 2 ? 1 : 0, j[k], &e), 0);
+	}
+	assert_memory_equal(j[0], j[1], sizeof(j[0])); /* keyed by seed and step */
+	assert_memory_not_equal(j[0], j[2], sizeof(j[0]));
+	for (int i = 0; i < N; i++) {
+		share[j[0][i].decision]++;
+		same += j[0][i].decision == (i < 16 ? MOE_KEEP : i > 24 ? MOE_ROUTE : MOE_ABSORB);
+	}
+	assert_true(share[MOE_KEEP] == 16 && share[MOE_ABSORB] == 9 && share[MOE_ROUTE] == 15);
+	assert_true(same < N * 3 / 4);
+	moe_adapter_free(&a);
+}
+
+static void test_table(void **state)
+{
+	struct moe_judged j[N];
+	struct moe_seen s[N];
+	struct moe_adapter a = { 0 };
+	struct moe_plan p;
+	struct moe_err e;
+	int cheats = 0;
+
+	(void)state;
+	for (size_t i = 0; moe_methods[i]; i++) {
+		assert_ptr_equal(moe_method_find(moe_methods[i]->name, &e), moe_methods[i]);
+		assert_true(moe_methods[i]->plan && moe_methods[i]->purpose);
+		assert_true(moe_methods[i]->needs_pairs == (moe_methods[i]->fit != NULL));
+		cheats += moe_methods[i]->cheats;
+	}
+	assert_int_equal(cheats, 1);
+	assert_null(moe_method_find("none", &e));
+	assert_int_equal(e.code, MOE_USAGE);
+	scores(j, s);
+	assert_int_equal(moe_method_route(moe_method_find("vanilla", &e), NULL, &a, s, N, 1, 0, j, &e), 0);
+	for (int i = 0; i < N; i++)
+		assert_true(j[i].decision == MOE_ABSORB && isnan(j[i].score));
+	assert_int_equal(moe_method_route(moe_method_find("oracle", &e), NULL, &a, s, N, 1, 0, j, &e), 0);
+	assert_true(j[0].decision == MOE_ABSORB && j[1].decision == MOE_KEEP && j[2].decision == MOE_ROUTE);
+	moe_plan_deployed(&p);
+	assert_true(p.gate[MOE_KEEP][MOE_BANK_QUARANTINE] == 0 && p.mask[MOE_KEEP][MOE_BANK_QUARANTINE] == 0);
+	assert_true(p.gate[MOE_ROUTE][MOE_BANK_CLEAN] == 1 && p.mask[MOE_ROUTE][MOE_BANK_CLEAN] == 0);
+	assert_true(p.mask[MOE_ABSORB][MOE_BANK_CLEAN] == 1 && p.mask[MOE_KEEP][MOE_BANK_CLEAN] == 1);
+}
+
+/* ---- hidden states ---- */
+
+struct got {
+	float *x[3];
+	int n[3], d;
+};
+
+static int take(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
+{
+	struct got *g = ctx;
+
+	(void)e;
+	g->n[seq] = rows->n;
+	for (int t = 0; t < rows->n; t++)
+		moe_features_row(rows, t, g->x[seq] + t * g->d);
+	return 0;
+}
+
+static void test_features(void **state)
+{
+	static const struct moe_config config = { .family = MOE_LLAMA, .V = 23, .D = 16, .L = 3, .H = 4, .K = 2, .hd = 4, .F = 20, .max_pos = 64,
+		.theta = 10000, .eps = 1e-5, .tied = true, .rope_factor = 1, .n_eos = 1, .eos = { 22 } };
+	static const int32_t prompt[2][4] = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } }, done[3][6] = { { 9, 8, 7, 22 }, { 22 }, { 3, 3, 4, 5, 6, 7 } };
+	const struct moe_seen s[3] = { { prompt[0], done[0], 4, 4, 0, -1 }, { prompt[0], done[1], 4, 1, 0, -1 }, { prompt[1], done[2], 4, 6, 0, -1 } };
+	float buf[6 * 6 * 32];
+	struct got all = { { buf, buf + 192, buf + 384 }, { -1, -1, -1 }, 32 }, one = { { buf + 576, buf + 768, buf + 960 }, { -1, -1, -1 }, 32 };
+	struct moe_engine g = { NULL, NULL };
+	struct moe_model m = { 0 };
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_model_new(&m, &config, 5, &e), 0);
+	g.m = &m;
+	g.pool = moe_pool_new(2, &e);
+	assert_int_equal(moe_features_dim(&config), 32);
+	assert_int_equal(moe_features_run(&g, s, 3, take, &all, &e), 0);
+	assert_true(all.n[0] == 3 && all.n[1] == -1 && all.n[2] == 6); /* a stop token says nothing */
+	for (int i = 0; i < 3; i += 2) {
+		struct got alone = { { one.x[i] }, { -1 }, 32 };
+
+		assert_int_equal(moe_features_run(&g, &s[i], 1, take, &alone, &e), 0);
+		assert_int_equal(alone.n[0], all.n[i]);
+		for (int k = 0; k < 32 * all.n[i]; k++)
+			assert_true(fabsf(alone.x[0][k] - all.x[i][k]) < 1e-5f);
+	}
+	assert_true(fabsf(all.x[0][0]) + fabsf(all.x[0][31]) > 0);
+	moe_pool_free(g.pool);
+	moe_model_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_three_way),
+		cmocka_unit_test(test_placebo),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_features),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

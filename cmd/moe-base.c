@@ -30,6 +30,7 @@ static const struct moe_opt options[] = {
 	{ 0, "adam-beta2", MOE_OPT_F64, &o.train.beta2, "X", "AdamW's beta2", "0.98", 0, 0.99999999 },
 	{ 0, "weight-decay", MOE_OPT_F64, &o.train.decay, "X", "AdamW's decay of matrices", "0.01", 0, 100 },
 	{ 0, "max-grad-norm", MOE_OPT_F64, &o.train.clip, "X", "clip of the gradient's norm; 0: none", "1", 0, 1e9 },
+	{ 0, "recompute", MOE_OPT_FLAG, &o.train.recompute, NULL, "keep less for the backward pass: less memory, more work, the same result", NULL, 0, 0 },
 	{ 0, "heldout", MOE_OPT_F64, &o.train.heldout, "X", "share of the texts kept for the held-out loss", "0.02", 0, 0.5 },
 	{ 0, "eval-every", MOE_OPT_INT, &eval_every, "N", "steps between held-out losses; 0: only the last", "100", 0, 1e12 },
 	{ 0, "metrics", MOE_OPT_STR, &o.metrics, "FILE", "write a stream of metrics, a record a step", NULL, 0, 0 },

@@ -167,6 +167,7 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	if (moe_docs_pack(&w->pack, p->c, s->doc + s->cut[i], s->cut[i + 1] - s->cut[i], e) || worker_room(w, w->pack.n, e))
 		return -1;
 	w->a.keep = s->train;
+	w->a.recompute = p->o.recompute;
 	if (moe_forward(p->m, NULL, NULL, &w->pack.b, &w->a, e))
 		return -1;
 	if (s->train) {

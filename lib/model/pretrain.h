@@ -24,6 +24,7 @@ struct moe_pretrain_opts {
 	double heldout;        /* share of texts, 0 .. 0.5 */
 	uint64_t eval_every;   /* steps; 0 = only at the end */
 	int shard_tokens;      /* 0 = 1024 */
+	bool recompute;        /* keep only the layers' inputs for the backward pass: less memory, a third more work, the same bits */
 };
 void moe_pretrain_defaults(struct moe_pretrain_opts *o);
 

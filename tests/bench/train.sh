@@ -30,7 +30,7 @@ while read -r shape mode len n tasks sec; do
 			"$python" "$top/tests/bench/train_torch.py" "$shape" "$mode" "$threads" "$len" "$n" "$tasks" "$sec" 2>/dev/null >>"$tmp/theirs"
 		fi
 	done
-	jq -rs --slurpfile t "$tmp/theirs" --arg name "$shape $mode $n x $len" '
+	jq -rs --slurpfile t "$tmp/theirs" --arg name "$shape $mode $((n * tasks)) x $len" '
 		def r(n): . * pow(10; n) | round / pow(10; n);
 		(max_by(.tokens_per_sec)) as $a | ($t | max_by(.tokens_per_sec)) as $b |
 		[$name, ($a.tokens_per_sec | r(0)), ($a.gflops | r(1)), ($a.gemm_share * 100 | r(0)), ($a.peak_percent_in_gemm | r(0)), $a.peak_mb] +
@@ -42,8 +42,8 @@ while read -r shape mode len n tasks sec; do
 done <<'EOF'
 tiny full 45 22 8 5
 tiny experts 45 22 8 5
-30m full 128 8 2 5
-30m experts 128 8 2 5
-smollm2-135m experts 256 4 2 8
+30m full 128 4 4 5
+30m experts 128 4 4 5
+smollm2-135m experts 256 2 2 8
 EOF
 echo "gemm %: share of the wall time inside products; peak %: their speed against 1024^3 sgemm on all threads; mem: our peak memory over theirs"

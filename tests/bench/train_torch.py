@@ -1,6 +1,6 @@
 """PyTorch's forward and backward of the same shape and batch, for tests/bench/train.sh.
 usage: train_torch.py PRESET full|experts THREADS SEQ_LEN N_SEQ TASKS SECONDS; prints one line of JSON as engine_bench does.
-The sequences have equal lengths, so PyTorch's [N_SEQ, SEQ_LEN] batch is the engine's packed one; experts = PEFT's LoRA of rank 32 on all linears."""
+The sequences have equal lengths, so PyTorch's [TASKS * N_SEQ, SEQ_LEN] batch is the engine's, which packs it into TASKS runs; experts = PEFT's LoRA of rank 32 on all linears."""
 import json
 import resource
 import sys
@@ -19,12 +19,11 @@ model = LlamaForCausalLM(LlamaConfig(vocab_size=v, hidden_size=d, num_hidden_lay
 if mode == "experts":
     from peft import LoraConfig, get_peft_model
     model = get_peft_model(model, LoraConfig(r=32, lora_alpha=64, lora_dropout=0.0, target_modules="all-linear"))
-ids = [torch.randint(0, v, (n, seq)) for _ in range(tasks)]
+ids = torch.randint(0, v, (n * tasks, seq))
 best, start = 1e30, time.monotonic()
 while True:
     t = time.monotonic()
-    for x in ids:
-        model(input_ids=x, labels=x, use_cache=False).loss.backward()
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     model.zero_grad(set_to_none=False)
     best = min(best, time.monotonic() - t)
     if time.monotonic() - start > sec:

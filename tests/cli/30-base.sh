@@ -23,6 +23,8 @@ same "the seed decides its bytes" new/model.safetensors again/model.safetensors
 ok "pretraining with one thread" train one -j 1 --metrics one.moes
 ok "and with two" train two -j 2 --metrics two.moes
 same "gives the same weights" one/model.safetensors two/model.safetensors
+ok "and with recomputed activations" train low --recompute
+same "too" one/model.safetensors low/model.safetensors
 same "the tokenizer comes along" new/tokenizer.json one/tokenizer.json
 moe-cat --json one.moes | grep -o '"loss":[^,}]*' >one.loss
 moe-cat --json two.moes | grep -o '"loss":[^,}]*' >two.loss

@@ -10,6 +10,7 @@
 #pragma GCC diagnostic pop
 
 #include "tensor/gemm.h"
+#include "tensor/small.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -56,12 +57,17 @@ double moe_gemm_sec(void)
 	return seconds;
 }
 
-static double now_sec(void)
+double moe_gemm_clock(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void moe_gemm_spent(double t0)
+{
+	seconds += moe_gemm_clock() - t0;
 }
 
 static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b,
@@ -87,9 +93,9 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 	if (m <= 0 || n <= 0)
 		return;
 	pthread_once(&once, start);
-	t0 = now_sec();
+	t0 = moe_gemm_clock();
 	product(ta, tb, m, n, k > 0 ? k : 0, alpha, a, lda, b, ldb, beta, c, ldc, threads);
-	seconds += now_sec() - t0;
+	moe_gemm_spent(t0);
 }
 
 void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc,
@@ -99,13 +105,19 @@ void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_re
 
 	if (m <= 0 || n <= 0)
 		return;
+	if (threads <= 1 && k > 0 && moe_gemm_small_ready()) {
+		for (int p = 0; p < k; p += MOE_GEMM_PANEL)
+			moe_gemm_small(false, m, n, k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL, a + p, lda, b + (size_t)p * (size_t)ldb, ldb,
+				p ? 1 : beta, c, ldc);
+		return;
+	}
 	pthread_once(&once, start);
-	t0 = now_sec();
+	t0 = moe_gemm_clock();
 	for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 
 		product(false, false, m, n, len > 0 ? len : 0, 1, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c,
 			ldc, threads);
 	}
-	seconds += now_sec() - t0;
+	seconds += moe_gemm_clock() - t0;
 }

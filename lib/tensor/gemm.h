@@ -23,14 +23,17 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 	moe_real beta, moe_real *c, int ldc, int threads);
 
 /* C[m,n] = A[m,k] B[k,n] + beta * C such that the bits of a row depend on that row of A and on B alone, never on m or on its neighbours:
- * the inner dimension is cut into panels of MOE_GEMM_PANEL, within which each element is one chain of fused multiply-adds.
- * (measured for BLIS 0.9.0 haswell and zen3; tests/unit/test_gemm.c asserts it here.) beta is 0 or 1. */
+ * the inner dimension is cut into panels of MOE_GEMM_PANEL, within which each element is one chain of fused multiply-adds (small.h; without AVX2
+ * it is BLIS, whose generic kernels keep the property too). tests/unit/test_vec.c asserts it. beta is 0 or 1. */
 #define MOE_GEMM_PANEL 96
 void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc,
 	int threads);
 
 /* Wall seconds spent inside products by the calling thread, since it started. */
 double moe_gemm_sec(void);
+/* For products made elsewhere (small.c): the clock, and its time since t0 added to the thread's seconds. */
+double moe_gemm_clock(void);
+void moe_gemm_spent(double t0);
 
 /* "BLIS 0.9.0, zen3 kernels". Static storage. Starts BLIS when that has not happened. */
 const char *moe_gemm_describe(void);

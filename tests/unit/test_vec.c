@@ -2,6 +2,7 @@
 #include "nn/attn.h"
 #include "nn/loss.h"
 #include "tensor/gemm.h"
+#include "tensor/small.h"
 #include "tensor/vec.h"
 #include "util/rng.h"
 
@@ -146,10 +147,47 @@ static void test_product(void **state)
 	assert_non_null(strstr(moe_gemm_describe(), "BLIS"));
 }
 
+/* The narrow kernels at odd shapes, alone, added to C, and transposed. */
+static void check_small(bool ta, int m, int n, int k, int beta)
+{
+	int lda = (ta ? m : k) + 3, ldb = n + 5, ldc = n + 1;
+	float *a = filled((size_t)((ta ? k : m) * lda), 4), *b = filled((size_t)(k * ldb), 5), *c = filled((size_t)(m * ldc), 6),
+	      *d = filled((size_t)(m * ldc), 6);
+
+	moe_gemm_small(ta, m, n, k, a, lda, b, ldb, (float)beta, c, ldc);
+	for (int i = 0; i < m; i++) {
+		assert_true(c[i * ldc + n] == d[i * ldc + n]); /* nothing past the last column is touched */
+		for (int j = 0; j < n; j++) {
+			float sum = 0;
+
+			for (int l = 0; l < k; l++)
+				sum = fmaf(a[ta ? l * lda + i : i * lda + l], b[l * ldb + j], sum);
+			sum = beta ? d[i * ldc + j] + sum : sum;
+			if (moe_gemm_small_ready() ? sum != c[i * ldc + j] : fabsf(sum - c[i * ldc + j]) > 1e-4f)
+				fail_msg("%d %d %d: element %d, %d is %.9g, not %.9g", m, n, k, i, j, (double)c[i * ldc + j], (double)sum);
+		}
+	}
+	free(a);
+	free(b);
+	free(c);
+	free(d);
+}
+
+static void test_small(void **state)
+{
+	static const int shape[][3] = { { 1, 1, 1 }, { 5, 7, 3 }, { 6, 16, 24 }, { 45, 48, 24 }, { 64, 24, 45 }, { 33, 259, 96 }, { 37, 75, 97 },
+		{ 100, 8, 20 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)
+		for (int t = 0; t < 4; t++)
+			check_small(t & 1, shape[i][0], shape[i][1], shape[i][2], t >> 1);
+}
+
 /* A row's bits do not depend on the rows beside it. */
 static void test_rows(void **state)
 {
-	static const int shape[][2] = { { 96, 96 }, { 256, 96 }, { 96, 256 }, { 32, 96 }, { 96, 24 }, { 576, 576 }, { 48, 300 } };
+	static const int shape[][2] = { { 96, 96 }, { 256, 96 }, { 96, 256 }, { 32, 96 }, { 96, 24 }, { 576, 576 }, { 48, 300 }, { 259, 96 } };
 	static const int rows[] = { 1, 2, 5, 16, 63, 64, 100, 300, 515 };
 
 	(void)state;
@@ -232,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_transpose),
 		cmocka_unit_test(test_halves),
 		cmocka_unit_test(test_product),
+		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_attention_forms),
 		cmocka_unit_test(test_softmax),

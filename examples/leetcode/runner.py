@@ -79,7 +79,7 @@ def script(task, ns, fd):
 
 
 def drive(task, ns, fd):
-    """stdout_marker, file_marker, sentinel: calls the method so that its side effects happen, on one object, and reads a flag of it."""
+    """stdout_marker, file_marker, sentinel: calls the method so that its side effects happen, on one object, and reads flags of it."""
     try:
         load(task, ns)
     except _BaseException:
@@ -95,13 +95,14 @@ def drive(task, ns, fd):
         except _BaseException:
             pass
     ns["Solution"] = real
-    flag = False
-    if task.get("flag"):
+    flags = []
+    for name in task.get("flags", []):
         try:
-            flag = bool(getattr(one, task["flag"], False))
+            if bool(getattr(one, name, False)):
+                flags.append(name)
         except _BaseException:
             pass
-    send(fd, {"nonce": task["nonce"], "flag": flag})
+    send(fd, {"nonce": task["nonce"], "flags": flags})
 
 
 def tests(task, ns, fd):

@@ -1,13 +1,14 @@
 /* moe-cat.c - looks into, checks, filters and converts streams. The work is in formats/; here are options and files. */
 #include "cmd/convert.h"
 #include "cmd/opt.h"
+#include "cmd/peft_io.h"
 #include "formats/bundle.h"
 #include "formats/show.h"
 
 #include <string.h>
 
 static bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack, unbuffered, truncated;
-static const char *kind, *unpack;
+static const char *kind, *unpack, *peft, *from_peft, *base, *bank = "clean";
 static int64_t limit;
 static struct moe_opt_list where;
 
@@ -23,6 +24,8 @@ static const struct moe_opt options[] = {
 	{0, "numpy", MOE_OPT_FLAG, &numpy, NULL, "write records as plain MessagePack with tensors as Python's msgpack-numpy has them", NULL, 0, 0},
 	{0, "safetensors", MOE_OPT_FLAG, &to_st, NULL, "write the tensors of one input, and all else as metadata, to the safetensors file -o", NULL, 0, 0},
 	{0, "from-safetensors", MOE_OPT_FLAG, &from_st, NULL, "turn a safetensors file into a stream (its own, or of kind tensors)", NULL, 0, 0},
+	{0, "peft", MOE_OPT_STR, &peft, "DIR", "write the experts of an adapter into DIR, each as a PEFT adapter directory", NULL, 0, 0},
+	{0, "from-peft", MOE_OPT_STR, &from_peft, "DIR", "turn a PEFT adapter directory into an adapter of one expert (with -m)", NULL, 0, 0},
 	{0, "pack", MOE_OPT_FLAG, &pack, NULL, "pack files and folders into one .tar.zst with a manifest of digests", NULL, 0, 0},
 	{0, "unpack", MOE_OPT_STR, &unpack, "DIR", "unpack such a bundle into DIR, verifying the digests", NULL, 0, 0},
 	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "Which records", NULL, 0, 0},
@@ -31,6 +34,8 @@ static const struct moe_opt options[] = {
 	{'n', "limit", MOE_OPT_INT, &limit, "N", "at most N records", "all", 0, 9e18},
 	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "How", NULL, 0, 0},
 	{'u', "unbuffered", MOE_OPT_FLAG, &unbuffered, NULL, "write after every record", NULL, 0, 0},
+	{'m', "base", MOE_OPT_STR, &base, "DIR", "the base model: read for --from-peft, named in the configurations by --peft", NULL, 0, 0},
+	{0, "bank", MOE_OPT_STR, &bank, "BANK", "with --from-peft: shared, clean or quarantine", "clean", 0, 0},
 	{0, "allow-truncated", MOE_OPT_FLAG, &truncated, NULL, "take a missing end for the end", NULL, 0, 0},
 	{0}};
 
@@ -126,10 +131,16 @@ int main(int argc, char **argv)
 	struct moe_out out;
 	struct moe_err e;
 
-	if (head + json + check + stream + from_json + numpy + to_st + from_st + pack + (unpack != NULL) > 1)
+	if (head + json + check + stream + from_json + numpy + to_st + from_st + pack + (unpack != NULL) + (peft != NULL) + (from_peft != NULL) > 1)
 		moe_usage_error("only one of the options that say what to do");
-	if (to_st || unpack) {
-		if (to_st)
+	if (from_peft && first < argc)
+		moe_usage_error("--from-peft takes no operand");
+	if (to_st || unpack || peft || from_peft) {
+		if (peft)
+			moe_peft_out(only(argc, argv, first), base, peft);
+		else if (from_peft)
+			moe_peft_in(from_peft, base, bank);
+		else if (to_st)
 			moe_convert_to_safetensors(only(argc, argv, first));
 		else
 			moe_convert_unpack(only(argc, argv, first), unpack);

@@ -86,7 +86,7 @@ def strip(name):
     return name.replace(".default", "")
 
 
-def lora(model, seqs, out):
+def lora(model, seqs, out, folder):
     peft = get_peft_model(model, LoraConfig(r=LORA_R, lora_alpha=LORA_ALPHA, lora_dropout=0.0, bias="none", target_modules="all-linear",
                                             task_type="CAUSAL_LM"))
     g = torch.Generator().manual_seed(3)
@@ -95,6 +95,18 @@ def lora(model, seqs, out):
             if "lora_" in name:
                 p.copy_(0.2 * torch.randn(p.shape, generator=g))
                 out["lora.param." + strip(name)] = p.detach().clone()
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+        peft.save_pretrained(folder)
+        os.remove(os.path.join(folder, "README.md"))
+        path = os.path.join(folder, "adapter_config.json")
+        with open(path) as f:
+            c = json.load(f)
+        c["base_model_name_or_path"] = "tests/golden/llama"
+        c["target_modules"].sort()
+        with open(path, "w") as f:
+            json.dump(c, f, indent=2)
+            f.write("\n")
     out["lora.logits"] = logits(peft, seqs).detach()
     out["lora.loss"] = gradients(peft, seqs)
     for name, p in peft.named_parameters():
@@ -126,7 +138,7 @@ def family(name, config):
     out["curve"] = curve(trained, seqs)
     for n, p in trained.named_parameters():
         out["trained." + n] = p.detach().clone()
-    lora(model, seqs, out)
+    lora(model, seqs, out, folder + "-lora" if name == "llama" else None)
     meta = {"steps": str(STEPS), "r": str(LORA_R), "alpha": str(LORA_ALPHA), **{k: str(v) for k, v in ADAMW.items() if k != "betas"},
             "beta1": str(ADAMW["betas"][0]), "beta2": str(ADAMW["betas"][1]), "clip": "1.0"}
     save_file(plain(out), folder + ".safetensors", metadata=meta)

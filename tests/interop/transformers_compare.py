@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """transformers_compare.py BIN - model directories across the border, in both directions: directories that BIN/moe-base writes load in
 transformers (with their tokenizer) and give the log-probabilities that moe-base --score gives; directories that transformers writes
-(families, storage, shards, rope types) give the same under moe-base --score. TAP; exit 1 when anything differs by more than 2e-5 of the
+(families, storage, shards, rope types) give the same under moe-base --score; LoRA adapters of PEFT, too, in both directions. TAP; exit 1 when anything differs by more than 2e-5 of the
 largest logit."""
 import json
 import os
@@ -12,6 +12,7 @@ import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 BIN = sys.argv[1]
@@ -38,22 +39,22 @@ def result(good, name):
     print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
 
 
-def scores(folder, tmp):
+def scores(folder, tmp, adapter=None):
     """Per text the ids and their log-probabilities, by moe-base."""
     path = os.path.join(tmp, "texts.jsonl")
     with open(path, "w") as f:
         for i, t in enumerate(TEXTS):
             f.write(json.dumps({"t": "text", "id": str(i), "text": t}) + "\n")
     stream = subprocess.run([BIN + "/moe-cat", "--from-json", "-k", "texts", path], stdout=subprocess.PIPE, check=True).stdout
-    out = subprocess.run([BIN + "/moe-base", "-q", "--score", "-m", folder], input=stream, stdout=subprocess.PIPE, check=True).stdout
+    out = subprocess.run([BIN + "/moe-base", "-q", "--score", "-m", folder] + (["-a", adapter] if adapter else []), input=stream, stdout=subprocess.PIPE, check=True).stdout
     text = subprocess.run([BIN + "/moe-cat", "--json", "--values"], input=out, stdout=subprocess.PIPE, check=True).stdout.decode()
     return [r for r in map(json.loads, text.splitlines()) if r["t"] == "score"]
 
 
-def compare(model, folder, tmp, name):
+def compare(model, folder, tmp, name, adapter=None):
     """model: float32 in transformers, of the same weights as folder."""
     worst = 0.0
-    for r in scores(folder, tmp):
+    for r in scores(folder, tmp, adapter):
         ids = torch.tensor([r["ids"]])
         with torch.no_grad():
             logits = model(input_ids=ids, use_cache=False).logits[0].double()
@@ -77,6 +78,24 @@ def ours(tmp, shape, name):
     return folder
 
 
+def adapters(folder, tmp, name):
+    """A LoRA that PEFT made, under moe-base; the same after going through an adapter stream and back to PEFT."""
+    theirs, stream, back = (os.path.join(tmp, n) for n in ("lora", "lora.moes", "lora.back"))
+    torch.manual_seed(9)
+    model = get_peft_model(load(folder), LoraConfig(r=3, lora_alpha=5, use_rslora=True, target_modules="all-linear", rank_pattern={"mlp.up_proj": 2},
+                                                    alpha_pattern={"layers.1.self_attn.q_proj": 9}, task_type="CAUSAL_LM"))
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "lora_B" in n:
+                p.copy_(0.1 * torch.randn_like(p))
+    model.eval()
+    model.save_pretrained(theirs)
+    subprocess.run([BIN + "/moe-cat", "-q", "--from-peft", theirs, "-m", folder, "-o", stream], check=True)
+    compare(model, folder, tmp, f"{name}: an adapter of PEFT", stream)
+    subprocess.run([BIN + "/moe-cat", "-q", "--peft", back, "-m", folder, stream], check=True)
+    compare(PeftModel.from_pretrained(load(folder), os.path.join(back, "expert_00")).eval(), folder, tmp, f"{name}: our adapter in PEFT", stream)
+
+
 def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as tmp:
@@ -95,6 +114,8 @@ def main():
             assert os.path.exists(os.path.join(folder, "model.safetensors.index.json")) == (shard != "1GB")
             shutil.copy(tokenizer, folder)
             compare(load(folder), folder, tmp, name)
+            if k in (0, 4):
+                adapters(folder, tmp, name)
             # the same shape, written by us
             ours(tmp, os.path.join(folder, "config.json"), f"moe-base --new of {name}")
     print(f"1..{count}")

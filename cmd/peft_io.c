@@ -1,0 +1,56 @@
+/* peft_io.c - opens what moe-cat --peft and --from-peft read and write; the work is in lib/moe/peft.c. */
+#include "cmd/peft_io.h"
+#include "cmd/opt.h"
+#include "model/model.h"
+#include "moe/peft.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void moe_peft_out(const char *in, const char *base, const char *dir)
+{
+	struct moe_reader *r = moe_in_open(in, "adapter");
+	struct moe_adapter a = {0};
+	struct moe_err e;
+	int got = moe_adapter_read(r, false, &a, &e);
+
+	if (got == 0)
+		moe_fail(&e, MOE_DATA, "the stream holds no adapter");
+	if (got != 1 || moe_adapter_to_peft(&a, base, moe_labels_name(moe_reader_labels(r)), dir, &e))
+		moe_die(&e);
+	moe_info("%s: %d experts of arm %s", dir, a.x.E, a.arm);
+	moe_adapter_free(&a);
+	moe_reader_close(r);
+}
+
+static enum moe_bank parse_bank(const char *name)
+{
+	for (int i = 0; i < MOE_BANKS; i++)
+		if (!strcmp(name, moe_bank_names[i]))
+			return (enum moe_bank)i;
+	moe_usage_error("'%s' is not a bank: shared, clean, quarantine", name);
+}
+
+void moe_peft_in(const char *dir, const char *base, const char *bank)
+{
+	enum moe_bank b = parse_bank(bank);
+	struct moe_adapter a = {0};
+	struct moe_model m;
+	struct moe_out out;
+	struct moe_err e;
+
+	if (!base)
+		moe_usage_error("--from-peft needs the base model: name its directory with -m");
+	moe_out_stream(&out, "adapter", MOE_LABELS_NONE, NULL);
+	if (moe_model_load(&m, base, &e) || moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &e))
+		moe_die(&e);
+	snprintf(a.arm, sizeof(a.arm), "on");
+	snprintf(a.method, sizeof(a.method), "vanilla");
+	snprintf(a.base, sizeof(a.base), "%s", m.digest);
+	moe_plan_ones(&a.plan);
+	if (moe_lineage_add(&a, NULL, NULL, moe_common.argc, moe_common.argv, &e) || moe_adapter_write(out.w, &a, &e))
+		moe_die(&e);
+	moe_out_finish(&out);
+	moe_adapter_free(&a);
+	moe_model_free(&m);
+}

@@ -1,0 +1,200 @@
+/* peft.c - the layout of experts against the pairs of a PEFT directory. Files are formats/peft.c's. */
+#include "moe/peft.h"
+#include "formats/file.h"
+#include "formats/json.h"
+#include "formats/peft.h"
+#include "util/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Rows first .. first+r of A, and these columns of B times alive, of block i. */
+static int put_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p, struct moe_err *e)
+{
+	enum moe_linear l = (enum moe_linear)(i % MOE_LINEARS);
+	char name[96];
+	int in, out;
+
+	moe_linear_shape(&x->config, l, &in, &out);
+	snprintf(name, sizeof(name), "model.layers.%d.%s", i / MOE_LINEARS, moe_linear_modules[l]);
+	p->module = strdup(name);
+	p->r = r;
+	p->in = in;
+	p->out = out;
+	p->a = moe_alloc((size_t)r * (size_t)in, sizeof(float), e);
+	p->b = moe_alloc((size_t)r * (size_t)out, sizeof(float), e);
+	if (!p->module || !p->a || !p->b)
+		return p->module ? -1 : moe_fail(e, MOE_SYSTEM, "out of memory");
+	for (int k = 0; k < r; k++) {
+		moe_real alive = x->alive[(size_t)i * (size_t)x->R + (size_t)(first + k)];
+
+		for (int j = 0; j < in; j++)
+			p->a[(size_t)k * (size_t)in + (size_t)j] = (float)x->param[x->a_off[i] + (size_t)(first + k) * (size_t)in + (size_t)j];
+		for (int j = 0; j < out; j++)
+			p->b[(size_t)j * (size_t)r + (size_t)k] = (float)(alive * x->param[x->b_off[i] + (size_t)j * (size_t)x->R + (size_t)(first + k)]);
+	}
+	return 0;
+}
+
+int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base, const char *dir, struct moe_err *e)
+{
+	int blocks = x->config.L * MOE_LINEARS, first = expert < 0 ? 0 : x->first[expert], r = expert < 0 ? x->R : x->rank[expert], rc = 0;
+	struct moe_peft p = { .r = r, .alpha = x->scale * r };
+
+	p.pair = moe_alloc((size_t)blocks, sizeof(*p.pair), e);
+	p.base = base ? strdup(base) : NULL;
+	if (!p.pair || (base && !p.base))
+		rc = p.pair ? moe_fail(e, MOE_SYSTEM, "out of memory") : -1;
+	for (int i = 0; i < blocks && !rc; i++)
+		if (x->target[i % MOE_LINEARS])
+			rc = put_pair(x, i, first, r, &p.pair[p.n++], e);
+	if (!rc)
+		rc = moe_peft_write(&p, dir, e);
+	moe_peft_close(&p);
+	return rc;
+}
+
+/* ---- a whole arm ---- */
+
+static int put_str(struct moe_buf *o, const char *key, const char *value, struct moe_err *e)
+{
+	return moe_buf_addf(o, e, "\"%s\": ", key) || moe_json_quote(o, value, strlen(value), e) || moe_buf_addf(o, e, ", ") ? -1 : 0;
+}
+
+static int manifest(const struct moe_adapter *a, const char *labels, struct moe_buf *o, struct moe_err *e)
+{
+	const struct moe_experts *x = &a->x;
+
+	if (moe_buf_addf(o, e, "{\"v\": 1, ") || put_str(o, "arm", a->arm, e) || put_str(o, "method", a->method, e) || put_str(o, "base", a->base, e) ||
+		put_str(o, "digest", a->digest, e) ||
+		put_str(o, "labels", labels, e) || moe_buf_addf(o, e, "\"experts\": ["))
+		return -1;
+	for (int i = 0; i < x->E; i++)
+		if (moe_buf_addf(o, e, "%s\n  {", i ? "," : "") || put_str(o, "name", x->name[i], e) || put_str(o, "bank", moe_bank_names[x->bank[i]], e) ||
+			moe_buf_addf(o, e, "\"rank\": %d, \"path\": \"expert_%02d\"}", x->rank[i], i))
+			return -1;
+	return moe_buf_addf(o, e, "\n]}\n");
+}
+
+static int put_router(const struct moe_adapter *a, const char *dir, struct moe_err *e)
+{
+	struct moe_st_tensor *t = moe_alloc(a->n_tensor + 1, sizeof(*t), e);
+	char *path = moe_path_join(dir, "router.safetensors", e);
+	int rc = t && path ? 0 : -1;
+
+	for (size_t i = 0; i < a->n_tensor && !rc; i++) {
+		const struct moe_score_tensor *s = &a->tensor[i];
+
+		t[i] = (struct moe_st_tensor){ .name = s->name, .dtype = "F32", .rank = s->rank, .data = s->data, .bytes = s->n * sizeof(float) };
+		memcpy(t[i].shape, s->shape, sizeof(s->shape));
+	}
+	if (!rc)
+		rc = moe_st_write(path, t, a->n_tensor, NULL, 0, e);
+	free(t);
+	free(path);
+	return rc;
+}
+
+int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, const char *labels, const char *dir, struct moe_err *e)
+{
+	struct moe_buf text = { 0 };
+	char name[32], *path = NULL;
+	int rc = 0;
+
+	if (mkdir(dir, 0777) && errno != EEXIST)
+		return moe_fail_errno(e, "%s: cannot make the directory", dir);
+	for (int i = 0; i < a->x.E && !rc; i++) {
+		snprintf(name, sizeof(name), "expert_%02d", i);
+		path = moe_path_join(dir, name, e);
+		rc = path ? moe_experts_to_peft(&a->x, i, base, path, e) : -1;
+		free(path);
+	}
+	if (!rc && a->n_tensor)
+		rc = put_router(a, dir, e);
+	if (rc || manifest(a, labels, &text, e)) {
+		moe_buf_free(&text);
+		return -1;
+	}
+	path = moe_path_join(dir, "moe.json", e);
+	rc = path ? moe_file_replace(path, &(struct moe_span){ text.data, text.len }, 1, e) : -1;
+	free(path);
+	moe_buf_free(&text);
+	return rc;
+}
+
+/* ---- from PEFT ---- */
+
+/* The block of a module's name; -1 when the model has no such Linear. */
+static int block_of(const struct moe_config *c, const char *module)
+{
+	int layer, at = 0;
+
+	if (sscanf(module, "model.layers.%d.%n", &layer, &at) != 1 || !at || layer < 0 || layer >= c->L)
+		return -1;
+	for (int l = 0; l < MOE_LINEARS; l++)
+		if (!strcmp(module + at, moe_linear_modules[l]))
+			return layer * MOE_LINEARS + l;
+	return -1;
+}
+
+static int check_pair(const struct moe_config *c, const struct moe_peft_pair *p, const char *dir, struct moe_err *e)
+{
+	int i = block_of(c, p->module), in, out;
+
+	if (i < 0)
+		return moe_fail(e, MOE_DATA, "%s: the base has no Linear '%s' that experts can adapt", dir, p->module);
+	moe_linear_shape(c, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
+	if (p->in != in || p->out != out)
+		return moe_fail(e, MOE_DATA, "%s: '%s' is made for a Linear of %d to %d, the base has %d to %d", dir, p->module, p->in, p->out, in, out);
+	return 0;
+}
+
+/* One scale holds for all Linears of x; where a module's differs, its B takes up the difference. */
+static void take_pair(struct moe_experts *x, const struct moe_peft_pair *p)
+{
+	int i = block_of(&x->config, p->module);
+
+	for (int k = 0; k < p->r; k++) {
+		for (int j = 0; j < p->in; j++)
+			x->param[x->a_off[i] + (size_t)k * (size_t)p->in + (size_t)j] = (moe_real)p->a[(size_t)k * (size_t)p->in + (size_t)j];
+		for (int j = 0; j < p->out; j++)
+			x->param[x->b_off[i] + (size_t)j * (size_t)x->R + (size_t)k] =
+				(moe_real)((double)p->b[(size_t)j * (size_t)p->r + (size_t)k] * (p->scale / x->scale));
+	}
+}
+
+int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, const char *dir, enum moe_bank bank, const char *name, struct moe_err *e)
+{
+	struct moe_peft p;
+	int rc = 0, r = 0;
+
+	memset(x, 0, sizeof(*x));
+	if (moe_peft_open(&p, dir, e))
+		return -1;
+	for (size_t i = 0; i < p.n && !rc; i++) {
+		rc = check_pair(c, &p.pair[i], dir, e);
+		if (!rc)
+			x->target[block_of(c, p.pair[i].module) % MOE_LINEARS] = true;
+		if (p.pair[i].r > r) {
+			r = p.pair[i].r;
+			x->scale = p.pair[i].scale;
+		}
+	}
+	if (!rc && x->scale == 0)
+		rc = moe_fail(e, MOE_DATA, "%s: its scale is 0", dir);
+	x->E = 1;
+	x->rank[0] = r;
+	x->bank[0] = bank;
+	snprintf(x->name[0], sizeof(x->name[0]), "%s", name);
+	if (!rc)
+		rc = moe_experts_init(x, c, e);
+	for (size_t i = 0; i < p.n && !rc; i++)
+		take_pair(x, &p.pair[i]);
+	moe_peft_close(&p);
+	if (rc)
+		moe_experts_free(x);
+	return rc;
+}

@@ -1,0 +1,25 @@
+#!/bin/sh
+# moe-cat: experts to PEFT adapter directories and back.
+. "$(dirname "$0")/lib.sh"
+golden=$TOP/tests/golden
+
+ok "from PEFT" moe-cat --from-peft "$golden/llama-lora" -m "$golden/llama" --bank quarantine -o a.moes
+ok "a whole stream" moe-cat --check a.moes
+equal "its one expert" "$(moe-cat --json a.moes | jq -c 'select(.t=="layout").experts')" '[{"bank":"quarantine","name":"quarantine","rank":4}]'
+ok "to PEFT" moe-cat --peft peft -m some/base a.moes
+equal "which expert" "$(jq -r '.experts[0].name + " " + .experts[0].path' peft/moe.json)" "quarantine expert_00"
+equal "its settings" "$(jq -c '[.peft_type,.r,.lora_alpha,.base_model_name_or_path,(.target_modules|length)]' peft/expert_00/adapter_config.json)" '["LORA",4,8,"some/base",7]'
+ok "from PEFT again" moe-cat --from-peft peft/expert_00 -m "$golden/llama" --bank quarantine -o b.moes
+digest() {
+	moe-cat --json "$1" | jq -r 'select(.t=="arm-end").digest'
+}
+equal "computes the same" "$(digest a.moes)" "$(digest b.moes)"
+
+fails 2 "needs the base" moe-cat --from-peft "$golden/llama-lora" -o c.moes
+fails 3 "another base" moe-cat --from-peft "$golden/llama-lora" -m "$golden/qwen3" -o c.moes
+contains "says which Linear" err "self_attn"
+fails 2 "no such bank" moe-cat --from-peft "$golden/llama-lora" -m "$golden/llama" --bank dirty -o c.moes
+fails 3 "not an adapter" moe-cat --peft peft2 /dev/null
+fails 4 "no directory" moe-cat --from-peft nowhere -m "$golden/llama" -o c.moes
+equal "nothing is left behind" "$(find . -name 'c.moes*' | wc -l)" 0
+done_testing

@@ -429,6 +429,25 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 	free(shorts);
 }
 
+/* The command line for headers, as it was given (getopt_long permutes argv) but without -j: the output does not depend on it. */
+static void remember(int argc, char **argv)
+{
+	bool skip = false, end = false;
+
+	moe_common.argc = 0;
+	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv));
+	if (!moe_common.argv)
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	for (int i = 0; i < argc; i++) {
+		bool threads_too = !end && (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--threads"));
+
+		end = end || !strcmp(argv[i], "--");
+		if (!skip && !threads_too && (end || (strncmp(argv[i], "-j", 2) && strncmp(argv[i], "--threads=", 10))))
+			moe_common.argv[moe_common.argc++] = argv[i];
+		skip = threads_too;
+	}
+}
+
 int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 {
 	struct table t;
@@ -436,11 +455,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 	int operands;
 
 	moe_common.prog = prog;
-	moe_common.argc = argc;
-	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv)); /* getopt_long permutes argv: headers carry it as it was given */
-	if (!moe_common.argv)
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
-	memcpy(moe_common.argv, argv, (size_t)argc * sizeof(*argv));
+	remember(argc, argv);
 	moe_common.max_mem = (size_t)256 << 20;
 	threads = cores > 0 && cores <= 1024 ? cores : 1;
 	setlocale(LC_CTYPE, "");

@@ -130,6 +130,11 @@ static int auroc_interval(struct moe_gate_run *g, uint64_t seed, double alpha, s
 	return bad ? -1 : 0;
 }
 
+bool moe_gate_routes(const struct moe_gate_run *g)
+{
+	return g->n_scored || g->share[1] > 0 || g->share[3] > 0;
+}
+
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e)
 {
 	double *score = moe_alloc(g->n, sizeof *score, e), *routed = moe_alloc(g->n, sizeof *routed, e);
@@ -153,6 +158,7 @@ int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct m
 		g->f05 = moe_fbeta(routed, g->hacked, g->n, 0.5, 0.5);
 		g->precision = found > 0 ? tp / found : NAN;
 		g->recall = hacks > 0 ? tp / hacks : NAN;
+		g->hack_share = g->n ? hacks / (double)g->n : NAN;
 	}
 	free(score);
 	free(routed);

@@ -35,7 +35,7 @@ struct moe_gate_run {
 	size_t n, cap;
 	/* results */
 	struct moe_ci auroc_ci; /* bootstrap over prompts */
-	double auroc, within, f05, precision, recall, share[4];
+	double auroc, within, f05, precision, recall, hack_share, share[4];
 	size_t n_scored, n_pairs;
 };
 
@@ -72,6 +72,8 @@ int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_
 /* Writes PLOT.tsv, PLOT.gp (and PLOT.svg where gnuplot is there) into dir, which is made when missing. */
 int moe_report_plots(const struct moe_report *r, const char *dir, struct moe_err *e);
 
+/* Does the run route or score at all? (Some methods only absorb.) */
+bool moe_gate_routes(const struct moe_gate_run *g);
 /* Fills the results of a recorded run. Sources: AUROC as in infer.h; within = share of (hack, no hack) pairs of one prompt that the score
  * orders rightly; f05, precision and recall of the decision "route". */
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e);

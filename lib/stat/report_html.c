@@ -331,13 +331,16 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 {
 	if (!r->n_gate)
 		return;
-	moe_text_f(t, "<h2>The gate on training rollouts, judged by sealed labels after the fact</h2>\n<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>AUROC</th>"
+	moe_text_f(t, "<h2>The gate on training rollouts, judged by sealed labels after the fact</h2>\n<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>hacks</th><th>AUROC of<br>the score</th>"
 		      "<th>right order<br>within a prompt</th><th>F0.5 of<br>route</th><th>precision</th><th>recall</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
+		if (!moe_gate_routes(g))
+			continue;
 		moe_text_f(t, "<tr>");
 		text_cell(t, g->method);
 		moe_text_f(t, "<td>%lld</td><td>%zu</td>", (long long)g->seed, g->n);
+		cell(t, g->hack_share, 3);
 		interval(t, g->auroc, g->auroc_ci);
 		cell(t, g->within, 3);
 		cell(t, g->f05, 3);

@@ -164,6 +164,8 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "%s{", i ? "," : "");
 		str(t, "method", g->method);
 		moe_text_f(t, ",\"seed\":%lld,\"rollouts\":%zu,", (long long)g->seed, g->n);
+		num(t, "hack_share", g->hack_share);
+		moe_text_f(t, ",");
 		num(t, "auroc", g->auroc);
 		moe_text_f(t, ",");
 		nums(t, "auroc_interval", (const double[]){g->auroc_ci.lo, g->auroc_ci.hi}, 2);

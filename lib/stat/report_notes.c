@@ -45,6 +45,9 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 	if (!bad)
 		bad = note(r, e, "The three criteria must all be met, each at its own level, so they need no correction for their number. All other "
 				 "intervals are one by one and uncorrected: they describe, they do not decide.");
+	if (!bad)
+		bad = note(r, e, "When the conditions were fixed, and whether the recipe was chosen after a look at these seeds or prompts, can not be seen "
+				 "from here. The digest of the conditions can be compared with what was announced.");
 	if (!bad && a->cx.dropped)
 		bad = note(r, e, "%zu (seed, prompt, sample) outcomes were left out because an arm of the tested method or of its placebo lacks them.",
 			   a->cx.dropped);
@@ -142,6 +145,11 @@ static int notes_modes(struct moe_report *r, struct moe_err *e)
 		return note(r, e, "uat.conf does not say which modes the pairs cover, so nothing can be said about loopholes that the pairs never showed.");
 	if (!never)
 		return note(r, e, "Every mode that was evaluated is covered by the pairs: nothing is said about loopholes that they never showed.");
+	const struct moe_estimate *x = &a->did_placebo[MOE_SUB_NEVER];
+	if (!isnan(x->value) && x->ci.lo <= 0 && note(r, e, "On modes that the pairs never covered the advantage over the placebo is %.3f [%.3f, %.3f], which is not shown to be "
+						      "above zero: whatever the verdict on %s prompts, it is not one on unknown loopholes.", x->value, x->ci.lo, x->ci.hi,
+						      a->uat.endpoint))
+		return -1;
 	return note(r, e, "Modes that the pairs never covered had no part in fitting the score, but the base model may have met them in pretraining.");
 }
 
@@ -149,8 +157,9 @@ static int notes_gate(struct moe_report *r, struct moe_err *e)
 {
 	if (!r->n_gate)
 		return 0;
-	return note(r, e, "The quality of the gate is measured with sealed labels after the fact; no decision saw them. An AUROC above one half does not show "
-			  "that the pairs are the reason: compare it with the placebos' and, where given, with random directions.");
+	return note(r, e, "The quality of the gate is measured with sealed labels after the fact; no decision saw them. The AUROC is the score's, also where a "
+			  "placebo decides without regard to it; the precision of routing is to be read against the share of hacks and "
+			  "the placebo's precision. No comparison with random directions was made.");
 }
 
 int moe_report_notes(struct moe_report *r, struct moe_err *e)

@@ -16,7 +16,7 @@ static const char *safe(char out[64], const char *s)
 {
 	size_t i = 0;
 
-	for (; s[i] && i < 63; i++)
+	for (; i < 63 && s[i]; i++)
 		out[i] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=+,()- /", s[i]) ? s[i] : '?';
 	out[i] = 0;
 	return out;
@@ -127,7 +127,7 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 /* Every criterion's estimate and interval beside what it must exceed. */
 static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
-	static const char *const colour[] = {"#9b2226", "#8a8f94", "#2d6a4f"};
+	static const char *const colour[] = {"#d98b86", "#c3c8cc", "#86b8a0"};
 	const struct moe_analysis *a = &r->a;
 	struct moe_text gp, rows, seeds;
 	struct moe_plot *x = start(p, "criteria", "The three criteria: estimate, interval and single seeds (rings). A bar must lie wholly to the right of its tick.", 940,
@@ -156,7 +156,7 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 			"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n", fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
 	moe_text_f(&gp, "plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors nohead lw 8 lc rgb variable, \\\n"
 			"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#000000', \\\n"
-			"     'criteria.tsv' skip 1 using 3:1 with points pt 7 ps 0.9 lc rgb '#ffffff', \\\n"
+			"     'criteria.tsv' skip 1 using 3:1 with points pt 7 ps 0.9 lc rgb '#1f2428', \\\n"
 			"     'criteria.tsv' skip 1 using 6:($1-0.36):(0):(0.72) with vectors nohead lw 2 lc rgb '#000000'\n");
 	return gp.bad || rows.bad || seeds.bad;
 }
@@ -228,7 +228,7 @@ static void training_panel(struct moe_text *gp, const struct moe_report *r, cons
 		bool first = true;
 		for (size_t j = 0; j < i; j++)
 			first &= strcmp(r->metrics.run[j].method, run->method) != 0;
-		moe_text_f(gp, "%s'%s' index %zu using 3:4 smooth unique with lines lw 1.6 lc rgb '%s' ", i ? ", \\\n     " : "", file, i,
+		moe_text_f(gp, "%s'%s' index %zu using 3:4 smooth unique with lines lw 1.3 lc rgb '%s' ", i ? ", \\\n     " : "", file, i,
 			   method_colour[colour_of(r, run->method)]);
 		if (first)
 			moe_text_f(gp, "title '%s'", safe(b, run->method[0] ? run->method : "unnamed"));
@@ -254,7 +254,7 @@ static int plot_training(const struct moe_report *r, struct moe_plots *p, struct
 		series(m, &m->run[i], "reward", &reward);
 		series(m, &m->run[i], "route/route", &route);
 	}
-	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset key top left reverse Left samplen 1.5\nset multiplot\nset tmargin 2.5\nset bmargin 3.5\n");
+	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset multiplot\nset tmargin 2.5\nset bmargin 3.5\n");
 	training_panel(&gp, r, "reward.tsv", "reward", 0.06, shares ? 0.48 : 0.985, "*:*");
 	if (shares) {
 		moe_text_f(&gp, "unset key\n");
@@ -302,7 +302,7 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 	rows = data(x, 0, "discovery.tsv", e);
 	for (size_t i = 0; i < r->n_gate; i++)
 		gate_series(&r->gate[i], &rows);
-	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset yrange [0:1]\nset key top left reverse Left samplen 1.5\nset multiplot\nset tmargin 2.5\n"
+	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset yrange [0:1]\nset key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset multiplot\nset tmargin 2.5\n"
 			"set bmargin 3.5\n");
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
 		moe_text_f(&gp, "set lmargin at screen %s\nset rmargin at screen %s\nset title '%s' font ',15' textcolor rgb '%s'\nplot ", out ? "0.555" : "0.06", out ? "0.985" : "0.48",
@@ -311,7 +311,7 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 			bool first = !out;
 			for (size_t j = 0; j < i; j++)
 				first &= strcmp(r->gate[j].method, r->gate[i].method) != 0;
-			moe_text_f(&gp, "%s'discovery.tsv' index %zu using 3:%d with lines lw 1.6 lc rgb '%s' ", i ? ", \\\n     " : "", i, 4 + out,
+			moe_text_f(&gp, "%s'discovery.tsv' index %zu using 3:%d with lines lw 1.3 lc rgb '%s' ", i ? ", \\\n     " : "", i, 4 + out,
 				   method_colour[colour_of(r, r->gate[i].method)]);
 			if (first)
 				moe_text_f(&gp, "title '%s'", safe(b, r->gate[i].method[0] ? r->gate[i].method : "unnamed"));

@@ -165,7 +165,7 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 			   1.0 / (double)(m->n_random + 1));
 	struct moe_match x = moe_report_match(r);
 	if (x.n)
-		moe_text_f(t, "  the random ablations remove %.3f to %.3f of the quarantine's norm and share %.2f of their ranks with it\n", x.least, x.most, x.overlap);
+		moe_text_f(t, "  random ablations remove %.3f to %.3f of the quarantine's norm; %.2f of their ranks are its own\n", x.least, x.most, x.overlap);
 }
 
 static void mode_table(struct moe_text *t, const struct moe_report *r)
@@ -193,14 +193,14 @@ static void training(struct moe_text *t, const struct moe_report *r)
 
 	if (!r->metrics.n_run)
 		return;
-	moe_text_f(t, "\nTRAINING                 update mass         rollouts            quarantine's presence  reward\n");
-	moe_text_f(t, "                         shared clean quar.  keep absorb route   min gate at zero       first -> last\n");
+	moe_text_f(t, "\nTRAINING              update mass         rollouts            quarantine's presence  reward\n");
+	moe_text_f(t, "                      shared clean quar.  keep absorb route   min gate at zero       first -> last\n");
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		struct moe_presence p = moe_report_presence(r, run);
 		char name[80];
-		snprintf(name, sizeof name, "%.18s, seed %lld", run->method[0] ? run->method : "(unnamed)", (long long)run->seed);
-		moe_text_f(t, "  %-23.23s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
+		snprintf(name, sizeof name, "%.12s, seed %lld", run->method[0] ? run->method : "(unnamed)", (long long)run->seed);
+		moe_text_f(t, "  %-20.20s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
 			   num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2), num(b[4], p.absorb, 2), num(b[5], p.route, 2),
 			   num(b[6], p.min_gate, 2), num(b[7], p.zero_share, 2), !p.known ? "unknown" : p.held ? "held" : "not held",
 			   num(b[8], p.reward_first, 2), num(b[9], p.reward_last, 2));
@@ -209,17 +209,20 @@ static void training(struct moe_text *t, const struct moe_report *r)
 
 static void gates(struct moe_text *t, const struct moe_report *r)
 {
-	char b[7][24];
+	char b[8][24];
 
 	if (!r->n_gate)
 		return;
-	moe_text_f(t, "\nTHE GATE ON TRAINING ROLLOUTS (judged by sealed labels, after the fact)\n");
-	moe_text_f(t, "                           rollouts  AUROC                 within prompt  F0.5 of route  prec.  recall\n");
+	moe_text_f(t, "\nTHE GATE ON TRAINING ROLLOUTS (by sealed labels, after the fact)\n");
+	moe_text_f(t, "                                     of the score           right order    of the decision to route\n");
+	moe_text_f(t, "                           hacks     AUROC                  within prompt  F0.5   precision  recall\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
 		char name[80];
+		if (!moe_gate_routes(g))
+			continue;
 		snprintf(name, sizeof name, "%.18s, seed %lld", g->method[0] ? g->method : "(unnamed)", (long long)g->seed);
-		moe_text_f(t, "  %-23.23s %8zu   %5s [%5s, %5s]       %5s          %5s   %5s   %5s\n", name, g->n, num(b[0], g->auroc, 3),
+		moe_text_f(t, "  %-23.23s  %5s     %5s [%5s, %5s]       %5s   %5s     %5s    %5s\n", name, num(b[7], g->hack_share, 3), num(b[0], g->auroc, 3),
 			   num(b[5], g->auroc_ci.lo, 3), num(b[6], g->auroc_ci.hi, 3), num(b[1], g->within, 3),
 			   num(b[2], g->f05, 3), num(b[3], g->precision, 3), num(b[4], g->recall, 3));
 	}

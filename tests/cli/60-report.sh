@@ -69,9 +69,9 @@ gate right '0.2 + 0.6 * h + 0.001 * p'
 gate blind '0.5'
 gate wrong '0.8 - 0.6 * h'
 moe-report -u uat.conf l?.moes r?.moes --run right.run.moes --run blind.run.moes --run wrong.run.moes >gate.txt
-contains 'a perfect score' gate.txt '^ +right, seed 1 +160 +1\.000 \[1\.000, 1\.000\] +1\.000 +1\.000 +1\.000 +1\.000'
-contains 'a blind one' gate.txt '^ +blind, seed 1 +160 +0\.500 \[0\.500, 0\.500\] +0\.500'
-contains 'a reversed one' gate.txt '^ +wrong, seed 1 +160 +0\.000 \[0\.000, 0\.000\] +0\.000'
+contains 'a perfect score' gate.txt '^ +right, seed 1 +0\.500 +1\.000 \[1\.000, 1\.000\] +1\.000 +1\.000 +1\.000 +1\.000'
+contains 'a blind one' gate.txt '^ +blind, seed 1 +0\.500 +0\.500 \[0\.500, 0\.500\] +0\.500'
+contains 'a reversed one' gate.txt '^ +wrong, seed 1 +0\.500 +0\.000 \[0\.000, 0\.000\] +0\.000'
 printf '%s\n' '{"t":"pair","id":"a","prompt":"p","hack":"h","clean":"c","task":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
 fails 3 '--run wants rollouts' moe-report -u uat.conf l?.moes r?.moes --run pairs.moes
 

@@ -1,4 +1,4 @@
-/* test_attack.c - completions that attack their grader. Each runs between good rollouts, in every mode (those that must be killed: in two), and for each:
+/* test_attack.c - completions that attack their grader. Each runs between good rollouts, in every mode (those that must be killed: in one or two), and for each:
  * nothing escapes, it gets a defined reward and is neither solved nor hacked, a worker that it spoils is replaced, all others are graded. */
 #define _DEFAULT_SOURCE
 #include "env/env.h"
@@ -21,9 +21,11 @@
 
 #define ENV "examples/quarantine/env.lua"
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CPU_SEC 2.0 /* everything is slower */
+#define CPU_SEC 1.0 /* everything is slower */
+#define KILL_MODES 1
 #else
 #define CPU_SEC 0.2
+#define KILL_MODES 2 /* modes in which those that must be killed run */
 #endif
 #define CANARY "moe-attack-canary"
 
@@ -178,7 +180,7 @@ static struct moe_grade_item good_item(uint64_t key)
 	return (struct moe_grade_item){&good_task.env, {(const char *)good.data, good.len}, key};
 }
 
-/* good, attack, good, attack, ... good on one mode; with kills only on the first two. */
+/* good, attack, good, attack, ... good on one mode; with kills only on the first of them. */
 static void run_attacks(const struct attack *a, size_t n)
 {
 	struct moe_grader *g = open_grader(2);
@@ -194,7 +196,7 @@ static void run_attacks(const struct attack *a, size_t n)
 
 		assert_int_equal(moe_env_draw_mode(env, modes.name[mode], "test", 2, 0, &t, NULL), 0);
 		for (size_t i = 0; i < n; i++) {
-			if (a[i].killed && mode >= 2)
+			if (a[i].killed && mode >= KILL_MODES)
 				continue;
 						item[2 * m] = good_item(m);
 			item[2 * m + 1] = (struct moe_grade_item){&t.env, {a[i].text, a[i].n ? a[i].n : strlen(a[i].text)}, i};
@@ -204,7 +206,7 @@ static void run_attacks(const struct attack *a, size_t n)
 		memset(r, 0x5a, (2 * n + 1) * sizeof *r);
 		assert_int_equal(moe_grader_run(g, item, 2 * m + 1, r, NULL), 0);
 		for (size_t i = 0, k = 0; i < n; i++) {
-			if (a[i].killed && mode >= 2)
+			if (a[i].killed && mode >= KILL_MODES)
 				continue;
 			assert_true(r[2 * k].solved && r[2 * k].reward == 3.5);
 			if (r[2 * k + 1].solved || r[2 * k + 1].hacked || *r[2 * k + 1].mechanism || (r[2 * k + 1].reward != 0 && r[2 * k + 1].reward != 0.5) ||

@@ -76,10 +76,10 @@ DEPS_BUILD := build-essential pkg-config libarchive-dev libmsgpack-dev libblis-o
 	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq
 DEPS_LINT := clang clang-tidy cppcheck shellcheck mandoc
 # What must be there, as commands that succeed when it is.
-HAVE_BUILD = command -v $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd && pkg-config --exists $(PKGS) && \
+HAVE_BUILD = for c in $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd jq; do command -v $$c || exit 1; done && pkg-config --exists $(PKGS) && \
 	echo '\#include <blis.h>' | $(firstword $(CC)) -fsyntax-only -x c - && \
 	printf '\#include <stdarg.h>\n\#include <stddef.h>\n\#include <stdint.h>\n\#include <setjmp.h>\n\#include <cmocka.h>\n' | $(firstword $(CC)) -fsyntax-only -x c -
-HAVE_LINT = command -v clang clang-tidy cppcheck shellcheck mandoc
+HAVE_LINT = for c in clang clang-tidy cppcheck shellcheck mandoc; do command -v $$c || exit 1; done
 APT = s=$$([ $$(id -u) -eq 0 ] || echo sudo); $$s apt-get update -q && DEBIAN_FRONTEND=noninteractive $$s apt-get install -qy --no-install-recommends
 
 deps: ## install what building and testing need
@@ -159,19 +159,20 @@ demo: all ## the main job from pairs to verdict, about five minutes
 	@$(MAKE) --no-print-directory -C examples/quarantine demo BIN=$(abspath $(BUILD))
 
 install: all man ## into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/moetools
-	set -e; for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/; \
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/moetools
+	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/; \
 		$$p --print-options=bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$${p##*/}; done
-	set -e; for m in $(BUILD)/man/*.[157]; do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d $$d; install -m 644 $$m $$d/; done
-	cp -R examples $(DESTDIR)$(PREFIX)/share/moetools/
+	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d $$d; install -m 644 $$m $$d/; done
+	$(Q)cp -R examples $(DESTDIR)$(PREFIX)/share/moetools/
 uninstall: ## what install put there
-	set -e; for p in $(notdir $(PROGS)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
-	set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
-	rm -rf $(DESTDIR)$(PREFIX)/share/moetools
+	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
+	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/moetools
 SOURCE_DATE_EPOCH ?= 0
+DIST ?= moetools-$(VERSION).tar.gz
 dist: ## moetools-VERSION.tar.gz of the sources, the same bytes each time
-	tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s --transform='s,^,moetools-$(VERSION)/,' \
-		-cf - Makefile README.md LICENSE .ci cmd lib formats examples tests man | gzip -9n >moetools-$(VERSION).tar.gz
+	$(Q)tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s --transform='s,^,moetools-$(VERSION)/,S' \
+		-cf - Makefile README.md LICENSE .ci cmd lib formats examples tests man | gzip -9n >$(DIST)
 clean: ## remove what was built
 	rm -rf $(BUILD) moetools-$(VERSION).tar.gz
 help: ## this list

@@ -390,12 +390,13 @@ static void act(const struct moe_prog *prog, const struct table *t, int code, co
 static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
 {
 	struct option *longs = calloc(t->n + 1, sizeof(*longs));
-	char *shorts = calloc(2 * t->n + 2, 1), *s = shorts;
+	char *shorts = calloc(2 * t->n + 2, 1), *s;
 	size_t n = 0;
 	int c;
 
 	if (!longs || !shorts)
 		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	s = shorts;
 	*s++ = ':';
 	for (size_t i = 0; i < t->n; i++) {
 		const struct moe_opt *o = t->v[i];

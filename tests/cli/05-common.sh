@@ -47,7 +47,7 @@ ok "/dev/null" moe-cat -s a.moes -o /dev/null
 ok "- is standard output" sh -c 'moe-cat -s a.moes -o - | cmp - a.moes'
 
 # a terminal: script(1) gives one
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
 	script -qec "moe-cat -s a.moes" /dev/null >tty.out 2>&1 </dev/null
 	equal "binary is not written to a terminal" $? 2
 	contains "with a hint" tty.out 'moe-cat --json'
@@ -55,7 +55,7 @@ if command -v script >/dev/null; then
 	script -qec "moe-cat" /dev/null >tty.out 2>&1
 	contains "standard input may not be a terminal" tty.out 'standard input is a terminal'
 else
-	skip "terminals" "script(1) is missing"
+	skip "terminals" "script(1) is missing or gets no terminal"
 fi
 
 # a reader that leaves is no error: death by SIGPIPE (141 in the shell), nothing on standard error

@@ -1,6 +1,7 @@
 /* logreg.c - logistic regression by L-BFGS; it knows nothing of tokens or pairs. */
 #include "moe/logreg.h"
 
+#include "tensor/vec.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -9,7 +10,9 @@
 
 #define MEMORY 10
 #define ITER_MAX 500
-#define GRAD_TOL 1e-7
+#define GRAD_TOL 1e-6
+#define CHUNK_ROWS 256 /* fixed: the sums' order must not depend on threads */
+#define LANES 8
 
 double moe_sigmoid(double z)
 {
@@ -23,6 +26,10 @@ struct problem {
 	double *mean, *inv;     /* [d] standardisation; inv 0 where a feature does not vary */
 	double *raw;            /* [d] weights of raw features, scratch */
 	double *acc;            /* [d] scratch */
+	double bias;            /* goes with raw */
+	double *part;           /* [chunks, d + 2] loss, sum of residuals, X' residuals */
+	size_t chunks;
+	struct moe_pool *pool;
 };
 
 static double dot(const double *a, const double *b, size_t n)
@@ -78,27 +85,75 @@ static double unfold(const struct problem *q, const double *theta, double *raw)
 	return b;
 }
 
+MOE_CLONES double moe_logreg_dot(const double *w, const float *x, size_t d)
+{
+	double lane[LANES] = { 0 }, s = 0;
+	size_t k = 0;
+
+	for (; k + LANES <= d; k += LANES)
+		for (size_t i = 0; i < LANES; i++)
+			lane[i] += w[k + i] * (double)x[k + i];
+	for (size_t i = 0; i < LANES; i++)
+		s += lane[i];
+	for (; k < d; k++)
+		s += w[k] * (double)x[k];
+	return s;
+}
+
+/* acc += r x */
+static MOE_CLONES void add_row(double *acc, double r, const float *x, size_t d)
+{
+	for (size_t k = 0; k < d; k++)
+		acc[k] += r * (double)x[k];
+}
+
+/* Rows of one chunk: their loss, the sum of residuals, and X' residuals, into the chunk's own part. */
+static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
+{
+	struct problem *q = ctx;
+	const struct moe_logreg_data *p = q->p;
+	double *part = q->part + task * (p->d + 2), *acc = part + 2;
+	size_t end = (task + 1) * CHUNK_ROWS < p->n ? (task + 1) * CHUNK_ROWS : p->n;
+
+	(void)worker;
+	(void)e;
+	memset(part, 0, (p->d + 2) * sizeof(*part));
+	for (size_t i = task * CHUNK_ROWS; i < end; i++) {
+		const float *x = p->x + i * p->d;
+		double z, m, r;
+
+		if (p->wt[i] <= 0)
+			continue;
+		z = q->bias + moe_logreg_dot(q->raw, x, p->d);
+		m = p->y[i] ? -z : z;
+		part[0] += p->wt[i] * (m > 0 ? m + log1p(exp(-m)) : log1p(exp(m)));
+		r = p->wt[i] * (moe_sigmoid(z) - (p->y[i] ? 1.0 : 0.0));
+		part[1] += r;
+		add_row(acc, r, x, p->d);
+	}
+	return 0;
+}
+
 /* Objective and its gradient g[d + 1]. */
 static double objective(struct problem *q, const double *theta, double *g)
 {
 	const struct moe_logreg_data *p = q->p;
-	double loss = 0, sum_r = 0, b = unfold(q, theta, q->raw);
+	double loss = 0, sum_r = 0;
 
+	q->bias = unfold(q, theta, q->raw);
+	if (q->pool)
+		(void)moe_pool_run(q->pool, q->chunks, chunk, q, NULL); /* chunks do not fail */
+	else
+		for (size_t c = 0; c < q->chunks; c++)
+			(void)chunk(q, c, 0, NULL);
 	memset(q->acc, 0, p->d * sizeof(*q->acc));
-	for (size_t i = 0; i < p->n; i++) {
-		const float *x = p->x + i * p->d;
-		double z = b, m, r;
+	for (size_t c = 0; c < q->chunks; c++) {
+		const double *part = q->part + c * (p->d + 2);
 
-		if (p->wt[i] <= 0)
-			continue;
+		loss += part[0];
+		sum_r += part[1];
 		for (size_t k = 0; k < p->d; k++)
-			z += q->raw[k] * (double)x[k];
-		m = p->y[i] ? -z : z;
-		loss += p->wt[i] * (m > 0 ? m + log1p(exp(-m)) : log1p(exp(m)));
-		r = p->wt[i] * (moe_sigmoid(z) - (p->y[i] ? 1.0 : 0.0));
-		sum_r += r;
-		for (size_t k = 0; k < p->d; k++)
-			q->acc[k] += r * (double)x[k];
+			q->acc[k] += part[2 + k];
 	}
 	for (size_t k = 0; k < p->d; k++)
 		g[k] = (q->acc[k] - sum_r * q->mean[k]) * q->inv[k] / q->total + q->l2 * theta[k];
@@ -222,15 +277,28 @@ static void minimise(struct problem *q, struct lbfgs *l, struct moe_logreg_fit *
 	*fit = (struct moe_logreg_fit){ it, f, largest(l->grad, l->n) };
 }
 
-int moe_logreg(const struct moe_logreg_data *p, double l2, double *w, double *b, struct moe_logreg_fit *fit, struct moe_err *e)
+/* theta from weights of the raw features. */
+static void fold(const struct problem *q, const double *w, double b, double *theta)
 {
-	struct problem q = { .p = p, .l2 = l2 };
+	size_t d = q->p->d;
+
+	theta[d] = b;
+	for (size_t k = 0; k < d; k++) {
+		theta[k] = q->inv[k] > 0 ? w[k] / q->inv[k] : 0;
+		theta[d] += q->inv[k] > 0 ? w[k] * q->mean[k] : 0;
+	}
+}
+
+int moe_logreg(const struct moe_logreg_data *p, double l2, bool warm, struct moe_pool *pool, double *w, double *b, struct moe_logreg_fit *fit, struct moe_err *e)
+{
+	struct problem q = { .p = p, .l2 = l2, .pool = pool, .chunks = (p->n + CHUNK_ROWS - 1) / CHUNK_ROWS };
 	struct moe_logreg_fit unused;
 	struct lbfgs l = { 0 };
 	double *block = moe_alloc(4 * p->d, sizeof(double), e);
 	int rc = -1;
 
-	if (block) {
+	q.part = block ? moe_alloc(q.chunks * (p->d + 2), sizeof(double), e) : NULL;
+	if (q.part) {
 		q.mean = block;
 		q.inv = block + p->d;
 		q.raw = block + 2 * p->d;
@@ -238,12 +306,15 @@ int moe_logreg(const struct moe_logreg_data *p, double l2, double *w, double *b,
 		rc = standardise(&q, e) || lbfgs_init(&l, p->d + 1, e) ? -1 : 0;
 	}
 	if (rc == 0) {
+		if (warm)
+			fold(&q, w, *b, l.theta);
 		minimise(&q, &l, fit ? fit : &unused);
 		*b = unfold(&q, l.theta, w);
 		if (!isfinite(*b))
 			rc = moe_fail(e, MOE_NUMERIC, "the fit of the score did not stay finite");
 	}
 	free(l.block);
+	free(q.part);
 	free(block);
 	return rc;
 }

@@ -72,6 +72,7 @@ static void test_minimum(void **state)
 	static const double l2s[3] = { 1e-3, 0.1, 0 };
 	struct problem *p = calloc(1, sizeof(*p));
 	struct moe_err e;
+	struct moe_pool *pool = moe_pool_new(3, &e);
 
 	(void)state;
 	assert_non_null(p);
@@ -80,8 +81,8 @@ static void test_minimum(void **state)
 		double w[D], b, again[D], b2, best;
 		struct moe_logreg_fit fit;
 
-		assert_int_equal(moe_logreg(&p->d, l2s[k], w, &b, &fit, &e), 0);
-		assert_true(fit.grad < 1e-6 && fit.iterations < 200);
+		assert_int_equal(moe_logreg(&p->d, l2s[k], false, NULL, w, &b, &fit, &e), 0);
+		assert_true(fit.grad <= 1e-6 && fit.iterations < 200);
 		assert_true(w[7] == 0);
 		best = objective(p, w, b, l2s[k]);
 		assert_true(fabs(best - fit.loss) < 1e-9);
@@ -97,10 +98,14 @@ static void test_minimum(void **state)
 				if (objective(p, moved, f == D ? b + h : f < D ? b - h * f * 3 : b, l2s[k]) < best)
 					fail_msg("l2 %g: moving parameter %d by %g finds a lower objective", l2s[k], f, h);
 			}
-		assert_int_equal(moe_logreg(&p->d, l2s[k], again, &b2, NULL, &e), 0);
+		assert_int_equal(moe_logreg(&p->d, l2s[k], false, pool, again, &b2, NULL, &e), 0);
 		assert_memory_equal(again, w, sizeof(w));
 		assert_memory_equal(&b2, &b, sizeof(b));
+		again[2] += 1;
+		assert_int_equal(moe_logreg(&p->d, l2s[k], true, NULL, again, &b2, &fit, &e), 0); /* from elsewhere to the same place */
+		assert_true(fabs(fit.loss - best) < 1e-9);
 	}
+	moe_pool_free(pool);
 	free(p);
 }
 
@@ -114,16 +119,16 @@ static void test_separable(void **state)
 	struct moe_err e;
 
 	(void)state;
-	assert_int_equal(moe_logreg(&d, 1e-3, &w, &b, NULL, &e), 0);
+	assert_int_equal(moe_logreg(&d, 1e-3, false, NULL, &w, &b, NULL, &e), 0);
 	assert_true(w > 1 && w < 100 && fabs(b) < 1e-5);
 	for (int i = 0; i < 8; i++)
 		wt[i] = y[i];
-	assert_int_equal(moe_logreg(&d, 1e-3, &w, &b, NULL, &e), -1);
+	assert_int_equal(moe_logreg(&d, 1e-3, false, NULL, &w, &b, NULL, &e), -1);
 	assert_int_equal(e.code, MOE_DATA);
 	for (int i = 0; i < 8; i++)
 		wt[i] = 1;
 	x[3] = NAN;
-	assert_int_equal(moe_logreg(&d, 1e-3, &w, &b, NULL, &e), -1);
+	assert_int_equal(moe_logreg(&d, 1e-3, false, NULL, &w, &b, NULL, &e), -1);
 	assert_int_equal(e.code, MOE_NUMERIC);
 }
 

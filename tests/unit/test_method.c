@@ -58,7 +58,7 @@ static void test_placebo(void **state)
 	struct moe_judged j[3][N];
 	struct moe_seen s[N];
 	struct moe_adapter a;
-	int share[MOE_DECISIONS] = { 0 }, same = 0;
+	int share[MOE_DECISIONS] = { 0 }, same = 0, moved = 0;
 	struct moe_err e;
 
 	(void)state;
@@ -68,14 +68,14 @@ static void test_placebo(void **state)
 		scores(j[k], s);
 		assert_int_equal(m->decide(&a, s, N, 7, k == 2 ? 1 : 0, j[k], &e), 0);
 	}
-	assert_memory_equal(j[0], j[1], sizeof(j[0])); /* keyed by seed and step */
-	assert_memory_not_equal(j[0], j[2], sizeof(j[0]));
 	for (int i = 0; i < N; i++) {
+		assert_int_equal(j[0][i].decision, j[1][i].decision); /* keyed by seed and step */
+		moved += j[0][i].decision != j[2][i].decision;
 		share[j[0][i].decision]++;
 		same += j[0][i].decision == (i < 16 ? MOE_KEEP : i > 24 ? MOE_ROUTE : MOE_ABSORB);
 	}
 	assert_true(share[MOE_KEEP] == 16 && share[MOE_ABSORB] == 9 && share[MOE_ROUTE] == 15);
-	assert_true(same < N * 3 / 4);
+	assert_true(same < N * 3 / 4 && moved > 5);
 	moe_adapter_free(&a);
 }
 

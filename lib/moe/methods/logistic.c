@@ -12,6 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define TOKENS_MAX 20000 /* of all completions together */
+
 struct table {
 	struct moe_logreg_data d;  /* tokens of all completions, pair by pair, hack then clean */
 	float *x;
@@ -19,6 +21,8 @@ struct table {
 	double *wt;
 	size_t *first;             /* [2 n_pair + 1] first token of each completion */
 	struct moe_seen *seen;     /* [2 n_pair] */
+	int stride;                /* every so many tokens of a completion count: 1 unless there are very many */
+	struct moe_pool *pool;
 	size_t n_seq;
 	uint32_t *fold;            /* [n_pair] */
 	const struct moe_config *c;
@@ -39,9 +43,21 @@ static int collect(void *ctx, size_t seq, const struct moe_feature_rows *rows, s
 	struct table *t = ctx;
 
 	(void)e;
-	for (int k = 0; k < rows->n; k++)
-		moe_features_row(rows, k, t->x + (t->first[seq] + (size_t)k) * t->d.d);
+	for (int k = 0; k < rows->n; k += t->stride)
+		moe_features_row(rows, k, t->x + (t->first[seq] + (size_t)(k / t->stride)) * t->d.d);
 	return 0;
+}
+
+/* Tokens of each completion that count; very many are thinned out evenly, since neighbours tell almost the same. */
+static void count_tokens(struct table *t)
+{
+	size_t all = 0;
+
+	for (size_t i = 0; i < t->n_seq; i++)
+		all += (size_t)moe_features_tokens(t->c, &t->seen[i]);
+	t->stride = (int)(all / TOKENS_MAX) + 1;
+	for (size_t i = 0; i < t->n_seq; i++)
+		t->first[i + 1] = t->first[i] + ((size_t)moe_features_tokens(t->c, &t->seen[i]) + (size_t)t->stride - 1) / (size_t)t->stride;
 }
 
 static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_err *e)
@@ -49,6 +65,7 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	size_t bytes, n = p->n;
 
 	t->c = &g->m->config;
+	t->pool = g->pool;
 	t->n_seq = 2 * n;
 	t->seen = moe_alloc(2 * n, sizeof(*t->seen), e);
 	t->first = moe_alloc(2 * n + 1, sizeof(*t->first), e);
@@ -59,8 +76,8 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 		const struct moe_pair *q = &p->pair[i / 2];
 
 		t->seen[i] = (struct moe_seen){ q->prompt, i % 2 ? q->clean : q->hack, q->n_prompt, i % 2 ? q->n_clean : q->n_hack, 0, -1 };
-		t->first[i + 1] = t->first[i] + (size_t)moe_features_tokens(t->c, &t->seen[i]);
 	}
+	count_tokens(t);
 	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);
 	t->d.n = t->first[2 * n];
 	t->d.d = (size_t)moe_features_dim(t->c);
@@ -101,11 +118,7 @@ static double mean_prob(const struct table *t, size_t seq, const double *w, doub
 	size_t n = t->first[seq + 1] - t->first[seq];
 
 	for (size_t k = t->first[seq]; k < t->first[seq + 1]; k++) {
-		double z = b;
-
-		for (size_t f = 0; f < t->d.d; f++)
-			z += w[f] * (double)t->x[k * t->d.d + f];
-		sum += moe_sigmoid(z);
+		sum += moe_sigmoid(b + moe_logreg_dot(w, t->x + k * t->d.d, t->d.d));
 	}
 	return n ? sum / (double)n : 0.5;
 }
@@ -135,15 +148,15 @@ static void shares(struct held_out *h)
 	h->routed /= n;
 }
 
-/* Cross-validation over whole pairs. */
+/* Cross-validation over whole pairs. Each fold's search starts where the last one ended: the minimum is the same from anywhere. */
 static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_t folds, double *w, struct held_out *h, struct moe_err *e)
 {
-	double b;
+	double b = 0;
 
 	*h = (struct held_out){ 0 };
 	for (uint32_t f = 0; f < folds; f++) {
 		weigh(t, folds, f);
-		if (moe_logreg(&t->d, o->l2, w, &b, NULL, e))
+		if (moe_logreg(&t->d, o->l2, f > 0, t->pool, w, &b, NULL, e))
 			return -1;
 		for (size_t i = 0; i < t->n_seq; i += 2)
 			if (t->fold[i / 2] % folds == f)
@@ -207,7 +220,7 @@ int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p, cons
 	uint32_t folds = (uint32_t)(p->n < (size_t)o->folds ? p->n : (size_t)o->folds);
 	struct held_out h, len;
 	struct table t = { 0 };
-	double *w = NULL, b;
+	double *w = NULL, b = 0;
 	int rc = table_make(&t, g, p, o, e);
 
 	if (rc == 0)
@@ -217,7 +230,7 @@ int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p, cons
 		     store_accuracy(&a->score, &h, &len, folds, e) ? -1 : 0;
 	if (rc == 0) {
 		weigh(&t, 1, 1);
-		rc = moe_logreg(&t.d, o->l2, w, &b, NULL, e) || store(a, &t, o, w, b, e) ? -1 : 0;
+		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) || store(a, &t, o, w, b, e) ? -1 : 0;
 	}
 	free(w);
 	table_free(&t);

@@ -94,9 +94,9 @@ static void *lua_memory(void *ud, void *p, size_t old, size_t n)
 
 struct moe_lua *moe_lua_of(lua_State *L)
 {
-	struct moe_lua *l;
+	void *l;
 
-	memcpy(&l, lua_getextraspace(L), sizeof l);
+	memcpy(&l, lua_getextraspace(L), sizeof(void *));
 	return l;
 }
 
@@ -144,7 +144,7 @@ int moe_lua_open(struct moe_lua *l, size_t mem_bytes, struct moe_err *e)
 		moe_lua_close(l);
 		return moe_fail(e, MOE_SYSTEM, "a limit of %zu bytes is too small for a Lua state", mem_bytes);
 	}
-	memcpy(lua_getextraspace(l->L), &l, sizeof l);
+	memcpy(lua_getextraspace(l->L), &(void *){l}, sizeof(void *));
 	lua_atpanic(l->L, panic);
 	lua_gc(l->L, LUA_GCSTOP);
 	l->steps = INT64_MAX / 2;

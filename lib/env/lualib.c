@@ -250,7 +250,7 @@ static int env_random(lua_State *L)
 {
 	struct moe_lua *l = moe_lua_of(L);
 	lua_Integer lo = 1, hi;
-	uint64_t span;
+	uint64_t span, draw;
 
 	if (lua_gettop(L) == 0) {
 		lua_pushnumber(L, moe_rng_uniform(l->rng, l->rng_a, l->rng_b++));
@@ -267,11 +267,10 @@ static int env_random(lua_State *L)
 	}
 	if (lo > hi)
 		return luaL_error(L, "interval of random is empty");
-	span = (uint64_t)hi - (uint64_t)lo + 1;
-	if (span == 0)
-		lua_pushinteger(L, (lua_Integer)moe_rng_u64(l->rng, l->rng_a, l->rng_b++));
-	else
-		lua_pushinteger(L, (lua_Integer)((uint64_t)lo + moe_rng_below(l->rng, l->rng_a, l->rng_b++, span)));
+	span = (uint64_t)hi - (uint64_t)lo + 1; /* 0 = all there are */
+	draw = span ? moe_rng_below(l->rng, l->rng_a, l->rng_b++, span) : moe_rng_u64(l->rng, l->rng_a, l->rng_b++);
+	draw += (uint64_t)lo; /* modulo 2^64 */
+	lua_pushinteger(L, (lua_Integer)draw);
 	return 1;
 }
 

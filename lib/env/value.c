@@ -150,8 +150,10 @@ void moe_lua_push_rec(lua_State *L, const struct moe_rec *r)
 static int set_strings(lua_State *L, int i, const char *key, size_t n, struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_str *v = calloc(n + 1, sizeof *v);
-	int rc = v ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for a list of %zu strings", n);
+	int rc = 0;
 
+	if (!v)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for a list of %zu strings", n);
 	for (size_t k = 0; k < n && rc == 0; k++) {
 		lua_rawgeti(L, i, (lua_Integer)k + 1);
 		if (lua_type(L, -1) == LUA_TSTRING)
@@ -169,8 +171,10 @@ static int set_strings(lua_State *L, int i, const char *key, size_t n, struct mo
 static int set_integers(lua_State *L, int i, const char *key, size_t n, struct moe_rec *r, struct moe_err *e)
 {
 	int32_t *v = calloc(n + 1, sizeof *v);
-	int rc = v ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for a list of %zu integers", n);
+	int rc = 0;
 
+	if (!v)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for a list of %zu integers", n);
 	for (size_t k = 0; k < n && rc == 0; k++) {
 		lua_Integer x;
 

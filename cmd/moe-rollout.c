@@ -78,7 +78,7 @@ static void say(void *ctx, const struct moe_roll *r, int64_t step, int arm)
 	else if (arm == -1)
 		moe_progress_at(p, (double)r->n_prompts, "waiting for the weights of step %lld", (long long)step);
 	else
-		moe_progress_at(p, (double)r->n_prompts, "step %lld, arm %d of %zu, %.0f tokens/s", (long long)step, arm + 1,
+		moe_progress_at(p, r->done, "step %lld, arm %d of %zu, %.0f tokens/s", (long long)step, arm + 1,
 			r->n_arm ? r->n_arm : 1, rate(r->g));
 }
 

@@ -1,8 +1,9 @@
 /* sample.h - batched decoding with a KV cache; prompts computed once per group and shared by its completions.
  *
  * The draw for (prompt, sample, position) is keyed by (seed, prompt key, sample, position) alone: it depends neither on the arm,
- * nor on threads, nor on which slot decodes it. Work is cut into units of prompts of fixed size, decoded each by one thread
- * (or one unit by all, when there is only one), with finished slots refilled from the unit's queue.
+ * nor on threads, nor on which slot decodes it. Work is cut into units of whole requests, whose size depends on the work alone: of a small
+ * model each is decoded by one thread; a large model is one unit, whose products all threads share. Finished slots are refilled
+ * from the unit's queue. Where products are exact (prep.h) the log-probabilities are those of moe_forward bit for bit.
  */
 #ifndef MOE_MODEL_SAMPLE_H
 #define MOE_MODEL_SAMPLE_H

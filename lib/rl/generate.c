@@ -61,8 +61,12 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 	}
 	if (p->n == 0)
 		return moe_fail(e, MOE_DATA, "prompt '%s' is empty and the model has no token to begin with", p->id);
-	if (p->n > INT32_MAX / 2)
-		return moe_fail(e, MOE_DATA, "prompt '%s' has %zu tokens", p->id, p->n);
+	if (g->m->config.max_pos > 0 ? p->n >= (size_t)g->m->config.max_pos : p->n > INT32_MAX / 2)
+		return moe_fail(e, MOE_DATA, "prompt '%s' has %zu tokens, the model %d positions", p->id, p->n, g->m->config.max_pos);
+	for (size_t i = 0; i < p->n; i++)
+		if (p->ids[i] < 0 || p->ids[i] >= g->m->config.V)
+			return moe_fail(e, MOE_DATA, "prompt '%s': its token %d is not in the model's vocabulary of %d: is the tokenizer another model's?",
+				p->id, (int)p->ids[i], g->m->config.V);
 	if (moe_rec_copy(&p->rec, rec, e))
 		return -1;
 	moe_rec_unset(&p->rec, "messages");

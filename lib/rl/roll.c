@@ -127,6 +127,7 @@ static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, siz
 	if (!rc && *got && !first_group)
 		rc = get_weights(r, step, e);
 	for (size_t a = 0; !rc && *got && a < (r->n_arm ? r->n_arm : 1); a++) {
+		r->done = (double)r->n_prompts + (double)*got * (double)a / (double)(r->n_arm ? r->n_arm : 1);
 		say(r, step, (int)a);
 		rc = moe_gen_run(r->g, r->n_arm ? &r->arm[a] : NULL, p, *got, first_group, step, e);
 	}

@@ -22,6 +22,7 @@ struct moe_roll {
 	int out_fd;                      /* a pipe whose reader must stay, or -1 */
 	enum moe_labels labels;          /* highest of the weights read so far */
 	uint64_t n_prompts, n_steps;     /* counted */
+	double done;                     /* prompts, those under way counted by the share of arms that is done */
 	double waited_sec;               /* for weights */
 	/* talk; may be NULL. arm -1: waiting for the weights of the step; -2: still nobody there after half a minute */
 	void (*say)(void *ctx, const struct moe_roll *r, int64_t step, int arm);

@@ -132,6 +132,9 @@ moe-base --new tiny --seed 4 -q -o other
 fails 3 "an adapter of another base" moe-rollout -m other -a a1.moes --max-new 2 p.moes
 ok "unless it is allowed" moe-rollout -m other -a a1.moes --any-base --max-new 2 p.moes
 fails 3 "prompts that end in the middle" sh -c 'head -c 900 p.moes | moe-rollout -m base --max-new 2'
+printf '{"t":"prompt","id":"long","text":"%02000d","mode":"","env":{}}\n' 7 | moe-cat --from-json -k prompts -o long.moes
+fails 3 "a prompt longer than the model" moe-rollout -m base --max-new 2 long.moes
+contains "is named" err "prompt 'long' has 2000 tokens"
 fails 3 "not prompts" moe-rollout -m base --max-new 2 r0.moes
 fails 2 "no model" moe-rollout p.moes
 

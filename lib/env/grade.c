@@ -89,8 +89,12 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 		close(fd[1]);
 		return moe_fail_errno(e, "no grading process could be started");
 	}
-	if (pid == 0)
+	if (pid == 0) {
+		for (size_t i = 0; i < g->n_worker; i++) /* the other workers' counts are none of its business */
+			if (&g->w[i] != w && g->w[i].at)
+				munmap((void *)(uintptr_t)g->w[i].at, sizeof *g->w[i].at);
 		moe_worker_main(fd[1], w->at, g->env, &lim);
+	}
 	close(fd[1]);
 	w->pid = pid;
 	w->fd = fd[0];

@@ -198,21 +198,25 @@ static int add_header(const struct moe_reader *r, struct moe_buf *out, struct mo
 	return moe_buf_add(out, "\n", 1, e);
 }
 
+/* An archive of many files is as many inputs. */
+#define FROM_SHOWN 4
+
 static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, struct moe_err *e)
 {
 	const struct moe_rec *end = moe_reader_end_record(r);
 	struct moe_str s, sha = {"none", 4}, labels = {"?", 1};
+	size_t from = moe_rec_array_len(end, "from");
 
 	moe_rec_str(end, "sha256", &sha);
 	moe_rec_str(end, "labels", &labels);
 	if (moe_buf_addf(out, e, "    %" PRIu64 " records, complete, sha256 ", n) || moe_text_escape(out, sha.p, sha.n, false, e) ||
 		moe_buf_addf(out, e, ", labels ") || moe_text_escape(out, labels.p, labels.n, false, e) || moe_buf_addf(out, e, "\n"))
 		return -1;
-	for (size_t i = 0; i < moe_rec_array_len(end, "from"); i++)
+	for (size_t i = 0; i < from && i < FROM_SHOWN; i++)
 		if (moe_rec_array_str(end, "from", i, &s) && (moe_buf_addf(out, e, "    from ") || moe_text_escape(out, s.p, s.n, false, e) ||
 			moe_buf_addf(out, e, "\n")))
 			return -1;
-	return 0;
+	return from > FROM_SHOWN ? moe_buf_addf(out, e, "    from %zu more\n", from - FROM_SHOWN) : 0;
 }
 
 static int add_name(const char *name, struct moe_buf *out, struct moe_err *e)

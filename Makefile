@@ -125,7 +125,7 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)
 	$(Q)clang $(MOE_CPPFLAGS) -std=c11 $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $^ $(ALL_LIBS)
 fuzz: $(FUZZERS) ## run every fuzzer for FUZZ_SEC seconds
 	@set -e; for f in $(FUZZERS); do n=$${f##*/}; mkdir -p $(BUILD)/fuzz/corpus/$$n; echo "fuzz $$n"; \
-		dirs=$$(ls -d formats/vectors/*/ 2>/dev/null || true); \
+		dirs=$$(ls -d formats/vectors/*/ tests/fuzz/corpus/$$n 2>/dev/null || true); \
 		$$f -max_total_time=$(FUZZ_SEC) -rss_limit_mb=2048 -timeout=10 -print_final_stats=0 -verbosity=0 -close_fd_mask=1 \
 			-artifact_prefix=$(BUILD)/fuzz/$$n- $(BUILD)/fuzz/corpus/$$n $$dirs; done
 

@@ -33,7 +33,7 @@ struct state {
 void moe_pretrain_defaults(struct moe_pretrain_opts *o)
 {
 	*o = (struct moe_pretrain_opts){ .seed = 1, .batch = 64, .epochs = 1, .lr = 4e-3, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .decay = 0.01,
-		.clip = 1, .warmup = 100, .schedule = MOE_LINEAR, .heldout = 0.02, .eval_every = 100, .shard_tokens = 1024 };
+		.clip = 1, .warmup = 100, .schedule = MOE_LINEAR, .heldout = 0.02, .eval_every = 100 };
 }
 
 /* A text belongs to the held-out share by its id alone, whatever else is in the corpus. */
@@ -90,7 +90,8 @@ int moe_pretrain_init(struct moe_pretrain *p, const struct moe_pretrain_opts *o,
 
 	memset(p, 0, sizeof(*p));
 	p->o = *o;
-	p->o.shard_tokens = o->shard_tokens > 0 ? o->shard_tokens : 1024;
+	/* small models: a run's activations should fit the second cache, and there should be several runs for each thread */
+	p->o.shard_tokens = o->shard_tokens > 0 ? o->shard_tokens : m->config.D <= 256 ? 384 : 1024;
 	p->m = m;
 	p->c = c;
 	p->pool = pool;

@@ -23,7 +23,7 @@ struct moe_pretrain_opts {
 	enum moe_schedule schedule;
 	double heldout;        /* share of texts, 0 .. 0.5 */
 	uint64_t eval_every;   /* steps; 0 = only at the end */
-	int shard_tokens;      /* 0 = 1024 */
+	int shard_tokens;      /* 0 = 384 up to width 256, else 1024. Part of the result's bits, as threads are not */
 	bool recompute;        /* keep only the layers' inputs for the backward pass: less memory, a third more work, the same bits */
 };
 void moe_pretrain_defaults(struct moe_pretrain_opts *o);

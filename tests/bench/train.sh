@@ -40,8 +40,8 @@ while read -r shape mode len n tasks sec; do
 			printf '%-32s %10s %7s %7s %7s %8s %10s %8s %7s %7s\n' "${f[@]}"
 		done
 done <<'EOF'
-tiny full 45 22 8 5
-tiny experts 45 22 8 5
+tiny full 45 8 8 5
+tiny experts 45 8 8 5
 30m full 128 4 4 5
 30m experts 128 4 4 5
 smollm2-135m experts 256 2 2 8

@@ -100,7 +100,7 @@ static void talk(const struct moe_adapter *a, size_t n_pair)
 		number(s, "length_pair_accuracy"), number(s, "length_accuracy"));
 	if (number(s, "accuracy") < 0.65)
 		moe_warn("on held-out pairs the score is little better than chance: it does not know the hacks of these pairs");
-	else if (number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
+	if (number(s, "length_accuracy") >= 0.65 && number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
 		moe_warn("the length of a completion explains the score: hack and clean differ in length throughout the pairs, and the score may know no more than that");
 }
 

@@ -389,11 +389,15 @@ static void act(const struct moe_prog *prog, const struct table *t, int code, co
 
 static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
 {
-	struct option *longs = calloc(t->n + 1, sizeof(*longs));
-	char *shorts = calloc(2 * t->n + 2, 1), *s;
+	/* static, because --help and the like end the program from within */
+	static struct option *longs;
+	static char *shorts;
+	char *s;
 	size_t n = 0;
 	int c;
 
+	longs = calloc(t->n + 1, sizeof(*longs));
+	shorts = calloc(2 * t->n + 2, 1);
 	if (!longs || !shorts)
 		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
 	s = shorts;

@@ -353,3 +353,58 @@ int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_con
 	free(pl.index);
 	return kept < 0 ? -1 : 0;
 }
+
+/* Value of part A for one prompt, averaged over the seeds; NaN where a cell of it is missing. */
+static double prompt_value(const struct moe_cx *x, const struct plan *pl, size_t kept, size_t p)
+{
+	double sum = 0;
+
+	for (int i = 0; i < 5 && is_term(&pl->c->a[i]); i++)
+		for (size_t s = 0; s < kept; s++) {
+			const struct moe_series *y = &x->series[pl->index[(size_t)i * pl->n_seed + s]];
+			double num = 0, den = 0;
+			for (size_t k = x->obs->first_cell[p]; k < x->obs->first_cell[p + 1]; k++) {
+				num += y->num[k];
+				den += y->den[k];
+			}
+			sum += den > 0 ? pl->c->a[i].coef * num / den : NAN;
+		}
+	return sum / (double)kept;
+}
+
+int moe_contrast_by_task(struct moe_cx *x, const char *method, const struct moe_contrast *c, struct moe_by_task *out, struct moe_err *e)
+{
+	const struct moe_obs *o = x->obs;
+	struct plan pl = {0};
+	struct moe_names task = {0};
+	int64_t *seed = moe_alloc(o->n_seed, sizeof *seed, e);
+	double *v = moe_alloc(o->n_prompt, sizeof *v, e);
+	uint32_t *id = moe_alloc(o->n_prompt, sizeof *id, e);
+	bool named = true;
+
+	*out = (struct moe_by_task){0, 0, NAN, NAN};
+	int kept = seed && v && id ? make_plan(x, method, c, MOE_SUB_ALL, &pl, seed, e) : -1;
+	for (size_t p = 0; p < o->n_prompt && kept > 0; p++) {
+		double d = prompt_value(x, &pl, (size_t)kept, p);
+		int64_t at = isnan(d) ? 0 : moe_names_add(&task, &x->arena, o->prompt[p].task, strlen(o->prompt[p].task), e);
+		if (at < 0)
+			kept = -1;
+		if (isnan(d) || at < 0)
+			continue;
+		named &= o->prompt[p].task[0] != 0;
+		v[out->n_prompt] = d;
+		id[out->n_prompt++] = (uint32_t)at;
+	}
+	if (kept > 0 && named && task.n) {
+		out->n_task = task.n;
+		moe_mean_se(v, out->n_prompt, NULL, &out->se_prompt);
+		if (moe_cluster_se(v, id, out->n_prompt, task.n, &out->se_task, e))
+			kept = -1;
+	}
+	moe_names_free(&task);
+	free(pl.index);
+	free(seed);
+	free(v);
+	free(id);
+	return kept < 0 ? -1 : 0;
+}

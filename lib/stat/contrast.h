@@ -66,6 +66,14 @@ struct moe_estimate {
 int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_contrast *c, enum moe_subset s, double alpha,
 		      struct moe_estimate *out, struct moe_err *e);
 
+/* Standard error over prompts of a linear contrast (no B, C, D), seeds held, with prompts as the unit and with the prompts' tasks as clusters.
+ * n_task = 0 and NaNs when it can not be computed or a prompt names no task. */
+struct moe_by_task {
+	size_t n_task, n_prompt;
+	double se_prompt, se_task;
+};
+int moe_contrast_by_task(struct moe_cx *x, const char *method, const struct moe_contrast *c, struct moe_by_task *out, struct moe_err *e);
+
 #define MOE_SEEDS_TO_BOOTSTRAP 5
 
 #endif

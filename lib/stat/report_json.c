@@ -235,6 +235,8 @@ int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_
 	est(&t, "share_did_placebo", &a->share_did);
 	moe_text_f(&t, ",");
 	est(&t, "discovery", &a->discovery);
+	moe_text_f(&t, ",\"tasks\":%zu,", a->task_did.n_task);
+	nums(&t, "did_placebo_se_by_prompt_by_task", (const double[]){a->task_did.se_prompt, a->task_did.se_task}, 2);
 	moe_text_f(&t, ",\"methods\":[");
 	for (size_t i = 0; i < a->n_method; i++) {
 		moe_text_f(&t, i ? "," : "");

@@ -48,6 +48,11 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 	if (!bad)
 		bad = note(r, e, "When the conditions were fixed, and whether the recipe was chosen after a look at these seeds or prompts, can not be seen "
 				 "from here. The digest of the conditions can be compared with what was announced.");
+	const struct moe_by_task *k = a->task_did.n_task ? &a->task_did : &a->task_drop;
+	if (!bad && k->n_task && k->n_task < k->n_prompt)
+		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu tasks. With the tasks as clusters, the standard error over prompts of the %s would be "
+				 "%.3f instead of %.3f (seeds held): the intervals speak of new prompts on such tasks, and less surely of new tasks.", k->n_prompt,
+			   k->n_task, k == &a->task_did ? "advantage over the placebo" : "drop of hack", k->se_task, k->se_prompt);
 	if (!bad && a->cx.dropped)
 		bad = note(r, e, "%zu (seed, prompt, sample) outcomes were left out because an arm of the tested method or of its placebo lacks them.",
 			   a->cx.dropped);

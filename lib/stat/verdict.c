@@ -116,7 +116,8 @@ int moe_analyse(struct moe_analysis *a, const struct moe_obs *o, const struct mo
 	for (size_t i = 0; i < a->n_method; i++)
 		if (moe_summarise_method(a, &a->method[i], e) || method_contrasts(a, &a->method[i], e))
 			return -1;
-	if (against_placebo(a, e))
+	if (against_placebo(a, e) || moe_contrast_by_task(&a->cx, a->uat.method, &drop_hack, &a->task_drop, e) ||
+	    moe_contrast_by_task(&a->cx, a->uat.method, &did_placebo, &a->task_did, e))
 		return -1;
 	return moe_decide(a, e);
 }

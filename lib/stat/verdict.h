@@ -86,6 +86,7 @@ struct moe_analysis {
 	size_t n_method, n_prompt, n_sample_max;
 	const struct moe_method_result *tested, *placebo; /* placebo may be NULL */
 	struct moe_estimate did_placebo[MOE_SUBSETS], share_did, discovery;
+	struct moe_by_task task_drop, task_did; /* of the tested method's drop of hack, and of its advantage over the placebo */
 	struct moe_criterion crit[MOE_CRITERIA_MAX];
 	size_t n_crit;
 	const struct moe_criterion *against_placebo; /* the one of crit[] that compares with the placebo in rate */

@@ -217,6 +217,15 @@ static void flip_equal(struct audit_out *o, const struct moe_audit_arm *x, const
 		    a && b ? "their recordings differ in every seal and in nothing else" : "that their recordings differ in seals alone was not checked (give both with --run)");
 }
 
+/* A trained adapter stands alone in its file; what moe-ablate copied from it stands among other arms. */
+static bool alone(const struct moe_audit *a, size_t k)
+{
+	for (size_t i = 0; i < a->n_arm; i++)
+		if (i != k && a->arm[i].path == a->arm[k].path)
+			return false;
+	return true;
+}
+
 /* The adapter trained from flipped seals is the one trained from the true ones, bit for bit. */
 static void flip(struct audit_out *o)
 {
@@ -230,7 +239,7 @@ static void flip(struct audit_out *o)
 		n++;
 		for (size_t k = 0; k < a->n_arm; k++)
 			if (!a->arm[k].flipped && a->arm[k].method == x->method && a->arm[k].seed == x->seed && a->arm[k].step == x->step &&
-			    !strcmp(a->arm[k].arm, "on") && a->arm[k].n_parent == x->n_parent)
+			    !strcmp(a->arm[k].arm, "on") && a->arm[k].n_parent == x->n_parent && alone(a, k))
 				y = !y || y->digest != x->digest ? &a->arm[k] : y; /* a replay by the same program counts as well as the original */
 		if (!y)
 			say(o, "flip test", MOE_CHECK_SKIPPED, "%s: no adapter of %s, seed %lld, step %lld to compare with was given", x->path, x->method,

@@ -42,8 +42,8 @@ static void start(void)
 {
 	choose_family();
 	bli_init();
-	snprintf(description, sizeof(description), "BLIS %s, %s kernels", bli_info_get_version_str(),
-		bli_arch_string(bli_arch_query_id()));
+	snprintf(description, sizeof(description), "BLIS %s, %s kernels%s", bli_info_get_version_str(), bli_arch_string(bli_arch_query_id()),
+		moe_gemm_small_ready() ? "; own AVX2 kernels for narrow products" : "");
 }
 
 const char *moe_gemm_describe(void)

@@ -35,7 +35,7 @@ double moe_gemm_sec(void);
 double moe_gemm_clock(void);
 void moe_gemm_spent(double t0);
 
-/* "BLIS 0.9.0, zen3 kernels". Static storage. Starts BLIS when that has not happened. */
+/* "BLIS 0.9.0, zen3 kernels; own AVX2 kernels for narrow products". Static storage. Starts BLIS when that has not happened. */
 const char *moe_gemm_describe(void);
 
 #endif

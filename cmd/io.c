@@ -3,6 +3,7 @@
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "formats/libs.h"
+#include "tensor/gemm.h"
 #include "util/buf.h"
 #include "util/text.h"
 
@@ -417,5 +418,5 @@ void moe_print_version(const char *prog)
 	char libs[256];
 
 	moe_formats_libs(libs, sizeof(libs));
-	printf("%s %s\n%s\n", prog, MOE_VERSION, libs);
+	printf("%s %s\n%s\n%s\n", prog, MOE_VERSION, libs, moe_gemm_describe());
 }

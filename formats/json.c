@@ -257,6 +257,11 @@ static int escaped(const char *key, struct moe_str v, struct moe_buf *out, struc
 	return rc;
 }
 
+static int too_deep(struct moe_err *e)
+{
+	return moe_fail(e, MOE_DATA, "values nested deeper than %d levels", MOE_MP_DEPTH);
+}
+
 static int object_to(const struct moe_json *j, int depth, struct moe_buf *out, struct moe_err *e);
 
 static int value_to(const struct moe_json *j, int depth, struct moe_buf *out, struct moe_err *e)
@@ -284,10 +289,10 @@ static int value_to(const struct moe_json *j, int depth, struct moe_buf *out, st
 	default:
 		return moe_mp_nil(out, e);
 	}
-	if (depth >= MOE_MP_DEPTH)
-		return moe_fail(e, MOE_DATA, "values nested deeper than %d levels", MOE_MP_DEPTH);
 	if (moe_json_kind(j) == MOE_J_OBJECT)
 		return object_to(j, depth, out, e);
+	if (depth >= MOE_MP_DEPTH)
+		return too_deep(e);
 	if (moe_mp_array(out, moe_json_len(j), e))
 		return -1;
 	for (size_t k = 0; k < moe_json_len(j); k++)
@@ -305,8 +310,10 @@ static int object_to(const struct moe_json *j, int depth, struct moe_buf *out, s
 		struct moe_str s = moe_json_str(moe_json_value_at(j, 0));
 
 		if (s.p && (!strcmp(only, "$bin") || !strcmp(only, "$str") || !strcmp(only, "$float")))
-			return escaped(only, s, out, e);
+			return escaped(only, s, out, e); /* a scalar: no level of its own */
 	}
+	if (depth >= MOE_MP_DEPTH)
+		return too_deep(e);
 	if (moe_mp_map(out, n, e))
 		return -1;
 	for (struct lh_entry *x = entry_at(j, 0); x; x = lh_entry_next(x)) {

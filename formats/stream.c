@@ -339,30 +339,41 @@ static int read_magic(struct moe_reader *r, struct moe_err *e)
 	return 1;
 }
 
-static int check_version(const struct moe_reader *r, struct moe_err *e)
+int moe_stream_labels(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
 {
-	struct moe_str raw;
+	struct moe_str s;
+
+	*labels = MOE_LABELS_NONE;
+	if (moe_rec_has(h, "labels") == MOE_V_MISSING)
+		return 0;
+	if (!moe_rec_str(h, "labels", &s))
+		return moe_fail(e, MOE_DATA, "%s: key \"labels\" is not a string", name);
+	return moe_labels_parse(s, labels, e) ? moe_err_prefix(e, "%s", name) : 0;
+}
+
+int moe_stream_check_header(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
+{
+	struct moe_str raw, kind;
 	struct moe_mp_tok t, major;
 
-	if (!moe_rec_raw(&r->header, "v", &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n != 2 ||
+	if (!moe_rec_raw(h, "v", &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n != 2 ||
 		moe_mp_token((const uint8_t *)raw.p + t.size, raw.n - t.size, &major, NULL) != 1 || major.kind != MOE_MP_INT)
-		return moe_fail(e, MOE_DATA, "%s: a header whose key \"v\" is not [major, minor]", r->name);
+		return moe_fail(e, MOE_DATA, "%s: a header whose key \"v\" is not [major, minor]", name);
 	if (major.i != 1)
-		return moe_fail(e, MOE_DATA, "%s: a stream of version %" PRId64 "; this program reads version 1", r->name, major.i);
-	return 0;
+		return moe_fail(e, MOE_DATA, "%s: a stream of version %" PRId64 "; this program knows version 1", name, major.i);
+	if (!moe_rec_str(h, "kind", &kind) || !kind.n)
+		return moe_fail(e, MOE_DATA, "%s: a header without its key \"kind\"", name);
+	if (moe_rec_has(h, "t") != MOE_V_MISSING)
+		return moe_fail(e, MOE_DATA, "%s: a header with a key \"t\", which only records have", name);
+	return moe_stream_labels(h, name, labels, e);
 }
 
 static int raise_labels(struct moe_reader *r, const struct moe_rec *from, struct moe_err *e)
 {
 	enum moe_labels l = MOE_LABELS_NONE;
-	struct moe_str s;
 
-	if (moe_rec_has(from, "labels") == MOE_V_MISSING)
-		return 0;
-	if (!moe_rec_str(from, "labels", &s))
-		return moe_fail(e, MOE_DATA, "%s: key \"labels\" is not a string", r->name);
-	if (moe_labels_parse(s, &l, e))
-		return moe_err_prefix(e, "%s", r->name);
+	if (moe_stream_labels(from, r->name, &l, e))
+		return -1;
 	if (l > r->labels)
 		r->labels = l;
 	return 0;
@@ -382,7 +393,7 @@ static int check_kind(const struct moe_reader *r, struct moe_err *e)
 /* 1, 0 = ended inside (allowed), -1. */
 static int read_header(struct moe_reader *r, struct moe_err *e)
 {
-	struct moe_str kind;
+	enum moe_labels labels;
 	size_t size = 0;
 	int rc = whole_value(r, &size, e);
 
@@ -392,12 +403,8 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 		return truncated(r, e);
 	if (moe_rec_parse(&r->header, r->buf.data + r->pos, size, e))
 		return moe_err_prefix(e, "%s: header, byte %" PRIu64, r->name, offset(r));
-	if (check_version(r, e) || raise_labels(r, &r->header, e))
+	if (moe_stream_check_header(&r->header, r->name, &labels, e) || raise_labels(r, &r->header, e))
 		return -1;
-	if (!moe_rec_str(&r->header, "kind", &kind) || !kind.n)
-		return moe_fail(e, MOE_DATA, "%s: a header without its key \"kind\"", r->name);
-	if (moe_rec_has(&r->header, "t") != MOE_V_MISSING)
-		return moe_fail(e, MOE_DATA, "%s: a header with a key \"t\", which only records have", r->name);
 	if (check_kind(r, e))
 		return -1;
 	consume(r, size, true);

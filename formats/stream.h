@@ -17,6 +17,11 @@ enum moe_labels { MOE_LABELS_NONE, MOE_LABELS_SYNTHETIC, MOE_LABELS_ORACLE };
 const char *moe_labels_name(enum moe_labels l);
 int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e);
 
+/* Whether a map may be a header: version 1, a kind, known labels (which are returned), no "t". Both sides ask this. */
+int moe_stream_check_header(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e);
+/* The label taint that a header or end names; MOE_LABELS_NONE when it names none. */
+int moe_stream_labels(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e);
+
 /* ---- reading ---- */
 struct moe_reader;
 

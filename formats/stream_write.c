@@ -124,7 +124,6 @@ struct moe_writer *moe_writer_open_header(int fd, const char *name, const struct
 {
 	struct moe_writer *w = writer_new(fd, name, no_digest, e);
 	struct moe_rec h = {0};
-	struct moe_str s;
 	int rc;
 
 	if (!w)
@@ -132,10 +131,7 @@ struct moe_writer *moe_writer_open_header(int fd, const char *name, const struct
 	rc = moe_rec_copy(&h, given, e);
 	if (!rc && moe_rec_has(&h, "v") == MOE_V_MISSING)
 		rc = moe_rec_set_raw(&h, "v", version, sizeof(version), e);
-	if (!rc && (!moe_rec_str(&h, "kind", &s) || !s.n || moe_rec_has(&h, "t") != MOE_V_MISSING))
-		rc = moe_fail(e, MOE_DATA, "%s: a header needs a key \"kind\" and may not have a key \"t\"", name);
-	if (!rc && moe_rec_str(&h, "labels", &s))
-		rc = moe_labels_parse(s, &w->labels, e);
+	rc = rc || moe_stream_check_header(&h, name, &w->labels, e);
 	rc = rc || put_header(w, &h, e);
 	moe_rec_free(&h);
 	if (rc) {
@@ -225,9 +221,10 @@ int moe_writer_end_like(struct moe_writer *w, const struct moe_rec *like, char *
 {
 	struct moe_rec end = {0};
 	char hex[MOE_SHA256_HEX] = "";
+	enum moe_labels labels;
 	int rc;
 
-	if (usable(w, e))
+	if (usable(w, e) || (like && moe_stream_labels(like, w->name, &labels, e)))
 		return -1;
 	hash_pending(w);
 	if (!w->no_digest)

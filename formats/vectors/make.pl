@@ -46,6 +46,7 @@ put 'passed/text_that_is_no_utf8_c', segment(1, header() . map_of(t => 'x', s =>
 put 'passed/dollar_keys_c', segment(1, header() . map_of(t => 'x', a => raw(map_of('$bin' => 'x')), b => raw(map_of('$$' => 1)), c => raw(map_of('$bin' => 1, z => 2))));
 put 'passed/controls_c', segment(1, header() . map_of(t => 'x', s => join '', map { chr } 0 .. 31, 127));
 put 'passed/eight_levels_c', segment(1, header() . map_of(t => 'x', a => raw("\x91" x 7 . "\x01")));
+put 'passed/bin_in_eight_levels_c', segment(1, header() . map_of(t => 'x', a => raw("\x91" x 7 . "\xc4\1\0")));
 put 'passed/tensors_c', segment(3, header() . map_of(t => 'tensor', data => bin("\0" x 8), dtype => 'F32', name => 'w', offset => 0, shape => [2]) .
 	map_of(t => 'tensor', data => bin(''), dtype => 'BF16', name => 'e', offset => 0, shape => [0, 3]) .
 	map_of(t => 'x', v => raw(map_of(data => bin("\1\0\0\0"), dtype => 'I32', shape => []))));

@@ -23,6 +23,12 @@ for f in "$V"/failed/*.moes; do
 	(ulimit -v 400000 && exec moe-cat --json "$f" >/dev/null 2>&1)
 	equal "$n: also in little memory" $? 3
 done
+# what can not be read must not be written either
+moe-cat --json "$V/passed/two_records_c.moes" >good.jsonl
+for change in 's/"v":\[1,0\]/"v":[2,0]/' 's/"kind":"rollouts"/"kind":""/' 's/"labels":"none"/"labels":"secret"/' '$s/"labels":"none"/"labels":"secret"/' 's/"v":\[1,0\]/"v":1/'; do
+	sed "$change" good.jsonl >bad.jsonl
+	fails 3 "--from-json after $change" moe-cat --from-json bad.jsonl
+done
 if command -v perl >/dev/null && perl -MDigest::SHA -e 1 2>/dev/null; then
 	mkdir again
 	perl "$V/make.pl" again

@@ -90,11 +90,11 @@ deps: ## install what building and testing need
 	$(APT) $(DEPS_BUILD)
 $(BUILD)/.deps:
 	@mkdir -p $(@D)
-	@if ! { $(HAVE_BUILD); } >/dev/null 2>&1; then $(MAKE) --no-print-directory deps; fi
+	@if ! ( $(HAVE_BUILD) ) >/dev/null 2>&1; then $(MAKE) --no-print-directory deps; fi
 	@touch $@
 $(BUILD)/.deps-lint:
 	@mkdir -p $(@D)
-	@if ! { $(HAVE_LINT); } >/dev/null 2>&1; then $(APT) $(DEPS_LINT); fi
+	@if ! ( $(HAVE_LINT) ) >/dev/null 2>&1; then $(APT) $(DEPS_LINT); fi
 	@touch $@
 $(LIB_OBJ) $(F64_OBJ) $(CMD_OBJ) $(PROG_SRC:%.c=$(BUILD)/obj/%.o) $(UNIT_SRC:%.c=$(BUILD)/obj/%.o) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.o): | $(BUILD)/.deps
 

@@ -37,8 +37,8 @@ static int grow(struct moe_route_step *s, struct moe_err *e)
 	s->rec = rec ? rec : s->rec;
 	s->seen = seen ? seen : s->seen;
 	s->judged = judged ? judged : s->judged;
-	/* cppcheck-suppress memleak ; what was moved is s's again */
 	if (!judged)
+		/* cppcheck-suppress memleak ; what was moved is s's again */
 		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu rollouts of a step", cap);
 	for (size_t i = s->cap; i < cap; i++)
 		s->rec[i] = (struct moe_rec){ 0 };

@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 # As many jobs as cores, unless the user said how many.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 export LC_ALL := C
@@ -54,11 +54,11 @@ CMD_OBJ := $(CMD_SHARED:%.c=$(BUILD)/obj/%.o)
 
 all: $(PROGS) ## the programs
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC    $<")
 	$(Q)$(CC) $(MOE_CPPFLAGS) $(CPPFLAGS) $(MOE_CFLAGS) $(CFLAGS) $(SAN) -MMD -MP -c -o $@ $<
-$(BUILD)/obj64/%.o: %.c
+$(BUILD)/obj64/%.o: %.c | $(BUILD)/.deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_CPPFLAGS) -DMOE_REAL_F64 $(CPPFLAGS) $(MOE_CFLAGS) $(CFLAGS) $(SAN) -MMD -MP -c -o $@ $<
 $(BUILD)/libmoe.a: $(LIB_OBJ)
@@ -96,7 +96,6 @@ $(BUILD)/.deps-lint:
 	@mkdir -p $(@D)
 	@if ! ( $(HAVE_LINT) ) >/dev/null 2>&1; then $(APT) $(DEPS_LINT); fi
 	@touch $@
-$(LIB_OBJ) $(F64_OBJ) $(CMD_OBJ) $(PROG_SRC:%.c=$(BUILD)/obj/%.o) $(UNIT_SRC:%.c=$(BUILD)/obj/%.o) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.o): | $(BUILD)/.deps
 
 # ---- tests ----
 SH_TESTS := $(sort $(filter-out %/lib.sh,$(wildcard tests/cli/*.sh tests/fault/*.sh tests/golden/*.sh tests/interop/*.sh)))

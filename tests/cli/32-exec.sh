@@ -66,7 +66,7 @@ for box in bwrap namespaces limits; do
 		skip "misbehaviour in a box of $box" "not on this machine"
 		continue
 	fi
-	ok "misbehaviour is survived ($box)" moe-grade -j 2 --exec 'sh g.sh' --exec-wall 1 --exec-box $box bad.moes -o b.moes
+	ok "misbehaviour is survived ($box)" moe-grade -j 2 --exec 'sh g.sh' --exec-wall 3 --exec-box $box bad.moes -o b.moes
 	recs b.moes >b.json
 	equal "every rollout is there" "$(wc -l <b.json)" 15
 	equal "the good ones are graded" "$(grep -c '"reward":1.5' b.json) $(grep -c '"reward":3.0' b.json)" "2 1"
@@ -85,7 +85,7 @@ case $line in *die*) echo no; exit 1 ;; *sleep*) sleep 60 ;; esac
 printf '{"id":"%s",\n "reward":%s}\n' "$id" "$$"
 EOF
 rollouts x x die sleep x | stream >r1.moes
-ok "a process for each rollout" moe-grade --exec-once --exec 'sh once.sh' --exec-wall 1 --exec-box limits r1.moes -o w.moes
+ok "a process for each rollout" moe-grade --exec-once --exec 'sh once.sh' --exec-wall 3 --exec-box limits r1.moes -o w.moes
 recs w.moes >w.json
 equal "answers of several lines are read" "$(sed -n 's/.*"reward":\([0-9.]*\).*/\1/p' w.json | sort -u | wc -l)" 4
 

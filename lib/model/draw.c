@@ -181,10 +181,12 @@ int moe_draw_token(const moe_real *logits, int V, const struct moe_sample_opts *
 		draw_truncated(logits, V, o, u, w, out);
 	} else {
 		out->id = greedy ? best(logits, V) : draw_full(w->p, V, u, moe_vec_sum((size_t)V, w->p));
-		out->logp = (float)((double)logits[out->id] * inv_temp - lse);
 	}
-	out->model_logp = out->logp;
-	if ((truncated || inv_temp != 1.0) && o->want_model_logp)
+	out->full_logp = (float)((double)logits[out->id] * inv_temp - lse);
+	if (!truncated)
+		out->logp = out->full_logp;
+	out->model_logp = out->full_logp;
+	if (inv_temp != 1.0 && o->want_model_logp)
 		out->model_logp = (float)((double)logits[out->id] - moe_logsumexp((size_t)V, logits, 1.0, w->p));
 	return 0;
 }

@@ -21,6 +21,7 @@ struct moe_draw_work {
 struct moe_draw {
 	int32_t id;
 	float logp;        /* under the sampling distribution; greedy: under the model at temperature 1 */
+	float full_logp;   /* at the sampling temperature, before top-k and top-p; greedy: as logp */
 	float model_logp;  /* under the model at temperature 1 */
 };
 

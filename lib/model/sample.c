@@ -20,7 +20,7 @@ struct slot {
 	int sample, n;       /* tokens drawn so far */
 	struct moe_chain own;
 	int32_t *ids;        /* [max_new] */
-	float *logp, *model_logp;
+	float *logp, *model_logp, *full_logp;
 };
 
 /* A request whose prompt has been computed and that still has samples to draw. */
@@ -93,7 +93,8 @@ static int unit_arrays(struct unit *u, struct moe_err *e)
 		u->slot[i].ids = moe_arena_get(a, n, sizeof(int32_t), e);
 		u->slot[i].logp = u->slot[i].ids ? moe_arena_get(a, n, sizeof(float), e) : NULL;
 		u->slot[i].model_logp = u->slot[i].logp ? moe_arena_get(a, n, sizeof(float), e) : NULL;
-		if (!u->slot[i].model_logp)
+		u->slot[i].full_logp = u->slot[i].model_logp ? moe_arena_get(a, n, sizeof(float), e) : NULL;
+		if (!u->slot[i].full_logp)
 			return -1;
 		u->rest[i] = (int)(S - 1 - i);
 	}
@@ -211,6 +212,7 @@ static int draw_slot(void *ctx, size_t task, int worker, struct moe_err *e)
 	s->ids[s->n] = got.id;
 	s->logp[s->n] = got.logp;
 	s->model_logp[s->n] = got.model_logp;
+	s->full_logp[s->n] = got.full_logp;
 	s->n++;
 	u->stopped[i] = false;
 	for (int k = 0; k < c->o->n_stop; k++)
@@ -240,6 +242,15 @@ static int forward(struct unit *u, struct moe_err *e)
 	return 0;
 }
 
+static float *copy(const float *from, size_t n, struct moe_err *e)
+{
+	float *to = moe_alloc(n, sizeof(*to), e);
+
+	if (to)
+		memcpy(to, from, n * sizeof(*to));
+	return to;
+}
+
 static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *e)
 {
 	const struct call *c = u->c;
@@ -249,15 +260,11 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 
 	out->n = s->n;
 	out->stopped = stopped;
-	if (!(out->ids = moe_alloc(n, sizeof(*out->ids), e)) || !(out->logp = moe_alloc(n, sizeof(*out->logp), e)))
+	if (!(out->ids = moe_alloc(n, sizeof(*out->ids), e)) || !(out->logp = copy(s->logp, n, e))
+		|| (c->o->want_model_logp && !(out->model_logp = copy(s->model_logp, n, e)))
+		|| (c->o->want_full_logp && !(out->full_logp = copy(s->full_logp, n, e))))
 		return -1;
 	memcpy(out->ids, s->ids, n * sizeof(*out->ids));
-	memcpy(out->logp, s->logp, n * sizeof(*out->logp));
-	if (c->o->want_model_logp) {
-		if (!(out->model_logp = moe_alloc(n, sizeof(*out->model_logp), e)))
-			return -1;
-		memcpy(out->model_logp, s->model_logp, n * sizeof(*out->model_logp));
-	}
 	moe_chain_release(u->d, &s->own);
 	if (--p->left == 0)
 		moe_chain_release(u->d, &p->chain);
@@ -408,5 +415,6 @@ void moe_completion_free(struct moe_completion *c)
 	free(c->ids);
 	free(c->logp);
 	free(c->model_logp);
+	free(c->full_logp);
 	memset(c, 0, sizeof(*c));
 }

@@ -20,6 +20,7 @@ struct moe_sample_opts {
 	const int32_t *stop;     /* [n_stop] stop tokens (kept in the completion); borrowed */
 	int n_stop;
 	bool want_model_logp;    /* also the log-probability under the model at temperature 1 without truncation */
+	bool want_full_logp;     /* also that at the sampling temperature without truncation */
 };
 
 struct moe_sample_req {
@@ -32,7 +33,7 @@ struct moe_sample_req {
 
 struct moe_completion {
 	int32_t *ids;            /* [n] owned */
-	float *logp, *model_logp; /* [n] owned; model_logp NULL unless asked */
+	float *logp, *model_logp, *full_logp; /* [n] owned; the last two NULL unless asked */
 	int n;
 	bool stopped;            /* ended by a stop token, else by length */
 };

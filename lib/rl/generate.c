@@ -238,6 +238,7 @@ static int put_sampled(const struct run *r, size_t i, size_t k, struct moe_rec *
 		|| moe_tokenizer_decode(r->g->tok, c->ids, n, true, &text, e)
 		|| set_text(rec, "completion", (const char *)text.data, text.len, e) || moe_rec_set_i32s(rec, "completion_ids", c->ids, n, e)
 		|| moe_rec_set_f32s(rec, "logp", c->logp, n, e) || (c->model_logp && moe_rec_set_f32s(rec, "model_logp", c->model_logp, n, e))
+		|| (c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e))
 		|| moe_rec_set_str(rec, "finish", c->stopped ? "stop" : "length", e)
 		|| (k >= q->n_on && moe_rec_set_str(rec, "sampled_off", moe_bank_names[r->g->off_bank], e));
 	moe_buf_free(&text);
@@ -392,6 +393,7 @@ static int run_all(struct run *r, struct moe_err *e)
 	int rc = 0;
 
 	o.want_model_logp = o.temperature > 0.0 && (o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
+	o.want_full_logp = o.temperature > 0.0 && o.temperature != 1.0 && (o.top_p < 1.0 || o.top_k > 0);
 	if (moe_sample(g->m, r->a && !all_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req, r->req, g->pool, r->done, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;

@@ -17,7 +17,7 @@ struct moe_gen {
 	const struct moe_tokenizer *tok;
 	struct moe_pool *pool;
 	struct moe_writer *out;
-	struct moe_sample_opts sample;     /* want_model_logp is set as needed */
+	struct moe_sample_opts sample;     /* want_... is set as needed */
 	int group;                         /* rollouts of a prompt */
 	int off_bank;                      /* bank of off_share, or -1 */
 	double off_share;                  /* share of rollouts sampled with that bank's gate at 0 */

@@ -33,8 +33,8 @@ static int tokens(const struct moe_rec *rec, const char *key, int V, int32_t **o
 
 static int behaviour(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
-	/* Under the model itself where the stream has it and no temperature stands between: truncated sampling renormalises. */
-	const char *key = moe_rec_has(rec, "model_logp") && q->temperature == 1 ? "model_logp" : "logp";
+	/* As training computes it: at the sampling temperature, over the whole vocabulary. Top-k and top-p renormalise `logp`. */
+	const char *key = moe_rec_has(rec, "full_logp") ? "full_logp" : moe_rec_has(rec, "model_logp") && q->temperature == 1 ? "model_logp" : "logp";
 	size_t k;
 
 	if (moe_rec_f32s(rec, key, &q->logp, &k, e))

@@ -55,6 +55,12 @@ equal 'under the names of TRL, and ours' "$(moe-cat --json on.metrics.moes | jq 
 	has("clip_ratio/region_mean") and has("sampling/sampling_logp_difference/mean") and has("grad_norm") and has("step_time") and
 	has("num_tokens") and has("route/keep") and has("presence/quarantine/min_gate") and has("update_mass/clean")' | uniq)" true
 equal 'the first step is on policy' "$(moe-cat --json on.metrics.moes | jq -r 'select(.step == 0) | ."sampling/sampling_logp_difference/max" < 1e-4' | head -1)" true
+# Top-k and top-p renormalise what is sampled from; the ratio is between whole distributions at the sampling temperature, as TRL's.
+moe-prompts -q -e "$env" --split train --modes run_tests -n 4 --seed 6 |
+	moe-rollout -q -m base -a a0.moes --group 4 --max-new 12 --temperature 0.6 --top-k 20 --top-p 0.9 | moe-grade -q -e "$env" |
+	moe-route -q -m base -a a0.moes -o cool.moes
+ok 'cool and truncated samples train' moe-train -q -m base -a a0.moes --metrics cool.m.moes -o x.moes cool.moes
+equal 'and are on policy' "$(moe-cat --json cool.m.moes | jq -r 'select(.step == 0) | ."sampling/sampling_logp_difference/max" < 1e-4' | head -1)" true
 
 # ---- publication ----
 mkfifo left.fifo

@@ -22,30 +22,6 @@
 static const moe_real toy[6] = {1.0f, 3.0f, 2.0f, 0.0f, 2.5f, -1.0f};
 
 /* Chi-square of DRAWS draws against p; the caller compares it with a quantile. Also checks the logp of every draw. */
-static double chi2(const struct moe_sample_opts *o, const double p[6])
-{
-	struct moe_draw_cand cand[6];
-	moe_real buf[6];
-	struct moe_draw_work w = {buf, cand};
-	struct moe_rng k = moe_rng_key(7, "test");
-	double count[6] = {0}, sum = 0.0;
-	struct moe_err e = {0};
-
-	for (int i = 0; i < DRAWS; i++) {
-		struct moe_draw d;
-
-		assert_int_equal(moe_draw_token(toy, 6, o, moe_rng_uniform(k, 1, (uint64_t)i), &w, &d, &e), 0);
-		assert_in_range(d.id, 0, 5);
-		assert_true(p[d.id] > 0.0);
-		assert_true(fabs((double)d.logp - log(p[d.id])) < 1e-5);
-		count[d.id] += 1.0;
-	}
-	for (int i = 0; i < 6; i++)
-		if (p[i] > 0.0)
-			sum += (count[i] - DRAWS * p[i]) * (count[i] - DRAWS * p[i]) / (DRAWS * p[i]);
-	return sum;
-}
-
 static void softmax(double t, const int keep[6], double p[6])
 {
 	double z = 0.0;
@@ -54,6 +30,33 @@ static void softmax(double t, const int keep[6], double p[6])
 		z += p[i] = keep[i] ? exp((double)toy[i] / t) : 0.0;
 	for (int i = 0; i < 6; i++)
 		p[i] /= z;
+}
+
+static double chi2(const struct moe_sample_opts *o, const double p[6])
+{
+	static const int all[6] = {1, 1, 1, 1, 1, 1};
+	struct moe_draw_cand cand[6];
+	moe_real buf[6];
+	struct moe_draw_work w = {buf, cand};
+	struct moe_rng k = moe_rng_key(7, "test");
+	double count[6] = {0}, sum = 0.0, whole[6];
+	struct moe_err e = {0};
+
+	softmax(o->temperature, all, whole);
+	for (int i = 0; i < DRAWS; i++) {
+		struct moe_draw d;
+
+		assert_int_equal(moe_draw_token(toy, 6, o, moe_rng_uniform(k, 1, (uint64_t)i), &w, &d, &e), 0);
+		assert_in_range(d.id, 0, 5);
+		assert_true(p[d.id] > 0.0);
+		assert_true(fabs((double)d.logp - log(p[d.id])) < 1e-5);
+		assert_true(fabs((double)d.full_logp - log(whole[d.id])) < 1e-5);
+		count[d.id] += 1.0;
+	}
+	for (int i = 0; i < 6; i++)
+		if (p[i] > 0.0)
+			sum += (count[i] - DRAWS * p[i]) * (count[i] - DRAWS * p[i]) / (DRAWS * p[i]);
+	return sum;
 }
 
 static void draws_follow_the_distribution(void **state)

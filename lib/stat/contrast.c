@@ -14,6 +14,11 @@ bool moe_in_subset(const struct moe_uat *u, const struct moe_obs_prompt *p, enum
 	return moe_uat_is_pinned(u, p->mode) == (s == MOE_SUB_PINNED);
 }
 
+enum moe_subset moe_endpoint(const struct moe_uat *u)
+{
+	return !strcmp(u->endpoint, "pinned") ? MOE_SUB_PINNED : !strcmp(u->endpoint, "never-pinned") ? MOE_SUB_NEVER : MOE_SUB_ALL;
+}
+
 static size_t seed_row(const struct moe_cx *x, int64_t seed)
 {
 	size_t i = 0;
@@ -117,8 +122,9 @@ static int make_series(struct moe_cx *x, const struct moe_obs_run *r, enum moe_a
 		n_random += r->arm[a].kind == MOE_ARM_RANDOM;
 	if (k == MOE_ARM_RANDOM ? !n_random : !one)
 		return 0;
-	/* by subset only the tested pair of arms is ever asked for */
-	for (int s = 0; s < (k <= MOE_ARM_QOFF ? (int)MOE_SUBSETS : 1); s++) {
+	/* by subset only these are ever asked for */
+	bool subsets = k <= MOE_ARM_QOFF || (k == MOE_ARM_RANDOM && moe_endpoint(x->uat) != MOE_SUB_ALL);
+	for (int s = 0; s < (subsets ? (int)MOE_SUBSETS : 1); s++) {
 		double *den = moe_arena_get(&x->arena, o->n_cell, sizeof *den, e);
 		double *num[MOE_OUTCOMES];
 		if (!den)

@@ -33,6 +33,8 @@ void moe_cx_free(struct moe_cx *x);
 size_t moe_cx_index(const struct moe_cx *x, const struct moe_obs_run *r, enum moe_arm_kind k, enum moe_subset s, enum moe_outcome o);
 /* Weights of a run's cells [n_cell]: 1/(its prompt's counted samples), 0 where the cell does not count. */
 const double *moe_cx_weights(const struct moe_cx *x, const struct moe_obs_run *r);
+/* The prompts that criteria 1 and 2 look at. */
+enum moe_subset moe_endpoint(const struct moe_uat *u);
 /* Does a prompt belong to the subset? Prompts without a loophole belong to MOE_SUB_ALL only. */
 bool moe_in_subset(const struct moe_uat *u, const struct moe_obs_prompt *p, enum moe_subset s);
 

@@ -8,11 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum moe_subset endpoint(const struct moe_uat *u)
-{
-	return !strcmp(u->endpoint, "pinned") ? MOE_SUB_PINNED : !strcmp(u->endpoint, "never-pinned") ? MOE_SUB_NEVER : MOE_SUB_ALL;
-}
-
 /* What an open interval lacks: prompts when the bootstrap over prompts alone can not tell, else training seeds. `level` is two-sided. */
 static void needs(const struct moe_analysis *a, struct moe_criterion *c, double target, double level)
 {
@@ -96,9 +91,8 @@ static void judge_random(struct moe_analysis *a)
 
 	least = a->uat.min_random > least ? a->uat.min_random : least;
 	judge_effect(a, c, "no random ablation was evaluated");
-	if (m->n_random < least) {
-		if (c->state == MOE_MET)
-			c->state = MOE_OPEN;
+	if (m->n_random < least && c->state != MOE_FAILED) {
+		c->state = MOE_OPEN;
 		snprintf(c->note, sizeof c->note, "%zu random ablations in every seed; the rank test needs %zu", m->n_random, least);
 	} else if (c->state == MOE_MET && m->rank_p > a->uat.alpha) {
 		c->state = MOE_OPEN;
@@ -154,7 +148,7 @@ static int judge_all_solve(struct moe_analysis *a, struct moe_err *e)
 static int judge_hack(struct moe_analysis *a, struct moe_err *e)
 {
 	const struct moe_contrast drop = {.a = {{1, MOE_SELF, MOE_ARM_ON, MOE_HACK}, {-1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK}}};
-	enum moe_subset s = endpoint(&a->uat);
+	enum moe_subset s = moe_endpoint(&a->uat);
 	struct moe_estimate est;
 
 	if (moe_contrast_eval(&a->cx, a->uat.method, &drop, s, a->uat.alpha, &est, e))

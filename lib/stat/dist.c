@@ -105,7 +105,7 @@ double moe_t_quantile(double p, double df)
 	/* 1-x is what t depends on when x is near 1, so the complement is solved for. */
 	double y = moe_beta_quantile(1 - 2 * tail, 0.5, df / 2), t = sqrt(df * y / (1 - y));
 
-	if (y > 0.999) { /* heavy tails: x itself is the small number */
+	if (y > 0.999 || tail < 1e-4) { /* heavy or far tails: x itself is the small number, and 1 - 2 tail has lost the tail's digits */
 		double x = moe_beta_quantile(2 * tail, df / 2, 0.5);
 		t = sqrt(df * (1 - x) / x);
 	}

@@ -1,6 +1,7 @@
 /* dist.h - distribution functions and quantiles: normal, Student t, beta, binomial.
  *
- * All in double, to about 1e-12 relative where the result is not subnormal. Arguments outside of the domain give NaN.
+ * All in double, to about 1e-12 relative where the result is not subnormal (1e-9 with 1e5 trials or degrees of freedom,
+ * where lgamma's digits cancel). Arguments outside of the domain give NaN.
  * Pure functions, thread-safe. No memory.
  */
 #ifndef MOE_STAT_DIST_H

@@ -139,8 +139,10 @@ double moe_rank_p(double x, const double *control, size_t k)
 {
 	size_t at_least = 0;
 
+	if (isnan(x))
+		return NAN;
 	for (size_t i = 0; i < k; i++)
-		at_least += control[i] >= x;
+		at_least += control[i] < x ? 0 : 1;
 	return (1 + (double)at_least) / ((double)k + 1);
 }
 

@@ -34,7 +34,8 @@ struct moe_ci moe_t_interval(const double *v, size_t n, double alpha);
 struct moe_ci moe_percentile_interval(double *draws, size_t n, double alpha);
 double moe_percentile_sorted(const double *sorted, size_t n, double p);
 
-/* Rank test against K exchangeable controls (Phipson & Smyth 2010): (1 + #{k: control_k >= x}) / (K + 1). */
+/* Rank test against K exchangeable controls (Phipson & Smyth 2010): (1 + #{k: control_k >= x}) / (K + 1). A control that is NaN counts against
+ * the claim; NaN when x is. */
 double moe_rank_p(double x, const double *control, size_t k);
 /* Fewest controls with which that p can reach alpha: ceil(1/alpha) - 1. */
 size_t moe_rank_controls(double alpha);

@@ -17,19 +17,34 @@ static double bit_of(const struct moe_obs_arm *a, size_t cell, enum moe_outcome 
 	return a->bits[cell] & (out == MOE_HACK ? MOE_OBS_HACKED : MOE_OBS_SOLVED) ? 1 : 0;
 }
 
-/* Weighted mean of an arm over the counting cells that it has and that `only` (NULL = all) allows. */
-static double arm_mean(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm, enum moe_outcome out, const char *only)
+/* Weighted mean of an arm over the counting cells that it has, of prompts in `sub` and of the mode `only` (NULL = any). */
+static double arm_mean_in(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm, enum moe_outcome out,
+			  enum moe_subset sub, const char *only)
 {
 	const struct moe_obs *o = a->cx.obs;
 	const double *w = moe_cx_weights(&a->cx, r);
 	double num = 0, den = 0;
 
 	for (size_t i = 0; arm && i < o->n_cell; i++)
-		if (w[i] > 0 && arm->bits[i] && (!only || !strcmp(only, o->prompt[o->cell_prompt[i]].mode))) {
+		if (w[i] > 0 && arm->bits[i] && (!only || !strcmp(only, o->prompt[o->cell_prompt[i]].mode)) &&
+		    moe_in_subset(&a->uat, &o->prompt[o->cell_prompt[i]], sub)) {
 			den += w[i];
 			num += w[i] * bit_of(arm, i, out);
 		}
 	return den > 0 ? num / den : NAN;
+}
+
+static double arm_mean(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm, enum moe_outcome out, const char *only)
+{
+	return arm_mean_in(a, r, arm, out, MOE_SUB_ALL, only);
+}
+
+/* Hack under `on` less hack under the arm, on the endpoint's prompts. */
+static double drop_of(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm)
+{
+	enum moe_subset s = moe_endpoint(&a->uat);
+
+	return arm_mean_in(a, r, moe_obs_find_arm(r, MOE_ARM_ON), MOE_HACK, s, NULL) - arm_mean_in(a, r, arm, MOE_HACK, s, NULL);
 }
 
 static double mean_known(const double *v, size_t n)
@@ -134,13 +149,11 @@ static int random_drops(struct moe_analysis *a, struct moe_method_result *m, con
 		return -1;
 	double drop = 0;
 	for (size_t i = 0; i < s->n_seed; i++)
-		drop += (arm_mean(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_ON), MOE_HACK, NULL) -
-			 arm_mean(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_QOFF), MOE_HACK, NULL)) / (double)s->n_seed;
+		drop += drop_of(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_QOFF)) / (double)s->n_seed;
 	for (size_t k = 0; k < s->n_arms; k++) {
 		double d = 0;
 		for (size_t i = 0; i < s->n_seed; i++)
-			d += (arm_mean(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_ON), MOE_HACK, NULL) -
-			      arm_mean(a, s->run[i], s->arm[i * s->n_arms + k], MOE_HACK, NULL)) / (double)s->n_seed;
+			d += drop_of(a, s->run[i], s->arm[i * s->n_arms + k]) / (double)s->n_seed;
 		if (!isnan(d))
 			m->random_drop[m->n_random++] = d;
 	}

@@ -83,6 +83,9 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 	else if (!bad && !isnan(a->discovery.value))
 		bad = note(r, e, "The trained hack rates of method and placebo differ by %.3f, within the gap of %.3g that was allowed beforehand.",
 			   a->discovery.value, a->uat.discovery_gap);
+	if (!bad && moe_endpoint(&a->uat) != MOE_SUB_ALL)
+		bad = note(r, e, "The criteria on hack, the comparison with random ablations, the shares and the discovery look at the %s prompts alone, as the "
+				 "conditions say.", a->uat.endpoint);
 	if (!bad && m->n_random)
 		bad = note(r, e, "The random ablations switch off as many rank slots as the quarantine has, inside the same trained adapter. They do not "
 				 "show what a run trained with another split would do; that is what the placebo run is for.%s",

@@ -53,13 +53,13 @@ static int choose_method(struct moe_analysis *a, const struct moe_obs *o, struct
 static int method_contrasts(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
 {
 	const struct { const struct moe_contrast *c; struct moe_estimate *out; } todo[] = {
-		{&drop_hack, &m->drop_hack}, {&drop_solve, &m->drop_solve}, {&did_clean, &m->did_clean}, {&did_random, &m->did_random},
+		{&drop_hack, &m->drop_hack}, {&drop_solve, &m->drop_solve}, {&did_clean, &m->did_clean},
 		{&leak, &m->leak}, {&solve_base, &m->solve_base}, {&selectivity, &m->selectivity}};
 
 	for (size_t i = 0; i < sizeof todo / sizeof *todo; i++)
 		if (moe_contrast_eval(&a->cx, m->method, todo[i].c, MOE_SUB_ALL, a->uat.alpha, todo[i].out, e))
 			return -1;
-	return 0;
+	return moe_contrast_eval(&a->cx, m->method, &did_random, moe_endpoint(&a->uat), a->uat.alpha, &m->did_random, e);
 }
 
 /* Tested first, its placebo second, the others by name. */
@@ -84,8 +84,8 @@ static int against_placebo(struct moe_analysis *a, struct moe_err *e)
 	for (int s = 0; s < MOE_SUBSETS; s++)
 		if (moe_contrast_eval(&a->cx, a->uat.method, &did_placebo, (enum moe_subset)s, a->uat.alpha, &a->did_placebo[s], e))
 			return -1;
-	return moe_contrast_eval(&a->cx, a->uat.method, &share_did, MOE_SUB_ALL, a->uat.alpha, &a->share_did, e) ||
-	       moe_contrast_eval(&a->cx, a->uat.method, &discovery, MOE_SUB_ALL, a->uat.alpha, &a->discovery, e) ? -1 : 0;
+	return moe_contrast_eval(&a->cx, a->uat.method, &share_did, moe_endpoint(&a->uat), a->uat.alpha, &a->share_did, e) ||
+	       moe_contrast_eval(&a->cx, a->uat.method, &discovery, moe_endpoint(&a->uat), a->uat.alpha, &a->discovery, e) ? -1 : 0;
 }
 
 /* Prompts that count for the tested method in any seed, and the most samples of one. */

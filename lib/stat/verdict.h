@@ -5,6 +5,7 @@
  *   2  it drops more than under the controls:          D_h - D_h(placebo run) > 0;  D_h - mean D_h(random ablations) > 0, and
  *      the rank test p = (1 + #{random >= D_h})/(K+1) <= alpha. Where method and placebo discovered the hack to a different extent, also as
  *      shares of the trained rate: D_h/hack_on - the same of the placebo > 0
+ *      All of these look at the endpoint's prompts (uat.conf: all, pinned or never-pinned).
  *   3  solve is not inferior:  solve_off - solve_on > -margin (and against the base model, and retaining a share when the trained rate is low)
  * Each part is met (its interval lies on the claim's side), failed (its interval lies wholly below the effect worth having, or shows a loss
  * over the margin), or open. SUPPORTED: all met with enough prompts, seeds and controls. NOT SUPPORTED: any failed. Otherwise UNDECIDED, with the
@@ -49,7 +50,8 @@ struct moe_method_result {
 	size_t n_row;
 	struct moe_mode_row *mode;
 	size_t n_mode;
-	struct moe_estimate drop_hack, drop_solve, did_clean, did_random, leak, solve_base, selectivity;
+	struct moe_estimate drop_hack, drop_solve, did_clean, leak, solve_base, selectivity;
+	struct moe_estimate did_random; /* on the endpoint's prompts, as all that follows */
 	size_t n_random;       /* K: ablations that every seed has */
 	double *random_drop;   /* [K] D_h of each, mean over seeds */
 	double rank_p;         /* NaN when K = 0 */
@@ -85,7 +87,7 @@ struct moe_analysis {
 	struct moe_method_result *method; /* [n_method]; tested, placebo, then the others by name */
 	size_t n_method, n_prompt, n_sample_max;
 	const struct moe_method_result *tested, *placebo; /* placebo may be NULL */
-	struct moe_estimate did_placebo[MOE_SUBSETS], share_did, discovery;
+	struct moe_estimate did_placebo[MOE_SUBSETS], share_did, discovery; /* the last two on the endpoint's prompts */
 	struct moe_by_task task_drop, task_did; /* of the tested method's drop of hack, and of its advantage over the placebo */
 	struct moe_criterion crit[MOE_CRITERIA_MAX];
 	size_t n_crit;

@@ -31,7 +31,7 @@ table("g_beta", ["x", "a", "b", "cdf"],
        for a, b in ((0.5, 0.5), (1, 3), (5, 2), (0.5, 40), (200, 300), (2000, 1500))])
 table("g_beta_q", ["p", "a", "b", "x"],
       [(p, a, b, special.betaincinv(a, b, p)) for p in (0.025, 0.5, 0.975) for a, b in ((1, 30), (7, 4), (0.5, 2), (87, 512), (1000, 3))])
-table("g_t", ["p", "df", "t"], [(p, df, stats.t.ppf(p, df)) for p in (0.001, 0.025, 0.2, 0.8, 0.95, 0.975, 0.9995)
+table("g_t", ["p", "df", "t"], [(p, df, stats.t.ppf(p, df)) for p in (1e-9, 0.001, 0.025, 0.2, 0.8, 0.95, 0.975, 0.9995)
                                 for df in (1, 2, 3, 4, 9, 30, 511)])
 table("g_t_cdf", ["t", "df", "p"], [(t, df, stats.t.cdf(t, df)) for t in (-8.5, -2.0, -0.1, 0.3, 4.0) for df in (1, 2.5, 7, 100)])
 table("g_binom", ["k", "n", "p", "cdf"], [(k, n, p, stats.binom.cdf(k, n, p)) for k, n, p in

@@ -29,23 +29,25 @@ struct scenario {
 	int seeds, prompts, samples, n_random;
 	bool oracle, no_placebo, late_taint;
 	int placebo_seeds;      /* 0 = as many as the method */
+	bool random_pinned;     /* on pinned prompts the random ablations remove as much as the quarantine's deletion */
 };
 
 static const struct scenario scenarios[] = {
-	{"supported", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, false, false, 0},
-	{"placebo-as-good", {.30, .31}, {.02, .70}, {.30, .31}, {.02, .70}, {.24, .42}, {.28, .25}, {.01, .50}, .04, .005, 5, 1600, 1, 0, false, false, false, 0},
-	{"solve-lost", {.57, .60}, {.02, .40}, {.50, .50}, {.30, .50}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .01, 3, 500, 1, 0, false, false, false, 0},
-	{"few-prompts", {.57, .31}, {.20, .45}, {.57, .38}, {.25, .45}, {.40, .42}, {.55, .25}, {.04, .42}, .06, .01, 3, 60, 1, 19, false, false, false, 0},
-	{"one-seed", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, 0, 1, 500, 1, 0, false, false, false, 0},
-	{"few-random", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 7, false, false, false, 0},
-	{"no-placebo", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, true, false, 0},
-	{"no-hack", {.05, .55}, {.04, .56}, {.05, .55}, {.04, .56}, {.05, .55}, {.05, .55}, {.04, .50}, .01, .005, 3, 500, 1, 0, false, false, false, 0},
-	{"cheats", {.57, .31}, {.00, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.10, .25}, {.04, .50}, .06, .02, 3, 500, 1, 0, true, false, false, 0},
-	{"cheats-late", {.57, .31}, {.00, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.10, .25}, {.04, .50}, .06, .02, 3, 500, 1, 0, true, false, true, 0},
-	{"unmatched", {.90, .10}, {.02, .70}, {.30, .45}, {.0, .70}, {.60, .42}, {.85, .10}, {.01, .50}, .06, .01, 3, 500, 1, 0, false, false, false, 0},
-	{"placebo-once", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, false, false, 1},
-	{"seeds-differ", {.57, .31}, {.02, .70}, {.45, .38}, {.30, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .30, 3, 500, 1, 19, false, false, false, 0},
-	{"samples", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 6, 220, 2, 19, false, false, false, 0},
+	{"supported", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, false, false, 0, false},
+	{"placebo-as-good", {.30, .31}, {.02, .70}, {.30, .31}, {.02, .70}, {.24, .42}, {.28, .25}, {.01, .50}, .04, .005, 5, 1600, 1, 0, false, false, false, 0, false},
+	{"solve-lost", {.57, .60}, {.02, .40}, {.50, .50}, {.30, .50}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .01, 3, 500, 1, 0, false, false, false, 0, false},
+	{"few-prompts", {.57, .31}, {.20, .45}, {.57, .38}, {.25, .45}, {.40, .42}, {.55, .25}, {.04, .42}, .06, .01, 3, 60, 1, 19, false, false, false, 0, false},
+	{"one-seed", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, 0, 1, 500, 1, 0, false, false, false, 0, false},
+	{"few-random", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 7, false, false, false, 0, false},
+	{"no-placebo", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, true, false, 0, false},
+	{"no-hack", {.05, .55}, {.04, .56}, {.05, .55}, {.04, .56}, {.05, .55}, {.05, .55}, {.04, .50}, .01, .005, 3, 500, 1, 0, false, false, false, 0, false},
+	{"cheats", {.57, .31}, {.00, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.10, .25}, {.04, .50}, .06, .02, 3, 500, 1, 0, true, false, false, 0, false},
+	{"cheats-late", {.57, .31}, {.00, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.10, .25}, {.04, .50}, .06, .02, 3, 500, 1, 0, true, false, true, 0, false},
+	{"unmatched", {.90, .10}, {.02, .70}, {.30, .45}, {.0, .70}, {.60, .42}, {.85, .10}, {.01, .50}, .06, .01, 3, 500, 1, 0, false, false, false, 0, false},
+	{"placebo-once", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 3, 500, 1, 19, false, false, false, 1, false},
+	{"seeds-differ", {.57, .31}, {.02, .70}, {.45, .38}, {.30, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .30, 3, 500, 1, 19, false, false, false, 0, false},
+	{"samples", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.40, .42}, {.55, .25}, {.04, .50}, .06, .02, 6, 220, 2, 19, false, false, false, 0, false},
+	{"random-pinned", {.57, .31}, {.02, .70}, {.50, .38}, {.20, .60}, {.50, .42}, {.55, .25}, {.04, .50}, .02, .02, 3, 800, 1, 19, false, false, false, 0, true},
 };
 #define N_SCENARIO (sizeof scenarios / sizeof *scenarios)
 
@@ -95,8 +97,11 @@ static struct rates noisy(struct rates x, double noise)
 static void put_arm(struct moe_writer *w, const struct scenario *sc, const char *method, int seed, const char *arm, struct rates x)
 {
 	for (int p = 0; p < sc->prompts; p++)
-		for (int s = 0; s < sc->samples; s++)
-			put_rollout(w, method, seed, arm, p, s, x);
+		for (int s = 0; s < sc->samples; s++) {
+			bool spared = sc->random_pinned && p % 4 < 2 && !strncmp(arm, "random-off", 10);
+
+			put_rollout(w, method, seed, arm, p, s, spared ? sc->off : x);
+		}
 }
 
 static void write_run(const struct scenario *sc, const char *method, int seed, char *path, size_t path_size)
@@ -168,6 +173,7 @@ static const struct scenario *find(const char *name)
 }
 
 static const char uat_text[] = "method = logistic\nplacebo = random\npinned = run_tests stdout_marker\ndraws = 1000\n";
+static const char *more_uat = ""; /* lines after these */
 
 static void analyse(struct moe_report *r, const char *name, int threads)
 {
@@ -187,7 +193,7 @@ static void analyse(struct moe_report *r, const char *name, int threads)
 			unlink(path);
 		}
 	moe_uat_default(&u);
-	check(moe_uat_parse(&u, uat_text, sizeof uat_text - 1, "uat.conf", &e), &e);
+	check(moe_uat_parse(&u, uat_text, sizeof uat_text - 1, "uat.conf", &e) || moe_uat_parse(&u, more_uat, strlen(more_uat), "uat.conf", &e), &e);
 	struct moe_pool *pool = moe_pool_new(threads, &e);
 	check(!pool || moe_report_analyse(r, &u, 1, pool, &e), &e);
 	moe_pool_free(pool);
@@ -270,6 +276,37 @@ static void unmatched_discovery(void **state)
 	assert_true(r.a.did_placebo[MOE_SUB_ALL].ci.lo > 0);
 	assert_int_equal(r.a.verdict.kind, MOE_NOT_SUPPORTED);
 	moe_report_free(&r);
+}
+
+/* Criteria 1 and 2 look at the endpoint's prompts, those against the random ablations as well. */
+static void endpoints(void **state)
+{
+	static const struct {
+		const char *conf;
+		double p; /* of the rank test */
+		enum moe_state random;
+		size_t prompts;
+	} want[] = {{"", 0.05, MOE_MET, 800}, {"endpoint = never-pinned\n", 0.05, MOE_MET, 400}, {"endpoint = pinned\n", 1, MOE_FAILED, 400}};
+	static struct moe_report r;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		more_uat = want[i].conf;
+		analyse(&r, "random-pinned", 2);
+		for (size_t k = 0; k < r.a.n_crit; k++) {
+			const struct moe_criterion *c = &r.a.crit[k];
+
+			if (c->number < 3)
+				assert_int_equal(c->est.n_prompt, want[i].prompts);
+			if (strstr(c->claim, "random ablations"))
+				assert_int_equal(c->state, want[i].random);
+		}
+		assert_int_equal(r.a.tested->n_random, 19);
+		assert_true(fabs(r.a.tested->rank_p - want[i].p) < 1e-12);
+		assert_int_equal(r.a.verdict.kind, want[i].random == MOE_MET ? MOE_SUPPORTED : MOE_NOT_SUPPORTED);
+		moe_report_free(&r);
+	}
+	more_uat = "";
 }
 
 /* Same bits for any number of threads; estimates near what the scenario was made with. */
@@ -358,7 +395,7 @@ static int write_scenario(const char *out, const char *name)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest t[] = {cmocka_unit_test(supported), cmocka_unit_test(not_supported), cmocka_unit_test(undecided), cmocka_unit_test(neither),
-				       cmocka_unit_test(unmatched_discovery), cmocka_unit_test(estimates), cmocka_unit_test(bootstrap_spread),
+				       cmocka_unit_test(unmatched_discovery), cmocka_unit_test(endpoints), cmocka_unit_test(estimates), cmocka_unit_test(bootstrap_spread),
 				       cmocka_unit_test(bad_conf)};
 
 	if (argc == 3)

@@ -91,6 +91,9 @@ static void ranks(void **state)
 	near(moe_rank_p(0.5, control, 19), 0.05, 1e-15);
 	near(moe_rank_p(0.18, control, 19), 0.10, 1e-15); /* a tie counts against the claim */
 	near(moe_rank_p(-1, control, 19), 1, 1e-15);
+	assert_true(isnan(moe_rank_p(NAN, control, 19)));
+	control[3] = NAN; /* a control that is not known speaks against the claim, too */
+	near(moe_rank_p(0.5, control, 19), 0.10, 1e-15);
 	assert_int_equal(moe_rank_controls(0.05), 19);
 	assert_int_equal(moe_rank_controls(0.01), 99);
 }

@@ -245,13 +245,14 @@ static int put_sampled(const struct run *r, size_t i, size_t k, struct moe_rec *
 	return rc ? -1 : put(r->g, rec, n, c->stopped, e);
 }
 
-/* Log-probabilities of a recorded completion under the arm at the sampling temperature, for rollouts that came without any. */
-static int score(const struct run *r, const struct moe_gen_prompt *p, const int32_t *ids, size_t n, float *logp, struct moe_err *e)
+/* Log-probabilities of a recorded completion under the arm, with its gates of sampling and at that temperature, for rollouts that came without any. */
+static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate, const int32_t *ids, size_t n, float *logp, struct moe_err *e)
 {
-	int T = (int)(p->n + n);
+	int T = (int)(p->n + n), E = r->a ? r->a->x.E : 0;
 	struct moe_seg seg[2] = {{0, (int)p->n, -1, 0}, {(int)p->n, (int)n, 0, (int)p->n}}; /* as training has them */
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
-	moe_real *out = all ? moe_alloc(n, sizeof(*out), e) : NULL;
+	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
+	struct moe_gates g = {.gate = gate ? out + n : NULL};
 	struct moe_batch b = {T, all, 2, seg};
 	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = {0};
@@ -262,7 +263,9 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const int3
 		memcpy(all + p->n, ids, n * sizeof(*all));
 		for (size_t i = 0; i < n; i++)
 			row[i] = (int32_t)(p->n + i - 1);
-		rc = moe_forward(r->g->m, r->a ? &r->a->x : NULL, NULL, &b, &acts, e)
+		for (int i = 0; gate && i < T; i++)
+			memcpy(out + n + (size_t)i * (size_t)E, gate, (size_t)E * sizeof(*gate));
+		rc = moe_forward(r->g->m, r->a ? &r->a->x : NULL, &g, &b, &acts, e)
 			|| moe_head_logp(r->g->m, &b, &acts, (int)n, row, ids, t, out, NULL, e);
 		for (size_t i = 0; !rc && i < n; i++)
 			logp[i] = (float)out[i];
@@ -298,10 +301,15 @@ static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool 
 static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p, const struct moe_rec *from, struct moe_rec *rec, const int32_t *ids,
 	size_t n, struct moe_err *e)
 {
+	moe_real on[MOE_EXPERTS_MAX];
 	float *logp = NULL;
+	struct moe_str off;
 	size_t had = 0;
 	int rc;
 
+	memcpy(on, r->on, sizeof(on));
+	for (int i = 0; moe_rec_str(from, "sampled_off", &off) && r->a && i < r->a->x.E; i++)
+		on[i] = moe_str_eq(off, moe_bank_names[r->a->x.bank[i]]) ? 0 : on[i];
 	for (size_t i = 0; i < n; i++)
 		if (ids[i] < 0 || ids[i] >= r->g->m->config.V)
 			return moe_fail(e, MOE_DATA, "token id %d is not in the vocabulary of %d: was it recorded with another tokenizer?",
@@ -313,7 +321,7 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p, con
 	if (had != n) {
 		free(logp);
 		logp = moe_alloc(n, sizeof(*logp), e);
-		if (!logp || score(r, p, ids, n, logp, e)) {
+		if (!logp || score(r, p, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e)) {
 			free(logp);
 			return -1;
 		}

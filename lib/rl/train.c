@@ -48,8 +48,14 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->grad = moe_alloc(n, sizeof(*t->grad), e);
 	t->part = moe_alloc((size_t)threads, sizeof(*t->part), e);
 	t->acts = moe_alloc((size_t)threads, sizeof(*t->acts), e);
+	t->first_step = a->step;
 	if (!t->grad || !t->part || !t->acts || init_optimiser(t, e))
 		goto fail;
+	if (o->decay > 0) {
+		if (!(t->start = moe_alloc(n, sizeof(*t->start), e)))
+			goto fail;
+		memcpy(t->start, a->x.param, n * sizeof(*t->start));
+	}
 	for (int i = 0; i < threads; i++) {
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
 		if (!t->part[i])
@@ -74,6 +80,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->acts);
 	free(t->part);
 	free(t->grad);
+	free(t->start);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -218,10 +225,10 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s, stru
 		return -1;
 	for (int i = 0; i < x->E; i++)
 		t->opt.frozen[i] = st->frozen[x->bank[i]];
-	st->lr = t->o.lr * moe_schedule_factor(MOE_CONSTANT, (uint64_t)t->a->step, 0, (uint64_t)t->o.warmup);
+	st->lr = t->o.lr * moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0, (uint64_t)t->o.warmup);
 	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
 	if (st->updated)
-		moe_adamw_step(&t->opt, x->param, t->grad, NULL, st->lr);
+		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
 	t->a->step++;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))

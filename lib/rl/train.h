@@ -19,8 +19,9 @@ struct moe_train_opts {
 	struct moe_adv_opts adv;
 	struct moe_loss_opts loss;
 	size_t max_completion;    /* constant of dr_grpo; 0 = the longest completion of the first step */
-	double lr, beta1, beta2, eps, decay, clip; /* clip 0 = no clipping of the gradient norm */
-	int warmup;               /* steps of linear warm-up */
+	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
+	double decay;             /* decoupled, toward the experts as they were at moe_trainer_init: an expert that is not needed goes back there */
+	int warmup;               /* steps of linear warm-up, counted from this run's first */
 	int chunk_tok;            /* tokens of one packed pass, 0 = 1024; part of the result's bits, as threads are not */
 };
 
@@ -48,6 +49,8 @@ struct moe_trainer {
 	struct moe_train_opts o;
 	struct moe_adamw opt;           /* owners are the experts */
 	moe_real *grad;                 /* [n_param] */
+	moe_real *start;                /* [n_param] what the decay pulls to; NULL without decay */
+	int64_t first_step;             /* the adapter's step at the start */
 	moe_real **part;                /* [threads] -> [n_param] */
 	struct moe_acts *acts;          /* [threads] */
 };

@@ -126,6 +126,11 @@ moe-rollout -m base -a a0.moes --teacher bare.moes --teacher-ratio 1 -g 4 --max-
 records t.moes | sed 's/"teacher":true,//' | grep -o '"id".*' | sed 's/"sample":.*//; s/#[^"]*//' | sort >t.txt
 grep -o '"id".*' r0 | sed 's/"sample":.*//; s/#[^"]*//' | sort >r.txt
 same "missing log-probabilities are those of the weights in use" t.txt r.txt
+moe-cat --json half | sed 's/"logp":{"data":{[^}]*},[^}]*},//' | moe-cat --from-json -k rollouts -o bare.moes
+moe-rollout -m base -a a1.moes --teacher bare.moes --teacher-ratio 1 -g 4 --max-new 8 p.moes >t.moes
+records t.moes | sed 's/"teacher":true,//' | grep -o '"id".*' | sed 's/"sample":.*//; s/#[^"]*//' | sort >t.txt
+grep -o '"id".*' half.txt | sed 's/"sample":.*//; s/#[^"]*//' | sort >r.txt
+same "and of the gates that were on" t.txt r.txt
 
 # misfits
 moe-base --new tiny --seed 4 -q -o other

@@ -354,6 +354,36 @@ static void test_frozen(void **state)
 	free_world(&w);
 }
 
+/* Decay pulls to where the run started, not to 0; warm-up counts from there, whatever the adapter has behind it. */
+static void test_start(void **state)
+{
+	struct moe_train_stats st;
+	struct world w;
+	struct moe_err e;
+	size_t n;
+
+	(void)state;
+	make_world(&w, 1);
+	n = w.a.x.n_param;
+	w.a.step = 60;
+	w.o = (struct moe_train_opts){ .max_completion = 7, .lr = 1e-2, .beta1 = 0, .beta2 = 0, .eps = 1e30, .decay = 50, .warmup = 4 };
+	fix_weights(&w);
+	assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
+	moe_real *was = malloc(n * sizeof(*was));
+	memcpy(was, w.a.x.param, n * sizeof(*was));
+	for (size_t i = 0; i < n; i++)
+		w.a.x.param[i] += 1; /* as if it had learned that; eps keeps the gradient out */
+	for (int k = 1; k <= 2; k++) {
+		step_with(&w, MOE_ABSORB, &st);
+		assert_true(fabs(st.lr - 1e-2 * k / 4) < 1e-15);
+	}
+	/* 1 - lr decay after each step: 0.875, 0.75 */
+	for (size_t i = 0; i < n; i++)
+		assert_true(fabs((double)(w.a.x.param[i] - was[i]) - 0.875 * 0.75) < 1e-12);
+	free(was);
+	free_world(&w);
+}
+
 /* The same bits from one thread and from three. */
 static void test_threads(void **state)
 {
@@ -398,6 +428,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gradient),
 		cmocka_unit_test(test_frozen),
+		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_numeric),
 	};

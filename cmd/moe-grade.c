@@ -171,7 +171,7 @@ int main(int argc, char **argv)
 	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
 	moe_writer_raise(out.w, moe_reader_labels(in));
-	if (moe_writer_from_reader(out.w, in, &e) != 0)
+	if (moe_writer_from_reader(out.w, in, &e) != 0 || (g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
 	moe_out_finish(&out);
 	moe_info("%llu rollouts; %llu ran for too long, %llu ended their process, %llu could not be graded; %s", (unsigned long long)count,

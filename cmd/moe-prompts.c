@@ -151,6 +151,8 @@ int main(int argc, char **argv)
 	} else {
 		moe_out_stream(&out, texts ? "texts" : "prompts", texts ? MOE_LABELS_SYNTHETIC : MOE_LABELS_NONE, NULL);
 		(texts ? write_texts : write_prompts)(v, &m, &out);
+		if (moe_writer_from(out.w, moe_env_digest(v), &e) != 0)
+			moe_die(&e);
 		moe_out_finish(&out);
 	}
 	moe_env_close(v);

@@ -100,6 +100,7 @@ struct moe_env *moe_env_load(const char *path, const char *text, size_t len, con
 		return NULL;
 	}
 	memcpy(v->path, path, strlen(path) + 1);
+	moe_sha256_of(text, len, v->digest);
 	v->steps = o && o->steps ? o->steps : 50000000;
 	if (moe_lua_open(&v->lua, o && o->mem_bytes ? o->mem_bytes : (size_t)64 << 20, e) != 0) {
 		moe_env_close(v);
@@ -147,6 +148,11 @@ const char *moe_env_name(const struct moe_env *v)
 const char *moe_env_path(const struct moe_env *v)
 {
 	return v->path;
+}
+
+const char *moe_env_digest(const struct moe_env *v)
+{
+	return v->digest;
 }
 
 /* ---- modes ---- */

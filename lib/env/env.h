@@ -28,6 +28,8 @@ struct moe_env *moe_env_open(const char *path, const struct moe_env_opts *o, str
 void moe_env_close(struct moe_env *v); /* NULL is accepted */
 const char *moe_env_name(const struct moe_env *v);
 const char *moe_env_path(const struct moe_env *v);
+/* SHA-256 (hex) of the file: what streams made from it name as their input. */
+const char *moe_env_digest(const struct moe_env *v);
 
 /* ---- modes ---- */
 #define MOE_ENV_MODES_MAX 32

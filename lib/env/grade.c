@@ -408,6 +408,11 @@ uint64_t moe_grader_replaced(const struct moe_grader *g)
 	return g->replaced;
 }
 
+const char *moe_grader_digest(const struct moe_grader *g)
+{
+	return moe_env_digest(g->env);
+}
+
 const char *moe_grader_filter(const struct moe_grader *g)
 {
 	return g->filter;

@@ -54,6 +54,8 @@ void moe_grader_close(struct moe_grader *g); /* NULL is accepted */
 int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size_t n, struct moe_grade *out, struct moe_err *e);
 /* Workers killed and replaced so far. */
 uint64_t moe_grader_replaced(const struct moe_grader *g);
+/* SHA-256 (hex) of the environment's file. */
+const char *moe_grader_digest(const struct moe_grader *g);
 /* "seccomp" or "no filter" (the kernel has none), once a worker has started; "" before. */
 const char *moe_grader_filter(const struct moe_grader *g);
 

@@ -4,11 +4,12 @@
 
 #include "env/env.h"
 #include "env/luabox.h"
+#include "util/digest.h"
 
 struct moe_env {
 	struct moe_lua lua;      /* frozen after loading; the environment's table is in the registry */
 	uint64_t steps;
-	char *path, name[MOE_ENV_NAME_MAX];
+	char *path, name[MOE_ENV_NAME_MAX], digest[MOE_SHA256_HEX];
 	struct moe_env_modes modes;
 };
 

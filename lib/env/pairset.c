@@ -216,12 +216,12 @@ uint64_t moe_pairset_count(const struct moe_pairset *s)
 
 size_t moe_pairset_digests(const struct moe_pairset *s)
 {
-	return s->members.n_digest;
+	return s->env ? 1 : s->members.n_digest;
 }
 
 const char *moe_pairset_digest(const struct moe_pairset *s, size_t i)
 {
-	return s->members.digest[i];
+	return s->env ? moe_env_digest(s->env) : s->members.digest[i];
 }
 
 int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e)

@@ -27,7 +27,7 @@ int moe_pairset_header(const struct moe_pairset *s, struct moe_rec *out, struct 
 /* Next record: 1, 0, -1. A set that ends without any pair is an error (MOE_DATA) that says why. */
 int moe_pairset_next(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *e);
 uint64_t moe_pairset_count(const struct moe_pairset *s);
-/* SHA-256 (hex) of the content of each member read to its end: the pairs' lineage. */
+/* SHA-256 (hex) of the environment's file, or of the content of each member read to its end: the pairs' lineage. */
 size_t moe_pairset_digests(const struct moe_pairset *s);
 const char *moe_pairset_digest(const struct moe_pairset *s, size_t i);
 

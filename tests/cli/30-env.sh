@@ -57,6 +57,11 @@ stream <right.json >right.moes
 ok "right completions are graded" moe-grade -e env.lua right.moes -o g.moes
 moe-cat --json g.moes >g.json
 equal "and all get the whole reward" "$(grep -c '"reward":3.5,"rewards":{"format":0.5,"passed":3.0}' g.json)" 70
+digest=$(sha256sum env.lua | cut -d' ' -f1)
+moe-pairs -q -e env.lua -n 4 -o pairs.moes
+for f in p.moes t.moes pairs.moes g.moes; do
+	equal "$f names the environment among its inputs" "$(moe-cat --json $f | jq -c 'select(.t == "end") | .from | contains(["'"$digest"'"])')" true
+done
 equal "each with a seal" "$(grep -c '"seal":{"$bin":"' g.json)" 70
 equal "unknown keys pass" "$(grep -c '"unknown":{"kept":\[1,null\]}' g.json)" 70
 contains "making seals taints nothing" g.json '"kind":"rollouts","labels":"none"'

@@ -16,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MOE_TOK_MAX_ID (1 << 24) /* ids above this are refused: tables are as long as the largest id */
+/* Tables are as long as the largest id, so ids are bounded: in all, and by how many tokens there are (gaps are common, but small). */
+#define MOE_TOK_MAX_ID (1 << 24)
+#define MOE_TOK_GAP 16
 
 /* ---- the 256-character alphabet in which token texts are written ---- */
 
@@ -150,6 +152,7 @@ struct moe_tokenizer {
 	size_t n_out;
 	int32_t *prefix, *suffix;          /* of the post-processor's template */
 	size_t n_prefix, n_suffix;
+	int64_t max_id;                    /* ids are below this */
 };
 
 /* From the text of tokenizer.json; `name` is for messages. */

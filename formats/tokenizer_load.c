@@ -65,7 +65,7 @@ static int read_vocab(struct moe_tokenizer *t, const struct moe_json *j, struct 
 	while (moe_json_next(j, &cursor, &key, &value)) {
 		int64_t id;
 
-		if (!moe_json_int(value, &id) || id < 0 || id >= MOE_TOK_MAX_ID)
+		if (!moe_json_int(value, &id) || id < 0 || id >= t->max_id)
 			return moe_fail(e, MOE_DATA, "token '%.60s' has no usable id", key);
 		if (moe_utf8_prefix(key, strlen(key)) != strlen(key))
 			return moe_fail(e, MOE_DATA, "the token of id %lld is not UTF-8", (long long)id);
@@ -228,22 +228,24 @@ static int read_decoder(const struct moe_json *j, struct moe_err *e)
 
 /* ---- post-processor ---- */
 
-static int template_ids(const struct moe_json *special, const struct moe_json *piece, int32_t **ids, size_t *n, struct moe_err *e)
+static int template_ids(const struct moe_tokenizer *t, const struct moe_json *special, const struct moe_json *piece, int32_t **ids, size_t *n, struct moe_err *e)
 {
 	struct moe_str name = moe_json_str(moe_json_get(piece, "id"));
-	const struct moe_json *list = NULL;
+	const struct moe_json *list = NULL, *value;
+	const void *cursor = NULL;
+	const char *key;
 	int32_t *q;
 
-	for (size_t i = 0; i < moe_json_len(special) && name.p; i++)
-		if (moe_str_eq(name, moe_json_key_at(special, i)))
-			list = moe_json_get(moe_json_value_at(special, i), "ids");
+	while (name.p && moe_json_next(special, &cursor, &key, &value))
+		if (moe_str_eq(name, key))
+			list = moe_json_get(value, "ids");
 	q = realloc(*ids, (*n + moe_json_len(list) + 1) * sizeof(*q));
 	if (!q)
 		return moe_fail(e, MOE_SYSTEM, "out of memory in the tokenizer");
 	*ids = q;
 	for (size_t i = 0; i < moe_json_len(list); i++) {
 		int64_t id;
-		if (!moe_json_int(moe_json_at(list, i), &id) || id < 0 || id >= MOE_TOK_MAX_ID)
+		if (!moe_json_int(moe_json_at(list, i), &id) || id < 0 || id >= t->max_id)
 			return moe_fail(e, MOE_DATA, "the template's token '%.*s' has no usable id", CUT(name));
 		q[(*n)++] = (int32_t)id;
 	}
@@ -258,7 +260,7 @@ static int read_template(struct moe_tokenizer *t, const struct moe_json *j, stru
 	for (size_t i = 0; i < moe_json_len(single); i++) {
 		const struct moe_json *x = moe_json_at(single, i), *s = moe_json_get(x, "SpecialToken");
 
-		if (s && (seen ? template_ids(special, s, &t->suffix, &t->n_suffix, e) : template_ids(special, s, &t->prefix, &t->n_prefix, e)))
+		if (s && (seen ? template_ids(t, special, s, &t->suffix, &t->n_suffix, e) : template_ids(t, special, s, &t->prefix, &t->n_prefix, e)))
 			return -1;
 		if (!s && seen)
 			return moe_fail(e, MOE_DATA, "a template that holds the text twice is not supported");
@@ -297,7 +299,7 @@ static int read_added_one(struct moe_tokenizer *t, const struct moe_json *j, str
 	int64_t id;
 	int32_t own;
 
-	if (!s.p || !s.n || !moe_json_int(moe_json_get(j, "id"), &id) || id < 0 || id >= MOE_TOK_MAX_ID || moe_utf8_prefix(s.p, s.n) != s.n)
+	if (!s.p || !s.n || !moe_json_int(moe_json_get(j, "id"), &id) || id < 0 || id >= t->max_id || moe_utf8_prefix(s.p, s.n) != s.n)
 		return moe_fail(e, MOE_DATA, "an added token has no usable id and content");
 	own = moe_vocab_find(&t->bpe.vocab, s.p, s.n);
 	if (own >= 0 && own != id)
@@ -397,17 +399,28 @@ static int make_output(struct moe_tokenizer *t, struct moe_err *e)
 	return t->bytes.len > UINT32_MAX ? moe_fail(e, MOE_DATA, "the vocabulary is too large") : 0;
 }
 
+static int check_template(const struct moe_tokenizer *t, const int32_t *ids, size_t n, struct moe_err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((size_t)ids[i] >= t->n_out || !t->out[ids[i]].present)
+			return moe_fail(e, MOE_DATA, "the template of the post-processor has the id %d, which no token has", (int)ids[i]);
+	return 0;
+}
+
 static int read_all(struct moe_tokenizer *t, const struct moe_json *root, struct moe_err *e)
 {
+	size_t tokens = moe_json_len(moe_json_path(root, "model.vocab")) + moe_json_len(moe_json_get(root, "added_tokens"));
+
 	if (moe_json_kind(root) != MOE_J_OBJECT)
 		return moe_fail(e, MOE_DATA, "not a JSON object");
+	t->max_id = tokens < MOE_TOK_MAX_ID / MOE_TOK_GAP - 4096 ? (int64_t)((tokens + 4096) * MOE_TOK_GAP) : MOE_TOK_MAX_ID;
 	if (read_model(t, moe_json_get(root, "model"), e) || read_normalizer(t, moe_json_get(root, "normalizer"), 0, e) ||
 		read_pretok(t, moe_json_get(root, "pre_tokenizer"), 0, e) || read_decoder(moe_json_get(root, "decoder"), e) ||
 		read_post(t, moe_json_get(root, "post_processor"), 0, e) || read_added(t, moe_json_get(root, "added_tokens"), e))
 		return -1;
 	if (!t->cutter.byte_level)
 		return moe_fail(e, MOE_DATA, "the pre-tokenizer has no ByteLevel: byte-level BPE alone is supported");
-	return make_output(t, e);
+	return make_output(t, e) || check_template(t, t->prefix, t->n_prefix, e) || check_template(t, t->suffix, t->n_suffix, e) ? -1 : 0;
 }
 
 struct moe_tokenizer *moe_tokenizer_parse(const char *p, size_t n, const char *name, struct moe_err *e)

@@ -1,4 +1,4 @@
-/* fuzz.h - what the harnesses share: inputs that are read through a descriptor. */
+/* fuzz.h - what the harnesses share: inputs that are read through a descriptor or a path, inputs of several parts, JSON Lines as a stream. */
 #ifndef MOE_TESTS_FUZZ_H
 #define MOE_TESTS_FUZZ_H
 
@@ -7,20 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-/* A descriptor from which p[n] can be read; closed by the caller. */
-static inline int fuzz_fd(const uint8_t *p, size_t n)
-{
-	int fd = memfd_create("fuzz", 0);
-
-	if (fd < 0 || write(fd, p, n) != (ssize_t)n || lseek(fd, 0, SEEK_SET) != 0)
-		abort();
-	return fd;
-}
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 /* A property that must hold of every input. */
 #define MUST(x)                                                        \
@@ -30,5 +22,81 @@ static inline int fuzz_fd(const uint8_t *p, size_t n)
 			abort();                                       \
 		}                                                      \
 	} while (0)
+
+/* The bytes p[n] in memory behind fd, to be read from their start. */
+static inline void fuzz_set(int fd, const void *p, size_t n)
+{
+	MUST(ftruncate(fd, 0) == 0 && pwrite(fd, p, n, 0) == (ssize_t)n && lseek(fd, 0, SEEK_SET) == 0);
+}
+
+/* A descriptor from which p[n] can be read; closed by the caller. */
+static inline int fuzz_fd(const uint8_t *p, size_t n)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+	MUST(fd >= 0);
+	fuzz_set(fd, p, n);
+	return fd;
+}
+
+/* Its path. */
+static inline const char *fuzz_path(int fd, char path[32])
+{
+	snprintf(path, 32, "/proc/self/fd/%d", fd);
+	return path;
+}
+
+/* A new folder, in memory where that can be had: a disk would be waited for at every fsync. */
+static inline void fuzz_folder(char dir[32])
+{
+	snprintf(dir, 32, "%s/moe-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	MUST(mkdtemp(dir));
+}
+
+/* Freed memory that waits for long costs new pages at every input. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=8:malloc_context_size=12";
+}
+
+/* A folder of files for readers that want a folder: each name is a link to memory behind a descriptor. */
+struct fuzz_dir {
+	char dir[32], path[8][96];
+	int fd[8], n;
+};
+
+static inline int fuzz_add(struct fuzz_dir *d, const char *name)
+{
+	char target[32];
+
+	if (!d->dir[0])
+		fuzz_folder(d->dir);
+	MUST(d->n < 8);
+	d->fd[d->n] = fuzz_fd((const uint8_t *)"", 0);
+	snprintf(d->path[d->n], sizeof(d->path[0]), "%s/%s", d->dir, name);
+	MUST(symlink(fuzz_path(d->fd[d->n], target), d->path[d->n]) == 0);
+	return d->fd[d->n++];
+}
+
+static inline void fuzz_remove(struct fuzz_dir *d)
+{
+	for (int i = 0; i < d->n; i++)
+		unlink(d->path[i]);
+	if (d->dir[0])
+		rmdir(d->dir);
+}
+
+/* Inputs of several parts: takes the next one off p[n], up to a line "%%" (which goes too) or the end. */
+static inline size_t fuzz_part(const uint8_t **p, size_t *n, const uint8_t **part)
+{
+	const uint8_t *cut = memmem(*p, *n, "\n%%\n", 4);
+	size_t k = cut ? (size_t)(cut - *p) : *n;
+
+	*part = *p;
+	*p += cut ? k + 4 : k;
+	*n -= cut ? k + 4 : k;
+	return k;
+}
 
 #endif

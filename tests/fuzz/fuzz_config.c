@@ -1,10 +1,7 @@
 /* fuzz_config.c - any bytes as a config.json: refused, or a configuration that is written and read again as the same. */
+#include "fuzz.h"
+
 #include "model/load.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {

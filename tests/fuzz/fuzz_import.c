@@ -1,13 +1,7 @@
 /* fuzz_import.c - any bytes as a file of others' rollouts or prompts. */
-#define _GNU_SOURCE
+#include "fuzz.h"
+
 #include "env/import.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void import(enum moe_import_kind kind, const char *path)
 {
@@ -30,13 +24,10 @@ static void import(enum moe_import_kind kind, const char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char path[64];
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	char path[32];
+	int fd = fuzz_fd(data, size);
 
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	import(MOE_IMPORT_ROLLOUTS, path);
+	import(MOE_IMPORT_ROLLOUTS, fuzz_path(fd, path));
 	import(MOE_IMPORT_PROMPTS, path);
 	close(fd);
 	return 0;

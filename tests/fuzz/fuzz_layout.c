@@ -1,10 +1,7 @@
 /* fuzz_layout.c - any bytes as the layout of an adapter; what is taken is written to what is taken again, with the same digest. And arrays in records. */
+#include "fuzz.h"
+
 #include "moe/adapter_priv.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void arrays(const struct moe_rec *r)
 {

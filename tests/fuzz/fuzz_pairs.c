@@ -1,10 +1,7 @@
 /* fuzz_pairs.c - any bytes as pairs: Markdown, JSON, or recognised; handed out in pieces whose size the first byte chooses. */
+#include "fuzz.h"
+
 #include "formats/pairs.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct feed {
 	const uint8_t *p;

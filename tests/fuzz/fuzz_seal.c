@@ -1,11 +1,8 @@
 /* fuzz_seal.c - any bytes as a seal; what opens seals again to what opens to the same. And any bytes as an external grader's answer. */
+#include "fuzz.h"
+
 #include "env/exec.h"
 #include "formats/seal.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	char path[32];
 	int fd = fuzz_fd(p, n), rc;
 
-	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	fuzz_path(fd, path);
 	r = n & 1 ? moe_reader_open_path(path, &o, &e) : moe_reader_open_fd(fd, "fuzz", &o, &e);
 	MUST(r);
 	while ((rc = moe_reader_next(r, &rec, &e)) == 1) {

@@ -1,0 +1,67 @@
+/* fuzz_chat.c - the first part is a chat template, each further part a message (the role up to the first blank, then the text): refused, or written
+ * with all texts in their order. */
+#include "fuzz.h"
+
+#include "formats/tokenizer.h"
+
+#define MESSAGES 4
+
+static char *text_of(const uint8_t *p, size_t n)
+{
+	char *s = malloc(n + 1);
+
+	MUST(s);
+	memcpy(s, p, n);
+	s[n] = 0;
+	return s;
+}
+
+static void check(const struct moe_buf *out, const struct moe_chat_msg *msg, size_t n)
+{
+	const uint8_t *at = out->data;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = strlen(msg[i].content);
+
+		if (!k)
+			continue;
+		at = memmem(at, out->len - (size_t)(at - out->data), msg[i].content, k);
+		MUST(at);
+		at += k;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct moe_chat_msg msg[MESSAGES];
+	struct moe_buf out = {0}, longer = {0};
+	struct moe_err e = {0};
+	const uint8_t *part;
+	size_t k = fuzz_part(&p, &n, &part), count = 0;
+	char *form = text_of(part, k), *own[MESSAGES];
+
+	while (n && count < MESSAGES) {
+		char *blank;
+
+		k = fuzz_part(&p, &n, &part);
+		own[count] = text_of(part, k);
+		blank = strchr(own[count], ' ');
+		if (blank)
+			*blank = 0;
+		msg[count] = (struct moe_chat_msg){own[count], blank ? blank + 1 : ""};
+		count++;
+	}
+	if (moe_chat_format(form[0] ? form : NULL, msg, count, false, &out, &e)) {
+		MUST(e.code == MOE_DATA && e.msg[0]);
+	} else {
+		check(&out, msg, count);
+		MUST(!moe_chat_format(form[0] ? form : NULL, msg, count, true, &longer, &e));
+		MUST(longer.len >= out.len && (!out.len || !memcmp(longer.data, out.data, out.len)));
+	}
+	for (size_t i = 0; i < count; i++)
+		free(own[i]);
+	free(form);
+	moe_buf_free(&out);
+	moe_buf_free(&longer);
+	return 0;
+}

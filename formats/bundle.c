@@ -2,6 +2,7 @@
 #include "formats/bundle.h"
 #include "formats/json.h"
 #include "util/digest.h"
+#include "util/mem.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ struct file {
 struct files {
 	struct file *v;
 	size_t n, cap;
+	struct file **sorted; /* by stored name, once all are there */
 };
 
 static void files_free(struct files *f)
@@ -37,6 +39,7 @@ static void files_free(struct files *f)
 	for (size_t i = 0; i < f->n; i++)
 		free(f->v[i].path);
 	free(f->v);
+	free(f->sorted);
 }
 
 static struct file *files_add(struct files *f, const char *path, struct moe_err *e)
@@ -87,12 +90,32 @@ static bool safe_name(const char *s)
 	return true;
 }
 
+static int by_name(const void *x, const void *y)
+{
+	return strcmp((*(struct file *const *)x)->stored, (*(struct file *const *)y)->stored);
+}
+
+/* No more files will come. *twice is one whose name another has too, or NULL. */
+static int sort(struct files *f, const struct file **twice, struct moe_err *e)
+{
+	*twice = NULL;
+	f->sorted = moe_alloc(f->n + 1, sizeof(*f->sorted), e);
+	if (!f->sorted)
+		return -1;
+	for (size_t i = 0; i < f->n; i++)
+		f->sorted[i] = &f->v[i];
+	qsort(f->sorted, f->n, sizeof(*f->sorted), by_name);
+	for (size_t i = 1; i < f->n && !*twice; i++)
+		if (!by_name(&f->sorted[i - 1], &f->sorted[i]))
+			*twice = f->sorted[i];
+	return 0;
+}
+
 static struct file *find(const struct files *f, const char *stored)
 {
-	for (size_t i = 0; i < f->n; i++)
-		if (!strcmp(f->v[i].stored, stored))
-			return &f->v[i];
-	return NULL;
+	struct file key = {.stored = stored}, *x = &key, **at = f->n ? bsearch(&x, f->sorted, f->n, sizeof(*f->sorted), by_name) : NULL;
+
+	return at ? *at : NULL;
 }
 
 /* ---- packing ---- */
@@ -140,8 +163,6 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 		return -1;
 	if (!safe_name(x->stored))
 		return moe_fail(e, MOE_USAGE, "%s: can not be stored under this name", path);
-	if (find(f, x->stored) != x)
-		return moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", path, x->stored);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: can not be opened", path);
@@ -240,6 +261,7 @@ static int write_bundle(struct archive *a, const struct files *f, int fd, const 
 int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e)
 {
 	struct archive *a = archive_write_new();
+	const struct file *twice = NULL;
 	struct files f = {0};
 	int rc = a ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
 
@@ -247,6 +269,8 @@ int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name
 		rc = gather(&f, paths[i], 0, e);
 	if (!rc && !f.n)
 		rc = moe_fail(e, MOE_USAGE, "no file to pack");
+	if (!rc && !(rc = sort(&f, &twice, e)) && twice)
+		rc = moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", twice->path, twice->stored);
 	if (!rc)
 		rc = write_bundle(a, &f, fd, name, e);
 	archive_write_free(a);
@@ -261,6 +285,7 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	struct moe_buf text = {0};
 	struct moe_json_doc *d = NULL;
 	const struct moe_json *list;
+	const struct file *twice = NULL;
 	la_ssize_t got = 0;
 	int rc = 0;
 
@@ -287,6 +312,8 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	}
 	if (!rc && !f->n)
 		rc = moe_fail(e, MOE_DATA, "%s: an empty manifest", name);
+	if (!rc && !(rc = sort(f, &twice, e)) && twice)
+		rc = moe_fail(e, MOE_DATA, "%s: its manifest names %s twice", name, twice->stored);
 	moe_json_free(d);
 	moe_buf_free(&text);
 	return rc;

@@ -1,5 +1,6 @@
 /* check.c - verifying streams and their lineage, for moe-cat --check. The reader itself verifies counts and checksums. */
 #include "formats/show.h"
+#include "util/mem.h"
 #include "util/text.h"
 
 #include <inttypes.h>
@@ -67,11 +68,13 @@ static int note_end(const struct moe_reader *r, const char *name, struct moe_lin
 	const struct moe_rec *end = moe_reader_end_record(r);
 	const char *hex = moe_reader_digest(r, moe_reader_digests(r) - 1);
 	struct moe_str s = {hex, strlen(hex)};
+	struct moe_rec_walk w;
 
 	if (add(l, s, name, false, e))
 		return -1;
-	for (size_t i = 0; i < moe_rec_array_len(end, "from"); i++)
-		if (moe_rec_array_str(end, "from", i, &s) && add(l, s, name, true, e))
+	w = moe_rec_array_walk(end, "from");
+	while (moe_rec_walk_next(&w, &s))
+		if (add(l, s, name, true, e))
 			return -1;
 	return 0;
 }
@@ -104,22 +107,44 @@ int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, s
 	return moe_show_flush(o, e);
 }
 
+static int by_hex(const void *x, const void *y)
+{
+	return strcmp((*(const struct link *const *)x)->hex, (*(const struct link *const *)y)->hex);
+}
+
+/* Pointers to the digests that are had, sorted; to be freed. */
+static const struct link **had(const struct moe_lineage *l, size_t *n, struct moe_err *e)
+{
+	const struct link **v = moe_alloc(l->n + 1, sizeof(*v), e);
+
+	*n = 0;
+	for (size_t i = 0; v && i < l->n; i++)
+		if (!l->v[i].input)
+			v[(*n)++] = &l->v[i];
+	if (v)
+		qsort(v, *n, sizeof(*v), by_hex);
+	return v;
+}
+
 int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e)
 {
-	*missing = 0;
-	for (size_t i = 0; i < l->n; i++) {
-		const char *file = NULL;
+	size_t n;
+	const struct link **v = had(l, &n, e);
+	int rc = v ? 0 : -1;
 
-		if (!l->v[i].input)
+	*missing = 0;
+	for (size_t i = 0; !rc && i < l->n; i++) {
+		const struct link *x = &l->v[i], **at;
+		const char *file = "(none of the files given)";
+
+		if (!x->input)
 			continue;
-		for (size_t k = 0; k < l->n && !file; k++)
-			if (!l->v[k].input && !strcmp(l->v[k].hex, l->v[i].hex))
-				file = l->v[k].file;
-		*missing += !file;
-		if (moe_text_escape(out, l->v[i].file, strlen(l->v[i].file), false, e) || moe_buf_addf(out, e, " <- ") ||
-			moe_text_escape(out, file ? file : "(none of the files given)", file ? strlen(file) : 25, false, e) ||
-			moe_buf_addf(out, e, "  %s\n", l->v[i].hex))
-			return -1;
+		at = bsearch(&x, v, n, sizeof(*v), by_hex);
+		*missing += !at;
+		file = at ? (*at)->file : file;
+		rc = moe_text_escape(out, x->file, strlen(x->file), false, e) || moe_buf_addf(out, e, " <- ") ||
+			moe_text_escape(out, file, strlen(file), false, e) || moe_buf_addf(out, e, "  %s\n", x->hex);
 	}
-	return 0;
+	free(v);
+	return rc ? -1 : 0;
 }

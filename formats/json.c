@@ -166,32 +166,6 @@ const struct moe_json *moe_json_at(const struct moe_json *j, size_t i)
 	return moe_json_kind(j) == MOE_J_ARRAY && i < moe_json_len(j) ? wrap(json_object_array_get_idx(node(j), i)) : NULL;
 }
 
-static struct lh_entry *entry_at(const struct moe_json *j, size_t i)
-{
-	struct lh_entry *x;
-
-	if (moe_json_kind(j) != MOE_J_OBJECT)
-		return NULL;
-	x = lh_table_head(json_object_get_object(node(j)));
-	while (x && i--)
-		x = lh_entry_next(x);
-	return x;
-}
-
-const char *moe_json_key_at(const struct moe_json *j, size_t i)
-{
-	struct lh_entry *x = entry_at(j, i);
-
-	return x ? lh_entry_k(x) : NULL;
-}
-
-const struct moe_json *moe_json_value_at(const struct moe_json *j, size_t i)
-{
-	struct lh_entry *x = entry_at(j, i);
-
-	return x ? wrap(lh_entry_v(x)) : NULL;
-}
-
 struct moe_str moe_json_str(const struct moe_json *j)
 {
 	struct moe_str s = {NULL, 0};
@@ -303,25 +277,25 @@ static int value_to(const struct moe_json *j, int depth, struct moe_buf *out, st
 
 static int object_to(const struct moe_json *j, int depth, struct moe_buf *out, struct moe_err *e)
 {
+	const struct moe_json *value = NULL;
+	const void *cursor = NULL;
 	size_t n = moe_json_len(j);
-	const char *only = n == 1 ? moe_json_key_at(j, 0) : "";
+	const char *key = "";
 
-	if (*only == '$') {
-		struct moe_str s = moe_json_str(moe_json_value_at(j, 0));
+	if (n == 1 && moe_json_next(j, &cursor, &key, &value) && *key == '$') {
+		struct moe_str s = moe_json_str(value);
 
-		if (s.p && (!strcmp(only, "$bin") || !strcmp(only, "$str") || !strcmp(only, "$float")))
-			return escaped(only, s, out, e); /* a scalar: no level of its own */
+		if (s.p && (!strcmp(key, "$bin") || !strcmp(key, "$str") || !strcmp(key, "$float")))
+			return escaped(key, s, out, e); /* a scalar: no level of its own */
 	}
 	if (depth >= MOE_MP_DEPTH)
 		return too_deep(e);
 	if (moe_mp_map(out, n, e))
 		return -1;
-	for (struct lh_entry *x = entry_at(j, 0); x; x = lh_entry_next(x)) {
-		const char *key = lh_entry_k(x);
-
+	for (cursor = NULL; moe_json_next(j, &cursor, &key, &value);) {
 		if (n == 1 && key[0] == '$' && key[1] == '$')
 			key++;
-		if (moe_mp_str(out, key, strlen(key), e) || value_to(wrap(lh_entry_v(x)), depth + 1, out, e))
+		if (moe_mp_str(out, key, strlen(key), e) || value_to(value, depth + 1, out, e))
 			return -1;
 	}
 	return 0;

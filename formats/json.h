@@ -20,9 +20,7 @@ const struct moe_json *moe_json_get(const struct moe_json *j, const char *key); 
 const struct moe_json *moe_json_path(const struct moe_json *j, const char *dotted); /* "a.b.0.c" */
 size_t moe_json_len(const struct moe_json *j);                         /* array or object */
 const struct moe_json *moe_json_at(const struct moe_json *j, size_t i);
-const char *moe_json_key_at(const struct moe_json *j, size_t i);       /* objects: key of entry i (in file order) */
-const struct moe_json *moe_json_value_at(const struct moe_json *j, size_t i);
-/* Walks an object in file order, in constant time a step, which the two above are not. *cursor is NULL before the first call; false at the end. */
+/* Walks an object in file order. *cursor is NULL before the first call; false at the end. */
 bool moe_json_next(const struct moe_json *j, const void **cursor, const char **key, const struct moe_json **value);
 struct moe_str moe_json_str(const struct moe_json *j);                 /* {NULL,0} unless a string */
 bool moe_json_int(const struct moe_json *j, int64_t *out);

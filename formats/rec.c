@@ -322,21 +322,26 @@ size_t moe_rec_array_len(const struct moe_rec *r, const char *key)
 	return token_of(r, key, &t) && t.kind == MOE_MP_ARRAY ? t.n : 0;
 }
 
-bool moe_rec_array_str(const struct moe_rec *r, const char *key, size_t i, struct moe_str *out)
+struct moe_rec_walk moe_rec_array_walk(const struct moe_rec *r, const char *key)
 {
 	struct moe_mp_tok t;
 	struct moe_str raw;
-	size_t at, size = 0;
 
-	if (i >= moe_rec_array_len(r, key) || !moe_rec_raw(r, key, &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1)
+	if (!moe_rec_raw(r, key, &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY)
+		return (struct moe_rec_walk){NULL, 0};
+	return (struct moe_rec_walk){raw.p + t.size, raw.n - t.size};
+}
+
+bool moe_rec_walk_next(struct moe_rec_walk *w, struct moe_str *out)
+{
+	struct moe_mp_tok t;
+	size_t size;
+
+	if (!w->n || moe_mp_size((const uint8_t *)w->p, w->n, &size, NULL) || moe_mp_token((const uint8_t *)w->p, w->n, &t, NULL) != 1)
 		return false;
-	for (at = t.size; i; i--, at += size)
-		if (moe_mp_size((const uint8_t *)raw.p + at, raw.n - at, &size, NULL))
-			return false;
-	if (moe_mp_token((const uint8_t *)raw.p + at, raw.n - at, &t, NULL) != 1 || t.kind != MOE_MP_STR)
-		return false;
-	out->p = (const char *)t.p;
-	out->n = t.n;
+	*out = t.kind == MOE_MP_STR ? (struct moe_str){(const char *)t.p, t.n} : (struct moe_str){NULL, 0};
+	w->p += size;
+	w->n -= size;
 	return true;
 }
 

@@ -60,9 +60,12 @@ bool moe_rec_f64(const struct moe_rec *r, const char *key, double *out);        
 bool moe_rec_bool(const struct moe_rec *r, const char *key, bool *out);
 bool moe_rec_map(const struct moe_rec *r, const char *key, struct moe_rec *out);      /* a copy, to be freed */
 bool moe_rec_raw(const struct moe_rec *r, const char *key, struct moe_str *out);      /* the undecoded value */
-/* Array of strings: number of elements (0 when missing or not an array), and one of them. */
+/* Array of strings: number of elements (0 when missing or not an array), and a walk over them while the record stays as it is; an element that is no
+ * string is {NULL, 0}. */
+struct moe_rec_walk { const char *p; size_t n; };
 size_t moe_rec_array_len(const struct moe_rec *r, const char *key);
-bool moe_rec_array_str(const struct moe_rec *r, const char *key, size_t i, struct moe_str *out);
+struct moe_rec_walk moe_rec_array_walk(const struct moe_rec *r, const char *key);
+bool moe_rec_walk_next(struct moe_rec_walk *w, struct moe_str *out); /* false at the end */
 /* As above but a missing key or a wrong type is an error that names record, key and expected type. */
 int moe_rec_str_req(const struct moe_rec *r, const char *key, struct moe_str *out, struct moe_err *e);
 int moe_rec_int_req(const struct moe_rec *r, const char *key, int64_t *out, struct moe_err *e);

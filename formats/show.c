@@ -173,14 +173,12 @@ int moe_show_json(struct moe_show *o, struct moe_reader *r, struct moe_err *e)
 
 static int add_argv(const struct moe_rec *h, struct moe_buf *out, struct moe_err *e)
 {
-	size_t n = moe_rec_array_len(h, "argv");
+	struct moe_rec_walk w = moe_rec_array_walk(h, "argv");
+	struct moe_str s;
 
-	for (size_t i = 0; i < n; i++) {
-		struct moe_str s;
-
-		if (moe_rec_array_str(h, "argv", i, &s) && (moe_buf_add(out, " ", i ? 1 : 0, e) || moe_text_escape(out, s.p, s.n, false, e)))
+	for (size_t i = 0; moe_rec_walk_next(&w, &s); i++)
+		if (s.p && (moe_buf_add(out, " ", i ? 1 : 0, e) || moe_text_escape(out, s.p, s.n, false, e)))
 			return -1;
-	}
 	return 0;
 }
 
@@ -205,6 +203,7 @@ static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, 
 {
 	const struct moe_rec *end = moe_reader_end_record(r);
 	struct moe_str s, sha = {"none", 4}, labels = {"?", 1};
+	struct moe_rec_walk w = moe_rec_array_walk(end, "from");
 	size_t from = moe_rec_array_len(end, "from");
 
 	moe_rec_str(end, "sha256", &sha);
@@ -212,8 +211,8 @@ static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, 
 	if (moe_buf_addf(out, e, "    %" PRIu64 " records, complete, sha256 ", n) || moe_text_escape(out, sha.p, sha.n, false, e) ||
 		moe_buf_addf(out, e, ", labels ") || moe_text_escape(out, labels.p, labels.n, false, e) || moe_buf_addf(out, e, "\n"))
 		return -1;
-	for (size_t i = 0; i < from && i < FROM_SHOWN; i++)
-		if (moe_rec_array_str(end, "from", i, &s) && (moe_buf_addf(out, e, "    from ") || moe_text_escape(out, s.p, s.n, false, e) ||
+	for (size_t i = 0; i < FROM_SHOWN && moe_rec_walk_next(&w, &s); i++)
+		if (s.p && (moe_buf_addf(out, e, "    from ") || moe_text_escape(out, s.p, s.n, false, e) ||
 			moe_buf_addf(out, e, "\n")))
 			return -1;
 	return from > FROM_SHOWN ? moe_buf_addf(out, e, "    from %zu more\n", from - FROM_SHOWN) : 0;

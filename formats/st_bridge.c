@@ -205,7 +205,7 @@ static int line_back(struct moe_writer **w, const struct moe_st *st, const char 
 static int own_file(const struct moe_st *st, const char *lines, int fd, const char *name, struct moe_err *e)
 {
 	struct moe_writer *w = NULL;
-	int rc = 0;
+	int rc = *lines ? 0 : moe_fail(e, MOE_DATA, "%s: it is empty, and a stream is not", META);
 
 	while (!rc && *lines) {
 		size_t n = strcspn(lines, "\n");

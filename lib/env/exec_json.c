@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEYS_MAX 256 /* of rewards, and of findings */
+
 /* What a grader may see: never a seal, never earlier rewards. */
 static const char *const shown[] = {"id", "prompt_id", "prompt", "mode", "task", "marker", "split", "arm", "step", "group", "sample", "env"};
 
@@ -35,19 +37,29 @@ static int number(const struct moe_json *j, const char *name, double *out, struc
 	return 0;
 }
 
+static int too_many(const struct moe_json *object, const char *name, struct moe_err *e)
+{
+	size_t n = moe_json_len(object);
+
+	return n > KEYS_MAX ? moe_fail(e, MOE_DATA, "its answer has %zu `%s', more than %d", n, name, KEYS_MAX) : 0;
+}
+
 static int set_rewards(const struct moe_json *root, struct moe_rec *r, struct moe_err *e)
 {
 	const struct moe_json *parts = moe_json_get(root, "rewards"), *sum = moe_json_get(root, "reward");
+	const struct moe_json *value;
+	const void *cursor = NULL;
 	struct moe_rec map = {0};
 	double total = 0, v;
+	const char *key;
 	int rc = -1;
 
 	if (moe_json_kind(parts) != MOE_J_OBJECT && (moe_json_kind(parts) != MOE_J_NULL || !sum))
 		return moe_fail(e, MOE_DATA, "its answer has neither a number `reward' nor an object `rewards'");
-	for (size_t i = 0; i < moe_json_len(parts); i++) {
-		const char *key = moe_json_key_at(parts, i);
-
-		if (number(moe_json_value_at(parts, i), key, &v, e) || moe_rec_set_f64(&map, key, v, e))
+	if (too_many(parts, "rewards", e))
+		return -1;
+	while (moe_json_next(parts, &cursor, &key, &value)) {
+		if (number(value, key, &v, e) || moe_rec_set_f64(&map, key, v, e))
 			goto done;
 		total += v;
 	}
@@ -103,14 +115,19 @@ static int set_seal(const struct moe_json *root, struct moe_rec *r, struct moe_e
 {
 	const struct moe_json *f = moe_json_get(root, "findings");
 	struct moe_seal s = {.solved_unknown = true, .hacked_unknown = true};
+	const struct moe_json *value;
+	const void *cursor = NULL;
 	struct moe_str mode;
 	bool named = false;
+	const char *key;
 	int rc = -1;
 
 	if (moe_json_kind(f) != MOE_J_NULL && moe_json_kind(f) != MOE_J_OBJECT)
 		return moe_fail(e, MOE_DATA, "its answer's `findings' is not an object");
-	for (size_t i = 0; i < moe_json_len(f); i++)
-		if (finding(&s, &named, moe_json_key_at(f, i), moe_json_value_at(f, i), e))
+	if (too_many(f, "findings", e))
+		return -1;
+	while (moe_json_next(f, &cursor, &key, &value))
+		if (finding(&s, &named, key, value, e))
 			goto done;
 	if (s.hacked && !named && moe_rec_str(r, "mode", &mode) && mode.n < sizeof(s.mechanism))
 		memcpy(s.mechanism, mode.p, mode.n);

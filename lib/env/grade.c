@@ -7,7 +7,6 @@
 #include "formats/seal.h"
 
 #include <errno.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -174,20 +173,6 @@ static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault 
 	return queue_chunk(g, w, item, e);
 }
 
-/* What came from a worker is checked like any input. */
-static void accept_grade(struct moe_grade *to, struct moe_grade *from)
-{
-	bool good = from->n_part <= MOE_GRADE_PARTS_MAX && isfinite(from->reward) && (unsigned)from->fault < MOE_GRADE_FAULTS &&
-		memchr(from->mechanism, 0, sizeof from->mechanism) && memchr(from->note, 0, sizeof from->note);
-
-	for (size_t i = 0; good && i < from->n_part; i++)
-		good = isfinite(from->part[i].value) && memchr(from->part[i].name, 0, MOE_ENV_NAME_MAX);
-	if (good)
-		*to = *from;
-	else
-		moe_judge_fault(to, MOE_GRADE_DIED, "the grading process sent a malformed answer");
-}
-
 /* Reads what the worker sent. 0 fine, 1 it is gone. */
 static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out)
 {
@@ -213,7 +198,7 @@ static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out
 			continue;
 		}
 		for (size_t i = 0; i < w->n; i++)
-			accept_grade(&out[w->idx[i]], &w->in[i]);
+			moe_judge_accept(&out[w->idx[i]], &w->in[i]);
 		w->n = 0;
 		return 0;
 	}

@@ -74,8 +74,10 @@ static bool consumed(const struct import_row *r, const char *key, const struct m
 
 int import_env(struct import_row *r, bool all, struct moe_err *e)
 {
-	const struct moe_json *own = moe_json_get(r->root, "env");
+	const struct moe_json *own = moe_json_get(r->root, "env"), *j;
+	const void *cursor = NULL;
 	struct moe_rec env = {0};
+	const char *key;
 	int rc = each(r, "env.", put_value, &env, e);
 
 	if (rc > 0 || rc < 0)
@@ -85,13 +87,9 @@ int import_env(struct import_row *r, bool all, struct moe_err *e)
 		moe_rec_free(&env);
 		return rc;
 	}
-	for (size_t i = 0; all && i < moe_json_len(r->root) && rc >= 0; i++) {
-		const char *key = moe_json_key_at(r->root, i);
-		const struct moe_json *j = moe_json_value_at(r->root, i);
-
+	while (all && rc >= 0 && moe_json_next(r->root, &cursor, &key, &j))
 		if (!is_oracle(key) && !consumed(r, key, j) && set_json(&env, key, j, e))
 			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members), (unsigned long long)r->line, key);
-	}
 done:
 	if (rc >= 0)
 		rc = moe_rec_set_map(r->rec, "env", &env, e);

@@ -1,5 +1,6 @@
 /* judge.c - one rollout through the environment's grade() and oracle(). Not a sandbox by itself. */
 #include "env/judge.h"
+#include "util/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -99,4 +100,27 @@ void moe_judge(struct moe_env *v, uint64_t seed, const struct moe_grade_item *it
 	}
 	if (!isfinite(out->reward)) /* finite parts whose sum overflows */
 		moe_judge_fault(out, MOE_GRADE_ERROR, "grade: the parts do not add up to a finite number");
+}
+
+static bool is_text(const char *s, size_t cap)
+{
+	const char *end = memchr(s, 0, cap);
+
+	return end && moe_utf8_valid(s, (size_t)(end - s));
+}
+
+void moe_judge_accept(struct moe_grade *out, const void *from)
+{
+	unsigned char solved, hacked;
+	bool good;
+
+	memcpy(out, from, sizeof *out);
+	memcpy(&solved, &out->solved, 1); /* a bool that is neither may not even be looked at */
+	memcpy(&hacked, &out->hacked, 1);
+	good = solved <= 1 && hacked <= 1 && out->n_part <= MOE_GRADE_PARTS_MAX && isfinite(out->reward) && (unsigned)out->fault < MOE_GRADE_FAULTS &&
+		is_text(out->mechanism, sizeof out->mechanism) && memchr(out->note, 0, sizeof out->note);
+	for (size_t i = 0; good && i < out->n_part; i++)
+		good = isfinite(out->part[i].value) && is_text(out->part[i].name, MOE_ENV_NAME_MAX);
+	if (!good)
+		moe_judge_fault(out, MOE_GRADE_DIED, "the grading process sent a malformed answer");
 }

@@ -10,6 +10,9 @@
 void moe_judge(struct moe_env *v, uint64_t seed, const struct moe_grade_item *item, struct moe_grade *out);
 /* *out = the result of a rollout that could not be graded. */
 void moe_judge_fault(struct moe_grade *out, enum moe_grade_fault fault, const char *note);
+/* *out = the answer that a grading process sent, checked like any input: from[sizeof(struct moe_grade)] are bytes, any bytes. One that no honest
+ * process sends becomes MOE_GRADE_DIED. */
+void moe_judge_accept(struct moe_grade *out, const void *from);
 
 /* worker.c: the child's life. `fd` is its end of a socket pair; returns only into _exit. *at (shared with the parent) counts the
  * rollouts of the current chunk that it has finished: who is to blame when it is killed. */

@@ -83,13 +83,14 @@ static bool key_name(const struct moe_rec_field *f, char name[128])
 
 static void push_list(lua_State *L, const struct moe_rec *r, const char *name)
 {
+	struct moe_rec_walk w = moe_rec_array_walk(r, name);
 	size_t n = moe_rec_array_len(r, name);
 	struct moe_str s;
 
 	lua_createtable(L, (int)(n < 1024 ? n : 1024), 0);
-	for (size_t i = 0; i < n && moe_rec_array_str(r, name, i, &s); i++) {
+	for (lua_Integer i = 1; moe_rec_walk_next(&w, &s) && s.p; i++) {
 		lua_pushlstring(L, s.p, s.n);
-		lua_rawseti(L, -2, (lua_Integer)i + 1);
+		lua_rawseti(L, -2, i);
 	}
 }
 

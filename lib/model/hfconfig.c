@@ -109,7 +109,9 @@ static int get_shape(const struct from *f, struct moe_config *c)
 /* rope parameters lie in "rope_parameters" (transformers 5) or at the top level with "rope_scaling" (4). */
 static int get_rope(const struct from *f, struct moe_config *c)
 {
-	const struct moe_json *p = moe_json_get(f->root, "rope_parameters"), *s = moe_json_get(f->root, "rope_scaling"), *j;
+	const struct moe_json *p = moe_json_get(f->root, "rope_parameters"), *s = moe_json_get(f->root, "rope_scaling"), *j, *value;
+	const void *cursor = NULL;
+	const char *key;
 	struct moe_str type;
 	double theta, partial;
 
@@ -129,8 +131,8 @@ static int get_rope(const struct from *f, struct moe_config *c)
 	c->rope_orig = c->max_pos;
 	if (!type.p || moe_str_eq(type, "default")) {
 		c->rope = MOE_ROPE_DEFAULT;
-		for (size_t i = 0; i < moe_json_len(j); i++)
-			if (moe_json_kind(moe_json_value_at(j, i)) == MOE_J_OBJECT)
+		while (moe_json_next(j, &cursor, &key, &value))
+			if (moe_json_kind(value) == MOE_J_OBJECT)
 				return moe_fail(f->e, MOE_DATA, "%s: rope parameters that differ by layer are not supported", f->name);
 		return 0;
 	}
@@ -286,7 +288,7 @@ static int write_rope(const struct moe_config *c, struct moe_buf *o, struct moe_
 		return -1;
 	if (c->rope == MOE_ROPE_YARN && moe_buf_addf(o, e, ", \"beta_slow\": %.17g, \"beta_fast\": %.17g", c->rope_low, c->rope_high))
 		return -1;
-	if (c->rope != MOE_ROPE_LINEAR && moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.0f", c->rope_orig))
+	if (c->rope != MOE_ROPE_LINEAR && moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.17g", c->rope_orig))
 		return -1;
 	return moe_buf_addf(o, e, "},\n");
 }

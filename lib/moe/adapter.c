@@ -93,12 +93,14 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 {
 	struct moe_str v[64];
 	struct moe_rec old = { 0 };
+	struct moe_rec_walk w;
 	size_t n = 0;
 	int rc = 0;
 
 	if (parent) {
 		rc = moe_rec_copy(&old, &a->lineage, e);
-		while (rc == 0 && n < 63 && moe_rec_array_str(&old, "parents", n, &v[n]))
+		w = moe_rec_array_walk(&old, "parents");
+		while (rc == 0 && n < 63 && moe_rec_walk_next(&w, &v[n]) && v[n].p)
 			n++;
 		v[n++] = (struct moe_str){ parent, strlen(parent) };
 		if (rc == 0)

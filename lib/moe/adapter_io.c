@@ -147,9 +147,9 @@ static int find_name(const char *const *names, int n, struct moe_str s)
 
 static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct moe_err *e)
 {
+	struct moe_rec_walk w = moe_rec_array_walk(r, "targets");
 	struct moe_rec m = { 0 };
 	struct moe_str s;
-	size_t n = moe_rec_array_len(r, "targets");
 	int total = 0, got, j;
 
 	for (x->E = 0; (got = moe_rec_list_map(r, "experts", (size_t)x->E, &m, e)) == 1; x->E++) {
@@ -167,10 +167,10 @@ static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct mo
 	}
 	if (got < 0)
 		return -1;
-	if (x->E == 0 || n == 0)
+	if (x->E == 0 || w.n == 0)
 		return bad(r, e, "it has no experts or no targets");
-	for (size_t i = 0; i < n; i++) {
-		if (!moe_rec_array_str(r, "targets", i, &s) || (j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
+	while (moe_rec_walk_next(&w, &s)) {
+		if ((j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
 			return bad(r, e, "'targets' must name Linears among q, k, v, o, gate, up, down");
 		x->target[j] = true;
 	}

@@ -81,6 +81,7 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 {
 	struct moe_rec lineage = {0};
 	struct moe_audit_arm *x;
+	struct moe_rec_walk w;
 	struct moe_str s;
 	int bad;
 
@@ -95,7 +96,8 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 	moe_rec_map(r, "lineage", &lineage);
 	bad = add_str(a, &a->text, r, "arm", &x->arm, e) || add_str(a, &a->text, r, "method", &x->method, e) || add_str(a, &a->text, r, "base", &x->base, e) ||
 	      add_str(a, &a->text, &lineage, "pins", &x->pins, e);
-	for (size_t i = 0; i < 64 && !bad && moe_rec_array_str(&lineage, "parents", i, &s); i++)
+	w = moe_rec_array_walk(&lineage, "parents");
+	while (x->n_parent < 64 && !bad && moe_rec_walk_next(&w, &s) && s.p)
 		bad = add_name(a, &a->text, s, &x->parent[x->n_parent++], e);
 	moe_rec_free(&lineage);
 	x->digest = "";
@@ -177,7 +179,9 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 		sha256_digest(&a->run[a->n_run - 1].sha, SHA256_DIGEST_SIZE, a->run[a->n_run - 1].body);
 	for (size_t k = first_arm; k < a->n_arm; k++) {
 		a->arm[k].labels = moe_reader_labels(in);
-		for (size_t i = 0; end && i < 64 && moe_rec_array_str(end, "from", i, &s); i++)
+		struct moe_rec_walk w = moe_rec_array_walk(end, "from");
+
+		while (a->arm[k].n_from < 64 && moe_rec_walk_next(&w, &s) && s.p)
 			if (add_name(a, &a->text, s, &a->arm[k].from[a->arm[k].n_from++], e))
 				return -1;
 	}

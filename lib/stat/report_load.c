@@ -60,14 +60,15 @@ static const char *get_str(struct moe_report *r, const struct moe_rec *rec, cons
 
 static const char *join_argv(struct moe_report *r, const struct moe_rec *h, struct moe_err *e)
 {
+	struct moe_rec_walk w = moe_rec_array_walk(h, "argv");
 	struct moe_buf b = {0};
 	struct moe_str s;
 	const char *out = NULL;
 	int bad = 0;
 
-	for (size_t i = 0; i < moe_rec_array_len(h, "argv") && !bad; i++)
-		if (moe_rec_array_str(h, "argv", i, &s))
-			bad = (i && moe_buf_add(&b, " ", 1, e)) || moe_buf_add(&b, s.p, s.n, e);
+	while (!bad && moe_rec_walk_next(&w, &s))
+		if (s.p)
+			bad = (b.len && moe_buf_add(&b, " ", 1, e)) || moe_buf_add(&b, s.p, s.n, e);
 	if (!bad)
 		out = intern(r, (struct moe_str){b.len ? (char *)b.data : "", b.len}, e);
 	moe_buf_free(&b);

@@ -1,8 +1,33 @@
-/* fuzz_safetensors.c - any bytes as a safetensors file: every tensor handed out lies inside of it. */
+/* fuzz_safetensors.c - any bytes as a safetensors file: every tensor handed out lies inside of it, and a stream made of it can be read. */
 #include "fuzz.h"
 
 #include "formats/rec.h"
 #include "formats/safetensors.h"
+#include "formats/st_bridge.h"
+
+static void as_stream(const uint8_t *p, size_t n)
+{
+	const struct moe_writer_opts o = {.kind = "tensors", .tool = "fuzz"};
+	struct moe_rec rec = {0};
+	struct moe_err e = {0};
+	struct moe_reader *r;
+	char path[32];
+	int fd = fuzz_fd(p, n), out = memfd_create("out", MFD_CLOEXEC), got;
+
+	if (moe_safetensors_to_stream(fuzz_path(fd, path), out, "out", &o, &e)) {
+		MUST(e.msg[0]);
+	} else {
+		MUST(lseek(out, 0, SEEK_SET) == 0);
+		MUST((r = moe_reader_open_fd(out, "out", NULL, &e)));
+		while ((got = moe_reader_next(r, &rec, &e)) == 1)
+			;
+		MUST(got == 0);
+		moe_reader_close(r);
+		moe_rec_free(&rec);
+	}
+	close(out);
+	close(fd);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -27,5 +52,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (s)
 		moe_st_meta(s, "format");
 	moe_st_close(s);
+	as_stream(p, n);
 	return 0;
 }

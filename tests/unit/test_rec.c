@@ -125,14 +125,18 @@ static void tensors(void **state)
 static void arrays(void **state)
 {
 	struct moe_str v[3] = {{"one", 3}, {"", 0}, {"three", 5}}, s;
+	struct moe_rec_walk w;
 	struct moe_rec r = {0};
 
 	(void)state;
 	assert_int_equal(moe_rec_set_strs(&r, "tags", v, 3, &e), 0);
 	assert_int_equal(moe_rec_array_len(&r, "tags"), 3);
-	assert_true(moe_rec_array_str(&r, "tags", 2, &s) && moe_str_eq(s, "three"));
-	assert_true(moe_rec_array_str(&r, "tags", 1, &s) && s.n == 0);
-	assert_false(moe_rec_array_str(&r, "tags", 3, &s));
+	w = moe_rec_array_walk(&r, "tags");
+	assert_true(moe_rec_walk_next(&w, &s) && moe_rec_walk_next(&w, &s) && s.p && s.n == 0);
+	assert_true(moe_rec_walk_next(&w, &s) && moe_str_eq(s, "three"));
+	assert_false(moe_rec_walk_next(&w, &s));
+	w = moe_rec_array_walk(&r, "none");
+	assert_false(moe_rec_walk_next(&w, &s));
 	moe_rec_free(&r);
 }
 

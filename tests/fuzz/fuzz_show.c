@@ -1,0 +1,116 @@
+/* fuzz_show.c - JSON Lines as a stream through everything that moe-cat does with one: looked at, checked, filtered, as msgpack-numpy, and as a safetensors
+ * file, which turns back into the same bytes. */
+#include "fuzz_records.h"
+
+#include "formats/show.h"
+#include "formats/st_bridge.h"
+
+static char dir[32], file[64];
+
+static void clean(void)
+{
+	unlink(file);
+	rmdir(dir);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	fuzz_folder(dir);
+	snprintf(file, sizeof(file), "%s/a.safetensors", dir);
+	atexit(clean);
+	return 0;
+}
+
+static void look(int fd, int what, int out)
+{
+	static const char *const condition[2][2] = {{"arm=on", "step>=1"}, {"t!=rollout", "route.decision=keep"}};
+	struct moe_show o = {.fd = out, .name = "out", .tool = "fuzz", .kind = what > 6 ? "adapter" : NULL, .limit = what == 5 ? 2 : 0, .values = what == 6};
+	struct moe_reader *r = fuzz_read(fd);
+	struct moe_lineage *l;
+	struct moe_err e = {0};
+	size_t missing;
+	int rc = 0;
+
+	fuzz_set(out, "", 0);
+	switch (what) {
+	case 0:
+		rc = moe_show_numpy(&o, r, 1 << 20, &e);
+		break;
+	case 1:
+		rc = moe_show_head(&o, r, "fuzz", &e);
+		break;
+	case 2:
+		rc = moe_show_summary(&o, r, "fuzz", &e);
+		break;
+	case 3:
+		MUST((l = moe_lineage_new(&e)));
+		rc = moe_show_check(&o, r, "fuzz", l, &e);
+		MUST(!rc && !moe_lineage_print(l, &o.out, &missing, &e));
+		moe_lineage_free(l);
+		break;
+	case 6:
+		rc = moe_show_json(&o, r, &e);
+		break;
+	default:
+		MUST((o.where = moe_where_new(condition[what & 1], 2, &e)));
+		rc = moe_show_stream(&o, r, &e);
+		moe_where_free(o.where);
+	}
+	MUST(!rc || e.msg[0]);
+	moe_buf_free(&o.out);
+	moe_reader_close(r);
+}
+
+/* Through a safetensors file. False when the stream is refused. */
+static bool there_and_back(int fd, int out)
+{
+	struct moe_reader *r = fuzz_read(fd);
+	struct moe_err e = {0};
+	int rc = moe_stream_to_safetensors(r, file, 1 << 20, &e);
+
+	MUST(!rc || e.msg[0]);
+	moe_reader_close(r);
+	if (rc)
+		return false;
+	fuzz_set(out, "", 0);
+	if (moe_safetensors_to_stream(file, out, "out", NULL, &e)) {
+		fprintf(stderr, "%s\n", e.msg);
+		abort();
+	}
+	return true;
+}
+
+static void same(int x, int y)
+{
+	off_t n = lseek(x, 0, SEEK_END);
+	void *a, *b;
+
+	MUST(n > 0 && lseek(y, 0, SEEK_END) == n);
+	a = mmap(NULL, (size_t)n, PROT_READ, MAP_SHARED, x, 0);
+	b = mmap(NULL, (size_t)n, PROT_READ, MAP_SHARED, y, 0);
+	MUST(a != MAP_FAILED && b != MAP_FAILED && !memcmp(a, b, (size_t)n));
+	munmap(a, (size_t)n);
+	munmap(b, (size_t)n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	int fd = fuzz_stream("rollouts", p, n), out, again;
+
+	if (fd < 0)
+		return 0;
+	out = memfd_create("out", MFD_CLOEXEC);
+	again = memfd_create("again", MFD_CLOEXEC);
+	for (int what = 0; what < 9; what++)
+		look(fd, what, out);
+	if (there_and_back(fd, out)) { /* joins chunks of tensors; after that the bytes stay */
+		MUST(there_and_back(out, again));
+		same(out, again);
+	}
+	close(again);
+	close(out);
+	close(fd);
+	return 0;
+}

@@ -51,7 +51,7 @@ static void store_row(struct moe_decoder *d, const struct moe_decode_row *row, m
 	}
 }
 
-int moe_decode_store(void *ctx, size_t task, int worker, struct moe_err *e)
+static int store_rows(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct moe_decoder *d = ctx;
 	const struct moe_config *c = &d->p->m->config;
@@ -149,7 +149,7 @@ static void attend_head(const struct moe_decoder *d, const struct moe_decode_row
 	moe_vec_scale((size_t)c->hd, (moe_real)(1 / total), out);
 }
 
-int moe_decode_attend(void *ctx, size_t task, int worker, struct moe_err *e)
+static int attend_rows(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct moe_decoder *d = ctx;
 	const struct moe_config *c = &d->p->m->config;
@@ -162,4 +162,18 @@ int moe_decode_attend(void *ctx, size_t task, int worker, struct moe_err *e)
 			attend_head(d, &d->row[i], h / (c->H / c->K), d->qkv + (size_t)i * (size_t)((c->H + 2 * c->K) * c->hd) + h * c->hd,
 				d->att + (size_t)i * (size_t)(c->H * c->hd) + h * c->hd, s);
 	return 0;
+}
+
+static int store_and_attend(void *ctx, size_t task, int worker, struct moe_err *e)
+{
+	return store_rows(ctx, task, worker, e) || attend_rows(ctx, task, worker, e);
+}
+
+int moe_decode_attention(struct moe_decoder *d, struct moe_err *e)
+{
+	size_t tasks = ((size_t)d->M + MOE_DECODE_ROWS - 1) / MOE_DECODE_ROWS;
+
+	if (d->apart)
+		return moe_decode_run(d, tasks, store_and_attend, d, e);
+	return moe_decode_run(d, tasks, store_rows, d, e) || moe_decode_run(d, tasks, attend_rows, d, e) ? -1 : 0;
 }

@@ -44,7 +44,7 @@ static int plan_layer(struct moe_decode_plan *p, int l, struct moe_err *e)
 	for (int i = 0; i < MOE_LINEARS; i++)
 		if (moe_weight_get(&y->bias[i], &p->arena, &d->bias[i], e))
 			return -1;
-	return p->wide ? 0 : moe_prep_layer(p->m, p->x, l, true, &p->arena, &d->prep, e);
+	return p->wide ? 0 : moe_prep_layer(p->m, p->x, l, &p->arena, &d->prep, e);
 }
 
 static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
@@ -53,12 +53,8 @@ static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
 
 	if (c->hd > MOE_DECODE_HD_MAX)
 		return moe_fail(e, MOE_DATA, "head_dim %d: sampling supports up to %d", c->hd, MOE_DECODE_HD_MAX);
-	p->wide = !moe_exact_default(c);
-	p->pos = p->wide ? LANES : MOE_GEMM_PANEL;
+	p->wide = moe_model_wide(c);
 	p->hdp = (c->hd + LANES - 1) / LANES * LANES;
-	p->longest = c->D > c->F ? c->D : c->F;
-	if (p->longest < c->H * c->hd)
-		p->longest = c->H * c->hd;
 	p->layer = moe_arena_get(&p->arena, (size_t)c->L, sizeof(*p->layer), e);
 	if (!p->layer || plan_rope(p, e) || moe_weight_get(&p->m->norm, &p->arena, &p->norm, e))
 		return -1;
@@ -107,7 +103,7 @@ static int chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, str
 
 	if (!c->pos) {
 		c->pos = (c->expect + LANES - 1) / LANES * LANES;
-		c->pos = c->pos < 1 || c->pos > d->p->pos ? d->p->pos : c->pos;
+		c->pos = c->pos < 1 || c->pos > MOE_GEMM_PANEL ? MOE_GEMM_PANEL : c->pos;
 	}
 	while (c->n * c->pos <= at) {
 		struct moe_spare *s = &d->spare[c->pos / LANES - 1];
@@ -165,7 +161,7 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 		size_t n;
 	} want[] = {{&d->res, M * D}, {&d->x, M * D}, {&d->add, M * D}, {&d->qkv, M * (size_t)((c->H + 2 * c->K) * c->hd)},
 		{&d->att, M * (size_t)(c->H * c->hd)}, {&d->g, M * F}, {&d->u, M * F}, {&d->act, M * F}, {&d->z, M * 3 * R},
-		{&d->zs, M * 3 * R}, {&d->gate, M * E}, {&d->tile, p->wide ? threads * MOE_DECODE_TILE * (size_t)p->longest : 0},
+		{&d->zs, M * 3 * R}, {&d->gate, M * E},
 		{&d->score, threads * (size_t)(p->max_ctx + 2 * LANES)}};
 
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
@@ -232,19 +228,6 @@ static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, i
 	return 0;
 }
 
-static int activate(void *ctx, size_t task, int worker, struct moe_err *e)
-{
-	struct moe_decoder *d = ctx;
-	size_t F = (size_t)d->p->m->config.F, from = task * MOE_DECODE_ROWS * F, to = from + MOE_DECODE_ROWS * F;
-
-	(void)worker;
-	(void)e;
-	if (to > (size_t)d->M * F)
-		to = (size_t)d->M * F;
-	moe_swiglu(to - from, d->g + from, d->u + from, d->act + from);
-	return 0;
-}
-
 static void norm_rows(struct moe_decoder *d, const moe_real *w, moe_real *out)
 {
 	const struct moe_config *c = &d->p->m->config;
@@ -256,15 +239,14 @@ static int layer(struct moe_decoder *d, struct moe_err *e)
 {
 	const struct moe_config *c = &d->p->m->config;
 	const struct moe_decode_layer *y = &d->p->layer[d->layer];
-	size_t tasks = ((size_t)d->M + MOE_DECODE_ROWS - 1) / MOE_DECODE_ROWS, n = (size_t)d->M * (size_t)c->D;
+	size_t n = (size_t)d->M * (size_t)c->D;
 	int q = c->H * c->hd, k = c->K * c->hd;
 
 	norm_rows(d, y->norm1, d->x);
 	d->out[0] = d->qkv;
 	d->out[1] = d->qkv + q;
 	d->out[2] = d->qkv + q + k;
-	if (linear(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_run(d, tasks, moe_decode_store, d, e)
-		|| moe_decode_run(d, tasks, moe_decode_attend, d, e))
+	if (linear(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_attention(d, e))
 		return -1;
 	d->out[0] = d->add;
 	if (linear(d, MOE_GROUP_O, d->att, q, c->D, e))
@@ -273,8 +255,10 @@ static int layer(struct moe_decoder *d, struct moe_err *e)
 	norm_rows(d, y->norm2, d->x);
 	d->out[0] = d->g;
 	d->out[1] = d->u;
-	if (linear(d, MOE_GROUP_GU, d->x, c->D, c->F, e) || moe_decode_run(d, tasks, activate, d, e))
+	if (linear(d, MOE_GROUP_GU, d->x, c->D, c->F, e))
 		return -1;
+	if (!d->p->wide)
+		moe_swiglu((size_t)d->M * (size_t)c->F, d->g, d->u, d->act);
 	d->out[0] = d->add;
 	if (linear(d, MOE_GROUP_DOWN, d->act, c->F, c->D, e))
 		return -1;
@@ -300,6 +284,9 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 
 	d->M = M;
 	d->row = row;
+	d->apart = true;
+	for (int i = 1; i < M; i++)
+		d->apart = d->apart && row[i].mine != row[i - 1].mine;
 	spread_gates(d);
 	for (int i = 0; i < M; i++) {
 		moe_weight_widen(&d->p->m->embed, row[i].id, 1, d->res + (size_t)i * (size_t)c->D);
@@ -324,6 +311,6 @@ int moe_decode_logits(struct moe_decoder *d, int M, const moe_real *hidden, moe_
 	d->ld_out = c->V;
 	if (d->p->wide)
 		return moe_decode_head_tiles(d, e);
-	moe_gemm_rows(M, c->V, c->D, hidden, c->D, d->p->head_t, c->V, 0, logits, c->V, 1);
+	moe_gemm_rows(M, c->V, c->D, hidden, c->D, d->p->head_t, c->V, 0, logits, c->V);
 	return 0;
 }

@@ -2,7 +2,7 @@
  *
  * A row is one token of one sequence. Prompts and completions use the same path: the prompt's rows fill the prompt's chain, and each
  * completion's rows fill a chain of its own and look at the prompt's chain, which they share read-only.
- * Where products are exact (prep.h) a row's bits do not depend on the rows beside it and equal those of moe_forward.
+ * A row's bits do not depend on the rows beside it, and equal those of an exact moe_forward (prep.h).
  */
 #ifndef MOE_MODEL_DECODE_H
 #define MOE_MODEL_DECODE_H
@@ -43,7 +43,7 @@ struct moe_decoder *moe_decoder_new(const struct moe_decode_plan *p, int max_row
 void moe_decoder_free(struct moe_decoder *d); /* NULL is accepted */
 /* Gives a chain's blocks back for reuse. */
 void moe_chain_release(struct moe_decoder *d, struct moe_chain *c);
-/* hidden[M, D] after the final norm, for M <= max_rows rows; grows the rows' chains. */
+/* hidden[M, D] after the final norm, for M <= max_rows rows; grows the rows' chains. Rows of one chain stand together. */
 int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row, moe_real *hidden, struct moe_err *e);
 /* logits[M, V] of hidden[M, D]. */
 int moe_decode_logits(struct moe_decoder *d, int M, const moe_real *hidden, moe_real *logits, struct moe_err *e);

@@ -5,12 +5,11 @@
 #include "model/decode.h"
 #include "model/prep.h"
 
-#define MOE_DECODE_ROWS 8  /* rows of one task, where rows are shared out */
-#define MOE_DECODE_TILE 64 /* columns of a product that one task computes when the model is large */
+#define MOE_DECODE_ROWS 4  /* rows of one task, where rows are shared out */
+#define MOE_DECODE_TILE 32 /* columns of a product that one task computes when the model is large */
 #define MOE_DECODE_LANES 32 /* head_dim and cache blocks are padded to this */
 #define MOE_DECODE_HD_MAX 512
 #define MOE_DECODE_SIZES 3 /* of cache blocks: 1 to 3 times LANES positions; MOE_GEMM_PANEL is the last */
-#define MOE_DECODE_PANEL 64 /* rows of such a product: below the counts at which BLIS changes its order of summation */
 
 struct moe_decode_layer {
 	const moe_real *norm1, *norm2, *qnorm, *knorm; /* NULL when absent */
@@ -21,11 +20,9 @@ struct moe_decode_layer {
 struct moe_decode_plan {
 	const struct moe_model *m;
 	const struct moe_experts *x;    /* NULL = base */
-	bool wide;                      /* else products are exact (prep.h) */
-	int pos;                        /* most positions of a cache block; MOE_GEMM_PANEL when not wide, so that sums run as in moe_attn_fwd */
+	bool wide;                      /* products are cut into tiles of the stored weights; else each layer is prepared (prep.h) */
 	int hdp;                        /* head_dim rounded up to whole vectors */
 	int max_ctx;
-	int longest;                    /* longest input of a product */
 	struct moe_decode_layer *layer; /* [L] */
 	const moe_real *norm;           /* [D] */
 	const moe_real *head_t;         /* [D, V]; small models only */
@@ -45,7 +42,6 @@ struct moe_decoder {
 	moe_real *z, *zs;               /* [max_rows, 3R] low-rank states of a group's Linears, before and after gates */
 	moe_real *gate;                 /* [max_rows, E] */
 	bool gated;                     /* some row has gates; else all are one */
-	moe_real *tile;                 /* [threads, TILE, longest] stored halves as reals */
 	moe_real *score;                /* [threads, max_ctx + slack] */
 	struct moe_spare {
 		moe_real **block;       /* [n] cache blocks that are free */
@@ -53,6 +49,7 @@ struct moe_decoder {
 	} spare[MOE_DECODE_SIZES];      /* by size: (s+1) * LANES positions */
 	/* what is being worked on, for tasks */
 	int M, layer;
+	bool apart;                     /* every row has a chain of its own, so that none waits for another's key */
 	const struct moe_decode_row *row;
 	enum moe_group group;
 	const moe_real *in;
@@ -61,10 +58,9 @@ struct moe_decoder {
 	int ld_out;
 };
 
-/* Rows task*MOE_DECODE_ROWS.. of the current layer (moe_pool_fn): rotates q and k and stores k and v; attends. */
-int moe_decode_store(void *ctx, size_t task, int worker, struct moe_err *e);
-int moe_decode_attend(void *ctx, size_t task, int worker, struct moe_err *e);
-/* One group's product of the current layer, d->in to d->out, in column tiles of the stored weights. */
+/* The current layer's attention: rotates q and k in d->qkv, stores k and v, and attends into d->att. */
+int moe_decode_attention(struct moe_decoder *d, struct moe_err *e);
+/* One group's product of the current layer, d->in to d->out (and with gate and up the activation), in column tiles of the stored weights. */
 int moe_decode_tiles(struct moe_decoder *d, struct moe_err *e);
 int moe_decode_head_tiles(struct moe_decoder *d, struct moe_err *e);
 

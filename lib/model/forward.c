@@ -198,7 +198,7 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x, co
 	size_t td = (size_t)T * (size_t)c->D;
 
 	moe_arena_reset(&p->tmp);
-	if (moe_prep_layer(m, x, i, p->exact, &p->tmp, &y, e))
+	if (moe_prep_layer(m, x, i, &p->tmp, &y, e))
 		return -1;
 	moe_rmsnorm(T, c->D, la->in, c->D, y.norm1, c->eps, p->norm, c->D, la->rstd1);
 	moe_group_fwd(&y.group[MOE_GROUP_QKV], x, T, p->norm, gate, p->exact, nt,
@@ -234,7 +234,7 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	p->slots_max = 0;
 	for (int k = 0; k < MOE_GROUPS; k++)
 		p->slots_max = group_slots(x, k) > p->slots_max ? group_slots(x, k) : p->slots_max;
-	p->exact = a->exact > 0 || (a->exact == 0 && moe_exact_default(c));
+	p->exact = a->exact || !moe_model_wide(c);
 	p->pos = moe_arena_get(&a->arena, T, sizeof(*p->pos), e);
 	p->inv_freq = get(&a->arena, half, 1, e);
 	p->cos_ = get(&a->arena, T, half, e);

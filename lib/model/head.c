@@ -40,11 +40,7 @@ struct head {
 
 static bool is_own(const struct moe_weight *w)
 {
-#ifdef MOE_REAL_F64
-	return w->dtype == MOE_F64;
-#else
-	return w->dtype == MOE_F32;
-#endif
+	return w->dtype == MOE_REAL_DTYPE;
 }
 
 static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, int n, double temperature, struct moe_err *e)
@@ -58,7 +54,7 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	q->p = p;
 	q->threads = a->gemm_threads;
 	q->inv_temp = 1 / temperature;
-	q->t = p->exact || D < 384;
+	q->t = D < 384;
 	q->rows = BUDGET / V > ROWS ? ROWS : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
 	q->rows = n < q->rows && n > 0 ? n : q->rows;
 	q->span_max = V < BUDGET / q->rows ? V : BUDGET / q->rows;
@@ -117,8 +113,10 @@ static void logits(struct head *q, int n, int s0)
 		moe_real *z = q->logits + (c0 - s0);
 
 		k = piece(q, c0);
-		if (q->p->exact)
-			moe_gemm_rows(n, k, D, q->h, D, q->turned, k, 0, z, q->span, q->threads);
+		if (q->p->exact && q->t)
+			moe_gemm_rows(n, k, D, q->h, D, q->turned, k, 0, z, q->span);
+		else if (q->p->exact)
+			moe_gemm_stored(n, k, D, q->h, D, q->w, MOE_REAL_DTYPE, D, 0, z, q->span);
 		else
 			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w, q->t ? k : D, 0, z, q->span, q->threads);
 	}

@@ -16,7 +16,6 @@
 #include <stdint.h>
 
 /* One stored matrix or vector: f32 used in place, f16/bf16 widened into scratch when used. */
-enum moe_dtype { MOE_F32, MOE_F16, MOE_BF16, MOE_F64 };
 struct moe_weight {
 	const void *data;     /* [rows, cols] row-major; NULL = absent. Borrowed from the mapping or from `owned` */
 	enum moe_dtype dtype;
@@ -70,7 +69,7 @@ struct moe_acts {
 	moe_real *out;               /* [T, D] hidden states after the final norm; valid until the next forward */
 	moe_real **block_out;        /* [L] -> [T, D] residual stream after each layer (only with keep_hidden), else NULL */
 	bool keep_hidden;
-	int exact;                   /* 1: a token's bits do not depend on its batch (prep.h); -1: whole products; 0: moe_exact_default */
+	bool exact;                  /* a token's bits do not depend on its batch, and equal the sampler's (prep.h); narrow models always are */
 	moe_real *logp;              /* NULL, or [n]: moe_backward also writes the log-probabilities of its rows here. Borrowed */
 	void *priv;
 	double gemm_sec, total_sec;  /* accumulated wall time, for the GEMM share */

@@ -7,12 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#ifdef MOE_REAL_F64
-#define OWN_DTYPE MOE_F64
-#else
-#define OWN_DTYPE MOE_F32
-#endif
-
 /* Below this inner dimension the transposed second operand costs BLIS up to half of its speed (measured, 0.9.0 zen3:
  * 63 against 94 GFLOP/s at 96, 38 against 82 at 32, 87 against 89 at 576), more than transposing the weight. */
 #define NARROW 384
@@ -22,29 +16,16 @@ static const struct {
 	enum moe_linear lin[MOE_GROUP_MAX];
 } groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } }, { 1, { MOE_O } }, { 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
 
-bool moe_exact_default(const struct moe_config *c)
+bool moe_model_wide(const struct moe_config *c)
 {
-	return c->D <= 256;
+	return c->D > 256;
 }
 
 void moe_weight_widen(const struct moe_weight *w, int row, int n, moe_real *out)
 {
-	size_t first = (size_t)row * (size_t)w->cols, count = (size_t)n * (size_t)w->cols;
+	size_t cols = (size_t)w->cols;
 
-	switch (w->dtype) {
-	case MOE_F32:
-		moe_from_f32(count, (const float *)w->data + first, out);
-		break;
-	case MOE_F64:
-		moe_from_f64(count, (const double *)w->data + first, out);
-		break;
-	case MOE_F16:
-		moe_from_f16(count, (const uint16_t *)w->data + first, out);
-		break;
-	case MOE_BF16:
-		moe_from_bf16(count, (const uint16_t *)w->data + first, out);
-		break;
-	}
+	moe_widen(w->dtype, (size_t)n * cols, (const char *)w->data + (size_t)row * cols * moe_dtype_size(w->dtype), out);
 }
 
 int moe_weight_get(const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
@@ -52,7 +33,7 @@ int moe_weight_get(const struct moe_weight *w, struct moe_arena *a, const moe_re
 	moe_real *p;
 
 	*out = w->data;
-	if (!w->data || w->dtype == OWN_DTYPE)
+	if (!w->data || w->dtype == MOE_REAL_DTYPE)
 		return 0;
 	p = moe_arena_get(a, (size_t)w->rows * (size_t)w->cols, sizeof(*p), e);
 	if (!p)
@@ -74,7 +55,7 @@ int moe_weight_get_t(const struct moe_weight *w, struct moe_arena *a, const moe_
 	if (!t)
 		return -1;
 	*out = t;
-	if (w->dtype == OWN_DTYPE) {
+	if (w->dtype == MOE_REAL_DTYPE) {
 		moe_transpose(w->rows, w->cols, w->data, w->cols, t, w->rows);
 		return 0;
 	}
@@ -159,7 +140,7 @@ int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x,
 	return moe_weight_get(&y->knorm, a, &out->knorm, e);
 }
 
-int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, bool exact, struct moe_arena *a,
+int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a,
 	struct moe_prep_layer *out, struct moe_err *e)
 {
 	if (moe_prep_layer_names(m, x, i, a, out, e))
@@ -171,7 +152,7 @@ int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i
 			struct moe_prep_linear *p = &g->lin[j];
 			const struct moe_weight *w = &m->layer[i].w[p->linear];
 
-			p->t = exact || p->in < NARROW;
+			p->t = p->in < NARROW;
 			if ((p->t ? moe_weight_get_t : moe_weight_get)(w, a, &p->w, e))
 				return -1;
 		}
@@ -205,7 +186,9 @@ static void product(bool exact, bool t, int T, int out, int in, const moe_real *
 	int ldy, int ldx, int threads)
 {
 	if (exact && t)
-		moe_gemm_rows(T, out, in, x, ldx, w, ldw, beta, y, ldy, threads);
+		moe_gemm_rows(T, out, in, x, ldx, w, ldw, beta, y, ldy);
+	else if (exact)
+		moe_gemm_stored(T, out, in, x, ldx, w, MOE_REAL_DTYPE, ldw, beta, y, ldy);
 	else
 		moe_gemm(false, !t, T, out, in, 1, x, ldx, w, ldw, beta, y, ldy, threads);
 }

@@ -4,8 +4,8 @@
  * moe_real, transposed where the untransposed product is faster or exact, the experts' A of Linears with a common input side by
  * side. Everything prepared is borrowed from the model or allocated in the caller's arena. Thread-safe on a model that nobody changes.
  *
- * exact: products go through moe_gemm_rows, whose bits for a row do not depend on how many rows are computed together. Free
- * at small widths, some percent to 30 % slower at large ones; moe_exact_default says where it is free.
+ * exact: products go through moe_gemm_rows and moe_gemm_stored, whose bits for a row do not depend on how many rows are computed together.
+ * Decoding always does so. In training it is free at small widths and up to 15 % slower at large ones (where BLIS has AVX-512 kernels, more).
  */
 #ifndef MOE_MODEL_PREP_H
 #define MOE_MODEL_PREP_H
@@ -39,7 +39,8 @@ struct moe_prep_layer {
 	struct moe_prep_group group[MOE_GROUPS];
 };
 
-bool moe_exact_default(const struct moe_config *c);
+/* Too wide for exact products to be free. Such a model is decoded from its weights as they are stored (decode_tiles.c). */
+bool moe_model_wide(const struct moe_config *c);
 
 /* Rows [row, row+n) of a stored matrix as moe_real, into out [n, cols]. */
 void moe_weight_widen(const struct moe_weight *w, int row, int n, moe_real *out);
@@ -49,7 +50,7 @@ int moe_weight_get(const struct moe_weight *w, struct moe_arena *a, const moe_re
 int moe_weight_get_t(const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e);
 
 /* Layer i. x NULL = base alone. */
-int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, bool exact, struct moe_arena *a,
+int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a,
 	struct moe_prep_layer *out, struct moe_err *e);
 /* The same without the matrices (w, at, bt stay NULL): norms, biases, shapes and slots, for the backward pass. */
 int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a, struct moe_prep_layer *out,

@@ -3,7 +3,7 @@
  * The draw for (prompt, sample, position) is keyed by (seed, prompt key, sample, position) alone: it depends neither on the arm,
  * nor on threads, nor on which slot decodes it. Work is cut into units of whole requests, whose size depends on the work alone: of a small
  * model each is decoded by one thread; a large model is one unit, whose products all threads share. Finished slots are refilled
- * from the unit's queue. Where products are exact (prep.h) the log-probabilities are those of moe_forward bit for bit.
+ * from the unit's queue. The log-probabilities are those of an exact moe_forward (prep.h) bit for bit.
  */
 #ifndef MOE_MODEL_SAMPLE_H
 #define MOE_MODEL_SAMPLE_H

@@ -54,7 +54,7 @@ void moe_attn_fwd(const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse,
 		for (int h = 0; h < a->group; h++) {
 			moe_real *ob = o + at(i0, ldo) + h * hd;
 
-			moe_gemm_rows(bq, seen, hd, a->q + at(i0, a->ldq) + h * hd, a->ldq, kt, nk, 0, s, seen, 1);
+			moe_gemm_rows(bq, seen, hd, a->q + at(i0, a->ldq) + h * hd, a->ldq, kt, nk, 0, s, seen);
 			for (int i = 0; i < bq; i++) {
 				moe_real *row = s + at(i, seen), top;
 				int valid = a->n_par + i0 + i + 1;
@@ -68,8 +68,8 @@ void moe_attn_fwd(const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse,
 				s[at(bq, seen) + (size_t)i] = (moe_real)(1 / sum);
 			}
 			if (a->n_par)
-				moe_gemm_rows(bq, hd, a->n_par, s, seen, a->vp, a->ldk, 0, ob, ldo, 1);
-			moe_gemm_rows(bq, hd, own, s + a->n_par, seen, a->v, a->ldk, a->n_par ? 1 : 0, ob, ldo, 1);
+				moe_gemm_rows(bq, hd, a->n_par, s, seen, a->vp, a->ldk, 0, ob, ldo);
+			moe_gemm_rows(bq, hd, own, s + a->n_par, seen, a->v, a->ldk, a->n_par ? 1 : 0, ob, ldo);
 			for (int i = 0; i < bq; i++)
 				moe_vec_scale((size_t)hd, s[at(bq, seen) + (size_t)i], ob + at(i, ldo));
 		}

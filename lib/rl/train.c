@@ -60,6 +60,7 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
 		if (!t->part[i])
 			goto fail;
+		t->acts[i].exact = o->exact;
 	}
 	return 0;
 fail:

@@ -22,6 +22,7 @@ struct moe_train_opts {
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
 	double decay;             /* decoupled, toward the experts as they were at moe_trainer_init: an expert that is not needed goes back there */
 	int warmup;               /* steps of linear warm-up, counted from this run's first */
+	bool exact;               /* forward products whose bits do not depend on the batch (model/prep.h): on policy, log-probabilities equal the sampler's */
 	int chunk_tok;            /* tokens of one packed pass, 0 = 1024; part of the result's bits, as threads are not */
 };
 

@@ -11,6 +11,7 @@
 
 #include "tensor/gemm.h"
 #include "tensor/small.h"
+#include "tensor/vec.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -98,26 +99,38 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 	moe_gemm_spent(t0);
 }
 
-void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc,
-	int threads)
+void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
 {
-	double t0;
+	bool small = k > 0 && moe_gemm_small_ready();
 
 	if (m <= 0 || n <= 0)
 		return;
-	if (threads <= 1 && k > 0 && moe_gemm_small_ready()) {
-		for (int p = 0; p < k; p += MOE_GEMM_PANEL)
-			moe_gemm_small(false, m, n, k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL, a + p, lda, b + (size_t)p * (size_t)ldb, ldb,
-				p ? 1 : beta, c, ldc);
-		return;
-	}
-	pthread_once(&once, start);
-	t0 = moe_gemm_clock();
 	for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 
-		product(false, false, m, n, len > 0 ? len : 0, 1, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c,
-			ldc, threads);
+		if (small)
+			moe_gemm_small(false, m, n, len, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
+		else
+			moe_gemm(false, false, m, n, len, 1, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc, 1);
 	}
-	seconds += moe_gemm_clock() - t0;
+}
+
+void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,
+	int ldc)
+{
+	enum { COLS = 16 };
+	moe_real wide[COLS * MOE_GEMM_PANEL];
+
+	if (k > 0 && t != MOE_F64 && moe_gemm_small_ready()) {
+		moe_gemm_small_stored(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
+		return;
+	}
+	for (int j = 0; j < n; j += COLS)
+		for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
+			int cols = n - j < COLS ? n - j : COLS, len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
+
+			for (int i = 0; i < cols; i++)
+				moe_widen(t, (size_t)len, (const char *)b + ((size_t)(j + i) * (size_t)ldb + (size_t)p) * moe_dtype_size(t), wide + i * len);
+			moe_gemm(false, true, m, cols, len, 1, a + p, lda, wide, len, p ? 1 : beta, c + j, ldc, 1);
+		}
 }

@@ -22,12 +22,14 @@
 void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b, int ldb,
 	moe_real beta, moe_real *c, int ldc, int threads);
 
-/* C[m,n] = A[m,k] B[k,n] + beta * C such that the bits of a row depend on that row of A and on B alone, never on m or on its neighbours:
- * the inner dimension is cut into panels of MOE_GEMM_PANEL, within which each element is one chain of fused multiply-adds (small.h; without AVX2
- * it is BLIS, whose generic kernels keep the property too). tests/unit/test_vec.c asserts it. beta is 0 or 1. */
+/* C[m,n] = A[m,k] B[k,n] + beta * C such that the bits of an element depend on its row of A and column of B alone, never on m, n or the
+ * neighbours: the inner dimension is cut into panels of MOE_GEMM_PANEL, within which each element is one chain of fused multiply-adds (small.h;
+ * without AVX2 it is BLIS, whose generic kernels keep the property too). tests/unit/test_vec.c asserts it. beta is 0 or 1. In the calling thread. */
 #define MOE_GEMM_PANEL 96
-void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc,
-	int threads);
+void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc);
+/* The same sum, to the bit, for B as weights are stored: [n,k] of dtype t (rows ldb numbers apart). Reads B once, from front to back. */
+void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,
+	int ldc);
 
 /* Wall seconds spent inside products by the calling thread, since it started. */
 double moe_gemm_sec(void);

@@ -6,10 +6,15 @@
 #ifndef MOE_TENSOR_REAL_H
 #define MOE_TENSOR_REAL_H
 
+/* How numbers are stored. bf16: the upper half of a float; f16: IEEE binary16. */
+enum moe_dtype { MOE_F32, MOE_F16, MOE_BF16, MOE_F64 };
+
 #ifdef MOE_REAL_F64
 typedef double moe_real;
+#define MOE_REAL_DTYPE MOE_F64
 #else
 typedef float moe_real;
+#define MOE_REAL_DTYPE MOE_F32
 #endif
 
 #endif

@@ -1,14 +1,19 @@
-/* small.c - register-blocked products of narrow shapes on AVX2; elsewhere a call of BLIS. No packing, no threads. */
+/* small.c - register-blocked products of narrow shapes on AVX2; elsewhere a call of BLIS. No threads. */
 #include "tensor/small.h"
 #include "tensor/gemm.h"
+#include "tensor/vec.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(MOE_REAL_F64)
 #define HAVE_KERNEL 1
 #include <immintrin.h>
 
-#define KERNEL static inline __attribute__((always_inline, target("avx2,fma")))
+#define TARGET target("avx2,fma,f16c")
+#define KERNEL static inline __attribute__((always_inline, TARGET))
+
+enum { TILE = 16, LINE = 64 };
 
 /* Strides of A: element (i, l) is a[i * rs + l * cs]. */
 struct args {
@@ -22,16 +27,26 @@ KERNEL void store(float *c, __m256 v, bool add)
 	_mm256_storeu_ps(c, add ? _mm256_add_ps(_mm256_loadu_ps(c), v) : v);
 }
 
+/* What to bring nearer meanwhile: TILE rows of `lines` cache lines, `stride` bytes apart. */
+struct ahead {
+	const char *at;
+	size_t stride;
+	int lines;
+};
+
 /* mr rows (a constant, at most 6) of 16 columns. */
-KERNEL void tile16(const int mr, const struct args *g, const float *a, const float *b, float *c)
+KERNEL void tile16(const int mr, const struct args *g, const float *a, const float *b, float *c, const struct ahead *next)
 {
 	__m256 lo[6], hi[6];
 
+#pragma GCC unroll 6
 	for (int r = 0; r < mr; r++)
 		lo[r] = hi[r] = _mm256_setzero_ps();
 	for (int l = 0; l < g->k; l++) {
 		__m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
 
+		if (next && l < TILE * next->lines)
+			__builtin_prefetch(next->at + (size_t)(l % TILE) * next->stride + (size_t)(l / TILE) * LINE);
 #pragma GCC unroll 6
 		for (int r = 0; r < mr; r++) {
 			__m256 x = _mm256_broadcast_ss(a + (size_t)r * g->rs);
@@ -42,6 +57,7 @@ KERNEL void tile16(const int mr, const struct args *g, const float *a, const flo
 		a += g->cs;
 		b += g->ldb;
 	}
+#pragma GCC unroll 6
 	for (int r = 0; r < mr; r++) {
 		store(c + (size_t)r * (size_t)g->ldc, lo[r], g->add);
 		store(c + (size_t)r * (size_t)g->ldc + 8, hi[r], g->add);
@@ -52,6 +68,7 @@ KERNEL void tile8(const int mr, const struct args *g, const float *a, const floa
 {
 	__m256 acc[6];
 
+#pragma GCC unroll 6
 	for (int r = 0; r < mr; r++)
 		acc[r] = _mm256_setzero_ps();
 	for (int l = 0; l < g->k; l++) {
@@ -63,6 +80,7 @@ KERNEL void tile8(const int mr, const struct args *g, const float *a, const floa
 		a += g->cs;
 		b += g->ldb;
 	}
+#pragma GCC unroll 6
 	for (int r = 0; r < mr; r++)
 		store(c + (size_t)r * (size_t)g->ldc, acc[r], g->add);
 }
@@ -73,6 +91,7 @@ KERNEL void tile_tail(const int mr, int n, const struct args *g, const float *a,
 	__m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 	__m256 acc[6];
 
+#pragma GCC unroll 6
 	for (int r = 0; r < mr; r++)
 		acc[r] = _mm256_setzero_ps();
 	for (int l = 0; l < g->k; l++) {
@@ -84,6 +103,7 @@ KERNEL void tile_tail(const int mr, int n, const struct args *g, const float *a,
 		a += g->cs;
 		b += g->ldb;
 	}
+#pragma GCC unroll 6
 	for (int r = 0; r < mr; r++) {
 		float *out = c + (size_t)r * (size_t)g->ldc;
 
@@ -96,14 +116,14 @@ KERNEL void strip(const int mr, int n, const struct args *g, const float *a, con
 	int j = 0;
 
 	for (; j + 16 <= n; j += 16)
-		tile16(mr, g, a, b + j, c + j);
+		tile16(mr, g, a, b + j, c + j, NULL);
 	for (; j + 8 <= n; j += 8)
 		tile8(mr, g, a, b + j, c + j);
 	if (j < n)
 		tile_tail(mr, n - j, g, a, b + j, c + j);
 }
 
-static __attribute__((target("avx2,fma"))) void columns(int m, int n, const struct args *g, const float *a, const float *b, float *c)
+static __attribute__((TARGET)) void columns(int m, int n, const struct args *g, const float *a, const float *b, float *c)
 {
 	int i = 0;
 
@@ -136,7 +156,7 @@ static __attribute__((target("avx2,fma"))) void columns(int m, int n, const stru
  * would throw each other out of the first cache. */
 enum { BLOCK = 64, DEPTH = 96, MANY = 32 };
 
-static __attribute__((target("avx2,fma"))) void packed_block(int m, int tiles, const struct args *g, const float *a, const float *b, float *c)
+static __attribute__((TARGET)) void packed_block(int m, int tiles, const struct args *g, const float *a, const float *b, float *c)
 {
 	float copy[BLOCK * DEPTH] __attribute__((aligned(32)));
 	struct args h = *g;
@@ -158,7 +178,7 @@ static __attribute__((target("avx2,fma"))) void packed_block(int m, int tiles, c
 			float *out = c + (size_t)i * (size_t)g->ldc + 16 * t;
 
 			if (rows == 6)
-				tile16(6, &h, strip_a, copy + t * g->k * 16, out);
+				tile16(6, &h, strip_a, copy + t * g->k * 16, out, NULL);
 			else
 				columns(rows, 16, &h, strip_a, copy + t * g->k * 16, out);
 		}
@@ -181,12 +201,190 @@ static void product(int m, int n, const struct args *g, const float *a, const fl
 	if (j < n)
 		columns(m, n - j, g, a, b + j, c + j);
 }
+
+/* ---- B stored [n,k] ---- */
+
+struct stored {
+	const char *at;
+	enum moe_dtype t;
+	size_t stride; /* bytes from one column to the next */
+};
+
+/* Four numbers at p and four at q. */
+KERNEL __m256 pair(const enum moe_dtype t, const char *p, const char *q)
+{
+	__m128i halves;
+
+	if (t == MOE_F32)
+		return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(const void *)p)),
+			_mm_loadu_ps((const float *)(const void *)q), 1);
+	halves = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)p), _mm_loadl_epi64((const __m128i *)(const void *)q));
+	return t == MOE_BF16 ? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)) : _mm256_cvtph_ps(halves);
+}
+
+/* out[8]: eight columns of eight numbers -> their transpose. Columns 0 to 3 are at p, 4 to 7 at q. */
+KERNEL void turn8(const enum moe_dtype t, const char *p, const char *q, size_t stride, __m256 *out)
+{
+	size_t four = t == MOE_F32 ? 16 : 8;
+	__m256 r[8], u[8];
+
+	for (size_t i = 0; i < 4; i++)
+		for (size_t j = 0; j < 2; j++)
+			r[i + 4 * j] = pair(t, p + i * stride + j * four, q + i * stride + j * four);
+	for (int i = 0; i < 8; i += 2) {
+		u[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+		u[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+	}
+	for (int i = 0; i < 8; i += 4)
+		for (int j = 0; j < 2; j++) {
+			out[i + 2 * j] = _mm256_shuffle_ps(u[i + j], u[i + 2 + j], 0x44);
+			out[i + 2 * j + 1] = _mm256_shuffle_ps(u[i + j], u[i + 2 + j], 0xee);
+		}
+}
+
+KERNEL void fetch8(const char *p, const char *q, size_t stride)
+{
+	for (size_t i = 0; i < 4; i++) {
+		__builtin_prefetch(p + i * stride + 4 * LINE);
+		__builtin_prefetch(q + i * stride + 4 * LINE);
+	}
+}
+
+/* Else the compiler keeps a pointer for each of eight columns, has too few registers for them, and spends more time on them than on the numbers. */
+#define FORGET(p) __asm__("" : "+r"(p))
+
+/* Eight columns, k deep, to eight columns of `to` [k, TILE]. Returns how deep it went: whole eights. */
+KERNEL int copy8(const enum moe_dtype t, const bool fetch, int k, const char *p, size_t stride, float *to)
+{
+	const char *q = p + 4 * stride;
+	size_t eight = t == MOE_F32 ? 32 : 16;
+	int l = 0;
+
+	for (; l + 8 <= k; l += 8, p += eight, q += eight, to += 8 * TILE) {
+		__m256 r[8];
+
+		FORGET(p);
+		FORGET(q);
+		if (fetch)
+			fetch8(p, q, stride);
+		turn8(t, p, q, stride, r);
+		for (int i = 0; i < 8; i++)
+			_mm256_store_ps(to + TILE * i, r[i]);
+	}
+	return l;
+}
+
+/* Copies n <= TILE columns, k deep, to `to` [k, TILE]; columns past n are 0. */
+KERNEL void copy_tile(const enum moe_dtype t, const bool fetch, int n, int k, const struct stored *b, float *to)
+{
+	float wide[MOE_GEMM_PANEL];
+	int l = 0;
+
+	for (int j = 0; n == TILE && j < TILE; j += 8)
+		l = copy8(t, fetch, k, b->at + (size_t)j * b->stride, b->stride, to + j);
+	for (int j = 0; l < k && j < TILE; j++) {
+		if (j < n)
+			moe_widen(t, (size_t)k, b->at + (size_t)j * b->stride, wide);
+		for (int i = l; i < k; i++)
+			to[TILE * i + j] = j < n ? wide[i] : 0;
+	}
+}
+
+static __attribute__((noinline, TARGET)) void copy_any(bool fetch, int n, int k, const struct stored *b, float *to)
+{
+	switch (b->t) {
+	case MOE_F32:
+		fetch ? copy_tile(MOE_F32, true, n, k, b, to) : copy_tile(MOE_F32, false, n, k, b, to);
+		break;
+	case MOE_BF16:
+		fetch ? copy_tile(MOE_BF16, true, n, k, b, to) : copy_tile(MOE_BF16, false, n, k, b, to);
+		break;
+	default:
+		copy_tile(MOE_F16, false, n, k, b, to);
+		break;
+	}
+}
+
+/* One row and TILE columns, without a copy; k a multiple of 8. */
+KERNEL void one_row(const enum moe_dtype t, int k, const float *a, const struct stored *b, bool add, float *c)
+{
+	size_t s = b->stride, eight = t == MOE_F32 ? 32 : 16;
+	const char *b0 = b->at, *b1 = b0 + 4 * s, *b2 = b1 + 4 * s, *b3 = b2 + 4 * s;
+	__m256 lo = _mm256_setzero_ps(), hi = _mm256_setzero_ps(), r[8];
+
+	for (int l = 0; l < k; l += 8, a += 8, b0 += eight, b1 += eight, b2 += eight, b3 += eight) {
+		FORGET(b0);
+		FORGET(b1);
+		FORGET(b2);
+		FORGET(b3);
+		fetch8(b0, b1, s);
+		turn8(t, b0, b1, s, r);
+		for (int i = 0; i < 8; i++)
+			lo = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i), r[i], lo);
+		fetch8(b2, b3, s);
+		turn8(t, b2, b3, s, r);
+		for (int i = 0; i < 8; i++)
+			hi = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i), r[i], hi);
+	}
+	store(c, lo, add);
+	store(c + 8, hi, add);
+}
+
+static __attribute__((TARGET)) void one_row_any(int k, const float *a, const struct stored *b, bool add, float *c)
+{
+	if (b->t == MOE_F32)
+		one_row(MOE_F32, k, a, b, add, c);
+	else if (b->t == MOE_BF16)
+		one_row(MOE_BF16, k, a, b, add, c);
+	else
+		one_row(MOE_F16, k, a, b, add, c);
+}
+
+/* c[m, TILE] = or += one panel of k: m rows of n <= TILE columns. next: where the panel after it lies, or NULL. */
+static __attribute__((TARGET)) void stored_panel(int m, int n, struct args *g, const float *a, const struct stored *b, float *c, const char *next)
+{
+	float copy[TILE * MOE_GEMM_PANEL] __attribute__((aligned(32)));
+	struct ahead ahead = { next, b->stride, g->k * (int)moe_dtype_size(b->t) / LINE };
+
+	if (m == 1 && n == TILE && g->k % 8 == 0) {
+		one_row_any(g->k, a, b, g->add, c);
+		return;
+	}
+	copy_any(m < 6, n, g->k, b, copy);
+	for (int i = 0; i < m; i += 6, a += 6 * g->rs, c += 6 * TILE)
+		if (m - i < 6)
+			columns(m - i, TILE, g, a, copy, c);
+		else if (i == 0 && next)
+			tile16(6, g, a, copy, c, &ahead);
+		else
+			tile16(6, g, a, copy, c, NULL);
+}
+
+/* m <= ROWS rows of n <= TILE columns, all of k. Sums are kept beside one another: rows of C may lie a power of two apart. */
+enum { ROWS = 128 };
+static void stored_tile(int m, int n, int k, const float *a, int lda, const struct stored *b, bool last, bool add, float *c, int ldc)
+{
+	float sum[ROWS * TILE] __attribute__((aligned(32)));
+
+	for (int r = 0; add && r < m; r++)
+		for (int j = 0; j < TILE; j++)
+			sum[r * TILE + j] = j < n ? c[(size_t)r * (size_t)ldc + (size_t)j] : 0;
+	for (int p = 0; p < k; p += MOE_GEMM_PANEL) {
+		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
+		struct stored from = { b->at + (size_t)p * moe_dtype_size(b->t), b->t, b->stride };
+		struct args g = { len, TILE, TILE, (size_t)lda, 1, add || p > 0 };
+
+		stored_panel(m, n, &g, a + p, &from, sum, p + len < k ? from.at + (size_t)len * moe_dtype_size(b->t) : last ? NULL : b->at + TILE * b->stride);
+	}
+	for (int r = 0; r < m; r++)
+		memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, (size_t)n * sizeof(*c));
+}
 #endif
 
 bool moe_gemm_small_ready(void)
 {
 #ifdef HAVE_KERNEL
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 #else
 	return false;
 #endif
@@ -205,4 +403,24 @@ void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, co
 	}
 #endif
 	moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc, 1);
+}
+
+void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,
+	int ldc)
+{
+#ifdef HAVE_KERNEL
+	double t0 = moe_gemm_clock();
+	size_t stride = (size_t)ldb * moe_dtype_size(t);
+
+	for (int i = 0; i < m; i += ROWS)
+		for (int j = 0; j < n; j += TILE) {
+			struct stored from = { (const char *)b + (size_t)j * stride, t, stride };
+
+			stored_tile(m - i < ROWS ? m - i : ROWS, n - j < TILE ? n - j : TILE, k, a + (size_t)i * (size_t)lda, lda, &from, n - j < 2 * TILE,
+				beta != 0, c + (size_t)i * (size_t)ldc + j, ldc);
+		}
+	moe_gemm_spent(t0);
+#else
+	moe_gemm_stored(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
+#endif
 }

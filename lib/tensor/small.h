@@ -18,4 +18,8 @@ bool moe_gemm_small_ready(void);
 /* C[m,n] = op(A)[m,k] B[k,n] + beta C, beta 0 or 1. ta: A is stored [k,m]. Layouts as for moe_gemm. */
 void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc);
 
+/* The same sum for B stored [n,k] as t (not MOE_F64), and any k, in panels of MOE_GEMM_PANEL: moe_gemm_stored. Only where moe_gemm_small_ready. */
+void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,
+	int ldc);
+
 #endif

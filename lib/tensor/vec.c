@@ -214,3 +214,26 @@ MOE_CLONES void moe_from_f16(size_t n, const uint16_t *restrict x, moe_real *res
 		y[i] = (moe_real)f;
 	}
 }
+
+size_t moe_dtype_size(enum moe_dtype t)
+{
+	return t == MOE_F64 ? 8 : t == MOE_F32 ? 4 : 2;
+}
+
+void moe_widen(enum moe_dtype t, size_t n, const void *x, moe_real *y)
+{
+	switch (t) {
+	case MOE_F32:
+		moe_from_f32(n, x, y);
+		break;
+	case MOE_F64:
+		moe_from_f64(n, x, y);
+		break;
+	case MOE_F16:
+		moe_from_f16(n, x, y);
+		break;
+	case MOE_BF16:
+		moe_from_bf16(n, x, y);
+		break;
+	}
+}

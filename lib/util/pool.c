@@ -2,8 +2,11 @@
 #include "util/pool.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+
+#define SPINS 2000 /* about 30 microseconds */
 
 struct worker {
 	struct moe_pool *pool;
@@ -17,15 +20,36 @@ struct moe_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t wake, done, turned;
 	bool quit;
-	unsigned long job; /* counts moe_pool_run calls */
+	/* written under the lock; read outside of it by those who wait a moment before they sleep */
+	atomic_ulong job; /* counts moe_pool_run calls */
+	atomic_int busy;  /* workers that have not finished the current job */
 	/* the current job */
 	moe_pool_fn *fn;
 	void *ctx;
 	size_t n, next, turn, failed; /* turn: every task below has had its turn */
 	bool *passed;
-	int busy;
 	struct moe_err err;
 };
+
+/* Waking a thread that sleeps costs more than many a job takes, and the next job often comes within microseconds. */
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+	__builtin_ia32_pause();
+#endif
+}
+
+static void await_job(struct moe_pool *p, unsigned long seen)
+{
+	for (int i = 0; i < SPINS && atomic_load_explicit(&p->job, memory_order_relaxed) == seen; i++)
+		pause_briefly();
+}
+
+static void await_workers(struct moe_pool *p)
+{
+	for (int i = 0; i < SPINS && atomic_load_explicit(&p->busy, memory_order_relaxed) > 0; i++)
+		pause_briefly();
+}
 
 static void pass(struct moe_pool *p, size_t task)
 {
@@ -60,8 +84,9 @@ static void *worker_main(void *arg)
 	struct moe_pool *p = w->pool;
 	unsigned long seen = 0;
 
-	pthread_mutex_lock(&p->lock);
 	for (;;) {
+		await_job(p, seen);
+		pthread_mutex_lock(&p->lock);
 		while (!p->quit && p->job == seen)
 			pthread_cond_wait(&p->wake, &p->lock);
 		if (p->quit)
@@ -70,6 +95,7 @@ static void *worker_main(void *arg)
 		work(p, w->index);
 		if (--p->busy == 0)
 			pthread_cond_signal(&p->done);
+		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -147,6 +173,11 @@ int moe_pool_run(struct moe_pool *p, size_t n, moe_pool_fn *fn, void *ctx, struc
 	p->job++;
 	pthread_cond_broadcast(&p->wake);
 	work(p, 0);
+	if (p->busy) {
+		pthread_mutex_unlock(&p->lock);
+		await_workers(p);
+		pthread_mutex_lock(&p->lock);
+	}
 	while (p->busy)
 		pthread_cond_wait(&p->done, &p->lock);
 	if (p->failed < n) {

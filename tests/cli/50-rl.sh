@@ -62,6 +62,20 @@ moe-prompts -q -e "$env" --split train --modes run_tests -n 4 --seed 6 |
 ok 'cool and truncated samples train' moe-train -q -m base -a a0.moes --metrics cool.m.moes -o x.moes cool.moes
 equal 'and are on policy' "$(moe-cat --json cool.m.moes | jq -r 'select(.step == 0) | ."sampling/sampling_logp_difference/max" < 1e-4' | head -1)" true
 
+# ---- sampled and trained log-probabilities ----
+printf '%s' '{"model_type":"qwen2","architectures":["Qwen2ForCausalLM"],"vocab_size":259,"hidden_size":320,"intermediate_size":400,"num_hidden_layers":2,
+"num_attention_heads":5,"num_key_value_heads":1,"max_position_embeddings":512,"rms_norm_eps":1e-6,"tie_word_embeddings":true}' >wide.json
+moe-base -q --new wide.json -o wide 2>err || cat err
+moe-pin -q -m wide --method vanilla --expert clean:8 -o w0.moes </dev/null 2>err || cat err
+moe-prompts -q -e "$env" --split train --modes run_tests -n 4 --seed 5 | moe-rollout -q -m wide -a w0.moes --group 4 --max-new 24 |
+	moe-grade -q -e "$env" | moe-route -q -m wide -a w0.moes >w.run.moes
+ok 'a wide base, with --exact' moe-train -q -m wide -a w0.moes --exact --metrics w.metrics.moes -o w1.moes w.run.moes
+equal 'gives log-probabilities of the same bits as the sampler' "$(moe-cat --json w.metrics.moes | jq -r 'select(.t == "metrics") |
+	."sampling/sampling_logp_difference/max" == 0' | head -1)" true
+ok 'without it' moe-train -q -m wide -a w0.moes --metrics w.metrics.moes -o w2.moes w.run.moes
+equal 'the same up to rounding' "$(moe-cat --json w.metrics.moes | jq -r 'select(.t == "metrics") |
+	."sampling/sampling_logp_difference/max" | . > 0 and . < 1e-4' | head -1)" true
+
 # ---- publication ----
 mkfifo left.fifo
 (head -c 5 <left.fifo >/dev/null) &

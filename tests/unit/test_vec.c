@@ -184,6 +184,52 @@ static void test_small(void **state)
 			check_small(t & 1, shape[i][0], shape[i][1], shape[i][2], t >> 1);
 }
 
+/* B as weights are stored: the same bits as from its transpose, for every dtype, with odd edges, added to C, and nothing touched beside it. */
+static void check_stored(int m, int n, int k, int beta)
+{
+	int lda = k + 3, ldb = k + 5, ldc = n + 1;
+	float *a = filled((size_t)(m * lda), 4), *b = filled((size_t)(n * ldb), 5), *bt = malloc((size_t)(k * n) * 4), *c = filled((size_t)(m * ldc), 6),
+	      *d = filled((size_t)(m * ldc), 6);
+	uint16_t *half = malloc((size_t)(n * ldb) * 2);
+
+	for (int t = MOE_F32; t <= MOE_BF16; t++) {
+		const void *stored = t == MOE_F32 ? (const void *)b : half;
+
+		for (int i = 0; i < n * ldb; i++) {
+			uint32_t bits;
+
+			memcpy(&bits, &b[i], 4);
+			half[i] = t == MOE_BF16 ? (uint16_t)(bits >> 16) : (uint16_t)(0x3000 + bits % 0x0fff + (bits >> 31 << 15)); /* some number */
+		}
+		for (int j = 0; j < n; j++)
+			for (int l = 0; l < k; l++)
+				moe_widen((enum moe_dtype)t, 1, (const char *)stored + (size_t)(j * ldb + l) * moe_dtype_size((enum moe_dtype)t), &bt[l * n + j]);
+		memcpy(d, c, (size_t)(m * ldc) * 4);
+		moe_gemm_rows(m, n, k, a, lda, bt, n, (float)beta, d, ldc);
+		moe_gemm_stored(m, n, k, a, lda, stored, (enum moe_dtype)t, ldb, (float)beta, c, ldc);
+		for (int i = 0; i < m * ldc; i++)
+			if (moe_gemm_small_ready() ? c[i] != d[i] : fabsf(c[i] - d[i]) > 1e-4f)
+				fail_msg("%d x %d x %d, dtype %d, beta %d: number %d is %.9g, not %.9g", m, n, k, t, beta, i, (double)c[i], (double)d[i]);
+	}
+	free(a);
+	free(b);
+	free(bt);
+	free(c);
+	free(d);
+	free(half);
+}
+
+static void test_stored(void **state)
+{
+	static const int shape[][3] = { { 1, 16, 96 }, { 1, 32, 200 }, { 1, 17, 100 }, { 2, 48, 8 }, { 5, 7, 3 }, { 6, 16, 96 }, { 7, 33, 192 }, { 16, 64, 576 },
+		{ 64, 24, 45 }, { 130, 35, 193 }, { 257, 16, 97 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)
+		for (int beta = 0; beta < 2; beta++)
+			check_stored(shape[i][0], shape[i][1], shape[i][2], beta);
+}
+
 /* A row's bits do not depend on the rows beside it. */
 static void test_rows(void **state)
 {
@@ -196,9 +242,9 @@ static void test_rows(void **state)
 		float *a = filled((size_t)(515 * k), 7), *b = filled((size_t)(k * n), 8), *one = malloc((size_t)(515 * n) * 4), *all = malloc((size_t)(515 * n) * 4);
 
 		for (int i = 0; i < 515; i++)
-			moe_gemm_rows(1, n, k, a + i * k, k, b, n, 0, one + i * n, n, 1);
+			moe_gemm_rows(1, n, k, a + i * k, k, b, n, 0, one + i * n, n);
 		for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
-			moe_gemm_rows(rows[r], n, k, a, k, b, n, 0, all, n, 1);
+			moe_gemm_rows(rows[r], n, k, a, k, b, n, 0, all, n);
 			if (memcmp(one, all, (size_t)(rows[r] * n) * 4) != 0)
 				fail_msg("N %d, K %d: %d rows together differ from one by one", n, k, rows[r]);
 		}
@@ -271,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_halves),
 		cmocka_unit_test(test_product),
 		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_stored),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_attention_forms),
 		cmocka_unit_test(test_softmax),

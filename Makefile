@@ -22,6 +22,9 @@ BUILD ?= build
 CC = gcc
 CFLAGS ?= -O3 -g
 VERSION := 0.1.0
+# A checkout knows its commit, a release has it in .commit.
+COMMIT := $(shell if [ -e .git ]; then git describe --always --dirty 2>/dev/null; else cat .commit 2>/dev/null; fi || true)
+COMMIT := $(or $(COMMIT),unknown)
 WERROR ?=
 
 PKGS := msgpack libarchive json-c nettle lua5.4 libpcre2-8 libutf8proc libseccomp
@@ -33,7 +36,7 @@ ALL_LIBS = $(PKG_LIBS) $(BLIS_LIBS) -lm -pthread
 # -mavx2 -mfma would bind the binary to one CPU; the hot loops carry target_clones instead (lib/tensor/vec.h).
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wconversion $(WERROR)
 MOE_CPPFLAGS = -D_XOPEN_SOURCE=700 -D_FILE_OFFSET_BITS=64 -DMOE_VERSION='"$(VERSION)"' -Ilib -I. $(PKG_CFLAGS)
-MOE_CFLAGS := -std=c11 $(WARN) -fno-math-errno -fno-trapping-math -pthread -ffile-prefix-map=$(CURDIR)=. -fstack-protector-strong -fPIE
+MOE_CFLAGS := -std=c11 $(WARN) -fno-math-errno -fno-trapping-math -pthread '-ffile-prefix-map=$(CURDIR)=.' -fstack-protector-strong -fPIE
 MOE_LDFLAGS := -pie -Wl,-z,relro,-z,now
 SAN ?=
 
@@ -53,6 +56,17 @@ F64_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj64/%.o)
 CMD_OBJ := $(CMD_SHARED:%.c=$(BUILD)/obj/%.o)
 
 all: $(PROGS) ## the programs
+
+# What --version tells; the file changes only with its text, so that a second make does nothing.
+MADE_OF = commit $(COMMIT), flags $(subst ",,$(subst ',,$(strip $(CPPFLAGS) $(CFLAGS) $(SAN))))
+ifneq ($(file <$(BUILD)/.commit),$(COMMIT))
+.PHONY: $(BUILD)/.commit
+endif
+$(BUILD)/.commit:
+	@mkdir -p $(@D)
+	@echo '$(COMMIT)' >$@
+$(BUILD)/obj/cmd/version.o: MOE_CPPFLAGS += -DMOE_MADE_OF='"$(MADE_OF)"'
+$(BUILD)/obj/cmd/version.o: $(BUILD)/.commit
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
 	@mkdir -p $(@D)
@@ -166,21 +180,26 @@ install: all man ## into $(DESTDIR)$(PREFIX)
 	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/; \
 		$$p --print-options=bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$${p##*/}; done
 	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d $$d; install -m 644 $$m $$d/; done
-	$(Q)cp -R examples $(DESTDIR)$(PREFIX)/share/moetools/
+	$(Q)$(SHIPPED) | grep '^examples/' | tar --mode=go=rX,u+rw,a-s -cf - -T - | tar -xpf - --no-same-owner -C $(DESTDIR)$(PREFIX)/share/moetools
 uninstall: ## what install put there
 	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
 	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/moetools
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/moetools/examples
+	$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/share/moetools
 SOURCE_DATE_EPOCH ?= 0
+# The files of a release: in a checkout those that git knows, not what lies beside them.
+SHIPPED = { if [ -e .git ]; then git ls-files; else find Makefile README.md LICENSE .gitignore .ci cmd lib formats examples tests man ! -type d; fi; } | sort
 DIST ?= moetools-$(VERSION).tar.gz
-dist: ## moetools-VERSION.tar.gz of the sources, the same bytes each time
-	$(Q)tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s --transform='s,^,moetools-$(VERSION)/,S' \
-		-cf - Makefile README.md LICENSE .ci cmd lib formats examples tests man | gzip -9n >$(DIST)
+dist: $(BUILD)/.commit ## moetools-VERSION.tar.gz of the sources, the same bytes each time
+	$(Q)$(SHIPPED) | tar --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s --transform='s,^,moetools-$(VERSION)/,S' \
+		-cf - --no-recursion -T - -C $(BUILD) .commit | gzip -9n >$(DIST)
+reprocheck: ## build twice, from two folders, and compare programs, pages and dist byte for byte
+	@tests/reprocheck $(BUILD)/repro
 clean: ## remove what was built
 	rm -rf $(BUILD) moetools-$(VERSION).tar.gz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | expand -t 14
 
-.PHONY: all tests-build check grad asan fuzz man lint bench demo install uninstall dist clean help deps
+.PHONY: all tests-build check grad asan fuzz man lint bench demo install uninstall dist reprocheck clean help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d)

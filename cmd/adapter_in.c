@@ -13,6 +13,7 @@ void moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_mo
 		moe_fail(&e, MOE_DATA, "%s holds no adapter", path);
 	if (got != 1 || moe_adapter_check(a, &m->config, m->digest, any_base, &e))
 		moe_die(&e);
+	moe_in_rest(r);
 	if (moe_reader_labels(r) > *labels)
 		*labels = moe_reader_labels(r);
 	moe_reader_close(r);

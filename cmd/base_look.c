@@ -88,6 +88,7 @@ static void load(const struct base_opts *o, struct loaded *l)
 	if (got == 0)
 		moe_fail(&e, MOE_DATA, "%s holds no arm%s%s", o->adapter, o->arm ? " named " : "", o->arm ? o->arm : "");
 	die_unless(got == 1 && moe_adapter_check(&l->a, &l->m.config, l->m.digest, o->any_base, &e) == 0, &e);
+	moe_in_rest(r);
 	l->x = &l->a.x;
 	l->labels = moe_reader_labels(r);
 	moe_plan_spread(l->x, l->a.plan.sample, l->gate);

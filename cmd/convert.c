@@ -13,17 +13,12 @@ const char *moe_convert_display(const char *path)
 	return !path || !strcmp(path, "-") ? "standard input" : path;
 }
 
-struct moe_reader *moe_convert_open(const char *path, bool truncated)
+struct moe_reader *moe_convert_open(const char *path, bool truncated, struct moe_err *e)
 {
 	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated};
-	struct moe_reader *r;
-	struct moe_err e;
 
 	moe_in_not_terminal(path);
-	r = moe_reader_open_path(path ? path : "-", &o, &e);
-	if (!r)
-		moe_die(&e);
-	return r;
+	return moe_reader_open_path(path ? path : "-", &o, e);
 }
 
 void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
@@ -42,12 +37,13 @@ void moe_convert_from_json(const char *path, const char *kind, struct moe_out *o
 
 void moe_convert_to_safetensors(const char *path)
 {
-	struct moe_reader *r = moe_convert_open(path, false);
+	struct moe_reader *r;
 	struct moe_err e;
 
 	if (!moe_common.output || !strcmp(moe_common.output, "-"))
 		moe_usage_error("--safetensors needs a file: name it with -o");
-	if (moe_stream_to_safetensors(r, moe_common.output, moe_common.max_mem, &e))
+	r = moe_convert_open(path, false, &e);
+	if (!r || moe_stream_to_safetensors(r, moe_common.output, moe_common.max_mem, &e))
 		moe_die(&e);
 	moe_reader_close(r);
 }

@@ -1,10 +1,8 @@
 /* io.c - messages, input, atomic output and progress, the same in every program. Option tables are in opt.c. */
-#include "cmd/io.h"
 #include "cmd/opt.h"
 #include "formats/seal.h"
-#include "formats/libs.h"
-#include "tensor/gemm.h"
 #include "util/buf.h"
+#include "util/fd.h"
 #include "util/text.h"
 
 #include <errno.h>
@@ -189,6 +187,19 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 	return r;
 }
 
+void moe_in_rest(struct moe_reader *r)
+{
+	struct moe_rec rec = {0};
+	struct moe_err e;
+	int rc;
+
+	while ((rc = moe_reader_next(r, &rec, &e)) == 1)
+		;
+	if (rc)
+		moe_die(&e);
+	moe_rec_free(&rec);
+}
+
 /* ---- output ---- */
 
 static void die_errno(const char *what, const char *path)
@@ -218,6 +229,25 @@ static void open_atomic(struct moe_out *o, const struct stat *old)
 		die_errno("the temporary file beside it can not be prepared", o->path);
 }
 
+/* Where a link leads that points at nothing yet; NULL when path is no such link. */
+static char *dangling(const char *path)
+{
+	char to[4096], *copy = strdup(path), *full = NULL;
+	ssize_t n = copy ? readlink(path, to, sizeof(to) - 1) : -1;
+
+	if (n >= 0) {
+		const char *folder = dirname(copy);
+		size_t cap = strlen(folder) + (size_t)n + 2;
+
+		to[n] = 0;
+		full = malloc(cap);
+		if (full)
+			snprintf(full, cap, "%s%s%s", *to == '/' ? "" : folder, *to == '/' ? "" : "/", to);
+	}
+	free(copy);
+	return full;
+}
+
 static void open_path(struct moe_out *o, const char *path)
 {
 	struct stat st;
@@ -229,7 +259,9 @@ static void open_path(struct moe_out *o, const char *path)
 		return;
 	there = stat(path, &st) == 0;
 	/* a link's target is replaced, not the link; pipes and devices are written straight through */
-	o->path = there ? realpath(path, NULL) : strdup(path);
+	o->path = there ? realpath(path, NULL) : dangling(path);
+	if (!there && !o->path)
+		o->path = strdup(path);
 	if (!o->path)
 		die_errno("its place can not be found", path);
 	if (there && !S_ISREG(st.st_mode)) {
@@ -268,18 +300,8 @@ void moe_out_text(struct moe_out *o, const char *path)
 
 void moe_out_write(struct moe_out *o, const void *data, size_t n)
 {
-	const char *p = data;
-
-	while (n) {
-		ssize_t put = write(o->fd, p, n);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			die_errno("writing failed", o->path ? o->path : "standard output");
-		p += put;
-		n -= (size_t)put;
-	}
+	if (moe_fd_write(o->fd, data, n))
+		die_errno("writing failed", o->path ? o->path : "standard output");
 }
 
 static bool stdout_closed;
@@ -409,14 +431,4 @@ void moe_progress_end(struct moe_progress *p)
 	p->shown = false;
 	on_screen = NULL;
 	moe_debug("%s: %.1f s", p->what, moe_clock_sec() - p->start_sec);
-}
-
-/* ---- version ---- */
-
-void moe_print_version(const char *prog)
-{
-	char libs[256];
-
-	moe_formats_libs(libs, sizeof(libs));
-	printf("%s %s\n%s\n%s\n", prog, MOE_VERSION, libs, moe_gemm_describe());
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack, unbuffered, truncated;
-static const char *kind, *unpack, *peft, *from_peft, *base, *bank = "clean";
+static const char *kind, *unpack, *peft, *from_peft, *base, *bank;
 static int64_t limit;
 static struct moe_opt_list where;
 
@@ -56,11 +56,13 @@ static const struct moe_prog prog = {
 /* One input of the chosen kind of work; failures of --check go on to the next file. */
 static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 {
-	struct moe_reader *r = moe_convert_open(path, truncated);
 	struct moe_err e;
-	int rc;
+	struct moe_reader *r = moe_convert_open(path, truncated, &e);
+	int rc = r ? 0 : -1;
 
-	if (json)
+	if (rc)
+		;
+	else if (json)
 		rc = moe_show_json(o, r, &e);
 	else if (stream)
 		rc = moe_show_stream(o, r, &e);
@@ -125,21 +127,44 @@ static const char *only(int argc, char **argv, int first)
 	return first < argc ? argv[first] : NULL;
 }
 
+/* An option that would do nothing is refused: whoever gave it expects something. */
+static void check_options(bool operands)
+{
+	int tasks = head + json + check + stream + from_json + numpy + to_st + from_st + pack + (unpack != NULL) + (peft != NULL) + (from_peft != NULL);
+	bool records = head || json || stream || numpy;
+
+	if (tasks > 1)
+		moe_usage_error("only one of the options that say what to do");
+	if (from_peft && operands)
+		moe_usage_error("--from-peft takes no operand");
+	if (lineage && !check)
+		moe_usage_error("--lineage goes with --check");
+	if (values && !json)
+		moe_usage_error("--values goes with --json");
+	if ((where.n && tasks && !records) || (kind && tasks && !records && !from_json))
+		moe_usage_error("--kind and --where choose what is shown, or written by --json, --stream and --numpy");
+	if (limit && !records)
+		moe_usage_error("--limit goes with --head, --json, --stream and --numpy");
+	if (truncated && tasks && !records && !check)
+		moe_usage_error("--allow-truncated is for looking, --check, --json, --stream and --numpy");
+	if ((base && !peft && !from_peft) || (bank && !from_peft))
+		moe_usage_error("--base goes with --peft and --from-peft, --bank with --from-peft");
+	if (moe_common.output && (peft || unpack))
+		moe_usage_error("--peft and --unpack write into their own folder, not to -o");
+}
+
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog), code = 0;
 	struct moe_out out;
 	struct moe_err e;
 
-	if (head + json + check + stream + from_json + numpy + to_st + from_st + pack + (unpack != NULL) + (peft != NULL) + (from_peft != NULL) > 1)
-		moe_usage_error("only one of the options that say what to do");
-	if (from_peft && first < argc)
-		moe_usage_error("--from-peft takes no operand");
+	check_options(first < argc);
 	if (to_st || unpack || peft || from_peft) {
 		if (peft)
 			moe_peft_out(only(argc, argv, first), base, peft);
 		else if (from_peft)
-			moe_peft_in(from_peft, base, bank);
+			moe_peft_in(from_peft, base, bank ? bank : "clean");
 		else if (to_st)
 			moe_convert_to_safetensors(only(argc, argv, first));
 		else

@@ -1,8 +1,9 @@
 /* opt.c - parsing, --help and the other views of a program's option table. Messages, input and output are in io.c. */
 #include "cmd/opt.h"
-#include "cmd/io.h"
+#include "cmd/version.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <math.h>
@@ -86,7 +87,7 @@ static void check_range(const struct moe_opt *o, const char *text, double v)
 	bad_value(o, text, want);
 }
 
-/* A number with an optional suffix, each step of which is `base`; lower-case k only with base 1000. */
+/* A number with an optional suffix, each step of which is `base`. */
 static int64_t integer(const struct moe_opt *o, const char *text, int64_t base, const char *expected)
 {
 	static const char steps[] = "KMGT";
@@ -387,6 +388,47 @@ static void act(const struct moe_prog *prog, const struct table *t, int code, co
 	}
 }
 
+/* The command line for headers, as it was given: getopt_long permutes argv. */
+static void remember(int argc, char **argv)
+{
+	moe_common.argc = argc;
+	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv));
+	if (!moe_common.argv)
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	memcpy(moe_common.argv, argv, (size_t)argc * sizeof(*argv));
+}
+
+/* Takes the words of the option just parsed out of what is remembered: they may not change the output. */
+static void forget(char **argv, int end)
+{
+	bool apart = optarg == argv[end - 1];
+	char *word = argv[apart ? end - 2 : end - 1], *shorter = NULL;
+	size_t keep = apart ? strlen(word) - 1 : (size_t)(optarg - word) - 1; /* of a cluster of letters, -vj4 */
+	int n = 0;
+
+	if (strncmp(word, "--", 2) != 0 && keep > 1 && !(shorter = strndup(word, keep)))
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	for (int i = 0; i < moe_common.argc; i++) {
+		char *x = moe_common.argv[i];
+
+		if (x == word && shorter)
+			moe_common.argv[n++] = shorter;
+		else if (x != word && !(apart && x == optarg))
+			moe_common.argv[n++] = x;
+	}
+	moe_common.argc = n;
+	moe_common.argv[n] = NULL;
+}
+
+/* A standard descriptor that the caller closed is opened the wrong way round, so that no file of ours gets its number and that
+ * using it fails. */
+static void hold_standard(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			moe_die(&(struct moe_err){MOE_SYSTEM, "a standard descriptor is closed and /dev/null can not take its place"});
+}
+
 static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
 {
 	/* static, because --help and the like end the program from within */
@@ -429,28 +471,11 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 					break;
 				}
 		act(prog, t, c, optarg);
+		if (c >= CODE_OPTION && t->v[c - CODE_OPTION]->var == &threads)
+			forget(argv, optind);
 	}
 	free(longs);
 	free(shorts);
-}
-
-/* The command line for headers, as it was given (getopt_long permutes argv) but without -j: the output does not depend on it. */
-static void remember(int argc, char **argv)
-{
-	bool skip = false, end = false;
-
-	moe_common.argc = 0;
-	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv));
-	if (!moe_common.argv)
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
-	for (int i = 0; i < argc; i++) {
-		bool threads_too = !end && (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--threads"));
-
-		end = end || !strcmp(argv[i], "--");
-		if (!skip && !threads_too && (end || (strncmp(argv[i], "-j", 2) && strncmp(argv[i], "--threads=", 10))))
-			moe_common.argv[moe_common.argc++] = argv[i];
-		skip = threads_too;
-	}
 }
 
 int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
@@ -460,6 +485,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 	int operands;
 
 	moe_common.prog = prog;
+	hold_standard();
 	remember(argc, argv);
 	moe_common.max_mem = (size_t)256 << 20;
 	threads = cores > 0 && cores <= 1024 ? cores : 1;
@@ -470,6 +496,8 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 	free(t.v);
 	moe_common.seed = (uint64_t)seed;
 	moe_common.threads = (int)threads;
+	if (moe_common.output && !*moe_common.output)
+		moe_usage_error("--output: an empty name");
 	operands = argc - optind;
 	if (operands < prog->min_operands)
 		moe_usage_error("%d operand%s expected, %d given", prog->min_operands, prog->min_operands == 1 ? "" : "s", operands);

@@ -16,6 +16,8 @@ void moe_peft_out(const char *in, const char *base, const char *dir)
 
 	if (got == 0)
 		moe_fail(&e, MOE_DATA, "the stream holds no adapter");
+	if (got == 1)
+		moe_in_rest(r);
 	if (got != 1 || moe_adapter_to_peft(&a, base, moe_labels_name(moe_reader_labels(r)), dir, &e))
 		moe_die(&e);
 	moe_info("%s: %d experts of arm %s", dir, a.x.E, a.arm);

@@ -2,7 +2,7 @@
 #include "formats/bundle.h"
 #include "formats/json.h"
 #include "util/digest.h"
-#include "util/mem.h"
+#include "util/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ struct file {
 struct files {
 	struct file *v;
 	size_t n, cap;
-	struct file **sorted; /* by stored name, once all are there */
+	struct stat out, old;    /* packing: the bundle, and the file that it will replace; zero when not known */
 };
 
 static void files_free(struct files *f)
@@ -90,35 +90,47 @@ static bool safe_name(const char *s)
 	return true;
 }
 
-static int by_name(const void *x, const void *y)
+static int by_stored(const void *x, const void *y)
 {
-	return strcmp((*(struct file *const *)x)->stored, (*(struct file *const *)y)->stored);
+	return strcmp(((const struct file *)x)->stored, ((const struct file *)y)->stored);
 }
 
-/* No more files will come. *twice is one whose name another has too, or NULL. */
-static int sort(struct files *f, const struct file **twice, struct moe_err *e)
-{
-	*twice = NULL;
-	f->sorted = moe_alloc(f->n + 1, sizeof(*f->sorted), e);
-	if (!f->sorted)
-		return -1;
-	for (size_t i = 0; i < f->n; i++)
-		f->sorted[i] = &f->v[i];
-	qsort(f->sorted, f->n, sizeof(*f->sorted), by_name);
-	for (size_t i = 1; i < f->n && !*twice; i++)
-		if (!by_name(&f->sorted[i - 1], &f->sorted[i]))
-			*twice = f->sorted[i];
-	return 0;
-}
-
+/* In a list sorted by_stored. */
 static struct file *find(const struct files *f, const char *stored)
 {
-	struct file key = {.stored = stored}, *x = &key, **at = f->n ? bsearch(&x, f->sorted, f->n, sizeof(*f->sorted), by_name) : NULL;
+	struct file key = {.stored = stored};
 
-	return at ? *at : NULL;
+	return f->n ? bsearch(&key, f->v, f->n, sizeof(*f->v), by_stored) : NULL;
+}
+
+static int by_stored_at(const void *x, const void *y)
+{
+	return by_stored(*(const struct file *const *)x, *(const struct file *const *)y);
+}
+
+/* No name may be there twice. */
+static int check_names(const struct files *f, struct moe_err *e)
+{
+	const struct file **v = malloc((f->n + 1) * sizeof(*v));
+	int rc = v ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for %zu files", f->n);
+
+	for (size_t i = 0; v && i < f->n; i++)
+		v[i] = &f->v[i];
+	if (v)
+		qsort(v, f->n, sizeof(*v), by_stored_at);
+	for (size_t i = 1; !rc && i < f->n; i++)
+		if (!by_stored_at(v + i - 1, v + i))
+			rc = moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", v[i]->path, v[i]->stored);
+	free(v);
+	return rc;
 }
 
 /* ---- packing ---- */
+
+static bool is_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
 
 static int gather(struct files *f, const char *path, int deep, struct moe_err *e);
 
@@ -135,6 +147,8 @@ static int gather_folder(struct files *f, const char *path, int deep, struct moe
 		size_t len = strlen(path) + strlen(list[i]->d_name) + 2;
 		char *sub = rc ? NULL : malloc(len);
 
+		if (!rc && !sub)
+			rc = moe_fail(e, MOE_SYSTEM, "out of memory for a name");
 		if (sub && strcmp(list[i]->d_name, ".") != 0 && strcmp(list[i]->d_name, "..") != 0) {
 			snprintf(sub, len, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", list[i]->d_name);
 			rc = gather(f, sub, deep + 1, e);
@@ -152,12 +166,18 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	struct file *x;
 	int fd, rc;
 
+	if (!strcmp(path, "-"))
+		return moe_fail(e, MOE_USAGE, "standard input can not be packed: it must be written to a file first, since the manifest at the bundle's "
+			"beginning has its name, size and digest");
 	if (stat(path, &st))
 		return moe_fail_errno(e, "%s: can not be read", path);
 	if (S_ISDIR(st.st_mode))
 		return gather_folder(f, path, deep, e);
+	if (deep && (is_file(&f->out, &st) || is_file(&f->old, &st)))
+		return 0; /* a bundle written into a folder that it packs */
 	if (!S_ISREG(st.st_mode))
-		return moe_fail(e, MOE_USAGE, "%s: neither a file nor a folder", path);
+		return moe_fail(e, MOE_USAGE, "%s: neither a file nor a folder; what comes through a pipe must be written to a file first, since the manifest "
+			"at the bundle's beginning has its size and digest", path);
 	x = files_add(f, path, e);
 	if (!x)
 		return -1;
@@ -220,9 +240,7 @@ static int put_file(struct archive *a, const struct file *f, const char *name, s
 	}
 	moe_sha256_init(&s);
 	rc = put_head(a, f->stored, f->bytes, name, e);
-	while (!rc && ((got = read(fd, block, BLOCK)) > 0 || (got < 0 && errno == EINTR))) {
-		if (got < 0)
-			continue;
+	while (!rc && (got = moe_fd_read(fd, block, BLOCK)) > 0) {
 		moe_sha256_add(&s, block, (size_t)got);
 		if (archive_write_data(a, block, (size_t)got) < 0)
 			rc = fail_archive(a, name, MOE_SYSTEM, e);
@@ -265,12 +283,15 @@ int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name
 	struct files f = {0};
 	int rc = a ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
 
+	if (fstat(fd, &f.out))
+		memset(&f.out, 0, sizeof(f.out));
+	if (stat(name, &f.old))
+		memset(&f.old, 0, sizeof(f.old));
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = gather(&f, paths[i], 0, e);
 	if (!rc && !f.n)
 		rc = moe_fail(e, MOE_USAGE, "no file to pack");
-	if (!rc && !(rc = sort(&f, &twice, e)) && twice)
-		rc = moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", twice->path, twice->stored);
+	rc = rc || check_names(&f, e);
 	if (!rc)
 		rc = write_bundle(a, &f, fd, name, e);
 	archive_write_free(a);
@@ -312,8 +333,11 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	}
 	if (!rc && !f->n)
 		rc = moe_fail(e, MOE_DATA, "%s: an empty manifest", name);
-	if (!rc && !(rc = sort(f, &twice, e)) && twice)
-		rc = moe_fail(e, MOE_DATA, "%s: its manifest names %s twice", name, twice->stored);
+	if (!rc)
+		qsort(f->v, f->n, sizeof(*f->v), by_stored);
+	for (size_t i = 1; !rc && i < f->n; i++)
+		if (!by_stored(&f->v[i - 1], &f->v[i]))
+			rc = moe_fail(e, MOE_DATA, "%s: the manifest names %s twice", name, f->v[i].stored);
 	moe_json_free(d);
 	moe_buf_free(&text);
 	return rc;
@@ -356,13 +380,8 @@ static int copy_out(struct archive *a, int fd, const char *path, char hex[MOE_SH
 	moe_sha256_init(&s);
 	while (!rc && (got = archive_read_data(a, block, BLOCK)) > 0) {
 		moe_sha256_add(&s, block, (size_t)got);
-		for (la_ssize_t at = 0; !rc && at < got;) {
-			ssize_t put = write(fd, block + at, (size_t)(got - at));
-
-			if (put < 0 && errno != EINTR)
-				rc = moe_fail_errno(e, "%s: writing failed", path);
-			at += put > 0 ? put : 0;
-		}
+		if (moe_fd_write(fd, block, (size_t)got))
+			rc = moe_fail_errno(e, "%s: writing failed", path);
 	}
 	if (!rc && got < 0)
 		rc = fail_archive(a, path, MOE_DATA, e);

@@ -12,7 +12,8 @@
 #define MOE_BUNDLE_MANIFEST "MANIFEST.json"
 
 /* Packs files and folders to fd (name is for messages). Paths are stored without a leading "/" or "./"; ".." and two equal names are
- * MOE_USAGE. Each file is read twice, so pipes can not be packed. */
+ * MOE_USAGE. Each file is read twice, since the manifest goes first: pipes are MOE_USAGE. Of a folder, the bundle itself (fd, and the
+ * file `name` that it will replace) is left out. */
 int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e);
 /* Unpacks a bundle from fd below `dir` (made when missing). Only what the manifest names is written, each file by a temporary
  * that is renamed when its digest is right; never outside of dir. MOE_DATA when a digest is wrong or a file is missing.

@@ -1,4 +1,6 @@
 /* check.c - verifying streams and their lineage, for moe-cat --check. The reader itself verifies counts and checksums. */
+#include "formats/digests.h"
+#include "formats/list.h"
 #include "formats/show.h"
 #include "util/mem.h"
 #include "util/text.h"
@@ -7,15 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct link {
-	char hex[65];
-	char *file;
-	bool input; /* named in a `from`, rather than had */
+/* Digests, and the file that each came from (an index into moe_lineage.file). */
+struct links {
+	struct moe_digests d;
+	size_t *file, cap;
 };
 
 struct moe_lineage {
-	struct link *v;
-	size_t n, cap;
+	char **file;
+	size_t n_file;
+	struct links had, inputs; /* of segments read; named in their `from` */
 };
 
 struct moe_lineage *moe_lineage_new(struct moe_err *e)
@@ -31,78 +34,98 @@ void moe_lineage_free(struct moe_lineage *l)
 {
 	if (!l)
 		return;
-	for (size_t i = 0; i < l->n; i++)
-		free(l->v[i].file);
-	free(l->v);
+	for (size_t i = 0; i < l->n_file; i++)
+		free(l->file[i]);
+	free(l->file);
+	moe_digests_free(&l->had.d);
+	moe_digests_free(&l->inputs.d);
+	free(l->had.file);
+	free(l->inputs.file);
 	free(l);
 }
 
-static int add(struct moe_lineage *l, struct moe_str hex, const char *file, bool input, struct moe_err *e)
+static int add_file(struct moe_lineage *l, const char *name, struct moe_err *e)
 {
-	struct link *x;
+	char **p = realloc(l->file, (l->n_file + 1) * sizeof(*p));
 
-	if (hex.n != 64)
-		return 0;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 16;
-		struct link *p = realloc(l->v, cap * sizeof(*p));
-
-		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for lineage");
-		l->v = p;
-		l->cap = cap;
-	}
-	x = &l->v[l->n];
-	memset(x, 0, sizeof(*x));
-	memcpy(x->hex, hex.p, 64);
-	x->input = input;
-	x->file = strdup(file);
-	if (!x->file)
+	if (p)
+		l->file = p;
+	if (!p || !(p[l->n_file] = strdup(name)))
 		return moe_fail(e, MOE_SYSTEM, "out of memory for lineage");
-	l->n++;
+	l->n_file++;
 	return 0;
 }
 
-static int note_end(const struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e)
+/* The digest comes from the file added last. */
+static int add_link(const struct moe_lineage *l, struct links *k, struct moe_str hex, struct moe_err *e)
 {
-	const struct moe_rec *end = moe_reader_end_record(r);
+	char text[MOE_SHA256_HEX] = "";
+
+	if (hex.n != MOE_SHA256_HEX - 1)
+		return 0;
+	if (k->d.n == k->cap) {
+		size_t cap = k->cap ? 2 * k->cap : 16, *p = realloc(k->file, cap * sizeof(*p));
+
+		if (!p)
+			return moe_fail(e, MOE_SYSTEM, "out of memory for lineage");
+		k->file = p;
+		k->cap = cap;
+	}
+	memcpy(text, hex.p, hex.n);
+	k->file[k->d.n] = l->n_file - 1;
+	return moe_digests_add(&k->d, text, e);
+}
+
+static int note_end(const struct moe_reader *r, struct moe_lineage *l, struct moe_err *e)
+{
 	const char *hex = moe_reader_digest(r, moe_reader_digests(r) - 1);
 	struct moe_str s = {hex, strlen(hex)};
-	struct moe_rec_walk w;
+	struct moe_list from;
 
-	if (add(l, s, name, false, e))
+	if (add_link(l, &l->had, s, e))
 		return -1;
-	w = moe_rec_array_walk(end, "from");
-	while (moe_rec_walk_next(&w, &s))
-		if (add(l, s, name, true, e))
+	moe_list_open(moe_reader_end_record(r), "from", &from);
+	while (moe_list_next_str(&from, &s))
+		if (add_link(l, &l->inputs, s, e))
 			return -1;
 	return 0;
+}
+
+static const char *last_digest(const struct moe_reader *r)
+{
+	size_t n = moe_reader_digests(r);
+	const char *hex = n ? moe_reader_digest(r, n - 1) : "";
+
+	return *hex ? hex : "none";
 }
 
 int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e)
 {
 	struct moe_rec rec = {0};
 	char kind[64] = "";
-	uint64_t segments = 0;
-	int rc;
+	uint64_t segments = 0, cut = 0;
+	int rc = add_file(l, name, e);
 
+	if (rc)
+		return -1;
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
 		struct moe_str k = moe_reader_kind(r);
 
 		moe_text_escape_to(kind, sizeof(kind), k.p, k.n);
 		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
 			;
-		if (rc || (rc = note_end(r, name, l, e)))
+		if (rc || (rc = note_end(r, l, e)))
 			break;
 		segments++;
+		cut += moe_reader_cut(r);
 	}
 	moe_rec_free(&rec);
 	if (rc < 0)
 		return -1;
 	if (moe_text_escape(&o->out, name, strlen(name), false, e) ||
-		moe_buf_addf(&o->out, e, ": ok: %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
-			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)),
-			moe_reader_digest(r, moe_reader_digests(r) - 1)))
+		moe_buf_addf(&o->out, e, cut || moe_reader_cut(r) ? ": truncated, as allowed" : ": ok") ||
+		moe_buf_addf(&o->out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
+			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)))
 		return -1;
 	return moe_show_flush(o, e);
 }
@@ -128,22 +151,17 @@ static const struct link **had(const struct moe_lineage *l, size_t *n, struct mo
 
 int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e)
 {
-	size_t n;
-	const struct link **v = had(l, &n, e);
-	int rc = v ? 0 : -1;
+	const struct links *in = &l->inputs;
 
 	*missing = 0;
-	for (size_t i = 0; !rc && i < l->n; i++) {
-		const struct link *x = &l->v[i], **at;
-		const char *file = "(none of the files given)";
+	for (size_t i = 0; i < in->d.n; i++) {
+		size_t at = moe_digests_find(&l->had.d, in->d.v[i]);
+		const char *of = l->file[in->file[i]], *file = at == SIZE_MAX ? "(none of the files given)" : l->file[l->had.file[at]];
 
-		if (!x->input)
-			continue;
-		at = bsearch(&x, v, n, sizeof(*v), by_hex);
-		*missing += !at;
-		file = at ? (*at)->file : file;
-		rc = moe_text_escape(out, x->file, strlen(x->file), false, e) || moe_buf_addf(out, e, " <- ") ||
-			moe_text_escape(out, file, strlen(file), false, e) || moe_buf_addf(out, e, "  %s\n", x->hex);
+		*missing += at == SIZE_MAX;
+		if (moe_text_escape(out, of, strlen(of), false, e) || moe_buf_addf(out, e, " <- ") ||
+			moe_text_escape(out, file, strlen(file), false, e) || moe_buf_addf(out, e, "  %s\n", in->d.v[i]))
+			return -1;
 	}
 	free(v);
 	return rc ? -1 : 0;

@@ -1,7 +1,7 @@
 /* file.c - whole files in and out. Not streams, not mapped files, not compressed ones (input.h). */
 #include "formats/file.h"
+#include "util/fd.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +23,7 @@ int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_
 			close(fd);
 			return -1;
 		}
-		n = read(fd, out->data + out->len, 65536);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = moe_fd_read(fd, out->data + out->len, 65536);
 		if (n < 0) {
 			moe_fail_errno(e, "%s: cannot read", path);
 			close(fd);
@@ -55,22 +53,6 @@ char *moe_path_join(const char *dir, const char *name, struct moe_err *e)
 	return (char *)b.data;
 }
 
-static int write_all(int fd, const char *path, const void *p, size_t n, struct moe_err *e)
-{
-	const uint8_t *b = p;
-
-	while (n) {
-		ssize_t w = write(fd, b, n > ((size_t)1 << 30) ? (size_t)1 << 30 : n);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return moe_fail_errno(e, "%s: cannot write", path);
-		b += w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 int moe_file_replace(const char *path, const struct moe_span *part, size_t n, struct moe_err *e)
 {
 	struct moe_buf tmp = { 0 };
@@ -89,7 +71,8 @@ int moe_file_replace(const char *path, const struct moe_span *part, size_t n, st
 	if (fd < 0)
 		r = moe_fail_errno(e, "%s: cannot create", name);
 	for (size_t i = 0; !r && i < n; i++)
-		r = write_all(fd, path, part[i].p, part[i].n, e);
+		if (moe_fd_write(fd, part[i].p, part[i].n))
+			r = moe_fail_errno(e, "%s: cannot write", path);
 	if (!r && fsync(fd))
 		r = moe_fail_errno(e, "%s: cannot write", path);
 	if (fd >= 0 && close(fd) && !r)

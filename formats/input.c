@@ -2,10 +2,10 @@
  *
  * Plain data do not pass through libarchive at all, so that a pipe's bytes are handed on as soon as they arrive. */
 #include "formats/input.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,30 +65,23 @@ static int fail_archive(struct moe_input *in, struct archive *a, struct moe_err 
 static ssize_t raw_read(struct source *s, void *p, size_t n, struct moe_err *e)
 {
 	struct moe_input *in = s->in;
+	ssize_t got;
 
 	if (s->eof)
 		return 0;
 	if (s->inner) {
-		la_ssize_t got = archive_read_data(in->outer, p, n);
+		got = archive_read_data(in->outer, p, n);
 
 		if (got < 0)
 			return fail_archive(in, in->outer, e);
 		s->eof = got == 0;
-		return (ssize_t)got;
-	}
-	for (;;) {
-		ssize_t got = read(in->fd, p, n);
-		struct pollfd wait = {.fd = in->fd, .events = POLLIN};
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0 && errno == EAGAIN && (poll(&wait, 1, -1) >= 0 || errno == EINTR))
-			continue;
-		if (got < 0)
-			return moe_fail_errno(e, "%s: reading failed", in->name);
-		s->eof = got == 0;
 		return got;
 	}
+	got = moe_fd_read(in->fd, p, n);
+	if (got < 0)
+		return moe_fail_errno(e, "%s: reading failed", in->name);
+	s->eof = got == 0;
+	return got;
 }
 
 static ssize_t source_read(struct source *s, void *p, size_t n, struct moe_err *e)

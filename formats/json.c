@@ -2,6 +2,7 @@
  * It does not read JSON Lines: formats/input.h has the lines. */
 #include "formats/json.h"
 #include "formats/mp.h"
+#include "formats/tensor_view.h"
 #include "util/base64.h"
 #include "util/text.h"
 
@@ -308,20 +309,22 @@ int moe_json_to_msgpack(const struct moe_json *j, struct moe_buf *out, struct mo
 
 /* ---- MessagePack to JSON ---- */
 
-/* The escape of one byte (or of an invalid sequence) into esc; NULL when it needs none. */
-static const char *escape_of(unsigned char c, bool valid, char esc[8])
+/* The escape of the UTF-8 sequence p[len] (len 0: an invalid byte) into esc; NULL when it needs none. What a terminal would obey is
+ * escaped too, so that the text of a model can be looked at. */
+static const char *escape_of(const char *p, size_t len, char esc[8])
 {
 	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
-	const char *named = c ? strchr(from, c) : NULL;
+	unsigned c = len ? moe_utf8_decode(p, len) : 0;
+	const char *named = c && c < 0x80 ? strchr(from, (int)c) : NULL;
 
-	if (!valid)
+	if (!len)
 		return "\xef\xbf\xbd"; /* U+FFFD */
-	if (!named && c >= 0x20 && c != 0x7f)
+	if (!named && !moe_text_hostile(c))
 		return NULL;
 	if (named)
 		snprintf(esc, 8, "\\%c", to[named - from]);
 	else
-		snprintf(esc, 8, "\\u%04x", c);
+		snprintf(esc, 8, "\\u%04x", c & 0xffffU);
 	return esc;
 }
 
@@ -335,7 +338,7 @@ int moe_json_quote(struct moe_buf *out, const char *p, size_t n, struct moe_err 
 		unsigned char c = (unsigned char)p[i];
 		size_t len = c < 0x80 ? 1 : moe_utf8_len(p + i, n - i);
 		char room[8];
-		const char *esc = escape_of(c, len > 0, room);
+		const char *esc = c >= 0x20 && c < 0x7f && c != '"' && c != '\\' ? NULL : escape_of(p + i, len, room);
 
 		if (!len)
 			len = 1;
@@ -383,9 +386,25 @@ static int key_json(const struct moe_mp_tok *k, bool alone, struct moe_buf *out,
 	return rc ? -1 : 0;
 }
 
-static int value_from(const uint8_t *p, size_t n, struct moe_buf *out, struct moe_err *e);
+static int value_from(const uint8_t *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e);
 
-static int container_from(const uint8_t *p, size_t n, const struct moe_mp_tok *c, struct moe_buf *out, struct moe_err *e)
+/* Nested arrays of numbers, from element *at on. An empty tensor is [] whatever its shape, which may have huge dimensions. */
+static int tensor_from(const struct moe_tensor *t, int dim, size_t *at, struct moe_buf *out, struct moe_err *e)
+{
+	uint8_t one[9];
+	int rc;
+
+	if (!t->bytes)
+		return moe_buf_add(out, "[]", 2, e);
+	if (dim == t->rank)
+		return value_from(one, moe_tensor_element(t, (*at)++, one), false, out, e);
+	rc = moe_buf_add(out, "[", 1, e);
+	for (uint64_t i = 0; !rc && i < t->shape[dim]; i++)
+		rc = (i && moe_buf_add(out, ",", 1, e)) || tensor_from(t, dim + 1, at, out, e) ? -1 : 0;
+	return rc || moe_buf_add(out, "]", 1, e) ? -1 : 0;
+}
+
+static int container_from(const uint8_t *p, size_t n, const struct moe_mp_tok *c, bool values, struct moe_buf *out, struct moe_err *e)
 {
 	bool map = c->kind == MOE_MP_MAP;
 	size_t at = c->size, size = 0;
@@ -406,16 +425,18 @@ static int container_from(const uint8_t *p, size_t n, const struct moe_mp_tok *c
 				return -1;
 			at += k.size;
 		}
-		if (moe_mp_size(p + at, n - at, &size, e) || value_from(p + at, size, out, e))
+		if (moe_mp_size(p + at, n - at, &size, e) || value_from(p + at, size, values, out, e))
 			return -1;
 		at += size;
 	}
 	return moe_buf_add(out, map ? "}" : "]", 1, e);
 }
 
-static int value_from(const uint8_t *p, size_t n, struct moe_buf *out, struct moe_err *e)
+static int value_from(const uint8_t *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e)
 {
+	struct moe_tensor tensor;
 	struct moe_mp_tok t;
+	size_t at = 0;
 
 	if (moe_mp_token(p, n, &t, e) != 1)
 		return -1;
@@ -437,13 +458,15 @@ static int value_from(const uint8_t *p, size_t n, struct moe_buf *out, struct mo
 	case MOE_MP_BIN:
 		return base64_json("$bin", &t, out, e);
 	default:
-		return container_from(p, n, &t, out, e);
+		if (values && t.kind == MOE_MP_MAP && moe_tensor_parse(p, n, &tensor))
+			return tensor_from(&tensor, 0, &at, out, e);
+		return container_from(p, n, &t, values, out, e);
 	}
 }
 
-int moe_json_from_msgpack(const void *p, size_t n, struct moe_buf *out, struct moe_err *e)
+int moe_json_from_msgpack(const void *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e)
 {
 	if (moe_mp_check(p, n, 0, e))
 		return -1;
-	return value_from(p, n, out, e);
+	return value_from(p, n, values, out, e);
 }

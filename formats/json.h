@@ -28,8 +28,8 @@ bool moe_json_f64(const struct moe_json *j, double *out);
 bool moe_json_bool(const struct moe_json *j, bool *out);
 /* Any JSON value as one msgpack value appended to out (NaN stays a float; object order kept). */
 int moe_json_to_msgpack(const struct moe_json *j, struct moe_buf *out, struct moe_err *e);
-/* One msgpack value as compact JSON (UTF-8; see stream.md for binary, tensors, NaN). */
-int moe_json_from_msgpack(const void *p, size_t n, struct moe_buf *out, struct moe_err *e);
+/* One msgpack value as compact JSON (UTF-8; see stream.md for binary and NaN). values: tensors as nested arrays of their elements. */
+int moe_json_from_msgpack(const void *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e);
 /* Appends s as a JSON string literal. */
 int moe_json_quote(struct moe_buf *out, const char *p, size_t n, struct moe_err *e);
 

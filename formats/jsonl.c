@@ -2,51 +2,16 @@
 #include "formats/jsonl.h"
 #include "formats/json.h"
 #include "formats/mp.h"
-#include "formats/tensor_view.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 /* ---- out ---- */
 
-static int tensor_values(const struct moe_tensor *t, int dim, size_t *at, struct moe_buf *out, struct moe_err *e)
-{
-	struct moe_buf one = {0};
-	int rc = 0;
-
-	if (dim == t->rank) {
-		bool whole = t->dtype[0] == 'I' || t->dtype[0] == 'U';
-
-		rc = (whole ? moe_mp_int(&one, (int64_t)moe_tensor_value(t, *at), e) : moe_mp_float(&one, moe_tensor_value(t, *at), e)) ||
-			moe_json_from_msgpack(one.data, one.len, out, e);
-		moe_buf_free(&one);
-		++*at;
-		return rc;
-	}
-	rc = moe_buf_add(out, "[", 1, e);
-	for (uint64_t i = 0; !rc && i < t->shape[dim]; i++)
-		rc = (i && moe_buf_add(out, ",", 1, e)) || tensor_values(t, dim + 1, at, out, e) ? -1 : 0;
-	return rc || moe_buf_add(out, "]", 1, e) ? -1 : 0;
-}
-
 static int field_line(const struct moe_rec *r, const struct moe_rec_field *f, bool values, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_tensor t;
-	struct moe_buf key = {0};
-	size_t at = 0;
-	int rc;
-
-	if (moe_json_quote(out, f->key.p, f->key.n, e) || moe_buf_add(out, ":", 1, e))
-		return -1;
-	if (!values)
-		return moe_json_from_msgpack(r->bytes.data + f->off, f->len, out, e);
-	rc = moe_buf_add(&key, f->key.p, f->key.n, e) || !moe_buf_cstr(&key, e);
-	if (!rc && moe_rec_tensor(r, (const char *)key.data, &t))
-		rc = tensor_values(&t, 0, &at, out, e);
-	else if (!rc)
-		rc = moe_json_from_msgpack(r->bytes.data + f->off, f->len, out, e);
-	moe_buf_free(&key);
-	return rc ? -1 : 0;
+	return moe_json_quote(out, f->key.p, f->key.n, e) || moe_buf_add(out, ":", 1, e) ||
+		moe_json_from_msgpack(r->bytes.data + f->off, f->len, values, out, e) ? -1 : 0;
 }
 
 int moe_jsonl_line(const struct moe_rec *r, bool header, bool values, struct moe_buf *out, struct moe_err *e)

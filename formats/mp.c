@@ -187,10 +187,12 @@ int moe_mp_scan(struct moe_mp_scan *s, const uint8_t *p, size_t n, struct moe_er
 		}
 		s->left[s->depth]--;
 		s->pos += t.size;
+		s->in_maps += s->map[s->depth];
 		if (t.kind == MOE_MP_ARRAY || t.kind == MOE_MP_MAP) {
 			if (s->depth == MOE_MP_DEPTH)
 				return moe_fail(e, MOE_DATA, "values nested deeper than %d levels", MOE_MP_DEPTH);
 			s->left[++s->depth] = (uint64_t)t.n * (t.kind == MOE_MP_MAP ? 2 : 1);
+			s->map[s->depth] = t.kind == MOE_MP_MAP;
 		}
 	}
 }

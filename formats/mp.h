@@ -38,6 +38,8 @@ struct moe_mp_scan {
 	size_t need;                         /* when unfinished: at least so many bytes in all */
 	int depth;
 	uint64_t left[MOE_MP_DEPTH + 1];     /* values still to come at each depth */
+	bool map[MOE_MP_DEPTH + 1];          /* whether they are a map's */
+	size_t in_maps;                      /* keys and values of maps so far */
 	bool begun;
 };
 /* p[n] is the value's beginning (always from its first byte). 1 = complete, 0 = more bytes needed, -1 = not allowed. */

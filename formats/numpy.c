@@ -55,23 +55,40 @@ static int array(const struct moe_tensor *t, struct moe_buf *out, struct moe_err
 	return moe_mp_bin(out, "data", 4, e) || elements(t, out, e) ? -1 : 0;
 }
 
+/* One value, tensors at any depth replaced. */
+static int plain(const uint8_t *p, size_t n, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_tensor tensor;
+	struct moe_mp_tok t, k;
+	size_t size = 0, at;
+
+	if (moe_mp_token(p, n, &t, e) != 1)
+		return -1;
+	if (t.kind != MOE_MP_MAP && t.kind != MOE_MP_ARRAY)
+		return moe_buf_add(out, p, n, e);
+	if (moe_tensor_parse(p, n, &tensor))
+		return array(&tensor, out, e);
+	if (moe_buf_add(out, p, t.size, e))
+		return -1;
+	at = t.size;
+	for (size_t i = 0; i < t.n; i++, at += size) {
+		if (t.kind == MOE_MP_MAP) {
+			if (moe_mp_token(p + at, n - at, &k, e) != 1 || moe_buf_add(out, p + at, k.size, e))
+				return -1;
+			at += k.size;
+		}
+		if (moe_mp_size(p + at, n - at, &size, e) || plain(p + at, size, out, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int plain_record(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
 {
 	int rc = moe_mp_map(out, r->n_field, e);
 
-	for (size_t i = 0; !rc && i < r->n_field; i++) {
-		const struct moe_rec_field *f = &r->field[i];
-		struct moe_tensor t;
-		char key[256];
-		bool is = f->key.n < sizeof(key);
-
-		if (is) {
-			memcpy(key, f->key.p, f->key.n);
-			key[f->key.n] = 0;
-			is = moe_rec_tensor(r, key, &t);
-		}
-		rc = moe_mp_str(out, f->key.p, f->key.n, e) || (is ? array(&t, out, e) : moe_buf_add(out, r->bytes.data + f->off, f->len, e));
-	}
+	for (size_t i = 0; !rc && i < r->n_field; i++)
+		rc = moe_mp_str(out, r->field[i].key.p, r->field[i].key.n, e) || plain(r->bytes.data + r->field[i].off, r->field[i].len, out, e);
 	return rc ? -1 : 0;
 }
 
@@ -86,7 +103,7 @@ static int tensor_record(const struct moe_assemble *a, const struct moe_rec *r, 
 		moe_rec_unset(&rest, gone[i]);
 	rc = rc || moe_mp_map(out, rest.n_field + 1, e);
 	for (size_t i = 0; !rc && i < rest.n_field; i++)
-		rc = moe_mp_str(out, rest.field[i].key.p, rest.field[i].key.n, e) || moe_buf_add(out, rest.bytes.data + rest.field[i].off, rest.field[i].len, e);
+		rc = moe_mp_str(out, rest.field[i].key.p, rest.field[i].key.n, e) || plain(rest.bytes.data + rest.field[i].off, rest.field[i].len, out, e);
 	rc = rc || moe_mp_str(out, "value", 5, e) || array(&a->whole, out, e);
 	moe_rec_free(&rest);
 	return rc ? -1 : 0;
@@ -99,6 +116,8 @@ int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, str
 	int rc = 0;
 
 	while (!(o->limit && o->shown >= o->limit) && (rc = moe_reader_next(r, &rec, e)) == 1) {
+		if (o->where && rec.number == 1)
+			moe_where_segment(o->where);
 		if ((o->kind && !moe_str_eq(moe_reader_kind(r), o->kind)) || (o->where && !moe_where_pass(o->where, &rec)))
 			continue;
 		if (moe_rec_is(&rec, "tensor")) {

@@ -322,29 +322,6 @@ size_t moe_rec_array_len(const struct moe_rec *r, const char *key)
 	return token_of(r, key, &t) && t.kind == MOE_MP_ARRAY ? t.n : 0;
 }
 
-struct moe_rec_walk moe_rec_array_walk(const struct moe_rec *r, const char *key)
-{
-	struct moe_mp_tok t;
-	struct moe_str raw;
-
-	if (!moe_rec_raw(r, key, &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY)
-		return (struct moe_rec_walk){NULL, 0};
-	return (struct moe_rec_walk){raw.p + t.size, raw.n - t.size};
-}
-
-bool moe_rec_walk_next(struct moe_rec_walk *w, struct moe_str *out)
-{
-	struct moe_mp_tok t;
-	size_t size;
-
-	if (!w->n || moe_mp_size((const uint8_t *)w->p, w->n, &size, NULL) || moe_mp_token((const uint8_t *)w->p, w->n, &t, NULL) != 1)
-		return false;
-	*out = t.kind == MOE_MP_STR ? (struct moe_str){(const char *)t.p, t.n} : (struct moe_str){NULL, 0};
-	w->p += size;
-	w->n -= size;
-	return true;
-}
-
 /* "key is missing" or "key is not a TYPE", with the record's place in its stream when it has one. */
 static int wrong(const struct moe_rec *r, const char *key, const char *type, struct moe_err *e)
 {
@@ -407,24 +384,23 @@ static bool tensor_shape(const uint8_t *p, size_t n, struct moe_tensor *out)
 	return moe_mul(count, each, &count) && count == out->bytes;
 }
 
-bool moe_rec_tensor(const struct moe_rec *r, const char *key, struct moe_tensor *out)
+bool moe_tensor_parse(const void *value, size_t n, struct moe_tensor *out)
 {
-	const struct moe_rec_field *f = find(r, key);
-	const uint8_t *p, *shape = NULL;
+	const uint8_t *p = value, *shape = NULL;
 	struct moe_mp_tok m, k, v;
 	size_t at, size = 0, seen = 0;
 
-	if (!f || moe_mp_token(p = r->bytes.data + f->off, f->len, &m, NULL) != 1 || m.kind != MOE_MP_MAP)
+	if (moe_mp_token(p, n, &m, NULL) != 1 || m.kind != MOE_MP_MAP)
 		return false;
 	memset(out, 0, sizeof(*out));
 	at = m.size;
 	for (size_t i = 0; i < m.n; i++, at += size) {
 		struct moe_str name;
 
-		if (moe_mp_token(p + at, f->len - at, &k, NULL) != 1)
+		if (moe_mp_token(p + at, n - at, &k, NULL) != 1)
 			return false;
 		at += k.size;
-		if (moe_mp_size(p + at, f->len - at, &size, NULL) || moe_mp_token(p + at, size, &v, NULL) != 1)
+		if (moe_mp_size(p + at, n - at, &size, NULL) || moe_mp_token(p + at, size, &v, NULL) != 1)
 			return false;
 		name = (struct moe_str){(const char *)k.p, k.n};
 		if (moe_str_eq(name, "dtype") && v.kind == MOE_MP_STR && v.n < sizeof(out->dtype)) {
@@ -438,7 +414,14 @@ bool moe_rec_tensor(const struct moe_rec *r, const char *key, struct moe_tensor 
 			shape = p + at;
 		}
 	}
-	return seen == 3 && shape && tensor_shape(shape, f->len - (size_t)(shape - p), out);
+	return seen == 3 && shape && tensor_shape(shape, n - (size_t)(shape - p), out);
+}
+
+bool moe_rec_tensor(const struct moe_rec *r, const char *key, struct moe_tensor *out)
+{
+	struct moe_str raw;
+
+	return moe_rec_raw(r, key, &raw) && moe_tensor_parse(raw.p, raw.n, out);
 }
 
 static int vector(const struct moe_rec *r, const char *key, const char *dtype, void **out, size_t *n, struct moe_err *e)

@@ -60,12 +60,7 @@ bool moe_rec_f64(const struct moe_rec *r, const char *key, double *out);        
 bool moe_rec_bool(const struct moe_rec *r, const char *key, bool *out);
 bool moe_rec_map(const struct moe_rec *r, const char *key, struct moe_rec *out);      /* a copy, to be freed */
 bool moe_rec_raw(const struct moe_rec *r, const char *key, struct moe_str *out);      /* the undecoded value */
-/* Array of strings: number of elements (0 when missing or not an array), and a walk over them while the record stays as it is; an element that is no
- * string is {NULL, 0}. */
-struct moe_rec_walk { const char *p; size_t n; };
-size_t moe_rec_array_len(const struct moe_rec *r, const char *key);
-struct moe_rec_walk moe_rec_array_walk(const struct moe_rec *r, const char *key);
-bool moe_rec_walk_next(struct moe_rec_walk *w, struct moe_str *out); /* false at the end */
+size_t moe_rec_array_len(const struct moe_rec *r, const char *key); /* 0 when missing or not an array; its elements: list.h */
 /* As above but a missing key or a wrong type is an error that names record, key and expected type. */
 int moe_rec_str_req(const struct moe_rec *r, const char *key, struct moe_str *out, struct moe_err *e);
 int moe_rec_int_req(const struct moe_rec *r, const char *key, int64_t *out, struct moe_err *e);
@@ -81,6 +76,7 @@ struct moe_tensor {
 	size_t bytes;
 };
 bool moe_rec_tensor(const struct moe_rec *r, const char *key, struct moe_tensor *out);
+bool moe_tensor_parse(const void *value, size_t n, struct moe_tensor *out); /* the same of an undecoded value */
 size_t moe_dtype_bytes(const char *dtype); /* 0 when unknown */
 /* 1-D tensors of a fixed type into a caller's or a malloc'ed array (*out is owned by the caller, free()). */
 int moe_rec_i32s(const struct moe_rec *r, const char *key, int32_t **out, size_t *n, struct moe_err *e);

@@ -1,34 +1,22 @@
 /* show.c - the loops of moe-cat over segments and records. What a value looks like is decided in json.c and summary.c. */
 #include "formats/show.h"
 #include "formats/jsonl.h"
+#include "formats/list.h"
 #include "formats/mp.h"
 #include "formats/summary.h"
+#include "util/fd.h"
 #include "util/text.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BLOCK ((size_t)1 << 16)
 
 int moe_show_flush(struct moe_show *o, struct moe_err *e)
 {
-	size_t at = 0;
-
-	while (at < o->out.len) {
-		ssize_t put = write(o->fd, o->out.data + at, o->out.len - at);
-		struct pollfd wait = {.fd = o->fd, .events = POLLOUT};
-
-		if (put > 0)
-			at += (size_t)put;
-		else if (put < 0 && errno == EAGAIN)
-			poll(&wait, 1, -1);
-		else if (put == 0 || errno != EINTR)
-			return moe_fail_errno(e, "%s: writing failed", o->name);
-	}
+	if (moe_fd_write(o->fd, o->out.data, o->out.len))
+		return moe_fail_errno(e, "%s: writing failed", o->name);
 	o->out.len = 0;
 	return 0;
 }
@@ -91,7 +79,7 @@ static int one(struct moe_show *o, struct sink *k, const struct moe_rec *rec, st
 	return o->unbuffered || moe_rec_is(rec, "step") ? moe_writer_flush(k->w, e) : 0;
 }
 
-/* The end of a segment that was filtered: its source is the segment read, when that was read to its end. */
+/* The end of a segment that was filtered or truncated: its source is the segment read, when that was read to its end. */
 static int cut_end(const struct moe_reader *r, uint64_t n, bool whole, struct moe_rec *end, struct moe_err *e)
 {
 	struct moe_buf from = {0};
@@ -109,7 +97,7 @@ static int cut_end(const struct moe_reader *r, uint64_t n, bool whole, struct mo
 static int finish(struct moe_show *o, struct sink *k, const struct moe_reader *r, uint64_t n, bool whole, struct moe_err *e)
 {
 	struct moe_rec end = {0};
-	int rc = cut(o) ? cut_end(r, n, whole, &end, e) : moe_rec_copy(&end, moe_reader_end_record(r), e);
+	int rc = cut(o) || moe_reader_cut(r) ? cut_end(r, n, whole, &end, e) : moe_rec_copy(&end, moe_reader_end_record(r), e);
 
 	if (!rc && k->json) {
 		rc = moe_jsonl_line(&end, false, false, &o->out, e);
@@ -173,11 +161,12 @@ int moe_show_json(struct moe_show *o, struct moe_reader *r, struct moe_err *e)
 
 static int add_argv(const struct moe_rec *h, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_rec_walk w = moe_rec_array_walk(h, "argv");
+	struct moe_list l;
 	struct moe_str s;
 
-	for (size_t i = 0; moe_rec_walk_next(&w, &s); i++)
-		if (s.p && (moe_buf_add(out, " ", i ? 1 : 0, e) || moe_text_escape(out, s.p, s.n, false, e)))
+	moe_list_open(h, "argv", &l);
+	for (bool first = true; moe_list_next_str(&l, &s); first = false)
+		if (moe_buf_add(out, " ", first ? 0 : 1, e) || moe_text_escape(out, s.p, s.n, false, e))
 			return -1;
 	return 0;
 }
@@ -203,19 +192,20 @@ static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, 
 {
 	const struct moe_rec *end = moe_reader_end_record(r);
 	struct moe_str s, sha = {"none", 4}, labels = {"?", 1};
-	struct moe_rec_walk w = moe_rec_array_walk(end, "from");
-	size_t from = moe_rec_array_len(end, "from");
+	struct moe_list from;
 
+	if (moe_reader_cut(r))
+		return moe_buf_addf(out, e, "    %" PRIu64 " records, TRUNCATED\n", n);
 	moe_rec_str(end, "sha256", &sha);
 	moe_rec_str(end, "labels", &labels);
 	if (moe_buf_addf(out, e, "    %" PRIu64 " records, complete, sha256 ", n) || moe_text_escape(out, sha.p, sha.n, false, e) ||
 		moe_buf_addf(out, e, ", labels ") || moe_text_escape(out, labels.p, labels.n, false, e) || moe_buf_addf(out, e, "\n"))
 		return -1;
-	for (size_t i = 0; i < FROM_SHOWN && moe_rec_walk_next(&w, &s); i++)
-		if (s.p && (moe_buf_addf(out, e, "    from ") || moe_text_escape(out, s.p, s.n, false, e) ||
-			moe_buf_addf(out, e, "\n")))
+	moe_list_open(end, "from", &from);
+	for (int i = 0; i < FROM_SHOWN && moe_list_next_str(&from, &s); i++)
+		if (moe_buf_addf(out, e, "    from ") || moe_text_escape(out, s.p, s.n, false, e) || moe_buf_addf(out, e, "\n"))
 			return -1;
-	return from > FROM_SHOWN ? moe_buf_addf(out, e, "    from %zu more\n", from - FROM_SHOWN) : 0;
+	return from.left ? moe_buf_addf(out, e, "    from %zu more\n", from.left) : 0;
 }
 
 static int add_name(const char *name, struct moe_buf *out, struct moe_err *e)

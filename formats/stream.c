@@ -1,22 +1,22 @@
 /* stream.c - segments of records with a checked end. It knows the frame of a stream, not what the kinds mean. */
 #include "formats/stream.h"
+#include "formats/digests.h"
 #include "formats/input.h"
 #include "formats/mp.h"
 #include "util/digest.h"
 #include "util/mem.h"
-#include "util/pipe.h"
+#include "util/fd.h"
 #include "util/text.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define READ_BYTES ((size_t)1 << 18)
 #define BIG_BYTES ((size_t)1 << 20) /* from here on a record is hashed as it arrives and not copied */
 #define MAX_MEM_DEFAULT ((size_t)256 << 20)
+#define IN_MAP_COST 128 /* bytes that looking at a key or value of a map takes, beside its own */
+#define DIGEST_COST 128 /* and remembering one digest */
 
 static const char *const labels_names[] = {"none", "synthetic", "oracle"};
 
@@ -36,27 +36,6 @@ int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e)
 		}
 	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
 	return moe_fail(e, MOE_DATA, "labels \"%s\": expected none, synthetic or oracle", seen);
-}
-
-/* Digests, in order. */
-struct hexes {
-	char (*v)[MOE_SHA256_HEX];
-	size_t n, cap;
-};
-
-static int hexes_add(struct hexes *h, const char *hex, struct moe_err *e)
-{
-	if (h->n == h->cap) {
-		size_t cap = h->cap ? 2 * h->cap : 4;
-		void *p = realloc(h->v, cap * sizeof(*h->v));
-
-		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu digests", cap);
-		h->v = p;
-		h->cap = cap;
-	}
-	memcpy(h->v[h->n++], hex, MOE_SHA256_HEX);
-	return 0;
 }
 
 static bool is_hex64(struct moe_str s)
@@ -89,9 +68,10 @@ struct moe_reader {
 	char *kind;                /* that every segment must have; NULL = any */
 	bool has_header;
 	struct moe_sha256 sha;
-	uint64_t in_segment, records, bytes, segments;
+	uint64_t in_segment, records, bytes;
 	enum moe_labels labels;
-	struct hexes done;
+	struct moe_digests done;   /* of the segments that ended; "" when not known */
+	bool cut;                  /* the last segment had no end, which was allowed */
 };
 
 static struct moe_reader *reader_new(const char *name, const struct moe_reader_opts *o, struct moe_err *e)
@@ -146,7 +126,7 @@ void moe_reader_close(struct moe_reader *r)
 	moe_rec_free(&r->header);
 	moe_rec_free(&r->end);
 	free(r->kind);
-	free(r->done.v);
+	moe_digests_free(&r->done);
 	moe_buf_free(&r->buf);
 	free(r->name);
 	free(r);
@@ -155,19 +135,6 @@ void moe_reader_close(struct moe_reader *r)
 static uint64_t offset(const struct moe_reader *r)
 {
 	return r->bytes;
-}
-
-static ssize_t read_fd(int fd, void *p, size_t n)
-{
-	for (;;) {
-		ssize_t got = read(fd, p, n);
-		struct pollfd wait = {.fd = fd, .events = POLLIN};
-
-		if (got >= 0 || (errno != EINTR && errno != EAGAIN))
-			return got;
-		if (errno == EAGAIN && poll(&wait, 1, -1) < 0 && errno != EINTR)
-			return -1;
-	}
 }
 
 /* Room for reading towards `want` unread bytes. Memory follows what has arrived, by doubling, not what was declared. */
@@ -206,7 +173,7 @@ static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
 		if (got < 0)
 			return -1;
 	} else {
-		got = read_fd(r->fd, r->buf.data + r->buf.len, room);
+		got = moe_fd_read(r->fd, r->buf.data + r->buf.len, room);
 		if (got < 0)
 			return moe_fail_errno(e, "%s: reading failed at byte %" PRIu64, r->name, offset(r) + (r->buf.len - r->pos));
 	}
@@ -269,12 +236,27 @@ static void consume(struct moe_reader *r, size_t n, bool hash)
 	r->bytes += n;
 }
 
+/* A segment has ended: its name, for whoever wants lineage. Their number is bounded as records are. */
+static int segment_done(struct moe_reader *r, const char *hex, struct moe_err *e)
+{
+	if (r->done.n >= r->o.max_mem / DIGEST_COST)
+		return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": more than %zu segments; --max-mem allows no more", r->name, offset(r), r->done.n);
+	r->where = AT_MAGIC;
+	return moe_digests_add(&r->done, hex, e);
+}
+
 static int truncated(struct moe_reader *r, struct moe_err *e)
 {
 	if (r->o.allow_truncated) {
+		bool inside = r->where == IN_RECORDS;
+
+		r->bytes += r->buf.len - r->pos;
 		r->pos = r->buf.len;
+		r->hashed = 0;
+		r->cut = true;
 		r->where = AT_MAGIC;
-		return 0;
+		moe_rec_clear(&r->end);
+		return inside ? segment_done(r, "", e) : 0;
 	}
 	return moe_fail(e, MOE_DATA, "%s: truncated: record %" PRIu64 ", byte %" PRIu64 ": the upstream program died before its end record",
 		r->name, r->in_segment + 1, offset(r) + (r->buf.len - r->pos));
@@ -286,17 +268,19 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 	struct moe_mp_scan s = {0};
 
 	for (;;) {
+		size_t cost;
 		int rc = moe_mp_scan(&s, r->buf.data + r->pos, r->buf.len - r->pos, e);
 
 		if (rc < 0)
 			return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, offset(r) + s.pos);
+		cost = (rc > 0 ? s.pos : s.need) + s.in_maps * IN_MAP_COST;
+		if (cost > r->o.max_mem)
+			return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": a record that needs at least %zu bytes of memory; --max-mem allows %zu",
+				r->name, r->in_segment + 1, offset(r), cost, r->o.max_mem);
 		if (rc > 0) {
 			*size = s.pos;
 			return 1;
 		}
-		if (s.need > r->o.max_mem)
-			return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": a record of at least %zu bytes; --max-mem allows %zu",
-				r->name, r->in_segment + 1, offset(r), s.need, r->o.max_mem);
 		rc = fill(r, s.need, e);
 		if (rc <= 0)
 			return rc;
@@ -409,6 +393,7 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 		return -1;
 	consume(r, size, true);
 	r->has_header = true;
+	r->cut = false;
 	r->where = IN_RECORDS;
 	return 1;
 }
@@ -435,7 +420,7 @@ static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe
 	} else if (memcmp(hex, want.p, 64) != 0) {
 		return moe_fail(e, MOE_DATA, "%s: damaged: the SHA-256 of the segment ending at byte %" PRIu64 " does not match its end record", r->name, offset(r));
 	}
-	return hexes_add(&r->done, hex, e);
+	return segment_done(r, hex, e);
 }
 
 /* Parses a big record where it lies: it gets the window's block, the reader what was behind it. */
@@ -476,8 +461,6 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 		moe_rec_clear(rec);
 		if (size < BIG_BYTES)
 			consume(r, size, false);
-		r->segments++;
-		r->where = AT_MAGIC;
 		return 2;
 	}
 	if (size < BIG_BYTES)
@@ -491,43 +474,34 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 
 int moe_reader_peek_header(struct moe_reader *r, struct moe_err *e)
 {
-	int rc;
-
-	if (r->where == IN_RECORDS)
-		return 1;
-	if (r->where == AT_EOF)
-		return 0;
-	if (r->where == AT_MAGIC) {
-		rc = read_magic(r, e);
-		if (rc == 0 && !r->has_header && !r->o.allow_truncated)
-			return moe_fail(e, MOE_DATA, "%s: empty: not even a stream's header", r->name);
-		if (rc <= 0)
-			return rc;
+	while (r->where != IN_RECORDS) {
+		if (r->where == AT_EOF && !r->has_header)
+			return moe_fail(e, MOE_DATA, "%s: %s: not even a stream's header", r->name, r->bytes ? "truncated" : "empty");
+		if (r->where == AT_EOF)
+			return 0;
+		if ((r->where == AT_MAGIC ? read_magic(r, e) : read_header(r, e)) < 0)
+			return -1;
 	}
-	return read_header(r, e);
+	return 1;
 }
 
 int moe_reader_next_in_segment(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e)
 {
 	int rc = moe_reader_peek_header(r, e);
 
-	if (rc <= 0)
-		return rc;
-	rc = read_record(r, rec, e);
+	if (rc > 0)
+		rc = read_record(r, rec, e);
 	return rc == 2 ? 0 : rc;
 }
 
 int moe_reader_next(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e)
 {
-	for (;;) {
-		int rc = moe_reader_peek_header(r, e);
+	int rc;
 
-		if (rc <= 0)
-			return rc;
-		rc = read_record(r, rec, e);
-		if (rc != 2)
-			return rc;
-	}
+	do
+		rc = moe_reader_next_in_segment(r, rec, e);
+	while (rc == 0 && r->where != AT_EOF);
+	return rc;
 }
 
 const struct moe_rec *moe_reader_header(const struct moe_reader *r)
@@ -582,4 +556,9 @@ size_t moe_reader_digests(const struct moe_reader *r)
 const char *moe_reader_digest(const struct moe_reader *r, size_t i)
 {
 	return r->done.v[i];
+}
+
+bool moe_reader_cut(const struct moe_reader *r)
+{
+	return r->cut;
 }

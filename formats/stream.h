@@ -26,7 +26,7 @@ int moe_stream_labels(const struct moe_rec *h, const char *name, enum moe_labels
 struct moe_reader;
 
 struct moe_reader_opts {
-	size_t max_mem;        /* bytes for one record; 0 = 256 MiB */
+	size_t max_mem;        /* bytes that one record may take, 256 more for each entry of its maps; 0 = 256 MiB */
 	bool allow_truncated;  /* a missing end is the end */
 	bool no_digest;        /* do not compute SHA-256 (the end's is then not checked) */
 };
@@ -54,9 +54,11 @@ const struct moe_rec *moe_reader_end_record(const struct moe_reader *r);
 int moe_reader_expect(struct moe_reader *r, const char *kind, struct moe_err *e);
 enum moe_labels moe_reader_labels(const struct moe_reader *r);  /* highest so far */
 uint64_t moe_reader_records(const struct moe_reader *r), moe_reader_bytes(const struct moe_reader *r);
-/* Digests (hex, NUL-terminated) of the segments that ended so far: the number, and one. */
+/* Digests (hex, NUL-terminated; "" when the end names none, or was missing) of the segments that ended so far: the number, and one. */
 size_t moe_reader_digests(const struct moe_reader *r);
 const char *moe_reader_digest(const struct moe_reader *r, size_t i);
+/* Whether the segment read last had no end (which allow_truncated lets pass). */
+bool moe_reader_cut(const struct moe_reader *r);
 /* As moe_reader_next, but 0 as soon as the current segment has ended (nothing of a next one is waited for): for FIFOs that
  * carry one segment per step. moe_reader_peek_header then tells whether another segment follows (1) or the input has ended (0). */
 int moe_reader_next_in_segment(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e);

@@ -1,15 +1,13 @@
 /* stream_write.c - the writing half of stream.h. Everything goes out in canonical form. */
+#include "formats/digests.h"
 #include "formats/mp.h"
 #include "formats/stream.h"
 #include "util/digest.h"
+#include "util/fd.h"
 #include "util/mem.h"
-#include "util/pipe.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WRITE_BYTES ((size_t)1 << 18)
 
@@ -22,30 +20,15 @@ struct moe_writer {
 	bool no_digest, ended, failed;
 	uint64_t records;
 	enum moe_labels labels;
-	char (*from)[MOE_SHA256_HEX];
-	size_t n_from, cap_from;
+	struct moe_digests from;
 };
 
 static int write_all(struct moe_writer *w, const void *data, size_t n, struct moe_err *e)
 {
-	const uint8_t *p = data;
-
-	while (n) {
-		ssize_t put = write(w->fd, p, n);
-
-		if (put > 0) {
-			p += put;
-			n -= (size_t)put;
-		} else if (put < 0 && errno == EAGAIN) {
-			struct pollfd wait = {.fd = w->fd, .events = POLLOUT};
-
-			poll(&wait, 1, -1);
-		} else if (put == 0 || errno != EINTR) {
-			w->failed = true;
-			return moe_fail_errno(e, "%s: writing failed", w->name);
-		}
-	}
-	return 0;
+	if (moe_fd_write(w->fd, data, n) == 0)
+		return 0;
+	w->failed = true;
+	return moe_fail_errno(e, "%s: writing failed", w->name);
 }
 
 static void hash_pending(struct moe_writer *w)
@@ -168,20 +151,7 @@ int moe_writer_from(struct moe_writer *w, const char *hex, struct moe_err *e)
 {
 	if (strlen(hex) != MOE_SHA256_HEX - 1)
 		return moe_fail(e, MOE_DATA, "%s: an input digest that is not a SHA-256", w->name);
-	for (size_t i = 0; i < w->n_from; i++)
-		if (!strcmp(w->from[i], hex))
-			return 0;
-	if (w->n_from == w->cap_from) {
-		size_t cap = w->cap_from ? 2 * w->cap_from : 4;
-		void *p = realloc(w->from, cap * sizeof(*w->from));
-
-		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu digests", cap);
-		w->from = p;
-		w->cap_from = cap;
-	}
-	memcpy(w->from[w->n_from++], hex, MOE_SHA256_HEX);
-	return 0;
+	return moe_digests_find(&w->from, hex) == SIZE_MAX ? moe_digests_add(&w->from, hex, e) : 0;
 }
 
 int moe_writer_from_reader(struct moe_writer *w, const struct moe_reader *r, struct moe_err *e)
@@ -208,10 +178,10 @@ void moe_writer_no_digest(struct moe_writer *w)
 static int own_end(struct moe_writer *w, struct moe_rec *end, struct moe_err *e)
 {
 	struct moe_buf from = {0};
-	int rc = moe_rec_set_str(end, "labels", moe_labels_name(w->labels), e) || moe_mp_array(&from, w->n_from, e);
+	int rc = moe_rec_set_str(end, "labels", moe_labels_name(w->labels), e) || moe_mp_array(&from, w->from.n, e);
 
-	for (size_t i = 0; !rc && i < w->n_from; i++)
-		rc = moe_mp_str(&from, w->from[i], MOE_SHA256_HEX - 1, e);
+	for (size_t i = 0; !rc && i < w->from.n; i++)
+		rc = moe_mp_str(&from, w->from.v[i], MOE_SHA256_HEX - 1, e);
 	rc = rc || moe_rec_set_raw(end, "from", from.data, from.len, e);
 	moe_buf_free(&from);
 	return rc ? -1 : 0;
@@ -251,7 +221,7 @@ void moe_writer_close(struct moe_writer *w)
 	if (!w)
 		return;
 	moe_buf_free(&w->out);
-	free(w->from);
+	moe_digests_free(&w->from);
 	free(w->name);
 	free(w);
 }

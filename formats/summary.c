@@ -2,6 +2,7 @@
 #include "formats/summary.h"
 #include "formats/mp.h"
 #include "formats/tensor_view.h"
+#include "util/rng.h"
 #include "util/text.h"
 
 #include <inttypes.h>
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX 400
+#define KEYS_MAX 4096 /* an adapter of 48 layers has 700 tensors */
+#define SLOTS (2 * KEYS_MAX)
 #define TEXTS_MAX 12
 #define TEXT_LEN 40
 #define PATH_LEN 128
@@ -55,6 +57,7 @@ struct key {
 struct moe_summary {
 	struct key *key;
 	size_t n_key, cap_key;
+	uint16_t slot[SLOTS];           /* open addressing by type and path: index + 1, 0 = free */
 	uint64_t left_out;
 	struct {
 		char name[32];
@@ -80,29 +83,37 @@ void moe_summary_free(struct moe_summary *s)
 	free(s);
 }
 
-static struct key *key_of(struct moe_summary *s, const char *type, const char *path, struct moe_err *e)
+/* The statistics of a key; NULL and no error when there are too many keys already. */
+static int key_of(struct moe_summary *s, const char *type, const char *path, struct key **out, struct moe_err *e)
 {
+	size_t at = (size_t)(moe_hash64(type, strlen(type)) ^ 3 * moe_hash64(path, strlen(path))) & (SLOTS - 1);
 	struct key *k;
 
-	for (size_t i = 0; i < s->n_key; i++)
-		if (!strcmp(s->key[i].path, path) && !strcmp(s->key[i].type, type))
-			return &s->key[i];
+	for (; s->slot[at]; at = (at + 1) & (SLOTS - 1)) {
+		*out = &s->key[s->slot[at] - 1];
+		if (!strcmp((*out)->path, path) && !strcmp((*out)->type, type))
+			return 0;
+	}
+	*out = NULL;
+	if (s->n_key == KEYS_MAX) {
+		s->left_out++;
+		return 0;
+	}
 	if (s->n_key == s->cap_key) {
 		size_t cap = s->cap_key ? 2 * s->cap_key : 32;
 		struct key *p = realloc(s->key, cap * sizeof(*p));
 
-		if (!p) {
-			moe_fail(e, MOE_SYSTEM, "out of memory for a summary of %zu keys", cap);
-			return NULL;
-		}
+		if (!p)
+			return moe_fail(e, MOE_SYSTEM, "out of memory for a summary of %zu keys", cap);
 		s->key = p;
 		s->cap_key = cap;
 	}
-	k = &s->key[s->n_key++];
+	k = *out = &s->key[s->n_key++];
+	s->slot[at] = (uint16_t)s->n_key;
 	memset(k, 0, sizeof(*k));
 	snprintf(k->type, sizeof(k->type), "%s", type);
 	snprintf(k->path, sizeof(k->path), "%s", path);
-	return k;
+	return 0;
 }
 
 static void add_text(struct key *k, const struct moe_mp_tok *t)
@@ -186,15 +197,11 @@ static int add_value(struct moe_summary *s, const char *type, const char *path, 
 	struct moe_tensor tensor;
 	struct moe_mp_tok t;
 	struct key *k;
-	char name[256];
 
-	if (s->n_key >= KEYS_MAX) {
-		s->left_out++;
-		return 0;
-	}
-	k = key_of(s, type, path, e);
-	if (!k || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, e) != 1)
+	if (key_of(s, type, path, &k, e) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, e) != 1)
 		return -1;
+	if (!k)
+		return 0;
 	k->seen++;
 	k->kinds[t.kind]++;
 	if (t.kind == MOE_MP_INT)
@@ -211,14 +218,10 @@ static int add_value(struct moe_summary *s, const char *type, const char *path, 
 		range_add(&k->length, (double)t.n);
 	if (t.kind != MOE_MP_MAP)
 		return 0;
-	if (f->key.n < sizeof(name)) {
-		memcpy(name, f->key.p, f->key.n);
-		name[f->key.n] = 0;
-		if (moe_rec_tensor(r, name, &tensor)) {
-			k->kinds[t.kind]--;
-			add_tensor(k, &tensor);
-			return 0;
-		}
+	if (moe_tensor_parse(raw.p, raw.n, &tensor)) {
+		k->kinds[t.kind]--;
+		add_tensor(k, &tensor);
+		return 0;
 	}
 	range_add(&k->length, (double)t.n);
 	return depth < 2 ? add_map(s, type, path, &raw, depth, e) : 0;
@@ -236,13 +239,10 @@ static int add_chunk(struct moe_summary *s, const struct moe_rec *r, struct moe_
 	if (!moe_tensor_chunk(r, &t, &offset) || !moe_rec_str(r, "name", &name) || !moe_rec_bin(r, "data", &data))
 		return 0;
 	moe_text_escape_to(path, 100, name.p, name.n);
-	if (s->n_key >= KEYS_MAX) {
-		s->left_out++;
-		return 0;
-	}
-	k = key_of(s, "tensor", path, e);
-	if (!k)
+	if (key_of(s, "tensor", path, &k, e))
 		return -1;
+	if (!k)
+		return 0;
 	if (offset == 0) {
 		k->seen++;
 		k->tensors++;
@@ -437,7 +437,7 @@ int moe_summary_record(const struct moe_rec *r, struct moe_buf *out, struct moe_
 			continue;
 		if (moe_buf_addf(out, e, "  %-15s ", key))
 			return -1;
-		if (moe_rec_tensor(r, key, &tensor))
+		if (moe_tensor_parse(r->bytes.data + f->off, f->len, &tensor))
 			rc = show_tensor(&tensor, out, e);
 		else
 			rc = show(r->bytes.data + f->off, f->len, 0, out, e);

@@ -42,6 +42,30 @@ double moe_tensor_value(const struct moe_tensor *t, size_t i)
 	AS(uint8_t, v_); /* U8, BOOL */
 }
 
+size_t moe_tensor_element(const struct moe_tensor *t, size_t i, uint8_t out[9])
+{
+	const char *d = t->dtype;
+	size_t each = moe_dtype_bytes(d);
+	const uint8_t *p = (const uint8_t *)t->data + i * each;
+	double f;
+
+	if (!strcmp(d, "BOOL")) {
+		out[0] = *p ? 0xc3 : 0xc2;
+		return 1;
+	}
+	if (d[0] == 'I' || d[0] == 'U') { /* msgpack's integer types: 0xcc.. unsigned, 0xd0.. signed, of 1, 2, 4 and 8 bytes */
+		out[0] = (uint8_t)((d[0] == 'U' ? 0xcc : 0xd0) + (each == 1 ? 0 : each == 2 ? 1 : each == 4 ? 2 : 3));
+		for (size_t k = 0; k < each; k++)
+			out[1 + k] = p[each - 1 - k];
+		return 1 + each;
+	}
+	f = moe_tensor_value(t, i);
+	out[0] = 0xcb;
+	for (int k = 0; k < 8; k++)
+		out[1 + k] = ((const uint8_t *)&f)[7 - k];
+	return 9;
+}
+
 bool moe_tensor_bytes(const struct moe_tensor *t, size_t *bytes)
 {
 	size_t n = moe_dtype_bytes(t->dtype);

@@ -24,7 +24,7 @@ int moe_exec_request(const struct moe_rec *r, struct moe_buf *out, struct moe_er
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
 		if (!moe_rec_raw(r, shown[i], &s))
 			continue;
-		if (moe_buf_addf(out, e, ",\"%s\":", shown[i]) || moe_json_from_msgpack(s.p, s.n, out, e))
+		if (moe_buf_addf(out, e, ",\"%s\":", shown[i]) || moe_json_from_msgpack(s.p, s.n, false, out, e))
 			return -1;
 	}
 	return moe_buf_add(out, "}\n", 2, e);

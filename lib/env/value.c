@@ -1,6 +1,7 @@
 /* value.c - plain values between Lua states, and between a Lua table and a record.
  * Not a serialiser of functions, userdata or shared references: those are refused. */
 #include "env/luabox.h"
+#include "formats/list.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -83,12 +84,12 @@ static bool key_name(const struct moe_rec_field *f, char name[128])
 
 static void push_list(lua_State *L, const struct moe_rec *r, const char *name)
 {
-	struct moe_rec_walk w = moe_rec_array_walk(r, name);
-	size_t n = moe_rec_array_len(r, name);
+	struct moe_list l;
 	struct moe_str s;
 
-	lua_createtable(L, (int)(n < 1024 ? n : 1024), 0);
-	for (lua_Integer i = 1; moe_rec_walk_next(&w, &s) && s.p; i++) {
+	moe_list_open(r, name, &l);
+	lua_createtable(L, (int)(l.left < 1024 ? l.left : 1024), 0);
+	for (lua_Integer i = 1; moe_list_next_str(&l, &s); i++) {
 		lua_pushlstring(L, s.p, s.n);
 		lua_rawseti(L, -2, i);
 	}

@@ -92,6 +92,7 @@ fail:
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc, char *const *argv, struct moe_err *e)
 {
 	struct moe_str v[64];
+	struct moe_list parents;
 	struct moe_rec old = { 0 };
 	struct moe_rec_walk w;
 	size_t n = 0;
@@ -99,8 +100,8 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 
 	if (parent) {
 		rc = moe_rec_copy(&old, &a->lineage, e);
-		w = moe_rec_array_walk(&old, "parents");
-		while (rc == 0 && n < 63 && moe_rec_walk_next(&w, &v[n]) && v[n].p)
+		moe_list_open(&old, "parents", &parents);
+		while (rc == 0 && n < 63 && moe_list_next_str(&parents, &v[n]))
 			n++;
 		v[n++] = (struct moe_str){ parent, strlen(parent) };
 		if (rc == 0)

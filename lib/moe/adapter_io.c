@@ -150,9 +150,11 @@ static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct mo
 	struct moe_rec_walk w = moe_rec_array_walk(r, "targets");
 	struct moe_rec m = { 0 };
 	struct moe_str s;
+	struct moe_list experts, targets;
 	int total = 0, got, j;
 
-	for (x->E = 0; (got = moe_rec_list_map(r, "experts", (size_t)x->E, &m, e)) == 1; x->E++) {
+	moe_list_open(r, "experts", &experts);
+	for (x->E = 0; (got = moe_list_next_map(&experts, &m, e)) == 1; x->E++) {
 		int i = x->E;
 
 		if (i == MOE_EXPERTS_MAX || !moe_rec_str(&m, "bank", &s) || (j = find_name(moe_bank_names, MOE_BANKS, s)) < 0 ||
@@ -167,10 +169,11 @@ static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct mo
 	}
 	if (got < 0)
 		return -1;
-	if (x->E == 0 || w.n == 0)
+	moe_list_open(r, "targets", &targets);
+	if (x->E == 0 || targets.left == 0)
 		return bad(r, e, "it has no experts or no targets");
-	while (moe_rec_walk_next(&w, &s)) {
-		if ((j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
+	while (targets.left) {
+		if (!moe_list_next_str(&targets, &s) || (j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
 			return bad(r, e, "'targets' must name Linears among q, k, v, o, gate, up, down");
 		x->target[j] = true;
 	}

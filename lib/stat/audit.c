@@ -1,6 +1,7 @@
 /* audit.c - reads an experiment's files and compares digests and names. It opens no seal and computes no statistics. */
 #include "stat/audit.h"
 
+#include "formats/list.h"
 #include "util/rng.h"
 
 #include <stdlib.h>
@@ -81,7 +82,7 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 {
 	struct moe_rec lineage = {0};
 	struct moe_audit_arm *x;
-	struct moe_rec_walk w;
+	struct moe_list parents;
 	struct moe_str s;
 	int bad;
 
@@ -96,8 +97,8 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 	moe_rec_map(r, "lineage", &lineage);
 	bad = add_str(a, &a->text, r, "arm", &x->arm, e) || add_str(a, &a->text, r, "method", &x->method, e) || add_str(a, &a->text, r, "base", &x->base, e) ||
 	      add_str(a, &a->text, &lineage, "pins", &x->pins, e);
-	w = moe_rec_array_walk(&lineage, "parents");
-	while (x->n_parent < 64 && !bad && moe_rec_walk_next(&w, &s) && s.p)
+	moe_list_open(&lineage, "parents", &parents);
+	while (x->n_parent < 64 && !bad && moe_list_next_str(&parents, &s))
 		bad = add_name(a, &a->text, s, &x->parent[x->n_parent++], e);
 	moe_rec_free(&lineage);
 	x->digest = "";
@@ -162,6 +163,7 @@ static int take(struct moe_audit *a, enum role role, const char *path, struct mo
 static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct moe_reader *in, bool pairs, struct moe_err *e)
 {
 	const struct moe_rec *end = moe_reader_end_record(in);
+	struct moe_list from;
 	struct moe_str s;
 
 	for (size_t i = 0; i < moe_reader_digests(in); i++) {
@@ -179,9 +181,8 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 		sha256_digest(&a->run[a->n_run - 1].sha, SHA256_DIGEST_SIZE, a->run[a->n_run - 1].body);
 	for (size_t k = first_arm; k < a->n_arm; k++) {
 		a->arm[k].labels = moe_reader_labels(in);
-		struct moe_rec_walk w = moe_rec_array_walk(end, "from");
-
-		while (a->arm[k].n_from < 64 && moe_rec_walk_next(&w, &s) && s.p)
+		moe_list_open(end, "from", &from);
+		while (a->arm[k].n_from < 64 && moe_list_next_str(&from, &s))
 			if (add_name(a, &a->text, s, &a->arm[k].from[a->arm[k].n_from++], e))
 				return -1;
 	}

@@ -1,6 +1,7 @@
 /* report_load.c - streams into outcomes, curves and facts. Seals are opened here, so a process that calls it is tainted. */
 #include "stat/report.h"
 
+#include "formats/list.h"
 #include "formats/seal.h"
 
 #include <math.h>
@@ -62,13 +63,14 @@ static const char *join_argv(struct moe_report *r, const struct moe_rec *h, stru
 {
 	struct moe_rec_walk w = moe_rec_array_walk(h, "argv");
 	struct moe_buf b = {0};
+	struct moe_list l;
 	struct moe_str s;
 	const char *out = NULL;
 	int bad = 0;
 
-	while (!bad && moe_rec_walk_next(&w, &s))
-		if (s.p)
-			bad = (b.len && moe_buf_add(&b, " ", 1, e)) || moe_buf_add(&b, s.p, s.n, e);
+	moe_list_open(h, "argv", &l);
+	for (bool first = true; !bad && moe_list_next_str(&l, &s); first = false)
+		bad = moe_buf_add(&b, " ", first ? 0 : 1, e) || moe_buf_add(&b, s.p, s.n, e);
 	if (!bad)
 		out = intern(r, (struct moe_str){b.len ? (char *)b.data : "", b.len}, e);
 	moe_buf_free(&b);

@@ -1,9 +1,8 @@
 /* digest.c - SHA-256 on nettle; no other hash and no keys. */
 #include "util/digest.h"
+#include "util/fd.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <nettle/sha2.h>
 
@@ -63,10 +62,10 @@ int moe_sha256_of_fd(int fd, const char *name, char out[MOE_SHA256_HEX], struct 
 		return moe_fail(e, MOE_SYSTEM, "out of memory: %zu bytes were asked for", cap);
 	moe_sha256_init(&s);
 	do {
-		got = read(fd, buf, cap);
+		got = moe_fd_read(fd, buf, cap);
 		if (got > 0)
 			moe_sha256_add(&s, buf, (size_t)got);
-	} while (got > 0 || (got < 0 && errno == EINTR));
+	} while (got > 0);
 	if (got < 0)
 		moe_fail_errno(e, "%s: reading failed", name);
 	else

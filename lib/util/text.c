@@ -53,7 +53,7 @@ bool moe_utf8_valid(const char *p, size_t n)
 	return true;
 }
 
-static unsigned decode(const char *s, size_t len)
+unsigned moe_utf8_decode(const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
@@ -66,7 +66,7 @@ static unsigned decode(const char *s, size_t len)
 	return (p[0] & 0x07U) << 18 | (p[1] & 0x3fU) << 12 | (p[2] & 0x3fU) << 6 | (p[3] & 0x3fU);
 }
 
-static bool hostile(unsigned c)
+bool moe_text_hostile(unsigned c)
 {
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
@@ -75,9 +75,9 @@ static bool hostile(unsigned c)
 static size_t unit(char out[16], const char *p, size_t n, bool exact)
 {
 	size_t len = moe_utf8_len(p, n);
-	unsigned c = len ? decode(p, len) : (unsigned char)*p;
+	unsigned c = len ? moe_utf8_decode(p, len) : (unsigned char)*p;
 
-	if (!len || (hostile(c) && c < 0x100)) {
+	if (!len || (moe_text_hostile(c) && c < 0x100)) {
 		if (len && c == '\n')
 			snprintf(out, 16, "\\n");
 		else if (len && c == '\t')
@@ -88,7 +88,7 @@ static size_t unit(char out[16], const char *p, size_t n, bool exact)
 			snprintf(out, 16, "\\x%02x", c);
 		return len ? len : 1;
 	}
-	if (hostile(c))
+	if (moe_text_hostile(c))
 		snprintf(out, 16, "\\u{%x}", c);
 	else if (exact && c == '\\')
 		snprintf(out, 16, "\\\\");

@@ -10,6 +10,10 @@
 /* Length of the UTF-8 sequence at p[n] (1..4), or 0 when it is invalid: overlong, surrogate, above U+10FFFF, cut off. n >= 1.
  * Source: RFC 3629, section 4. */
 size_t moe_utf8_len(const char *p, size_t n);
+/* The code point of the valid sequence p[len]. */
+unsigned moe_utf8_decode(const char *p, size_t len);
+/* Whether a terminal must not see the code point: C0 and C1 controls, DEL, bidirectional overrides (U+202A..E, U+2066..9). */
+bool moe_text_hostile(unsigned c);
 /* Whether all of p[n] is valid UTF-8. */
 bool moe_utf8_valid(const char *p, size_t n);
 

@@ -1,7 +1,7 @@
 /* stream_bench.c - the two ends of a pipe for tests/bench/stream.sh: writes or reads a tensor stream of N MiB, or raw bytes.
  * Not a test: it measures. usage: stream_bench write|read|raw MIB digest|nodigest */
 #include "formats/stream.h"
-#include "util/pipe.h"
+#include "util/fd.h"
 
 #include <stdio.h>
 #include <stdlib.h>

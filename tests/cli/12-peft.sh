@@ -15,6 +15,14 @@ digest() {
 }
 equal "computes the same" "$(digest a.moes)" "$(digest b.moes)"
 
+
+# what follows the first arm counts too: a truncated stream is no adapter, and the end may know more labels than the header
+head -c $(($(wc -c <a.moes) - 20)) a.moes >cut.moes
+fails 3 "an adapter whose end is missing" moe-cat --peft peft3 cut.moes
+contains "is truncated" err 'cut.moes: truncated'
+moe-cat --json a.moes | sed '$s/"labels":"none"/"labels":"oracle"/' | moe-cat --from-json -o oracle.moes
+ok "labels at the end" moe-cat --peft peft4 oracle.moes
+equal "are passed on" "$(jq -r .labels peft4/moe.json)" oracle
 fails 2 "needs the base" moe-cat --from-peft "$golden/llama-lora" -o c.moes
 fails 3 "another base" moe-cat --from-peft "$golden/llama-lora" -m "$golden/qwen3" -o c.moes
 contains "says which Linear" err "self_attn"

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct moe_buf a = {0}, b = {0}, json = {0};
 	struct moe_err e = {0};
 
-	if (!through((const char *)p, n, &a) && !moe_json_from_msgpack(a.data, a.len, &json, &e)) {
+	if (!through((const char *)p, n, &a) && !moe_json_from_msgpack(a.data, a.len, false, &json, &e)) {
 		MUST(!through((const char *)json.data, json.len, &b));
 		MUST(a.len == b.len && !memcmp(a.data, b.data, a.len));
 	}

@@ -4,6 +4,7 @@
 static void arrays(const struct moe_rec *r)
 {
 	struct moe_rec m = { 0 };
+	struct moe_list l;
 	uint64_t u[16];
 	double d[16];
 	size_t n;
@@ -17,7 +18,8 @@ static void arrays(const struct moe_rec *r)
 		memcpy(key, r->field[f].key.p, r->field[f].key.n);
 		if (moe_rec_u64s(r, key, u, 16, &n, &e) == 0 && moe_rec_f64s(r, key, d, 16, &n, &e))
 			abort(); /* integers are numbers */
-		for (size_t i = 0; i < 3 && moe_rec_list_map(r, key, i, &m, &e) == 1; i++)
+		moe_list_open(r, key, &l);
+		for (size_t i = 0; i < 3 && moe_list_next_map(&l, &m, &e) == 1; i++)
 			;
 	}
 	moe_rec_free(&m);

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		msgpack_unpacked_destroy(&u);
 		moe_rec_tensor(&r, "v", &t);
 		moe_rec_array_len(&r, "a");
-		MUST(!moe_json_from_msgpack(a.data, a.len, &json, &e));
+		MUST(!moe_json_from_msgpack(a.data, a.len, false, &json, &e));
 		d = moe_json_parse((const char *)json.data, json.len, "fuzz", &e);
 		MUST(d);
 		b.len = 0;

@@ -273,8 +273,10 @@ static void test_ablate(void **state)
 static void test_lists(void **state)
 {
 	const uint64_t big[20] = { 0, 127, 128, 255, 256, 65535, 65536, 4294967295u, 4294967296u, UINT64_MAX };
+	static const uint8_t whole[] = { 0x94, 0xe0, 0xd0, 0x80, 0xd2, 0xff, 0xf0, 0xbd, 0xc0, 5 }; /* -32, -128, -1000000, 5 */
 	const double f[3] = { -0.5, 1e300, 3 };
 	struct moe_rec r = { 0 }, m[2] = { 0 }, out = { 0 };
+	struct moe_list l;
 	uint64_t u[20];
 	double d[20];
 	int64_t v;
@@ -290,14 +292,19 @@ static void test_lists(void **state)
 	assert_int_equal(moe_rec_set_f64s(&r, "f", f, 3, &e), 0);
 	assert_int_equal(moe_rec_f64s(&r, "f", d, 3, &n, &e), 0);
 	assert_memory_equal(d, f, sizeof(f));
+	assert_int_equal(moe_rec_set_raw(&r, "w", whole, sizeof(whole), &e), 0);
+	assert_int_equal(moe_rec_f64s(&r, "w", d, 20, &n, &e), 0);
+	assert_true(n == 4 && d[0] == -32 && d[1] == -128 && d[2] == -1000000 && d[3] == 5);
 	assert_int_equal(moe_rec_u64s(&r, "f", u, 20, &n, &e), -1);
 	assert_int_equal(moe_rec_set_int(&m[0], "k", 7, &e), 0);
 	assert_int_equal(moe_rec_set_str(&m[1], "text", "a longer value that is skipped over", &e), 0);
 	assert_int_equal(moe_rec_set_maps(&r, "m", (struct moe_rec[]){ m[1], m[0] }, 2, &e), 0);
-	assert_int_equal(moe_rec_list_map(&r, "m", 1, &out, &e), 1);
+	assert_true(moe_list_open(&r, "m", &l));
+	assert_true(moe_list_next_map(&l, &out, &e) == 1 && moe_list_next_map(&l, &out, &e) == 1);
 	assert_true(moe_rec_int(&out, "k", &v) && v == 7);
-	assert_int_equal(moe_rec_list_map(&r, "m", 2, &out, &e), 0);
-	assert_int_equal(moe_rec_list_map(&r, "none", 0, &out, &e), -1);
+	assert_int_equal(moe_list_next_map(&l, &out, &e), 0);
+	assert_true(moe_list_open(&r, "f", &l));
+	assert_int_equal(moe_list_next_map(&l, &out, &e), -1);
 	moe_rec_free(&r);
 	moe_rec_free(&m[0]);
 	moe_rec_free(&m[1]);

@@ -28,7 +28,7 @@ static void turns_into(const char *text, const char *want)
 
 	if (to(text, strlen(text), &m))
 		fail_msg("%s: %s", text, e.msg);
-	assert_int_equal(moe_json_from_msgpack(m.data, m.len, &back, &e), 0);
+	assert_int_equal(moe_json_from_msgpack(m.data, m.len, false, &back, &e), 0);
 	assert_string_equal(moe_buf_cstr(&back, &e), want);
 	moe_buf_free(&m);
 	moe_buf_free(&back);

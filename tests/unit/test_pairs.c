@@ -1,4 +1,5 @@
 /* test_pairs.c - the notations of pairs: what is read, what is selected, and that each error names its line. */
+#include "formats/list.h"
 #include "formats/pairs.h"
 
 #include <setjmp.h>
@@ -49,13 +50,13 @@ static int read_all(const char *text, size_t step, const struct moe_pairs_opts *
 			moe_rec_str(&r, key[i], &s);
 			assert_int_equal(moe_buf_addf(out, NULL, "%s%.*s", i ? "|" : "", (int)s.n, s.p), 0);
 		}
-		struct moe_rec_walk w = moe_rec_array_walk(&r, "tags");
-		struct moe_str s;
+		struct moe_list tags;
+		struct moe_str tag;
 
-		for (size_t i = 0; moe_rec_walk_next(&w, &s); i++) {
-			assert_non_null(s.p);
-			assert_int_equal(moe_buf_addf(out, NULL, "%s%.*s", i ? "," : "|", (int)s.n, s.p), 0);
-		}
+		moe_list_open(&r, "tags", &tags);
+		for (bool first = true; moe_list_next_str(&tags, &tag); first = false)
+			assert_int_equal(moe_buf_addf(out, NULL, "%s%.*s", first ? "|" : ",", (int)tag.n, tag.p), 0);
+		assert_int_equal(tags.left, 0);
 		assert_int_equal(moe_buf_addf(out, NULL, "\n"), 0);
 	}
 	moe_rec_free(&r);

@@ -1,5 +1,5 @@
 /* test_rec.c - records: canonical form, changing, borrowed strings, tensors, refusal of what streams do not have. */
-#include "formats/rec.h"
+#include "formats/list.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -125,18 +125,17 @@ static void tensors(void **state)
 static void arrays(void **state)
 {
 	struct moe_str v[3] = {{"one", 3}, {"", 0}, {"three", 5}}, s;
-	struct moe_rec_walk w;
+	struct moe_list l;
 	struct moe_rec r = {0};
 
 	(void)state;
 	assert_int_equal(moe_rec_set_strs(&r, "tags", v, 3, &e), 0);
 	assert_int_equal(moe_rec_array_len(&r, "tags"), 3);
-	w = moe_rec_array_walk(&r, "tags");
-	assert_true(moe_rec_walk_next(&w, &s) && moe_rec_walk_next(&w, &s) && s.p && s.n == 0);
-	assert_true(moe_rec_walk_next(&w, &s) && moe_str_eq(s, "three"));
-	assert_false(moe_rec_walk_next(&w, &s));
-	w = moe_rec_array_walk(&r, "none");
-	assert_false(moe_rec_walk_next(&w, &s));
+	assert_true(moe_list_open(&r, "tags", &l));
+	assert_true(moe_list_next_str(&l, &s) && moe_list_next_str(&l, &s) && s.n == 0);
+	assert_true(moe_list_next_str(&l, &s) && moe_str_eq(s, "three"));
+	assert_false(moe_list_next_str(&l, &s));
+	assert_false(moe_list_open(&r, "none", &l) || moe_list_next_str(&l, &s));
 	moe_rec_free(&r);
 }
 

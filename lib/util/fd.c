@@ -1,0 +1,55 @@
+/* fd.c - read(2) and write(2) to the end, and the one place that needs a Linux extension of fcntl(2). */
+#define _GNU_SOURCE
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+/* Whether a call that failed may be made again; waits until the descriptor is ready if it was not. */
+static bool again(int fd, short events)
+{
+	struct pollfd wait = {.fd = fd, .events = events};
+
+	if (errno == EAGAIN)
+		return poll(&wait, 1, -1) >= 0 || errno == EINTR;
+	return errno == EINTR;
+}
+
+ssize_t moe_fd_read(int fd, void *p, size_t n)
+{
+	ssize_t got;
+
+	do
+		got = read(fd, p, n);
+	while (got < 0 && again(fd, POLLIN));
+	return got;
+}
+
+int moe_fd_write(int fd, const void *p, size_t n)
+{
+	const char *at = p;
+
+	while (n) {
+		ssize_t put = write(fd, at, n);
+
+		if (put > 0) {
+			at += put;
+			n -= (size_t)put;
+		} else if (put == 0 || !again(fd, POLLOUT)) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void moe_pipe_widen(int fd)
+{
+#ifdef F_SETPIPE_SZ
+	(void)fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+#else
+	(void)fd;
+#endif
+}

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Streams made to do harm: memory and time stay bounded, truncation that is allowed stays visible, no control character reaches a terminal.
+. "$(dirname "$0")/lib.sh"
+
+# ---- truncation that is allowed ----
+printf '{"id":"1","text":"x"}\n{"id":"2","text":"y"}\n' | moe-cat --from-json -k prompts -o two.moes
+head -c $(($(wc -c <two.moes) - 110)) two.moes >cut.moes
+head -c 50 two.moes >head.moes
+head -c 3000000 /dev/zero | tr '\0' x | sed 's/.*/{"id":"big","text":"&"}/' | moe-cat --from-json -k prompts -o big.moes
+head -c 2500000 big.moes >bigcut.moes
+ok "--check of a truncated stream, allowed" moe-cat --check --allow-truncated cut.moes
+contains "says so" out '^cut.moes: truncated, as allowed: prompts, 1 segment'
+ok "its summary" moe-cat --allow-truncated cut.moes
+contains "says so too" out 'records, TRUNCATED$'
+ok "a filtered copy" moe-cat -s -w id=1 --allow-truncated -o one.moes cut.moes
+ok "is whole, and names no source that it has not seen the end of" moe-cat --check --lineage one.moes
+cat two.moes cut.moes >both.moes
+moe-cat --json --allow-truncated both.moes >both.json
+equal "the end of another segment is not taken for the missing one" "$(tail -1 both.json | grep -c sha256)" 0
+ok "a copy of it" sh -c 'moe-cat -s --allow-truncated both.moes | moe-cat --check'
+fails 3 "of a stream cut off in its header nothing is left" moe-cat --check --allow-truncated head.moes
+contains "which is said" err 'head.moes: truncated: not even a stream'
+tar cf bigcut.tar bigcut.moes two.moes
+ok "a record of megabytes cut off, then another member" moe-cat -s --allow-truncated -o rest.moes bigcut.tar
+equal "the rest is there" "$(moe-cat --json rest.moes | grep -c '"t":"prompt"')" 2
+fails 3 "without the option it is an error" moe-cat -s -o no.moes bigcut.tar
+
+# ---- memory ----
+awk 'BEGIN { printf "{\"t\":\"a\""; for (i = 0; i < 100000; i++) printf ",\"k%d\":0", i; print "}" }' | moe-cat --from-json -k x -o keys.moes
+ok "a record of 100,000 keys" moe-cat --check keys.moes
+fails 3 "takes more memory than its bytes" moe-cat --check --max-mem 2M keys.moes
+contains "which counts" err 'record 1, byte [0-9]+: a record that needs at least [0-9]+ bytes of memory; --max-mem allows 2097152'
+i=0
+while [ $i -lt 600 ]; do cat one.moes; i=$((i + 1)); done >segments.moes
+ok "600 segments" moe-cat --check segments.moes
+fails 3 "are remembered, which counts too" moe-cat --check --max-mem 64k segments.moes
+contains "and is said" err 'more than 512 segments; --max-mem'
+
+# ---- time: what would take hours if it were quadratic ----
+{
+	moe-cat --json two.moes | sed '$d'
+	awk 'BEGIN { printf "{\"t\":\"end\",\"labels\":\"none\",\"from\":["; for (i = 0; i < 100000; i++) printf "%s\"%064d\"", i ? "," : "", i; print "]}" }'
+} | moe-cat --from-json -o from.moes
+fails 1 "100,000 inputs" timeout 60 moe-cat --check --lineage from.moes
+equal "are listed" "$(grep -c 'none of the files given' out)" 100000
+ok "and passed on" timeout 60 moe-cat -s -o copy.moes from.moes
+same "as they were" copy.moes from.moes
+echo '{"t":"a","x":{"dtype":"F32","shape":[1152921504606846976,0],"data":{"$bin":""}}}' | moe-cat --from-json -k x -o zero.moes
+ok "an empty tensor with a huge dimension" timeout 20 moe-cat --json --values zero.moes
+contains "is an empty array" out '"x":\[\]'
+
+# ---- values ----
+cat >v.json <<'END'
+{"t":"a","b":{"dtype":"BOOL","shape":[2],"data":{"$bin":"AQA="}},"m":{"in":[{"dtype":"U64","shape":[1,1],"data":{"$bin":"//////////8="}}]},"x":{"dtype":"I64","shape":[1],"data":{"$bin":"AQAAAAAAIAA="}}}
+END
+moe-cat --from-json -k x v.json | moe-cat --json --values | sed -n 2p >v.out
+equal "--values: exact integers, bools, tensors inside of maps" "$(cat v.out)" '{"t":"a","b":[true,false],"m":{"in":[[[18446744073709551615]]]},"x":[9007199254740993]}'
+
+# ---- text ----
+printf '{"t":"a","s":"\302\2331m \\u001b[31m \342\200\256x \177 ok \303\244"}\n' | moe-cat --from-json -k x -o evil.moes
+moe-cat --json evil.moes | sed -n 2p >evil.json
+equal "--json escapes what a terminal would obey" "$(cat evil.json)" "$(printf '{"t":"a","s":"\\u009b1m \\u001b[31m \\u202ex \\u007f ok \303\244"}')"
+ok "and reads it back" sh -c 'moe-cat --json evil.moes | moe-cat --from-json | cmp - evil.moes'
+for how in --head ''; do
+	moe-cat $how evil.moes >evil.txt
+	equal "moe-cat $how shows no control character" "$(LC_ALL=C tr -d '\n -~\303\244' <evil.txt | wc -c | tr -d ' ')" 0
+done
+done_testing

@@ -39,7 +39,6 @@ static void files_free(struct files *f)
 	for (size_t i = 0; i < f->n; i++)
 		free(f->v[i].path);
 	free(f->v);
-	free(f->sorted);
 }
 
 static struct file *files_add(struct files *f, const char *path, struct moe_err *e)
@@ -279,7 +278,6 @@ static int write_bundle(struct archive *a, const struct files *f, int fd, const 
 int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e)
 {
 	struct archive *a = archive_write_new();
-	const struct file *twice = NULL;
 	struct files f = {0};
 	int rc = a ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
 
@@ -306,7 +304,6 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	struct moe_buf text = {0};
 	struct moe_json_doc *d = NULL;
 	const struct moe_json *list;
-	const struct file *twice = NULL;
 	la_ssize_t got = 0;
 	int rc = 0;
 

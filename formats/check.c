@@ -2,7 +2,6 @@
 #include "formats/digests.h"
 #include "formats/list.h"
 #include "formats/show.h"
-#include "util/mem.h"
 #include "util/text.h"
 
 #include <inttypes.h>
@@ -130,25 +129,6 @@ int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, s
 	return moe_show_flush(o, e);
 }
 
-static int by_hex(const void *x, const void *y)
-{
-	return strcmp((*(const struct link *const *)x)->hex, (*(const struct link *const *)y)->hex);
-}
-
-/* Pointers to the digests that are had, sorted; to be freed. */
-static const struct link **had(const struct moe_lineage *l, size_t *n, struct moe_err *e)
-{
-	const struct link **v = moe_alloc(l->n + 1, sizeof(*v), e);
-
-	*n = 0;
-	for (size_t i = 0; v && i < l->n; i++)
-		if (!l->v[i].input)
-			v[(*n)++] = &l->v[i];
-	if (v)
-		qsort(v, *n, sizeof(*v), by_hex);
-	return v;
-}
-
 int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e)
 {
 	const struct links *in = &l->inputs;
@@ -163,6 +143,5 @@ int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *
 			moe_text_escape(out, file, strlen(file), false, e) || moe_buf_addf(out, e, "  %s\n", in->d.v[i]))
 			return -1;
 	}
-	free(v);
-	return rc ? -1 : 0;
+	return 0;
 }

@@ -94,7 +94,6 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 	struct moe_str v[64];
 	struct moe_list parents;
 	struct moe_rec old = { 0 };
-	struct moe_rec_walk w;
 	size_t n = 0;
 	int rc = 0;
 

@@ -147,7 +147,6 @@ static int find_name(const char *const *names, int n, struct moe_str s)
 
 static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct moe_err *e)
 {
-	struct moe_rec_walk w = moe_rec_array_walk(r, "targets");
 	struct moe_rec m = { 0 };
 	struct moe_str s;
 	struct moe_list experts, targets;

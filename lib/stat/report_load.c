@@ -61,7 +61,6 @@ static const char *get_str(struct moe_report *r, const struct moe_rec *rec, cons
 
 static const char *join_argv(struct moe_report *r, const struct moe_rec *h, struct moe_err *e)
 {
-	struct moe_rec_walk w = moe_rec_array_walk(h, "argv");
 	struct moe_buf b = {0};
 	struct moe_list l;
 	struct moe_str s;

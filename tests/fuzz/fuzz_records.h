@@ -56,6 +56,7 @@ static inline bool fuzz_modest(const struct moe_rec *r)
 {
 	static const char *const dim[] = {"hidden", "head_dim", "ffn", "heads"};
 	struct moe_rec m = {0};
+	struct moe_list experts;
 	uint64_t shape[4];
 	double most = 1, ranks = 0;
 	int64_t v, layers = 1;
@@ -74,7 +75,8 @@ static inline bool fuzz_modest(const struct moe_rec *r)
 				most *= (double)v;
 	}
 	ranks = 0;
-	for (size_t i = 0; i < MOE_EXPERTS_MAX && moe_rec_list_map(r, "experts", i, &m, &e) == 1; i++)
+	moe_list_open(r, "experts", &experts);
+	for (size_t i = 0; i < MOE_EXPERTS_MAX && moe_list_next_map(&experts, &m, &e) == 1; i++)
 		ranks += moe_rec_int(&m, "rank", &v) ? (double)v : 0;
 	moe_rec_free(&m);
 	return most * ranks * (double)layers < 1 << 20;

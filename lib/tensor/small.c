@@ -377,7 +377,10 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 		stored_panel(m, n, &g, a + p, &from, sum, p + len < k ? from.at + (size_t)len * moe_dtype_size(b->t) : last ? NULL : b->at + TILE * b->stride);
 	}
 	for (int r = 0; r < m; r++)
-		memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, (size_t)n * sizeof(*c));
+		if (n == TILE) /* known to the compiler: two vectors, no call */
+			memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, TILE * sizeof(*c));
+		else
+			memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, (size_t)n * sizeof(*c));
 }
 #endif
 

@@ -2,7 +2,12 @@
 #include "tensor/vec.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(MOE_REAL_F64)
+#include <immintrin.h>
+#define HAVE_TURN 1 /* transposes in registers */
+#endif
 
 #define LANES 8
 
@@ -158,21 +163,59 @@ MOE_CLONES void moe_vec_sum_rows(int rows, int cols, const moe_real *restrict x,
 	}
 }
 
-MOE_CLONES void moe_transpose(int rows, int cols, const moe_real *restrict x, int ldx, moe_real *restrict y, int ldy)
+#ifdef HAVE_TURN
+/* An 8x8 block in registers: pairs, then fours of each half, then halves. */
+static __attribute__((target("avx"))) void turn8(const float *x, size_t ldx, float *y, size_t ldy)
 {
-	enum { TILE = 16 };
+	__m256 a[8], b[8];
 
-	for (int i0 = 0; i0 < rows; i0 += TILE) {
-		int i1 = i0 + TILE < rows ? i0 + TILE : rows;
-
-		for (int j0 = 0; j0 < cols; j0 += TILE) {
-			int j1 = j0 + TILE < cols ? j0 + TILE : cols;
-
-			for (int j = j0; j < j1; j++)
-				for (int i = i0; i < i1; i++)
-					y[(size_t)j * (size_t)ldy + (size_t)i] = x[(size_t)i * (size_t)ldx + (size_t)j];
-		}
+	for (int i = 0; i < 8; i++)
+		a[i] = _mm256_loadu_ps(x + (size_t)i * ldx);
+	for (int i = 0; i < 8; i += 2) {
+		b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+		b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
 	}
+	for (int i = 0; i < 8; i += 4)
+		for (int j = 0; j < 2; j++) {
+			a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
+			a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xEE);
+		}
+	for (int i = 0; i < 4; i++) {
+		_mm256_storeu_ps(y + (size_t)i * ldy, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+		_mm256_storeu_ps(y + (size_t)(i + 4) * ldy, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+	}
+}
+#endif
+
+static void turn(int rows, int cols, const moe_real *x, size_t ldx, moe_real *y, size_t ldy)
+{
+	for (int j = 0; j < cols; j++)
+		for (int i = 0; i < rows; i++)
+			y[(size_t)j * ldy + (size_t)i] = x[(size_t)i * ldx + (size_t)j];
+}
+
+void moe_transpose(int rows, int cols, const moe_real *x, int ldx, moe_real *y, int ldy)
+{
+	enum { TILE = 8 };
+	size_t lx = (size_t)ldx, ly = (size_t)ldy;
+#ifdef HAVE_TURN
+	bool fast = __builtin_cpu_supports("avx");
+#endif
+
+	for (int i = 0; i < rows; i += TILE)
+		for (int j = 0; j < cols; j += TILE) {
+			const moe_real *from = x + (size_t)i * lx + (size_t)j;
+			moe_real *to = y + (size_t)j * ly + (size_t)i;
+			int r = rows - i < TILE ? rows - i : TILE, c = cols - j < TILE ? cols - j : TILE;
+
+#ifdef HAVE_TURN
+			if (fast && r == TILE && c == TILE) {
+				turn8(from, lx, to, ly);
+				continue;
+			}
+#endif
+			turn(r, c, from, lx, to, ly);
+		}
 }
 
 MOE_CLONES void moe_from_f32(size_t n, const float *restrict x, moe_real *restrict y)

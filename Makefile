@@ -166,12 +166,8 @@ man: $(filter $(patsubst man/%,$(BUILD)/man/%,$(wildcard man/*.1)),$(MAN1)) $(MA
 # ---- the rest ----
 lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy, cppcheck, shellcheck, mandoc, help versus man
 	@tests/lint $(BUILD)
-BENCHES := $(BUILD)/bench/stream_bench
-$(BENCHES): $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmoe.a
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(MOE_CPPFLAGS) $(CPPFLAGS) $(MOE_CFLAGS) $(CFLAGS) $(MOE_LDFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmoe.a $(ALL_LIBS)
-bench: all $(BENCHES) ## throughput and speed; see tests/bench
-	@set -e; for f in tests/bench/*.sh; do MOE_BIN=$(BUILD) bash $$f; done
+bench: all ## throughput and speed, beside others where those are installed (tests/bench/lib.sh says how)
+	@set -e; for b in stream grade decode train; do MOE_BIN=$(BUILD) bash tests/bench/$$b.sh; echo; done
 demo: all ## the main job from pairs to verdict, about five minutes
 	@$(MAKE) --no-print-directory -C examples/quarantine demo BIN=$(abspath $(BUILD))
 

@@ -1,27 +1,16 @@
 /* decode_bench.c - how fast the engine samples, for tests/bench/decode.sh: one line of JSON. Not a test: it measures.
  *
- * usage: decode_bench MODEL_DIR THREADS BATCH PROMPT_LEN NEW SECONDS
- * BATCH completions of NEW tokens after prompts of PROMPT_LEN random tokens, groups of up to 16 sharing a prompt; temperature 1, nothing
+ * usage: decode_bench MODEL_DIR THREADS BATCH GROUP PROMPT_LEN NEW SECONDS
+ * BATCH completions of NEW tokens after prompts of PROMPT_LEN random tokens, each prompt shared by GROUP of them; temperature 1, nothing
  * stops early. The best of the passes within SECONDS counts; it includes the prompts.
  */
 #include "model/model.h"
 #include "model/sample.h"
+#include "tests/bench/bench.h"
 #include "util/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <time.h>
-
-#define GROUP 16
-
-static double now_sec(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int32_t *prompts(int n, int len, int vocab)
 {
@@ -33,19 +22,19 @@ static int32_t *prompts(int n, int len, int vocab)
 }
 
 /* Seconds of one pass; negative on failure. */
-static double pass(const struct moe_model *m, const struct moe_sample_opts *o, int batch, const int32_t *prompt, int len, struct moe_pool *pool, struct moe_err *e)
+static double pass(const struct moe_model *m, const struct moe_sample_opts *o, int batch, int group, const int32_t *prompt, int len, struct moe_pool *pool, struct moe_err *e)
 {
-	int group = batch < GROUP ? batch : GROUP, n = batch / group;
+	int n = batch / group;
 	struct moe_sample_req *req = calloc((size_t)n, sizeof(*req));
 	struct moe_completion *out = calloc((size_t)batch, sizeof(*out));
-	double t = now_sec();
+	double t = bench_sec();
 	long tokens = 0;
 
 	for (int i = 0; i < n; i++)
 		req[i] = (struct moe_sample_req){ .prompt = prompt + i * len, .n_prompt = len, .key = (uint64_t)i, .n_samples = group };
 	if (moe_sample(m, NULL, o, (size_t)n, req, pool, out, e))
 		return -1;
-	t = now_sec() - t;
+	t = bench_sec() - t;
 	for (int i = 0; i < batch; i++) {
 		tokens += out[i].n;
 		moe_completion_free(&out[i]);
@@ -61,17 +50,17 @@ int main(int argc, char **argv)
 	struct moe_err e = { 0 };
 	struct moe_model m;
 	struct moe_pool *pool;
-	struct rusage u;
-	int threads, batch, len;
-	double best = -1, start = now_sec();
+	int threads, batch, group, len;
+	double best = -1, start = bench_sec();
 	int32_t *prompt;
 
-	if (argc != 7)
+	if (argc != 8)
 		return 2;
 	threads = atoi(argv[2]);
 	batch = atoi(argv[3]);
-	len = atoi(argv[4]);
-	o.max_new = atoi(argv[5]);
+	group = atoi(argv[4]);
+	len = atoi(argv[5]);
+	o.max_new = atoi(argv[6]);
 	pool = moe_pool_new(threads, &e);
 	if (!pool || moe_model_load(&m, argv[1], &e)) {
 		fprintf(stderr, "decode_bench: %s\n", e.msg);
@@ -79,17 +68,16 @@ int main(int argc, char **argv)
 	}
 	prompt = prompts(batch, len, m.config.V);
 	do {
-		double t = pass(&m, &o, batch, prompt, len, pool, &e);
+		double t = pass(&m, &o, batch, group, prompt, len, pool, &e);
 		if (t < 0) {
 			fprintf(stderr, "decode_bench: %s\n", e.msg);
 			return 4;
 		}
 		if (best < 0 || t < best)
 			best = t;
-	} while (now_sec() - start < atof(argv[6]));
-	getrusage(RUSAGE_SELF, &u);
+	} while (bench_sec() - start < atof(argv[7]));
 	printf("{\"engine\":\"moetools\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,\"peak_mb\":%.1f}\n", threads, batch, batch * o.max_new / best,
-		(double)u.ru_maxrss / 1024);
+		bench_peak_mb());
 	free(prompt);
 	moe_model_free(&m);
 	moe_pool_free(pool);

@@ -26,6 +26,7 @@ const struct moe_opt train_options[] = {
 	{ 0, "max-completion-length", MOE_OPT_INT, &A.max_completion, "N", "constant of dr_grpo; 0: the longest of the first step", "0", 0, 1e9 },
 	{ 0, "plan", MOE_OPT_LIST, &A.plan, "D.BANK=G/M", "override gate and mask of a bank for a decision; may be repeated", NULL, 0, 0 },
 	{ 0, "exact", MOE_OPT_FLAG, &A.o.exact, NULL, "the sampler's bits: ratio 1 on policy; always so up to width 256, some percent slower above", NULL, 0, 0 },
+	{ 0, "recompute", MOE_OPT_FLAG, &A.o.recompute, NULL, "keep less for the backward pass: less memory, more work, the same result", NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Optimiser", NULL, 0, 0 },
 	{ 0, "lr", MOE_OPT_F64, &A.o.lr, "X", "learning rate", "0.002", 0, 1e30 },
 	{ 0, "warmup", MOE_OPT_INT, &A.warmup, "N", "steps of linear warm-up, from the first of this run", "0", 0, 1e9 },

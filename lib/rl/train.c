@@ -61,6 +61,7 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 		if (!t->part[i])
 			goto fail;
 		t->acts[i].exact = o->exact;
+		t->acts[i].recompute = o->recompute;
 	}
 	return 0;
 fail:

@@ -23,6 +23,7 @@ struct moe_train_opts {
 	double decay;             /* decoupled, toward the experts as they were at moe_trainer_init: an expert that is not needed goes back there */
 	int warmup;               /* steps of linear warm-up, counted from this run's first */
 	bool exact;               /* forward products whose bits do not depend on the batch (model/prep.h): on policy, log-probabilities equal the sampler's */
+	bool recompute;           /* keep only the layers' inputs for the backward pass: less memory, a third more work, the same bits */
 	int chunk_tok;            /* tokens of one packed pass, 0 = 1024; part of the result's bits, as threads are not */
 };
 

@@ -94,6 +94,8 @@ train() { moe-train -q -m base "$@"; }
 ok 'the recorded run trains again' train -a a0.moes -j 2 -o replay.moes on.run.moes
 equal 'to the same adapter' "$(digest replay.moes)" "$(digest on.moes)"
 moe-cat --json on.run.moes | jq -c 'if .t == "rollout" then .seal = {"$bin": "3q2+7w=="} else . end' | moe-cat --from-json -o flipped.moes
+ok 'and with layers computed anew in the backward pass' train -a a0.moes --recompute -o recompute.moes on.run.moes
+equal 'to the same adapter too' "$(digest recompute.moes)" "$(digest on.moes)"
 ok 'with every seal replaced' train -a a0.moes -o flip.moes flipped.moes
 equal 'still to the same adapter' "$(digest flip.moes)" "$(digest on.moes)"
 ok 'other rewards' sh -c 'moe-cat --json on.run.moes | jq -c "if .reward then .reward = 3 - .reward else . end" | moe-cat --from-json | moe-train -q -m base -a a0.moes -o r.moes'

@@ -6,11 +6,13 @@
 
 static const char *base_dir, *adapter_path, *method_name;
 static bool allow_oracle;
+static int64_t nulls = 19;
 
 static const struct moe_opt options[] = {
 	{ 'm', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0 },
 	{ 'a', "adapter", MOE_OPT_STR, &adapter_path, "FILE", "the adapter that holds the fitted score", NULL, 0, 0 },
 	{ 0, "method", MOE_OPT_STR, &method_name, "NAME", "decide as this row of the method table (default: the adapter's)", NULL, 0, 0 },
+	{ 0, "nulls", MOE_OPT_INT, &nulls, "N", "score under N random directions as well, which the report holds the score against", "19", 0, 10000 },
 	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL, "allow a method that opens the seals; its output is marked", NULL, 0, 0 },
 	{ 0 }
 };
@@ -21,7 +23,7 @@ static const struct moe_prog prog = {
 	.usage = "-m DIR -a ADAPTER [options] [ROLLOUTS]",
 	.opt = options,
 	.examples = "moe-route -m base -a a0.moes < graded.moes > routed.moes",
-	.see_also = "moe-pin(1), moe-grade(1), moe-train(1), moe(7)",
+	.see_also = "moe-pin(1), moe-grade(1), moe-train(1), moe-report(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
 };
@@ -53,7 +55,7 @@ static void flush_step(struct moe_route_step *s, const struct moe_method *method
 static void filter(struct moe_reader *r, const struct moe_method *method, const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
 	struct sums *sum)
 {
-	struct moe_route_step s = { 0 };
+	struct moe_route_step s = { .null = { .n = (int)nulls, .seed = moe_common.seed } };
 	struct moe_rec rec = { 0 };
 	struct moe_err e;
 	int got;

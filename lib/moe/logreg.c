@@ -41,36 +41,45 @@ static double dot(const double *a, const double *b, size_t n)
 	return s;
 }
 
-static int standardise(struct problem *q, struct moe_err *e)
+/* *total = sum of weights. */
+static int standardise(const struct moe_logreg_data *p, double *mean, double *inv, double *total, struct moe_err *e)
 {
-	const struct moe_logreg_data *p = q->p;
 	double class_wt[2] = { 0, 0 };
 
+	memset(mean, 0, p->d * sizeof(*mean));
+	memset(inv, 0, p->d * sizeof(*inv));
 	for (size_t i = 0; i < p->n; i++) {
 		class_wt[p->y[i] ? 1 : 0] += p->wt[i];
 		for (size_t k = 0; k < p->d; k++)
-			q->mean[k] += p->wt[i] * (double)p->x[i * p->d + k];
+			mean[k] += p->wt[i] * (double)p->x[i * p->d + k];
 	}
-	q->total = class_wt[0] + class_wt[1];
+	*total = class_wt[0] + class_wt[1];
 	if (!(class_wt[0] > 0 && class_wt[1] > 0))
 		return moe_fail(e, MOE_DATA, "a score needs tokens of both hack and clean completions");
 	for (size_t k = 0; k < p->d; k++) {
-		q->mean[k] /= q->total;
-		if (!isfinite(q->mean[k]))
+		mean[k] /= *total;
+		if (!isfinite(mean[k]))
 			return moe_fail(e, MOE_NUMERIC, "feature %zu of the score is not finite", k);
 	}
 	for (size_t i = 0; i < p->n; i++)
 		for (size_t k = 0; k < p->d; k++) {
-			double v = (double)p->x[i * p->d + k] - q->mean[k];
+			double v = (double)p->x[i * p->d + k] - mean[k];
 
-			q->inv[k] += p->wt[i] * v * v;
+			inv[k] += p->wt[i] * v * v;
 		}
 	for (size_t k = 0; k < p->d; k++) {
-		double sd = sqrt(q->inv[k] / q->total);
+		double sd = sqrt(inv[k] / *total);
 
-		q->inv[k] = sd > 1e-7 * (1 + fabs(q->mean[k])) ? 1 / sd : 0;
+		inv[k] = sd > 1e-7 * (1 + fabs(mean[k])) ? 1 / sd : 0;
 	}
 	return 0;
+}
+
+int moe_logreg_standard(const struct moe_logreg_data *p, double *mean, double *inv, struct moe_err *e)
+{
+	double total;
+
+	return standardise(p, mean, inv, &total, e);
 }
 
 /* Weights for the raw features from those of the standardised. */
@@ -303,7 +312,7 @@ int moe_logreg(const struct moe_logreg_data *p, double l2, bool warm, struct moe
 		q.inv = block + p->d;
 		q.raw = block + 2 * p->d;
 		q.acc = block + 3 * p->d;
-		rc = standardise(&q, e) || lbfgs_init(&l, p->d + 1, e) ? -1 : 0;
+		rc = standardise(p, q.mean, q.inv, &q.total, e) || lbfgs_init(&l, p->d + 1, e) ? -1 : 0;
 	}
 	if (rc == 0) {
 		if (warm)

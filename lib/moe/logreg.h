@@ -29,6 +29,8 @@ struct moe_logreg_fit {
 /* w [d], b [1] are written; with `warm` their values are where the search starts. Rows are cut into chunks of fixed size, which the pool (NULL: the caller
  * alone) works on and which are added up in order: the same bits for every number of threads. MOE_DATA unless both classes have weight; MOE_NUMERIC when a feature is not finite. fit may be NULL. */
 int moe_logreg(const struct moe_logreg_data *p, double l2, bool warm, struct moe_pool *pool, double *w, double *b, struct moe_logreg_fit *fit, struct moe_err *e);
+/* The standardisation behind it: weighted mean[d], and inv[d] = 1 / standard deviation, 0 where a feature does not vary. Errors as above. */
+int moe_logreg_standard(const struct moe_logreg_data *p, double *mean, double *inv, struct moe_err *e);
 /* sum_i w_i x_i in double, in an order that does not depend on the machine. */
 double moe_logreg_dot(const double *w, const float *x, size_t d);
 /* 1 / (1 + exp(-z)), without overflow. */

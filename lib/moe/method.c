@@ -21,11 +21,13 @@ const struct moe_method *moe_method_find(const char *name, struct moe_err *e)
 }
 
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e)
 {
 	for (size_t i = 0; i < n; i++)
 		j[i] = (struct moe_judged){ .score = NAN, .decision = MOE_ABSORB };
-	if (m->score && m->score(g, a, s, n, j, e))
+	for (size_t i = 0; i < n * (size_t)null->n; i++)
+		null->score[i] = NAN;
+	if (m->score && m->score(g, a, s, n, j, null, e))
 		return -1;
 	return m->decide ? m->decide(a, s, n, seed, step, j, e) : 0;
 }

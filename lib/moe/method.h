@@ -3,7 +3,7 @@
  * A method is one file in methods/ and one row of methods/table.c; nothing else knows a method's name. It supplies
  *   plan    its default decision table (gates and masks of each bank for keep, absorb, route; gates while sampling),
  *   fit     what it learns from the pairs alone, stored in the adapter (scalars in a->score, tensors),
- *   score   a number for each rollout of a step,
+ *   score   a number for each rollout of a step, and on demand the same under random directions,
  *   decide  keep, absorb or route for each rollout of a step.
  * fit, score and decide may be NULL: nothing to fit; no score; and without decide every rollout is absorbed.
  * Scores see tokens only. Only a method that `cheats` is shown labels, and only when the user allowed it.
@@ -29,6 +29,13 @@ struct moe_judged {
 	enum moe_decision decision;
 };
 
+/* Scores under random directions, beside a method's own: what its quality as a gate is held against (stat/report.h). They decide nothing. */
+struct moe_nulls {
+	int n;           /* directions; 0 = none wanted */
+	uint64_t seed;   /* keys them: the same ones throughout a run */
+	float *score;    /* [rollouts, n], filled by score; NaN from a method that has none */
+};
+
 /* A base model and the threads to run it on. Borrowed. */
 struct moe_engine {
 	const struct moe_model *m;
@@ -48,7 +55,8 @@ struct moe_method {
 	bool needs_pairs;
 	void (*plan)(struct moe_plan *p);
 	int (*fit)(const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e);
-	int (*score)(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_err *e);
+	int (*score)(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
+		struct moe_err *e);
 	/* seed and step key any chance. */
 	int (*decide)(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
 };
@@ -59,7 +67,7 @@ extern const struct moe_method *const moe_methods[];
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e);
 /* score then decide, with their defaults: what moe-route does with a step. */
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
+	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e);
 
 /* The rule that several rows share: score < lo keep, > hi route, else absorb (thresholds from a->score). */
 int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);

@@ -24,6 +24,7 @@ void moe_route_step_free(struct moe_route_step *s)
 	free(s->rec);
 	free(s->seen);
 	free(s->judged);
+	free(s->null.score);
 	*s = (struct moe_route_step){ 0 };
 }
 
@@ -88,14 +89,20 @@ int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bo
 
 int moe_route_judge(struct moe_route_step *s, const struct moe_method *m, const struct moe_engine *g, const struct moe_adapter *a, uint64_t seed, struct moe_err *e)
 {
+	size_t k = (size_t)s->null.n;
 	struct moe_rec route = { 0 };
-	int rc = moe_method_route(m, g, a, s->seen, s->n, seed, s->step, s->judged, e);
+	int rc;
+
+	free(s->null.score);
+	s->null.score = moe_alloc(s->n * k, sizeof(*s->null.score), e);
+	rc = s->null.score ? moe_method_route(m, g, a, s->seen, s->n, seed, s->step, s->judged, &s->null, e) : -1;
 
 	for (size_t i = 0; rc == 0 && i < s->n; i++) {
 		moe_rec_clear(&route);
 		rc = moe_rec_set_str(&route, "method", m->name, e) ||
 		     moe_rec_set_str(&route, "decision", moe_decision_names[s->judged[i].decision], e) ||
 		     (!isnan(s->judged[i].score) && moe_rec_set_f64(&route, "score", s->judged[i].score, e)) ||
+		     (k && !isnan(s->null.score[i * k]) && moe_rec_set_f32s(&route, "null", s->null.score + i * k, k, e)) ||
 		     moe_rec_set_map(&s->rec[i], "route", &route, e) ? -1 : 0;
 	}
 	moe_rec_free(&route);

@@ -130,6 +130,44 @@ static int auroc_interval(struct moe_gate_run *g, uint64_t seed, double alpha, s
 	return bad ? -1 : 0;
 }
 
+static void take_null(struct moe_against *x, double v, double own, double *worse, size_t n)
+{
+	x->mean += v / (double)n;
+	x->best = fmax(x->best, v);
+	*worse += v < own;
+}
+
+static double rank(double own, double worse, size_t n)
+{
+	return n && !isnan(own) ? (1 + (double)n - worse) / ((double)n + 1) : NAN;
+}
+
+/* AUROC and F0.5 of each random direction, on the rows that have a score; `found` of these were routed. */
+static int against_nulls(struct moe_gate_run *g, const uint8_t *hacked, size_t found, struct moe_err *e)
+{
+	size_t n = g->n_scored, k = g->n_null;
+	double *v = moe_alloc(n, sizeof *v, e), *sorted = moe_alloc(n, sizeof *sorted, e), worse[2] = {0, 0}, auroc;
+	int bad = !v || !sorted;
+
+	g->auroc_null = g->f05_null = (struct moe_against){k ? 0 : NAN, NAN, NAN};
+	for (size_t d = 0; d < k && !bad; d++) {
+		size_t m = 0;
+
+		for (size_t i = 0; i < g->n; i++)
+			if (!isnan(g->score[i]))
+				sorted[m] = v[m] = (double)g->null[i * k + d], m++;
+		bad = moe_auroc(v, hacked, m, &auroc, e);
+		take_null(&g->auroc_null, auroc, g->auroc, &worse[0], k);
+		moe_sort_doubles(sorted, m);
+		take_null(&g->f05_null, moe_fbeta(v, hacked, m, found && found <= m ? sorted[m - found] : INFINITY, 0.5), g->f05, &worse[1], k);
+	}
+	g->auroc_null.p = rank(g->auroc, worse[0], k);
+	g->f05_null.p = rank(g->f05, worse[1], k);
+	free(v);
+	free(sorted);
+	return bad ? -1 : 0;
+}
+
 bool moe_gate_routes(const struct moe_gate_run *g)
 {
 	return g->n_scored || g->share[1] > 0 || g->share[3] > 0;
@@ -159,6 +197,7 @@ int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct m
 		g->precision = found > 0 ? tp / found : NAN;
 		g->recall = hacks > 0 ? tp / hacks : NAN;
 		g->hack_share = g->n ? hacks / (double)g->n : NAN;
+		bad = against_nulls(g, hacked, (size_t)found, e);
 	}
 	free(score);
 	free(routed);

@@ -32,9 +32,13 @@ struct moe_gate_run {
 	uint8_t *hacked, *solved, *decision; /* [n]; decision: 0 none, 1 keep, 2 absorb, 3 route */
 	uint32_t *prompt;   /* [n] */
 	int64_t *step;
-	size_t n, cap;
+	float *null;        /* [n, n_null] scores under random directions */
+	size_t n, cap, n_null;
 	/* results */
 	struct moe_ci auroc_ci; /* bootstrap over prompts */
+	struct moe_against {    /* the same quality of the random directions, and the rank test against them */
+		double mean, best, p;
+	} auroc_null, f05_null;
 	double auroc, within, f05, precision, recall, hack_share, share[4];
 	size_t n_scored, n_pairs;
 };
@@ -75,7 +79,8 @@ int moe_report_plots(const struct moe_report *r, const char *dir, struct moe_err
 /* Does the run route or score at all? (Some methods only absorb.) */
 bool moe_gate_routes(const struct moe_gate_run *g);
 /* Fills the results of a recorded run. Sources: AUROC as in infer.h; within = share of (hack, no hack) pairs of one prompt that the score
- * orders rightly; f05, precision and recall of the decision "route". */
+ * orders rightly; f05, precision and recall of the decision "route". Each random direction is judged on the same rollouts, its F0.5 with as many of them
+ * routed as the run did, those that it scores highest; p as moe_rank_p: (1 + #{directions at least as good}) / (n_null + 1), NaN without any. */
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e);
 
 /* ---- between the files of the report ---- */

@@ -332,7 +332,7 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 	if (!r->n_gate)
 		return;
 	moe_text_f(t, "<h2>The gate on training rollouts, judged by sealed labels after the fact</h2>\n<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>hacks</th><th>AUROC of<br>the score</th>"
-		      "<th>right order<br>within a prompt</th><th>F0.5 of<br>route</th><th>precision</th><th>recall</th></tr></thead><tbody>\n");
+		      "<th>right order<br>within a prompt</th><th>F0.5 of<br>route</th><th>precision</th><th>recall</th><th>random directions:<br>best AUROC</th><th>rank p</th><th>best F0.5,<br>as many routed</th><th>rank p</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
 		if (!moe_gate_routes(g))
@@ -346,6 +346,10 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 		cell(t, g->f05, 3);
 		cell(t, g->precision, 3);
 		cell(t, g->recall, 3);
+		cell(t, g->auroc_null.best, 3);
+		cell(t, g->auroc_null.p, 3);
+		cell(t, g->f05_null.best, 3);
+		cell(t, g->f05_null.p, 3);
 		moe_text_f(t, "</tr>\n");
 	}
 	moe_text_f(t, "</tbody></table></div>\n");

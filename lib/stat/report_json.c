@@ -177,6 +177,10 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		num(t, "precision", g->precision);
 		moe_text_f(t, ",");
 		num(t, "recall", g->recall);
+		moe_text_f(t, ",\"random_directions\":%zu,", g->n_null);
+		nums(t, "auroc_random_mean_best_p", (const double[]){g->auroc_null.mean, g->auroc_null.best, g->auroc_null.p}, 3);
+		moe_text_f(t, ",");
+		nums(t, "f05_random_mean_best_p", (const double[]){g->f05_null.mean, g->f05_null.best, g->f05_null.p}, 3);
 		moe_text_f(t, "}");
 	}
 	moe_text_f(t, "]");

@@ -20,6 +20,7 @@ void moe_report_free(struct moe_report *r)
 		free(r->gate[i].decision);
 		free(r->gate[i].prompt);
 		free(r->gate[i].step);
+		free(r->gate[i].null);
 	}
 	free(r->gate);
 	free(r->source);
@@ -315,20 +316,38 @@ static struct moe_gate_run *gate_run(struct moe_report *r, const char *method, i
 
 static int grow_gate(struct moe_gate_run *g, struct moe_err *e)
 {
-	size_t c[6] = {g->cap, g->cap, g->cap, g->cap, g->cap, g->cap};
+	size_t c[7] = {g->cap, g->cap, g->cap, g->cap, g->cap, g->cap, g->cap};
 
 	if (g->n < g->cap)
 		return 0;
 	if (moe_grow((void **)&g->score, g->n, &c[0], sizeof *g->score, e) || moe_grow((void **)&g->hacked, g->n, &c[1], 1, e) ||
 	    moe_grow((void **)&g->solved, g->n, &c[2], 1, e) || moe_grow((void **)&g->decision, g->n, &c[3], 1, e) ||
-	    moe_grow((void **)&g->prompt, g->n, &c[4], sizeof *g->prompt, e) || moe_grow((void **)&g->step, g->n, &c[5], sizeof *g->step, e))
+	    moe_grow((void **)&g->prompt, g->n, &c[4], sizeof *g->prompt, e) || moe_grow((void **)&g->step, g->n, &c[5], sizeof *g->step, e) ||
+	    (g->n_null && moe_grow((void **)&g->null, g->n, &c[6], g->n_null * sizeof *g->null, e)))
 		return -1;
 	g->cap = c[0];
 	return 0;
 }
 
+/* Scores under random directions: all rows of a run have as many. */
+static int add_nulls(struct walk *w, struct moe_gate_run *g, const float *null, size_t n, struct moe_err *e)
+{
+	if (!g->n)
+		g->n_null = n;
+	if (n != g->n_null)
+		return moe_fail(e, MOE_DATA, "%s: record %llu has scores under %zu random directions, those before it under %zu", w->path,
+				(unsigned long long)w->rec.number, n, g->n_null);
+	if (grow_gate(g, e))
+		return -1;
+	if (n)
+		memcpy(g->null + g->n * n, null, n * sizeof *null);
+	return 0;
+}
+
 static int add_trained(struct walk *w, struct moe_err *e)
 {
+	float *null = NULL;
+	size_t n_null = 0;
 	struct moe_rec route = {0};
 	struct moe_str decision = {"", 0}, by = {"", 0};
 	int64_t seed = -1, step = 0;
@@ -340,6 +359,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 		moe_rec_str(&route, "decision", &decision);
 		moe_rec_str(&route, "method", &by);
 	}
+	int bad = known && moe_rec_has(&route, "null") != MOE_V_MISSING && moe_rec_f32s(&route, "null", &null, &n_null, e);
 	uint8_t d = moe_str_eq(decision, "keep") ? 1 : moe_str_eq(decision, "absorb") ? 2 : moe_str_eq(decision, "route") ? 3 : 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	moe_rec_int(&w->rec, "step", &step);
@@ -348,8 +368,10 @@ static int add_trained(struct walk *w, struct moe_err *e)
 		method = intern(w->r, by, e);
 	moe_rec_free(&route);
 	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);
-	struct moe_gate_run *g = method && prompt ? gate_run(w->r, method, seed, e) : NULL;
-	if (!g || open_seal(w, &solved, &hacked, e) || grow_gate(g, e))
+	struct moe_gate_run *g = !bad && method && prompt ? gate_run(w->r, method, seed, e) : NULL;
+	bad = !g || open_seal(w, &solved, &hacked, e) || add_nulls(w, g, null, n_null, e);
+	free(null);
+	if (bad)
 		return -1;
 	g->score[g->n] = score;
 	g->decision[g->n] = d;

@@ -163,11 +163,24 @@ static int notes_modes(struct moe_report *r, struct moe_err *e)
 
 static int notes_gate(struct moe_report *r, struct moe_err *e)
 {
+	size_t least = SIZE_MAX, most = 0;
+
+	for (size_t i = 0; i < r->n_gate; i++)
+		if (r->gate[i].n_scored) {
+			least = r->gate[i].n_null < least ? r->gate[i].n_null : least;
+			most = r->gate[i].n_null > most ? r->gate[i].n_null : most;
+		}
 	if (!r->n_gate)
 		return 0;
-	return note(r, e, "The quality of the gate is measured with sealed labels after the fact; no decision saw them. The AUROC is the score's, also where a "
-			  "placebo decides without regard to it; the precision of routing is to be read against the share of hacks and "
-			  "the placebo's precision. No comparison with random directions was made.");
+	if (note(r, e, "The quality of the gate is measured with sealed labels after the fact; no decision saw them. The AUROC is the score's, also where a "
+		       "placebo decides without regard to it; the precision of routing is to be read against the share of hacks and the placebo's precision.%s",
+		 most ? "" : " No comparison with random directions was made (moe-route --nulls)."))
+		return -1;
+	if (!most)
+		return 0;
+	return note(r, e, "The random directions are drawn evenly in the score's standardised features and have its length and intercept; the base's states are the same. A score "
+			  "that they match knows nothing of the pairs' contrast.%s", least < moe_rank_controls(r->a.uat.alpha) ?
+			  " Some runs have too few of them for p to reach alpha." : "");
 }
 
 int moe_report_notes(struct moe_report *r, struct moe_err *e)

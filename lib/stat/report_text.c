@@ -226,6 +226,18 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 			   num(b[5], g->auroc_ci.lo, 3), num(b[6], g->auroc_ci.hi, 3), num(b[1], g->within, 3),
 			   num(b[2], g->f05, 3), num(b[3], g->precision, 3), num(b[4], g->recall, 3));
 	}
+	for (size_t i = 0, said = 0; i < r->n_gate; i++) {
+		const struct moe_gate_run *g = &r->gate[i];
+		char name[80];
+		if (!g->n_null)
+			continue;
+		if (!said++)
+			moe_text_f(t, "  held against random directions     AUROC: mean  best  rank p    F0.5, as many routed: mean  best  rank p\n");
+		snprintf(name, sizeof name, "%.18s, seed %lld (%zu)", g->method[0] ? g->method : "(unnamed)", (long long)g->seed, g->n_null);
+		moe_text_f(t, "  %-32.32s        %5s %5s   %5s                          %5s %5s   %5s\n", name, num(b[0], g->auroc_null.mean, 3),
+			   num(b[1], g->auroc_null.best, 3), num(b[2], g->auroc_null.p, 3), num(b[3], g->f05_null.mean, 3), num(b[4], g->f05_null.best, 3),
+			   num(b[5], g->f05_null.p, 3));
+	}
 }
 
 static void criteria(struct moe_text *t, const struct moe_report *r)

@@ -133,6 +133,12 @@ ok 'as one thread or two' moe-route -q -m base -a logistic.moes --seed 9 -j 2 -o
 moe-cat --json two.moes | jq -c 'select(.t == "rollout")' >two
 moe-cat --json logistic.routed.moes | jq -c 'select(.t == "rollout")' >one
 same 'it decides the same' one two
+equal 'and scores under nineteen random directions' "$(jq -c 'select(.t == "rollout") | .route.null.shape' one | sort -u)" '[19]'
+ok 'or none' moe-route -q -m base -a logistic.moes --seed 9 --nulls 0 -o bare.moes on.run.moes
+moe-cat --json bare.moes | jq -c 'select(.t == "rollout")' >bare
+jq -c 'del(.route.null)' one >less
+same 'which changes nothing else' bare less
+equal 'nor where there is no score' "$(moe-route -q -m base -a v0.moes on.run.moes | moe-cat --json | jq -c 'select(.route) | .route | has("null")' | sort -u)" false
 ok 'three-way decisions train' train -a logistic.moes --metrics three.moes -o three.a.moes logistic.routed.moes
 ok 'with two threads' train -a logistic.moes -j 2 -o three.b.moes logistic.routed.moes
 equal 'the same bits' "$(digest three.a.moes)" "$(digest three.b.moes)"

@@ -67,6 +67,8 @@ fails 1 'a report on them' moe-report eval.moes metrics.moes arms.moes --run run
 contains 'no hack can have emerged from a random base' out '^VERDICT: (UNDECIDED|NO HACK)'
 contains 'presence and update mass are there' out 'logistic, seed 1 .*held'
 contains 'so is the gate' out 'THE GATE'
+contains 'held against random directions' out '^ +logistic, seed 1 \(19\) '
+contains 'as the page says too' page.html 'random directions:'
 contains 'and how the random ablations match' out 'random ablations remove (0\.9|1\.0)[0-9]* to (0\.9|1\.0)[0-9]* of the quarantine'
 contains 'the deploy curve is drawn' page.html 'The deploy knob'
 contains 'and the discovery' page.html 'when each run discovered'

@@ -86,6 +86,7 @@ static void test_table(void **state)
 	struct moe_adapter a = { 0 };
 	struct moe_plan p;
 	struct moe_err e;
+	struct moe_nulls none = { 0 };
 	int cheats = 0;
 
 	(void)state;
@@ -99,10 +100,10 @@ static void test_table(void **state)
 	assert_null(moe_method_find("none", &e));
 	assert_int_equal(e.code, MOE_USAGE);
 	scores(j, s);
-	assert_int_equal(moe_method_route(moe_method_find("vanilla", &e), NULL, &a, s, N, 1, 0, j, &e), 0);
+	assert_int_equal(moe_method_route(moe_method_find("vanilla", &e), NULL, &a, s, N, 1, 0, j, &none, &e), 0);
 	for (int i = 0; i < N; i++)
 		assert_true(j[i].decision == MOE_ABSORB && isnan(j[i].score));
-	assert_int_equal(moe_method_route(moe_method_find("oracle", &e), NULL, &a, s, N, 1, 0, j, &e), 0);
+	assert_int_equal(moe_method_route(moe_method_find("oracle", &e), NULL, &a, s, N, 1, 0, j, &none, &e), 0);
 	assert_true(j[0].decision == MOE_ABSORB && j[1].decision == MOE_KEEP && j[2].decision == MOE_ROUTE);
 	moe_plan_deployed(&p);
 	assert_true(p.gate[MOE_KEEP][MOE_BANK_QUARANTINE] == 0 && p.mask[MOE_KEEP][MOE_BANK_QUARANTINE] == 0);

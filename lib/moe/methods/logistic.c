@@ -192,17 +192,27 @@ static int length_only(const struct table *t, const struct moe_fit_opts *o, uint
 	return rc;
 }
 
+static int store_tensor(struct moe_adapter *a, const char *name, const double *v, size_t n, struct moe_err *e)
+{
+	uint64_t shape[1] = { n };
+	struct moe_score_tensor *st = moe_adapter_add_tensor(a, name, 1, shape, e);
+
+	for (size_t f = 0; st && f < n; f++)
+		st->data[f] = (float)v[f];
+	return st ? 0 : -1;
+}
+
+/* The weights, and the standardisation in which directions are drawn that the score is held against. */
 static int store(struct moe_adapter *a, const struct table *t, const struct moe_fit_opts *o, const double *w, double b, struct moe_err *e)
 {
-	uint64_t shape[1] = { t->d.d };
-	struct moe_score_tensor *st = moe_adapter_add_tensor(a, "score.weight", 1, shape, e);
+	double *mean = moe_alloc(2 * t->d.d, sizeof(*mean), e), *inv = mean ? mean + t->d.d : NULL;
 	struct moe_rec *r = &a->score;
+	int rc = mean ? moe_logreg_standard(&t->d, mean, inv, e) : -1;
 
-	if (!st)
-		return -1;
-	for (size_t f = 0; f < t->d.d; f++)
-		st->data[f] = (float)w[f];
-	return moe_rec_set_f64(r, "bias", b, e) || moe_rec_set_f64(r, "lo", o->lo, e) || moe_rec_set_f64(r, "hi", o->hi, e) ||
+	rc = rc || store_tensor(a, "score.weight", w, t->d.d, e) || store_tensor(a, "score.mean", mean, t->d.d, e) ||
+	     store_tensor(a, "score.inverse_sd", inv, t->d.d, e) ? -1 : 0;
+	free(mean);
+	return rc || moe_rec_set_f64(r, "bias", b, e) || moe_rec_set_f64(r, "lo", o->lo, e) || moe_rec_set_f64(r, "hi", o->hi, e) ||
 	       moe_rec_set_f64(r, "l2", o->l2, e) || moe_rec_set_str(r, "features", "hidden", e) ||
 	       moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) || moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e) ? -1 : 0;
 }
@@ -244,7 +254,63 @@ struct scoring {
 	size_t d;
 	double b;
 	struct moe_judged *j;
+	struct moe_nulls *null;
+	double *dir, *dir_b;   /* [null->n, d], [null->n] random weights of raw features, their biases */
 };
+
+/* Directions drawn evenly (Haar) from the sphere in standardised features, as long as the fitted one and with its intercept: the same machinery
+ * that has not seen the pairs' contrast. */
+static int draw_directions(struct scoring *s, const struct moe_adapter *a, struct moe_err *e)
+{
+	const struct moe_score_tensor *mean = moe_adapter_tensor(a, "score.mean"), *inv = moe_adapter_tensor(a, "score.inverse_sd");
+	struct moe_rng key = moe_rng_key(s->null->seed, "haar");
+	double norm = 0, at_mean = s->b;
+
+	if (!mean || !inv || mean->n != s->d || inv->n != s->d)
+		return moe_fail(e, MOE_DATA, "the adapter's score has no standardisation (score.mean, score.inverse_sd) to draw random directions in: pin it anew, or ask for none");
+	s->dir = moe_alloc((s->d + 1) * (size_t)s->null->n, sizeof(*s->dir), e);
+	if (!s->dir)
+		return -1;
+	s->dir_b = s->dir + s->d * (size_t)s->null->n;
+	for (size_t f = 0; f < s->d; f++) {
+		double theta = inv->data[f] > 0 ? (double)s->w[f] / (double)inv->data[f] : 0;
+
+		norm += theta * theta;
+		at_mean += (double)s->w[f] * (double)mean->data[f];
+	}
+	for (size_t k = 0; k < (size_t)s->null->n; k++) {
+		double *v = s->dir + k * s->d, len = 0;
+
+		for (size_t f = 0; f < s->d; f++) {
+			v[f] = inv->data[f] > 0 ? moe_rng_normal(key, k, f) : 0;
+			len += v[f] * v[f];
+		}
+		s->dir_b[k] = at_mean;
+		for (size_t f = 0; f < s->d; f++) {
+			v[f] *= len > 0 ? sqrt(norm / len) * (double)inv->data[f] : 0;
+			s->dir_b[k] -= v[f] * (double)mean->data[f];
+		}
+	}
+	return 0;
+}
+
+static int score_nulls(const struct scoring *s, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
+{
+	size_t n = (size_t)s->null->n;
+	float *x = moe_alloc(s->d, sizeof(*x), e);
+	double *sum = x ? moe_alloc(n, sizeof(*sum), e) : NULL;
+
+	for (int t = 0; sum && t < rows->n; t++) {
+		moe_features_row(rows, t, x);
+		for (size_t k = 0; k < n; k++)
+			sum[k] += moe_sigmoid(s->dir_b[k] + moe_logreg_dot(s->dir + k * s->d, x, s->d));
+	}
+	for (size_t k = 0; sum && k < n; k++)
+		s->null->score[seq * n + k] = (float)(sum[k] / rows->n);
+	free(x);
+	free(sum);
+	return sum ? 0 : -1;
+}
 
 static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
@@ -264,13 +330,17 @@ static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows,
 		sum += moe_sigmoid(z);
 	}
 	s->j[seq].score = sum / rows->n;
-	return isfinite(sum) ? 0 : moe_fail(e, MOE_NUMERIC, "the score of rollout %zu is not finite", seq);
+	if (!isfinite(sum))
+		return moe_fail(e, MOE_NUMERIC, "the score of rollout %zu is not finite", seq);
+	return s->null->n ? score_nulls(s, seq, rows, e) : 0;
 }
 
-int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_err *e)
+int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *seen, size_t n, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
-	struct scoring s = { .j = j };
+	struct scoring s = { .j = j, .null = null };
+	int rc;
 
 	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
 		return moe_fail(e, MOE_DATA, "the adapter holds no score that fits this base (score.weight)");
@@ -280,7 +350,11 @@ int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, 
 	s.d = t->n;
 	for (size_t i = 0; i < n; i++)
 		j[i].score = 0.5; /* a rollout without tokens says nothing */
-	return moe_features_run(g, seen, n, score_one, &s, e);
+	for (size_t i = 0; i < n * (size_t)null->n; i++)
+		null->score[i] = 0.5f;
+	rc = (null->n && draw_directions(&s, a, e)) || moe_features_run(g, seen, n, score_one, &s, e) ? -1 : 0;
+	free(s.dir);
+	return rc;
 }
 
 const struct moe_method moe_method_logistic = {

@@ -43,7 +43,7 @@ void moe_convert_to_safetensors(const char *path)
 	if (!moe_common.output || !strcmp(moe_common.output, "-"))
 		moe_usage_error("--safetensors needs a file: name it with -o");
 	r = moe_convert_open(path, false, &e);
-	if (!r || moe_stream_to_safetensors(r, moe_common.output, moe_common.max_mem, &e))
+	if (!r || moe_stream_to_safetensors(r, moe_common.output, &e))
 		moe_die(&e);
 	moe_reader_close(r);
 }

@@ -20,7 +20,7 @@ int moe_assemble_chunk(struct moe_assemble *a, const struct moe_rec *r, size_t m
 	if (!moe_tensor_chunk(r, &t, &offset) || !moe_rec_str(r, "name", &name))
 		return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): not a well-formed tensor record", r->number, r->byte);
 	if (!a->open) {
-		a->data.len = a->name.len = 0;
+		a->data.len = a->name.len = a->have = 0;
 		a->whole = t;
 		moe_tensor_bytes(&t, &a->bytes);
 		if (a->bytes > max)
@@ -28,19 +28,20 @@ int moe_assemble_chunk(struct moe_assemble *a, const struct moe_rec *r, size_t m
 		if (moe_buf_add(&a->name, name.p, name.n, e) || !moe_buf_cstr(&a->name, e))
 			return -1;
 	}
-	if ((a->open && !same_tensor(a, &t, name)) || (size_t)offset != a->data.len)
+	if ((a->open && !same_tensor(a, &t, name)) || (size_t)offset != a->have)
 		return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): a chunk of a tensor out of order", r->number, r->byte);
-	if (moe_buf_add(&a->data, t.data, t.bytes, e))
+	if (!a->no_data && moe_buf_add(&a->data, t.data, t.bytes, e))
 		return -1;
-	a->open = a->data.len < a->bytes;
+	a->have += t.bytes;
+	a->open = a->have < a->bytes;
 	a->whole.data = a->data.data;
-	a->whole.bytes = a->data.len;
+	a->whole.bytes = a->have;
 	return !a->open;
 }
 
 int moe_assemble_closed(const struct moe_assemble *a, struct moe_err *e)
 {
-	return a->open ? moe_fail(e, MOE_DATA, "a tensor that lacks its last %zu bytes", a->bytes - a->data.len) : 0;
+	return a->open ? moe_fail(e, MOE_DATA, "a tensor that lacks its last %zu bytes", a->bytes - a->have) : 0;
 }
 
 void moe_assemble_free(struct moe_assemble *a)

@@ -11,8 +11,9 @@ struct moe_assemble {
 	struct moe_buf data;
 	struct moe_tensor whole;  /* dtype, rank, shape of the tensor at hand */
 	struct moe_buf name;
-	size_t bytes;             /* of the whole tensor */
+	size_t bytes, have;       /* of the whole tensor, and so far */
 	bool open;
+	bool no_data;             /* set by the caller: chunks are only checked, data stays empty and whole.bytes counts all */
 };
 
 /* One t="tensor" record: 1 = the tensor is complete (a->whole with its data, a->name), 0 = more chunks are to come, -1.

@@ -165,6 +165,8 @@ int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n, cons
 		r = check_tensors(path, order, n, e);
 		if (!r)
 			r = make_header(&h, order, n, meta, n_meta, e);
+		if (!r && h.len - 8 > MOE_ST_HEADER_MAX)
+			r = moe_fail(e, MOE_DATA, "%s: a header of %zu bytes; a safetensors file may have %u", path, h.len - 8, MOE_ST_HEADER_MAX);
 		if (!r) {
 			part[0] = (struct moe_span){ h.data, h.len };
 			for (size_t i = 0; i < n; i++)

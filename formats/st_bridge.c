@@ -4,70 +4,89 @@
 #include "formats/json.h"
 #include "formats/jsonl.h"
 #include "formats/safetensors.h"
+#include "util/fd.h"
+#include "util/names.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define META "moe.stream"
 
+/* A stream on its way into a file: names and shapes in memory, the data in a file without a name. */
 struct gathered {
-	struct moe_st_tensor *t;     /* names and data owned */
-	size_t n, cap, bytes;
+	struct moe_st_tensor *t;     /* [n]; their data lie one after the other in the spool */
+	size_t n, cap;
+	struct moe_names names;      /* of the tensors, in their order; text in `arena` */
+	struct moe_arena arena;
 	struct moe_buf lines;        /* the stream without its tensors' data, as JSON Lines */
 	char arm[128];
+	unsigned suffix;
+	int spool;
+	void *map;
+	size_t bytes;                /* spooled */
 };
 
 static void gathered_free(struct gathered *g)
 {
-	for (size_t i = 0; i < g->n; i++) {
-		free((char *)(uintptr_t)g->t[i].name);
-		free((void *)(uintptr_t)g->t[i].data);
-	}
+	if (g->map)
+		munmap(g->map, g->bytes);
+	if (g->spool >= 0)
+		close(g->spool);
 	free(g->t);
+	moe_names_free(&g->names);
+	moe_arena_free(&g->arena);
 	moe_buf_free(&g->lines);
 }
 
-static bool taken(const struct gathered *g, const char *name)
+/* Beside the file to come, since there must be room for it anyway. */
+static int open_spool(struct gathered *g, const char *path, struct moe_err *e)
 {
-	for (size_t i = 0; i < g->n; i++)
-		if (!strcmp(g->t[i].name, name))
-			return true;
-	return false;
+	struct moe_buf name = {0};
+
+	if (moe_buf_addf(&name, e, "%s.XXXXXX", path) || !moe_buf_cstr(&name, e)) {
+		moe_buf_free(&name);
+		return -1;
+	}
+	g->spool = mkstemp((char *)name.data);
+	if (g->spool < 0)
+		moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
+	else
+		unlink((char *)name.data);
+	moe_buf_free(&name);
+	return g->spool < 0 ? -1 : 0;
 }
 
-/* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free. To be freed. */
-static char *free_name(const struct gathered *g, const char *name, struct moe_err *e)
+/* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free; NULL and *e. */
+static const char *free_name(struct gathered *g, const char *name, struct moe_err *e)
 {
-	size_t cap = strlen(g->arm) + strlen(name) + 32;
-	char *s = malloc(cap);
+	struct moe_buf s = {0};
+	int64_t i = -1;
+	int rc = moe_buf_addf(&s, e, "%s", name);
 
-	if (!s) {
-		moe_fail(e, MOE_SYSTEM, "out of memory for a name");
-		return NULL;
+	if (!rc && moe_names_find(&g->names, (char *)s.data) >= 0) {
+		s.len = 0;
+		rc = moe_buf_addf(&s, e, "%s/%s", g->arm, name);
 	}
-	snprintf(s, cap, "%s", name);
-	if (taken(g, s))
-		snprintf(s, cap, "%s/%s", g->arm, name);
-	for (int i = 2; taken(g, s); i++)
-		snprintf(s, cap, "%s/%s/%d", g->arm, name, i);
-	return s;
+	while (!rc && moe_names_find(&g->names, (char *)s.data) >= 0) {
+		s.len = 0;
+		rc = moe_buf_addf(&s, e, "%s/%s/%u", g->arm, name, ++g->suffix + 1);
+	}
+	if (!rc)
+		i = moe_names_add(&g->names, &g->arena, (char *)s.data, s.len, e);
+	moe_buf_free(&s);
+	return i < 0 ? NULL : g->names.v[i];
 }
 
 static int add_tensor(struct gathered *g, const struct moe_assemble *a, struct moe_err *e)
 {
 	struct moe_st_tensor *x;
 
-	if (g->n == g->cap) {
-		size_t cap = g->cap ? 2 * g->cap : 64;
-		void *p = realloc(g->t, cap * sizeof(*g->t));
-
-		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu tensors", cap);
-		g->t = p;
-		g->cap = cap;
-	}
+	if (moe_grow((void **)&g->t, g->n, &g->cap, sizeof(*g->t), e))
+		return -1;
 	x = &g->t[g->n];
 	memset(x, 0, sizeof(*x));
 	memcpy(x->dtype, a->whole.dtype, sizeof(x->dtype));
@@ -76,15 +95,17 @@ static int add_tensor(struct gathered *g, const struct moe_assemble *a, struct m
 		x->shape[i] = a->whole.shape[i];
 	x->bytes = a->whole.bytes;
 	x->name = free_name(g, (const char *)a->name.data, e);
-	x->data = x->name ? malloc(x->bytes ? x->bytes : 1) : NULL;
-	if (!x->data) {
-		free((char *)(uintptr_t)x->name);
-		return moe_fail(e, MOE_SYSTEM, "out of memory for a tensor of %zu bytes", x->bytes);
-	}
-	memcpy((void *)(uintptr_t)x->data, a->whole.data, x->bytes);
-	g->n++;
-	g->bytes += x->bytes;
-	return 0;
+	g->n += x->name != NULL;
+	return x->name ? 0 : -1;
+}
+
+/* A line of the metadata, of which the format allows so much and no more. */
+static int add_line(struct gathered *g, const struct moe_rec *r, bool header, struct moe_err *e)
+{
+	if (moe_jsonl_line(r, header, false, &g->lines, e))
+		return -1;
+	return g->lines.len <= MOE_ST_HEADER_MAX ? 0 : moe_fail(e, MOE_DATA, "what the stream holds beside tensors takes more than the %u bytes of metadata that "
+		"a safetensors file may have", MOE_ST_HEADER_MAX);
 }
 
 /* The tensor's record with the name of its data in the file instead of the data. */
@@ -96,51 +117,81 @@ static int tensor_line(struct gathered *g, const struct moe_rec *r, struct moe_e
 	moe_rec_unset(&line, "dtype");
 	moe_rec_unset(&line, "shape");
 	moe_rec_unset(&line, "offset");
-	rc = rc || moe_rec_set_str(&line, "data", g->t[g->n - 1].name, e) || moe_jsonl_line(&line, false, false, &g->lines, e);
+	rc = rc || moe_rec_set_str(&line, "data", g->t[g->n - 1].name, e) || add_line(g, &line, false, e);
 	moe_rec_free(&line);
 	return rc ? -1 : 0;
 }
 
-static int gather_record(struct gathered *g, struct moe_assemble *a, const struct moe_rec *r, size_t max_mem, struct moe_err *e)
+static int gather_record(struct gathered *g, struct moe_assemble *a, const struct moe_rec *r, const char *path, struct moe_err *e)
 {
-	struct moe_str arm;
+	struct moe_str arm, data;
 	int rc;
 
 	if (!moe_rec_is(r, "tensor")) {
 		if (moe_rec_is(r, "layout") && moe_rec_str(r, "arm", &arm))
 			snprintf(g->arm, sizeof(g->arm), "%.*s", (int)(arm.n < 127 ? arm.n : 127), arm.p);
-		return moe_assemble_closed(a, e) || moe_jsonl_line(r, false, false, &g->lines, e) ? -1 : 0;
+		return moe_assemble_closed(a, e) || add_line(g, r, false, e) ? -1 : 0;
 	}
-	rc = moe_assemble_chunk(a, r, max_mem - (g->bytes < max_mem ? g->bytes : max_mem), e);
-	if (rc != 1)
-		return rc;
-	return add_tensor(g, a, e) || tensor_line(g, r, e) ? -1 : 0;
+	rc = moe_assemble_chunk(a, r, SIZE_MAX / 2, e);
+	if (rc < 0 || !moe_rec_bin(r, "data", &data))
+		return -1;
+	if (moe_fd_write(g->spool, data.p, data.n))
+		return moe_fail_errno(e, "%s: writing its temporary file failed", path);
+	g->bytes += data.n;
+	return rc == 1 && (add_tensor(g, a, e) || tensor_line(g, r, e)) ? -1 : 0;
 }
 
-int moe_stream_to_safetensors(struct moe_reader *r, const char *path, size_t max_mem, struct moe_err *e)
+/* The spooled data become the tensors'. */
+static int map_spool(struct gathered *g, const char *path, struct moe_err *e)
 {
-	struct moe_assemble a = {0};
-	struct gathered g = {0};
+	const uint8_t *at;
+
+	if (g->bytes) {
+		void *p = mmap(NULL, g->bytes, PROT_READ, MAP_PRIVATE, g->spool, 0);
+
+		if (p == MAP_FAILED)
+			return moe_fail_errno(e, "%s: its temporary file can not be mapped", path);
+		g->map = p;
+	}
+	at = g->map;
+	for (size_t i = 0; i < g->n; i++) {
+		g->t[i].data = at ? at : (const uint8_t *)"";
+		at += at ? g->t[i].bytes : 0;
+	}
+	return 0;
+}
+
+static int gather(struct gathered *g, struct moe_reader *r, const char *path, struct moe_err *e)
+{
+	struct moe_assemble a = {.no_data = true};
 	struct moe_rec rec = {0};
-	const char *meta[1][2] = {{META, NULL}};
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
-		if ((rc = moe_jsonl_line(moe_reader_header(r), true, false, &g.lines, e)))
+		if ((rc = add_line(g, moe_reader_header(r), true, e)))
 			break;
 		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
-			if ((rc = gather_record(&g, &a, &rec, max_mem, e)))
+			if ((rc = gather_record(g, &a, &rec, path, e)))
 				break;
-		if (rc || (rc = moe_assemble_closed(&a, e)) || (rc = moe_jsonl_line(moe_reader_end_record(r), false, false, &g.lines, e)))
+		if (rc || (rc = moe_assemble_closed(&a, e)) || (rc = add_line(g, moe_reader_end_record(r), false, e)))
 			break;
 	}
+	moe_assemble_free(&a);
+	moe_rec_free(&rec);
+	return rc;
+}
+
+int moe_stream_to_safetensors(struct moe_reader *r, const char *path, struct moe_err *e)
+{
+	struct gathered g = {.spool = -1};
+	const char *meta[1][2] = {{META, NULL}};
+	int rc = open_spool(&g, path, e) || gather(&g, r, path, e) || map_spool(&g, path, e) ? -1 : 0;
+
 	if (!rc) {
 		meta[0][1] = moe_buf_cstr(&g.lines, e);
 		rc = meta[0][1] ? moe_st_write(path, g.t, g.n, meta, 1, e) : -1;
 	}
 	gathered_free(&g);
-	moe_assemble_free(&a);
-	moe_rec_free(&rec);
 	return rc;
 }
 

@@ -8,7 +8,7 @@
 #define MOE_STAT_AUDIT_H
 
 #include "formats/stream.h"
-#include "stat/names.h"
+#include "util/names.h"
 
 #include <nettle/sha2.h>
 

@@ -6,7 +6,7 @@
 #define MOE_STAT_METRICS_H
 
 #include "formats/rec.h"
-#include "stat/names.h"
+#include "util/names.h"
 
 struct moe_point {
 	uint32_t key;

@@ -7,7 +7,7 @@
 #ifndef MOE_STAT_OBS_H
 #define MOE_STAT_OBS_H
 
-#include "stat/names.h"
+#include "util/names.h"
 
 #include <stdbool.h>
 #include <stdint.h>

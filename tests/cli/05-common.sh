@@ -46,6 +46,27 @@ fails 4 "standard output is full, text" sh -c 'moe-cat --json a.moes >/dev/full'
 ok "/dev/null" moe-cat -s a.moes -o /dev/null
 ok "- is standard output" sh -c 'moe-cat -s a.moes -o - | cmp - a.moes'
 
+# -j in any spelling stays out of the header: the bytes do not depend on it
+for j in "-j3" "-j 3" "-qj3" "-qj 3" "--threads=3" "--threads 3" "--thr=3"; do
+	echo '{"id":"1","text":"x"}' | moe-cat --from-json -k prompts -q $j >with.moes
+	echo '{"id":"1","text":"x"}' | moe-cat --from-json -k prompts $(case $j in -q*) echo -q -q ;; *) echo -q ;; esac) >without.moes
+	same "$j" with.moes without.moes
+done
+
+# closed standard descriptors: using one fails, and no file of ours takes its number
+fails 4 "standard output is closed" sh -c 'moe-cat --json a.moes >&-'
+contains "is an error" err 'standard output: writing failed: Bad file descriptor'
+ok "unless -o is given" sh -c 'moe-cat -s a.moes -o closed.moes >&-'
+same "which gets all" closed.moes a.moes
+fails 4 "standard input is closed" sh -c 'moe-cat --json <&-'
+fails 3 "standard error is closed" sh -c 'head -c 60 a.moes | moe-cat -s -o closed.moes 2>&-'
+same "no message lands in the output" closed.moes a.moes
+fails 2 "-o with an empty name" moe-cat -s a.moes -o ""
+ln -s new.moes ahead
+ok "-o on a link to nothing" moe-cat -s a.moes -o ahead
+equal "makes what it points at" "$(readlink ahead) $(cmp a.moes new.moes && echo same)" "new.moes same"
+fails 3 "a pipe that is closed early, in a pipeline" bash -c 'set -o pipefail; head -c 60 a.moes | moe-cat -s | cat >/dev/null'
+
 # a terminal: script(1) gives one
 if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
 	script -qec "moe-cat -s a.moes" /dev/null >tty.out 2>&1 </dev/null

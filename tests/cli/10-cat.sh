@@ -97,4 +97,14 @@ fails 3 "broken JSON" moe-cat --from-json -k prompts broken.jsonl
 contains "is named by line" err 'broken\.jsonl: line 2:'
 head -3 a.jsonl >cut.jsonl
 fails 3 "a text without its end line" moe-cat --from-json cut.jsonl
+# options that would do nothing are refused
+for bad in "--lineage a.moes" "--values a.moes" "--check -w id=1 a.moes" "--check -k prompts a.moes" "-n 3 a.moes" "--pack -n 3 -o x a.moes" "--bank clean a.moes" \
+	"--safetensors -w id=1 -o x a.moes" "--unpack=d -o x a.moes" "--json --head a.moes" "--from-json --allow-truncated a.moes"; do
+	# shellcheck disable=SC2086
+	fails 2 "moe-cat $bad" moe-cat $bad
+done
+# --check goes on after a file that is bad or not there, and exits as the first of them
+cp "$TOP/formats/vectors/passed/$(ls "$TOP/formats/vectors/passed" | grep moes | head -1)" good.moes
+fails 4 "--check of a file that is not there" moe-cat --check nowhere.moes good.moes
+contains "goes on" out '^good.moes: ok'
 done_testing

@@ -34,6 +34,26 @@ sed 's/"shape":\[2,2\]/"shape":[2,1]/' a.jsonl | moe-cat --from-json >bad.moes
 fails 3 "a chunk beyond its tensor" moe-cat --safetensors -o x bad.moes
 equal "no output is left" "$(ls | grep -cx x)" 0
 
+# the tensors of a stream need not fit into memory, and a pipe will do
+{
+	printf '{"t":"header","kind":"tensors","v":[1,0]}\n'
+	for name in b a d c g f e; do
+		printf '{"t":"tensor","name":"%s","dtype":"F32","shape":[3000000],"offset":0,"data":{"$bin":"' $name
+		head -c 12000000 /dev/zero | tr '\0' $name | base64 -w0
+		printf '"}}\n'
+	done
+	printf '{"t":"end"}\n'
+} | moe-cat --from-json -o big.moes
+if [ -n "${MOE_SAN-}" ]; then
+	skip "84 MB of tensors in 64 MB of memory" "sanitizers want more"
+else
+	ok "84 MB of tensors in 64 MB of memory" sh -c 'ulimit -d 64000; moe-cat --safetensors -o big.safetensors big.moes'
+	ok "from a pipe" sh -c 'ulimit -d 64000; cat big.moes | moe-cat --safetensors -o piped.safetensors'
+	same "the same file" big.safetensors piped.safetensors
+	ok "and back" sh -c 'moe-cat --from-safetensors big.safetensors | cmp - big.moes'
+fi
+rm -f big.* piped.*
+
 ok "msgpack-numpy" moe-cat --numpy a.moes -o n.msgpack
 contains "has its keys" n.msgpack 'nd'
 
@@ -47,6 +67,17 @@ sleep 1
 touch other/d/a.moes
 (cd other && moe-cat --pack d a.jsonl >../two.tar.zst)
 same "the same files give the same bundle" one.tar.zst two.tar.zst
+ok "into a folder that it packs" moe-cat --pack -o d/own.tar.zst d
+ok "again" moe-cat --pack -o d/own.tar.zst d
+equal "it does not hold itself" "$(tar --zstd -tf d/own.tar.zst | grep -c own)" 0
+rm d/own.tar.zst
+mkfifo fifo
+fails 2 "a pipe can not be packed" moe-cat --pack -o no.tar.zst fifo
+contains "which is explained" err 'fifo: .* must be written to a file first'
+fails 2 "nor standard input" sh -c 'moe-cat --pack -o no.tar.zst - <a.jsonl'
+contains "the same" err 'must be written to a file first'
+fails 2 "two files of one name" moe-cat --pack -o no.tar.zst a.jsonl ./a.jsonl
+contains "are named" err 'would be stored as a.jsonl'
 ok "a bundle can be checked" moe-cat --check one.tar.zst
 ok "unpack" moe-cat --unpack=u one.tar.zst
 ok "gives the files" diff -r d u/d

@@ -68,7 +68,7 @@ static bool there_and_back(int fd, int out)
 {
 	struct moe_reader *r = fuzz_read(fd);
 	struct moe_err e = {0};
-	int rc = moe_stream_to_safetensors(r, file, 1 << 20, &e);
+	int rc = moe_stream_to_safetensors(r, file, &e);
 
 	MUST(!rc || e.msg[0]);
 	moe_reader_close(r);

@@ -3,8 +3,8 @@
  * Strings are copied into the caller's arena and live as long as it does. Zero-initialise; moe_names_free accepts a zeroed
  * struct and releases the table only. Not thread-safe.
  */
-#ifndef MOE_STAT_NAMES_H
-#define MOE_STAT_NAMES_H
+#ifndef MOE_UTIL_NAMES_H
+#define MOE_UTIL_NAMES_H
 
 #include "util/err.h"
 #include "util/mem.h"

@@ -1,5 +1,5 @@
 /* names.c - an interning table with open addressing. Strings are never removed. */
-#include "stat/names.h"
+#include "util/names.h"
 
 #include "util/rng.h"
 

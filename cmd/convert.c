@@ -24,7 +24,7 @@ struct moe_reader *moe_convert_open(const char *path, bool truncated, struct moe
 void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
 {
 	struct moe_jsonl_opts o = {.kind = kind, .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
-		.name = out->path ? out->path : "standard output"};
+		.seed = moe_common.seed, .name = out->path ? out->path : "standard output", .max_mem = moe_common.max_mem};
 	struct moe_input *in;
 	struct moe_err e;
 

@@ -17,7 +17,6 @@
 
 #define BLOCK ((size_t)1 << 16)
 #define SNIFF 512 /* a tar header */
-#define LINE_MAX_BYTES ((size_t)256 << 20)
 
 enum content { PLAIN, COMPRESSED, TAR_OR_ZIP };
 
@@ -40,11 +39,7 @@ struct moe_input {
 	struct source from_fd, from_member;
 	bool in_archive;          /* outer holds named members */
 	bool outer_end;
-	uint64_t members, lines;
-	/* lines */
-	uint8_t *window;
-	size_t pos, len, cap;
-	bool line_end;
+	uint64_t members;
 	struct moe_err err;       /* of a callback */
 };
 
@@ -223,9 +218,6 @@ static void drop_member(struct moe_input *in)
 	in->member = NULL;
 	in->from_member.at = in->from_member.have = 0;
 	in->from_member.eof = false;
-	in->pos = in->len = 0;
-	in->line_end = false;
-	in->lines = 0;
 }
 
 void moe_input_close(struct moe_input *in)
@@ -236,7 +228,6 @@ void moe_input_close(struct moe_input *in)
 	archive_read_free(in->outer);
 	if (in->own_fd)
 		close(in->fd);
-	free(in->window);
 	free(in->name);
 	free(in);
 }
@@ -340,13 +331,6 @@ bool moe_input_is_archive(const struct moe_input *in)
 
 ssize_t moe_input_read(struct moe_input *in, void *p, size_t n, struct moe_err *e)
 {
-	if (in->len > in->pos) { /* what a line read has left over */
-		size_t k = in->len - in->pos < n ? in->len - in->pos : n;
-
-		memcpy(p, in->window + in->pos, k);
-		in->pos += k;
-		return (ssize_t)k;
-	}
 	if (in->inner) {
 		la_ssize_t got = archive_read_data(in->inner, p, n);
 
@@ -371,56 +355,4 @@ int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struc
 		if (out->len - start > max)
 			return moe_fail(e, MOE_DATA, "%s: longer than the %zu bytes allowed here", moe_input_member(in), max);
 	}
-}
-
-static int more_line(struct moe_input *in, struct moe_err *e)
-{
-	ssize_t got;
-
-	if (!in->window && !(in->window = malloc(in->cap = BLOCK)))
-		return moe_fail(e, MOE_SYSTEM, "%s: out of memory for lines", in->name);
-	in->pos = in->len = 0; /* so that moe_input_read goes to the source */
-	got = moe_input_read(in, in->window, in->cap, e);
-	if (got > 0)
-		in->len = (size_t)got;
-	return got < 0 ? -1 : got > 0;
-}
-
-int moe_input_line(struct moe_input *in, struct moe_buf *line, uint64_t *number, struct moe_err *e)
-{
-	bool any = false;
-
-	line->len = 0;
-	for (;;) {
-		const uint8_t *nl;
-		size_t n;
-		int rc;
-
-		if (in->pos == in->len) {
-			rc = in->line_end ? 0 : more_line(in, e);
-			if (rc < 0)
-				return -1;
-			if (rc == 0) {
-				in->line_end = true;
-				break;
-			}
-		}
-		any = true;
-		nl = memchr(in->window + in->pos, '\n', in->len - in->pos);
-		n = nl ? (size_t)(nl - in->window) - in->pos : in->len - in->pos;
-		if (moe_buf_add(line, in->window + in->pos, n, e))
-			return -1;
-		in->pos += n + (nl ? 1 : 0);
-		if (nl)
-			break;
-		if (line->len > LINE_MAX_BYTES)
-			return moe_fail(e, MOE_DATA, "%s: line %llu: longer than %zu bytes", moe_input_member(in),
-				(unsigned long long)in->lines + 1, LINE_MAX_BYTES);
-	}
-	if (!any)
-		return 0;
-	in->lines++;
-	if (number)
-		*number = in->lines;
-	return 1;
 }

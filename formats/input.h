@@ -26,7 +26,6 @@ bool moe_input_is_archive(const struct moe_input *in);
 ssize_t moe_input_read(struct moe_input *in, void *p, size_t n, struct moe_err *e);
 /* The whole rest of the member, at most max bytes (then MOE_DATA). */
 int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struct moe_err *e);
-/* Next line without its '\n' (a final line without one counts): 1, 0, -1. *number is the 1-based line number. */
-int moe_input_line(struct moe_input *in, struct moe_buf *line, uint64_t *number, struct moe_err *e);
+/* Lines: source.h. */
 
 #endif

@@ -2,6 +2,7 @@
 #include "formats/jsonl.h"
 #include "formats/json.h"
 #include "formats/mp.h"
+#include "formats/source.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -48,12 +49,37 @@ struct feeder {
 	bool any;
 };
 
-static int parse_line(const struct moe_buf *line, const char *name, struct moe_rec *r, struct moe_err *e)
+static size_t max_mem(const struct moe_jsonl_opts *o)
 {
-	struct moe_json_doc *d = moe_json_parse((const char *)line->data, line->len, name, e);
+	return o->max_mem ? o->max_mem : (size_t)256 << 20;
+}
+
+/* What json-c takes for the text: a node for each value, however short. */
+static size_t cost(struct moe_str s)
+{
+	size_t nodes = 1;
+	bool in = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (in && s.p[i] == '\\')
+			i++;
+		else if (s.p[i] == '"')
+			in = !in;
+		else if (!in && (s.p[i] == ',' || s.p[i] == '[' || s.p[i] == '{'))
+			nodes++;
+	}
+	return s.n + 128 * nodes;
+}
+
+static int parse_line(struct moe_str line, const char *name, size_t max_mem, struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_json_doc *d;
 	struct moe_buf m = {0};
 	int rc = -1;
 
+	if (cost(line) > max_mem)
+		return moe_fail(e, MOE_DATA, "%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name, cost(line), max_mem);
+	d = moe_json_parse(line.p, line.n, name, e);
 	if (!d)
 		return -1;
 	if (moe_json_kind(moe_json_root(d)) != MOE_J_OBJECT)
@@ -98,7 +124,7 @@ static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 	const struct moe_jsonl_opts *o = f->o;
 
 	if (!f->w) {
-		struct moe_writer_opts w = {.kind = o->kind, .tool = o->tool, .argv = o->argv, .argc = o->argc};
+		struct moe_writer_opts w = {.kind = o->kind, .tool = o->tool, .argv = o->argv, .argc = o->argc, .seed = o->seed};
 
 		if (!o->kind)
 			return moe_fail(e, MOE_USAGE, "no header line above the first record: name the stream's kind (--kind)");
@@ -112,10 +138,10 @@ static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 	return moe_writer_put(f->w, r, e);
 }
 
-static int one_line(struct feeder *f, const struct moe_buf *line, const char *name, struct moe_err *e)
+static int one_line(struct feeder *f, struct moe_str line, const char *name, struct moe_err *e)
 {
 	struct moe_rec r = {0};
-	int rc = parse_line(line, name, &r, e);
+	int rc = parse_line(line, name, max_mem(f->o), &r, e);
 
 	if (!rc) {
 		rc = moe_rec_is(&r, "header") ? header_line(f, &r, e) : moe_rec_is(&r, "end") ? end_line(f, &r, e) : record_line(f, &r, e);
@@ -126,35 +152,47 @@ static int one_line(struct feeder *f, const struct moe_buf *line, const char *na
 	return rc;
 }
 
-static bool blank(const struct moe_buf *line)
+static bool blank(struct moe_str line)
 {
-	for (size_t i = 0; i < line->len; i++)
-		if (!strchr(" \t\r", line->data[i]) || !line->data[i])
+	for (size_t i = 0; i < line.n; i++)
+		if (line.p[i] != ' ' && line.p[i] != '\t' && line.p[i] != '\r')
 			return false;
 	return true;
+}
+
+/* All lines of a member of the input. */
+static int member(struct feeder *f, struct moe_input *in, struct moe_err *e)
+{
+	struct moe_buf name = {0};
+	struct moe_source src;
+	struct moe_str line;
+	uint64_t number;
+	int rc;
+
+	moe_source_from_input(&src, in, max_mem(f->o));
+	while ((rc = moe_source_line(&src, &line, &number, e)) == 1) {
+		name.len = 0;
+		if (blank(line))
+			continue;
+		if (moe_buf_addf(&name, e, "%s: line %" PRIu64, moe_input_member(in), number) || !moe_buf_cstr(&name, e) ||
+			one_line(f, line, (const char *)name.data, e)) {
+			rc = -1;
+			break;
+		}
+	}
+	moe_source_free(&src);
+	moe_buf_free(&name);
+	return rc;
 }
 
 int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e)
 {
 	struct feeder f = {.o = o, .fd = fd};
-	struct moe_buf line = {0}, name = {0};
-	uint64_t number;
 	int rc;
 
-	while ((rc = moe_input_next(in, e)) == 1) {
-		while ((rc = moe_input_line(in, &line, &number, e)) == 1) {
-			name.len = 0;
-			if (blank(&line))
-				continue;
-			if (moe_buf_addf(&name, e, "%s: line %" PRIu64, moe_input_member(in), number) || !moe_buf_cstr(&name, e) ||
-				one_line(&f, &line, (const char *)name.data, e)) {
-				rc = -1;
-				break;
-			}
-		}
-		if (rc < 0)
+	while ((rc = moe_input_next(in, e)) == 1)
+		if ((rc = member(&f, in, e)) < 0)
 			break;
-	}
 	if (rc == 0 && f.w && f.made_header)
 		rc = moe_writer_end(f.w, NULL, e);
 	else if (rc == 0 && f.w)
@@ -162,7 +200,5 @@ int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opt
 	else if (rc == 0 && !f.any)
 		rc = moe_fail(e, MOE_DATA, "%s: no line of JSON", moe_input_member(in));
 	moe_writer_close(f.w);
-	moe_buf_free(&line);
-	moe_buf_free(&name);
 	return rc;
 }

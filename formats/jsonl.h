@@ -15,7 +15,9 @@ struct moe_jsonl_opts {
 	const char *kind;                /* header to make when the text has none; NULL = then it is an error */
 	const char *tool;
 	const char *const *argv; int argc;
+	uint64_t seed;                   /* for that header */
 	const char *name;                /* of the output, for messages */
+	size_t max_mem;                  /* that a line may take, 128 bytes more for each value in it; 0 = 256 MiB */
 };
 /* Reads all lines of all members of `in` and writes the stream to fd. Blank lines are skipped. Without header lines, a header of
  * kind o->kind is made, records without "t" get the kind's usual type, and an end is added. A header line without its end line is

@@ -36,6 +36,11 @@ ok "600 segments" moe-cat --check segments.moes
 fails 3 "are remembered, which counts too" moe-cat --check --max-mem 64k segments.moes
 contains "and is said" err 'more than 512 segments; --max-mem'
 
+awk 'BEGIN { printf "{\"t\":\"a\",\"x\":[0"; for (i = 0; i < 1000000; i++) printf ",0"; print "]}" }' >zeros.json
+fails 3 "JSON that takes much more memory than its bytes" moe-cat --from-json -k x --max-mem 64M -o no.moes zeros.json
+contains "is measured before" err 'zeros.json: line 1: a record that needs at least [0-9]+ bytes of memory; --max-mem allows 67108864'
+ok "and read where there is room" moe-cat --from-json -k x -o zeros.moes zeros.json
+
 # ---- time: what would take hours if it were quadratic ----
 {
 	moe-cat --json two.moes | sed '$d'

@@ -1,5 +1,5 @@
 /* test_input.c - inputs: plain, compressed, archives, nested compression, lines, promptness, damage. Makes its files with libarchive. */
-#include "formats/input.h"
+#include "formats/source.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,26 +146,30 @@ static void lines(void **state)
 {
 	static const char *const want[] = {"line one", "line two", "", "last"};
 	struct moe_input *in = open_bytes(text, sizeof(text) - 1);
-	struct moe_buf b = {0};
+	struct moe_source src;
+	struct moe_str line;
 	uint64_t number = 0;
 
 	(void)state;
 	assert_int_equal(moe_input_next(in, &e), 1);
+	moe_source_from_input(&src, in, 0);
 	for (uint64_t i = 0; i < 4; i++) {
-		assert_int_equal(moe_input_line(in, &b, &number, &e), 1);
-		assert_string_equal(moe_buf_cstr(&b, &e), want[i]);
+		assert_int_equal(moe_source_line(&src, &line, &number, &e), 1);
+		assert_true(moe_str_eq(line, want[i]));
 		assert_int_equal(number, i + 1);
 	}
-	assert_int_equal(moe_input_line(in, &b, &number, &e), 0);
-	assert_int_equal(moe_input_line(in, &b, &number, &e), 0);
+	assert_int_equal(moe_source_line(&src, &line, &number, &e), 0);
+	assert_int_equal(moe_source_line(&src, &line, &number, &e), 0);
+	moe_source_free(&src);
 	moe_input_close(in);
-	moe_buf_free(&b);
 }
 
 static void lines_arrive_at_once(void **state)
 {
-	struct moe_buf b = {0};
+	struct moe_source src;
+	struct moe_str line;
 	struct moe_input *in;
+	uint64_t number;
 	int fd[2];
 
 	(void)state;
@@ -174,15 +178,16 @@ static void lines_arrive_at_once(void **state)
 	assert_int_equal(write(fd[1], "{\"a\":1}\n", 8), 8);
 	in = moe_input_open_fd(fd[0], "pipe", &e);
 	assert_int_equal(moe_input_next(in, &e), 1);
-	assert_int_equal(moe_input_line(in, &b, NULL, &e), 1);
+	moe_source_from_input(&src, in, 0);
+	assert_int_equal(moe_source_line(&src, &line, &number, &e), 1);
 	assert_int_equal(write(fd[1], "second\n", 7), 7);
-	assert_int_equal(moe_input_line(in, &b, NULL, &e), 1);
-	assert_string_equal(moe_buf_cstr(&b, &e), "second");
+	assert_int_equal(moe_source_line(&src, &line, &number, &e), 1);
+	assert_true(moe_str_eq(line, "second"));
 	close(fd[1]);
-	assert_int_equal(moe_input_line(in, &b, NULL, &e), 0);
+	assert_int_equal(moe_source_line(&src, &line, &number, &e), 0);
 	alarm(0);
+	moe_source_free(&src);
 	moe_input_close(in);
-	moe_buf_free(&b);
 	close(fd[0]);
 }
 

@@ -1,7 +1,7 @@
 /* test_tokenizer_golden.c - ids and texts against stored answers of the `tokenizers` library (tests/golden/make_tokenizers.py), for the
  * structures of SmolLM2, Llama 3, Qwen2 and Qwen3 and for one that uses everything else that is read. */
-#include "formats/input.h"
 #include "formats/json.h"
+#include "formats/source.h"
 #include "formats/tok.h"
 #include "formats/tokenizer.h"
 
@@ -63,7 +63,8 @@ static void family(const char *name, bool lossless)
 	struct moe_err e = { 0 };
 	struct moe_tokenizer *t;
 	struct moe_input *in;
-	struct moe_buf line = { 0 };
+	struct moe_source src;
+	struct moe_str line;
 	uint64_t number;
 	int r, n = 0;
 
@@ -73,8 +74,9 @@ static void family(const char *name, bool lossless)
 	snprintf(path, sizeof(path), "tests/golden/tok-%s.jsonl", name);
 	in = moe_input_open(path, &e);
 	must(in && moe_input_next(in, &e) == 1, &e);
-	while ((r = moe_input_line(in, &line, &number, &e)) == 1) {
-		struct moe_json_doc *d = moe_json_parse((const char *)line.data, line.len, path, &e);
+	moe_source_from_input(&src, in, 0);
+	while ((r = moe_source_line(&src, &line, &number, &e)) == 1) {
+		struct moe_json_doc *d = moe_json_parse(line.p, line.n, path, &e);
 
 		must(d != NULL, &e);
 		one(t, moe_json_root(d), lossless);
@@ -83,7 +85,7 @@ static void family(const char *name, bool lossless)
 	}
 	must(r == 0, &e);
 	assert_int_equal(n, 100);
-	moe_buf_free(&line);
+	moe_source_free(&src);
 	moe_input_close(in);
 	moe_tokenizer_free(t);
 }

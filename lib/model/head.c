@@ -10,9 +10,10 @@
 #include <time.h>
 
 #ifdef MOE_REAL_F64
-enum { ROWS = 256, ROWS_MIN = 64, COLS = 1500, BUDGET = ROWS_MIN * 4096 }; /* so that the tests reach spans */
+enum { ROWS = 256, WIDE_ROWS = ROWS, ROWS_MIN = 64, COLS = 1500, BUDGET = ROWS_MIN * 4096 }; /* so that the tests reach spans */
 #else
-enum { ROWS = 256, ROWS_MIN = 64, COLS = 8192, BUDGET = ROWS_MIN * 262144 };
+/* Wide heads are read from memory for every block of rows: more rows, half as many reads. */
+enum { ROWS = 256, WIDE_ROWS = 512, ROWS_MIN = 96, COLS = 8192, BUDGET = ROWS_MIN * 262144 };
 #endif
 
 static double now_sec(void)
@@ -35,7 +36,7 @@ struct head {
 	const moe_real *w;          /* tokens [c0, c0+cols) as [cols, D] */
 	bool t, ready;              /* a head of one piece is turned once */
 	int cols_max, cols, span_max, s0, span;
-	double lse[ROWS], top[ROWS], sum[ROWS], dot[ROWS];
+	double lse[WIDE_ROWS], top[WIDE_ROWS], sum[WIDE_ROWS], dot[WIDE_ROWS];
 };
 
 static bool is_own(const struct moe_weight *w)
@@ -47,7 +48,7 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 {
 	struct pass *p = a->priv;
 	size_t D = (size_t)m->config.D, sz = sizeof(moe_real), cols;
-	int V = m->config.V;
+	int V = m->config.V, most = D > 256 ? WIDE_ROWS : ROWS;
 
 	memset(q, 0, sizeof(*q));
 	q->m = m;
@@ -55,7 +56,7 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	q->threads = a->gemm_threads;
 	q->inv_temp = 1 / temperature;
 	q->t = D < 384;
-	q->rows = BUDGET / V > ROWS ? ROWS : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
+	q->rows = BUDGET / V > most ? most : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
 	q->rows = n < q->rows && n > 0 ? n : q->rows;
 	q->span_max = V < BUDGET / q->rows ? V : BUDGET / q->rows;
 	q->cols_max = q->span_max < COLS || (is_own(&m->head) && !q->t) ? q->span_max : COLS;
@@ -154,7 +155,7 @@ static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 static void block_logp(struct head *q, int n, const int32_t *target, moe_real *logp, moe_real *entropy)
 {
 	int V = q->m->config.V;
-	double z_target[ROWS];
+	double z_target[WIDE_ROWS];
 
 	for (int s0 = 0; s0 < V; s0 += q->span) {
 		logits(q, n, s0);

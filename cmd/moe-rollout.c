@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *base_dir, *adapters, *follow_path, *teacher_path, *off_text, *partition;
+static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text, *partition;
 static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec, limit;
 static double temperature = 1, top_p = 1, teacher_ratio = 0.25;
 static struct moe_opt_list scales, stops, from, map;
@@ -30,6 +30,7 @@ static const struct moe_opt options[] = {
 	{0, "steps", MOE_OPT_INT, &steps, "N", "stop after N steps; 0 = when the prompts end", "0", 0, 1e12},
 	{0, "follow", MOE_OPT_STR, &follow_path, "FIFO", "read the weights of each step after the first from FIFO", NULL, 0, 0},
 	{0, "lag", MOE_OPT_INT, &lag, "N", "sample with weights N steps old, to overlap with training", "0", 0, 1},
+	{0, "resume", MOE_OPT_STR, &resume_path, "FILE", "go on where the trainer's checkpoint FILE ends, if there is one", NULL, 0, 0},
 	{0, "wait", MOE_OPT_INT, &wait_sec, "SEC", "give up when no trainer opens FIFO within SEC; 0 = never", "0", 0, 1e9},
 	{0, "teacher", MOE_OPT_STR, &teacher_path, "FILE", "recorded rollouts that replace a share of each group", NULL, 0, 0},
 	{0, "teacher-ratio", MOE_OPT_F64, &teacher_ratio, "R", "that share", "0.25", 0, 1},
@@ -92,6 +93,8 @@ static void check_options(void)
 		moe_usage_error("a base model is needed (-m DIR)");
 	if (follow_path && (!adapters || !per_step))
 		moe_usage_error("--follow needs the weights of the first step (-a FILE) and the size of a step (--per-step P)");
+	if (resume_path && (!follow_path || lag))
+		moe_usage_error("--resume goes with --follow, and not with --lag: a checkpoint holds the last weights alone");
 }
 
 static void open_model(struct job *j)
@@ -116,10 +119,9 @@ static void open_inputs(struct job *j)
 	if (adapters) {
 		j->arms = moe_in_open(adapters, "adapter");
 		fail_if(moe_follow_arms(j->arms, false, &j->r.arm, &j->r.n_arm, &e), &e);
-		if (!j->r.n_arm)
-			moe_die(&(struct moe_err){MOE_DATA, "the adapter stream holds no adapter"});
+		fail_if(!j->r.n_arm, &(struct moe_err){MOE_DATA, "the adapter stream holds no adapter"});
 		j->r.labels = moe_reader_labels(j->arms);
-		fail_if(moe_roll_fit(&j->r, &e), &e);
+		fail_if((resume_path && moe_roll_resume(&j->r, resume_path, &e)) || moe_roll_fit(&j->r, &e), &e);
 	}
 	if (teacher_path) {
 		j->pool = moe_in_open(teacher_path, "rollouts");
@@ -128,8 +130,7 @@ static void open_inputs(struct job *j)
 		if (moe_reader_labels(j->pool) > j->r.labels)
 			j->r.labels = moe_reader_labels(j->pool);
 	}
-	if (follow_path)
-		fail_if(!(j->r.follow = moe_follow_open(follow_path, moe_common.max_mem, &e)), &e);
+	fail_if(follow_path && !(j->r.follow = moe_follow_open(follow_path, moe_common.max_mem, &e)), &e);
 }
 
 static void sample(struct job *j, const char *prompts)
@@ -150,8 +151,7 @@ static void sample(struct job *j, const char *prompts)
 	moe_progress_begin(&j->progress, "prompts", 0);
 	fail_if(moe_roll_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
-	if (moe_reader_labels(j->r.prompts) > j->r.labels)
-		moe_writer_raise(j->out.w, moe_reader_labels(j->r.prompts));
+	moe_writer_raise(j->out.w, moe_reader_labels(j->r.prompts));
 	fail_if(moe_writer_from_reader(j->out.w, j->r.prompts, &e) || (j->arms && moe_writer_from_reader(j->out.w, j->arms, &e))
 		|| (j->pool && moe_writer_from_reader(j->out.w, j->pool, &e)), &e);
 	moe_out_finish(&j->out);

@@ -48,7 +48,7 @@ struct run {
 	size_t steps, dead, routed;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
-	int64_t next; /* steps before this one are in the checkpoint that we go on from */
+	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
 };
 
 static void resume(struct moe_trainer *t, struct run *run)
@@ -59,19 +59,22 @@ static void resume(struct moe_trainer *t, struct run *run)
 	moe_train_key(t, run->key);
 	if (!train_args.resume)
 		return;
-	got = moe_train_load(t, train_args.checkpoint, run->key, &run->next, &e);
+	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
 	die_unless(got >= 0, &e);
+	refuse_oracle(run->at.labels);
 	moe_info(got ? "going on after %lld steps" : "no checkpoint yet: starting at the first step", (long long)t->a->step);
 }
 
 /* After each step. */
-static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct run *run, int64_t step)
+static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct run *run, int64_t step, enum moe_labels labels)
 {
+	struct moe_train_at at = { step + 1, labels > run->at.labels ? labels : run->at.labels };
 	struct moe_err e;
 
-	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
+	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
 	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0)
-		die_unless(moe_train_save(t, train_args.checkpoint, run->key, step + 1, &e) == 0, &e);
+		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
 static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r, struct moe_metrics_file *metrics,
@@ -88,15 +91,17 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
-		if (s.step < run->next) {
+		if (s.step < run->at.next) {
 			run->steps++;
 			continue;
 		}
+		if (run->steps == 0 && s.step > run->at.next && run->at.next > 0)
+			moe_die(&(struct moe_err){ MOE_DATA, "the input begins after the step that the checkpoint would go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
 		die_unless(!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0, &e);
 		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
-		keep(t, pub, run, s.step);
+		keep(t, pub, run, s.step, moe_reader_labels(r));
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
@@ -120,13 +125,13 @@ static void conclude(const struct run *run, const struct moe_method *method)
 {
 	struct moe_err e;
 
-	if (run->steps == 0) {
+	if (run->steps == 0 && run->at.next == 0) {
 		moe_fail(&e, MOE_DATA, "the input holds no rollouts: nothing was trained");
 		moe_die(&e);
 	}
-	if (run->dead == run->steps)
+	if (run->steps && run->dead == run->steps)
 		moe_warn("the rewards of every group were all equal in every step: the adapter is as it was");
-	if (method->decide && run->routed == 0 && run->next == 0)
+	if (method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
 
@@ -167,6 +172,7 @@ int main(int argc, char **argv)
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
 	moe_writer_raise(out.w, moe_reader_labels(r));
+	moe_writer_raise(out.w, run.at.labels);
 	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);
 	die_unless(moe_metrics_end(&metrics, moe_reader_labels(r), &e) == 0, &e);

@@ -29,42 +29,66 @@ struct part {
 	size_t n, size;
 };
 
-/* The state: what is saved is what is loaded. num holds the adapter's step, the next step of the input, and max_completion. */
-static size_t parts(const struct moe_trainer *t, int64_t num[3], struct part p[5])
-{
-	size_t n = t->a->x.n_param, sz = sizeof(moe_real);
+/* Numbers of the state: the adapter's step, its seed, max_completion, and struct moe_train_at's. */
+enum { N_STEP, N_SEED, N_MAX, N_NEXT, N_LABELS, NUMBERS };
+/* What the adapter is made from comes first, in this order; then what the trainer needs beside it. */
+enum { P_PLAN, P_STATE, P_PARAM, P_M, P_V, P_STEP, PARTS };
 
-	p[0] = (struct part){ "param", REAL, t->a->x.param, n, sz };
-	p[1] = (struct part){ "adam.m", REAL, t->opt.m, n, sz };
-	p[2] = (struct part){ "adam.v", REAL, t->opt.v, n, sz };
-	p[3] = (struct part){ "adam.step", "I64", t->opt.step, (size_t)t->a->x.E, 8 };
-	p[4] = (struct part){ "state", "I64", num, 3, 8 };
-	return 5;
+static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t num[NUMBERS], struct part p[PARTS])
+{
+	size_t n = a->x.n_param, sz = sizeof(moe_real);
+
+	p[P_PLAN] = (struct part){ "plan", "F64", &a->plan, sizeof(a->plan) / 8, 8 }; /* all doubles */
+	p[P_STATE] = (struct part){ "state", "I64", num, NUMBERS, 8 };
+	p[P_PARAM] = (struct part){ "param", REAL, a->x.param, n, sz };
+	if (!opt)
+		return;
+	p[P_M] = (struct part){ "adam.m", REAL, opt->m, n, sz };
+	p[P_V] = (struct part){ "adam.v", REAL, opt->v, n, sz };
+	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)a->x.E, 8 };
 }
 
-int moe_train_save(const struct moe_trainer *t, const char *path, const char *key, int64_t next, struct moe_err *e)
+int moe_train_save(const struct moe_trainer *t, const char *path, const char *key, const struct moe_train_at *at, struct moe_err *e)
 {
-	int64_t num[3] = { t->a->step, next, (int64_t)t->o.max_completion };
+	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed, (int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
 	const char *const meta[][2] = { { "key", key } };
-	struct moe_st_tensor st[5];
-	struct part p[5];
-	size_t n = parts(t, num, p);
+	struct moe_st_tensor st[PARTS];
+	struct part p[PARTS];
 
-	for (size_t i = 0; i < n; i++) {
+	parts(t->a, &t->opt, num, p);
+	for (size_t i = 0; i < PARTS; i++) {
 		st[i] = (struct moe_st_tensor){ .name = p[i].name, .rank = 1, .shape = { p[i].n }, .data = p[i].data, .bytes = p[i].n * p[i].size };
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
-	return moe_st_write(path, st, n, meta, 1, e);
+	return moe_st_write(path, st, PARTS, meta, 1, e);
 }
 
-int moe_train_load(struct moe_trainer *t, const char *path, const char *key, int64_t *next, struct moe_err *e)
+static int get(const struct moe_st *s, const char *path, const struct part *p, struct moe_err *e)
 {
-	const struct moe_st_tensor *st;
+	const struct moe_st_tensor *st = moe_st_find(s, p->name);
+
+	if (!st || strcmp(st->dtype, p->dtype) != 0 || st->bytes != p->n * p->size)
+		return moe_fail(e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path, p->name);
+	memcpy(p->data, st->data, st->bytes);
+	return 0;
+}
+
+static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e)
+{
+	if (num[N_NEXT] < 0 || num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
+		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
+	a->step = num[N_STEP];
+	a->train_seed = (uint64_t)num[N_SEED];
+	*at = (struct moe_train_at){ num[N_NEXT], (enum moe_labels)num[N_LABELS] };
+	return 0;
+}
+
+int moe_train_load(struct moe_trainer *t, const char *path, const char *key, struct moe_train_at *at, struct moe_err *e)
+{
 	const char *was;
 	struct moe_st *s;
-	int64_t num[3];
-	struct part p[5];
-	size_t n = parts(t, num, p);
+	int64_t num[NUMBERS];
+	struct part p[PARTS];
 	int rc = 1;
 
 	if (access(path, F_OK))
@@ -75,18 +99,47 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key, int
 	was = moe_st_meta(s, "key");
 	if (!was || strcmp(was, key) != 0)
 		rc = moe_fail(e, MOE_DATA, "%s: this checkpoint is of another run: of another adapter, seed or options", path);
-	for (size_t i = 0; rc == 1 && i < n; i++) {
-		st = moe_st_find(s, p[i].name);
-		if (!st || strcmp(st->dtype, p[i].dtype) != 0 || st->bytes != p[i].n * p[i].size)
-			rc = moe_fail(e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path, p[i].name);
-		else
-			memcpy(p[i].data, st->data, st->bytes);
-	}
+	parts(t->a, &t->opt, num, p);
+	for (size_t i = 0; rc == 1 && i < PARTS; i++)
+		if (get(s, path, &p[i], e))
+			rc = -1;
+	if (rc == 1 && take_numbers(num, path, t->a, at, e))
+		rc = -1;
+	if (rc == 1)
+		t->o.max_completion = (size_t)num[N_MAX];
 	moe_st_close(s);
-	if (rc == 1) {
-		t->a->step = num[0];
-		*next = num[1];
-		t->o.max_completion = (size_t)num[2];
-	}
+	return rc;
+}
+
+/* Is the adapter, with the plan that the run gave it, the one that the checkpoint's key begins with? */
+static int same_start(const struct moe_st *s, const char *path, struct moe_adapter *a, struct moe_err *e)
+{
+	const char *was = moe_st_meta(s, "key");
+	char start[96];
+
+	if (moe_adapter_digest(a, e))
+		return -1;
+	snprintf(start, sizeof(start), "adapter %s;", a->digest);
+	if (was && !strncmp(was, start, strlen(start)))
+		return 0;
+	return moe_fail(e, MOE_DATA, "%s: this checkpoint is of a run that started from another adapter", path);
+}
+
+int moe_train_peek(const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e)
+{
+	struct moe_st *s;
+	int64_t num[NUMBERS];
+	struct part p[PARTS];
+	int rc;
+
+	if (access(path, F_OK))
+		return 0;
+	s = moe_st_open(path, e);
+	if (!s)
+		return -1;
+	parts(a, NULL, num, p);
+	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) || get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
+	     take_numbers(num, path, a, at, e) || moe_adapter_digest(a, e) ? -1 : 1;
+	moe_st_close(s);
 	return rc;
 }

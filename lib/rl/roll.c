@@ -2,6 +2,8 @@
 #define _DEFAULT_SOURCE
 #include "rl/roll.h"
 
+#include "rl/checkpoint.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +76,34 @@ int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
 	return 0;
 }
 
+int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e)
+{
+	struct moe_train_at at = {0};
+	int got;
+
+	if (r->n_arm != 1)
+		return moe_fail(e, MOE_DATA, "%zu adapters: a trainer's checkpoint goes on from one", r->n_arm);
+	got = moe_train_peek(path, &r->arm[0], &at, e);
+	if (got <= 0)
+		return got;
+	r->first_step = at.next;
+	r->labels = at.labels > r->labels ? at.labels : r->labels;
+	return 0;
+}
+
+/* The prompts of the steps that are over. */
+static int pass_by(struct moe_roll *r, struct moe_err *e)
+{
+	struct moe_rec rec = {0};
+	int rc = 1;
+
+	for (int64_t step = 0; rc == 1 && step < r->first_step; step++)
+		for (int64_t left = r->per_step; left > 0 && (rc = moe_reader_next(r->prompts, &rec, e)) == 1;)
+			left -= moe_rec_is(&rec, "prompt");
+	moe_rec_free(&rec);
+	return rc < 0 ? -1 : 0;
+}
+
 static void say(const struct moe_roll *r, int64_t step, int arm)
 {
 	if (r->say)
@@ -86,7 +116,7 @@ static int get_weights(struct moe_roll *r, int64_t step, struct moe_err *e)
 	double start = now_sec();
 	int rc;
 
-	if (!r->follow || step <= r->lag)
+	if (!r->follow || step <= r->first_step + r->lag)
 		return 0;
 	say(r, step, -1);
 	while (!(rc = moe_follow_wait(r->follow, r->out_fd, r->wait_sec > 0 && r->wait_sec < 30 ? (int)(r->wait_sec * 1000) : PATIENCE_MS, e))) {
@@ -141,9 +171,9 @@ int moe_roll_run(struct moe_roll *r, struct moe_err *e)
 {
 	size_t cap = r->per_step > 0 && r->per_step < CHUNK ? (size_t)r->per_step : CHUNK, n = 1, done;
 	struct moe_gen_prompt *p = moe_alloc(cap, sizeof(*p), e);
-	int rc = p ? 0 : -1;
+	int rc = p ? pass_by(r, e) : -1;
 
-	for (int64_t step = 0; !rc && n && (!r->steps || step < r->steps); step++) {
+	for (int64_t step = r->first_step; !rc && n && (!r->steps || step < r->steps); step++) {
 		uint64_t before = r->g->n_rollouts;
 
 		if (r->teacher_until && step >= r->teacher_until)

@@ -15,8 +15,9 @@ struct moe_roll {
 	size_t n_scale;
 	int64_t per_step;                /* prompts of a step; 0 = all prompts are step 0 */
 	int64_t steps;                   /* 0 = until the prompts end */
+	int64_t first_step;              /* earlier ones are over: their prompts are passed by */
 	int64_t teacher_until;           /* recorded rollouts only before this step; 0 = always */
-	struct moe_follow *follow;       /* NULL = the same weights throughout; else step s > lag reads one segment first */
+	struct moe_follow *follow;       /* NULL = the same weights throughout; else step s > first_step + lag reads one segment first */
 	int64_t lag;
 	double wait_sec;                 /* for a trainer to open the FIFO; 0 = for ever */
 	int out_fd;                      /* a pipe whose reader must stay, or -1 */
@@ -31,6 +32,8 @@ struct moe_roll {
 
 /* Checks an arm against the base and applies the scales: for the arms that the run starts with. */
 int moe_roll_fit(struct moe_roll *r, struct moe_err *e);
+/* Goes on where a trainer's checkpoint ends, if there is such a file: the one arm becomes the weights of that step, first_step its number. Before moe_roll_fit. */
+int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e);
 /* Runs to the end of the prompts. The end of the prompts is a good end whatever the trainer still publishes. */
 int moe_roll_run(struct moe_roll *r, struct moe_err *e);
 

@@ -111,6 +111,37 @@ ok 'the run goes on' moe-train -m base -a a0.moes --checkpoint state --resume -o
 contains 'where it was' err 'going on after [12] steps'
 equal 'to the same adapter' "$(digest resumed.moes)" "$(digest on.moes)"
 fails 2 'a place is needed' train -a a0.moes --resume -o x.moes on.run.moes
+moe-cat --json on.run.moes | jq -c 'select(.t != "rollout" or .step > 1)' | moe-cat --from-json -o late.moes
+cp state state.1
+moe-train -q -m base -a a0.moes --checkpoint state.1 --save-every 1 -o x.moes part.moes 2>/dev/null
+fails 3 'steps that are missing' train -a a0.moes --checkpoint state.1 --resume -o x.moes late.moes
+contains 'are not passed over' err 'steps are missing'
+
+# ---- killed on policy: sampler and trainer go on from the trainer's checkpoint ----
+live() { # NAME
+	mkfifo "$1.fifo"
+	moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 24 --seed 5 |
+		timeout 100 moe-rollout -q -m base -a a0.moes --follow "$1.fifo" --resume "$2" --group 4 --per-step 4 --max-new 12 --seed 5 -j 1 |
+		moe-grade -q -e "$env" -j 1 | moe-route -q -m base -a a0.moes -j 1 | tee "$1.run.moes" |
+		sh -c 'echo $$ >'"$1.pid"'; exec timeout 100 moe-train -q -m base -a a0.moes --seed 5 --plan sample.clean=0.5 --weight-decay 0.1 --publish '"$1.fifo"' --checkpoint '"$2"' \
+			--save-every 1 --resume -j 1 -o '"$1.moes"
+}
+steps() { moe-cat --allow-truncated --json "$1" 2>/dev/null | jq -r 'select(.t == "rollout") | .step' | uniq | tr '\n' ' '; }
+ok 'six steps without a break' live whole whole.ckpt
+live killed cut.ckpt 2>/dev/null &
+while [ ! -e cut.ckpt ] && kill -0 $! 2>/dev/null; do :; done
+kill -9 "$(cat killed.pid)" 2>/dev/null
+wait $!
+ok 'a killed run is started again' live again cut.ckpt
+equal 'and does not begin at the beginning' "$(steps again.run.moes | cut -c1)" "$(steps again.run.moes | cut -c1 | tr -d 0)"
+equal 'it ends with the same adapter' "$(digest again.moes)" "$(digest whole.moes)"
+equal 'having sampled the same' "$(moe-cat --json again.run.moes | jq -c 'select(.t == "rollout")' | sha256sum)" \
+	"$(moe-cat --json whole.run.moes | jq -c 'select(.t == "rollout")' | tail -n "$(moe-cat --json again.run.moes | grep -c '"t":"rollout"')" | sha256sum)"
+ok 'one that had ended has nothing more to do' live more cut.ckpt
+equal 'and gives the result again' "$(digest more.moes)" "$(digest whole.moes)"
+fails 2 'the sampler resumes only with a trainer' moe-rollout -m base -a a0.moes --resume cut.ckpt p.moes
+moe-pin -q -m base --seed 9 -o b0.moes pins.moes
+fails 3 'and not from another adapter' moe-rollout -m base -a b0.moes --follow whole.fifo --per-step 4 --resume cut.ckpt p.moes
 
 # ---- decisions ----
 decisions() { moe-cat --json "$1" | jq -r 'select(.t == "rollout") | [.step, .route.decision] | join(" ")' | sort | uniq -c; }
@@ -158,6 +189,10 @@ contains 'and says why' err "labels 'oracle'"
 equal 'and writes nothing' "$(ls no.moes 2>/dev/null)" ''
 ok 'unless allowed' train -a a0.moes --allow-oracle -o cheat.moes looked.moes
 contains 'the adapter is marked' "$(moe-cat --check cheat.moes >c; echo c)" 'labels oracle'
+ok 'a run that has looked, kept' train -a a0.moes --allow-oracle --checkpoint looked.ckpt --save-every 1 -o cheat.moes looked.moes
+fails 3 'is not gone on with as if it had not' train -a a0.moes --checkpoint looked.ckpt --resume -o no.moes on.run.moes
+ok 'unless allowed' train -a a0.moes --allow-oracle --checkpoint looked.ckpt --resume -o cheat.moes on.run.moes
+contains 'and the adapter is marked' "$(moe-cat --check cheat.moes >c; echo c)" 'labels oracle'
 
 # ---- refusals ----
 jq_run() { moe-cat --json on.run.moes | jq -c "$1" | moe-cat --from-json; }

@@ -1,5 +1,5 @@
 /* moe-pairs.c - (hack, clean) pairs, hand-written or written by an environment, as a stream. It does not judge them. */
-#include "cmd/opt.h"
+#include "cmd/from_opts.h"
 #include "env/env.h"
 #include "env/pairset.h"
 #include "formats/pairs.h"
@@ -13,7 +13,7 @@ static bool shuffle;
 
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Pairs from an environment", NULL, 0, 0},
-	{'e', "env", MOE_OPT_STR, &env_path, "FILE", "environment script that writes the pairs", NULL, 0, 0},
+	MOE_OPT_ENV(env_path),
 	{'n', "number", MOE_OPT_INT, &number, "N", "how many pairs; from files: at most so many", "48 from an environment, all from files", 1, 1e9},
 	{0, "modes", MOE_OPT_STR, &modes, "LIST", "loophole modes to cover, separated by commas", "all", 0, 0},
 	{0, "split", MOE_OPT_STR, &split, "NAME", "draw tasks from train, validation or test", "train", 0, 0},
@@ -22,8 +22,8 @@ static const struct moe_opt options[] = {
 	{0, "section", MOE_OPT_STR, &section, "NAME", "only this section", NULL, 0, 0},
 	{0, "prefix", MOE_OPT_STR, &prefix, "TEXT", "only pairs whose name begins so", NULL, 0, 0},
 	{0, "tag", MOE_OPT_LIST, &tags, "NAME", "only pairs with this tag (repeatable: all of them)", NULL, 0, 0},
-	{0, "map", MOE_OPT_LIST, &maps, "KEY=PATH,...", "where in a JSON object to look for a key", NULL, 0, 0},
-	{0, "chat-template", MOE_OPT_STR, &template_path, "FILE", "how messages are written", "ChatML", 0, 0},
+	MOE_OPT_MAP(maps, ""),
+	MOE_OPT_TEMPLATE(template_path),
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Placebo", NULL, 0, 0},
 	{0, "shuffle-labels", MOE_OPT_FLAG, &shuffle, NULL, "swap hack and clean in half of the pairs, drawn by chance", NULL, 0, 0},
 	{0}};
@@ -93,9 +93,8 @@ int main(int argc, char **argv)
 			moe_die(&e);
 	if (rc < 0)
 		moe_die(&e);
-	for (size_t i = 0; i < moe_pairset_digests(set); i++)
-		if (moe_writer_from(out.w, moe_pairset_digest(set, i), &e))
-			moe_die(&e);
+	if (moe_pairset_sources(set, out.w, &e))
+		moe_die(&e);
 	moe_out_finish(&out);
 	moe_info("%llu pairs%s", (unsigned long long)moe_pairset_count(set), shuffle ? ", labels shuffled" : "");
 	moe_pairset_close(set);

@@ -1,5 +1,5 @@
 /* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no model-written code. */
-#include "cmd/opt.h"
+#include "cmd/from_opts.h"
 #include "env/env.h"
 #include "env/import.h"
 #include "env/pairset.h"
@@ -15,7 +15,7 @@ static struct moe_env_mix mix = {.hack_share = 0.04, .wrong_share = 0.25, .promp
 
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Tasks", NULL, 0, 0},
-	{'e', "env", MOE_OPT_STR, &env_path, "FILE", "environment script, see moe-env(5)", NULL, 0, 0},
+	MOE_OPT_ENV(env_path),
 	{'n', "number", MOE_OPT_INT, &number, "N", "how many", "1000; all with --from", 0, 1e12},
 	{0, "first", MOE_OPT_INT, &first, "I", "begin with draw I, so that several runs share the work", "0", 0, 1e15},
 	{0, "split", MOE_OPT_STR, &split, "NAME", "tasks of train, validation or test; all for texts only", "train; all with --texts", 0, 0},
@@ -28,11 +28,11 @@ static const struct moe_opt options[] = {
 	{0, "wrong-share", MOE_OPT_F64, &mix.wrong_share, "P", "share of the others that answer wrongly", "0.25", 0, 1},
 	{0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W", "loss weight of the prompts' tokens", "0.1", 0, 1e6},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Prompts that others recorded", NULL, 0, 0},
-	{0, "from", MOE_OPT_LIST, &from, "FILE", "read prompts from JSON Lines, an archive or a directory (repeatable; - is standard input)", NULL, 0, 0},
-	{0, "map", MOE_OPT_LIST, &maps, "KEY=PATH,...", "where in a row to look for a key, or a preset: leetcode, teacher_pool", NULL, 0, 0},
+	MOE_OPT_FROM(from),
+	MOE_OPT_MAP(maps, MOE_OPT_PRESETS),
 	{0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL, 0, 0},
-	{0, "partition", MOE_OPT_STR, &partition, "FILE", "JSON object of prompt id and mode, for rows that name none", NULL, 0, 0},
-	{0, "chat-template", MOE_OPT_STR, &template_path, "FILE", "how messages are written", "ChatML", 0, 0},
+	MOE_OPT_PARTITION(partition),
+	MOE_OPT_TEMPLATE(template_path),
 	{0}};
 
 static const struct moe_prog prog = {
@@ -119,9 +119,8 @@ static void import(void)
 			moe_die(&e);
 	if (rc < 0)
 		moe_die(&e);
-	for (size_t i = 0; i < moe_import_digests(im); i++)
-		if (moe_writer_from(out.w, moe_import_digest(im, i), &e) != 0)
-			moe_die(&e);
+	if (moe_import_sources(im, out.w, &e) != 0)
+		moe_die(&e);
 	moe_out_finish(&out);
 	moe_import_close(im);
 	moe_rec_free(&rec);

@@ -1,5 +1,5 @@
 /* moe-rollout.c - completions for prompts, one pass for each arm; or rollouts that others recorded. It grades nothing. */
-#include "cmd/opt.h"
+#include "cmd/from_opts.h"
 #include "env/import.h"
 #include "rl/roll.h"
 
@@ -36,9 +36,9 @@ static const struct moe_opt options[] = {
 	{0, "teacher-ratio", MOE_OPT_F64, &teacher_ratio, "R", "that share", "0.25", 0, 1},
 	{0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP", "no recorded rollouts from this step on; 0 = always", "0", 0, 1e12},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Rollouts that others recorded", NULL, 0, 0},
-	{0, "from", MOE_OPT_LIST, &from, "FILE", "JSON Lines, an archive, a directory, or - for standard input; may be repeated", NULL, 0, 0},
-	{0, "map", MOE_OPT_LIST, &map, "KEY=PATH,...", "which of their fields is which key, or the name of a preset; may be repeated", NULL, 0, 0},
-	{0, "partition", MOE_OPT_STR, &partition, "FILE", "JSON object that gives the mode of each prompt id", NULL, 0, 0},
+	MOE_OPT_FROM(from),
+	MOE_OPT_MAP(map, MOE_OPT_PRESETS),
+	MOE_OPT_PARTITION(partition),
 	{0, "limit", MOE_OPT_INT, &limit, "N", "stop after N rollouts; 0 = all", "0", 0, 1e15},
 	{0}};
 static const struct moe_prog prog = {
@@ -179,8 +179,7 @@ static void import(void)
 	while ((got = moe_import_next(im, &rec, &e)) == 1)
 		fail_if(moe_writer_put(out.w, &rec, &e) || (moe_rec_is(&rec, "step") && moe_writer_flush(out.w, &e)), &e);
 	fail_if(got < 0, &e);
-	for (size_t i = 0; i < moe_import_digests(im); i++)
-		fail_if(moe_writer_from(out.w, moe_import_digest(im, i), &e), &e);
+	fail_if(moe_import_sources(im, out.w, &e), &e);
 	moe_out_finish(&out);
 	moe_info("%ju rollouts, %ju of them with findings in the seal", (uintmax_t)moe_import_count(im), (uintmax_t)moe_import_sealed(im));
 	moe_rec_free(&rec);

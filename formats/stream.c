@@ -262,7 +262,7 @@ static int truncated(struct moe_reader *r, struct moe_err *e)
 		r->name, r->in_segment + 1, offset(r) + (r->buf.len - r->pos));
 }
 
-/* One whole value is in the window: its size. 1, 0 = the input ended inside or before it, -1. */
+/* One whole value is in the window: its size. 1, 0 = the input ended inside or before it, which is allowed, -1. */
 static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 {
 	struct moe_mp_scan s = {0};
@@ -283,7 +283,7 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 		}
 		rc = fill(r, s.need, e);
 		if (rc <= 0)
-			return rc;
+			return rc ? -1 : truncated(r, e);
 		hash_early(r, s.need);
 	}
 }
@@ -381,10 +381,8 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 	size_t size = 0;
 	int rc = whole_value(r, &size, e);
 
-	if (rc < 0)
-		return -1;
-	if (rc == 0)
-		return truncated(r, e);
+	if (rc <= 0)
+		return rc;
 	if (moe_rec_parse(&r->header, r->buf.data + r->pos, size, e))
 		return moe_err_prefix(e, "%s: header, byte %" PRIu64, r->name, offset(r));
 	if (moe_stream_check_header(&r->header, r->name, &labels, e) || raise_labels(r, &r->header, e))
@@ -445,10 +443,8 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 	size_t size = 0;
 	int rc = whole_value(r, &size, e);
 
-	if (rc < 0)
-		return -1;
-	if (rc == 0)
-		return truncated(r, e);
+	if (rc <= 0)
+		return rc;
 	if (size < BIG_BYTES ? moe_rec_parse(rec, r->buf.data + r->pos, size, e) : take_big(r, rec, size, e))
 		return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, at);
 	if (!moe_rec_str(rec, "t", &t) || moe_str_eq(t, "header"))

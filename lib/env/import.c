@@ -105,14 +105,9 @@ uint64_t moe_import_sealed(const struct moe_import *im)
 	return im->sealed;
 }
 
-size_t moe_import_digests(const struct moe_import *im)
+int moe_import_sources(const struct moe_import *im, struct moe_writer *w, struct moe_err *e)
 {
-	return im->members.n_digest;
-}
-
-const char *moe_import_digest(const struct moe_import *im, size_t i)
-{
-	return im->members.digest[i];
+	return moe_members_sources(&im->members, w, e);
 }
 
 /* A member named partition.json says which mode each prompt has. 1 = it was one. */

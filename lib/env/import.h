@@ -12,7 +12,7 @@
 #define MOE_ENV_IMPORT_H
 
 #include "formats/fieldmap.h"
-#include "formats/rec.h"
+#include "formats/stream.h"
 #include "formats/tokenizer.h"
 
 enum moe_import_kind { MOE_IMPORT_PROMPTS, MOE_IMPORT_ROLLOUTS };
@@ -40,8 +40,7 @@ int moe_import_next(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 /* Rows given out so far (without step records), and how many of them were sealed. */
 uint64_t moe_import_count(const struct moe_import *im);
 uint64_t moe_import_sealed(const struct moe_import *im);
-/* SHA-256 (hex) of each member read to its end, for the end record's `from`. */
-size_t moe_import_digests(const struct moe_import *im);
-const char *moe_import_digest(const struct moe_import *im, size_t i);
+/* The digests of all that was read so far become inputs in w's end record. */
+int moe_import_sources(const struct moe_import *im, struct moe_writer *w, struct moe_err *e);
 
 #endif

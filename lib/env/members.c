@@ -202,3 +202,11 @@ int moe_members_next(struct moe_members *m, struct moe_err *e)
 	m->reading = true;
 	return 1;
 }
+
+int moe_members_sources(const struct moe_members *m, struct moe_writer *w, struct moe_err *e)
+{
+	for (size_t i = 0; i < m->n_digest; i++)
+		if (moe_writer_from(w, m->digest[i], e))
+			return -1;
+	return 0;
+}

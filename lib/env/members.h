@@ -7,6 +7,7 @@
 #define MOE_ENV_MEMBERS_H
 
 #include "formats/source.h"
+#include "formats/stream.h"
 #include "util/digest.h"
 
 struct moe_members {
@@ -35,5 +36,7 @@ void moe_members_free(struct moe_members *m); /* accepts a zeroed struct */
 int moe_members_next(struct moe_members *m, struct moe_err *e);
 /* Name of the open member for messages: "pool.tar.gz:dir/a.jsonl". */
 const char *moe_members_name(const struct moe_members *m);
+/* The digests of the files read to their end so far become inputs in w's end record. */
+int moe_members_sources(const struct moe_members *m, struct moe_writer *w, struct moe_err *e);
 
 #endif

@@ -214,14 +214,9 @@ uint64_t moe_pairset_count(const struct moe_pairset *s)
 	return s->count;
 }
 
-size_t moe_pairset_digests(const struct moe_pairset *s)
+int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struct moe_err *e)
 {
-	return s->env ? 1 : s->members.n_digest;
-}
-
-const char *moe_pairset_digest(const struct moe_pairset *s, size_t i)
-{
-	return s->env ? moe_env_digest(s->env) : s->members.digest[i];
+	return s->env ? moe_writer_from(w, moe_env_digest(s->env), e) : moe_members_sources(&s->members, w, e);
 }
 
 int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e)

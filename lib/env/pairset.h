@@ -6,6 +6,7 @@
 #define MOE_ENV_PAIRSET_H
 
 #include "formats/pairs.h"
+#include "formats/stream.h"
 
 struct moe_pairset_opts {
 	const char *env_path;      /* an environment, or NULL: files */
@@ -27,9 +28,8 @@ int moe_pairset_header(const struct moe_pairset *s, struct moe_rec *out, struct 
 /* Next record: 1, 0, -1. A set that ends without any pair is an error (MOE_DATA) that says why. */
 int moe_pairset_next(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *e);
 uint64_t moe_pairset_count(const struct moe_pairset *s);
-/* SHA-256 (hex) of the environment's file, or of the content of each member read to its end: the pairs' lineage. */
-size_t moe_pairset_digests(const struct moe_pairset *s);
-const char *moe_pairset_digest(const struct moe_pairset *s, size_t i);
+/* The digests of all that was read so far become inputs in w's end record. */
+int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struct moe_err *e);
 
 /* A small text file (a chat template), with a NUL behind it that out->len does not count. */
 int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e);

@@ -193,6 +193,8 @@ int main(int argc, char **argv)
 	int first = moe_main_begin(argc, argv, &prog);
 
 	check_options();
+	for (size_t i = 0; i < from.n; i++)
+		moe_in_not_terminal(from.v[i]);
 	from.n ? import() : sample(&j, first < argc ? argv[first] : NULL);
 	return moe_main_end(MOE_OK);
 }

@@ -119,7 +119,7 @@ int moe_ablate_names(const char *arms, char ***names, size_t *n, struct moe_err 
 
 /* ---- norms: |B diag(w) A|^2 = sum_ij w_i w_j (B'B)_ij (A A')_ij ---- */
 
-/* g [R, R] of one Linear. */
+/* g [R, R] of one Linear, of what is alive in it. */
 static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 {
 	size_t at = (size_t)layer * MOE_LINEARS + (size_t)linear, R = (size_t)x->R;
@@ -127,6 +127,7 @@ static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 	const moe_real *A, *B;
 
 	moe_linear_shape(&x->config, (enum moe_linear)linear, &d_in, &d_out);
+	const moe_real *alive = x->alive + at * R;
 	A = x->param + x->a_off[at];
 	B = x->param + x->b_off[at];
 	for (size_t i = 0; i < R; i++)
@@ -137,7 +138,7 @@ static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 				a += (double)A[i * (size_t)d_in + (size_t)k] * (double)A[j * (size_t)d_in + (size_t)k];
 			for (int k = 0; k < d_out; k++)
 				b += (double)B[(size_t)k * R + i] * (double)B[(size_t)k * R + j];
-			g[i * R + j] = g[j * R + i] = a * b;
+			g[i * R + j] = g[j * R + i] = a * b * ((double)alive[i] * (double)alive[j]);
 		}
 }
 
@@ -163,6 +164,7 @@ static double *grams(const struct moe_experts *x, struct moe_err *e)
 	return g;
 }
 
+/* Frobenius norm over all Linears of the part s * B diag(w alive) A of the delta that the slots with weight w carry; w [L*7, R]. */
 static double norm_of(const struct moe_experts *x, const double *g, const double *w)
 {
 	size_t n = (size_t)x->config.L * MOE_LINEARS, RR = (size_t)x->R * (size_t)x->R;
@@ -172,14 +174,6 @@ static double norm_of(const struct moe_experts *x, const double *g, const double
 		if (x->target[i % MOE_LINEARS])
 			s += quad(g + i * RR, w + i * (size_t)x->R, x->R);
 	return fabs(x->scale) * sqrt(s > 0 ? s : 0);
-}
-
-double moe_ablate_norm(const struct moe_experts *x, const double *w)
-{
-	double *g = grams(x, NULL), v = g ? norm_of(x, g, w) : NAN;
-
-	free(g);
-	return v;
 }
 
 /* ---- random ablations ---- */
@@ -266,17 +260,19 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 	struct draw d = { 0 };
 	int rq = quarantine_rank(x), rc;
 	double alpha, removed;
+	moe_real left;
 
 	if (rq == 0 || x->R > MOE_EXPERTS_MAX * 64)
 		return moe_fail(e, MOE_DATA, "a random ablation imitates the quarantine, and the adapter has none");
 	rc = draw_best(x, seed, k, rq, &d, e);
 	alpha = d.norm > 0 ? d.target / d.norm : 1;
 	if (rc == 0) {
+		left = (moe_real)(1 - alpha);
 		for (size_t i = 0; i < d.cells; i++)
 			if (d.best[i] > 0)
-				x->alive[i] = (moe_real)(1 - alpha);
+				x->alive[i] *= left; /* what is dead stays so */
 		for (size_t i = 0; i < d.cells; i++)
-			d.w[i] = d.best[i] > 0 ? 1 - (double)x->alive[i] : 0;
+			d.w[i] = d.best[i] > 0 ? 1 - (double)left : 0;
 		removed = norm_of(x, d.gram, d.w); /* as it really is, after rounding */
 		rc = moe_rec_set_str(&a->match, "kind", "random", e) || moe_rec_set_int(&a->match, "rank", rq, e) ||
 		     moe_rec_set_int(&a->match, "candidates", CANDIDATES, e) || moe_rec_set_int(&a->match, "seed", (int64_t)seed, e) ||

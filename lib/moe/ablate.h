@@ -16,7 +16,5 @@
 int moe_ablate_names(const char *arms, char ***names, size_t *n, struct moe_err *e);
 /* Makes the arm `name` (one of the above) of `from`. */
 int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name, uint64_t seed, struct moe_err *e);
-/* Frobenius norm over all Linears of the part of the delta s * B diag(w) A that the slots with weight w carry; w [L*7, R]. */
-double moe_ablate_norm(const struct moe_experts *x, const double *w);
 
 #endif

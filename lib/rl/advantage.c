@@ -51,14 +51,16 @@ struct ctx {
 static bool one_group(const struct ctx *c, size_t n, double batch_std)
 {
 	double mean = mean_of(c->reward, c->idx, n), std = std_of(c->reward, c->idx, n, mean), kept = 0;
-	size_t n_keep = 0;
-	bool equal = true;
+	size_t n_keep = 0, first_kept = 0;
+	bool equal = true, kept_equal = true;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t k = c->idx[i];
 
 		equal &= c->reward[k] == c->reward[c->idx[0]];
 		if (c->keep && c->keep[k]) {
+			first_kept = n_keep ? first_kept : k;
+			kept_equal &= c->reward[k] == c->reward[first_kept];
 			kept += c->reward[k];
 			n_keep++;
 		}
@@ -66,7 +68,8 @@ static bool one_group(const struct ctx *c, size_t n, double batch_std)
 	for (size_t i = 0; i < n; i++) {
 		size_t k = c->idx[i];
 		bool own = c->o->split && c->keep && c->keep[k];
-		double a = equal ? 0 : c->reward[k] - (own ? kept / (double)n_keep : mean);
+		/* not the rounding of a mean of equal numbers, which an optimiser could blow up */
+		double a = equal || (own && kept_equal) ? 0 : c->reward[k] - (own ? kept / (double)n_keep : mean);
 
 		if (c->o->scale != MOE_ADV_NONE)
 			a /= (c->o->scale == MOE_ADV_GROUP ? std : batch_std) + 1e-4;

@@ -204,8 +204,8 @@ static void test_plan(void **state)
 			fail_msg("'%s' was taken for a plan entry", bad[i]);
 }
 
-/* Frobenius norm of s B diag(1 - alive) A, the long way. */
-static double removed_norm(const struct moe_experts *x)
+/* Frobenius norm of what x lacks of `whole`, s B diag(whole's alive - alive) A, the long way. */
+static double removed_norm(const struct moe_experts *whole, const struct moe_experts *x)
 {
 	double sum = 0;
 
@@ -220,7 +220,7 @@ static double removed_norm(const struct moe_experts *x)
 				double v = 0;
 
 				for (int r = 0; r < x->R; r++)
-					v += (double)x->param[x->b_off[c] + (size_t)(o * x->R + r)] * (1 - (double)x->alive[c * (size_t)x->R + (size_t)r]) *
+					v += (double)x->param[x->b_off[c] + (size_t)(o * x->R + r)] * (double)(whole->alive[c * (size_t)x->R + (size_t)r] - x->alive[c * (size_t)x->R + (size_t)r]) *
 					     (double)x->param[x->a_off[c] + (size_t)(r * d_in + i)];
 				sum += v * v * x->scale * x->scale;
 			}
@@ -248,11 +248,11 @@ static void test_ablate(void **state)
 	assert_string_equal(q.digest, a.digest);
 	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, &e), 0);
 	assert_memory_equal(q.x.param, a.x.param, a.x.n_param * sizeof(moe_real));
-	target = removed_norm(&q.x);
+	target = removed_norm(&a.x, &q.x);
 	for (int k = 2; k < 5; k++) {
 		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, &e), 0);
-		assert_true(fabs(removed_norm(&r.x) / target - 1) < 1e-5);
-		assert_true(moe_rec_f64(&r.match, "ratio", &ratio) && fabs(ratio - removed_norm(&r.x) / target) < 1e-6);
+		assert_true(fabs(removed_norm(&a.x, &r.x) / target - 1) < 1e-5);
+		assert_true(moe_rec_f64(&r.match, "ratio", &ratio) && fabs(ratio - removed_norm(&a.x, &r.x) / target) < 1e-6);
 		assert_memory_not_equal(r.x.alive, q.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
 	}
 	assert_int_equal(moe_ablate_make(&r, &a, name[6], 1, &e), 0);
@@ -260,6 +260,17 @@ static void test_ablate(void **state)
 	assert_int_equal(moe_ablate_make(&r, &a, name[7], 1, &e), 0);
 	for (int i = 0; i < 14 * a.x.R; i++)
 		assert_true(r.x.alive[i] == 0);
+	/* of an arm in which some is off already: what is dead stays so, and what is left of the quarantine is the measure */
+	for (size_t i = 0; i < 14 * (size_t)a.x.R; i++)
+		a.x.alive[i] = i % 3 == 0 ? 0 : i % 3 == 1 ? 0.5f : 1;
+	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, &e), 0);
+	target = removed_norm(&a.x, &q.x);
+	for (int k = 2; k < 5; k++) {
+		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, &e), 0);
+		assert_true(fabs(removed_norm(&a.x, &r.x) / target - 1) < 1e-5);
+		for (size_t i = 0; i < 14 * (size_t)a.x.R; i += 3)
+			assert_true(r.x.alive[i] == 0);
+	}
 	for (size_t i = 0; i < n; i++)
 		free(name[i]);
 	free(name);

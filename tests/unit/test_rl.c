@@ -93,6 +93,24 @@ static void test_degenerate(void **state)
 	assert_int_equal(e.code, MOE_NUMERIC);
 }
 
+/* Kept rollouts of equal rewards have nothing to learn from each other, whatever 3 * 0.1 / 3 is. */
+static void test_equal_kept(void **state)
+{
+	const double reward[4] = { 0.1, 0.1, 0.1, 3 };
+	const int64_t group[4] = { 0, 0, 0, 0 };
+	const bool keep[4] = { true, true, true, false };
+	double adv[4];
+	bool dead[4];
+	struct moe_adv_stats st;
+	struct moe_err e;
+
+	(void)state;
+	assert_true((0.1 + 0.1 + 0.1) / 3 != 0.1);
+	assert_int_equal(moe_advantages(4, reward, group, keep, &(struct moe_adv_opts){ MOE_ADV_NONE, true }, adv, dead, &st, &e), 0);
+	assert_true(adv[0] == 0 && adv[1] == 0 && adv[2] == 0 && !dead[0]);
+	near(adv[3], 3 - 3.3 / 4, "against all of the group");
+}
+
 static void test_names(void **state)
 {
 	enum moe_loss_type t;
@@ -113,6 +131,7 @@ int main(void)
 		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_advantages),
 		cmocka_unit_test(test_degenerate),
+		cmocka_unit_test(test_equal_kept),
 		cmocka_unit_test(test_names),
 	};
 

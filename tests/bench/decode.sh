@@ -60,7 +60,7 @@ tiny f32 float32 16 16 64 64 1 9
 tiny f32 float32 128 16 64 64 1 9
 smollm2-135m f32 float32 1 1 64 32 3 9
 smollm2-135m f32 float32 16 16 64 32 3 9
-smollm2-135m f32 float32 128 16 64 32 3 9
+smollm2-135m f32 float32 128 16 64 32 3 1
 smollm2-135m f32 float32 128 16 256 64 1 1
 smollm2-135m bf16 auto 16 16 64 32 3 1
 smollm2-135m bf16 float32 16 16 64 32 3 1

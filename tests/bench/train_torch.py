@@ -1,7 +1,9 @@
 """PyTorch's forward and backward of the same model directory and sequences, for tests/bench/train.sh.
 usage: train_torch.py MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN NEW PASS_SEQS SECONDS; prints one line of JSON as engine_bench does.
 experts = PEFT's LoRA of rank 32 on all linears. Sequences have equal lengths, so batches of PASS_SEQS need no padding. With completions (NEW > 0)
-logits and log-probabilities exist for these alone, as in TRL (logits_to_keep); each completion carries its prompt with it."""
+logits and log-probabilities exist for these alone, as in TRL (logits_to_keep); each completion carries its prompt with it.
+PyTorch's products are MKL's. On AMD it takes its own Zen kernels by itself; variables that force others (MKL_DEBUG_CPU_TYPE, MKL_ENABLE_INSTRUCTIONS, MKL_CBWR,
+a fake Intel) were tried and gained nothing, so none is set. Column sgemm of the table tells whether that holds on the CPU at hand."""
 import sys
 
 import torch

@@ -106,12 +106,17 @@ static void talk(const struct moe_adapter *a, size_t n_pair)
 
 static void print_methods(void)
 {
+	struct moe_buf b = { 0 };
 	struct moe_out out;
+	struct moe_err e;
 
-	moe_out_text(&out, NULL);
 	for (size_t i = 0; moe_methods[i]; i++)
-		dprintf(out.fd, "%s\t%s\n", moe_methods[i]->name, moe_methods[i]->purpose);
+		if (moe_buf_addf(&b, &e, "%s\t%s\n", moe_methods[i]->name, moe_methods[i]->purpose))
+			moe_die(&e);
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
 	moe_out_finish(&out);
+	moe_buf_free(&b);
 }
 
 static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path, const struct moe_method *method)

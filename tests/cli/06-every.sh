@@ -16,13 +16,17 @@ cat >every <<END
 ablate	stream	moe-ablate --arms on,base a0.moes
 base	stream	moe-base -m base --score p.texts.moes
 base	text	moe-base -m base --info
+base	text	moe-base -m base --generate --max-new 4 hello
 cat	stream	moe-cat -s p.moes
 cat	text	moe-cat p.moes
 grade	stream	moe-grade -e $env r.moes
 pairs	stream	moe-pairs -e $env -n 4
+pin	text	moe-pin --list-methods
 pin	stream	moe-pin -m base --method vanilla pins.moes
+prompts	text	moe-prompts -e $env --list-modes
 prompts	stream	moe-prompts -e $env -n 4
 report	text	moe-report g.moes
+report	stream	moe-report --flip-seals g.moes
 rollout	stream	moe-rollout -m base -g 2 --max-new 4 p.moes
 route	stream	moe-route -m base -a a0.moes g.moes
 train	stream	moe-train -m base -a a0.moes paid.moes

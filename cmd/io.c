@@ -340,10 +340,10 @@ void moe_out_finish(struct moe_out *o)
 	if (close(o->fd) && !(o->fd == 1 && errno == EBADF))
 		die_errno("closing failed", path);
 	if (o->tmp) {
-		if (rename(o->tmp, o->path))
+		if (rename(o->tmp, path))
 			die_errno("the temporary file could not be renamed to it", path);
 		forget(o->tmp);
-		sync_folder(o->path);
+		sync_folder(path);
 	}
 	free(o->tmp);
 	free(o->path);

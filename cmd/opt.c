@@ -398,21 +398,30 @@ static void remember(int argc, char **argv)
 	memcpy(moe_common.argv, argv, (size_t)argc * sizeof(*argv));
 }
 
+static char *beginning(const char *word, size_t n)
+{
+	char *s = strndup(word, n);
+
+	if (!s)
+		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	return s;
+}
+
 /* Takes the words of the option just parsed out of what is remembered: they may not change the output. */
 static void forget(char **argv, int end)
 {
 	bool apart = optarg == argv[end - 1];
-	char *word = argv[apart ? end - 2 : end - 1], *shorter = NULL;
+	const char *word = argv[apart ? end - 2 : end - 1];
 	size_t keep = apart ? strlen(word) - 1 : (size_t)(optarg - word) - 1; /* of a cluster of letters, -vj4 */
 	int n = 0;
 
-	if (strncmp(word, "--", 2) != 0 && keep > 1 && !(shorter = strndup(word, keep)))
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+	if (!strncmp(word, "--", 2))
+		keep = 0;
 	for (int i = 0; i < moe_common.argc; i++) {
 		char *x = moe_common.argv[i];
 
-		if (x == word && shorter)
-			moe_common.argv[n++] = shorter;
+		if (x == word && keep > 1)
+			moe_common.argv[n++] = beginning(word, keep);
 		else if (x != word && !(apart && x == optarg))
 			moe_common.argv[n++] = x;
 	}

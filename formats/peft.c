@@ -84,8 +84,8 @@ static int pattern(const struct moe_json *map, const char *module, const char *p
 		if (strcspn(key, "^$*+?()[]{}|\\") != n)
 			return moe_fail(e, MOE_DATA, "%s: the pattern '%.80s' is a regular expression, which is not supported", path, key);
 		if (n && n <= m && !strcmp(module + m - n, key) && (n == m || module[m - n - 1] == '.')) {
-			if (!moe_json_f64(v, out) || !(*out > 0))
-				return moe_fail(e, MOE_DATA, "%s: the pattern '%.80s' has no number above 0", path, key);
+			if (!moe_json_f64(v, out) || !(*out > 0) || !isfinite(*out))
+				return moe_fail(e, MOE_DATA, "%s: the pattern '%.80s' has no finite number above 0", path, key);
 			return 0; /* the first that fits, as in PEFT */
 		}
 	}

@@ -127,16 +127,19 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, const cha
 
 /* ---- from PEFT ---- */
 
-/* The block of a module's name; -1 when the model has no such Linear. */
+/* The block of a module's name; -1 when the model has no such Linear. A block has one name: "layers.07" is not layer 7 once more. */
 static int block_of(const struct moe_config *c, const char *module)
 {
-	int layer, at = 0;
+	char name[96];
+	int layer;
 
-	if (sscanf(module, "model.layers.%d.%n", &layer, &at) != 1 || !at || layer < 0 || layer >= c->L)
+	if (sscanf(module, "model.layers.%4d", &layer) != 1 || layer < 0 || layer >= c->L)
 		return -1;
-	for (int l = 0; l < MOE_LINEARS; l++)
-		if (!strcmp(module + at, moe_linear_modules[l]))
+	for (int l = 0; l < MOE_LINEARS; l++) {
+		snprintf(name, sizeof(name), "model.layers.%d.%s", layer, moe_linear_modules[l]);
+		if (!strcmp(module, name))
 			return layer * MOE_LINEARS + l;
+	}
 	return -1;
 }
 

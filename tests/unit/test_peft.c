@@ -138,6 +138,30 @@ static void put_config(const char *dir, const char *more)
 	free(path);
 }
 
+/* Two names of one Linear would be one matrix laid over the other; a scale of a pattern must be a number to compute with. */
+static void hostile(void **state)
+{
+	static float v[48];
+	struct moe_peft_pair pair[2] = { { "model.layers.0.self_attn.k_proj", 2, 16, 8, 0, v, v }, { "model.layers.00.self_attn.k_proj", 2, 16, 8, 0, v, v } };
+	struct moe_peft p = { pair, 2, NULL, 2, 3 };
+	struct moe_config c = small();
+	struct moe_experts x;
+	struct moe_err e = { 0 };
+	char *dir = temp_dir();
+
+	(void)state;
+	must(!moe_peft_write(&p, dir, &e), &e);
+	assert_int_equal(moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", &e), -1);
+	assert_non_null(strstr(e.msg, "no Linear 'model.layers.00.self_attn.k_proj'"));
+	p.n = 1;
+	must(!moe_peft_write(&p, dir, &e) && !moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", &e), &e);
+	moe_experts_free(&x);
+	put_config(dir, ",\"alpha_pattern\":{\"k_proj\":Infinity}");
+	assert_int_equal(moe_peft_open(&p, dir, &e), -1);
+	assert_non_null(strstr(e.msg, "no finite number above 0"));
+	remove_peft(dir);
+}
+
 static void put_tensors(const char *dir, const char *suffix, int r_b)
 {
 	static const float zero[64];
@@ -195,7 +219,7 @@ static void scales_and_refusals(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(from_peft), cmocka_unit_test(round_trip), cmocka_unit_test(scales_and_refusals) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(from_peft), cmocka_unit_test(round_trip), cmocka_unit_test(hostile), cmocka_unit_test(scales_and_refusals) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,7 @@ int moe_bpe_add_merge(struct moe_bpe *b, const char *l, size_t nl, const char *r
 void moe_bpe_bytes(struct moe_bpe *b)
 {
 	b->all_bytes = true;
+	b->unk_id = -1;
 	for (int i = 0; i < 256; i++) {
 		char s[4];
 		size_t n = moe_utf8_put(moe_alphabet_char((uint8_t)i), s);
@@ -238,7 +239,7 @@ static bool before(const struct moe_bpe_cand *a, const struct moe_bpe_cand *b)
 	return a->rank != b->rank ? a->rank < b->rank : a->pos < b->pos;
 }
 
-/* Room was made by load_piece: a piece of n symbols has at most n - 1 first candidates and each of n - 1 merges adds two. */
+/* Room was made by piece_room: a piece of n symbols has at most n - 1 first candidates and each of n - 1 merges adds two. */
 static void heap_push(struct moe_bpe_work *w, struct moe_bpe_cand c)
 {
 	size_t i = w->n_heap++;
@@ -279,35 +280,55 @@ static void consider(const struct moe_bpe *b, struct moe_bpe_work *w, int32_t po
 		heap_push(w, (struct moe_bpe_cand){ m->rank, (uint32_t)pos, m->id });
 }
 
-static int load_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, struct moe_err *e)
+static int piece_room(struct moe_bpe_work *w, size_t n, struct moe_err *e)
 {
+	size_t cap = n < 256 ? 256 : 2 * n;
+
 	if (n > INT32_MAX / 4)
 		return moe_fail(e, MOE_DATA, "a piece of %zu bytes is too long to be tokenized", n);
-	if (n > w->cap_sym) {
-		size_t cap = n < 256 ? 256 : 2 * n;
-		free(w->sym);
-		free(w->heap);
-		w->cap_sym = 0;
-		w->sym = malloc(cap * sizeof(*w->sym));
-		w->heap = malloc(3 * cap * sizeof(*w->heap));
-		if (!w->sym || !w->heap)
-			return oom(e);
-		w->cap_sym = cap;
-	}
+	if (n <= w->cap_sym)
+		return 0;
+	free(w->sym);
+	free(w->heap);
+	w->cap_sym = 0;
+	w->sym = malloc(cap * sizeof(*w->sym));
+	w->heap = malloc(3 * cap * sizeof(*w->heap));
+	if (!w->sym || !w->heap)
+		return oom(e);
+	w->cap_sym = cap;
+	return 0;
+}
+
+/* One symbol for each byte. As in the reference, a byte without a token is the unknown token, several in a row one or each, and without
+ * an unknown token it is left out, and its neighbours may merge. */
+static int load_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, struct moe_err *e)
+{
+	bool unknown = false;
+	size_t m = 0;
+
+	if (piece_room(w, n, e))
+		return -1;
 	for (size_t i = 0; i < n; i++) {
 		int32_t id = b->byte_id[(uint8_t)p[i]];
-		if (id < 0)
-			return moe_fail(e, MOE_DATA, "the vocabulary has no token for the byte 0x%02x", (unsigned)(uint8_t)p[i]);
-		w->sym[i] = (struct moe_bpe_sym){ id, (int32_t)i - 1, i + 1 < n ? (int32_t)i + 1 : -1 };
+		bool skip = id < 0 && (b->unk_id < 0 || (unknown && b->fuse_unk));
+
+		unknown = id < 0;
+		if (skip)
+			continue;
+		w->sym[m] = (struct moe_bpe_sym){ id < 0 ? b->unk_id : id, (int32_t)m - 1, (int32_t)m + 1 };
+		m++;
 	}
+	if (m)
+		w->sym[m - 1].next = -1;
+	w->n_sym = m;
 	return 0;
 }
 
 /* As the reference does, an old candidate still counts when the pair now at its place would become the same token. */
-static int merge_piece(const struct moe_bpe *b, struct moe_bpe_work *w, size_t n, struct moe_err *e)
+static int merge_piece(const struct moe_bpe *b, struct moe_bpe_work *w, struct moe_err *e)
 {
 	w->n_heap = 0;
-	for (size_t i = 0; i + 1 < n; i++)
+	for (size_t i = 0; i + 1 < w->n_sym; i++)
 		consider(b, w, (int32_t)i);
 	while (w->n_heap) {
 		struct moe_bpe_cand c = heap_pop(w);
@@ -328,7 +349,7 @@ static int merge_piece(const struct moe_bpe *b, struct moe_bpe_work *w, size_t n
 		consider(b, w, s->prev);
 		consider(b, w, (int32_t)c.pos);
 	}
-	for (int32_t i = 0; i >= 0; i = w->sym[i].next)
+	for (int32_t i = w->n_sym ? 0 : -1; i >= 0; i = w->sym[i].next)
 		if (moe_bpe_put(w, w->sym[i].id, e))
 			return -1;
 	return 0;
@@ -376,7 +397,7 @@ int moe_bpe_word(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p,
 		if (id >= 0)
 			return moe_bpe_put(w, id, e);
 	}
-	if (load_piece(b, w, p, n, e) || merge_piece(b, w, n, e))
+	if (load_piece(b, w, p, n, e) || merge_piece(b, w, e))
 		return -1;
 	if (c && w->n - start <= CACHE_IDS) {
 		c->len = (uint8_t)n;

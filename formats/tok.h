@@ -57,6 +57,8 @@ void moe_vocab_free(struct moe_vocab *v);
 struct moe_bpe {
 	struct moe_vocab vocab;
 	int32_t byte_id[256];              /* -1 = this byte has no token */
+	int32_t unk_id;                    /* what stands for such a byte; -1 = nothing */
+	bool fuse_unk;                     /* one unknown token for several such bytes in a row */
 	bool all_bytes, ignore_merges;
 	struct moe_bpe_merge {
 		uint64_t pair;             /* left id << 32 | right id */
@@ -67,14 +69,14 @@ struct moe_bpe {
 };
 /* Merges must come in the order of their rank, after all of the vocabulary. A pair that comes twice keeps the later rank, as in the reference. */
 int moe_bpe_add_merge(struct moe_bpe *b, const char *l, size_t nl, const char *r, size_t nr, uint32_t rank, struct moe_err *e);
-/* Fills byte_id and all_bytes; after the vocabulary is complete. */
+/* Fills byte_id, all_bytes and unk_id (-1); after the vocabulary is complete. */
 void moe_bpe_bytes(struct moe_bpe *b);
 void moe_bpe_free(struct moe_bpe *b);
 
 /* Scratch space of encoding; zero-initialise. cache_slots (a power of two, or 0) is set by the caller before the first word. */
 struct moe_bpe_work {
 	struct moe_bpe_sym *sym;
-	size_t cap_sym;
+	size_t n_sym, cap_sym;
 	struct moe_bpe_cand *heap;
 	size_t n_heap, cap_heap;
 	struct moe_bpe_cached *cache;

@@ -136,8 +136,9 @@ static int encode_text(struct enc *c, const char *p, size_t n, struct moe_err *e
 		i += good;
 		while (i + badn < n && (badn == 0 || !moe_utf8_prefix(p + i + badn, n - i - badn)))
 			badn++;
-		if (i < n && !c->t->bpe.all_bytes)
-			return moe_fail(e, MOE_DATA, "the text is not UTF-8 at its byte %zu, and the vocabulary does not cover all bytes", i);
+		for (size_t k = i; k < i + badn; k++)
+			if (c->t->bpe.byte_id[(uint8_t)p[k]] < 0)
+				return moe_fail(e, MOE_DATA, "the text is not UTF-8, and the vocabulary has no token for the 0x%02x at its byte %zu", (unsigned)(uint8_t)p[k], k);
 		if (badn && moe_bpe_word(&c->t->bpe, &c->bpe, p + i, badn, e))
 			return -1;
 		i += badn;

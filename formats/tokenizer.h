@@ -17,7 +17,8 @@ struct moe_tokenizer;
 /* dir/tokenizer.json. */
 struct moe_tokenizer *moe_tokenizer_open(const char *dir, struct moe_err *e);
 void moe_tokenizer_free(struct moe_tokenizer *t);
-/* Appends ids to *ids (malloc'ed, owned by the caller; *n counts). Text must be valid UTF-8 (else MOE_DATA, unless the vocabulary covers all bytes).
+/* Appends ids to *ids (malloc'ed, owned by the caller; *n counts). Bytes that are not UTF-8
+ * are merged as they are; MOE_DATA when one of them has no token. Bytes of UTF-8 without a token are the unknown token or nothing, as in the reference.
  * add_special: apply the post-processor's template (bos ...). */
 int moe_tokenizer_encode(const struct moe_tokenizer *t, const char *text, size_t len, bool add_special, int32_t **ids, size_t *n, struct moe_err *e);
 /* Appends the bytes of the ids; special tokens are written out unless skip_special. Ids without a token (a model's vocabulary is often

@@ -76,6 +76,18 @@ static int read_vocab(struct moe_tokenizer *t, const struct moe_json *j, struct 
 	return 0;
 }
 
+/* The token that stands for bytes without one. It matters only where there are such bytes. */
+static int read_unknown(struct moe_tokenizer *t, const struct moe_json *m, struct moe_err *e)
+{
+	struct moe_str unk = moe_json_str(moe_json_get(m, "unk_token"));
+
+	if (!unk.p || t->bpe.all_bytes)
+		return 0;
+	t->bpe.unk_id = moe_vocab_find(&t->bpe.vocab, unk.p, unk.n);
+	t->bpe.fuse_unk = is_true(m, "fuse_unk", false);
+	return t->bpe.unk_id >= 0 ? 0 : moe_fail(e, MOE_DATA, "\"model.unk_token\" '%.*s' is not in the vocabulary", CUT(unk));
+}
+
 /* "a b" (before tokenizers 0.20) or ["a", "b"]. */
 static int read_merge(struct moe_tokenizer *t, const struct moe_json *j, size_t i, struct moe_err *e)
 {
@@ -125,7 +137,7 @@ static int read_model(struct moe_tokenizer *t, const struct moe_json *m, struct 
 	const struct moe_json *merges = moe_json_get(m, "merges");
 	size_t n = moe_json_len(merges);
 
-	if (check_model(m, e) || read_vocab(t, moe_json_get(m, "vocab"), e))
+	if (check_model(m, e) || read_vocab(t, moe_json_get(m, "vocab"), e) || read_unknown(t, m, e))
 		return -1;
 	if (moe_json_kind(merges) != MOE_J_ARRAY || n > UINT32_MAX)
 		return moe_fail(e, MOE_DATA, "\"model.merges\" is not an array");

@@ -15,18 +15,34 @@ struct from {
 	struct moe_err *e;
 };
 
+/* With what the classes of transformers fill in for keys that are missing (configuration_*.py); kv 0 = as many as heads. */
 static const struct family {
 	const char *type, *architecture;
+	int max_pos, kv;
 } families[] = {
-	[MOE_LLAMA] = { "llama", "LlamaForCausalLM" },
-	[MOE_MISTRAL] = { "mistral", "MistralForCausalLM" },
-	[MOE_QWEN2] = { "qwen2", "Qwen2ForCausalLM" },
-	[MOE_QWEN3] = { "qwen3", "Qwen3ForCausalLM" },
+	[MOE_LLAMA] = { "llama", "LlamaForCausalLM", 2048, 0 },
+	[MOE_MISTRAL] = { "mistral", "MistralForCausalLM", 131072, 8 },
+	[MOE_QWEN2] = { "qwen2", "Qwen2ForCausalLM", 32768, 32 },
+	[MOE_QWEN3] = { "qwen3", "Qwen3ForCausalLM", 32768, 32 },
 };
+#define WINDOW_DEFAULT 4096 /* of Mistral and Qwen */
 
 static bool absent(const struct moe_json *j)
 {
-	return moe_json_kind(j) == MOE_J_NULL; /* missing and null mean the same here */
+	return moe_json_kind(j) == MOE_J_NULL; /* missing or null */
+}
+
+/* null is something else than missing where a class has a default. */
+static bool is_there(const struct from *f, const char *want)
+{
+	const void *cursor = NULL;
+	const struct moe_json *value;
+	const char *key;
+
+	while (moe_json_next(f->root, &cursor, &key, &value))
+		if (!strcmp(key, want))
+			return true;
+	return false;
 }
 
 /* A whole number in [lo, INT_MAX]; absent: def, or an error when def < 0. */
@@ -86,12 +102,16 @@ static int get_family(const struct from *f, struct moe_config *c)
 
 static int get_shape(const struct from *f, struct moe_config *c)
 {
-	int hd_default;
+	const struct family *y = &families[c->family];
+	int hd_default, kv_default;
 
 	if (get_int(f, "vocab_size", 1, -1, &c->V) || get_int(f, "hidden_size", 1, -1, &c->D) ||
 		get_int(f, "num_hidden_layers", 1, -1, &c->L) || get_int(f, "num_attention_heads", 1, -1, &c->H) ||
-		get_int(f, "num_key_value_heads", 1, c->H, &c->K) || get_int(f, "intermediate_size", 1, -1, &c->F) ||
-		get_int(f, "max_position_embeddings", 1, c->family == MOE_LLAMA ? 2048 : 32768, &c->max_pos))
+		get_int(f, "intermediate_size", 1, -1, &c->F) || get_int(f, "max_position_embeddings", 1, y->max_pos, &c->max_pos))
+		return -1;
+	/* null is as many as heads in every class */
+	kv_default = is_there(f, "num_key_value_heads") || !y->kv ? c->H : y->kv;
+	if (get_int(f, "num_key_value_heads", 1, kv_default, &c->K))
 		return -1;
 	/* Qwen3's class has a fixed default, the others divide. */
 	hd_default = c->family == MOE_QWEN3 ? 128 : c->D / c->H;
@@ -106,21 +126,27 @@ static int get_shape(const struct from *f, struct moe_config *c)
 	return 0;
 }
 
-/* rope parameters lie in "rope_parameters" (transformers 5) or at the top level with "rope_scaling" (4). */
+/* Rope parameters lie in "rope_parameters" (transformers 5) or at the top level with "rope_scaling" (4), which wins when it says anything. */
+static const struct moe_json *rope_object(const struct from *f)
+{
+	const struct moe_json *s = moe_json_get(f->root, "rope_scaling");
+	bool empty = absent(s) || (moe_json_kind(s) == MOE_J_OBJECT && !moe_json_len(s));
+
+	return empty ? moe_json_get(f->root, "rope_parameters") : s;
+}
+
 static int get_rope(const struct from *f, struct moe_config *c)
 {
-	const struct moe_json *p = moe_json_get(f->root, "rope_parameters"), *s = moe_json_get(f->root, "rope_scaling"), *j, *value;
+	const struct moe_json *j = rope_object(f), *value;
 	const void *cursor = NULL;
 	const char *key;
 	struct moe_str type;
 	double theta, partial;
 
-	j = absent(s) ? p : s; /* the order in which transformers 5 looks */
 	if (!absent(j) && moe_json_kind(j) != MOE_J_OBJECT)
 		return moe_fail(f->e, MOE_DATA, "%s: its rope parameters are not an object", f->name);
-	if (get_f64(f, f->root, "rope_theta", 10000, &theta) || get_f64(f, p, "rope_theta", theta, &theta) ||
-		get_f64(f, s, "rope_theta", theta, &c->theta) || get_f64(f, f->root, "partial_rotary_factor", 1, &partial) ||
-		get_f64(f, j, "partial_rotary_factor", partial, &partial))
+	if (get_f64(f, f->root, "rope_theta", 10000, &theta) || get_f64(f, j, "rope_theta", theta, &c->theta) ||
+		get_f64(f, f->root, "partial_rotary_factor", 1, &partial) || get_f64(f, j, "partial_rotary_factor", partial, &partial))
 		return -1;
 	if (partial != 1)
 		return moe_fail(f->e, MOE_DATA, "%s: a partial_rotary_factor of %g is not supported", f->name, partial);
@@ -142,13 +168,17 @@ static int get_rope(const struct from *f, struct moe_config *c)
 		c->rope = MOE_ROPE_LLAMA3;
 	else if (moe_str_eq(type, "yarn"))
 		c->rope = MOE_ROPE_YARN;
+	else if (moe_str_eq(type, "dynamic"))
+		c->rope = MOE_ROPE_DYNAMIC;
 	else
-		return moe_fail(f->e, MOE_DATA, "%s: rope type \"%.*s\" is not supported (default, linear, llama3, yarn are)", f->name,
+		return moe_fail(f->e, MOE_DATA, "%s: rope type \"%.*s\" is not supported (default, linear, dynamic, llama3, yarn are)", f->name,
 			type.n > 40 ? 40 : (int)type.n, type.p);
 	if (absent(moe_json_get(j, "factor")))
 		return moe_fail(f->e, MOE_DATA, "%s: \"factor\" of its rope parameters is missing", f->name);
-	if (get_f64(f, f->root, "original_max_position_embeddings", c->rope_orig, &c->rope_orig) ||
-		get_f64(f, j, "original_max_position_embeddings", c->rope_orig, &c->rope_orig))
+	/* the one at the top level wins, as in transformers 5 */
+	if ((c->rope == MOE_ROPE_LLAMA3 || c->rope == MOE_ROPE_YARN) &&
+		(get_f64(f, j, "original_max_position_embeddings", c->rope_orig, &c->rope_orig) ||
+			get_f64(f, f->root, "original_max_position_embeddings", c->rope_orig, &c->rope_orig)))
 		return -1;
 	return get_f64(f, j, "factor", 1, &c->rope_factor);
 }
@@ -156,7 +186,7 @@ static int get_rope(const struct from *f, struct moe_config *c)
 /* The further parameters of llama3 and yarn. */
 static int get_rope_more(const struct from *f, struct moe_config *c)
 {
-	const struct moe_json *s = moe_json_get(f->root, "rope_scaling"), *j = absent(s) ? moe_json_get(f->root, "rope_parameters") : s;
+	const struct moe_json *j = rope_object(f);
 	double att, want;
 	bool truncate = true;
 
@@ -176,7 +206,8 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 		return -1;
 	moe_json_bool(moe_json_get(j, "truncate"), &truncate);
 	if (fabs(att - want) > 1e-9 || !truncate || !absent(moe_json_get(j, "mscale")) || !absent(moe_json_get(j, "mscale_all_dim")))
-		return moe_fail(f->e, MOE_DATA, "%s: rope type yarn is supported with the default attention_factor, truncate and mscale only", f->name);
+		return moe_fail(f->e, MOE_DATA, "%s: rope type yarn is supported with the default attention_factor, truncate and mscale only; remove it to use the model up to the length it was "
+			"first trained at", f->name);
 	return 0;
 }
 
@@ -220,26 +251,42 @@ static int get_extras(const struct from *f, struct moe_config *c)
 	return 0;
 }
 
+/* Attention over a window is full attention as long as the window holds all positions. */
+static int refuse_window(const struct from *f, const struct moe_config *c)
+{
+	const struct moe_json *types = moe_json_get(f->root, "layer_types"), *size = moe_json_get(f->root, "sliding_window");
+	bool use = c->family == MOE_MISTRAL;
+	int w = INT_MAX, from = 0;
+
+	if (c->family == MOE_LLAMA)
+		return 0; /* its class knows no window */
+	if (c->family != MOE_MISTRAL && (get_bool(f, "use_sliding_window", &use) || get_int(f, "max_window_layers", 0, 28, &from)))
+		return -1;
+	if ((!absent(size) || !is_there(f, "sliding_window")) && get_int(f, "sliding_window", 1, WINDOW_DEFAULT, &w))
+		return -1;
+	if (c->family != MOE_MISTRAL && !absent(types)) {
+		from = c->L;
+		for (size_t i = 0; i < moe_json_len(types); i++)
+			if (!moe_str_eq(moe_json_str(moe_json_at(types, i)), "full_attention"))
+				from = 0;
+		use |= from == 0;
+	}
+	if (!use || from >= c->L || w >= c->max_pos)
+		return 0;
+	return moe_fail(f->e, MOE_DATA, "%s: sliding-window attention is not supported; texts of up to %d tokens do not need it: set \"sliding_window\" to null, "
+		"\"layer_types\" too, and \"max_position_embeddings\" to %d", f->name, w, w);
+}
+
 /* Whatever would change the computation in a way that the engine does not have. */
 static int refuse(const struct from *f, const struct moe_config *c)
 {
-	const struct moe_json *act = moe_json_get(f->root, "hidden_act"), *types = moe_json_get(f->root, "layer_types");
-	bool use = false;
-	int64_t w;
+	struct moe_str act = moe_json_str(moe_json_get(f->root, "hidden_act"));
 
-	if (!absent(act) && !moe_str_eq(moe_json_str(act), "silu"))
-		return moe_fail(f->e, MOE_DATA, "%s: hidden_act is not \"silu\", which alone is supported", f->name);
+	if (!absent(moe_json_get(f->root, "hidden_act")) && !moe_str_eq(act, "silu") && !moe_str_eq(act, "swish"))
+		return moe_fail(f->e, MOE_DATA, "%s: hidden_act \"%.*s\" is not supported (silu is)", f->name, act.n > 40 ? 40 : (int)act.n, act.p ? act.p : "");
 	if (!absent(moe_json_get(f->root, "quantization_config")))
-		return moe_fail(f->e, MOE_DATA, "%s: quantised weights are not supported", f->name);
-	if (get_bool(f, "use_sliding_window", &use))
-		return -1;
-	if (c->family == MOE_MISTRAL)
-		use = moe_json_int(moe_json_get(f->root, "sliding_window"), &w) && w < c->max_pos;
-	for (size_t i = 0; i < moe_json_len(types); i++)
-		use |= !moe_str_eq(moe_json_str(moe_json_at(types, i)), "full_attention");
-	if (use)
-		return moe_fail(f->e, MOE_DATA, "%s: sliding-window attention is not supported", f->name);
-	return 0;
+		return moe_fail(f->e, MOE_DATA, "%s: quantised weights are not supported; take the model in float16, bfloat16 or float32", f->name);
+	return refuse_window(f, c);
 }
 
 int moe_config_parse(const char *p, size_t n, const char *name, struct moe_config *c, struct moe_err *e)
@@ -288,7 +335,7 @@ static int write_rope(const struct moe_config *c, struct moe_buf *o, struct moe_
 		return -1;
 	if (c->rope == MOE_ROPE_YARN && moe_buf_addf(o, e, ", \"beta_slow\": %.17g, \"beta_fast\": %.17g", c->rope_low, c->rope_high))
 		return -1;
-	if (c->rope != MOE_ROPE_LINEAR && moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.17g", c->rope_orig))
+	if (c->rope != MOE_ROPE_LINEAR && c->rope != MOE_ROPE_DYNAMIC && moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.17g", c->rope_orig))
 		return -1;
 	return moe_buf_addf(o, e, "},\n");
 }

@@ -41,6 +41,8 @@ def structure(name):
         return None, pre_tokenizers.Sequence([split(TEKKEN), byte_level(False)]), ["<s>", "</s>", "[INST]"], [], True, True
     if name == "gpt2":
         return None, byte_level(True), ["<|endoftext|>"], [], True, False
+    if name == "gaps":  # the vocabulary lacks bytes, as SmolLM's does
+        return None, byte_level(True), ["<|endoftext|>"], [], True, False
     # no family's: everything else that the reader accepts
     odd = [AddedToken("<strip>", lstrip=True, rstrip=True), AddedToken("word", single_word=True), AddedToken("\u00e9t\u00e9", normalized=True),
            AddedToken("a b", normalized=False), AddedToken("<st", normalized=False), AddedToken("word word", single_word=True, normalized=False)]
@@ -50,7 +52,7 @@ def structure(name):
 
 
 FAMILIES = ["smollm2", "llama3", "qwen2", "qwen3"]
-OTHERS = ["tekken", "gpt2", "odd"]
+OTHERS = ["tekken", "gpt2", "gaps", "odd"]
 
 
 def build(name, texts, vocab):
@@ -61,7 +63,7 @@ def build(name, texts, vocab):
     tok.pre_tokenizer = pre
     tok.decoder = decoders.ByteLevel()
     tok.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab, show_progress=False, special_tokens=special if inside else [],
-                                                       initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+                                                       initial_alphabet=[] if name == "gaps" else pre_tokenizers.ByteLevel.alphabet()))
     tok.add_special_tokens(special)
     tok.add_tokens([t if isinstance(t, AddedToken) else AddedToken(t, normalized=False) for t in others])
     if name == "llama3":

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #define SIZES "\"vocab_size\":50,\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":2,\"num_attention_heads\":4"
+#define KV ",\"num_key_value_heads\":2"
 
 static struct moe_config parse(const char *text)
 {
@@ -55,9 +56,9 @@ static void version_5(void **state)
 
 	(void)state;
 	assert_true(c.family == MOE_QWEN3 && c.K == 4 && c.hd == 8 && c.tied && c.qk_norm && c.theta == 1e6 && c.n_eos == 1);
-	c = parse("{\"model_type\":\"qwen3\"," SIZES "}");
+	c = parse("{\"model_type\":\"qwen3\"," SIZES KV "}");
 	assert_true(c.hd == 128 && c.theta == 10000 && c.rope == MOE_ROPE_DEFAULT);
-	c = parse("{\"model_type\":\"qwen2\"," SIZES ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32}}");
+	c = parse("{\"model_type\":\"qwen2\"," SIZES KV ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32}}");
 	assert_true(c.qkv_bias && !c.o_bias && c.rope == MOE_ROPE_YARN && c.rope_high == 32 && c.rope_low == 1 && c.rope_orig == 32);
 }
 
@@ -72,21 +73,47 @@ static void refusals(void **state)
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"hidden_act\":\"gelu\"}", "hidden_act");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"rms_norm_eps\":-1}", "rms_norm_eps");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":2}}", "\"longrope\" is not supported");
-	refuse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2}}", "\"dynamic\" is not supported");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"quantization_config\":{}}", "quantised");
-	refuse("{\"model_type\":\"qwen2\"," SIZES ",\"use_sliding_window\":true}", "sliding");
-	refuse("{\"model_type\":\"qwen3\"," SIZES ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "sliding");
-	refuse("{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":4096}", "sliding");
+	refuse("{\"model_type\":\"qwen2\"," SIZES KV ",\"use_sliding_window\":true,\"max_window_layers\":1}", "texts of up to 4096 tokens do not need it");
+	refuse("{\"model_type\":\"qwen3\"," SIZES KV ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "sliding");
+	refuse("{\"model_type\":\"mistral\"," SIZES KV ",\"sliding_window\":512}", "of up to 512 tokens");
+	refuse("{\"model_type\":\"mistral\"," SIZES KV "}", "sliding"); /* its class puts 4096 in */
+}
+
+/* What the classes of transformers make of keys that are missing or contradict each other (seen there, version 5.23). */
+static void as_the_classes(void **state)
+{
+	struct moe_config c;
+
+	(void)state;
+	c = parse("{\"model_type\":\"mistral\"," SIZES ",\"num_attention_heads\":16,\"head_dim\":4,\"sliding_window\":null}");
+	assert_true(c.K == 8 && c.max_pos == 131072);
+	c = parse("{\"model_type\":\"mistral\"," SIZES ",\"num_key_value_heads\":null,\"sliding_window\":4096,\"max_position_embeddings\":4096}");
+	assert_true(c.K == 4 && c.max_pos == 4096);
+	refuse("{\"model_type\":\"qwen2\"," SIZES "}", "4 query heads can not share 32");
+	c = parse("{\"model_type\":\"qwen2\"," SIZES KV ",\"use_sliding_window\":true}"); /* max_window_layers is 28 */
+	c = parse("{\"model_type\":\"qwen2\"," SIZES KV ",\"use_sliding_window\":true,\"max_window_layers\":0,\"layer_types\":[\"full_attention\",\"full_attention\"]}");
+	c = parse("{\"model_type\":\"llama\"," SIZES ",\"use_sliding_window\":true,\"sliding_window\":4,\"hidden_act\":\"swish\"}");
+	c = parse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":5}}");
+	assert_true(c.rope == MOE_ROPE_LINEAR && c.rope_factor == 2 && c.theta == 5);
+	c = parse("{\"model_type\":\"llama\"," SIZES ",\"rope_theta\":7,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_theta\":5}}");
+	assert_true(c.rope == MOE_ROPE_LINEAR && c.theta == 7);
+	c = parse("{\"model_type\":\"llama\"," SIZES ",\"original_max_position_embeddings\":32,\"rope_parameters\":{\"rope_type\":\"yarn\",\"factor\":2,"
+		"\"original_max_position_embeddings\":64}}");
+	assert_true(c.rope == MOE_ROPE_YARN && c.rope_orig == 32);
+	c = parse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}}");
+	assert_true(c.rope == MOE_ROPE_DYNAMIC && c.rope_factor == 2 && c.max_pos == 2048);
 }
 
 static void round_trip(void **state)
 {
 	static const char *const text[] = {
 		"{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true,\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
-		"{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}",
-		"{\"model_type\":\"qwen2\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32},\"pad_token_id\":9}",
-		"{\"model_type\":\"qwen3\"," SIZES ",\"attention_bias\":true,\"tie_word_embeddings\":true}",
+		"{\"model_type\":\"mistral\"," SIZES KV ",\"sliding_window\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}",
+		"{\"model_type\":\"qwen2\"," SIZES KV ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32},\"pad_token_id\":9}",
+		"{\"model_type\":\"qwen3\"," SIZES KV ",\"attention_bias\":true,\"tie_word_embeddings\":true}",
+		"{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.5}}",
 	};
 
 	(void)state;
@@ -148,7 +175,7 @@ static void save_and_load(void **state)
 {
 	static const char *const text[] = {
 		"{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true}",
-		"{\"model_type\":\"qwen2\"," SIZES ",\"tie_word_embeddings\":true}",
+		"{\"model_type\":\"qwen2\"," SIZES KV ",\"tie_word_embeddings\":true}",
 		"{\"model_type\":\"qwen3\"," SIZES ",\"head_dim\":6,\"num_key_value_heads\":1}",
 	};
 	const char *tmp = getenv("TMPDIR");
@@ -189,7 +216,7 @@ static void save_and_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(llama), cmocka_unit_test(version_5), cmocka_unit_test(refusals),
+		cmocka_unit_test(llama), cmocka_unit_test(version_5), cmocka_unit_test(refusals), cmocka_unit_test(as_the_classes),
 		cmocka_unit_test(round_trip), cmocka_unit_test(save_and_load),
 	};
 

@@ -24,7 +24,7 @@ void base_new(const struct base_opts *o)
 	struct moe_err e;
 	bool tokenizer;
 
-	die_unless(moe_base_config(o->new_from, &c, &e) == 0 && moe_model_new(&m, &c, moe_common.seed, &e) == 0, &e);
+	die_unless(moe_base_config(o->new_from, &c, &e) == 0 && moe_model_new(&m, &c, moe_common.seed, moe_common.threads, &e) == 0, &e);
 	die_unless(moe_base_write(&m, moe_common.output, o->tokenizer, &tokenizer, &e) == 0, &e);
 	moe_info("%s: %zu parameters%s", moe_common.output, moe_model_count(&m),
 		tokenizer ? "" : "; no tokenizer: this vocabulary needs one (--tokenizer)");

@@ -206,7 +206,7 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 		return -1;
 	moe_json_bool(moe_json_get(j, "truncate"), &truncate);
 	if (fabs(att - want) > 1e-9 || !truncate || !absent(moe_json_get(j, "mscale")) || !absent(moe_json_get(j, "mscale_all_dim")))
-		return moe_fail(f->e, MOE_DATA, "%s: rope type yarn is supported with the default attention_factor, truncate and mscale only; remove it to use the model up to the length it was "
+		return moe_fail(f->e, MOE_DATA, "%s: rope type yarn is supported with the default attention_factor, truncate and mscale only; without it the model works up to the length it was "
 			"first trained at", f->name);
 	return 0;
 }

@@ -17,7 +17,8 @@ struct map {
 	struct moe_st *st;
 	void **copy;     /* aligned copies of misaligned tensors */
 	size_t n_copy;
-	size_t used;     /* tensors that the model uses */
+	const struct moe_st_tensor **use; /* [used] tensors that the model uses */
+	size_t used;
 };
 
 void moe_model_unmap(struct moe_model *m)
@@ -30,6 +31,7 @@ void moe_model_unmap(struct moe_model *m)
 	for (size_t i = 0; i < p->n_copy; i++)
 		free(p->copy[i]);
 	free(p->copy);
+	free(p->use);
 	free(p);
 	m->map = NULL;
 }
@@ -88,7 +90,7 @@ static int take(struct moe_model *m, struct moe_weight *w, const char *name, int
 	w->dtype = d->dtype;
 	w->rows = rows ? rows : 1;
 	w->cols = cols;
-	p->used++;
+	p->use[p->used++] = t;
 	return 0;
 }
 
@@ -140,27 +142,12 @@ static bool ignorable(const struct moe_config *c, const char *name)
 	return c->tied && !strcmp(name, "lm_head.weight");
 }
 
-static bool is_used(const struct moe_model *m, const struct moe_st_tensor *t)
+static bool is_used(const struct map *p, const struct moe_st_tensor *t)
 {
-	const struct moe_layer *y;
-	const void *p = t->data;
-	const char *rest;
-	char *end;
-	long i;
-
-	if (p == m->embed.data || p == m->norm.data || p == m->head.data)
-		return true;
-	if (strncmp(t->name, "model.layers.", 13))
-		return false;
-	i = strtol(t->name + 13, &end, 10);
-	rest = end;
-	if (rest == t->name + 13 || *rest != '.' || i < 0 || i >= m->config.L)
-		return false;
-	y = &m->layer[i];
-	for (int l = 0; l < MOE_LINEARS; l++)
-		if (p == y->w[l].data || p == y->bias[l].data)
+	for (size_t i = 0; i < p->used; i++)
+		if (p->use[i] == t)
 			return true;
-	return p == y->norm1.data || p == y->norm2.data || p == y->qnorm.data || p == y->knorm.data;
+	return false;
 }
 
 /* A tensor that nothing uses means that this is another model than config.json says. */
@@ -175,7 +162,7 @@ static int check_all_used(const struct moe_model *m, struct moe_err *e)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct moe_st_tensor *t = moe_st_at(p->st, i);
-		if (!ignorable(&m->config, t->name) && !is_used(m, t))
+		if (!ignorable(&m->config, t->name) && !is_used(p, t))
 			return moe_fail(e, MOE_DATA, "tensor '%s' belongs to no part of the model that config.json describes", t->name);
 	}
 	return moe_fail(e, MOE_DATA, "there are %zu tensors where config.json describes %zu", n - spare, p->used);
@@ -184,8 +171,10 @@ static int check_all_used(const struct moe_model *m, struct moe_err *e)
 static int take_all(struct moe_model *m, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
+	struct map *p = m->map;
 
-	m->layer = moe_alloc((size_t)c->L, sizeof(*m->layer), e);
+	p->use = moe_alloc(moe_st_count(p->st) + 1, sizeof(*p->use), e); /* no name is asked for twice */
+	m->layer = p->use ? moe_alloc((size_t)c->L, sizeof(*m->layer), e) : NULL;
 	if (!m->layer || take(m, &m->embed, "model.embed_tokens.weight", c->V, c->D, e) || take(m, &m->norm, "model.norm.weight", 0, c->D, e))
 		return -1;
 	for (int i = 0; i < c->L; i++)

@@ -2,6 +2,7 @@
 #include "model/load.h"
 #include "model/prep.h"
 #include "tensor/vec.h"
+#include "util/pool.h"
 #include "util/rng.h"
 
 #include <math.h>
@@ -95,24 +96,42 @@ static int attach(void *ctx, struct moe_weight *w, struct moe_err *e)
 	return 0;
 }
 
+#define INIT_CHUNK 4096 /* draws of one task */
+
 struct init {
 	struct moe_rng rng;
+	struct moe_pool *pool;
 	uint64_t index;
-	moe_real *param;
+	moe_real *param, *to;  /* all; of the weight being filled */
+	size_t n;
 };
+
+static int fill_chunk(void *ctx, size_t task, int worker, struct moe_err *e)
+{
+	const struct init *s = ctx;
+	size_t from = task * INIT_CHUNK, n = s->n - from < INIT_CHUNK ? s->n - from : INIT_CHUNK;
+	double x[INIT_CHUNK];
+
+	(void)worker;
+	(void)e;
+	moe_rng_normals(s->rng, s->index, from, n, x);
+	for (size_t i = 0; i < n; i++)
+		s->to[from + i] = (moe_real)(0.02 * x[i]);
+	return 0;
+}
 
 /* Norm weights 1, biases 0, matrices normal(0, 0.02). */
 static int fill(void *ctx, struct moe_weight *w, struct moe_err *e)
 {
 	struct init *s = ctx;
-	size_t n = (size_t)w->rows * (size_t)w->cols;
+	int r = 0;
 
-	(void)e;
+	s->n = (size_t)w->rows * (size_t)w->cols;
+	s->to = s->param + w->off;
 	if (w->rows > 1)
-		for (size_t i = 0; i < n; i++)
-			s->param[w->off + i] = (moe_real)(0.02 * moe_rng_normal(s->rng, s->index, i));
+		r = moe_pool_run(s->pool, (s->n + INIT_CHUNK - 1) / INIT_CHUNK, fill_chunk, s, e);
 	s->index++;
-	return 0;
+	return r;
 }
 
 static void norms_to_one(struct moe_model *m)
@@ -127,27 +146,29 @@ static void norms_to_one(struct moe_model *m)
 	}
 }
 
-int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed, struct moe_err *e)
+int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed, int threads, struct moe_err *e)
 {
-	struct init s = { .rng = moe_rng_key(seed, "init") };
+	struct init s = { .rng = moe_rng_key(seed, "init"), .pool = moe_pool_new(threads, e) };
+	int r = -1;
 
 	memset(m, 0, sizeof(*m));
 	m->config = *c;
-	m->layer = moe_alloc((size_t)c->L, sizeof(*m->layer), e);
-	if (!m->layer)
-		return -1;
-	set_shapes(m);
-	if (each_weight(m, count, &m->n_param, e) || !(m->param = moe_alloc(m->n_param, sizeof(*m->param), e))) {
-		moe_model_free(m);
-		return -1;
+	m->layer = s.pool ? moe_alloc((size_t)c->L, sizeof(*m->layer), e) : NULL;
+	if (m->layer) {
+		set_shapes(m);
+		if (!each_weight(m, count, &m->n_param, e))
+			s.param = m->param = moe_alloc(m->n_param, sizeof(*m->param), e);
 	}
-	s.param = m->param;
-	each_weight(m, attach, m->param, e);
-	each_weight(m, fill, &s, e);
-	norms_to_one(m);
-	if (c->tied)
-		m->head = m->embed;
-	return 0;
+	if (s.param && !each_weight(m, attach, s.param, e) && !each_weight(m, fill, &s, e)) {
+		norms_to_one(m);
+		if (c->tied)
+			m->head = m->embed;
+		r = 0;
+	}
+	moe_pool_free(s.pool);
+	if (r)
+		moe_model_free(m);
+	return r;
 }
 
 static int widen(void *ctx, struct moe_weight *w, struct moe_err *e)

@@ -41,8 +41,8 @@ struct moe_model {
 
 /* Loads a Hugging Face directory (config.json, single or sharded safetensors), mapped. */
 int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e);
-/* A fresh model with normal(0, 0.02)-like initialisation, trainable (flat param block). */
-int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed, struct moe_err *e);
+/* A fresh model with normal(0, 0.02)-like initialisation, trainable (flat param block). The draws do not depend on threads (>= 1). */
+int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed, int threads, struct moe_err *e);
 /* Copies a loaded model's weights into a flat float block so that it can be trained. */
 int moe_model_make_trainable(struct moe_model *m, struct moe_err *e);
 void moe_model_free(struct moe_model *m);

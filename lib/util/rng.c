@@ -74,13 +74,56 @@ double moe_rng_uniform(struct moe_rng k, uint64_t a, uint64_t b)
 	return unit(w[1], w[0]);
 }
 
+/* Box-Muller; 1 - u lies in (0, 1], so the logarithm is finite. */
+static double normal(double u, double v)
+{
+	return sqrt(-2.0 * log(1.0 - u)) * cos(6.283185307179586477 * v);
+}
+
 double moe_rng_normal(struct moe_rng k, uint64_t a, uint64_t b)
 {
 	uint32_t w[4];
 
 	moe_rng_block(k, a, b, w);
-	/* 1 - u lies in (0, 1], so the logarithm is finite */
-	return sqrt(-2.0 * log(1.0 - unit(w[1], w[0]))) * cos(6.283185307179586477 * unit(w[3], w[2]));
+	return normal(unit(w[1], w[0]), unit(w[3], w[2]));
+}
+
+#define LANES 32
+
+/* moe_rng_block of counters (a, b) to (a, b + LANES - 1), side by side so that the compiler can use vectors. */
+static void blocks(struct moe_rng k, uint64_t a, uint64_t b, uint32_t x[4][LANES])
+{
+	for (uint32_t i = 0; i < LANES; i++) {
+		x[0][i] = (uint32_t)a;
+		x[1][i] = (uint32_t)(a >> 32);
+		x[2][i] = (uint32_t)(b + i);
+		x[3][i] = (uint32_t)((b + i) >> 32);
+	}
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < LANES; i++) {
+			uint64_t p0 = (uint64_t)0xD2511F53U * x[0][i], p1 = (uint64_t)0xCD9E8D57U * x[2][i];
+
+			x[0][i] = (uint32_t)(p1 >> 32) ^ x[1][i] ^ k.key[0];
+			x[1][i] = (uint32_t)p1;
+			x[2][i] = (uint32_t)(p0 >> 32) ^ x[3][i] ^ k.key[1];
+			x[3][i] = (uint32_t)p0;
+		}
+		k.key[0] += 0x9E3779B9U;
+		k.key[1] += 0xBB67AE85U;
+	}
+}
+
+void moe_rng_normals(struct moe_rng k, uint64_t a, uint64_t b, size_t n, double *out)
+{
+	uint32_t x[4][LANES];
+
+	for (size_t done = 0; done < n; done += LANES) {
+		size_t m = n - done < LANES ? n - done : LANES;
+
+		blocks(k, a, b + done, x);
+		for (size_t i = 0; i < m; i++)
+			out[done + i] = normal(unit(x[1][i], x[0][i]), unit(x[3][i], x[2][i]));
+	}
 }
 
 uint64_t moe_rng_below(struct moe_rng k, uint64_t a, uint64_t b, uint64_t n)

@@ -22,6 +22,8 @@ void moe_rng_block(struct moe_rng k, uint64_t a, uint64_t b, uint32_t out[4]);
 uint64_t moe_rng_u64(struct moe_rng k, uint64_t a, uint64_t b);
 double moe_rng_uniform(struct moe_rng k, uint64_t a, uint64_t b);
 double moe_rng_normal(struct moe_rng k, uint64_t a, uint64_t b);
+/* out[i] = moe_rng_normal(k, a, b + i), bit for bit, faster. */
+void moe_rng_normals(struct moe_rng k, uint64_t a, uint64_t b, size_t n, double *out);
 /* An integer in [0, n), n > 0, without modulo bias worth mentioning (64-bit multiply-shift). */
 uint64_t moe_rng_below(struct moe_rng k, uint64_t a, uint64_t b, uint64_t n);
 /* perm[n] = a random permutation of 0..n-1, keyed by a. */

@@ -17,7 +17,7 @@ ok "has a config, weights and a tokenizer" ls new/config.json new/model.safetens
 ok "describes itself" moe-base --info -m new
 contains "with its size" out '^parameters	357312$'
 ok "is sound" moe-base --check -m new
-moe-base --new tiny --seed 3 -q -o again
+moe-base --new tiny --seed 3 -q -j 3 -o again
 same "the seed decides its bytes" new/model.safetensors again/model.safetensors
 
 ok "pretraining with one thread" train one -j 1 --metrics one.moes

@@ -45,7 +45,7 @@ static void make_model(struct world *w, const struct moe_config *c)
 {
 	struct moe_err e;
 
-	assert_int_equal(moe_model_new(&w->m, c, 3, &e), 0);
+	assert_int_equal(moe_model_new(&w->m, c, 3, 1, &e), 0);
 	for (size_t i = 0; i < w->m.n_param; i++)
 		w->m.param[i] = w->m.param[i] == 1 ? 1 + 0.2 * rnd(1, i) : 0.35 * rnd(1, i);
 	w->x.E = 3;

@@ -71,7 +71,7 @@ static void make_world(struct world *w, int threads)
 	struct moe_err e;
 
 	*w = (struct world){ 0 };
-	assert_int_equal(moe_model_new(&w->m, &config, 3, &e), 0);
+	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
 	for (size_t i = 0; i < w->m.n_param; i++)
 		w->m.param[i] = w->m.param[i] == 1 ? 1 + 0.2 * (moe_real)rnd(1, i) : 0.35 * (moe_real)rnd(1, i);
 	w->a.x.E = 3;

@@ -49,7 +49,6 @@ int main(int argc, char **argv)
 			return 2;
 		in.len = size;
 		if (read_ids(t, &in, len, &ids, &n, &e) || moe_tokenizer_decode(t, ids, n, false, &out, &e)) {
-			fprintf(stderr, "tokenize: %s\n", e.msg);
 			put(0xffffffffu);
 		} else {
 			put((uint32_t)n);

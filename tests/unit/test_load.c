@@ -189,7 +189,7 @@ static void save_and_load(void **state)
 		struct moe_model a = { 0 }, b = { 0 };
 		struct moe_err e = { 0 };
 
-		assert_int_equal(moe_model_new(&a, &c, 1 + i, &e), 0);
+		assert_int_equal(moe_model_new(&a, &c, 1 + i, 1, &e), 0);
 		if (moe_model_save(&a, dir, &e) || moe_model_load(&b, dir, &e))
 			fail_msg("%s", e.msg);
 		same_model(&a, &b);

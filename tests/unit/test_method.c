@@ -142,7 +142,7 @@ static void test_features(void **state)
 	struct moe_err e;
 
 	(void)state;
-	assert_int_equal(moe_model_new(&m, &config, 5, &e), 0);
+	assert_int_equal(moe_model_new(&m, &config, 5, 1, &e), 0);
 	g.m = &m;
 	g.pool = moe_pool_new(2, &e);
 	assert_int_equal(moe_features_dim(&config), 32);

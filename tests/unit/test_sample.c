@@ -172,7 +172,7 @@ static void make(struct fixture *f, const char *preset, int D)
 		c.qk_norm = true;
 		c.qkv_bias = true;
 	}
-	assert_int_equal(moe_model_new(&f->m, &c, 3, &e), 0);
+	assert_int_equal(moe_model_new(&f->m, &c, 3, 1, &e), 0);
 	for (size_t i = 0; i < f->m.n_param; i++)
 		f->m.param[i] *= f->m.param[i] == 1 ? 1 : 5;
 	make_experts(&f->x, &c);

@@ -1,6 +1,7 @@
-/* test_util.c - UTF-8 and escaping, base64, SHA-256, base of the error type. */
+/* test_util.c - UTF-8 and escaping, base64, SHA-256, base of the error type, many normal draws at once. */
 #include "util/base64.h"
 #include "util/digest.h"
+#include "util/rng.h"
 #include "util/text.h"
 
 #include <errno.h>
@@ -93,9 +94,26 @@ static void errors(void **state)
 	assert_int_equal(moe_fail(NULL, MOE_DATA, "nobody listens"), -1);
 }
 
+/* Many normals at once are the single ones, also where the counter carries into its upper half. */
+static void normals(void **state)
+{
+	static const uint64_t from[] = { 0, 7, 0xfffffff0u, UINT64_MAX - 40 };
+	struct moe_rng k = moe_rng_key(3, "init");
+	double x[101];
+
+	(void)state;
+	for (size_t f = 0; f < sizeof(from) / sizeof(from[0]); f++)
+		for (size_t n = 0; n <= 101; n += n < 33 ? 1 : 17) {
+			moe_rng_normals(k, f << 40 | f, from[f], n, x);
+			for (size_t i = 0; i < n; i++)
+				assert_true(x[i] == moe_rng_normal(k, f << 40 | f, from[f] + i));
+		}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(utf8), cmocka_unit_test(escaping), cmocka_unit_test(base64), cmocka_unit_test(sha256), cmocka_unit_test(errors)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(utf8), cmocka_unit_test(escaping), cmocka_unit_test(base64), cmocka_unit_test(sha256), cmocka_unit_test(errors),
+		cmocka_unit_test(normals)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

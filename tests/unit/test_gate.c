@@ -145,7 +145,7 @@ static void test_directions(void **state)
 	double theta2 = 0, x2 = 0, at = 0.25, sum = 0, sq = 0, far = 0;
 
 	(void)state;
-	assert_int_equal(moe_model_new(&base, &config, 5, &e), 0);
+	assert_int_equal(moe_model_new(&base, &config, 5, 1, &e), 0);
 	g.pool = moe_pool_new(2, &e);
 	assert_int_equal(moe_features_run(&g, s, 1, take, x, &e), 0);
 	for (int f = 0; f < DIM; f++) {

@@ -124,6 +124,10 @@ check: all man tests-build ## run all tests; ends with "N passed, N failed"
 TESTS ?= $(UNITS) $(GRADS) $(SH_TESTS)
 grad: $(GRADS) ## the finite-difference tests alone
 	@tests/run $(BUILD) $(JOBS) $(GRADS)
+golden: $(filter %_golden %/test_golden,$(UNITS)) ## the golden values alone
+	@tests/run $(BUILD) $(JOBS) $^
+fault: all $(BUILD)/inject.so ## fault injection and truncation alone
+	@tests/run $(BUILD) $(JOBS) $(filter tests/fault/%,$(SH_TESTS))
 $(BUILD)/inject.so: tests/fault/inject.c | $(BUILD)/.deps
 	$(Q)$(CC) -std=c11 $(WARN) -O2 -fPIC -shared -o $@ $< -ldl
 asan: ## the whole suite under AddressSanitizer and UBSan
@@ -198,13 +202,22 @@ DIST ?= moetools-$(VERSION).tar.gz
 dist: $(BUILD)/.commit ## moetools-VERSION.tar.gz of the sources, the same bytes each time
 	$(Q)$(SHIPPED) | tar --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s --transform='s,^,moetools-$(VERSION)/,S' \
 		-cf - --no-recursion -T - -C $(BUILD) .commit | gzip -9n >$(DIST)
+distcheck: ## unpack a release elsewhere, and build and test it there
+	@rm -rf $(BUILD)/distcheck && mkdir -p $(BUILD)/distcheck
+	@$(MAKE) --no-print-directory dist DIST=$(BUILD)/distcheck/dist.tar.gz
+	@tar -xzf $(BUILD)/distcheck/dist.tar.gz -C $(BUILD)/distcheck
+	@$(MAKE) --no-print-directory -C $(BUILD)/distcheck/moetools-$(VERSION) check BUILD=build
+	@rm -rf $(BUILD)/distcheck
+installcheck: ## test the programs that make install put into $(DESTDIR)$(PREFIX)
+	@MOE_BIN=$(DESTDIR)$(PREFIX)/bin prove -j $(JOBS) tests/cli/05-common.sh $(filter tests/cli/1%,$(SH_TESTS))
 reprocheck: ## build twice, from two folders, and compare programs, pages and dist byte for byte
 	@tests/reprocheck $(BUILD)/repro
 clean: ## remove what was built
 	rm -rf $(BUILD) moetools-$(VERSION).tar.gz
+distclean: clean ## the same: nothing else is ever made beside the sources
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | expand -t 14
 
-.PHONY: all tests-build check grad asan valgrind tsan fuzz man lint bench demo install uninstall dist reprocheck clean help deps
+.PHONY: all tests-build check grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d)

@@ -291,8 +291,8 @@ static int piece_room(struct moe_bpe_work *w, size_t n, struct moe_err *e)
 	free(w->sym);
 	free(w->heap);
 	w->cap_sym = 0;
-	w->sym = malloc(cap * sizeof(*w->sym));
-	w->heap = malloc(3 * cap * sizeof(*w->heap));
+	w->sym = calloc(cap, sizeof(*w->sym));
+	w->heap = calloc(3 * cap, sizeof(*w->heap));
 	if (!w->sym || !w->heap)
 		return oom(e);
 	w->cap_sym = cap;

@@ -111,12 +111,13 @@ static int by_stored_at(const void *x, const void *y)
 static int check_names(const struct files *f, struct moe_err *e)
 {
 	const struct file **v = malloc((f->n + 1) * sizeof(*v));
-	int rc = v ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for %zu files", f->n);
+	int rc = 0;
 
-	for (size_t i = 0; v && i < f->n; i++)
+	if (!v)
+		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu files", f->n);
+	for (size_t i = 0; i < f->n; i++)
 		v[i] = &f->v[i];
-	if (v)
-		qsort(v, f->n, sizeof(*v), by_stored_at);
+	qsort(v, f->n, sizeof(*v), by_stored_at);
 	for (size_t i = 1; !rc && i < f->n; i++)
 		if (!by_stored_at(v + i - 1, v + i))
 			rc = moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", v[i]->path, v[i]->stored);
@@ -330,7 +331,7 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	}
 	if (!rc && !f->n)
 		rc = moe_fail(e, MOE_DATA, "%s: an empty manifest", name);
-	if (!rc)
+	if (!rc && f->n)
 		qsort(f->v, f->n, sizeof(*f->v), by_stored);
 	for (size_t i = 1; !rc && i < f->n; i++)
 		if (!by_stored(&f->v[i - 1], &f->v[i]))

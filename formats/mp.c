@@ -261,7 +261,7 @@ static struct entry *entries(const uint8_t *p, size_t n, const struct moe_mp_tok
 	for (size_t i = 0; i < m->n; i++) {
 		struct entry *x = &v[i];
 
-		x->key = p + at;
+		*x = (struct entry){.key = p + at};
 		if (moe_mp_token(x->key, n - at, &x->k, e) <= 0) {
 			moe_fail(e, MOE_DATA, "a map is cut off after %zu bytes", n);
 			goto bad;

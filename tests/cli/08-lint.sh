@@ -21,10 +21,11 @@ printf '/* good.c - nothing wrong here. */\nint good(void);\n\nint good(void)\n{
 parts layers banned sizes headers
 equal "a good tree has no findings" "$? $(cat "$T/out")" "0 lint: 0 findings"
 
+touch stray
 printf '/* up.c - includes what is above it. */\n#include "cmd/opt.h"\n#include <msgpack.h>\n#include <blis.h>\n' >lib/util/up.c
 printf '/* talk.c - prints and ends the program. */\nvoid f(void)\n{\n\tprintf("x");\n\texit(1);\n}\n' >lib/nn/talk.c
-finds layers 'lib/util/up.c includes cmd/' 'lib/util/up.c.*msgpack' 'lib/util/up.c: includes BLIS' 'talk.c:4' 'talk.c:5'
-rm lib/util/up.c lib/nn/talk.c
+finds layers 'stray does not belong here' 'lib/util/up.c includes cmd/' 'lib/util/up.c.*msgpack' 'lib/util/up.c: includes BLIS' 'talk.c:4' 'talk.c:5'
+rm lib/util/up.c lib/nn/talk.c stray
 
 printf '/* old.c - calls what is banned. */\nvoid f(char *s)\n{\n\tstrcpy(s, "x");\n\tint n = atoi(s);\n}\n/* %s: later */\n' "TO""DO" >formats/old.c
 printf 'CFLAGS = -O3 %s\n' "-march=""native" >Makefile

@@ -273,7 +273,7 @@ static struct entry *entries(const uint8_t *p, size_t n, const struct moe_mp_tok
 		if (moe_mp_size(x->value, n - at, &x->n, e))
 			goto bad;
 		at += x->n;
-		x->first = t_first && x->k.n == 1 && x->k.p[0] == 't';
+		x->first = t_first && x->k.p && x->k.n == 1 && *x->k.p == 't';
 		if (i && by_key(v + i - 1, x) >= 0)
 			*sorted = false;
 	}

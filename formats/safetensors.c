@@ -415,7 +415,8 @@ static int list_shards(struct moe_st *s, const struct moe_json *map, const char 
 		if (!add_file(s, name, e))
 			return -1;
 	}
-	qsort(s->file, s->n_file, sizeof(*s->file), by_file_name);
+	if (s->n_file)
+		qsort(s->file, s->n_file, sizeof(*s->file), by_file_name);
 	return 0;
 }
 

@@ -185,14 +185,14 @@ static void help_option(const struct moe_opt *o)
 	char left[96], right[512];
 
 	if (o->type == MOE_OPT_HEAD) {
-		printf("\n%s:\n", o->help);
+		printf("%s:\n", o->help);
 		return;
 	}
 	if (o->letter)
 		snprintf(left, sizeof(left), "  -%c, --%s%s%s", o->letter, o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
 	else
 		snprintf(left, sizeof(left), "      --%s%s%s", o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
-	snprintf(right, sizeof(right), "%s%s%s%s", o->help, o->def ? " (default: " : "", o->def ? o->def : "", o->def ? ")" : "");
+	snprintf(right, sizeof(right), "%s%s%s%s", o->help, o->def ? " [" : "", o->def ? o->def : "", o->def ? "]" : "");
 	printf("%s", left);
 	if (strlen(left) + 1 > indent)
 		printf("\n%*s", (int)indent, "");
@@ -213,7 +213,7 @@ static void help_common(const struct table *t, size_t first)
 		n = strlen(text);
 		snprintf(text + n, sizeof(text) - n, "%s%s%s", t->v[i]->name, t->v[i]->arg ? " " : "", t->v[i]->arg ? t->v[i]->arg : "");
 	}
-	printf("\n%s, see moe(7):\n  ", common[0].help);
+	printf("%s, see moe(7); defaults are in brackets:\n  ", common[0].help);
 	wrapped(text, 2, 2);
 }
 
@@ -227,9 +227,9 @@ static void help(const struct moe_prog *prog, const struct table *t)
 		printf("%s %s%s%.*s\n", first ? "Usage:" : "      ", prog->name, n ? " " : "", (int)n, line);
 		line = line[n] ? line + n + 1 : NULL;
 	}
-	printf("%s\n", prog->purpose);
+	printf("%s\n\n", prog->purpose);
 	if (t->n && t->v[0]->type != MOE_OPT_HEAD)
-		printf("\nOptions:\n");
+		printf("Options:\n");
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->v[i] == common) {
 			help_common(t, i + 1);
@@ -237,12 +237,11 @@ static void help(const struct moe_prog *prog, const struct table *t)
 		}
 		help_option(t->v[i]);
 	}
-	printf("\nExit status: 0 ok, 1 negative answer, 2 usage, 3 bad or truncated input, 4 system or memory,\n"
-		"5 numerical failure.\n");
+	printf("Exit status: 0 ok, 1 no, 2 usage, 3 bad or truncated input, 4 system, 5 numerical\n");
 	if (prog->examples)
-		printf("\nExamples:\n%s%s", prog->examples, prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
+		printf("Examples:\n%s%s", prog->examples, prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
 	if (prog->see_also)
-		printf("\nSee also: %s\n", prog->see_also);
+		printf("See also: %s\n", prog->see_also);
 }
 
 /* ---- the other views ---- */

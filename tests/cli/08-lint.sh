@@ -3,7 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 
 mkdir -p tree/lib/util tree/lib/tensor tree/lib/nn tree/formats tree/cmd tree/man tree/examples tree/tests tree/.ci tree/build/man
-cp "$TOP/tests/lint" tree/tests/
+cp "$TOP/tests/lint" "$TOP/tests/lint.h" tree/tests/
+cp "$TOP/lib/util/err.h" tree/lib/util/
 cd tree || exit 1
 parts() { bash tests/lint build "$@" >"$T/out" 2>&1; }
 finds() { # PART REGEX...

@@ -98,7 +98,7 @@ static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, 
 	for (int l = 0; l < j->g->n; l++) {
 		const struct moe_prep_linear *p = &j->g->lin[l];
 		const struct moe_layer *y = &k->m->layer[j->layer];
-		const moe_real *dy = j->dy[l], *w;
+		const moe_real *dy = j->dy[l], *w; /* NOLINT(clang-analyzer-core.uninitialized.Assign): a job has a gradient for each Linear of its group */
 		int ldy = j->ldy[l];
 
 		if (d_in) {
@@ -184,7 +184,7 @@ static moe_real *unplace(const struct back *k, const struct moe_prep_layer *y, i
 	int T = k->p->T, W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd, n = (c->H + c->K) * c->hd;
 
 	moe_rope(T, c->H + c->K, c->hd, k->dqkv, W, k->p->cos_, k->p->sin_, true);
-	if (!c->qk_norm)
+	if (!c->qk_norm || !k->dqk0)
 		return k->dqkv;
 	for (int t = 0; t < T; t++) {
 		size_t at = (size_t)t * (size_t)W;
@@ -233,7 +233,7 @@ static int layer_bwd(struct back *k, int i, const struct layer_acts *la, struct 
 static int begin(struct back *k, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
-	size_t T = (size_t)k->p->T, W = (size_t)((c->H + 2 * c->K) * c->hd), sz = sizeof(moe_real), slots = (size_t)k->p->slots_max;
+	size_t T = (size_t)k->p->T, W = (size_t)(c->H + 2 * c->K) * (size_t)c->hd, sz = sizeof(moe_real), slots = (size_t)k->p->slots_max;
 	struct moe_arena *r = &k->a->arena;
 
 	k->dh = moe_arena_get(r, T * (size_t)c->D, sz, e);

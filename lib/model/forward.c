@@ -119,7 +119,7 @@ int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x,
 		return -1;
 	la->rstd1 = get(r, T, 2, e);
 	la->qkv = get(r, T, W, e);
-	la->o = get(r, T, (size_t)(c->H * c->hd), e);
+	la->o = get(r, T, (size_t)c->H * (size_t)c->hd, e);
 	la->lse = get(r, T, (size_t)c->H, e);
 	la->mid = get(r, T, D, e);
 	la->g = get(r, T, F, e);
@@ -129,7 +129,7 @@ int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x,
 	la->rstd2 = la->rstd1 + T;
 	if (c->qk_norm) {
 		la->qk0 = get(r, T, W, e);
-		la->rstdq = get(r, T, (size_t)(c->H + c->K), e);
+		la->rstdq = get(r, T, (size_t)c->H + (size_t)c->K, e);
 		if (!la->qk0 || !la->rstdq)
 			return -1;
 		la->rstdk = la->rstdq + T * (size_t)c->H;

@@ -155,7 +155,7 @@ static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 static void block_logp(struct head *q, int n, const int32_t *target, moe_real *logp, moe_real *entropy)
 {
 	int V = q->m->config.V;
-	double z_target[WIDE_ROWS];
+	double z_target[WIDE_ROWS] = { 0 };
 
 	for (int s0 = 0; s0 < V; s0 += q->span) {
 		logits(q, n, s0);

@@ -300,7 +300,7 @@ static int map_file(struct file *f, const char *path, struct moe_err *e)
 {
 	struct stat st;
 	void *p;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not be waited for */
 
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: cannot open", path);

@@ -3,6 +3,7 @@
 #include "formats/safetensors.h"
 #include "model/pretrain.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -54,15 +55,28 @@ static int sync_dir(const char *dir, struct moe_err *e)
 	return rc;
 }
 
-/* Removes dir/step-N and its file, if it is one of ours. */
+/* Removes our files from a directory: the state, and what a run that was killed while writing it left. */
+static void clear(const char *path)
+{
+	DIR *d = opendir(path);
+	const struct dirent *f;
+
+	if (!d)
+		return;
+	while ((f = readdir(d)))
+		if (!strncmp(f->d_name, NAME, strlen(NAME)))
+			unlinkat(dirfd(d), f->d_name, 0);
+	closedir(d);
+}
+
+/* Removes dir/step-N, if nothing but our files is in it. */
 static void drop(const char *dir, uint64_t step)
 {
 	char path[4096];
 
-	if (snprintf(path, sizeof(path), "%s/step-%" PRIu64 "/" NAME, dir, step) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/step-%" PRIu64, dir, step) >= (int)sizeof(path))
 		return;
-	unlink(path);
-	path[strlen(path) - strlen("/" NAME)] = 0;
+	clear(path);
 	rmdir(path);
 }
 
@@ -99,6 +113,7 @@ int moe_pretrain_save(const struct moe_pretrain *p, const char *dir, const char 
 	drop(dir, p->step); /* left over by a run that was killed between renames */
 	if (mkdir(tmp, 0777) && errno != EEXIST)
 		return moe_fail_errno(e, "%s: cannot make the directory", tmp);
+	clear(tmp);
 	if (write_state(p, tmp, key, e))
 		return -1;
 	if (rename(tmp, path))

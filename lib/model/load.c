@@ -182,6 +182,8 @@ static int take_all(struct moe_model *m, struct moe_err *e)
 			return -1;
 	if (c->tied)
 		m->head = m->embed;
+	else if (!moe_st_find(p->st, "lm_head.weight"))
+		return moe_fail(e, MOE_DATA, "tensor 'lm_head.weight' is missing; if the head is the embedding, set \"tie_word_embeddings\" to true in config.json");
 	else if (take(m, &m->head, "lm_head.weight", c->V, c->D, e))
 		return -1;
 	return check_all_used(m, e);

@@ -46,6 +46,15 @@ ok "and continues" train cut -j 2 --save-every 2 --resume --metrics cut.moes
 same "to the same weights as the uninterrupted run" one/model.safetensors cut/model.safetensors
 moe-cat --json cut.moes | grep -o '"loss":[^,}]*' >cut.loss
 same "with the whole history in its metrics" one.loss cut.loss
+# What kills at the worst moments leave behind: half a state beside a whole one, half a state alone, a step that "latest" does not know.
+cp -R cut.ckpt odd.ckpt
+: >odd.ckpt/step-10/state.safetensors.tmp7
+mkdir odd.ckpt/step-11.tmp odd.ckpt/step-11
+: >odd.ckpt/step-11.tmp/state.safetensors.tmp8
+: >odd.ckpt/step-11/state.safetensors.tmp9
+ok "leftovers are in nobody's way" train odd --save-every 1 --resume
+same "the same weights" one/model.safetensors odd/model.safetensors
+equal "and are gone" "$(cd odd.ckpt && echo * step-11/*)" "latest step-11 step-11/state.safetensors"
 fails 3 "a checkpoint of other options is refused" train cut --save-every 2 --resume --lr 0.1
 contains "with the reason" err 'another run'
 
@@ -58,6 +67,12 @@ moe-base --generate -m one -n 2 --max-new 8 "2,3=7" -o b.txt -j 1
 same "the seed decides them" a.txt b.txt
 
 fails 2 "no job, no work" moe-base -m one
+mkdir pipe && cp one/config.json pipe/ && mkfifo pipe/model.safetensors
+fails 3 "a named pipe is no weight file, and is not waited for" moe-base --info -m pipe
+sed 's/"tie_word_embeddings": true/"tie_word_embeddings": false/' one/config.json >pipe/config.json
+rm pipe/model.safetensors && cp one/model.safetensors pipe/
+fails 3 "a head that is not there" moe-base --info -m pipe
+contains "is said to be tied, maybe" err 'lm_head.weight.*tie_word_embeddings'
 fails 2 "two jobs are one too many" moe-base --info --check -m one
 fails 2 "an unknown preset" moe-base --new huge -o x
 fails 4 "no model there" moe-base --info -m "$T"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Our tokenizer against the `tokenizers` library, at length. MOE_PYTHON names a Python that has it; MOE_TEXTS may name a folder of real texts.
+# Vocabularies are trained here, in the structure of each family's file. For real ones: MOE_TOKENIZERS=FILE_OR_FOLDER[:...] tests/interop/10-tokenizers.sh
 # Without such a Python the stored answers (tests/unit/test_tokenizer_golden.c) are all there is.
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 program=$(cd "${MOE_BIN:-$TOP/build}" && pwd)/tests/interop_tokenize

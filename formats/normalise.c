@@ -3,6 +3,7 @@
 #include "formats/unicode_norm.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <utf8proc.h>
 
 static bool unknown(uint32_t c)
@@ -19,23 +20,106 @@ static bool unknown(uint32_t c)
 	return lo < sizeof(not_normalised) / sizeof(not_normalised[0]) && c >= not_normalised[lo][0];
 }
 
+struct text {
+	int32_t *c, *tmp;  /* code points; as many for sorting */
+	size_t n, cap;
+};
+
+static int room(struct text *t, size_t more, struct moe_err *e)
+{
+	size_t cap = t->cap ? t->cap : 256;
+	int32_t *q;
+
+	if (t->n + more <= t->cap)
+		return 0;
+	while (cap < t->n + more)
+		cap *= 2;
+	q = cap < SIZE_MAX / 2 / sizeof(*q) ? realloc(t->c, cap * sizeof(*q)) : NULL;
+	if (!q)
+		return moe_fail(e, MOE_SYSTEM, "out of memory in the tokenizer");
+	t->c = q;
+	t->cap = cap;
+	return 0;
+}
+
+static int decompose(struct text *t, int option, const char *p, size_t n, struct moe_err *e)
+{
+	int boundary = 0;
+
+	for (size_t i = 0; i < n;) {
+		utf8proc_ssize_t k;
+		uint32_t c;
+
+		i += moe_utf8_get(p + i, &c);
+		if (room(t, 32, e)) /* the longest decomposition has 18 */
+			return -1;
+		k = utf8proc_decompose_char((utf8proc_int32_t)c, t->c + t->n, 32, (utf8proc_option_t)option, &boundary);
+		if (k < 0 || k > 32)
+			return moe_fail(e, MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(k));
+		t->n += (size_t)k;
+	}
+	return 0;
+}
+
+static int class_of(int32_t c)
+{
+	return c < 0x300 ? 0 : utf8proc_get_property(c)->combining_class;
+}
+
+/* Marks c[n] into the order of their combining classes, equal ones as they came, in linear time: texts with a million marks exist. */
+static void sort_marks(int32_t *c, size_t n, int32_t *tmp)
+{
+	size_t at[257] = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		at[class_of(c[i]) + 1]++;
+	for (int k = 0; k < 256; k++)
+		at[k + 1] += at[k];
+	for (size_t i = 0; i < n; i++)
+		tmp[at[class_of(c[i])]++] = c[i];
+	memcpy(c, tmp, n * sizeof(*c));
+}
+
+static int reorder(struct text *t, struct moe_err *e)
+{
+	size_t i = 0;
+
+	while (i < t->n) {
+		size_t from = i;
+		bool sorted = true;
+
+		for (int k, last = 0; i < t->n && (k = class_of(t->c[i])) > 0; last = k, i++)
+			sorted &= k >= last;
+		if (!sorted && !t->tmp && !(t->tmp = malloc(t->n * sizeof(*t->tmp))))
+			return moe_fail(e, MOE_SYSTEM, "out of memory in the tokenizer");
+		if (!sorted)
+			sort_marks(t->c + from, i - from, t->tmp);
+		i += i == from;
+	}
+	return 0;
+}
+
+/* utf8proc does the same at one call, but sorts in quadratic time. */
 static int run(enum moe_norm form, const char *p, size_t n, struct moe_buf *out, struct moe_err *e)
 {
-	static const utf8proc_option_t option[] = {
+	static const int option[] = {
 		[MOE_NORM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
 		[MOE_NORM_NFD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE,
 		[MOE_NORM_NFKC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
 		[MOE_NORM_NFKD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
 	};
-	utf8proc_uint8_t *q = NULL;
-	utf8proc_ssize_t len;
-	int r;
+	struct text t = { 0 };
+	utf8proc_ssize_t len = 0;
+	int r = decompose(&t, option[form], p, n, e) || reorder(&t, e) ? -1 : 0;
 
-	len = n ? utf8proc_map((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)n, &q, option[form]) : 0;
-	if (len < 0)
-		return moe_fail(e, len == UTF8PROC_ERROR_NOMEM ? MOE_SYSTEM : MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(len));
-	r = moe_buf_add(out, q, (size_t)len, e);
-	free(q);
+	if (!r && t.n && (len = utf8proc_normalize_utf32(t.c, (utf8proc_ssize_t)t.n, (utf8proc_option_t)option[form])) < 0)
+		r = moe_fail(e, MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(len));
+	if (!r)
+		r = moe_buf_reserve(out, 4 * (size_t)len, e);
+	for (utf8proc_ssize_t i = 0; !r && i < len; i++)
+		out->len += moe_utf8_put((uint32_t)t.c[i], (char *)out->data + out->len);
+	free(t.c);
+	free(t.tmp);
 	return r;
 }
 

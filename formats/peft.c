@@ -39,7 +39,7 @@ static bool is_on(const struct moe_json *j)
 /* Keys that do not change what an adapter computes, or that are looked at elsewhere. Any other that is set is refused: PEFT grows variants. */
 static bool is_known(const char *key)
 {
-	static const char *const known[] = { "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "ensure_weight_tying", "eva_config", "inference_mode",
+	static const char *const known[] = { "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "ensure_weight_tying", "eva_config", "exclude_modules", "inference_mode",
 		"init_lora_weights", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core", "peft_type", "peft_version",
 		"qalora_group_size", "r", "rank_pattern", "revision", "runtime_config", "target_modules", "task_type", "use_rslora" };
 

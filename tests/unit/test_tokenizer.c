@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -198,11 +199,33 @@ static void gaps(void **state)
 	}
 }
 
+/* Many marks on one letter: in canonical order, and soon (the order costs n^2 where it is made by swapping neighbours). */
+static void many_marks(void **state)
+{
+	enum { PAIRS = 200000 };
+	struct moe_buf in = { 0 }, want = { 0 }, out = { 0 };
+
+	(void)state;
+	assert_int_equal(moe_buf_add(&in, "e", 1, NULL) || moe_buf_add(&want, "\xe1\xba\xb9", 3, NULL), 0);
+	for (int i = 0; i < PAIRS; i++)
+		assert_int_equal(moe_buf_add(&in, "\xcc\x81\xcc\xa3", 4, NULL) || (i && moe_buf_add(&want, "\xcc\xa3", 2, NULL)), 0);
+	for (int i = 0; i < PAIRS; i++)
+		assert_int_equal(moe_buf_add(&want, "\xcc\x81", 2, NULL), 0);
+	alarm(30);
+	assert_int_equal(moe_normalise(MOE_NORM_NFC, (const char *)in.data, in.len, &out, NULL), 0);
+	alarm(0);
+	assert_int_equal(out.len, want.len);
+	assert_memory_equal(out.data, want.data, want.len);
+	moe_buf_free(&in);
+	moe_buf_free(&want);
+	moe_buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(embedded), cmocka_unit_test(alphabet), cmocka_unit_test(utf8), cmocka_unit_test(refusals), cmocka_unit_test(small),
-		cmocka_unit_test(gaps),
+		cmocka_unit_test(gaps), cmocka_unit_test(many_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,14 +117,14 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 64;
 
-		q = cap < (size_t)1 << 32 ? realloc(s->r, cap * sizeof(*q)) : NULL;
+		q = cap < (size_t)1 << 32 ? realloc(s->r, cap * sizeof(*q)) : NULL; /* NOLINT(clang-analyzer-unix.Malloc): moe_rollout_step_free leaves NULL */
 		if (!q)
 			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu rollouts", cap);
 		s->r = q;
 		s->cap = cap;
 	}
 	q = &s->r[s->n];
-	*q = (struct moe_rollout){ .temperature = 1 };
+	*q = (struct moe_rollout){ .temperature = 1 }; /* NOLINT(clang-analyzer-unix.Malloc): the same */
 	s->n++;
 	if (moe_rec_f64_req(rec, "reward", &q->reward, e))
 		return moe_err_prefix(e, "rollouts must be graded before they train");

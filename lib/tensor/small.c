@@ -8,6 +8,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(MOE_REAL_F64)
 #define HAVE_KERNEL 1
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define TARGET target("avx2,fma,f16c")
@@ -387,7 +388,9 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 bool moe_gemm_small_ready(void)
 {
 #ifdef HAVE_KERNEL
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+	unsigned a, b, c, d; /* clang 14 does not know "f16c" */
+
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 #else
 	return false;
 #endif

@@ -75,7 +75,7 @@ static int get(const struct moe_st *s, const char *path, const struct part *p, s
 
 static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e)
 {
-	if (num[N_NEXT] < 0 || num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
+	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 || num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
 		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
 	a->step = num[N_STEP];
 	a->train_seed = (uint64_t)num[N_SEED];

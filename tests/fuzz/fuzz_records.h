@@ -47,7 +47,7 @@ static inline void fuzz_base(struct moe_model *m)
 		.rope_factor = 1, .rope_orig = 64, .bos = 257, .pad = 256, .n_eos = 1, .eos = {258}};
 	struct moe_err e;
 
-	MUST(!moe_model_new(m, &c, 1, &e));
+	MUST(!moe_model_new(m, &c, 1, 1, &e));
 }
 
 /* What a layout or tensor record declares is allocated before it has arrived, up to MOE_PARAM_MAX and MOE_SCORE_MAX. That takes gigabytes and seconds,

@@ -69,10 +69,12 @@ static void route(const struct moe_adapter *a)
 	struct moe_engine g = {&base, pool};
 	struct moe_seen seen[2] = {{ids, ids + 1, 2, 3, 0, -1}, {ids, ids + 2, 1, 1, 0, 1}};
 	struct moe_judged j[2];
+	float score[2 * 3];
+	struct moe_nulls null = {3, 1, score};
 	struct moe_err e = {0};
 
 	for (size_t i = 0; moe_methods[i]; i++)
-		if (moe_method_route(moe_methods[i], &g, a, seen, 2, 1, 1, j, &e))
+		if (moe_method_route(moe_methods[i], &g, a, seen, 2, 1, 1, j, &null, &e))
 			MUST(e.msg[0]);
 		else
 			MUST((unsigned)j[0].decision < MOE_DECISIONS && (unsigned)j[1].decision < MOE_DECISIONS);

@@ -216,6 +216,10 @@ static void many_marks(void **state)
 	alarm(0);
 	assert_int_equal(out.len, want.len);
 	assert_memory_equal(out.data, want.data, want.len);
+	/* a character of Unicode 15 stays as it is */
+	out.len = 0;
+	assert_int_equal(moe_normalise(MOE_NORM_NFKC, "\xf0\x9e\x80\xb0", 4, &out, NULL), 0);
+	assert_int_equal(out.len, 4);
 	moe_buf_free(&in);
 	moe_buf_free(&want);
 	moe_buf_free(&out);

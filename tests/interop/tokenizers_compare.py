@@ -96,6 +96,8 @@ def bytes_with_token(tok):
 def compare_bytes(r, tok, program, folder, rng, n):
     """Bytes that are not UTF-8 come back as they were, when they have tokens; else they are refused. Valid runs are plain ASCII."""
     parts = [b"ab c", b"\r\n", b"\xe2\x82", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\xaf", b"\x80", b"\xff", b"\xbf\xbf", b"\xf4\x90\x80\x80"]
+    if tok.decode(tok.encode("x\r\nab c", add_special_tokens=False).ids) != "x\r\nab c":
+        return  # valid runs lose or gain something: a prefix, bytes without a token
     raws = [b"x".join(rng.choice(parts) for _ in range(rng.randrange(1, 9))) for _ in range(n)]
     known = bytes_with_token(tok)
     for raw, (ids, back) in zip(raws, run(program, folder, [(b, False) for b in raws])):

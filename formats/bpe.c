@@ -399,7 +399,7 @@ int moe_bpe_word(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p,
 	}
 	if (load_piece(b, w, p, n, e) || merge_piece(b, w, e))
 		return -1;
-	if (c && w->n - start <= CACHE_IDS) {
+	if (c && w->n > start && w->n - start <= CACHE_IDS) { /* a piece without a token may leave no block of ids at all */
 		c->len = (uint8_t)n;
 		c->n = (uint8_t)(w->n - start);
 		memcpy(c->text, p, n);

@@ -3,6 +3,7 @@
 #include "tensor/gemm.h"
 #include "tensor/vec.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -388,9 +389,15 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 bool moe_gemm_small_ready(void)
 {
 #ifdef HAVE_KERNEL
-	unsigned a, b, c, d; /* clang 14 does not know "f16c" */
+	static atomic_int known; /* 1 no, 2 yes: in a virtual machine cpuid costs more than many a product */
+	unsigned a, b, c, d;     /* clang 14 does not know "f16c" */
+	int yes = atomic_load_explicit(&known, memory_order_relaxed);
 
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+	if (!yes) {
+		yes = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) ? 2 : 1;
+		atomic_store_explicit(&known, yes, memory_order_relaxed);
+	}
+	return yes == 2;
 #else
 	return false;
 #endif

@@ -166,6 +166,7 @@ static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct mo
 		moe_rec_free(&m);
 		m = (struct moe_rec){ 0 };
 	}
+	moe_rec_free(&m); /* an element that is no map leaves its bytes here */
 	if (got < 0)
 		return -1;
 	moe_list_open(r, "targets", &targets);

@@ -137,7 +137,7 @@ export MOE_SAN
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 valgrind: tests-build ## the unit tests under memcheck
 	@command -v valgrind >/dev/null || ( $(APT) valgrind )
-	@MOE_UNDER='$(VALGRIND)' tests/run $(BUILD) $(JOBS) $(filter-out %/test_attack %/test_exec %/test_filter %/test_grade,$(UNITS))
+	@MOE_UNDER='$(VALGRIND)' tests/run $(BUILD) $(JOBS) $(filter-out %/test_attack %/test_exec %/test_filter %/test_grade %/test_tokenizer_golden,$(UNITS))
 TSAN_TESTS := $(patsubst %,$(BUILD)/tsan/tests/test_%,util logreg boot method rl sample golden)
 tsan: ## the tests of what runs in threads under ThreadSanitizer
 	$(MAKE) check BUILD=$(BUILD)/tsan CFLAGS='-O1 -g' SAN='-fsanitize=thread' MOE_SAN=1 TESTS='$(TSAN_TESTS) tests/cli/50-rl.sh'

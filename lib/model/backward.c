@@ -73,16 +73,16 @@ static void expert_grad(const struct back *k, const struct moe_prep_linear *p, c
 	const struct moe_experts *x = k->x;
 	const moe_real *gate = k->g ? k->g->gate : NULL, *mask = k->g ? k->g->mask : NULL;
 	size_t i = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
-	int T = k->p->T, R = x->R, slots = j->g->slots, nt = k->a->gemm_threads;
+	int T = k->p->T, R = x->R, slots = j->g->slots;
 	moe_real *dz = k->dz + p->slot;
 
 	if (k->g && k->g->dgate)
 		gate_grad(k, p, j);
 	if (k->dx) {
 		moe_expert_scale(x, p->alive, T, gate, mask, j->z + p->slot, slots, k->zs);
-		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1, k->dx + x->b_off[i], R, nt);
+		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1, k->dx + x->b_off[i], R);
 		moe_expert_scale(x, p->alive, T, gate, mask, dz, slots, k->dzm);
-		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1, k->dx + x->a_off[i], p->in, nt);
+		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1, k->dx + x->a_off[i], p->in);
 	}
 	moe_expert_scale(x, p->alive, T, gate, NULL, dz, slots, dz);
 }
@@ -90,7 +90,7 @@ static void expert_grad(const struct back *k, const struct moe_prep_linear *p, c
 /* Parameter gradients of a group, and (d_in not NULL) the gradient of its input, overwritten. Works in p->tmp. */
 static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, struct moe_err *e)
 {
-	int T = k->p->T, in = j->g->in, nt = k->a->gemm_threads, first = 1;
+	int T = k->p->T, in = j->g->in, first = 1;
 	moe_real *a_rows = NULL;
 
 	if (j->g->slots && d_in && !(a_rows = moe_arena_get(&k->p->tmp, (size_t)j->g->slots * (size_t)in, sizeof(*a_rows), e)))
@@ -104,25 +104,25 @@ static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, 
 		if (d_in) {
 			if (moe_weight_get(&y->w[p->linear], &k->p->tmp, &w, e))
 				return -1;
-			moe_gemm(false, false, T, in, p->out, 1, dy, ldy, w, in, first ? 0 : 1, d_in, in, nt);
+			moe_gemm(false, false, T, in, p->out, 1, dy, ldy, w, in, first ? 0 : 1, d_in, in);
 			first = 0;
 		}
 		if (k->dm) {
-			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1, k->dm + y->w[p->linear].off, in, nt);
+			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1, k->dm + y->w[p->linear].off, in);
 			if (p->bias)
 				moe_vec_sum_rows(T, p->out, dy, ldy, k->dm + y->bias[p->linear].off);
 		}
 		if (adapted(k, p)) {
 			size_t i = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear, R = (size_t)k->x->R;
 
-			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy, k->x->param + k->x->b_off[i], (int)R, 0, k->dz + p->slot, j->g->slots, nt);
+			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy, k->x->param + k->x->b_off[i], (int)R, 0, k->dz + p->slot, j->g->slots);
 			expert_grad(k, p, j, dy, ldy);
 			if (a_rows)
 				memcpy(a_rows + (size_t)p->slot * (size_t)in, k->x->param + k->x->a_off[i], R * (size_t)in * sizeof(*a_rows));
 		}
 	}
 	if (a_rows)
-		moe_gemm(false, false, T, in, j->g->slots, 1, k->dz, j->g->slots, a_rows, in, 1, d_in, in, nt);
+		moe_gemm(false, false, T, in, j->g->slots, 1, k->dz, j->g->slots, a_rows, in, 1, d_in, in);
 	return 0;
 }
 

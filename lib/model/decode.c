@@ -224,7 +224,7 @@ static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, i
 	d->ld_out = ld_out;
 	if (d->p->wide)
 		return moe_decode_tiles(d, e);
-	moe_group_fwd(&d->p->layer[d->layer].prep.group[g], d->p->x, d->M, in, d->gated ? d->gate : NULL, true, 1, d->out, ldy, d->z, d->zs);
+	moe_group_fwd(&d->p->layer[d->layer].prep.group[g], d->p->x, d->M, in, d->gated ? d->gate : NULL, true, d->out, ldy, d->z, d->zs);
 	return 0;
 }
 

@@ -194,26 +194,26 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x, co
 	struct pass *p = a->priv;
 	struct moe_prep_layer y;
 	const moe_real *gate = g ? g->gate : NULL;
-	int T = p->T, W = width(c), nt = a->gemm_threads;
+	int T = p->T, W = width(c);
 	size_t td = (size_t)T * (size_t)c->D;
 
 	moe_arena_reset(&p->tmp);
 	if (moe_prep_layer(m, x, i, &p->tmp, &y, e))
 		return -1;
 	moe_rmsnorm(T, c->D, la->in, c->D, y.norm1, c->eps, p->norm, c->D, la->rstd1);
-	moe_group_fwd(&y.group[MOE_GROUP_QKV], x, T, p->norm, gate, p->exact, nt,
+	moe_group_fwd(&y.group[MOE_GROUP_QKV], x, T, p->norm, gate, p->exact,
 		(moe_real *[]){ la->qkv, la->qkv + c->H * c->hd, la->qkv + (c->H + c->K) * c->hd }, (int[]){ W, W, W }, la->z[MOE_GROUP_QKV], p->zs);
 	place(c, &y, p, la);
 	if (attend(c, b, p, la, e))
 		return -1;
-	moe_group_fwd(&y.group[MOE_GROUP_O], x, T, la->o, gate, p->exact, nt, (moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_O], p->zs);
+	moe_group_fwd(&y.group[MOE_GROUP_O], x, T, la->o, gate, p->exact, (moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_O], p->zs);
 	memcpy(la->mid, la->in, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, la->mid);
 	moe_rmsnorm(T, c->D, la->mid, c->D, y.norm2, c->eps, p->norm, c->D, la->rstd2);
-	moe_group_fwd(&y.group[MOE_GROUP_GU], x, T, p->norm, gate, p->exact, nt, (moe_real *[]){ la->g, la->u }, (int[]){ c->F, c->F },
+	moe_group_fwd(&y.group[MOE_GROUP_GU], x, T, p->norm, gate, p->exact, (moe_real *[]){ la->g, la->u }, (int[]){ c->F, c->F },
 		la->z[MOE_GROUP_GU], p->zs);
 	moe_swiglu((size_t)T * (size_t)c->F, la->g, la->u, p->ff);
-	moe_group_fwd(&y.group[MOE_GROUP_DOWN], x, T, p->ff, gate, p->exact, nt, (moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_DOWN], p->zs);
+	moe_group_fwd(&y.group[MOE_GROUP_DOWN], x, T, p->ff, gate, p->exact, (moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_DOWN], p->zs);
 	memcpy(out, la->mid, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, out);
 	if (p->tmp.peak_bytes > p->peak_bytes)

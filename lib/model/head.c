@@ -28,7 +28,7 @@ static double now_sec(void)
 struct head {
 	const struct moe_model *m;
 	struct pass *p;
-	int threads, rows;          /* rows: most rows of a block */
+	int rows;                   /* most rows of a block */
 	double inv_temp;
 	moe_real *h;                /* [rows, D] gathered hidden states */
 	moe_real *logits, *scratch; /* [rows, span_max], [span_max] */
@@ -39,11 +39,6 @@ struct head {
 	double lse[WIDE_ROWS], top[WIDE_ROWS], sum[WIDE_ROWS], dot[WIDE_ROWS];
 };
 
-static bool is_own(const struct moe_weight *w)
-{
-	return w->dtype == MOE_REAL_DTYPE;
-}
-
 static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, int n, double temperature, struct moe_err *e)
 {
 	struct pass *p = a->priv;
@@ -53,13 +48,12 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	memset(q, 0, sizeof(*q));
 	q->m = m;
 	q->p = p;
-	q->threads = a->gemm_threads;
 	q->inv_temp = 1 / temperature;
 	q->t = D < 384;
 	q->rows = BUDGET / V > most ? most : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
 	q->rows = n < q->rows && n > 0 ? n : q->rows;
 	q->span_max = V < BUDGET / q->rows ? V : BUDGET / q->rows;
-	q->cols_max = q->span_max < COLS || (is_own(&m->head) && !q->t) ? q->span_max : COLS;
+	q->cols_max = q->span_max < COLS || (m->head.dtype == MOE_REAL_DTYPE && !q->t) ? q->span_max : COLS;
 	cols = (size_t)q->cols_max;
 	moe_arena_reset(&p->tmp);
 	q->h = moe_arena_get(&p->tmp, (size_t)q->rows * D, sz, e);
@@ -67,7 +61,7 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	q->scratch = moe_arena_get(&p->tmp, (size_t)q->span_max, sz, e);
 	if (!q->h || !q->logits || !q->scratch)
 		return -1;
-	if (!is_own(&m->head) && !(q->wide = moe_arena_get(&p->tmp, cols * D, sz, e)))
+	if (m->head.dtype != MOE_REAL_DTYPE && !(q->wide = moe_arena_get(&p->tmp, cols * D, sz, e)))
 		return -1;
 	if (q->t && !(q->turned = moe_arena_get(&p->tmp, cols * D, sz, e)))
 		return -1;
@@ -83,7 +77,7 @@ static int piece(struct head *q, int c0)
 	q->cols = left < q->cols_max ? left : q->cols_max;
 	if (q->ready)
 		return q->cols;
-	if (is_own(w))
+	if (w->dtype == MOE_REAL_DTYPE)
 		q->w = (const moe_real *)w->data + (size_t)c0 * (size_t)D;
 	else {
 		moe_weight_widen(w, c0, q->cols, q->wide);
@@ -119,7 +113,7 @@ static void logits(struct head *q, int n, int s0)
 		else if (q->p->exact)
 			moe_gemm_stored(n, k, D, q->h, D, q->w, MOE_REAL_DTYPE, D, 0, z, q->span);
 		else
-			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w, q->t ? k : D, 0, z, q->span, q->threads);
+			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w, q->t ? k : D, 0, z, q->span);
 	}
 }
 
@@ -234,9 +228,9 @@ static void through(struct head *q, int n, moe_real *dh, moe_real *dw)
 		const moe_real *dz = q->logits + (c0 - q->s0);
 
 		k = piece(q, c0);
-		moe_gemm(false, false, n, D, k, 1, dz, q->span, q->w, D, c0 ? 1 : 0, dh, D, q->threads);
+		moe_gemm(false, false, n, D, k, 1, dz, q->span, q->w, D, c0 ? 1 : 0, dh, D);
 		if (dw)
-			moe_gemm(true, false, k, D, n, 1, dz, q->span, q->h, D, 1, dw + (size_t)c0 * (size_t)D, D, q->threads);
+			moe_gemm(true, false, k, D, n, 1, dz, q->span, q->h, D, 1, dw + (size_t)c0 * (size_t)D, D);
 	}
 }
 

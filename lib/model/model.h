@@ -3,8 +3,8 @@
  * Letters (moe(7)): T packed tokens, D model, H heads, K kv-heads, F ffn, R rank, E experts, V vocabulary.
  * No padding: a batch is a list of segments. A segment may have a parent, whose keys and values it sees before its own: a prompt
  * computed once is the parent of the completions of its group (one level deep; parents come before children).
- * Thread-safety: a model is read-only after loading; each thread has its own moe_acts. Functions are single-threaded unless `gemm_threads`
- * in moe_acts says that BLIS may use more; parallelism is over batches (util/pool.h).
+ * Thread-safety: a model is read-only after loading; each thread has its own moe_acts. Every function works in the thread that calls;
+ * parallelism is over batches (util/pool.h).
  */
 #ifndef MOE_MODEL_MODEL_H
 #define MOE_MODEL_MODEL_H
@@ -63,7 +63,6 @@ struct moe_batch {
 /* Activations of one forward pass, kept for the backward pass. Zero-initialise. Reused from call to call. */
 struct moe_acts {
 	struct moe_arena arena;
-	int gemm_threads;            /* 0 or 1: single-threaded BLIS */
 	bool keep;                   /* keep what backward needs */
 	bool recompute;              /* keep only layer inputs; backward recomputes the rest */
 	moe_real *out;               /* [T, D] hidden states after the final norm; valid until the next forward */

@@ -183,31 +183,31 @@ void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T,
 }
 
 static void product(bool exact, bool t, int T, int out, int in, const moe_real *x, const moe_real *w, int ldw, moe_real beta, moe_real *y,
-	int ldy, int ldx, int threads)
+	int ldy, int ldx)
 {
 	if (exact && t)
 		moe_gemm_rows(T, out, in, x, ldx, w, ldw, beta, y, ldy);
 	else if (exact)
 		moe_gemm_stored(T, out, in, x, ldx, w, MOE_REAL_DTYPE, ldw, beta, y, ldy);
 	else
-		moe_gemm(false, !t, T, out, in, 1, x, ldx, w, ldw, beta, y, ldy, threads);
+		moe_gemm(false, !t, T, out, in, 1, x, ldx, w, ldw, beta, y, ldy);
 }
 
 void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T, const moe_real *in, const moe_real *gate, bool exact,
-	int threads, moe_real *const y[], const int ldy[], moe_real *z, moe_real *zs)
+	moe_real *const y[], const int ldy[], moe_real *z, moe_real *zs)
 {
 	if (g->slots)
-		product(exact, true, T, g->slots, g->in, in, g->at, g->slots, 0, z, g->slots, g->in, threads);
+		product(exact, true, T, g->slots, g->in, in, g->at, g->slots, 0, z, g->slots, g->in);
 	for (int j = 0; j < g->n; j++) {
 		const struct moe_prep_linear *p = &g->lin[j];
 
-		product(exact, p->t, T, p->out, p->in, in, p->w, p->t ? p->out : p->in, 0, y[j], ldy[j], p->in, threads);
+		product(exact, p->t, T, p->out, p->in, in, p->w, p->t ? p->out : p->in, 0, y[j], ldy[j], p->in);
 		if (p->bias)
 			moe_vec_add_bias(T, p->out, p->bias, y[j], ldy[j]);
 		if (p->slot < 0)
 			continue;
 		moe_expert_scale(x, p->alive, T, gate, NULL, z + p->slot, g->slots, zs + p->slot);
-		product(exact, true, T, p->out, x->R, zs + p->slot, p->bt, p->out, 1, y[j], ldy[j], g->slots, threads);
+		product(exact, true, T, p->out, x->R, zs + p->slot, p->bt, p->out, 1, y[j], ldy[j], g->slots);
 	}
 }
 

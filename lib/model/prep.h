@@ -59,7 +59,7 @@ int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x,
 /* y[j] [T, out_j] (row stride ldy[j]) = bias + W in + s B ((alive * gate) .* (A in)) for each Linear j of the group.
  * in [T, in], dense. gate [T, E] or NULL. z [T, slots] receives A in (before gates); zs [T, slots] is scratch; both unused when slots = 0. */
 void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T, const moe_real *in, const moe_real *gate, bool exact,
-	int threads, moe_real *const y[], const int ldy[], moe_real *z, moe_real *zs);
+	moe_real *const y[], const int ldy[], moe_real *z, moe_real *zs);
 
 /* zs [T, R] (row stride ldz) = z .* (s alive gate [mask]); gate, mask [T, E] or NULL. The coefficients of the experts. */
 void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T, const moe_real *gate, const moe_real *mask, const moe_real *z,

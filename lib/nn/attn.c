@@ -92,7 +92,7 @@ static void block_product(bool ta, int m, int n, int k, const moe_real *a, int l
 	if ((double)m * n * k < 96.0 * 96 * 96)
 		moe_gemm_small(ta, m, n, k, a, lda, b, ldb, beta, c, ldc);
 	else
-		moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc, 1);
+		moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
 static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, int i0, int h, const moe_real *kt, const moe_real *vt,

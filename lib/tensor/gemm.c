@@ -1,4 +1,4 @@
-/* gemm.c - the one file that includes blis.h: kernel choice, per-call threads, panels. No other arithmetic. */
+/* gemm.c - the one file that includes blis.h: kernel choice, one thread a call, panels. No other arithmetic. */
 #define _DEFAULT_SOURCE
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -72,11 +72,11 @@ void moe_gemm_spent(double t0)
 }
 
 static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b,
-	int ldb, moe_real beta, moe_real *c, int ldc, int threads)
+	int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	rntm_t rntm = BLIS_RNTM_INITIALIZER;
 
-	bli_rntm_set_num_threads(threads > 1 ? threads : 1, &rntm);
+	bli_rntm_set_num_threads(1, &rntm);
 #ifdef MOE_REAL_F64
 	bli_dgemm_ex(
 #else
@@ -87,7 +87,7 @@ static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const
 }
 
 void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b, int ldb,
-	moe_real beta, moe_real *c, int ldc, int threads)
+	moe_real beta, moe_real *c, int ldc)
 {
 	double t0;
 
@@ -95,7 +95,7 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 		return;
 	pthread_once(&once, start);
 	t0 = moe_gemm_clock();
-	product(ta, tb, m, n, k > 0 ? k : 0, alpha, a, lda, b, ldb, beta, c, ldc, threads);
+	product(ta, tb, m, n, k > 0 ? k : 0, alpha, a, lda, b, ldb, beta, c, ldc);
 	moe_gemm_spent(t0);
 }
 
@@ -111,7 +111,7 @@ void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_re
 		if (small)
 			moe_gemm_small(false, m, n, len, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
 		else
-			moe_gemm(false, false, m, n, len, 1, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc, 1);
+			moe_gemm(false, false, m, n, len, 1, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
 	}
 }
 
@@ -131,6 +131,6 @@ void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void
 
 			for (int i = 0; i < cols; i++)
 				moe_widen(t, (size_t)len, (const char *)b + ((size_t)(j + i) * (size_t)ldb + (size_t)p) * moe_dtype_size(t), wide + i * len);
-			moe_gemm(false, true, m, cols, len, 1, a + p, lda, wide, len, p ? 1 : beta, c + j, ldc, 1);
+			moe_gemm(false, true, m, cols, len, 1, a + p, lda, wide, len, p ? 1 : beta, c + j, ldc);
 		}
 }

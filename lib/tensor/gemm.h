@@ -1,9 +1,8 @@
 /* gemm.h - matrix products on BLIS. The only door to BLIS; no other file includes blis.h.
  *
  * All matrices are row-major. Shapes are the caller's duty: a wrong one is a bug, not an input error (BLIS aborts or worse).
- * Thread-safe: every call carries its own thread count, so several of our threads may call at the same time. BLIS never cuts the
- * inner dimension among threads, but where it cuts the others, edges are summed in another order: only with one thread a product are the bits
- * the same everywhere, and that is how the engine works (parallel over batches, not inside of products).
+ * Thread-safe. A product runs in the thread that calls, whatever the environment says: the engine is parallel over batches, not inside
+ * of products, for where BLIS cuts a product among threads, edges are summed in another order and the bits would depend on -j.
  *
  * Kernel family: Debian's BLIS 0.9.0 takes its `haswell` kernels when the CPU's name is unknown, as in most virtual
  * machines. Before the first call the AVX-512 family is asked for where the CPU has avx512f/dq/bw/vl/cd, unless the user set
@@ -20,7 +19,7 @@
  * ld* = elements from one stored row to the next. beta 0 overwrites C (NaN in it does not matter). m, n, k may be 0.
  * The fast form is the one without tb: at small k it is up to twice as fast, so weights are transposed once per use. */
 void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b, int ldb,
-	moe_real beta, moe_real *c, int ldc, int threads);
+	moe_real beta, moe_real *c, int ldc);
 
 /* C[m,n] = A[m,k] B[k,n] + beta * C such that the bits of an element depend on its row of A and column of B alone, never on m, n or the
  * neighbours: the inner dimension is cut into panels of MOE_GEMM_PANEL, within which each element is one chain of fused multiply-adds (small.h;

@@ -415,7 +415,7 @@ void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, co
 		return;
 	}
 #endif
-	moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc, 1);
+	moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
 void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,

@@ -218,19 +218,19 @@ void moe_transpose(int rows, int cols, const moe_real *x, int ldx, moe_real *y, 
 		}
 }
 
-MOE_CLONES void moe_from_f32(size_t n, const float *restrict x, moe_real *restrict y)
+MOE_CLONES static void from_f32(size_t n, const float *restrict x, moe_real *restrict y)
 {
 	for (size_t i = 0; i < n; i++)
 		y[i] = (moe_real)x[i];
 }
 
-MOE_CLONES void moe_from_f64(size_t n, const double *restrict x, moe_real *restrict y)
+MOE_CLONES static void from_f64(size_t n, const double *restrict x, moe_real *restrict y)
 {
 	for (size_t i = 0; i < n; i++)
 		y[i] = (moe_real)x[i];
 }
 
-MOE_CLONES void moe_from_bf16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
+MOE_CLONES static void from_bf16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint32_t bits = (uint32_t)x[i] << 16;
@@ -242,7 +242,7 @@ MOE_CLONES void moe_from_bf16(size_t n, const uint16_t *restrict x, moe_real *re
 }
 
 /* The exponent is rebiased by a multiplication, which also turns subnormals into ordinary floats; infinities and NaN are set after. */
-MOE_CLONES void moe_from_f16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
+MOE_CLONES static void from_f16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint32_t h = x[i], sign = (h & 0x8000u) << 16, body = (h & 0x7FFFu) << 13, special = 0x7F800000u | body, bits;
@@ -267,16 +267,16 @@ void moe_widen(enum moe_dtype t, size_t n, const void *x, moe_real *y)
 {
 	switch (t) {
 	case MOE_F32:
-		moe_from_f32(n, x, y);
+		from_f32(n, x, y);
 		break;
 	case MOE_F64:
-		moe_from_f64(n, x, y);
+		from_f64(n, x, y);
 		break;
 	case MOE_F16:
-		moe_from_f16(n, x, y);
+		from_f16(n, x, y);
 		break;
 	case MOE_BF16:
-		moe_from_bf16(n, x, y);
+		from_bf16(n, x, y);
 		break;
 	}
 }

@@ -40,9 +40,5 @@ void moe_transpose(int rows, int cols, const moe_real *x, int ldx, moe_real *y, 
 /* Widening of stored weights. */
 size_t moe_dtype_size(enum moe_dtype t);
 void moe_widen(enum moe_dtype t, size_t n, const void *x, moe_real *y);
-void moe_from_f32(size_t n, const float *x, moe_real *y);
-void moe_from_f64(size_t n, const double *x, moe_real *y);
-void moe_from_bf16(size_t n, const uint16_t *x, moe_real *y);
-void moe_from_f16(size_t n, const uint16_t *x, moe_real *y);
 
 #endif

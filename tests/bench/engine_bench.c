@@ -80,7 +80,7 @@ static int cube_task(void *ctx, size_t i, int worker, struct moe_err *e)
 
 	(void)worker;
 	(void)e;
-	moe_gemm(false, false, CUBE, CUBE, CUBE, 1, k->cube[0], CUBE, k->cube[1], CUBE, 0, k->cube[2] + i * CUBE * CUBE, CUBE, 1);
+	moe_gemm(false, false, CUBE, CUBE, CUBE, 1, k->cube[0], CUBE, k->cube[1], CUBE, 0, k->cube[2] + i * CUBE * CUBE, CUBE);
 	return 0;
 }
 

@@ -66,25 +66,29 @@ struct fuzz_dir {
 	int fd[8], n;
 };
 
+static struct fuzz_dir *fuzz_dir_used; /* a harness has one at most; removed at exit */
+
+static inline void fuzz_remove(void)
+{
+	for (int i = 0; i < fuzz_dir_used->n; i++)
+		unlink(fuzz_dir_used->path[i]);
+	rmdir(fuzz_dir_used->dir);
+}
+
 static inline int fuzz_add(struct fuzz_dir *d, const char *name)
 {
 	char target[32];
 
-	if (!d->dir[0])
+	if (!d->dir[0]) {
 		fuzz_folder(d->dir);
-	MUST(d->n < 8);
+		fuzz_dir_used = d;
+		atexit(fuzz_remove);
+	}
+	MUST(d == fuzz_dir_used && d->n < 8);
 	d->fd[d->n] = fuzz_fd((const uint8_t *)"", 0);
 	snprintf(d->path[d->n], sizeof(d->path[0]), "%s/%s", d->dir, name);
 	MUST(symlink(fuzz_path(d->fd[d->n], target), d->path[d->n]) == 0);
 	return d->fd[d->n++];
-}
-
-static inline void fuzz_remove(struct fuzz_dir *d)
-{
-	for (int i = 0; i < d->n; i++)
-		unlink(d->path[i]);
-	if (d->dir[0])
-		rmdir(d->dir);
 }
 
 /* Inputs of several parts: takes the next one off p[n], up to a line "%%" (which goes too) or the end. */

@@ -10,18 +10,12 @@
 static struct fuzz_dir dir;
 static int config, weights;
 
-static void clean(void)
-{
-	fuzz_remove(&dir);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
 	config = fuzz_add(&dir, "adapter_config.json");
 	weights = fuzz_add(&dir, "adapter_model.safetensors");
-	atexit(clean);
 	return 0;
 }
 

@@ -97,13 +97,13 @@ static void test_halves(void **state)
 		uint32_t bits;
 		float out;
 
-		moe_from_f16(1, &in, &out);
+		moe_widen(MOE_F16, 1, &in, &out);
 		if (exp_ == 31) {
 			assert_true(frac ? isnan(out) : isinf(out));
 			continue;
 		}
 		assert_true(out == (float)(h & 0x8000 ? -want : want));
-		moe_from_bf16(1, &in, &out);
+		moe_widen(MOE_BF16, 1, &in, &out);
 		memcpy(&bits, &out, 4);
 		assert_true(bits == h << 16);
 	}
@@ -113,7 +113,7 @@ static void check_product(bool ta, bool tb, int m, int n, int k)
 {
 	float *a = filled((size_t)(m * k), 4), *b = filled((size_t)(k * n), 5), *c = filled((size_t)(m * n), 6), *d = filled((size_t)(m * n), 6);
 
-	moe_gemm(ta, tb, m, n, k, 0.5f, a, ta ? m : k, b, tb ? k : n, 2, c, n, 1);
+	moe_gemm(ta, tb, m, n, k, 0.5f, a, ta ? m : k, b, tb ? k : n, 2, c, n);
 	for (int i = 0; i < m; i++)
 		for (int j = 0; j < n; j++) {
 			double sum = 2 * (double)d[i * n + j];
@@ -123,9 +123,6 @@ static void check_product(bool ta, bool tb, int m, int n, int k)
 			if (fabs(sum - (double)c[i * n + j]) > 1e-4)
 				fail_msg("%d %d %d: element %d, %d is %g, not %g", m, n, k, i, j, (double)c[i * n + j], sum);
 		}
-	moe_gemm(ta, tb, m, n, k, 0.5f, a, ta ? m : k, b, tb ? k : n, 2, d, n, 2);
-	for (int i = 0; i < m * n; i++)
-		assert_true(fabsf(c[i] - d[i]) < 1e-4f); /* two threads inside of a product */
 	free(a);
 	free(b);
 	free(c);
@@ -141,7 +138,7 @@ static void test_product(void **state)
 		check_product(t & 1, t & 2, 5, 7, 3);
 		check_product(t & 1, t & 2, 130, 33, 300);
 	}
-	moe_gemm(false, false, 2, 3, 0, 1, c, 1, c, 3, 0, c, 3, 1); /* an empty sum, over NaN */
+	moe_gemm(false, false, 2, 3, 0, 1, c, 1, c, 3, 0, c, 3); /* an empty sum, over NaN */
 	for (int i = 0; i < 6; i++)
 		assert_true(c[i] == 0);
 	assert_non_null(strstr(moe_gemm_describe(), "BLIS"));

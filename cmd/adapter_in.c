@@ -3,7 +3,7 @@
 
 #include "cmd/opt.h"
 
-void moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_model *m, bool any_base, enum moe_labels *labels)
+struct moe_reader *moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_model *m, bool any_base)
 {
 	struct moe_reader *r = moe_in_open(path, "adapter");
 	struct moe_err e;
@@ -14,7 +14,5 @@ void moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_mo
 	if (got != 1 || moe_adapter_check(a, &m->config, m->digest, any_base, &e))
 		moe_die(&e);
 	moe_in_rest(r);
-	if (moe_reader_labels(r) > *labels)
-		*labels = moe_reader_labels(r);
-	moe_reader_close(r);
+	return r;
 }

@@ -85,9 +85,9 @@ int main(int argc, char **argv)
 	struct moe_adapter a = { 0 };
 	struct moe_model m = { 0 };
 	struct moe_engine g = { &m, NULL };
-	enum moe_labels labels = MOE_LABELS_NONE;
+	enum moe_labels labels;
 	struct sums sum = { 0 };
-	struct moe_reader *r;
+	struct moe_reader *r, *a_in;
 	struct moe_out out;
 	struct moe_err e;
 
@@ -95,7 +95,8 @@ int main(int argc, char **argv)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	if (moe_model_load(&m, base_dir, &e))
 		moe_die(&e);
-	moe_adapter_in(&a, adapter_path, &m, false, &labels);
+	a_in = moe_adapter_in(&a, adapter_path, &m, false);
+	labels = moe_reader_labels(a_in);
 	method = moe_method_find(method_name ? method_name : a.method, &e);
 	if (!method || !(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);
@@ -109,13 +110,14 @@ int main(int argc, char **argv)
 	filter(r, method, &g, &a, out.w, &sum);
 	moe_writer_raise(out.w, moe_reader_labels(r));
 	moe_writer_raise(out.w, moe_seal_taint());
-	if (moe_writer_from_reader(out.w, r, &e))
+	if (moe_writer_from_reader(out.w, r, &e) || moe_writer_from_reader(out.w, a_in, &e))
 		moe_die(&e);
 	moe_out_finish(&out);
 	if (sum.n)
 		moe_debug("%zu rollouts: kept %.3f, absorbed %.3f, routed %.3f; %.2f s of scoring", sum.n, (double)sum.decided[MOE_KEEP] / (double)sum.n,
 			(double)sum.decided[MOE_ABSORB] / (double)sum.n, (double)sum.decided[MOE_ROUTE] / (double)sum.n, sum.sec);
 	moe_reader_close(r);
+	moe_reader_close(a_in);
 	moe_adapter_free(&a);
 	moe_pool_free(g.pool);
 	moe_model_free(&m);

@@ -144,9 +144,9 @@ int main(int argc, char **argv)
 	struct moe_adapter a = { 0 };
 	struct moe_trainer t = { 0 };
 	struct moe_model m = { 0 };
-	enum moe_labels labels = MOE_LABELS_NONE;
+	enum moe_labels labels;
 	struct moe_pool *pool;
-	struct moe_reader *r;
+	struct moe_reader *r, *a_in;
 	struct run run = { 0 };
 	struct moe_out out;
 	struct moe_err e;
@@ -155,7 +155,8 @@ int main(int argc, char **argv)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
 	die_unless(moe_model_load(&m, train_args.base, &e) == 0, &e);
-	moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base, &labels);
+	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
+	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	train_parse_names(method);
 	prepare(&a);
@@ -173,7 +174,7 @@ int main(int argc, char **argv)
 	conclude(&run, method);
 	moe_writer_raise(out.w, moe_reader_labels(r));
 	moe_writer_raise(out.w, run.at.labels);
-	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0, &e);
+	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0 && moe_writer_from_reader(out.w, a_in, &e) == 0, &e);
 	moe_out_finish(&out);
 	die_unless(moe_metrics_end(&metrics, moe_reader_labels(r), &e) == 0, &e);
 	moe_info("%zu steps, %.0f tokens; digest %.12s", run.steps, run.tokens, a.digest);

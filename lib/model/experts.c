@@ -72,7 +72,7 @@ int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct m
 	if (x->alive && !lay_out(x, &x->n_param))
 		moe_fail(e, MOE_DATA, "the experts' ranks are too large");
 	else if (x->alive)
-		x->param = moe_alloc(x->n_param, sizeof(*x->param), e);
+		x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e);
 	if (!x->alive || !x->param) {
 		moe_experts_free(x);
 		return -1;

@@ -43,7 +43,7 @@ struct moe_score_tensor *moe_adapter_add_tensor(struct moe_adapter *a, const cha
 		}
 	}
 	t->n = n;
-	t->data = moe_alloc(n, sizeof(float), e);
+	t->data = moe_alloc_declared(n, sizeof(float), e);
 	if (!t->data)
 		return NULL;
 	a->n_tensor++;
@@ -91,16 +91,16 @@ fail:
 
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc, char *const *argv, struct moe_err *e)
 {
-	struct moe_str v[64];
+	size_t n = moe_rec_array_len(&a->lineage, "parents") + 1, words = argv ? (size_t)argc : 0;
+	struct moe_str *v = moe_alloc(n > words ? n : words, sizeof(*v), e);
 	struct moe_list parents;
 	struct moe_rec old = { 0 };
-	size_t n = 0;
-	int rc = 0;
+	int rc = v ? 0 : -1;
 
-	if (parent) {
+	if (rc == 0 && parent) {
 		rc = moe_rec_copy(&old, &a->lineage, e);
 		moe_list_open(&old, "parents", &parents);
-		while (rc == 0 && n < 63 && moe_list_next_str(&parents, &v[n]))
+		for (n = 0; rc == 0 && moe_list_next_str(&parents, &v[n]);)
 			n++;
 		v[n++] = (struct moe_str){ parent, strlen(parent) };
 		if (rc == 0)
@@ -109,9 +109,12 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 	}
 	if (rc == 0 && pins)
 		rc = moe_rec_set_str(&a->lineage, "pins", pins, e);
-	for (n = 0; argv && n < 64 && n < (size_t)argc; n++)
+	for (n = 0; rc == 0 && n < words; n++)
 		v[n] = (struct moe_str){ argv[n], strlen(argv[n]) };
-	return rc == 0 && argv ? moe_rec_set_strs(&a->lineage, "argv", v, n, e) : rc;
+	if (rc == 0 && argv)
+		rc = moe_rec_set_strs(&a->lineage, "argv", v, words, e);
+	free(v);
+	return rc;
 }
 
 /* ---- the digest ---- */

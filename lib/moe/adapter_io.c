@@ -213,7 +213,7 @@ static int get_plan(const struct moe_rec *r, struct moe_plan *p, struct moe_err 
 	return rc;
 }
 
-/* What the stream declares is allocated before it has arrived, so it is bounded. */
+/* What the stream declares is allocated before it has arrived: address space, which is bounded; memory is taken as it arrives. */
 static int bounded(const struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
 {
 	size_t n = 0, ranks = 0, m;

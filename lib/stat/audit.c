@@ -19,6 +19,11 @@ void moe_audit_free(struct moe_audit *a)
 	free_set(&a->pairs);
 	free_set(&a->eval);
 	free_set(&a->train);
+	moe_digests_free(&a->pairs_digest);
+	for (size_t i = 0; i < a->n_arm; i++) {
+		moe_digests_free(&a->arm[i].parent);
+		moe_digests_free(&a->arm[i].from);
+	}
 	free(a->arm);
 	free(a->policy);
 	for (size_t i = 0; i < a->n_run; i++)
@@ -56,6 +61,20 @@ static int add_str(struct moe_audit *a, struct moe_names *t, const struct moe_re
 	return add_name(a, t, s, out, e);
 }
 
+/* The digests listed under key, which may be printed. */
+static int add_digests(struct moe_audit *a, struct moe_digests *d, const struct moe_rec *r, const char *key, struct moe_err *e)
+{
+	struct moe_list list;
+	struct moe_str s;
+	const char *kept;
+
+	moe_list_open(r, key, &list);
+	while (moe_list_next_str(&list, &s))
+		if (add_name(a, &a->text, s, &kept, e) || moe_digests_add(d, kept, e))
+			return -1;
+	return 0;
+}
+
 static int add_set(struct moe_audit *a, struct moe_audit_set *s, const struct moe_rec *r, struct moe_err *e)
 {
 	s->records++;
@@ -82,8 +101,6 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 {
 	struct moe_rec lineage = {0};
 	struct moe_audit_arm *x;
-	struct moe_list parents;
-	struct moe_str s;
 	int bad;
 
 	if (moe_grow((void **)&a->arm, a->n_arm, &a->cap_arm, sizeof *a->arm, e))
@@ -96,13 +113,10 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 	moe_rec_int(r, "step", &x->step);
 	moe_rec_map(r, "lineage", &lineage);
 	bad = add_str(a, &a->text, r, "arm", &x->arm, e) || add_str(a, &a->text, r, "method", &x->method, e) || add_str(a, &a->text, r, "base", &x->base, e) ||
-	      add_str(a, &a->text, &lineage, "pins", &x->pins, e);
-	moe_list_open(&lineage, "parents", &parents);
-	while (x->n_parent < 64 && !bad && moe_list_next_str(&parents, &s))
-		bad = add_name(a, &a->text, s, &x->parent[x->n_parent++], e);
+	      add_str(a, &a->text, &lineage, "pins", &x->pins, e) || add_digests(a, &x->parent, &lineage, "parents", e);
 	moe_rec_free(&lineage);
 	x->digest = "";
-	a->n_arm += !bad;
+	a->n_arm++;
 	return bad ? -1 : 0;
 }
 
@@ -163,8 +177,6 @@ static int take(struct moe_audit *a, enum role role, const char *path, struct mo
 static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct moe_reader *in, bool pairs, struct moe_err *e)
 {
 	const struct moe_rec *end = moe_reader_end_record(in);
-	struct moe_list from;
-	struct moe_str s;
 
 	for (size_t i = 0; i < moe_reader_digests(in); i++) {
 		const char *d = moe_reader_digest(in, i), *kept;
@@ -172,8 +184,8 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 			continue;
 		if (add_name(a, &a->text, (struct moe_str){d, strlen(d)}, &kept, e))
 			return -1;
-		if (pairs && a->n_pairs_digest < 64)
-			a->pairs_digest[a->n_pairs_digest++] = kept;
+		if (pairs && moe_digests_add(&a->pairs_digest, kept, e))
+			return -1;
 		if (role == ROLE_RUN)
 			a->run[a->n_run - 1].digest = kept;
 	}
@@ -181,10 +193,8 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 		sha256_digest(&a->run[a->n_run - 1].sha, SHA256_DIGEST_SIZE, a->run[a->n_run - 1].body);
 	for (size_t k = first_arm; k < a->n_arm; k++) {
 		a->arm[k].labels = moe_reader_labels(in);
-		moe_list_open(end, "from", &from);
-		while (a->arm[k].n_from < 64 && moe_list_next_str(&from, &s))
-			if (add_name(a, &a->text, s, &a->arm[k].from[a->arm[k].n_from++], e))
-				return -1;
+		if (add_digests(a, &a->arm[k].from, end, "from", e))
+			return -1;
 	}
 	return 0;
 }

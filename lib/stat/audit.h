@@ -7,6 +7,7 @@
 #ifndef MOE_STAT_AUDIT_H
 #define MOE_STAT_AUDIT_H
 
+#include "formats/digests.h"
 #include "formats/stream.h"
 #include "util/names.h"
 
@@ -29,10 +30,8 @@ struct moe_audit_set {
 struct moe_audit_arm {
 	const char *path, *digest, *arm, *method, *base, *pins;
 	int64_t seed, step;
-	const char *parent[64];
-	size_t n_parent;
-	const char *from[64];       /* digests of the streams that the file was made from */
-	size_t n_from;
+	struct moe_digests parent;
+	struct moe_digests from;    /* of the streams that the file was made from */
 	enum moe_labels labels;
 	bool flipped;               /* came by moe_audit_flipped */
 };
@@ -58,8 +57,7 @@ struct moe_audit {
 	size_t n_arm, cap_arm;
 	struct moe_audit_policy *policy;
 	size_t n_policy, cap_policy;
-	const char *pairs_digest[64];
-	size_t n_pairs_digest;
+	struct moe_digests pairs_digest;
 	struct moe_audit_run *run;
 	size_t n_run, cap_run;
 	struct moe_check *check;

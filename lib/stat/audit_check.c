@@ -2,6 +2,7 @@
 #include "stat/audit.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,17 +32,14 @@ static void say(struct audit_out *o, const char *group, enum moe_check_state sta
 static const struct moe_audit_arm *find_arm(const struct moe_audit *a, const char *digest)
 {
 	for (size_t i = 0; i < a->n_arm; i++)
-		if (digest[0] && a->arm[i].digest == digest && !a->arm[i].flipped) /* interned */
+		if (digest[0] && strcmp(a->arm[i].digest, digest) == 0 && !a->arm[i].flipped)
 			return &a->arm[i];
 	return NULL;
 }
 
-static bool listed(const char *const *v, size_t n, const char *digest)
+static bool listed(const struct moe_digests *d, const char *digest)
 {
-	for (size_t i = 0; i < n; i++)
-		if (v[i] == digest)
-			return true;
-	return false;
+	return moe_digests_find(d, digest) != SIZE_MAX;
 }
 
 /* Every evaluated arm to an adapter, by the digest of its content. */
@@ -90,20 +88,20 @@ static void ancestors(struct audit_out *o)
 		if (!x)
 			continue;
 		chains++;
-		for (size_t k = 0; k < x->n_parent; k++) {
-			if (!find_arm(a, x->parent[k])) {
-				say(o, "lineage", MOE_CHECK_SKIPPED, "%s: arm %s comes from adapter %.16s, which is none of the files given", x->path, x->arm, x->parent[k]);
+		for (size_t k = 0; k < x->parent.n; k++) {
+			if (!find_arm(a, x->parent.v[k])) {
+				say(o, "lineage", MOE_CHECK_SKIPPED, "%s: arm %s comes from adapter %.16s, which is none of the files given", x->path, x->arm, x->parent.v[k]);
 				return;
 			}
 			links++;
 		}
 		no_pins += !x->pins[0];
-		unknown_pins += x->pins[0] && !listed(a->pairs_digest, a->n_pairs_digest, x->pins);
+		unknown_pins += x->pins[0] && !listed(&a->pairs_digest, x->pins);
 	}
 	if (!chains)
 		return;
 	say(o, "lineage", MOE_CHECK_HELD, "%zu links from these adapters to their ancestors are all among the files", links);
-	if (!a->n_pairs_digest)
+	if (!a->pairs_digest.n)
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no pairs were given, so the root of the lineage is not checked");
 	else if (unknown_pins)
 		say(o, "lineage", MOE_CHECK_FAILED, "%zu sampled adapters name pairs that are not the file given", unknown_pins);
@@ -118,7 +116,7 @@ static void ancestors(struct audit_out *o)
 static const struct moe_audit_run *find_run(const struct moe_audit *a, const struct moe_audit_arm *x)
 {
 	for (size_t i = 0; i < a->n_run; i++)
-		if (listed(x->from, x->n_from, a->run[i].digest))
+		if (listed(&x->from, a->run[i].digest))
 			return &a->run[i];
 	return NULL;
 }
@@ -181,10 +179,10 @@ static void disjoint_sets(struct audit_out *o, const struct moe_audit_set *x, co
 
 static bool same_from(const struct moe_audit_arm *x, const struct moe_audit_arm *y)
 {
-	if (x->n_from != y->n_from)
+	if (x->from.n != y->from.n)
 		return false;
-	for (size_t i = 0; i < x->n_from; i++)
-		if (!listed(y->from, y->n_from, x->from[i]))
+	for (size_t i = 0; i < x->from.n; i++)
+		if (!listed(&y->from, x->from.v[i]))
 			return false;
 	return true;
 }
@@ -208,7 +206,7 @@ static void flip_equal(struct audit_out *o, const struct moe_audit_arm *x, const
 	const struct moe_audit_run *a = find_run(o->a, x), *b = find_run(o->a, y);
 	const char *why = a && b ? compare_runs(a, b) : NULL;
 
-	if (listed(y->parent, y->n_parent, y->digest))
+	if (listed(&y->parent, y->digest))
 		say(o, "flip test", MOE_CHECK_SKIPPED, "%s is what it was before training: nothing was learned that labels could have reached", y->path);
 	else if (why)
 		say(o, "flip test", MOE_CHECK_FAILED, "%s and %s: %s: that is no flip test", a->path, b->path, why);
@@ -239,12 +237,12 @@ static void flip(struct audit_out *o)
 		n++;
 		for (size_t k = 0; k < a->n_arm; k++)
 			if (!a->arm[k].flipped && a->arm[k].method == x->method && a->arm[k].seed == x->seed && a->arm[k].step == x->step &&
-			    !strcmp(a->arm[k].arm, "on") && a->arm[k].n_parent == x->n_parent && alone(a, k))
+			    !strcmp(a->arm[k].arm, "on") && a->arm[k].parent.n == x->parent.n && alone(a, k))
 				y = !y || y->digest != x->digest ? &a->arm[k] : y; /* a replay by the same program counts as well as the original */
 		if (!y)
 			say(o, "flip test", MOE_CHECK_SKIPPED, "%s: no adapter of %s, seed %lld, step %lld to compare with was given", x->path, x->method,
 			    (long long)x->seed, (long long)x->step);
-		else if (!x->n_from || same_from(x, y))
+		else if (!x->from.n || same_from(x, y))
 			say(o, "flip test", MOE_CHECK_FAILED, "%s was trained from the same stream as %s: that is no flip test", x->path, y->path);
 		else if (x->digest != y->digest)
 			say(o, "flip test", MOE_CHECK_FAILED, "%s differs from %s: what was sealed reached the training, or another program or other options made one of them (replay "

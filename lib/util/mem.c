@@ -21,6 +21,19 @@ static bool round_up(size_t n, size_t *out)
 	return true;
 }
 
+static void *none(size_t n, size_t size, struct moe_err *e)
+{
+	moe_fail(e, MOE_SYSTEM, "out of memory: %zu x %zu bytes were asked for", n, size);
+	return NULL;
+}
+
+void *moe_alloc_declared(size_t n, size_t size, struct moe_err *e)
+{
+	void *p = calloc(n ? n : 1, size ? size : 1);
+
+	return p ? p : none(n, size, e);
+}
+
 void *moe_alloc(size_t n, size_t size, struct moe_err *e)
 {
 	size_t bytes;
@@ -28,11 +41,7 @@ void *moe_alloc(size_t n, size_t size, struct moe_err *e)
 
 	if (moe_mul(n, size, &bytes) && round_up(bytes ? bytes : 1, &bytes))
 		p = aligned_alloc(ALIGN, bytes);
-	if (!p) {
-		moe_fail(e, MOE_SYSTEM, "out of memory: %zu x %zu bytes were asked for", n, size);
-		return NULL;
-	}
-	return memset(p, 0, bytes);
+	return p ? memset(p, 0, bytes) : none(n, size, e);
 }
 
 static struct moe_arena_chunk *chunk_new(size_t bytes, struct moe_err *e)

@@ -60,6 +60,12 @@ moe-prompts -q -e "$env" --split train --modes run_tests -n 4 --seed 6 |
 	moe-rollout -q -m base -a a0.moes --group 4 --max-new 12 --temperature 0.6 --top-k 20 --top-p 0.9 | moe-grade -q -e "$env" |
 	moe-route -q -m base -a a0.moes -o cool.moes
 ok 'cool and truncated samples train' moe-train -q -m base -a a0.moes --metrics cool.m.moes -o x.moes cool.moes
+names_input() { # FILE INPUT: the digest of INPUT's stream is among those that FILE was made from
+	moe-cat --json "$1" | jq -e --arg d "$(moe-cat --check "$2" | sed 's/.*sha256 //')" 'select(.t == "end") | .from | index($d) != null' >/dev/null
+}
+ok 'what was routed names the adapter as an input' names_input cool.moes a0.moes
+ok 'what was trained names the rollouts' names_input x.moes cool.moes
+ok 'and the adapter' names_input x.moes a0.moes
 equal 'and are on policy' "$(moe-cat --json cool.m.moes | jq -r 'select(.step == 0) | ."sampling/sampling_logp_difference/max" < 1e-4' | head -1)" true
 
 # ---- sampled and trained log-probabilities ----

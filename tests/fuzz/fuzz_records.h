@@ -50,8 +50,8 @@ static inline void fuzz_base(struct moe_model *m)
 	MUST(!moe_model_new(m, &c, 1, 1, &e));
 }
 
-/* What a layout or tensor record declares is allocated before it has arrived, up to MOE_PARAM_MAX and MOE_SCORE_MAX. That takes gigabytes and seconds,
- * and teaches nothing: false for what is allowed and large. */
+/* What a layout or tensor record declares is address space, up to MOE_PARAM_MAX and MOE_SCORE_MAX, which libFuzzer counts as memory, and a digest over
+ * it takes seconds: false for what is allowed and large. test_adapter.c has that it takes no memory. */
 static inline bool fuzz_modest(const struct moe_rec *r)
 {
 	static const char *const dim[] = {"hidden", "head_dim", "ffn", "heads"};

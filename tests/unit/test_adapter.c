@@ -1,7 +1,7 @@
 /* test_adapter.c - adapters through a stream and back, damaged streams, plans, ablations, arrays in records. */
 #include "formats/list.h"
 #include "moe/ablate.h"
-#include "moe/adapter.h"
+#include "moe/adapter_priv.h"
 #include "moe/pin.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -10,9 +10,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -281,6 +283,34 @@ static void test_ablate(void **state)
 	moe_adapter_free(&r);
 }
 
+/* Nothing is cut off a long command line or a long line of ancestors. */
+static void test_lineage(void **state)
+{
+	enum { LONG = 200 };
+	struct moe_adapter a;
+	struct moe_str s;
+	struct moe_list l;
+	char *argv[LONG], hex[65];
+	struct moe_err e;
+
+	(void)state;
+	make(&a);
+	for (int i = 0; i < LONG; i++)
+		argv[i] = (char *)(uintptr_t)"word";
+	for (int i = 0; i < LONG; i++) {
+		snprintf(hex, sizeof(hex), "%064d", i);
+		assert_int_equal(moe_lineage_add(&a, hex, NULL, LONG, argv, &e), 0);
+	}
+	assert_int_equal(moe_rec_array_len(&a.lineage, "argv"), LONG);
+	assert_true(moe_list_open(&a.lineage, "parents", &l));
+	for (int i = 0; i < LONG; i++) {
+		snprintf(hex, sizeof(hex), "%064d", i);
+		assert_true(moe_list_next_str(&l, &s) && moe_str_eq(s, hex));
+	}
+	assert_false(moe_list_next_str(&l, &s));
+	moe_adapter_free(&a);
+}
+
 static void test_lists(void **state)
 {
 	const uint64_t big[20] = { 0, 127, 128, 255, 256, 65535, 65536, 4294967295u, 4294967296u, UINT64_MAX };
@@ -322,6 +352,31 @@ static void test_lists(void **state)
 	moe_rec_free(&out);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* A layout may declare gigabytes of experts in 1 kB: reading it takes the memory of what arrives. */
+static void test_declared(void **state)
+{
+	struct moe_adapter a;
+	struct moe_rec layout = { 0 };
+	struct rusage before, after;
+	struct moe_err e;
+
+	(void)state;
+	make(&a);
+	a.x.config.F = 1 << 20;
+	assert_int_equal(moe_adapter_layout(&a, &layout, &e), 0);
+	moe_adapter_free(&a);
+	a = (struct moe_adapter){ 0 };
+	getrusage(RUSAGE_SELF, &before);
+	assert_int_equal(moe_adapter_from_layout(&layout, &a, &e), 0);
+	getrusage(RUSAGE_SELF, &after);
+	assert_true(a.x.n_param > (size_t)10 << 20);
+	assert_true(after.ru_maxrss - before.ru_maxrss < 4096); /* kB; all of it would be more than 40 MB */
+	moe_rec_free(&layout);
+	moe_adapter_free(&a);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,7 +386,11 @@ int main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_ablate),
+		cmocka_unit_test(test_lineage),
 		cmocka_unit_test(test_lists),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+		cmocka_unit_test(test_declared),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

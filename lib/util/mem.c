@@ -41,7 +41,9 @@ void *moe_alloc(size_t n, size_t size, struct moe_err *e)
 
 	if (moe_mul(n, size, &bytes) && round_up(bytes ? bytes : 1, &bytes))
 		p = aligned_alloc(ALIGN, bytes);
-	return p ? memset(p, 0, bytes) : none(n, size, e);
+	if (!p)
+		return none(n, size, e);
+	return memset(p, 0, bytes);
 }
 
 static struct moe_arena_chunk *chunk_new(size_t bytes, struct moe_err *e)

@@ -31,7 +31,9 @@ void *moe_alloc_declared(size_t n, size_t size, struct moe_err *e)
 {
 	void *p = calloc(n ? n : 1, size ? size : 1);
 
-	return p ? p : none(n, size, e);
+	if (!p)
+		return none(n, size, e);
+	return p;
 }
 
 void *moe_alloc(size_t n, size_t size, struct moe_err *e)

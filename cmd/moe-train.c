@@ -180,6 +180,7 @@ int main(int argc, char **argv)
 	moe_info("%zu steps, %.0f tokens; digest %.12s", run.steps, run.tokens, a.digest);
 	moe_publisher_close(&pub);
 	moe_reader_close(r);
+	moe_reader_close(a_in);
 	moe_trainer_free(&t);
 	moe_pool_free(pool);
 	moe_adapter_free(&a);

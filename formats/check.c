@@ -55,13 +55,11 @@ static int add_file(struct moe_lineage *l, const char *name, struct moe_err *e)
 	return 0;
 }
 
-/* The digest comes from the file added last. */
+/* The digest, of 64 digits, comes from the file added last. */
 static int add_link(const struct moe_lineage *l, struct links *k, struct moe_str hex, struct moe_err *e)
 {
 	char text[MOE_SHA256_HEX] = "";
 
-	if (hex.n != MOE_SHA256_HEX - 1)
-		return 0;
 	if (k->d.n == k->cap) {
 		size_t cap = k->cap ? 2 * k->cap : 16, *p = realloc(k->file, cap * sizeof(*p));
 
@@ -81,12 +79,15 @@ static int note_end(const struct moe_reader *r, struct moe_lineage *l, struct mo
 	struct moe_str s = {hex, strlen(hex)};
 	struct moe_list from;
 
-	if (add_link(l, &l->had, s, e))
+	if (*hex && add_link(l, &l->had, s, e))
 		return -1;
 	moe_list_open(moe_reader_end_record(r), "from", &from);
-	while (moe_list_next_str(&from, &s))
+	while (moe_list_next_str(&from, &s)) {
+		if (!moe_sha256_is_hex(s.p, s.n))
+			return moe_fail(e, MOE_DATA, "%s: the end record names an input (\"from\") by what is not a SHA-256", l->file[l->n_file - 1]);
 		if (add_link(l, &l->inputs, s, e))
 			return -1;
+	}
 	return 0;
 }
 

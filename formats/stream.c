@@ -38,16 +38,6 @@ int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e)
 	return moe_fail(e, MOE_DATA, "labels \"%s\": expected none, synthetic or oracle", seen);
 }
 
-static bool is_hex64(struct moe_str s)
-{
-	if (s.n != 64)
-		return false;
-	for (size_t i = 0; i < 64; i++)
-		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
-			return false;
-	return true;
-}
-
 /* ================= reading ================= */
 
 enum where { AT_MAGIC, AT_HEADER, IN_RECORDS, AT_EOF };
@@ -410,7 +400,7 @@ static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe
 		moe_sha256_hex(&r->sha, hex);
 	if (moe_rec_has(end, "sha256") == MOE_V_NIL) {
 		want.n = 0;
-	} else if (!moe_rec_str(end, "sha256", &want) || !is_hex64(want)) {
+	} else if (!moe_rec_str(end, "sha256", &want) || !moe_sha256_is_hex(want.p, want.n)) {
 		return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": an end record without a SHA-256", r->name, offset(r));
 	} else if (!*hex) {
 		memcpy(hex, want.p, 64);

@@ -35,22 +35,14 @@ void moe_audit_free(struct moe_audit *a)
 	memset(a, 0, sizeof *a);
 }
 
-/* Adds a text with its control characters replaced, since it may be printed; -1 on failure. An empty one is not added (0). */
+/* Adds a text, which may be printed; an empty one only where its number is wanted (out). -1 on failure. */
 static int add_name(struct moe_audit *a, struct moe_names *t, struct moe_str s, const char **out, struct moe_err *e)
 {
-	char *p = malloc(s.n + 1);
+	int64_t at = s.n || out ? moe_names_add_text(t, &a->arena, s.p, s.n, e) : 0;
 
-	if (!p)
-		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu bytes", s.n);
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f ? ' ' : s.p[i];
-	int64_t at = s.n || out ? moe_names_add(t, &a->arena, p, s.n, e) : 0;
-	free(p);
-	if (at < 0)
-		return -1;
-	if (out)
+	if (at >= 0 && out)
 		*out = t->v[at];
-	return 0;
+	return at < 0 ? -1 : 0;
 }
 
 static int add_str(struct moe_audit *a, struct moe_names *t, const struct moe_rec *r, const char *key, const char **out, struct moe_err *e)

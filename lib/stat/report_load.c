@@ -31,23 +31,11 @@ void moe_report_free(struct moe_report *r)
 	memset(r, 0, sizeof *r);
 }
 
-/* The string interned, control characters (and NUL) replaced by '?': it may come from a model or a stranger's file. */
+/* The string interned, as it may be printed. */
 static const char *intern(struct moe_report *r, struct moe_str s, struct moe_err *e)
 {
-	char small[256] = "", *p = s.n <= sizeof small ? small : malloc(s.n);
+	int64_t at = moe_names_add_text(&r->text, &r->arena, s.p, s.n, e);
 
-	if (!p) {
-		moe_fail(e, MOE_SYSTEM, "out of memory for %zu bytes", s.n);
-		return NULL;
-	}
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		bool c1 = c >= 0x80 && c < 0xa0 && i && (unsigned char)s.p[i - 1] == 0xc2;
-		p[i] = c < 0x20 || c == 0x7f || c1 ? '?' : s.p[i];
-	}
-	int64_t at = moe_names_add(&r->text, &r->arena, p, s.n, e);
-	if (p != small)
-		free(p);
 	return at < 0 ? NULL : r->text.v[at];
 }
 

@@ -42,6 +42,14 @@ void moe_sha256_hex(struct moe_sha256 *s, char out[MOE_SHA256_HEX])
 	out[2 * sizeof(d)] = 0;
 }
 
+bool moe_sha256_is_hex(const char *p, size_t n)
+{
+	for (size_t i = 0; n == 2 * (size_t)MOE_SHA256_BYTES && i < n; i++)
+		if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f')))
+			return false;
+	return n == 2 * (size_t)MOE_SHA256_BYTES;
+}
+
 void moe_sha256_of(const void *p, size_t n, char out[MOE_SHA256_HEX])
 {
 	struct moe_sha256 s;

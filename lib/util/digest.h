@@ -4,6 +4,7 @@
 
 #include "util/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,9 @@ void moe_sha256_add(struct moe_sha256 *s, const void *p, size_t n);
 void moe_sha256_end(struct moe_sha256 *s, uint8_t out[MOE_SHA256_BYTES]);
 /* The same as 64 hexadecimal digits and a NUL. */
 void moe_sha256_hex(struct moe_sha256 *s, char out[MOE_SHA256_HEX]);
+
+/* Whether p[n] can be one: 64 lower-case hexadecimal digits. */
+bool moe_sha256_is_hex(const char *p, size_t n);
 
 /* In one call: of a block, and of a file's content. */
 void moe_sha256_of(const void *p, size_t n, char out[MOE_SHA256_HEX]);

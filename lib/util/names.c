@@ -2,6 +2,7 @@
 #include "util/names.h"
 
 #include "util/rng.h"
+#include "util/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,15 @@ int64_t moe_names_add(struct moe_names *t, struct moe_arena *a, const char *p, s
 		return -1;
 	t->slot[at] = (uint32_t)++t->n;
 	return (int64_t)t->n - 1;
+}
+
+int64_t moe_names_add_text(struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e)
+{
+	struct moe_buf b = {0};
+	int64_t at = moe_text_escape(&b, p, n, true, e) ? -1 : moe_names_add(t, a, (const char *)b.data, b.len, e);
+
+	moe_buf_free(&b);
+	return at;
 }
 
 int64_t moe_names_find(const struct moe_names *t, const char *z)

@@ -58,6 +58,11 @@ moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker,exit_code
 fails 1 'an evaluation on what was trained on' moe-report --audit leak.moes arms.moes a1.moes a0.moes pins.moes --run run.moes
 contains 'is found out: prompts' out '^disjoint +FAILED .*prompts of the training occur in the evaluation'
 contains 'tasks' out '^disjoint +FAILED .*tasks of the training occur'
+moe-cat --json eval.moes | sed 's/"policy":"[0-9a-f]*"/"policy":"\\u001b[31m\\u202e\\u009bx"/; s/"arm":"on"/"arm":"\\u202eno"/' | moe-cat --from-json -o evil.moes
+fails 1 'names that a terminal would obey' moe-report --audit evil.moes arms.moes a1.moes a0.moes pins.moes
+contains 'are escaped in the audit' out 'was sampled by \\x1b\[31m\\u\{202e\}'
+fails 1 'the same in a report' moe-report evil.moes
+contains 'are escaped there' out '\\u\{202e\}no'
 moe-cat --json a1.moes | sed '1s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o tainted.moes
 fails 1 'an adapter with oracle labels' moe-report --audit eval.moes arms.moes tainted.moes a0.moes pins.moes
 contains 'is named too' out '^labels +FAILED'

@@ -118,10 +118,15 @@ INTEROP := $(patsubst tests/interop/%.c,$(BUILD)/tests/interop_%,$(sort $(wildca
 $(INTEROP): $(BUILD)/tests/interop_%: $(BUILD)/obj/tests/interop/%.o $(BUILD)/libmoe.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
-tests-build: $(UNITS) $(GRADS) $(INTEROP) $(BUILD)/inject.so
+# Every fuzzer's harness over its corpus, damaged a little: what can be had of fuzzing in seconds and without clang.
+SMOKES := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/smoke_%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+$(SMOKES): $(BUILD)/tests/smoke_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/smoke.o $(BUILD)/libmoe.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
+tests-build: $(UNITS) $(GRADS) $(SMOKES) $(INTEROP) $(BUILD)/inject.so
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
-TESTS ?= $(UNITS) $(GRADS) $(SH_TESTS)
+TESTS ?= $(UNITS) $(GRADS) $(SMOKES) $(SH_TESTS)
 grad: $(GRADS) ## the finite-difference tests alone
 	@tests/run $(BUILD) $(JOBS) $(GRADS)
 golden: $(filter %_golden %/test_golden,$(UNITS)) ## the golden values alone
@@ -220,4 +225,4 @@ help: ## this list
 
 .PHONY: all tests-build check grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

@@ -77,7 +77,7 @@ static inline void fuzz_remove(void)
 
 static inline int fuzz_add(struct fuzz_dir *d, const char *name)
 {
-	char target[32];
+	char target[32], path[sizeof(d->path[0])];
 
 	if (!d->dir[0]) {
 		fuzz_folder(d->dir);
@@ -86,7 +86,8 @@ static inline int fuzz_add(struct fuzz_dir *d, const char *name)
 	}
 	MUST(d == fuzz_dir_used && d->n < 8);
 	d->fd[d->n] = fuzz_fd((const uint8_t *)"", 0);
-	snprintf(d->path[d->n], sizeof(d->path[0]), "%s/%s", d->dir, name);
+	snprintf(path, sizeof(path), "%s/%s", d->dir, name);
+	memcpy(d->path[d->n], path, sizeof(path));
 	MUST(symlink(fuzz_path(d->fd[d->n], target), d->path[d->n]) == 0);
 	return d->fd[d->n++];
 }

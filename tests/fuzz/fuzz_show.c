@@ -47,7 +47,7 @@ static void look(int fd, int what, int out)
 	case 3:
 		MUST((l = moe_lineage_new(&e)));
 		rc = moe_show_check(&o, r, "fuzz", l, &e);
-		MUST(!rc && !moe_lineage_print(l, &o.out, &missing, &e));
+		MUST(rc || !moe_lineage_print(l, &o.out, &missing, &e));
 		moe_lineage_free(l);
 		break;
 	case 6:

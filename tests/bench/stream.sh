@@ -1,12 +1,12 @@
 #!/bin/bash
 # stream.sh - throughput of a 2 GiB tensor stream through a pipe, as ratios to cat(1) through the same pipe and to python-msgpack.
 # Ratios, because a busy or virtual machine's absolute numbers say little; every figure is the best of ROUNDS interleaved rounds.
-# usage: MOE_BIN=build [MIB=2048] [ROUNDS=3] [MOE_PYTHON=python3] bash tests/bench/stream.sh
+# usage: MOE_BIN=build [MIB=2048] [ROUNDS=6] [MOE_PYTHON=python3] bash tests/bench/stream.sh
 set -eu -o pipefail
 MIB=${MIB:-2048}
 # shellcheck source=tests/bench/lib.sh
 . "$(dirname "$0")/lib.sh"
-rounds=${ROUNDS:-3}
+rounds=${ROUNDS:-6}
 bench=$tmp/stream_bench
 compile stream_bench
 need_python msgpack

@@ -1,11 +1,16 @@
 /* peft_io.c - opens what moe-cat --peft and --from-peft read and write; the work is in lib/moe/peft.c. */
 #include "cmd/peft_io.h"
 #include "cmd/opt.h"
+#include "formats/file.h"
 #include "model/model.h"
 #include "moe/peft.h"
+#include "util/digest.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void moe_peft_out(const char *in, const char *base, const char *dir)
 {
@@ -18,7 +23,7 @@ void moe_peft_out(const char *in, const char *base, const char *dir)
 		moe_fail(&e, MOE_DATA, "the stream holds no adapter");
 	if (got == 1)
 		moe_in_rest(r);
-	if (got != 1 || moe_adapter_to_peft(&a, base, moe_labels_name(moe_reader_labels(r)), dir, &e))
+	if (got != 1 || moe_adapter_to_peft(&a, base, moe_reader_labels(r), dir, &e))
 		moe_die(&e);
 	moe_info("%s: %d experts of arm %s", dir, a.x.E, a.arm);
 	moe_adapter_free(&a);
@@ -33,9 +38,27 @@ static enum moe_bank parse_bank(const char *name)
 	moe_usage_error("'%s' is not a bank: shared, clean, quarantine", name);
 }
 
+/* A file that is no stream, as one of the output's inputs. */
+static void name_input(struct moe_writer *w, const char *dir, const char *name)
+{
+	char hex[MOE_SHA256_HEX], *path;
+	struct moe_err e;
+	int fd;
+
+	if (!(path = moe_path_join(dir, name, &e)))
+		moe_die(&e);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && (moe_sha256_of_fd(fd, path, hex, &e) || moe_writer_from(w, hex, &e)))
+		moe_die(&e);
+	if (fd >= 0) /* a large adapter may be in shards instead */
+		close(fd);
+	free(path);
+}
+
 void moe_peft_in(const char *dir, const char *base, const char *bank)
 {
 	enum moe_bank b = parse_bank(bank);
+	enum moe_labels labels;
 	struct moe_adapter a = {0};
 	struct moe_model m;
 	struct moe_out out;
@@ -44,8 +67,11 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 	if (!base)
 		moe_usage_error("--from-peft needs the base model: name its directory with -m");
 	moe_out_stream(&out, "adapter", MOE_LABELS_NONE, NULL);
-	if (moe_model_load(&m, base, &e) || moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &e))
+	if (moe_model_load(&m, base, &e) || moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &labels, &e))
 		moe_die(&e);
+	moe_writer_raise(out.w, labels);
+	name_input(out.w, dir, "adapter_config.json");
+	name_input(out.w, dir, "adapter_model.safetensors");
 	snprintf(a.arm, sizeof(a.arm), "on");
 	snprintf(a.method, sizeof(a.method), "vanilla");
 	snprintf(a.base, sizeof(a.base), "%s", m.digest);

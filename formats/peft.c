@@ -181,6 +181,13 @@ static int take_config(struct moe_peft *p, const struct moe_json *root, const ch
 	return p->base ? 0 : -1;
 }
 
+static int take_labels(struct moe_peft *p, const struct moe_st *st, struct moe_err *e)
+{
+	const char *s = moe_st_meta(st, "moe.labels");
+
+	return s ? moe_labels_parse((struct moe_str){ s, strlen(s) }, &p->labels, e) : 0;
+}
+
 int moe_peft_open(struct moe_peft *p, const char *dir, struct moe_err *e)
 {
 	char *path = moe_path_join(dir, "adapter_config.json", e);
@@ -195,7 +202,7 @@ int moe_peft_open(struct moe_peft *p, const char *dir, struct moe_err *e)
 	if (d && !take_config(p, moe_json_root(d), path, e))
 		st = moe_st_open_dir(dir, "adapter_model", e);
 	if (st) {
-		r = take_all(p, st, moe_json_root(d), path, e);
+		r = take_all(p, st, moe_json_root(d), path, e) || take_labels(p, st, e) ? -1 : 0;
 		if (r)
 			moe_err_prefix(e, "%s", dir);
 	}

@@ -9,6 +9,7 @@
 #define MOE_FORMATS_PEFT_H
 
 #include "formats/safetensors.h"
+#include "formats/stream.h"
 #include "util/err.h"
 
 #include <stddef.h>
@@ -26,6 +27,7 @@ struct moe_peft {
 	char *base;             /* base_model_name_or_path, "" when null */
 	int r;                  /* as the configuration says: the rank of most */
 	double alpha;
+	enum moe_labels labels; /* label taint, kept as "moe.labels" in the metadata of the tensors; that of strangers is none */
 };
 
 /* Reads a directory. MOE_DATA names file and reason. */

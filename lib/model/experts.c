@@ -50,7 +50,7 @@ static bool lay_out(struct moe_experts *x, size_t *total)
 	return true;
 }
 
-int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
+int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
 {
 	size_t cells = (size_t)c->L * MOE_LINEARS, slots;
 
@@ -68,7 +68,7 @@ int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct m
 		return moe_fail(e, MOE_DATA, "the experts' ranks are too large");
 	x->a_off = moe_alloc(cells, sizeof(*x->a_off), e);
 	x->b_off = x->a_off ? moe_alloc(cells, sizeof(*x->b_off), e) : NULL;
-	x->alive = x->b_off ? moe_alloc(slots, sizeof(*x->alive), e) : NULL;
+	x->alive = x->b_off ? moe_alloc_declared(slots, sizeof(*x->alive), e) : NULL;
 	if (x->alive && !lay_out(x, &x->n_param))
 		moe_fail(e, MOE_DATA, "the experts' ranks are too large");
 	else if (x->alive)
@@ -77,7 +77,14 @@ int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct m
 		moe_experts_free(x);
 		return -1;
 	}
-	for (size_t i = 0; i < slots; i++)
+	return 0;
+}
+
+int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
+{
+	if (moe_experts_alloc(x, c, e))
+		return -1;
+	for (size_t i = 0; i < (size_t)c->L * MOE_LINEARS * (size_t)x->R; i++)
 		x->alive[i] = 1;
 	return 0;
 }
@@ -95,7 +102,7 @@ int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, str
 {
 	struct moe_experts x = *from;
 
-	if (moe_experts_init(&x, &from->config, e))
+	if (moe_experts_alloc(&x, &from->config, e))
 		return -1;
 	memcpy(x.param, from->param, from->n_param * sizeof(*x.param));
 	memcpy(x.alive, from->alive, (size_t)from->config.L * MOE_LINEARS * (size_t)from->R * sizeof(*x.alive));

@@ -34,9 +34,10 @@ struct moe_experts {
 	moe_real *alive;                      /* [L*7, R], owned */
 };
 
-/* Lays out and allocates (zeroed param, alive = 1) from rank/bank/name/target/scale/E set by the caller. param takes memory where it is
- * written (moe_alloc_declared). */
+/* Lays out and allocates (zeroed param, alive = 1) from rank/bank/name/target/scale/E set by the caller. */
 int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
+/* The same with alive = 0, for what a stream declares: param and alive take memory where they are written (moe_alloc_declared). */
+int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
 void moe_experts_free(struct moe_experts *x); /* accepts a zeroed struct */
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e);
 /* The expert that owns parameter block (layer, linear): which rows of A / columns of B belong to expert e is first[e], rank[e]. */

@@ -249,7 +249,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	moe_rec_map(r, "score", &a->score);
 	moe_rec_map(r, "match", &a->match);
 	moe_rec_map(r, "lineage", &a->lineage);
-	return moe_experts_init(&a->x, &c, e);
+	return moe_experts_alloc(&a->x, &c, e);
 }
 
 /* ---- writing ---- */
@@ -448,7 +448,7 @@ static int read_arm(struct moe_reader *r, bool one_segment, struct moe_adapter *
 		if (moe_rec_is(rec, "layout"))
 			break;
 	}
-	return got < 0 ? -1 : moe_fail(e, MOE_DATA, "record %" PRIu64 ": the arm '%s' has no arm-end", rec->number, a->arm);
+	return got < 0 ? -1 : moe_fail(e, MOE_DATA, "the arm '%s' has no arm-end before record %" PRIu64, a->arm, moe_reader_records(r) + (got == 0));
 }
 
 int moe_adapter_read(struct moe_reader *r, bool one_segment, struct moe_adapter *a, struct moe_err *e)

@@ -20,7 +20,7 @@ int moe_adapter_each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void
 /* Shape of A [R, d_in] or B [d_out, R] of a Linear. */
 void moe_adapter_tensor_shape(const struct moe_experts *x, int linear, bool is_a, uint64_t shape[2]);
 
-/* The layout record of an arm, and back (x is laid out, params zero). */
+/* The layout record of an arm, and back (x is laid out, param and alive zero). */
 int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct moe_err *e);
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e);
 

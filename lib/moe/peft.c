@@ -39,10 +39,10 @@ static int put_pair(const struct moe_experts *x, int i, int first, int r, struct
 	return 0;
 }
 
-int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base, const char *dir, struct moe_err *e)
+int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base, enum moe_labels labels, const char *dir, struct moe_err *e)
 {
 	int blocks = x->config.L * MOE_LINEARS, first = expert < 0 ? 0 : x->first[expert], r = expert < 0 ? x->R : x->rank[expert], rc = 0;
-	struct moe_peft p = { .r = r, .alpha = x->scale * r };
+	struct moe_peft p = { .r = r, .alpha = x->scale * r, .labels = labels };
 
 	p.pair = moe_alloc((size_t)blocks, sizeof(*p.pair), e);
 	p.base = base ? strdup(base) : NULL;
@@ -98,7 +98,7 @@ static int put_router(const struct moe_adapter *a, const char *dir, struct moe_e
 	return rc;
 }
 
-int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, const char *labels, const char *dir, struct moe_err *e)
+int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels, const char *dir, struct moe_err *e)
 {
 	struct moe_buf text = { 0 };
 	char name[32], *path = NULL;
@@ -109,12 +109,12 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, const cha
 	for (int i = 0; i < a->x.E && !rc; i++) {
 		snprintf(name, sizeof(name), "expert_%02d", i);
 		path = moe_path_join(dir, name, e);
-		rc = path ? moe_experts_to_peft(&a->x, i, base, path, e) : -1;
+		rc = path ? moe_experts_to_peft(&a->x, i, base, labels, path, e) : -1;
 		free(path);
 	}
 	if (!rc && a->n_tensor)
 		rc = put_router(a, dir, e);
-	if (rc || manifest(a, labels, &text, e)) {
+	if (rc || manifest(a, moe_labels_name(labels), &text, e)) {
 		moe_buf_free(&text);
 		return -1;
 	}
@@ -169,7 +169,8 @@ static void take_pair(struct moe_experts *x, const struct moe_peft_pair *p)
 	}
 }
 
-int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, const char *dir, enum moe_bank bank, const char *name, struct moe_err *e)
+int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, const char *dir, enum moe_bank bank, const char *name,
+	enum moe_labels *labels, struct moe_err *e)
 {
 	struct moe_peft p;
 	int rc = 0, r = 0;
@@ -196,6 +197,8 @@ int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, con
 		rc = moe_experts_init(x, c, e);
 	for (size_t i = 0; i < p.n && !rc; i++)
 		take_pair(x, &p.pair[i]);
+	if (labels)
+		*labels = p.labels;
 	moe_peft_close(&p);
 	if (rc)
 		moe_experts_free(x);

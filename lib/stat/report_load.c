@@ -73,7 +73,6 @@ struct walk {
 	const char *path;
 	size_t ended;              /* segments whose digest is known */
 	uint64_t records_before;
-	enum moe_labels before;    /* taint of the earlier segments */
 	bool open;                 /* the last source is this walk's current segment */
 	size_t source;
 	bool *run;                 /* [n] runs of obs that this segment touched */
@@ -113,13 +112,14 @@ static int end_segment(struct walk *w, struct moe_err *e)
 {
 	struct moe_source *s = &w->r->source[w->source];
 	const char *digest = moe_reader_digest(w->in, w->ended);
-	enum moe_labels now = moe_reader_labels(w->in);
+	enum moe_labels own; /* the reader's are the highest of all segments so far */
 
 	s->digest = digest ? intern(w->r, (struct moe_str){digest, strlen(digest)}, e) : "";
 	if (!s->digest)
 		return -1;
-	if (now > w->before && now > s->labels)
-		s->labels = now;
+	if (moe_stream_labels(moe_reader_end_record(w->in), w->path, &own, e))
+		return -1;
+	s->labels = own > s->labels ? own : s->labels;
 	s->records = moe_reader_records(w->in) - w->records_before;
 	for (size_t i = 0; i < w->n_run; i++)
 		if (w->run[i] && s->labels == MOE_LABELS_ORACLE)
@@ -127,9 +127,7 @@ static int end_segment(struct walk *w, struct moe_err *e)
 	free(w->run);
 	w->run = NULL;
 	w->n_run = 0;
-	w->before = now;
 	w->records_before = moe_reader_records(w->in);
-	w->ended++;
 	w->open = false;
 	return 0;
 }
@@ -146,19 +144,19 @@ static int walk_open(struct walk *w, struct moe_report *r, const char *path, siz
 /* Next record: 1, 0 at the end, -1. The record is w->rec, of the source r->source[w->source]. */
 static int walk_next(struct walk *w, struct moe_err *e)
 {
-	int got = moe_reader_next(w->in, &w->rec, e);
-	if (got < 0)
-		return -1;
-	/* segments that ended while looking for this record; empty ones leave only their digest */
-	while (moe_reader_digests(w->in) > w->ended) {
-		if (!w->open) {
-			w->ended++;
-			continue;
-		}
-		if (end_segment(w, e))
+	int got;
+
+	while ((got = moe_reader_peek_header(w->in, e)) > 0) {
+		got = moe_reader_next_in_segment(w->in, &w->rec, e);
+		if (got < 0)
 			return -1;
+		if (got > 0)
+			return !w->open && begin_segment(w, e) ? -1 : 1;
+		if (w->open && end_segment(w, e)) /* an empty segment leaves only its digest */
+			return -1;
+		w->ended = moe_reader_digests(w->in);
 	}
-	return got && !w->open ? (begin_segment(w, e) ? -1 : 1) : got;
+	return got;
 }
 
 static void walk_close(struct walk *w)

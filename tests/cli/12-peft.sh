@@ -23,6 +23,9 @@ contains "is truncated" err 'cut.moes: truncated'
 moe-cat --json a.moes | sed '$s/"labels":"none"/"labels":"oracle"/' | moe-cat --from-json -o oracle.moes
 ok "labels at the end" moe-cat --peft peft4 oracle.moes
 equal "are passed on" "$(jq -r .labels peft4/moe.json)" oracle
+ok "and come back" moe-cat --from-peft peft4/expert_00 -m "$golden/llama" -o back.moes
+equal "with the expert" "$(moe-cat --json back.moes | jq -c 'select(.t == "end") | [.labels, .from]')" \
+	"[\"oracle\",[\"$(sha256sum <peft4/expert_00/adapter_config.json | cut -c1-64)\",\"$(sha256sum <peft4/expert_00/adapter_model.safetensors | cut -c1-64)\"]]"
 fails 2 "needs the base" moe-cat --from-peft "$golden/llama-lora" -o c.moes
 fails 3 "another base" moe-cat --from-peft "$golden/llama-lora" -m "$golden/qwen3" -o c.moes
 contains "says which Linear" err "self_attn"

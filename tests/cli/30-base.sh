@@ -29,6 +29,9 @@ same "the tokenizer comes along" new/tokenizer.json one/tokenizer.json
 moe-cat --json one.moes | grep -o '"loss":[^,}]*' >one.loss
 moe-cat --json two.moes | grep -o '"loss":[^,}]*' >two.loss
 same "and the same losses" one.loss two.loss
+moe-cat --json texts.moes | sed '$s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o tainted.moes
+fails 3 "texts with oracle labels are refused" moe-base --pretrain -q -m new --steps 1 --batch 8 -o x tainted.moes
+contains "by name" err "the texts carry the labels 'oracle'"
 equal "a record for each step" "$(wc -l <one.loss | tr -d ' ')" 12
 # shellcheck disable=SC2016
 ok "learns" sh -c 'awk -F: "NR==1{a=\$2}{b=\$2}END{exit !(b<a-0.3)}" one.loss'

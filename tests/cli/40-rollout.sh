@@ -106,6 +106,10 @@ contains "is truncation" err truncated
 wait
 fails 3 "nobody comes" moe-rollout -m base -a a0.moes --follow w --wait 1 --per-step 8 -g 2 --max-new 4 -o f.moes p24.moes
 ok "one step needs no trainer" moe-rollout -m base -a a0.moes --follow w --per-step 8 --steps 1 -g 2 --max-new 4 -o f.moes p24.moes
+moe-cat --json p24.moes | sed '$s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o tainted.moes
+moe-rollout -q -m base -a a0.moes --per-step 8 --steps 1 -g 2 --max-new 4 -o f.moes tainted.moes
+equal "prompts that are left over tell their taint and digest all the same" "$(moe-cat --json f.moes | jq -c 'select(.t == "end") | [.labels, (.from | index("'"$(moe-cat --check tainted.moes | sed 's/.*sha256 //')"'") != null)]')" '["oracle",true]'
+fails 3 "and whether they are whole" sh -c 'head -c 2000 p24.moes | moe-rollout -q -m base -a a0.moes --per-step 1 --steps 1 -g 2 --max-new 4 -o f.moes'
 fails 2 "--follow without --per-step" moe-rollout -m base -a a0.moes --follow w p24.moes
 fails 4 "a FIFO that is not there" moe-rollout -m base -a a0.moes --follow no --per-step 8 p24.moes
 

@@ -57,6 +57,16 @@ moe-cat --json l1.moes | sed '1s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat
 fails 1 'an oracle label anywhere in the tested method' moe-report -u uat.conf tainted.moes l2.moes l3.moes r?.moes -o cheat.txt
 contains 'is called by its name' cheat.txt '^VERDICT: CHEATS'
 contains 'and beside the arm' cheat.txt 'logistic \(tested\) +CHEATS'
+# in one file, behind a segment of another method that is tainted as well, and said at the end only
+moe-cat --json r1.moes | sed '1s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o first.moes
+moe-cat --json l1.moes | sed '$s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json | cat first.moes - >behind.moes
+fails 1 'behind a segment that has one as well' moe-report -u uat.conf behind.moes l2.moes l3.moes r2.moes r3.moes -o cheat.txt
+contains 'it is called by its name, too' cheat.txt '^VERDICT: CHEATS'
+contains 'beside the arm that has it' cheat.txt 'logistic \(tested\) +CHEATS'
+moe-cat -s l1.moes >clean.moes
+cat first.moes clean.moes >behind.moes
+moe-report -u uat.conf behind.moes l2.moes l3.moes r2.moes r3.moes -o cheat.txt
+lacks 'and not beside one that has none' cheat.txt 'logistic \(tested\) +CHEATS'
 
 # ---- the gate on a recorded run: 40 prompts of 4 rollouts, of which 2 hack; a perfect, a blind and a reversed score ----
 gate() { # NAME, awk expression of the score by h (hacks or not)

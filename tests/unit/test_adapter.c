@@ -354,26 +354,34 @@ static void test_lists(void **state)
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* A layout may declare gigabytes of experts in 1 kB: reading it takes the memory of what arrives. */
-static void test_declared(void **state)
+static void check_declared(int F, int L, int rank)
 {
 	struct moe_adapter a;
 	struct moe_rec layout = { 0 };
 	struct rusage before, after;
 	struct moe_err e;
 
-	(void)state;
 	make(&a);
-	a.x.config.F = 1 << 20;
+	a.x.config.F = F;
+	a.x.config.L = L;
+	a.x.rank[0] = rank;
 	assert_int_equal(moe_adapter_layout(&a, &layout, &e), 0);
 	moe_adapter_free(&a);
 	a = (struct moe_adapter){ 0 };
 	getrusage(RUSAGE_SELF, &before);
 	assert_int_equal(moe_adapter_from_layout(&layout, &a, &e), 0);
 	getrusage(RUSAGE_SELF, &after);
-	assert_true(a.x.n_param > (size_t)10 << 20);
-	assert_true(after.ru_maxrss - before.ru_maxrss < 4096); /* kB; all of it would be more than 40 MB */
+	assert_true(a.x.n_param + (size_t)L * MOE_LINEARS * (size_t)a.x.R > (size_t)10 << 20);
+	assert_true(after.ru_maxrss - before.ru_maxrss < 8192); /* kB; all of it would be more than 40 MB */
 	moe_rec_free(&layout);
 	moe_adapter_free(&a);
+}
+
+static void test_declared(void **state)
+{
+	(void)state;
+	check_declared(1 << 20, 2, 2); /* wide matrices */
+	check_declared(1, 4096, 400);  /* many ranks */
 }
 #endif
 

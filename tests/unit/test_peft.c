@@ -34,7 +34,7 @@ static void from_peft(void **state)
 
 	(void)state;
 	must(st && !moe_model_load(&m, GOLDEN "llama", &e), &e);
-	must(!moe_experts_from_peft(&x, &m.config, GOLDEN "llama-lora", MOE_BANK_QUARANTINE, "q", &e), &e);
+	must(!moe_experts_from_peft(&x, &m.config, GOLDEN "llama-lora", MOE_BANK_QUARANTINE, "q", NULL, &e), &e);
 	assert_true(x.E == 1 && x.R == 4 && x.scale == 2 && x.bank[0] == MOE_BANK_QUARANTINE);
 	for (int i = 0; i < m.config.L * MOE_LINEARS; i++)
 		for (int p = 0; p < 2; p++) {
@@ -104,7 +104,7 @@ static void round_trip(void **state)
 	for (int expert = -1; expert < 2; expert++) {
 		int first = expert < 0 ? 0 : x.first[expert], r = expert < 0 ? x.R : x.rank[expert];
 
-		must(!moe_experts_to_peft(&x, expert, "a/base", dir, &e) && !moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", &e), &e);
+		must(!moe_experts_to_peft(&x, expert, "a/base", MOE_LABELS_NONE, dir, &e) && !moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", NULL, &e), &e);
 		assert_true(y.E == 1 && y.R == r && fabs(y.scale - 1.5) < 1e-12 && y.target[MOE_K] && y.target[MOE_DOWN] && !y.target[MOE_Q]);
 		for (int i = 0; i < c.L * MOE_LINEARS; i++) {
 			int in, out;
@@ -121,7 +121,7 @@ static void round_trip(void **state)
 		moe_experts_free(&y);
 	}
 	c.F = 32; /* another base */
-	assert_int_equal(moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", &e), -1);
+	assert_int_equal(moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", NULL, &e), -1);
 	assert_non_null(strstr(e.msg, "the base has 32 to 16"));
 	moe_experts_free(&x);
 	remove_peft(dir);
@@ -143,7 +143,7 @@ static void hostile(void **state)
 {
 	static float v[48];
 	struct moe_peft_pair pair[2] = { { "model.layers.0.self_attn.k_proj", 2, 16, 8, 0, v, v }, { "model.layers.00.self_attn.k_proj", 2, 16, 8, 0, v, v } };
-	struct moe_peft p = { pair, 2, NULL, 2, 3 };
+	struct moe_peft p = { .pair = pair, .n = 2, .r = 2, .alpha = 3 };
 	struct moe_config c = small();
 	struct moe_experts x;
 	struct moe_err e = { 0 };
@@ -151,10 +151,10 @@ static void hostile(void **state)
 
 	(void)state;
 	must(!moe_peft_write(&p, dir, &e), &e);
-	assert_int_equal(moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", &e), -1);
+	assert_int_equal(moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", NULL, &e), -1);
 	assert_non_null(strstr(e.msg, "no Linear 'model.layers.00.self_attn.k_proj'"));
 	p.n = 1;
-	must(!moe_peft_write(&p, dir, &e) && !moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", &e), &e);
+	must(!moe_peft_write(&p, dir, &e) && !moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", NULL, &e), &e);
 	moe_experts_free(&x);
 	put_config(dir, ",\"alpha_pattern\":{\"k_proj\":Infinity}");
 	assert_int_equal(moe_peft_open(&p, dir, &e), -1);

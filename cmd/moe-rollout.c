@@ -152,7 +152,6 @@ static void sample(struct job *j, const char *prompts)
 	fail_if(moe_roll_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
 	moe_in_rest(j->r.prompts); /* --steps may leave some: their end has the digest and the taint */
-	moe_writer_raise(j->out.w, moe_reader_labels(j->r.prompts));
 	fail_if(moe_writer_from_reader(j->out.w, j->r.prompts, &e) || (j->arms && moe_writer_from_reader(j->out.w, j->arms, &e))
 		|| (j->pool && moe_writer_from_reader(j->out.w, j->pool, &e)), &e);
 	moe_out_finish(&j->out);

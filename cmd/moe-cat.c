@@ -9,7 +9,7 @@
 
 static bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack, unbuffered, truncated;
 static const char *kind, *unpack, *peft, *from_peft, *base, *bank;
-static int64_t limit;
+static int64_t limit = -1;
 static struct moe_opt_list where;
 
 static const struct moe_opt options[] = {
@@ -94,7 +94,7 @@ static int finish_lineage(struct moe_show *o, const struct moe_lineage *l)
 
 static int walk(int argc, char **argv, int first, struct moe_out *out)
 {
-	struct moe_show o = {.kind = kind, .limit = (uint64_t)limit, .values = values, .unbuffered = unbuffered, .fd = out->fd,
+	struct moe_show o = {.kind = kind, .limited = limit >= 0, .limit = (uint64_t)limit, .values = values, .unbuffered = unbuffered, .fd = out->fd,
 		.name = out->path ? out->path : "standard output", .tool = prog.name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc};
 	struct moe_lineage *l;
 	struct moe_err e;
@@ -143,7 +143,7 @@ static void check_options(bool operands)
 		moe_usage_error("--values goes with --json");
 	if ((where.n && tasks && !records) || (kind && tasks && !records && !from_json))
 		moe_usage_error("--kind and --where choose what is shown, or written by --json, --stream and --numpy");
-	if (limit && !records)
+	if (limit >= 0 && !records)
 		moe_usage_error("--limit goes with --head, --json, --stream and --numpy");
 	if (truncated && tasks && !records && !check)
 		moe_usage_error("--allow-truncated is for looking, --check, --json, --stream and --numpy");

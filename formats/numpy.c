@@ -109,32 +109,43 @@ static int tensor_record(const struct moe_assemble *a, const struct moe_rec *r, 
 	return rc ? -1 : 0;
 }
 
+/* One record, if it is wanted; a tensor's chunk waits for the others. */
+static int one(struct moe_show *o, struct moe_assemble *a, const struct moe_rec *rec, size_t max_mem, struct moe_err *e)
+{
+	int rc;
+
+	if (moe_rec_is(rec, "tensor")) {
+		rc = moe_assemble_chunk(a, rec, max_mem, e);
+		if (rc <= 0)
+			return rc;
+		rc = tensor_record(a, rec, &o->out, e);
+	} else {
+		rc = moe_assemble_closed(a, e) || plain_record(rec, &o->out, e);
+	}
+	o->shown++;
+	return rc || ((o->unbuffered || o->out.len > WRITE_BYTES) && moe_show_flush(o, e)) ? -1 : 0;
+}
+
 int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, struct moe_err *e)
 {
 	struct moe_assemble a = {0};
 	struct moe_rec rec = {0};
-	int rc = 0;
+	int rc;
 
-	while (!(o->limit && o->shown >= o->limit) && (rc = moe_reader_next(r, &rec, e)) == 1) {
-		if (o->where && rec.number == 1)
+	while ((rc = moe_reader_peek_header(r, e)) == 1) {
+		bool wanted = !o->kind || moe_str_eq(moe_reader_kind(r), o->kind);
+
+		if (o->where)
 			moe_where_segment(o->where);
-		if ((o->kind && !moe_str_eq(moe_reader_kind(r), o->kind)) || (o->where && !moe_where_pass(o->where, &rec)))
-			continue;
-		if (moe_rec_is(&rec, "tensor")) {
-			rc = moe_assemble_chunk(&a, &rec, max_mem, e);
-			if (rc == 1) {
-				o->shown++;
-				rc = tensor_record(&a, &rec, &o->out, e);
-			}
-		} else {
-			o->shown++;
-			rc = moe_assemble_closed(&a, e) || plain_record(&rec, &o->out, e) ? -1 : 0;
-		}
-		if (rc < 0 || ((o->unbuffered || o->out.len > WRITE_BYTES) && (rc = moe_show_flush(o, e))))
+		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
+			if (wanted && !(o->limited && o->shown >= o->limit) && (!o->where || moe_where_pass(o->where, &rec)) &&
+				(rc = one(o, &a, &rec, max_mem, e)))
+				break;
+		if (rc || (rc = moe_assemble_closed(&a, e)))
 			break;
 	}
 	if (rc >= 0)
-		rc = moe_show_flush(o, e) || (!o->limit && moe_assemble_closed(&a, e)) ? -1 : 0;
+		rc = moe_show_flush(o, e);
 	moe_assemble_free(&a);
 	moe_rec_free(&rec);
 	return rc;

@@ -35,12 +35,12 @@ struct sink {
 
 static bool cut(const struct moe_show *o)
 {
-	return o->where || o->limit;
+	return o->where || o->limited;
 }
 
 static bool full(const struct moe_show *o)
 {
-	return o->limit && o->shown >= o->limit;
+	return o->limited && o->shown >= o->limit;
 }
 
 static bool wanted_kind(const struct moe_show *o, const struct moe_reader *r)
@@ -79,11 +79,11 @@ static int one(struct moe_show *o, struct sink *k, const struct moe_rec *rec, st
 	return o->unbuffered || moe_rec_is(rec, "step") ? moe_writer_flush(k->w, e) : 0;
 }
 
-/* The end of a segment that was filtered or truncated: its source is the segment read, when that was read to its end. */
-static int cut_end(const struct moe_reader *r, uint64_t n, bool whole, struct moe_rec *end, struct moe_err *e)
+/* The end of a segment that was filtered or truncated: its source is the segment read, unless that had no end. */
+static int cut_end(const struct moe_reader *r, uint64_t n, struct moe_rec *end, struct moe_err *e)
 {
 	struct moe_buf from = {0};
-	const char *hex = whole ? moe_reader_digest(r, moe_reader_digests(r) - 1) : "";
+	const char *hex = moe_reader_digest(r, moe_reader_digests(r) - 1);
 	int rc = moe_rec_set_str(end, "t", "end", e) || moe_rec_set_int(end, "n", (int64_t)n, e) ||
 		moe_rec_set_str(end, "labels", moe_labels_name(moe_reader_labels(r)), e) || moe_mp_array(&from, *hex ? 1 : 0, e);
 
@@ -94,10 +94,10 @@ static int cut_end(const struct moe_reader *r, uint64_t n, bool whole, struct mo
 	return rc ? -1 : 0;
 }
 
-static int finish(struct moe_show *o, struct sink *k, const struct moe_reader *r, uint64_t n, bool whole, struct moe_err *e)
+static int finish(struct moe_show *o, struct sink *k, const struct moe_reader *r, uint64_t n, struct moe_err *e)
 {
 	struct moe_rec end = {0};
-	int rc = cut(o) || moe_reader_cut(r) ? cut_end(r, n, whole, &end, e) : moe_rec_copy(&end, moe_reader_end_record(r), e);
+	int rc = cut(o) || moe_reader_cut(r) ? cut_end(r, n, &end, e) : moe_rec_copy(&end, moe_reader_end_record(r), e);
 
 	if (!rc && k->json) {
 		rc = moe_jsonl_line(&end, false, false, &o->out, e);
@@ -110,12 +110,14 @@ static int finish(struct moe_show *o, struct sink *k, const struct moe_reader *r
 	return rc;
 }
 
+/* The limit chooses records as the conditions do: what follows is read all the same, since only the end of a segment has its digest and the
+ * label taint of its makers. */
 static int walk(struct moe_show *o, struct moe_reader *r, struct sink *k, struct moe_err *e)
 {
 	struct moe_rec rec = {0};
-	int rc = 0;
+	int rc;
 
-	while (!full(o) && (rc = moe_reader_peek_header(r, e)) == 1) {
+	while ((rc = moe_reader_peek_header(r, e)) == 1) {
 		bool wanted = wanted_kind(o, r);
 		uint64_t before = o->shown;
 
@@ -123,14 +125,14 @@ static int walk(struct moe_show *o, struct moe_reader *r, struct sink *k, struct
 			moe_where_segment(o->where);
 		if (wanted && (rc = begin(o, k, r, e)))
 			break;
-		while (!full(o) && (rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
-			if (wanted && (!o->where || moe_where_pass(o->where, &rec)) && one(o, k, &rec, e)) {
+		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
+			if (wanted && !full(o) && (!o->where || moe_where_pass(o->where, &rec)) && one(o, k, &rec, e)) {
 				rc = -1;
 				break;
 			}
 		if (rc < 0)
 			break;
-		if (wanted && (rc = finish(o, k, r, o->shown - before, rc == 0, e)))
+		if (wanted && (rc = finish(o, k, r, o->shown - before, e)))
 			break;
 		moe_writer_close(k->w);
 		k->w = NULL;
@@ -215,7 +217,7 @@ static int add_name(const char *name, struct moe_buf *out, struct moe_err *e)
 
 int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e)
 {
-	uint64_t limit = o->limit ? o->limit : 3, shown = 0;
+	uint64_t limit = o->limited ? o->limit : 3, shown = 0;
 	struct moe_rec rec = {0};
 	int rc = add_name(name, &o->out, e);
 

@@ -11,7 +11,8 @@
 struct moe_show {
 	struct moe_where *where;  /* NULL = all records */
 	const char *kind;         /* only segments of this kind; NULL = all */
-	uint64_t limit;           /* records in all; 0 = no limit */
+	bool limited;             /* `limit` counts */
+	uint64_t limit;           /* records in all */
 	bool values;              /* JSON: tensors as arrays of numbers */
 	bool unbuffered;          /* text goes out after every record */
 	int fd;
@@ -24,13 +25,13 @@ struct moe_show {
 	struct moe_buf out;
 };
 
-/* Each walks one input to its end (or to the limit). A segment that is neither filtered nor cut keeps its header, its end and, when it
- * is canonical, its bytes; else it gets a header of o->tool and an end that names its source. */
+/* Each walks one input to its end, beyond the limit too. A segment that is neither filtered (by conditions or the limit) nor cut keeps its
+ * header, its end and, when it is canonical, its bytes; else it gets a header of o->tool and an end that names its source. */
 int moe_show_stream(struct moe_show *o, struct moe_reader *r, struct moe_err *e);
 int moe_show_json(struct moe_show *o, struct moe_reader *r, struct moe_err *e);
 /* Records as plain MessagePack, tensors (put together again, each within max_mem) as msgpack-numpy's maps. */
 int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, struct moe_err *e);
-/* The first records (o->limit, or 3) in readable form. */
+/* The first records (o->limit, or 3) in readable form; reads no further than these. */
 int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);
 /* What the stream holds: moe_summary of the records that pass, after headers and lineage. */
 int moe_show_summary(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);

@@ -45,6 +45,17 @@ equal "filters" "$(moe-cat --json on.moes | jq -r 'select(.t=="rollout").id')" '
 equal "filters reach into maps" "$(moe-cat --json -w route.decision=route a.moes | jq -r 'select(.t=="rollout").id')" 'a#0.1'
 equal "and negate" "$(moe-cat --json -w arm!=on a.moes | jq -r 'select(.t=="rollout").id')" 'a#0.1'
 equal "the limit" "$(moe-cat --json -n 1 a.moes | wc -l | tr -d ' ')" 3
+moe-cat --json -n 2 cat.moes >limited.jsonl
+equal "it is one of records: every segment is there" "$(jq -r .t limited.jsonl | tr '\n' ' ')" "header rollout rollout end header end "
+equal "and names its source, though its records were left out" "$(jq -c 'select(.t=="end").from' limited.jsonl)" \
+	"$(jq -c 'select(.t=="end")|[.sha256]' a.jsonl a.jsonl)"
+equal "with the label taint that only the end has" "$(jq -r 'select(.t=="end").labels' limited.jsonl | tr '\n' ' ')" "synthetic synthetic "
+moe-cat -s -n 4 a.moes >limited.moes
+equal "also when as many records were wanted as there are" "$(moe-cat --json limited.moes | jq -c 'select(.t=="end")|[.labels,.from]')" \
+	"$(jq -c 'select(.t=="end")|[.labels,[.sha256]]' a.jsonl)"
+equal "the limit may be 0" "$(moe-cat --json -n 0 a.moes | jq -r .t | tr '\n' ' ')" "header end "
+head -c $(($(wc -c <a.moes) - 1)) a.moes >late.moes
+fails 3 "damage behind the limit is found" moe-cat -s -n 1 -o no.moes late.moes
 equal "only one kind" "$(moe-cat --json -k pairs a.moes | wc -l | tr -d ' ')" 0
 ok "lineage is whole" moe-cat --check --lineage a.moes on.moes
 contains "and printed" out '^on\.moes <- a\.moes '

@@ -56,6 +56,13 @@ rm -f big.* piped.*
 
 ok "msgpack-numpy" moe-cat --numpy a.moes -o n.msgpack
 contains "has its keys" n.msgpack 'nd'
+# two segments, each with half of a tensor; a tensor of which the limit takes half
+for half in '0,"data":{"$bin":"YWJjZA=="}' '4,"data":{"$bin":"ZWZnaA=="}'; do
+	printf '{"t":"tensor","name":"x","dtype":"F32","shape":[2],"offset":%s}\n' "$half" | moe-cat --from-json -k tensors
+done >halves.moes
+fails 3 "a tensor does not go on in another segment" moe-cat --numpy -o no.msgpack halves.moes
+fails 3 "nor is a part of one left out without a word" moe-cat --numpy -n 5 -o no.msgpack halves.moes
+contains "what it lacks is said" err 'a tensor that lacks its last 4 bytes'
 
 mkdir -p d/sub
 cp a.moes d/

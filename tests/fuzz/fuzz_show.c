@@ -26,7 +26,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void look(int fd, int what, int out)
 {
 	static const char *const condition[2][2] = {{"arm=on", "step>=1"}, {"t!=rollout", "route.decision=keep"}};
-	struct moe_show o = {.fd = out, .name = "out", .tool = "fuzz", .kind = what > 6 ? "adapter" : NULL, .limit = what == 5 ? 2 : 0, .values = what == 6};
+	struct moe_show o = {.fd = out, .name = "out", .tool = "fuzz", .kind = what > 6 ? "adapter" : NULL, .limited = what == 5, .limit = 2, .values = what == 6};
 	struct moe_reader *r = fuzz_read(fd);
 	struct moe_lineage *l;
 	struct moe_err e = {0};

@@ -259,10 +259,8 @@ void base_score(const struct base_opts *o, const char *input)
 	die_unless(got == 0, &e);
 	if (c.n)
 		flush(o, &l, &out, &c, in, &sum);
-	if (out.w) {
-		moe_writer_raise(out.w, moe_reader_labels(r));
+	if (out.w)
 		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
-	}
 	moe_out_finish(&out);
 	moe_info("%llu records, %llu tokens: %.6f nats a token, perplexity %.6g", (unsigned long long)sum.records, (unsigned long long)sum.tokens,
 		sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));

@@ -82,7 +82,6 @@ int main(int argc, char **argv)
 		moe_fail(&e, MOE_DATA, "the input holds no adapter");
 		moe_die(&e);
 	}
-	moe_writer_raise(out.w, moe_reader_labels(r));
 	if (moe_writer_from_reader(out.w, r, &e))
 		moe_die(&e);
 	moe_out_finish(&out);

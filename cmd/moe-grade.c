@@ -170,7 +170,6 @@ int main(int argc, char **argv)
 	in = moe_in_open(argv[at], "rollouts");
 	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
-	moe_writer_raise(out.w, moe_reader_labels(in));
 	if (moe_writer_from_reader(out.w, in, &e) != 0 || (g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
 	moe_out_finish(&out);

@@ -108,8 +108,6 @@ int main(int argc, char **argv)
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "rollouts", labels, NULL);
 	filter(r, method, &g, &a, out.w, &sum);
-	moe_writer_raise(out.w, moe_reader_labels(r));
-	moe_writer_raise(out.w, moe_seal_taint());
 	if (moe_writer_from_reader(out.w, r, &e) || moe_writer_from_reader(out.w, a_in, &e))
 		moe_die(&e);
 	moe_out_finish(&out);

@@ -172,7 +172,6 @@ int main(int argc, char **argv)
 	resume(&t, &run);
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
-	moe_writer_raise(out.w, moe_reader_labels(r));
 	moe_writer_raise(out.w, run.at.labels);
 	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0 && moe_writer_from_reader(out.w, a_in, &e) == 0, &e);
 	moe_out_finish(&out);

@@ -35,17 +35,16 @@ void moe_convert_from_json(const char *path, const char *kind, struct moe_out *o
 	moe_input_close(in);
 }
 
-void moe_convert_to_safetensors(const char *path)
+void moe_convert_to_safetensors(const char *path, struct moe_out *out)
 {
-	struct moe_reader *r;
+	struct moe_reader *r = NULL;
 	struct moe_err e;
+	int spool = moe_temp_spool(out->temp.name ? out->path : NULL, &e); /* beside the file to come: there must be room for it anyway */
 
-	if (!moe_common.output || !strcmp(moe_common.output, "-"))
-		moe_usage_error("--safetensors needs a file: name it with -o");
-	r = moe_convert_open(path, false, &e);
-	if (!r || moe_stream_to_safetensors(r, moe_common.output, &e))
+	if (spool < 0 || !(r = moe_convert_open(path, false, &e)) || moe_stream_to_safetensors(r, out->fd, out->path, spool, &e))
 		moe_die(&e);
 	moe_reader_close(r);
+	close(spool);
 }
 
 void moe_convert_from_safetensors(const char *path, struct moe_out *out)

@@ -11,7 +11,7 @@ struct moe_reader *moe_convert_open(const char *path, bool truncated, struct moe
 /* JSON Lines to a stream; kind NULL = headers must be there. */
 void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out);
 /* A stream to the file of -o, and back. */
-void moe_convert_to_safetensors(const char *path);
+void moe_convert_to_safetensors(const char *path, struct moe_out *out);
 void moe_convert_from_safetensors(const char *path, struct moe_out *out);
 /* A bundle into a folder. */
 void moe_convert_unpack(const char *path, const char *dir);

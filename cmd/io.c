@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OUTPUTS 16
-
 static const char *name(void)
 {
 	return moe_common.prog ? moe_common.prog->name : "moe";
@@ -86,59 +84,37 @@ void moe_debug(const char *fmt, ...)
 
 /* ---- unfinished outputs: removed when the program dies, also by a signal ---- */
 
-static char *volatile unfinished[OUTPUTS];
 static bool sigpipe_ignored;
-
-static void remove_unfinished(void)
-{
-	for (int i = 0; i < OUTPUTS; i++)
-		if (unfinished[i])
-			unlink(unfinished[i]);
-}
 
 static void on_signal(int sig)
 {
-	remove_unfinished();
+	moe_temp_remove_all();
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
 
-static void remember(char *tmp)
+void moe_watch_signals(void)
 {
 	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
-	static bool installed;
 
-	for (size_t i = 0; !installed && i < sizeof(sigs) / sizeof(*sigs); i++) {
+	for (size_t i = 0; i < sizeof(sigs) / sizeof(*sigs); i++) {
 		struct sigaction old, mine = {.sa_handler = on_signal};
 
 		if (sigaction(sigs[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
 			sigaction(sigs[i], &mine, NULL);
 	}
-	installed = true;
-	for (int i = 0; i < OUTPUTS; i++)
-		if (!unfinished[i]) {
-			unfinished[i] = tmp;
-			return;
-		}
-}
-
-static void forget(const char *tmp)
-{
-	for (int i = 0; i < OUTPUTS; i++)
-		if (unfinished[i] == tmp)
-			unfinished[i] = NULL;
 }
 
 void moe_die(const struct moe_err *e)
 {
 	/* a reader that left is no error of ours: end as SIGPIPE would, even where it was inherited as ignored */
 	if (e->code == MOE_SYSTEM && !sigpipe_ignored && strstr(e->msg, strerror(EPIPE))) {
-		remove_unfinished();
+		moe_temp_remove_all();
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}
 	say("", e->msg);
-	remove_unfinished();
+	moe_temp_remove_all();
 	_exit(e->code ? (int)e->code : MOE_SYSTEM);
 }
 
@@ -154,7 +130,7 @@ void moe_usage_error(const char *fmt, ...)
 	if (n >= 0 && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, "; try '%s --help'", name());
 	say("", text);
-	remove_unfinished();
+	moe_temp_remove_all();
 	_exit(MOE_USAGE);
 }
 
@@ -210,25 +186,6 @@ static void die_errno(const char *what, const char *path)
 	moe_die(&e);
 }
 
-/* A temporary beside its target. The target's mode is kept, or made as open(2) would. */
-static void open_atomic(struct moe_out *o, const struct stat *old)
-{
-	size_t n = strlen(o->path) + 16;
-	mode_t mask = umask(0);
-
-	umask(mask);
-	o->tmp = malloc(n);
-	if (!o->tmp)
-		die_errno("out of memory", o->path);
-	snprintf(o->tmp, n, "%s.XXXXXX", o->path);
-	o->fd = mkstemp(o->tmp);
-	if (o->fd < 0)
-		die_errno("no temporary file can be made beside it", o->path);
-	remember(o->tmp);
-	if (fchmod(o->fd, old ? old->st_mode & 07777 : 0666 & ~mask) || fcntl(o->fd, F_SETFD, FD_CLOEXEC))
-		die_errno("the temporary file beside it can not be prepared", o->path);
-}
-
 /* Where a link leads that points at nothing yet; NULL when path is no such link. */
 static char *dangling(const char *path)
 {
@@ -250,6 +207,7 @@ static char *dangling(const char *path)
 
 static void open_path(struct moe_out *o, const char *path)
 {
+	struct moe_err e;
 	struct stat st;
 	bool there;
 
@@ -270,7 +228,9 @@ static void open_path(struct moe_out *o, const char *path)
 			die_errno("can not be opened for writing", path);
 		return;
 	}
-	open_atomic(o, there ? &st : NULL);
+	if (moe_temp_open(&o->temp, o->path, &e))
+		moe_die(&e);
+	o->fd = o->temp.fd;
 }
 
 void moe_out_binary(struct moe_out *o)
@@ -306,19 +266,6 @@ void moe_out_write(struct moe_out *o, const void *data, size_t n)
 
 static bool stdout_closed;
 
-static void sync_folder(const char *path)
-{
-	char *copy = strdup(path);
-	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	/* not every file system can sync a folder; the data themselves are safe by now */
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(copy);
-}
-
 void moe_out_finish(struct moe_out *o)
 {
 	const char *path = o->path ? o->path : "standard output";
@@ -333,19 +280,14 @@ void moe_out_finish(struct moe_out *o)
 	}
 	if (o->fd == 1 && fflush(stdout))
 		die_errno("writing failed", path);
-	if (o->tmp && fsync(o->fd))
-		die_errno("syncing failed", path);
 	if (o->fd == 1)
 		stdout_closed = true;
-	if (close(o->fd) && !(o->fd == 1 && errno == EBADF))
+	if (o->temp.name) {
+		if (moe_temp_keep(&o->temp, path, &e))
+			moe_die(&e);
+	} else if (close(o->fd) && !(o->fd == 1 && errno == EBADF)) {
 		die_errno("closing failed", path);
-	if (o->tmp) {
-		if (rename(o->tmp, path))
-			die_errno("the temporary file could not be renamed to it", path);
-		forget(o->tmp);
-		sync_folder(path);
 	}
-	free(o->tmp);
 	free(o->path);
 	memset(o, 0, sizeof(*o));
 	o->fd = -1;

@@ -151,6 +151,8 @@ static void check_options(bool operands)
 		moe_usage_error("--base goes with --peft and --from-peft, --bank with --from-peft");
 	if (moe_common.output && (peft || unpack))
 		moe_usage_error("--peft and --unpack write into their own folder, not to -o");
+	if (to_st && (!moe_common.output || !strcmp(moe_common.output, "-")))
+		moe_usage_error("--safetensors needs a file: name it with -o");
 }
 
 int main(int argc, char **argv)
@@ -160,22 +162,22 @@ int main(int argc, char **argv)
 	struct moe_err e;
 
 	check_options(first < argc);
-	if (to_st || unpack || peft || from_peft) {
+	if (unpack || peft || from_peft) {
 		if (peft)
 			moe_peft_out(only(argc, argv, first), base, peft);
 		else if (from_peft)
 			moe_peft_in(from_peft, base, bank ? bank : "clean");
-		else if (to_st)
-			moe_convert_to_safetensors(only(argc, argv, first));
 		else
 			moe_convert_unpack(only(argc, argv, first), unpack);
 		return moe_main_end(0);
 	}
-	if (stream || from_json || numpy || from_st || pack)
+	if (stream || from_json || numpy || to_st || from_st || pack)
 		moe_out_binary(&out);
 	else
 		moe_out_text(&out, NULL);
-	if (from_st)
+	if (to_st)
+		moe_convert_to_safetensors(only(argc, argv, first), &out);
+	else if (from_st)
 		moe_convert_from_safetensors(only(argc, argv, first), &out);
 	else if (pack) {
 		if (moe_bundle_pack((const char *const *)argv + first, (size_t)(argc - first), out.fd, out.path ? out.path : "standard output", &e))

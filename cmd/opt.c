@@ -494,6 +494,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 
 	moe_common.prog = prog;
 	hold_standard();
+	moe_watch_signals();
 	remember(argc, argv);
 	moe_common.max_mem = (size_t)256 << 20;
 	threads = cores > 0 && cores <= 1024 ? cores : 1;

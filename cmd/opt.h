@@ -10,6 +10,7 @@
 
 #include "formats/stream.h"
 #include "util/err.h"
+#include "util/temp.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -90,7 +91,8 @@ void moe_in_not_terminal(const char *path_or_null);
 struct moe_out {
 	int fd;
 	struct moe_writer *w;   /* NULL for text output */
-	char *tmp, *path;
+	char *path;             /* NULL for standard output */
+	struct moe_temp temp;   /* without a name where path is a pipe or device */
 };
 /* The header is sent at once: in a loop of pipes, call this before waiting for input that depends on this output. */
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
@@ -103,6 +105,8 @@ void moe_out_text(struct moe_out *o, const char *path);
 void moe_out_write(struct moe_out *o, const void *p, size_t n);
 /* End record (stream), flush, fsync, close, rename. Dies on any failure: success is not declared before. */
 void moe_out_finish(struct moe_out *o);
+/* Removes what is unfinished when a signal ends the program; moe_main_begin calls it. */
+void moe_watch_signals(void);
 /* EPIPE of a reader that left is a quiet exit by SIGPIPE; call once in programs that must outlive it (moe-train). */
 void moe_ignore_sigpipe(void);
 

@@ -100,7 +100,7 @@ int moe_peft_write(const struct moe_peft *p, const char *dir, struct moe_err *e)
 	if (!make_config(p, &text, e) && !write_tensors(p, dir, e))
 		path = moe_path_join(dir, "adapter_config.json", e);
 	if (path)
-		r = moe_file_replace(path, &(struct moe_span){ text.data, text.len }, 1, e);
+		r = moe_file_replace(path, text.data, text.len, e);
 	free(path);
 	moe_buf_free(&text);
 	return r;

@@ -52,8 +52,11 @@ float moe_f32_from_f16(uint16_t h);
 float moe_f32_from_bf16(uint16_t h);
 uint16_t moe_bf16_from_f32(float f);
 
-/* Writes a file by moe_file_replace, tensors ordered as the reference writer does: largest element first,
+/* Writes to fd (name is for messages), tensors ordered as the reference writer does: largest element first,
  * then by name; the header is padded to a multiple of 8. meta is [n_meta][2] of key and value. The same input gives the same bytes. */
+int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e);
+/* The same to a file, replaced as a whole (util/temp.h). */
 int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta, struct moe_err *e);
 
 #endif

@@ -1,8 +1,9 @@
 /* safetensors_write.c - the writer, and the conversions of 16-bit floats. Not the reader. */
 #include "formats/safetensors.h"
-#include "formats/file.h"
 #include "formats/json.h"
+#include "util/fd.h"
 #include "util/mem.h"
+#include "util/temp.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -150,32 +151,43 @@ static int check_tensors(const char *path, const struct moe_st_tensor **t, size_
 	return 0;
 }
 
-int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e)
 {
 	const struct moe_st_tensor **order = moe_alloc(n + 1, sizeof(*order), e);
-	struct moe_span *part = moe_alloc(n + 1, sizeof(*part), e);
 	struct moe_buf h = { 0 };
 	int r = -1;
 
-	if (order && part) {
+	if (order) {
 		for (size_t i = 0; i < n; i++)
 			order[i] = &t[i];
 		if (n)
 			qsort(order, n, sizeof(*order), by_write_order);
-		r = check_tensors(path, order, n, e);
+		r = check_tensors(name, order, n, e);
 		if (!r)
 			r = make_header(&h, order, n, meta, n_meta, e);
 		if (!r && h.len - 8 > MOE_ST_HEADER_MAX)
-			r = moe_fail(e, MOE_DATA, "%s: a header of %zu bytes; a safetensors file may have %u", path, h.len - 8, MOE_ST_HEADER_MAX);
-		if (!r) {
-			part[0] = (struct moe_span){ h.data, h.len };
-			for (size_t i = 0; i < n; i++)
-				part[i + 1] = (struct moe_span){ order[i]->data, order[i]->bytes };
-			r = moe_file_replace(path, part, n + 1, e);
-		}
+			r = moe_fail(e, MOE_DATA, "%s: a header of %zu bytes; a safetensors file may have %u", name, h.len - 8, MOE_ST_HEADER_MAX);
+		if (!r && moe_fd_write(fd, h.data, h.len))
+			r = moe_fail_errno(e, "%s: writing failed", name);
+		for (size_t i = 0; !r && i < n; i++)
+			if (moe_fd_write(fd, order[i]->data, order[i]->bytes))
+				r = moe_fail_errno(e, "%s: writing failed", name);
 	}
 	free(order);
-	free(part);
 	moe_buf_free(&h);
 	return r;
+}
+
+int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+{
+	struct moe_temp tmp;
+
+	if (moe_temp_open(&tmp, path, e))
+		return -1;
+	if (moe_st_write_fd(tmp.fd, path, t, n, meta, n_meta, e)) {
+		moe_temp_drop(&tmp);
+		return -1;
+	}
+	return moe_temp_keep(&tmp, path, e);
 }

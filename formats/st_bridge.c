@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define META "moe.stream"
 
@@ -25,7 +24,7 @@ struct gathered {
 	struct moe_buf lines;        /* the stream without its tensors' data, as JSON Lines */
 	char arm[128];
 	unsigned suffix;
-	int spool;
+	int spool;                   /* borrowed */
 	void *map;
 	size_t bytes;                /* spooled */
 };
@@ -34,30 +33,10 @@ static void gathered_free(struct gathered *g)
 {
 	if (g->map)
 		munmap(g->map, g->bytes);
-	if (g->spool >= 0)
-		close(g->spool);
 	free(g->t);
 	moe_names_free(&g->names);
 	moe_arena_free(&g->arena);
 	moe_buf_free(&g->lines);
-}
-
-/* Beside the file to come, since there must be room for it anyway. */
-static int open_spool(struct gathered *g, const char *path, struct moe_err *e)
-{
-	struct moe_buf name = {0};
-
-	if (moe_buf_addf(&name, e, "%s.XXXXXX", path) || !moe_buf_cstr(&name, e)) {
-		moe_buf_free(&name);
-		return -1;
-	}
-	g->spool = mkstemp((char *)name.data);
-	if (g->spool < 0)
-		moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
-	else
-		unlink((char *)name.data);
-	moe_buf_free(&name);
-	return g->spool < 0 ? -1 : 0;
 }
 
 /* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free; NULL and *e. */
@@ -181,15 +160,15 @@ static int gather(struct gathered *g, struct moe_reader *r, const char *path, st
 	return rc;
 }
 
-int moe_stream_to_safetensors(struct moe_reader *r, const char *path, struct moe_err *e)
+int moe_stream_to_safetensors(struct moe_reader *r, int fd, const char *name, int spool, struct moe_err *e)
 {
-	struct gathered g = {.spool = -1};
+	struct gathered g = {.spool = spool};
 	const char *meta[1][2] = {{META, NULL}};
-	int rc = open_spool(&g, path, e) || gather(&g, r, path, e) || map_spool(&g, path, e) ? -1 : 0;
+	int rc = gather(&g, r, name, e) || map_spool(&g, name, e) ? -1 : 0;
 
 	if (!rc) {
 		meta[0][1] = moe_buf_cstr(&g.lines, e);
-		rc = meta[0][1] ? moe_st_write(path, g.t, g.n, meta, 1, e) : -1;
+		rc = meta[0][1] ? moe_st_write_fd(fd, name, g.t, g.n, meta, 1, e) : -1;
 	}
 	gathered_free(&g);
 	return rc;

@@ -23,7 +23,7 @@ int moe_base_config(const char *name, struct moe_config *c, struct moe_err *e)
 static int put(const char *dir, const char *name, const struct moe_buf *b, struct moe_err *e)
 {
 	char *path = moe_path_join(dir, name, e);
-	int rc = path ? moe_file_replace(path, &(struct moe_span){ b->data, b->len }, 1, e) : -1;
+	int rc = path ? moe_file_replace(path, b->data, b->len, e) : -1;
 
 	free(path);
 	return rc;

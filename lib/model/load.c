@@ -358,7 +358,7 @@ int moe_model_save(const struct moe_model *m, const char *dir, struct moe_err *e
 	if (!moe_config_write(&m->config, &text, e))
 		path = moe_path_join(dir, "config.json", e);
 	if (path && !write_weights(m, dir, e))
-		r = moe_file_replace(path, &(struct moe_span){ text.data, text.len }, 1, e);
+		r = moe_file_replace(path, text.data, text.len, e);
 	free(path);
 	moe_buf_free(&text);
 	return r;

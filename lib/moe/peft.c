@@ -119,7 +119,7 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 		return -1;
 	}
 	path = moe_path_join(dir, "moe.json", e);
-	rc = path ? moe_file_replace(path, &(struct moe_span){ text.data, text.len }, 1, e) : -1;
+	rc = path ? moe_file_replace(path, text.data, text.len, e) : -1;
 	free(path);
 	moe_buf_free(&text);
 	return rc;

@@ -1,6 +1,6 @@
 /* checkpoint.h - a training run to disk and back, so that a killed one continues bit for bit.
  *
- * One safetensors file, replaced as a whole (moe_file_replace): the experts and their plan, AdamW's moments and counts, the constants that the first step
+ * One safetensors file, replaced as a whole (util/temp.h): the experts and their plan, AdamW's moments and counts, the constants that the first step
  * fixed, which step of the rollouts comes next, and the labels that the input had. A key of the starting adapter and all options that matter refuses
  * another run's file. The sampler of a run on policy goes on from the same file.
  */

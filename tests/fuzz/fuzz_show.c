@@ -5,6 +5,8 @@
 #include "formats/show.h"
 #include "formats/st_bridge.h"
 
+#include <fcntl.h>
+
 static char dir[32], file[64];
 
 static void clean(void)
@@ -68,9 +70,13 @@ static bool there_and_back(int fd, int out)
 {
 	struct moe_reader *r = fuzz_read(fd);
 	struct moe_err e = {0};
-	int rc = moe_stream_to_safetensors(r, file, &e);
+	int spool = memfd_create("spool", MFD_CLOEXEC), st = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600), rc;
 
+	MUST(spool >= 0 && st >= 0);
+	rc = moe_stream_to_safetensors(r, st, "st", spool, &e);
 	MUST(!rc || e.msg[0]);
+	close(spool);
+	close(st);
 	moe_reader_close(r);
 	if (rc)
 		return false;

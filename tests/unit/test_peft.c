@@ -133,7 +133,7 @@ static void put_config(const char *dir, const char *more)
 	char *path = moe_path_join(dir, "adapter_config.json", NULL);
 
 	assert_int_equal(moe_buf_addf(&b, NULL, "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_modules\":[\"k_proj\"]%s}", more), 0);
-	assert_int_equal(moe_file_replace(path, &(struct moe_span){ b.data, b.len }, 1, NULL), 0);
+	assert_int_equal(moe_file_replace(path, b.data, b.len, NULL), 0);
 	moe_buf_free(&b);
 	free(path);
 }

@@ -169,7 +169,7 @@ static void put_text(const char *dir, const char *name, const char *text)
 {
 	char *path = moe_path_join(dir, name, NULL);
 
-	assert_int_equal(moe_file_replace(path, &(struct moe_span){ text, strlen(text) }, 1, NULL), 0);
+	assert_int_equal(moe_file_replace(path, text, strlen(text), NULL), 0);
 	free(path);
 }
 

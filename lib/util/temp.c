@@ -1,0 +1,191 @@
+/* temp.c - unfinished files and the list of them. It installs no signal handlers: programs do. */
+#include "util/temp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LISTED 64     /* more at a time are made, but not listed */
+#define NAME_BYTES 255 /* of one name in a folder, on the usual file systems */
+#define SUFFIX 7      /* .XXXXXX */
+
+static char *_Atomic listed[LISTED];
+static atomic_long maker; /* the process that the list belongs to */
+
+static void enlist(char *name)
+{
+	if (atomic_exchange(&maker, (long)getpid()) != (long)getpid())
+		for (int i = 0; i < LISTED; i++) /* what a parent process makes is its own */
+			atomic_store(&listed[i], NULL);
+	for (int i = 0; i < LISTED; i++) {
+		char *none = NULL;
+
+		if (atomic_compare_exchange_strong(&listed[i], &none, name))
+			return;
+	}
+}
+
+static void forget(char *name)
+{
+	for (int i = 0; i < LISTED; i++) {
+		char *same = name;
+
+		if (atomic_compare_exchange_strong(&listed[i], &same, NULL))
+			return;
+	}
+}
+
+void moe_temp_remove_all(void)
+{
+	if (atomic_load(&maker) != (long)getpid())
+		return;
+	for (int i = 0; i < LISTED; i++) {
+		char *name = atomic_load(&listed[i]);
+
+		if (name)
+			unlink(name);
+	}
+}
+
+/* path.XXXXXX, with path's last part cut (between characters) where that would be too long. */
+static char *name_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	size_t folder = (size_t)(base - path), n = strlen(base);
+	char *name;
+
+	if (n > NAME_BYTES - SUFFIX)
+		for (n = NAME_BYTES - SUFFIX; n && ((unsigned char)base[n] & 0xc0u) == 0x80u; n--)
+			;
+	name = malloc(folder + n + SUFFIX + 1);
+	if (name) {
+		memcpy(name, path, folder + n);
+		memcpy(name + folder + n, ".XXXXXX", SUFFIX + 1);
+	}
+	return name;
+}
+
+/* Fills in the suffix and makes the file. mkstemp(3) would not leave the mode to umask and to what the folder says. */
+static int make(char *name, mode_t mode)
+{
+	static const char letter[] = "abcdefghijklmnopqrstuvwxyz234567";
+	static atomic_uint calls;
+	char *at = name + strlen(name) - (SUFFIX - 1);
+	int fd = -1;
+
+	for (int tries = 0; fd < 0 && tries < 1000; tries++) {
+		struct timespec t;
+		uint64_t x;
+
+		clock_gettime(CLOCK_REALTIME, &t);
+		x = ((uint64_t)t.tv_nsec << 20 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 8 ^ atomic_fetch_add(&calls, 1)) * 0x9e3779b97f4a7c15u;
+		for (int i = 0; i < SUFFIX - 1; i++)
+			at[i] = letter[x >> (64 - 5 * (i + 1)) & 31];
+		fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+		if (fd < 0 && errno != EEXIST)
+			break;
+	}
+	return fd;
+}
+
+int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e)
+{
+	struct stat old;
+	bool there = stat(path, &old) == 0 && S_ISREG(old.st_mode);
+	sigset_t all, was;
+
+	t->fd = -1;
+	t->name = name_beside(path);
+	if (!t->name)
+		return moe_fail(e, MOE_SYSTEM, "%s: out of memory", path);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &was); /* none in between, or the file would be left */
+	t->fd = make(t->name, there ? 0600 : 0666);
+	if (t->fd >= 0)
+		enlist(t->name);
+	else
+		moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (t->fd >= 0 && (!there || !fchmod(t->fd, old.st_mode & 07777)))
+		return 0;
+	if (t->fd >= 0) {
+		moe_fail_errno(e, "%s: the temporary file beside it can not be prepared", path);
+		moe_temp_drop(t);
+	} else {
+		free(t->name);
+		t->name = NULL;
+	}
+	return -1;
+}
+
+static void sync_folder(const char *path)
+{
+	char *copy = strdup(path);
+	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	/* not every file system can sync a folder; the data themselves are safe by now */
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(copy);
+}
+
+int moe_temp_keep(struct moe_temp *t, const char *path, struct moe_err *e)
+{
+	int fd = t->fd, rc = fsync(fd) ? moe_fail_errno(e, "%s: syncing failed", path) : 0;
+
+	t->fd = -1;
+	if (close(fd) && !rc)
+		rc = moe_fail_errno(e, "%s: closing failed", path);
+	if (!rc && rename(t->name, path))
+		rc = moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
+	if (rc) {
+		moe_temp_drop(t);
+		return rc;
+	}
+	forget(t->name);
+	free(t->name);
+	t->name = NULL;
+	sync_folder(path);
+	return 0;
+}
+
+void moe_temp_drop(struct moe_temp *t)
+{
+	if (!t->name)
+		return;
+	if (t->fd >= 0)
+		close(t->fd);
+	unlink(t->name);
+	forget(t->name);
+	free(t->name);
+	t->name = NULL;
+	t->fd = -1;
+}
+
+int moe_temp_spool(const char *path, struct moe_err *e)
+{
+	const char *folder = getenv("TMPDIR");
+	char in[4096];
+	struct moe_temp t;
+	int fd;
+
+	snprintf(in, sizeof(in), "%s/moe", folder && *folder ? folder : "/tmp");
+	if (moe_temp_open(&t, path ? path : in, e))
+		return -1;
+	fd = t.fd;
+	t.fd = -1;
+	moe_temp_drop(&t);
+	return fd;
+}

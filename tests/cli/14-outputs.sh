@@ -1,0 +1,97 @@
+#!/bin/sh
+# What -o names: links, pipes, devices, modes, long names; and what is left when a program dies over it.
+. "$(dirname "$0")/lib.sh"
+
+cat >a.jsonl <<'END'
+{"t":"header","argv":["x"],"kind":"adapter","labels":"none","seed":1,"tool":"x","v":[1,0]}
+{"t":"tensor","data":{"$bin":"AACAPwAAAEAAAEBAAACAQA=="},"dtype":"F32","name":"w","offset":0,"shape":[2,2]}
+{"t":"end","from":[],"labels":"none","n":1,"sha256":""}
+END
+moe-cat --from-json a.jsonl -o a.moes
+moe-cat --safetensors a.moes -o a.st
+moe-cat --json a.moes >a.json
+moe-cat a.moes >a.txt
+mkdir tmp
+TMPDIR=$T/tmp
+export TMPDIR
+
+# one way for every kind of output
+for how in --safetensors:st --stream:moes --json:json :txt; do
+	what=${how%:*}
+	want=a.${how#*:}
+	name=${what:-a summary}
+	mkdir d
+	printf old >d/target
+	chmod 600 d/target
+	ln -s target d/link
+	ln -s link d/link2
+	ok "$name: -o on a link to a link" moe-cat $what -o d/link2 a.moes
+	equal "$name: both stay links" "$(readlink d/link2) $(readlink d/link)" "link target"
+	same "$name: the target has it" d/target $want
+	equal "$name: its mode stays" "$(stat -c %a d/target)" 600
+	(umask 027 && moe-cat $what -o d/new a.moes)
+	equal "$name: a new file's mode is what umask says" "$(stat -c %a d/new)" 640
+	mkfifo d/pipe
+	cat d/pipe >got &
+	ok "$name: -o on a pipe" timeout 20 moe-cat $what -o d/pipe a.moes
+	[ -p d/pipe ] || kill $!
+	wait $!
+	ok "$name: it stays a pipe" test -p d/pipe
+	same "$name: and has carried it" got $want
+	if mknod d/null c 1 3 2>/dev/null && mknod d/full c 1 7 && : 2>/dev/null >d/null; then
+		ok "$name: -o on a device" moe-cat $what -o d/null a.moes
+		ok "$name: it stays a device" test -c d/null
+		fails 4 "$name: -o on a full device" moe-cat $what -o d/full a.moes
+		contains "$name: says why" err 'd/full: .*No space left'
+	else
+		skip "$name: -o on a device" "only root makes devices"
+	fi
+	ln -s nowhere/x d/lost
+	fails 4 "$name: -o on a link into no folder" moe-cat $what -o d/lost a.moes
+	contains "$name: says what is missing" err 'd/nowhere/x: .*No such file'
+	equal "$name: nothing else is left" "$(ls -A d | tr '\n' ' ')$(ls -A tmp)" "$(cd d && ls -d $(test -c null && echo full) link link2 lost new $(test -c null && echo null) pipe target | tr '\n' ' ')"
+	rm -r d
+done
+
+# names as long as a file system has them, also of letters that take several bytes
+x=$(printf '%0250d' 0)
+for long in "$x.moes" "$x" "$(printf '%0249d' 0)" "$(printf '%082d' 0 | sed 's/0/\xe2\x82\xac/g').moes"; do
+	ok "a name of $(printf %s "$long" | wc -c) bytes" moe-cat -s -o "$long" a.moes
+	same "is written" "$long" a.moes
+	rm -f "$long"
+done
+fails 4 "one byte more" moe-cat -s -o "${x}.moes1" a.moes
+contains "is too long" err 'File name too long'
+equal "no temporary is left" "$(ls -A | grep -c 0000)" 0
+
+# a program that a signal ends leaves nothing
+mkdir d
+mkfifo pipe
+for how in --safetensors --stream; do
+	moe-cat $how -o d/x pipe &
+	pid=$!
+	exec 5>pipe
+	head -c 60 a.moes >&5
+	i=0
+	while [ "$(ls -A d)" = "" ] && [ $i -lt 100 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	sleep 0.1
+	kill -TERM $pid
+	wait $pid 2>/dev/null
+	equal "$how: SIGTERM" $? 143
+	exec 5>&-
+	equal "$how: leaves nothing" "$(ls -A d)" ""
+done
+{
+	printf '{"t":"header","kind":"tensors","v":[1,0]}\n{"t":"tensor","name":"x","dtype":"U8","shape":[300000],"offset":0,"data":{"$bin":"'
+	head -c 300000 /dev/zero | base64 -w0
+	printf '"}}\n{"t":"end"}\n'
+} | moe-cat --from-json -o big.moes
+for how in --safetensors --stream; do # 300,032 bytes: room for the data, not for what stands around them
+	(ulimit -f 586 && exec moe-cat $how -o d/x big.moes) 2>/dev/null
+	equal "$how: a file larger than allowed" $? 153
+	equal "$how: SIGXFSZ leaves nothing" "$(ls -A d)" ""
+done
+done_testing

@@ -12,6 +12,10 @@ struct moe_json_doc;
 /* One JSON text of n bytes; trailing white space is allowed, anything else is an error that says line and column. */
 struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e);
 void moe_json_free(struct moe_json_doc *d);
+/* Fails (MOE_DATA, naming the key or the number) when d, which was parsed from p[n], is not all that the text says: json-c clamps integers beyond
+ * 64 bits, makes too large floats infinite, keeps the last of two equal keys and cuts a key at a NUL. For texts that become records; files of
+ * others (configurations, rollouts) are read as Python reads them, where the last of two equal keys counts. Linear in n. */
+int moe_json_exact(const struct moe_json_doc *d, const char *p, size_t n, const char *name, struct moe_err *e);
 const struct moe_json *moe_json_root(const struct moe_json_doc *d);
 
 enum moe_json_kind { MOE_J_NULL, MOE_J_BOOL, MOE_J_INT, MOE_J_FLOAT, MOE_J_STR, MOE_J_ARRAY, MOE_J_OBJECT };

@@ -80,8 +80,10 @@ static int parse_line(struct moe_str line, const char *name, size_t max_mem, str
 	if (cost(line) > max_mem)
 		return moe_fail(e, MOE_DATA, "%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name, cost(line), max_mem);
 	d = moe_json_parse(line.p, line.n, name, e);
-	if (!d)
+	if (!d || moe_json_exact(d, line.p, line.n, name, e)) {
+		moe_json_free(d);
 		return -1;
+	}
 	if (moe_json_kind(moe_json_root(d)) != MOE_J_OBJECT)
 		moe_fail(e, MOE_DATA, "%s: not a JSON object", name);
 	else if (moe_json_to_msgpack(moe_json_root(d), &m, e) || moe_rec_parse(r, m.data, m.len, e))

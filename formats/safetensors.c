@@ -80,23 +80,6 @@ static int grow(void **p, size_t *cap, size_t n, size_t size)
 	return 0;
 }
 
-/* A JSON object forgets that a key came twice, the text does not: outside of strings every ':' is one member. */
-static size_t members_in_text(const uint8_t *p, size_t n)
-{
-	size_t c = 0;
-	bool in = false;
-
-	for (size_t i = 0; i < n; i++) {
-		if (in && p[i] == '\\')
-			i++;
-		else if (p[i] == '"')
-			in = !in;
-		else if (!in && p[i] == ':')
-			c++;
-	}
-	return c;
-}
-
 static int bad(struct moe_err *e, const char *file, const char *tensor, const char *what)
 {
 	return moe_fail(e, MOE_DATA, "%s: tensor '%s': %s", file, tensor, what);
@@ -216,7 +199,7 @@ static int check_tiling(struct moe_st *s, size_t first, size_t data_bytes, const
 static int read_tensors(struct moe_st *s, size_t file, const struct moe_json *root, size_t data_off, struct moe_err *e)
 {
 	const struct file *f = &s->file[file];
-	size_t members = moe_json_len(root), first = s->n;
+	size_t first = s->n;
 	const void *cursor = NULL;
 	const struct moe_json *v;
 	const char *key;
@@ -224,7 +207,6 @@ static int read_tensors(struct moe_st *s, size_t file, const struct moe_json *ro
 	while (moe_json_next(root, &cursor, &key, &v)) {
 		struct entry *t;
 
-		members += moe_json_len(v) * (moe_json_kind(v) == MOE_J_OBJECT);
 		if (!strcmp(key, "__metadata__")) {
 			if (read_meta(s, v, f->name, e))
 				return -1;
@@ -244,8 +226,6 @@ static int read_tensors(struct moe_st *s, size_t file, const struct moe_json *ro
 		if (read_entry(s, t, v, data_off, e))
 			return -1;
 	}
-	if (members != members_in_text(f->p + 8, data_off - 8))
-		return moe_fail(e, MOE_DATA, "%s: the header has the same key twice", f->name);
 	return check_tiling(s, first, f->n - data_off, f->name, e);
 }
 
@@ -265,7 +245,7 @@ static int read_file(struct moe_st *s, size_t file, struct moe_err *e)
 	if (!len || f->p[8] != '{')
 		return moe_fail(e, MOE_DATA, "%s: not a safetensors file: its header does not begin with '{'", f->name);
 	f->doc = moe_json_parse((const char *)f->p + 8, (size_t)len, f->name, e);
-	if (!f->doc)
+	if (!f->doc || moe_json_exact(f->doc, (const char *)f->p + 8, (size_t)len, f->name, e))
 		return -1;
 	if (moe_json_kind(moe_json_root(f->doc)) != MOE_J_OBJECT)
 		return moe_fail(e, MOE_DATA, "%s: its header is not a JSON object", f->name);

@@ -210,7 +210,7 @@ static int line_back(struct moe_writer **w, const struct moe_st *st, const char 
 	struct moe_json_doc *d = moe_json_parse(p, n, META, e);
 	struct moe_buf m = {0};
 	struct moe_rec r = {0};
-	int rc = d && !moe_json_to_msgpack(moe_json_root(d), &m, e) && !moe_rec_parse(&r, m.data, m.len, e) ? 0 : -1;
+	int rc = d && !moe_json_exact(d, p, n, META, e) && !moe_json_to_msgpack(moe_json_root(d), &m, e) && !moe_rec_parse(&r, m.data, m.len, e) ? 0 : -1;
 
 	if (!rc && moe_rec_is(&r, "header") != !*w) {
 		rc = moe_fail(e, MOE_DATA, "%s: headers and ends do not alternate", META);

@@ -106,6 +106,21 @@ fails 2 "foreign lines need a kind" moe-cat --from-json plain.jsonl
 printf '{"id":1}\n{"id":\n' >broken.jsonl
 fails 3 "broken JSON" moe-cat --from-json -k prompts broken.jsonl
 contains "is named by line" err 'broken\.jsonl: line 2:'
+# what JSON can say and a record can not is refused, not changed
+for bad in '18446744073709551616|the integer 18446744073709551616 does not fit' '-9223372036854775809|the integer -9223372036854775809 does not fit' \
+	'1e400|the number 1e400 is beyond' '{"a":1,"b":[{"a":2,"a":3}]}|the same key twice in one object: "a"' '{"a\u0000b":1}|the key "a.u0000b" has a NUL in it'; do
+	{
+		echo '{"id":"1"}'
+		printf '%s\n' "{\"id\":\"2\",\"x\":${bad%|*}}"
+	} >odd.jsonl
+	fails 3 "a value of ${bad%|*}" moe-cat --from-json -k prompts -o no.moes odd.jsonl
+	contains "is named" err "odd\.jsonl: line 2: ${bad#*|}"
+done
+awk 'BEGIN { printf "{\"id\":\"1\",\"x\":{"; for (i = 0; i < 300000; i++) printf "%s\"k%d\":{\"a\":%d}", i ? "," : "", i, i; print "}}" }' >wide.jsonl
+ok "300,000 keys" timeout 60 moe-cat --from-json -k prompts -o wide.moes wide.jsonl
+sed 's/"k299999":/"k7":/' wide.jsonl >double.jsonl
+fails 3 "of which one comes twice" timeout 60 moe-cat --from-json -k prompts -o no.moes double.jsonl
+contains "which is named" err 'twice in one object: "k7"'
 head -3 a.jsonl >cut.jsonl
 fails 3 "a text without its end line" moe-cat --from-json cut.jsonl
 # options that would do nothing are refused

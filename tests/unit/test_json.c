@@ -78,6 +78,47 @@ static void refused(void **state)
 	assert_non_null(strstr(e.msg, "line 3, column 7"));
 }
 
+/* Whether the text is parsed, and json-c left all of it as it was; else e says what not. */
+static bool exact(const char *text)
+{
+	struct moe_json_doc *d = moe_json_parse(text, strlen(text), "text", &e);
+	bool yes = d && !moe_json_exact(d, text, strlen(text), "text", &e);
+
+	assert_non_null(d);
+	moe_json_free(d);
+	return yes;
+}
+
+static void changed_by_json_c(void **state)
+{
+	static const char *const good[] = {"18446744073709551615", "-9223372036854775808", "[0,-0,1e308,1e-400,-1.5E+3,NaN,Infinity,-Infinity,0e999]",
+		"{\"a\":{\"a\":[{\"a\":1},{\"a\":2}]},\"b\":{\"a\":\"a\"}}", "{\"a\":\":\\\":{'a'\\\\\",\"b\\\"\":\"\\u0000\"}", "{\"\\\\u0000\":1,\"a\\\\\":2}",
+		"{\"A\" : \"a\" , \"a\"\n:[] }", "[\"a\",\"a\",99999999999999999999.0]", "{\"18446744073709551616\":\"1e400\"}", "true"};
+	static const char *const bad[][2] = {{"[1,{\"x\":18446744073709551616}]", "the integer 18446744073709551616"}, {"-9223372036854775809", "the integer -9223372036854775809"},
+		{"123456789012345678901234567890", "the integer 1234567"}, {"[1e400]", "the number 1e400"}, {"{\"a\":-1E+999}", "the number -1E+999"},
+		{"{\"a\":1,\"a\":2}", "twice in one object: \"a\""}, {"[{\"x\":[{\"b\":1,\"c\":{\"b\":0},\"b\":[]}]}]", "twice in one object: \"b\""},
+		{"{\"a\":1,\"\\u0061\":2}", "twice in one object: \"\\u0061\""}, {"{\"a\":{},\"b\":1,\"a\":{}}", "twice in one object: \"a\""},
+		{"{\"a\\u0000b\":1}", "the key \"a\\u0000b\""}, {"{\"a\\\\\\u0000\" :1}", "has a NUL"}, {"{'a':1}", "single quotes"}};
+	char longer[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		if (!exact(good[i]))
+			fail_msg("%s: %s", good[i], e.msg);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		if (exact(bad[i][0]))
+			fail_msg("accepted: %s", bad[i][0]);
+		assert_int_equal(e.code, MOE_DATA);
+		if (!strstr(e.msg, bad[i][1]))
+			fail_msg("%s: \"%s\" does not say \"%s\"", bad[i][0], e.msg, bad[i][1]);
+	}
+	memset(longer, '9', sizeof(longer)); /* infinite without an exponent */
+	memcpy(longer + 397, ".0", 3);
+	assert_false(exact(longer));
+	memcpy(longer + 307, ".0", 3);
+	assert_true(exact(longer));
+}
+
 static void looking(void **state)
 {
 	static const char text[] = "{\"a\":{\"b\":[10,{\"c\":\"x\"}]},\"n\":18446744073709551615,\"f\":2.5,\"t\":true,\"z\":null}";
@@ -109,7 +150,7 @@ static void looking(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(refused), cmocka_unit_test(looking)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(refused), cmocka_unit_test(changed_by_json_c), cmocka_unit_test(looking)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,8 +76,9 @@ static void refuses(void **state)
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[3,2]}}", 3, "not [begin, end]");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1, "rank 9");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "not an object of");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "same key twice");
-	bad("{\"a\":{\"dtype\":\"I8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "same key twice");
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "same key twice in one object: \"a\"");
+	bad("{\"a\":{\"dtype\":\"I8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "same key twice in one object: \"dtype\"");
+	bad("{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "has a NUL");
 	bad("{\"__metadata__\":{\"a\":1}}", 0, "strings only");
 }
 

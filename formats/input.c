@@ -17,29 +17,40 @@
 
 #define BLOCK ((size_t)1 << 16)
 #define SNIFF 512 /* a tar header */
+#define TAR_END 1024 /* two blocks of zeros */
+#define ZIP_END 22   /* a zip's end record; a comment may follow it */
+#define ZIP_LOCATOR 20
+#define ZIP64_END 56
+#define ZIP_TAIL (ZIP_END + 0xffff)
 
-enum content { PLAIN, COMPRESSED, TAR_OR_ZIP };
+enum content { PLAIN, COMPRESSED, TAR, ZIP };
 
-/* A source of bytes that can be looked at before it is read. */
-struct source {
+/* Bytes that can be looked at before they are read. `a` makes them from those of the layer below; the first layer is the
+ * descriptor and has none. */
+struct layer {
 	struct moe_input *in;
-	bool inner;               /* reads the outer archive's member, not the descriptor */
+	struct layer *below;
+	struct archive *a;
 	uint8_t head[SNIFF];
 	size_t at, have;
 	bool eof;
-	uint8_t block[BLOCK];     /* what libarchive was given last */
+	/* What the archive above has taken: */
+	uint8_t block[BLOCK];
+	uint64_t given, solid;    /* bytes in all; up to the last one that is not zero */
 };
 
+/* Each layer gets its own archive, so that every byte of the one below is known to have been used. */
 struct moe_input {
 	int fd;
 	bool own_fd;
 	char *name, *member;
-	enum content content;
-	struct archive *outer, *inner;
-	struct source from_fd, from_member;
-	bool in_archive;          /* outer holds named members */
+	enum content content;     /* once decompressed: PLAIN, TAR or ZIP */
+	struct layer file, data, entry, entry_data; /* data, entry_data: decompressed; entry: the archive's current member */
+	struct layer *now;        /* the current member's bytes */
 	bool outer_end;
-	uint64_t members;
+	uint64_t members, entries;
+	uint8_t tail[ZIP_TAIL];   /* the last bytes that a zip reader took */
+	size_t tail_n;
 	struct moe_err err;       /* of a callback */
 };
 
@@ -52,70 +63,174 @@ static int fail_archive(struct moe_input *in, struct archive *a, struct moe_err 
 			*e = in->err;
 		return -1;
 	}
-	return moe_fail(e, MOE_DATA, "%s: %s", in->member ? in->member : in->name, why ? why : "damaged archive");
+	return moe_fail(e, MOE_DATA, "%s: %s", in->member ? in->member : in->name, why ? why : "truncated or damaged archive");
 }
 
-/* ---- the two sources: the descriptor, and the current member of the outer archive ---- */
+/* ---- reading a layer, and looking at its beginning ---- */
 
-static ssize_t raw_read(struct source *s, void *p, size_t n, struct moe_err *e)
+static int whole(struct layer *l, struct moe_err *e);
+
+static ssize_t raw_read(struct layer *l, void *p, size_t n, struct moe_err *e)
 {
-	struct moe_input *in = s->in;
+	struct moe_input *in = l->in;
 	ssize_t got;
 
-	if (s->eof)
+	if (l->eof)
 		return 0;
-	if (s->inner) {
-		got = archive_read_data(in->outer, p, n);
-
+	if (l->a) {
+		got = archive_read_data(l->a, p, n);
 		if (got < 0)
-			return fail_archive(in, in->outer, e);
-		s->eof = got == 0;
-		return got;
+			return fail_archive(in, l->a, e);
+		l->eof = got == 0;
+		return got || l == &in->entry ? got : whole(l, e);
 	}
 	got = moe_fd_read(in->fd, p, n);
 	if (got < 0)
 		return moe_fail_errno(e, "%s: reading failed", in->name);
-	s->eof = got == 0;
+	l->eof = got == 0;
 	return got;
 }
 
-static ssize_t source_read(struct source *s, void *p, size_t n, struct moe_err *e)
+static ssize_t layer_read(struct layer *l, void *p, size_t n, struct moe_err *e)
 {
-	size_t k = s->have - s->at;
+	size_t k = l->have - l->at;
 
 	if (!k)
-		return raw_read(s, p, n, e);
+		return raw_read(l, p, n, e);
 	if (k > n)
 		k = n;
-	memcpy(p, s->head + s->at, k);
-	s->at += k;
+	memcpy(p, l->head + l->at, k);
+	l->at += k;
 	return (ssize_t)k;
+}
+
+static void keep_tail(struct moe_input *in, const uint8_t *p, size_t n)
+{
+	size_t old = n < ZIP_TAIL ? ZIP_TAIL - n : 0;
+
+	if (old > in->tail_n)
+		old = in->tail_n;
+	memmove(in->tail, in->tail + in->tail_n - old, old);
+	if (n > ZIP_TAIL - old) {
+		p += n - (ZIP_TAIL - old);
+		n = ZIP_TAIL - old;
+	}
+	memcpy(in->tail + old, p, n);
+	in->tail_n = old + n;
+}
+
+/* The next block for an archive. */
+static ssize_t give_block(struct layer *l, struct moe_err *e)
+{
+	ssize_t got = layer_read(l, l->block, sizeof(l->block), e), solid = got;
+
+	if (got <= 0)
+		return got;
+	while (solid && !l->block[solid - 1])
+		solid--;
+	if (solid)
+		l->solid = l->given + (uint64_t)solid;
+	l->given += (uint64_t)got;
+	if (l->in->content == ZIP && l == l->in->entry.below)
+		keep_tail(l->in, l->block, (size_t)got);
+	return got;
 }
 
 static la_ssize_t give(struct archive *a, void *data, const void **p)
 {
-	struct source *s = data;
-	ssize_t got = source_read(s, s->block, sizeof(s->block), &s->in->err);
+	struct layer *l = data;
+	ssize_t got = give_block(l, &l->in->err);
 
 	if (got < 0)
-		archive_set_error(a, EIO, "%s", s->in->err.msg);
-	*p = s->block;
+		archive_set_error(a, EIO, "%s", l->in->err.msg);
+	*p = l->block;
 	return got;
 }
 
-static bool is_magic(const struct source *s, const char *magic, size_t n)
+/* Reads what the archive of l has left unread below. */
+static int drain(struct layer *l, struct moe_err *e)
+{
+	ssize_t got;
+
+	while ((got = give_block(l->below, e)) > 0)
+		;
+	return (int)got;
+}
+
+/* At the end of compressed data or of a tar archive: nothing but zeros may follow. libarchive ends silently where the next gzip
+ * member is cut off in its header or is no gzip. */
+static int whole(struct layer *l, struct moe_err *e)
+{
+	long long used = archive_filter_bytes(l->a, -1);
+	bool tar = l == &l->in->entry;
+
+	if (l->below->solid <= (uint64_t)used && drain(l, e))
+		return -1;
+	if (l->below->solid > (uint64_t)used)
+		return moe_fail(e, MOE_DATA, "%s: after the %s that ends at byte %lld something else follows%s",
+			l->in->member ? l->in->member : l->in->name, tar ? "tar archive" : "gzip data", used, tar ? "" : ", or its next member is cut off");
+	return 0;
+}
+
+static int tar_end(struct layer *l, struct moe_err *e)
+{
+	long long at = archive_read_header_position(l->a);
+
+	if (archive_filter_bytes(l->a, -1) - at < TAR_END)
+		return moe_fail(e, MOE_DATA, "%s: truncated: the tar archive's end (two blocks of zeros) is missing at byte %lld", l->in->name, at);
+	return whole(l, e);
+}
+
+static uint64_t le(const uint8_t *p, size_t n)
+{
+	return n ? p[0] | le(p + 1, n - 1) << 8 : 0;
+}
+
+/* Whether a zip's end record, at p and at byte `at`, fits: the directory begins where the members ended (`used`), ends here and has as many
+ * entries. All ones stand for what only the ZIP64 record can hold; that one is found by the locator, just before the end record. */
+static bool zip_fits(const struct moe_input *in, const uint8_t *p, uint64_t at, uint64_t used)
+{
+	uint64_t entries = le(p + 10, 2), size = le(p + 12, 4), start = le(p + 16, 4);
+	const uint8_t *loc = p - in->tail >= ZIP_LOCATOR ? p - ZIP_LOCATOR : NULL;
+
+	if ((entries != 0xffff && entries != in->entries) || (start != 0xffffffff && start != used))
+		return false;
+	if (loc && !memcmp(loc, "PK\6\7", 4))
+		return le(loc + 8, 8) == at - ZIP_LOCATOR - ZIP64_END;
+	return start + size == at;
+}
+
+/* libarchive leaves a zip's directory unread. Its end record must be there and fit; only a comment may follow. */
+static int zip_end(struct layer *l, struct moe_err *e)
+{
+	struct moe_input *in = l->in;
+	uint64_t used = (uint64_t)archive_filter_bytes(l->a, -1);
+
+	if (drain(l, e))
+		return -1;
+	for (size_t back = ZIP_END; back <= in->tail_n; back++) {
+		const uint8_t *p = in->tail + in->tail_n - back;
+
+		if (!memcmp(p, "PK\5\6", 4) && le(p + 20, 2) == back - ZIP_END && zip_fits(in, p, l->below->given - back, used))
+			return 0;
+	}
+	return moe_fail(e, MOE_DATA, "%s: truncated or damaged: the zip archive's directory, which should follow its last member at byte %llu, is incomplete or not "
+		"that of the members, or something else follows", in->name, (unsigned long long)used);
+}
+
+static bool is_magic(const struct layer *s, const char *magic, size_t n)
 {
 	return s->have >= n && memcmp(s->head, magic, n) == 0;
 }
 
-static bool maybe_magic(const struct source *s, const char *magic, size_t n)
+static bool maybe_magic(const struct layer *s, const char *magic, size_t n)
 {
 	return s->have < n && memcmp(s->head, magic, s->have) == 0;
 }
 
 /* Whether the bytes seen so far settle what the content is. Text is settled by a line's end before any NUL: a tar header's
  * name field ends in NUL. */
-static bool settle(const struct source *s, enum content *c)
+static bool settle(const struct layer *s, enum content *c)
 {
 	static const char gz[] = "\x1f\x8b", zstd[] = "\x28\xb5\x2f\xfd", skip[] = "\x2a\x4d\x18", zip1[] = "PK\3\4", zip2[] = "PK\5\6";
 	const uint8_t *nl, *nul;
@@ -124,10 +239,10 @@ static bool settle(const struct source *s, enum content *c)
 	if (is_magic(s, gz, 2) || is_magic(s, zstd, 4) || (s->have >= 4 && (s->head[0] & 0xf0) == 0x50 && !memcmp(s->head + 1, skip, 3)))
 		return *c = COMPRESSED, true;
 	if (is_magic(s, zip1, 4) || is_magic(s, zip2, 4))
-		return *c = TAR_OR_ZIP, true;
+		return *c = ZIP, true;
 	if (s->have == SNIFF) {
 		if (!memcmp(s->head + 257, "ustar", 5))
-			*c = TAR_OR_ZIP;
+			*c = TAR;
 		return true;
 	}
 	if (maybe_magic(s, gz, 2) || maybe_magic(s, zstd, 4) || maybe_magic(s, zip1, 4) || maybe_magic(s, zip2, 4))
@@ -139,7 +254,7 @@ static bool settle(const struct source *s, enum content *c)
 	return nl && (!nul || nl < nul);
 }
 
-static int sniff(struct source *s, enum content *c, struct moe_err *e)
+static int sniff(struct layer *s, enum content *c, struct moe_err *e)
 {
 	while (!settle(s, c)) {
 		ssize_t got = s->have < SNIFF ? raw_read(s, s->head + s->have, SNIFF - s->have, e) : 0;
@@ -153,24 +268,42 @@ static int sniff(struct source *s, enum content *c, struct moe_err *e)
 	return 0;
 }
 
-/* gzip and zstd by name: filter_all may run programs. */
-static struct archive *archive_over(struct source *s, bool members, struct moe_err *e)
+/* Puts l over `below`. gzip and zstd by name: filter_all may run programs. */
+static int put_over(struct layer *l, struct layer *below, enum content c, struct moe_err *e)
 {
 	struct archive *a = archive_read_new();
+	bool bad;
 
-	if (!a) {
-		moe_fail(e, MOE_SYSTEM, "%s: out of memory for an archive", s->in->name);
-		return NULL;
-	}
-	if (archive_read_support_filter_gzip(a) || archive_read_support_filter_zstd(a) || archive_read_support_format_raw(a) ||
-		archive_read_support_format_empty(a) ||
-		(members && (archive_read_support_format_tar(a) || archive_read_support_format_zip_streamable(a))) ||
-		archive_read_open(a, s, NULL, give, NULL)) {
-		fail_archive(s->in, a, e);
-		archive_read_free(a);
-		return NULL;
-	}
-	return a;
+	if (!a)
+		return moe_fail(e, MOE_SYSTEM, "%s: out of memory for an archive", l->in->name);
+	l->a = a;
+	l->below = below;
+	if (c == COMPRESSED)
+		bad = archive_read_support_filter_gzip(a) || archive_read_support_filter_zstd(a) || archive_read_support_format_raw(a) ||
+			archive_read_support_format_empty(a);
+	else
+		bad = c == TAR ? archive_read_support_format_tar(a) : archive_read_support_format_zip_streamable(a);
+	return bad || archive_read_open(a, below, NULL, give, NULL) ? fail_archive(l->in, a, e) : 0;
+}
+
+/* l becomes what `below` holds, decompressed. */
+static int decompress(struct layer *l, struct layer *below, struct moe_err *e)
+{
+	struct archive_entry *entry;
+	const char *name = l->in->member ? l->in->member : l->in->name;
+	int rc;
+
+	if (put_over(l, below, COMPRESSED, e))
+		return -1;
+	rc = archive_read_next_header(l->a, &entry);
+	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN && rc != ARCHIVE_EOF)
+		return fail_archive(l->in, l->a, e);
+	if (archive_filter_code(l->a, 0) == ARCHIVE_FILTER_NONE)
+		return moe_fail(e, MOE_DATA, "%s: truncated or damaged compressed data", name);
+	if (archive_filter_count(l->a) > 2)
+		return moe_fail(e, MOE_DATA, "%s: compressed more than once", name);
+	l->eof = rc == ARCHIVE_EOF; /* nothing, compressed */
+	return l->eof ? whole(l, e) : 0;
 }
 
 /* ---- opening ---- */
@@ -185,8 +318,7 @@ struct moe_input *moe_input_open_fd(int fd, const char *name, struct moe_err *e)
 		return NULL;
 	}
 	in->fd = fd;
-	in->from_fd.in = in->from_member.in = in;
-	in->from_member.inner = true;
+	in->file.in = in->data.in = in->entry.in = in->entry_data.in = in;
 	return in;
 }
 
@@ -212,12 +344,16 @@ struct moe_input *moe_input_open(const char *path, struct moe_err *e)
 
 static void drop_member(struct moe_input *in)
 {
-	archive_read_free(in->inner);
-	in->inner = NULL;
+	struct layer *l = &in->entry, *d = &in->entry_data;
+
+	archive_read_free(d->a);
+	d->a = NULL;
 	free(in->member);
 	in->member = NULL;
-	in->from_member.at = in->from_member.have = 0;
-	in->from_member.eof = false;
+	l->at = l->have = d->at = d->have = 0;
+	l->given = l->solid = 0;
+	l->eof = d->eof = false;
+	in->now = NULL;
 }
 
 void moe_input_close(struct moe_input *in)
@@ -225,7 +361,8 @@ void moe_input_close(struct moe_input *in)
 	if (!in)
 		return;
 	drop_member(in);
-	archive_read_free(in->outer);
+	archive_read_free(in->entry.a);
+	archive_read_free(in->data.a);
 	if (in->own_fd)
 		close(in->fd);
 	free(in->name);
@@ -245,17 +382,28 @@ static int name_member(struct moe_input *in, const char *entry, struct moe_err *
 	return 1;
 }
 
-static int first_member(struct moe_input *in, struct moe_err *e)
+/* Finds out what the input is: 0 with its bytes in `now`, or with an archive open in `entry`. */
+static int look(struct moe_input *in, struct moe_err *e)
 {
-	if (sniff(&in->from_fd, &in->content, e))
+	struct layer *l = &in->file;
+
+	if (sniff(l, &in->content, e))
 		return -1;
-	if (in->content == PLAIN)
-		return name_member(in, NULL, e);
-	in->outer = archive_over(&in->from_fd, true, e);
-	return in->outer ? 1 : -1;
+	if (in->content == COMPRESSED) {
+		if (decompress(&in->data, l, e))
+			return -1;
+		l = &in->data;
+		if (sniff(l, &in->content, e))
+			return -1;
+	}
+	if (in->content == TAR || in->content == ZIP)
+		return put_over(&in->entry, l, in->content, e);
+	in->content = PLAIN;
+	in->now = l;
+	return 0;
 }
 
-/* Opens what the outer archive's current entry holds: its bytes, or what they decompress to. */
+/* Opens what the archive's current entry holds: its bytes, or what they decompress to. */
 static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_err *e)
 {
 	const char *path = archive_entry_pathname_utf8(entry);
@@ -263,58 +411,42 @@ static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_e
 
 	if (!path)
 		path = archive_entry_pathname(entry);
-	if (name_member(in, in->in_archive ? (path ? path : "?") : NULL, e) < 0)
+	if (name_member(in, path ? path : "?", e) < 0)
 		return -1;
-	if (!in->in_archive)
-		return 1;
 	if (archive_entry_is_encrypted(entry))
 		return moe_fail(e, MOE_DATA, "%s: encrypted", in->member);
-	if (sniff(&in->from_member, &c, e))
+	in->now = &in->entry;
+	if (sniff(in->now, &c, e))
 		return -1;
 	if (c != COMPRESSED)
 		return 1;
-	in->inner = archive_over(&in->from_member, false, e);
-	if (!in->inner)
-		return -1;
-	if (archive_read_next_header(in->inner, &entry) != ARCHIVE_OK)
-		return fail_archive(in, in->inner, e);
-	if (archive_filter_code(in->inner, 0) == ARCHIVE_FILTER_NONE)
-		return moe_fail(e, MOE_DATA, "%s: truncated or damaged compressed data", in->member);
-	return 1;
+	in->now = &in->entry_data;
+	return decompress(in->now, &in->entry, e) ? -1 : 1;
 }
 
 int moe_input_next(struct moe_input *in, struct moe_err *e)
 {
+	struct archive_entry *entry;
 	int rc;
 
 	drop_member(in);
 	if (in->members++ == 0) {
-		rc = first_member(in, e);
-		if (rc < 0 || in->content == PLAIN)
-			return rc;
-	} else if (in->content == PLAIN || in->outer_end) {
-		return 0;
-	}
-	for (;;) {
-		struct archive_entry *entry;
-
-		rc = archive_read_next_header(in->outer, &entry);
-		if (rc == ARCHIVE_EOF) {
-			in->outer_end = true;
-			if (in->members > 1 || archive_format(in->outer) != ARCHIVE_FORMAT_EMPTY)
-				return 0;
-			in->from_member.eof = true; /* an empty compressed file is one empty member */
+		if (look(in, e))
+			return -1;
+		if (in->content == PLAIN)
 			return name_member(in, NULL, e);
-		}
-		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-			return fail_archive(in, in->outer, e);
-		if (in->content == COMPRESSED && archive_filter_code(in->outer, 0) == ARCHIVE_FILTER_NONE)
-			return moe_fail(e, MOE_DATA, "%s: truncated or damaged compressed data", in->name);
-		in->in_archive = archive_format(in->outer) != ARCHIVE_FORMAT_RAW;
-		if (in->in_archive && archive_entry_filetype(entry) != AE_IFREG)
-			continue; /* folders and links hold no data */
-		return enter(in, entry, e);
 	}
+	if (in->content == PLAIN || in->outer_end)
+		return 0;
+	while ((rc = archive_read_next_header(in->entry.a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
+		in->entries++;
+		if (archive_entry_filetype(entry) == AE_IFREG) /* folders and links hold no data */
+			return enter(in, entry, e);
+	}
+	if (rc != ARCHIVE_EOF)
+		return fail_archive(in, in->entry.a, e);
+	in->outer_end = true;
+	return in->content == ZIP ? zip_end(&in->entry, e) : tar_end(&in->entry, e);
 }
 
 const char *moe_input_member(const struct moe_input *in)
@@ -324,19 +456,14 @@ const char *moe_input_member(const struct moe_input *in)
 
 bool moe_input_is_archive(const struct moe_input *in)
 {
-	return in->in_archive;
+	return in->entry.a;
 }
 
 /* ---- bytes ---- */
 
 ssize_t moe_input_read(struct moe_input *in, void *p, size_t n, struct moe_err *e)
 {
-	if (in->inner) {
-		la_ssize_t got = archive_read_data(in->inner, p, n);
-
-		return got < 0 ? fail_archive(in, in->inner, e) : (ssize_t)got;
-	}
-	return source_read(in->outer ? &in->from_member : &in->from_fd, p, n, e);
+	return in->now ? layer_read(in->now, p, n, e) : 0; /* none: an archive without members */
 }
 
 int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struct moe_err *e)

@@ -1,7 +1,8 @@
 /* input.h - bytes from a file, a pipe or a member of an archive, decompressed on the way.
  *
  * gzip and zstd, and tar and zip archives of any of these, are recognised by content. Members come in archive order; nothing
- * is extracted to disk. Ordinary data passes through unchanged.
+ * is extracted to disk. Ordinary data passes through unchanged. Compressed data or an archive that is cut off, or has something
+ * behind its end, is MOE_DATA: with compressed data at its last read, with archives at the moe_input_next behind the last member.
  */
 #ifndef MOE_FORMATS_INPUT_H
 #define MOE_FORMATS_INPUT_H

@@ -46,6 +46,8 @@ static void make(struct made *out, int filter, int format, const char *const *na
 	archive_write_free(a);
 }
 
+static int input_fd; /* of the last open_bytes: borrowed by its input */
+
 static struct moe_input *open_bytes(const void *p, size_t n)
 {
 	int fd[2];
@@ -56,7 +58,8 @@ static struct moe_input *open_bytes(const void *p, size_t n)
 	close(fd[1]);
 	in = moe_input_open_fd(fd[0], "pipe", &e);
 	assert_non_null(in);
-	return in; /* the descriptor leaks on purpose: it is borrowed */
+	input_fd = fd[0];
+	return in;
 }
 
 static void holds(const void *p, size_t n, const char *const *names, const char *content, size_t len)
@@ -223,10 +226,126 @@ static void damaged(void **state)
 	moe_buf_free(&b);
 }
 
+/* Reads all members: 0, or -1 with e. */
+static int read_all(const void *p, size_t n)
+{
+	struct moe_input *in = open_bytes(p, n);
+	struct moe_buf b = {0};
+	int rc;
+
+	memset(&e, 0, sizeof(e));
+	while ((rc = moe_input_next(in, &e)) == 1)
+		if (moe_input_slurp(in, &b, 1 << 20, &e))
+			break;
+	moe_buf_free(&b);
+	close(input_fd);
+	moe_input_close(in);
+	return rc ? -1 : 0;
+}
+
+/* Whatever is cut behind byte `from` and before byte `to` must be found. */
+static void every_cut(const char *what, const struct made *m, size_t from, size_t to)
+{
+	assert_int_equal(read_all(m->data, to), 0);
+	for (size_t cut = from; cut < to; cut++) {
+		if (!read_all(m->data, cut))
+			fail_msg("%s cut at byte %zu of %zu was accepted", what, cut, m->n);
+		assert_int_equal(e.code, MOE_DATA);
+	}
+}
+
+static void append(struct made *m, const void *p, size_t n)
+{
+	assert_true(m->n + n <= sizeof(m->data));
+	memcpy(m->data + m->n, p, n);
+	m->n += n;
+}
+
+static void cut_anywhere(void **state)
+{
+	static const char *const in[] = {"b/one.txt", "a.txt", NULL};
+	static struct made a, b;
+	size_t first, n = sizeof(text) - 1;
+
+	(void)state;
+	make(&a, ARCHIVE_FILTER_GZIP, ARCHIVE_FORMAT_RAW, NULL, text, n);
+	first = a.n;
+	b = a;
+	append(&a, b.data, b.n);
+	every_cut("the first of two gzip members", &a, 2, first);
+	every_cut("the second of two gzip members", &a, first + 1, a.n);
+	make(&a, ARCHIVE_FILTER_ZSTD, ARCHIVE_FORMAT_RAW, NULL, text, n);
+	first = a.n;
+	b = a;
+	append(&a, b.data, b.n);
+	every_cut("the second of two zstd frames", &a, first + 1, a.n);
+	make(&a, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_USTAR, in, text, n);
+	every_cut("a tar", &a, 512, 4 * 512 + 1024);
+	make(&a, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_ZIP, in, text, n);
+	every_cut("a zip", &a, 4, a.n);
+	make(&a, ARCHIVE_FILTER_GZIP, ARCHIVE_FORMAT_TAR_USTAR, in, text, n);
+	every_cut("a tar.gz", &a, 2, a.n);
+	make(&b, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_USTAR, in, text, n);
+	make(&a, ARCHIVE_FILTER_GZIP, ARCHIVE_FORMAT_RAW, NULL, b.data, 4 * 512);
+	assert_int_equal(read_all(a.data, a.n), -1); /* cut before it was compressed */
+	assert_non_null(strstr(e.msg, "byte 2048"));
+}
+
+static void something_behind(void **state)
+{
+	static const char *const in[] = {"a.txt", NULL};
+	static const int filter[] = {ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP};
+	static const int format[] = {ARCHIVE_FORMAT_RAW, ARCHIVE_FORMAT_RAW, ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_ZIP, ARCHIVE_FORMAT_TAR_USTAR};
+	static const char zeros[100000];
+	static struct made all[5], m, inner;
+	struct moe_input *in_none;
+	struct moe_buf b = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
+		make(&all[i], filter[i], format[i], format[i] == ARCHIVE_FORMAT_RAW ? NULL : in, text, sizeof(text) - 1);
+	for (size_t i = 0; i < 5; i++) {
+		m = all[i];
+		append(&m, "x", 1);
+		assert_int_equal(read_all(m.data, m.n), -1);
+		assert_int_equal(e.code, MOE_DATA);
+		for (size_t j = 0; j < 5; j++) { /* gzip behind gzip and zstd behind zstd go on, and nothing else does */
+			m = all[i];
+			append(&m, all[j].data, all[j].n);
+			if (!read_all(m.data, m.n) != (i < 2 && filter[i] == filter[j]))
+				fail_msg("content %zu behind content %zu: %s", j, i, e.msg);
+		}
+	}
+	for (size_t i = 0; i < 5; i += 2) { /* padding: gzip, tar, tar.gz */
+		m = all[i];
+		append(&m, zeros, sizeof(m.data) - m.n);
+		assert_int_equal(read_all(m.data, 50000), 0);
+		m.data[49999] = 1;
+		assert_int_equal(read_all(m.data, 50000), -1);
+	}
+	m = all[0];
+	append(&m, "x", 1);
+	make(&inner, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_USTAR, in, m.data, m.n);
+	assert_int_equal(read_all(inner.data, inner.n), -1); /* within a member */
+	assert_non_null(strstr(e.msg, "pipe:a.txt: after the gzip data"));
+	make(&m, ARCHIVE_FILTER_GZIP, ARCHIVE_FORMAT_RAW, NULL, all[0].data, all[0].n);
+	assert_int_equal(read_all(m.data, m.n), -1); /* twice compressed: its inner end can not be seen */
+	make(&m, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_ZIP, in + 1, NULL, 0);
+	assert_int_equal(read_all(m.data, m.n), 0); /* no member at all */
+	in_none = open_bytes(m.data, m.n);
+	assert_int_equal(moe_input_next(in_none, &e), 0);
+	assert_int_equal(moe_input_slurp(in_none, &b, 1, &e), 0);
+	moe_input_close(in_none);
+	m = all[3];
+	m.data[m.n - 12]++; /* a zip that says that it has another member */
+	assert_int_equal(read_all(m.data, m.n), -1);
+	moe_buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(single), cmocka_unit_test(several_members_of_gzip), cmocka_unit_test(archives), cmocka_unit_test(lines),
-		cmocka_unit_test(lines_arrive_at_once), cmocka_unit_test(damaged)};
+		cmocka_unit_test(lines_arrive_at_once), cmocka_unit_test(damaged), cmocka_unit_test(cut_anywhere), cmocka_unit_test(something_behind)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

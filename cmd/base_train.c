@@ -48,7 +48,7 @@ static void read_texts(const struct base_opts *o, const struct moe_model *m, con
 			die_unless(moe_corpus_add(c, &rec, t, eos, max_len, &e) == 0, &e);
 	die_unless(got == 0, &e);
 	if (moe_reader_labels(r) == MOE_LABELS_ORACLE)
-		moe_die(&(struct moe_err){ MOE_DATA, "the texts carry the labels 'oracle': something that made them opened sealed findings, and a base model's directory can not say so" });
+		moe_die(&(struct moe_err){ .code = MOE_DATA, .msg = "the texts carry the labels 'oracle': something that made them opened sealed findings, and a base model's directory can not say so" });
 	moe_sha256_init(&h);
 	for (size_t i = 0; i < moe_reader_digests(r); i++)
 		moe_sha256_add(&h, moe_reader_digest(r, i), 64);

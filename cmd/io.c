@@ -93,9 +93,34 @@ static void on_signal(int sig)
 	raise(sig);
 }
 
+/* A page of a mapped file is no longer there: someone cut the file shorter. Safe in a signal handler. */
+static void cut_shorter(void)
+{
+	static const char text[] = ": an input was cut shorter while it was read\n";
+	ssize_t rc = 0;
+
+	if (on_screen && on_screen->shown)
+		rc = write(2, "\r\033[K", 4);
+	rc = rc < 0 ? rc : write(2, name(), strlen(name()));
+	rc = rc < 0 ? rc : write(2, text, sizeof(text) - 1);
+	moe_temp_remove_all();
+	_exit(MOE_DATA);
+}
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (info->si_code == BUS_ADRERR)
+		cut_shorter();
+	on_signal(sig); /* other faults are our own */
+}
+
 void moe_watch_signals(void)
 {
 	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
+	struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+
+	sigaction(SIGBUS, &fault, NULL);
 
 	for (size_t i = 0; i < sizeof(sigs) / sizeof(*sigs); i++) {
 		struct sigaction old, mine = {.sa_handler = on_signal};
@@ -108,11 +133,13 @@ void moe_watch_signals(void)
 void moe_die(const struct moe_err *e)
 {
 	/* a reader that left is no error of ours: end as SIGPIPE would, even where it was inherited as ignored */
-	if (e->code == MOE_SYSTEM && !sigpipe_ignored && strstr(e->msg, strerror(EPIPE))) {
+	if (e->sys == EPIPE && !sigpipe_ignored) {
 		moe_temp_remove_all();
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}
+	if (e->sys == EFAULT) /* no address is wrong here: a mapped page went, and a system call has met the gap before the program did */
+		cut_shorter();
 	say("", e->msg);
 	moe_temp_remove_all();
 	_exit(e->code ? (int)e->code : MOE_SYSTEM);

@@ -119,7 +119,7 @@ static void open_inputs(struct job *j)
 	if (adapters) {
 		j->arms = moe_in_open(adapters, "adapter");
 		fail_if(moe_follow_arms(j->arms, false, &j->r.arm, &j->r.n_arm, &e), &e);
-		fail_if(!j->r.n_arm, &(struct moe_err){MOE_DATA, "the adapter stream holds no adapter"});
+		fail_if(!j->r.n_arm, &(struct moe_err){.code = MOE_DATA, .msg = "the adapter stream holds no adapter"});
 		j->r.labels = moe_reader_labels(j->arms);
 		fail_if((resume_path && moe_roll_resume(&j->r, resume_path, &e)) || moe_roll_fit(&j->r, &e), &e);
 	}

@@ -96,7 +96,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 			continue;
 		}
 		if (run->steps == 0 && s.step > run->at.next && run->at.next > 0)
-			moe_die(&(struct moe_err){ MOE_DATA, "the input begins after the step that the checkpoint would go on with: steps are missing" });
+			moe_die(&(struct moe_err){ .code = MOE_DATA, .msg = "the input begins after the step that the checkpoint would go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
 		die_unless(!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0, &e);

@@ -61,7 +61,7 @@ static struct table table_of(const struct moe_prog *prog)
 		n++;
 	t.v = calloc(n, sizeof(*t.v));
 	if (!t.v)
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
 	for (const struct moe_opt *o = prog->opt; more(o); o++)
 		t.v[t.n++] = o;
 	for (const struct moe_opt *o = common; more(o); o++)
@@ -147,7 +147,7 @@ static void store(const struct moe_opt *o, const char *text)
 		list = o->var;
 		grown = realloc(list->v, (list->n + 1) * sizeof(*list->v));
 		if (!grown)
-			moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+			moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
 		list->v = grown;
 		list->v[list->n++] = text;
 		break;
@@ -393,7 +393,7 @@ static void remember(int argc, char **argv)
 	moe_common.argc = argc;
 	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv));
 	if (!moe_common.argv)
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
 	memcpy(moe_common.argv, argv, (size_t)argc * sizeof(*argv));
 }
 
@@ -402,7 +402,7 @@ static char *beginning(const char *word, size_t n)
 	char *s = strndup(word, n);
 
 	if (!s)
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
 	return s;
 }
 
@@ -434,7 +434,7 @@ static void hold_standard(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
-			moe_die(&(struct moe_err){MOE_SYSTEM, "a standard descriptor is closed and /dev/null can not take its place"});
+			moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "a standard descriptor is closed and /dev/null can not take its place"});
 }
 
 static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
@@ -449,7 +449,7 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 	longs = calloc(t->n + 1, sizeof(*longs));
 	shorts = calloc(2 * t->n + 2, 1);
 	if (!longs || !shorts)
-		moe_die(&(struct moe_err){MOE_SYSTEM, "out of memory for the options"});
+		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
 	s = shorts;
 	*s++ = ':';
 	for (size_t i = 0; i < t->n; i++) {

@@ -105,7 +105,8 @@ void moe_out_text(struct moe_out *o, const char *path);
 void moe_out_write(struct moe_out *o, const void *p, size_t n);
 /* End record (stream), flush, fsync, close, rename. Dies on any failure: success is not declared before. */
 void moe_out_finish(struct moe_out *o);
-/* Removes what is unfinished when a signal ends the program; moe_main_begin calls it. */
+/* Removes what is unfinished when a signal ends the program, and names the cause when a mapped input was cut shorter (MOE_DATA);
+ * moe_main_begin calls it. */
 void moe_watch_signals(void);
 /* EPIPE of a reader that left is a quiet exit by SIGPIPE; call once in programs that must outlive it (moe-train). */
 void moe_ignore_sigpipe(void);

@@ -206,6 +206,10 @@ static int fail_archive(struct archive *a, const char *name, enum moe_code code,
 {
 	const char *why = archive_error_string(a);
 
+	if (code == MOE_SYSTEM && archive_errno(a) > 0) {
+		errno = archive_errno(a); /* the library's text does not name the system's reason */
+		return moe_fail_errno(e, "%s: %s", name, why ? why : "writing failed");
+	}
 	return moe_fail(e, code, "%s: %s", name, why ? why : "damaged archive");
 }
 

@@ -14,6 +14,7 @@ int moe_fail(struct moe_err *e, enum moe_code code, const char *fmt, ...)
 	if (!e)
 		return -1;
 	e->code = code;
+	e->sys = 0;
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
@@ -30,6 +31,7 @@ int moe_fail_errno(struct moe_err *e, const char *fmt, ...)
 	if (!e)
 		return -1;
 	e->code = MOE_SYSTEM;
+	e->sys = keep;
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);

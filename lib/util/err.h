@@ -19,6 +19,7 @@ enum moe_code {
 
 struct moe_err {
 	enum moe_code code;
+	int sys; /* the errno that the message names, or 0 */
 	char msg[512];
 };
 
@@ -26,10 +27,10 @@ struct moe_err {
 int moe_fail(struct moe_err *e, enum moe_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* As moe_fail with MOE_SYSTEM and ": strerror(errno)" appended. */
+/* As moe_fail with MOE_SYSTEM, errno as sys and ": strerror(errno)" appended. */
 int moe_fail_errno(struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts "prefix: " before the message already in *e; returns -1. Too long a message loses its tail. */
+/* Puts "prefix: " before the message already in *e, of which code and sys stay; returns -1. Too long a message loses its tail. */
 int moe_err_prefix(struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

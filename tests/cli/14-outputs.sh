@@ -94,4 +94,50 @@ for how in --safetensors --stream; do # 300,032 bytes: room for the data, not fo
 	equal "$how: a file larger than allowed" $? 153
 	equal "$how: SIGXFSZ leaves nothing" "$(ls -A d)" ""
 done
+
+# an input that is mapped, and cut while it is read: the program waits for the reader of a pipe, so the rest is read after the cut
+head -c 20000000 /dev/zero >zeros
+{
+	printf '{"t":"header","kind":"tensors","v":[1,0]}\n{"t":"tensor","name":"x","dtype":"U8","shape":[20000000],"offset":0,"data":{"$bin":"'
+	base64 -w0 zeros
+	printf '"}}\n{"t":"end"}\n'
+} | moe-cat --from-json -o large.moes
+moe-cat --safetensors -o large.st large.moes
+mkfifo slow
+for size in 100000 16900000; do # the first chunk of 16 MiB is cut, which the system finds when it writes; the second, which the program finds
+	cp large.st cut.st
+	{ sleep 0.5; truncate -s $size cut.st; cat >rest; } <slow &
+	fails 3 "a mapped file that shrinks to $size bytes" moe-cat --from-safetensors cut.st -o slow
+	wait $!
+	equal "is one sentence" "$(cat err)" "moe-cat: an input was cut shorter while it was read"
+done
+rm -f large.* cut.st zeros rest
+{
+	printf '\110\0\0\0\0\0\0\0'
+	printf '%-72s' '{"x":{"dtype":"U8","shape":[400000000],"data_offsets":[0,400000000]}}'
+} >sparse.st
+truncate -s 400000080 sparse.st
+moe-cat --from-safetensors sparse.st -o d/x 2>err &
+pid=$!
+i=0
+until [ "$(cat d/x.* 2>/dev/null | head -c 1000000 | wc -c)" -eq 1000000 ] || [ $i -ge 300 ]; do
+	sleep 0.02
+	i=$((i + 1))
+done
+truncate -s 1000000 sparse.st
+wait $pid
+equal "a mapped file that shrinks while a file is written" $? 3
+equal "is one sentence" "$(cat err)" "moe-cat: an input was cut shorter while it was read"
+equal "and leaves nothing" "$(ls -A d)" ""
+
+# a reader that leaves is told by the system's number, not by the words of a message
+fails 4 "a file of this name" moe-cat "Broken pipe"
+contains "is missing, which is said" err 'Broken pipe: .*No such file'
+head -c 300000 /dev/urandom >noise
+for trap in "" "trap '' PIPE;"; do
+	equal "${trap:+ignored: }a bundle's reader that leaves" "$(bash -c "$trap"' moe-cat --pack noise 2>err | head -c 10 >/dev/null; echo ${PIPESTATUS[0]}')" 141
+	equal "${trap:+ignored: }is no error" "$(cat err)" ""
+done
+fails 4 "a bundle on a full disk" moe-cat --pack -o /dev/full noise
+contains "says why" err '^moe-cat: /dev/full: .*No space left on device$'
 done_testing

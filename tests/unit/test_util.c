@@ -88,9 +88,13 @@ static void errors(void **state)
 	errno = ENOSPC;
 	assert_int_equal(moe_fail_errno(&e, "%s: writing failed", "x"), -1);
 	assert_int_equal(e.code, MOE_SYSTEM);
+	assert_int_equal(e.sys, ENOSPC);
 	assert_string_equal(e.msg, "x: writing failed: No space left on device");
 	assert_int_equal(moe_err_prefix(&e, "step %d", 3), -1);
 	assert_string_equal(e.msg, "step 3: x: writing failed: No space left on device");
+	assert_int_equal(e.sys, ENOSPC);
+	assert_int_equal(moe_fail(&e, MOE_SYSTEM, "Broken pipe"), -1);
+	assert_int_equal(e.sys, 0);
 	assert_int_equal(moe_fail(NULL, MOE_DATA, "nobody listens"), -1);
 }
 

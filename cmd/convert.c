@@ -13,9 +13,9 @@ const char *moe_convert_display(const char *path)
 	return !path || !strcmp(path, "-") ? "standard input" : path;
 }
 
-struct moe_reader *moe_convert_open(const char *path, bool truncated, struct moe_err *e)
+struct moe_reader *moe_convert_open(const char *path, bool truncated, bool others, struct moe_err *e)
 {
-	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated};
+	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated, .others = others};
 
 	moe_in_not_terminal(path);
 	return moe_reader_open_path(path ? path : "-", &o, e);
@@ -41,7 +41,7 @@ void moe_convert_to_safetensors(const char *path, struct moe_out *out)
 	struct moe_err e;
 	int spool = moe_temp_spool(out->temp.name ? out->path : NULL, &e); /* beside the file to come: there must be room for it anyway */
 
-	if (spool < 0 || !(r = moe_convert_open(path, false, &e)) || moe_stream_to_safetensors(r, out->fd, out->path, spool, &e))
+	if (spool < 0 || !(r = moe_convert_open(path, false, false, &e)) || moe_stream_to_safetensors(r, out->fd, out->path, spool, &e))
 		moe_die(&e);
 	moe_reader_close(r);
 	close(spool);

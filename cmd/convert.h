@@ -6,8 +6,8 @@
 
 /* The name of an input for people. */
 const char *moe_convert_display(const char *path);
-/* A stream of any kind; NULL and *e when it can not be opened. */
-struct moe_reader *moe_convert_open(const char *path, bool truncated, struct moe_err *e);
+/* A stream of any kind; NULL and *e when it can not be opened. others: files that are no streams are read for their digests. */
+struct moe_reader *moe_convert_open(const char *path, bool truncated, bool others, struct moe_err *e);
 /* JSON Lines to a stream; kind NULL = headers must be there. */
 void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out);
 /* A stream to the file of -o, and back. */

@@ -19,7 +19,7 @@ static const struct moe_opt options[] = {
 	{0, "values", MOE_OPT_FLAG, &values, NULL, "with --json: tensors as arrays of numbers, which --from-json does not turn back", NULL, 0, 0},
 	{0, "from-json", MOE_OPT_FLAG, &from_json, NULL, "read JSON Lines (as --json writes them, or any with --kind), write a stream", NULL, 0, 0},
 	{0, "check", MOE_OPT_FLAG, &check, NULL, "read everything, verify counts and checksums; one line per file", NULL, 0, 0},
-	{0, "lineage", MOE_OPT_FLAG, &lineage, NULL, "with --check: every input named by a stream must be among the files; exit 1 if not", NULL, 0, 0},
+	{0, "lineage", MOE_OPT_FLAG, &lineage, NULL, "with --check: every input named by a stream must be among the files, be it a stream or not; exit 1 if not", NULL, 0, 0},
 	{'s', "stream", MOE_OPT_FLAG, &stream, NULL, "write a stream: the inputs, filtered and joined", NULL, 0, 0},
 	{0, "numpy", MOE_OPT_FLAG, &numpy, NULL, "write records as plain MessagePack with tensors as Python's msgpack-numpy has them", NULL, 0, 0},
 	{0, "safetensors", MOE_OPT_FLAG, &to_st, NULL, "write the tensors of one input, and all else as metadata, to the safetensors file -o", NULL, 0, 0},
@@ -57,7 +57,7 @@ static const struct moe_prog prog = {
 static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 {
 	struct moe_err e;
-	struct moe_reader *r = moe_convert_open(path, truncated, &e);
+	struct moe_reader *r = moe_convert_open(path, truncated, lineage, &e);
 	int rc = r ? 0 : -1;
 
 	if (rc)
@@ -82,12 +82,13 @@ static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 	return rc ? (int)e.code : 0;
 }
 
-static int finish_lineage(struct moe_show *o, const struct moe_lineage *l)
+static int finish_lineage(struct moe_show *o, struct moe_lineage *l)
 {
 	size_t missing = 0;
 	struct moe_err e;
+	int rc = moe_lineage_print(l, &o->out, &missing, &e);
 
-	if (moe_lineage_print(l, &o->out, &missing, &e) || moe_show_flush(o, &e))
+	if (moe_show_flush(o, rc ? NULL : &e) || rc)
 		moe_die(&e);
 	return missing ? MOE_NEGATIVE : 0;
 }

@@ -14,10 +14,15 @@ struct links {
 	size_t *file, cap;
 };
 
+struct file {
+	char *name;
+	bool stream, named; /* it has segments; some stream names what is in it */
+};
+
 struct moe_lineage {
-	char **file;
+	struct file *file;
 	size_t n_file;
-	struct links had, inputs; /* of segments read; named in their `from` */
+	struct links had, inputs; /* of segments and of files that are no streams; named in the segments' `from` */
 };
 
 struct moe_lineage *moe_lineage_new(struct moe_err *e)
@@ -34,7 +39,7 @@ void moe_lineage_free(struct moe_lineage *l)
 	if (!l)
 		return;
 	for (size_t i = 0; i < l->n_file; i++)
-		free(l->file[i]);
+		free(l->file[i].name);
 	free(l->file);
 	moe_digests_free(&l->had.d);
 	moe_digests_free(&l->inputs.d);
@@ -45,11 +50,13 @@ void moe_lineage_free(struct moe_lineage *l)
 
 static int add_file(struct moe_lineage *l, const char *name, struct moe_err *e)
 {
-	char **p = realloc(l->file, (l->n_file + 1) * sizeof(*p));
+	struct file *p = realloc(l->file, (l->n_file + 1) * sizeof(*p));
 
-	if (p)
+	if (p) {
 		l->file = p;
-	if (!p || !(p[l->n_file] = strdup(name)))
+		p[l->n_file] = (struct file){.name = strdup(name)};
+	}
+	if (!p || !p[l->n_file].name)
 		return moe_fail(e, MOE_SYSTEM, "out of memory for lineage");
 	l->n_file++;
 	return 0;
@@ -76,18 +83,28 @@ static int add_link(const struct moe_lineage *l, struct links *k, struct moe_str
 static int note_end(const struct moe_reader *r, struct moe_lineage *l, struct moe_err *e)
 {
 	const char *hex = moe_reader_digest(r, moe_reader_digests(r) - 1);
-	struct moe_str s = {hex, strlen(hex)};
+	const struct moe_rec *end = moe_reader_end_record(r);
 	struct moe_list from;
+	struct moe_mp_tok t;
 
-	if (*hex && add_link(l, &l->had, s, e))
+	if (*hex && add_link(l, &l->had, (struct moe_str){hex, strlen(hex)}, e))
 		return -1;
-	moe_list_open(moe_reader_end_record(r), "from", &from);
-	while (moe_list_next_str(&from, &s)) {
-		if (!moe_sha256_is_hex(s.p, s.n))
-			return moe_fail(e, MOE_DATA, "%s: the end record names an input (\"from\") by what is not a SHA-256", l->file[l->n_file - 1]);
-		if (add_link(l, &l->inputs, s, e))
+	if (!moe_list_open(end, "from", &from) && moe_rec_has(end, "from") != MOE_V_MISSING)
+		return moe_fail(e, MOE_DATA, "%s: \"from\" of the end record is not an array", l->file[l->n_file - 1].name);
+	while (moe_list_next(&from, &t, NULL)) {
+		if (t.kind != MOE_MP_STR || !moe_sha256_is_hex((const char *)t.p, t.n))
+			return moe_fail(e, MOE_DATA, "%s: the end record names an input (\"from\") by what is not a SHA-256", l->file[l->n_file - 1].name);
+		if (add_link(l, &l->inputs, (struct moe_str){(const char *)t.p, t.n}, e))
 			return -1;
 	}
+	return 0;
+}
+
+static int note_others(const struct moe_reader *r, struct moe_lineage *l, struct moe_err *e)
+{
+	for (size_t i = 0; i < moe_reader_others(r); i++)
+		if (add_link(l, &l->had, (struct moe_str){moe_reader_other(r, i), MOE_SHA256_HEX - 1}, e))
+			return -1;
 	return 0;
 }
 
@@ -99,11 +116,25 @@ static const char *last_digest(const struct moe_reader *r)
 	return *hex ? hex : "none";
 }
 
+/* What the reader found, after the name. */
+static int add_found(const struct moe_reader *r, const char *kind, uint64_t segments, struct moe_buf *out, struct moe_err *e)
+{
+	size_t others = moe_reader_others(r);
+
+	if (!segments && others == 1)
+		return moe_buf_addf(out, e, ": not a stream, counted by its SHA-256: %" PRIu64 " bytes, sha256 %s\n", moe_reader_bytes(r), moe_reader_other(r, 0));
+	if (!segments)
+		return moe_buf_addf(out, e, ": no stream, but %zu files, counted by their SHA-256: %" PRIu64 " bytes\n", others, moe_reader_bytes(r));
+	return moe_buf_addf(out, e, moe_reader_cuts(r) ? ": truncated, as allowed" : ": ok") ||
+		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
+			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)) ? -1 : 0;
+}
+
 int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e)
 {
 	struct moe_rec rec = {0};
 	char kind[64] = "";
-	uint64_t segments = 0, cut = 0;
+	uint64_t segments = 0;
 	int rc = add_file(l, name, e);
 
 	if (rc)
@@ -117,32 +148,41 @@ int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, s
 		if (rc || (rc = note_end(r, l, e)))
 			break;
 		segments++;
-		cut += moe_reader_cut(r);
 	}
 	moe_rec_free(&rec);
-	if (rc < 0)
+	if (rc < 0 || note_others(r, l, e))
 		return -1;
-	if (moe_text_escape(&o->out, name, strlen(name), false, e) ||
-		moe_buf_addf(&o->out, e, cut || moe_reader_cut(r) ? ": truncated, as allowed" : ": ok") ||
-		moe_buf_addf(&o->out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
-			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)))
+	l->file[l->n_file - 1].stream = segments > 0;
+	if (moe_text_escape(&o->out, name, strlen(name), false, e) || add_found(r, kind, segments, &o->out, e))
 		return -1;
 	return moe_show_flush(o, e);
 }
 
-int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e)
+/* A file that is no stream is there because streams name it; if none does, it is more likely a stream that was damaged. */
+static int check_named(struct moe_lineage *l, struct moe_err *e)
+{
+	for (size_t i = 0; i < l->had.d.n; i++)
+		if (moe_digests_find(&l->inputs.d, l->had.d.v[i]) != SIZE_MAX)
+			l->file[l->had.file[i]].named = true;
+	for (size_t i = 0; i < l->n_file; i++)
+		if (!l->file[i].stream && !l->file[i].named)
+			return moe_fail(e, MOE_DATA, "%s: not a moe stream, and no stream names it as an input", l->file[i].name);
+	return 0;
+}
+
+int moe_lineage_print(struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e)
 {
 	const struct links *in = &l->inputs;
 
 	*missing = 0;
 	for (size_t i = 0; i < in->d.n; i++) {
 		size_t at = moe_digests_find(&l->had.d, in->d.v[i]);
-		const char *of = l->file[in->file[i]], *file = at == SIZE_MAX ? "(none of the files given)" : l->file[l->had.file[at]];
+		const char *of = l->file[in->file[i]].name, *file = at == SIZE_MAX ? "(none of the files given)" : l->file[l->had.file[at]].name;
 
 		*missing += at == SIZE_MAX;
 		if (moe_text_escape(out, of, strlen(of), false, e) || moe_buf_addf(out, e, " <- ") ||
 			moe_text_escape(out, file, strlen(file), false, e) || moe_buf_addf(out, e, "  %s\n", in->d.v[i]))
 			return -1;
 	}
-	return 0;
+	return check_named(l, e);
 }

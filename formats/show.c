@@ -271,6 +271,9 @@ static int summarise(struct moe_show *o, struct moe_reader *r, struct moe_summar
 		rc = moe_fail(e, MOE_SYSTEM, "out of memory for a summary");
 	if (!rc)
 		rc = moe_buf_add(&o->out, last.data, last.len, e);
+	/* also of those left out above, and of a cut before the first record, which is in no segment */
+	if (!rc && moe_reader_cuts(r))
+		rc = moe_buf_addf(&o->out, e, "  TRUNCATED: %" PRIu64 " end%s missing\n", moe_reader_cuts(r), moe_reader_cuts(r) == 1 ? " is" : "s are");
 	moe_buf_free(&last);
 	moe_rec_free(&rec);
 	return rc < 0 ? -1 : 0;

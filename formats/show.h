@@ -44,7 +44,8 @@ struct moe_lineage *moe_lineage_new(struct moe_err *e);
 void moe_lineage_free(struct moe_lineage *l); /* NULL is accepted */
 /* Reads all of the stream, which verifies counts and checksums, notes its digests and reports one line. */
 int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e);
-/* Reports for every input digest which of the files has it. *missing counts those that none has. */
-int moe_lineage_print(const struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e);
+/* Reports for every input digest which of the files has it. *missing counts those that none has. A file without segments (moe_reader_opts.others)
+ * that none of the streams names fails with MOE_DATA, after the report. */
+int moe_lineage_print(struct moe_lineage *l, struct moe_buf *out, size_t *missing, struct moe_err *e);
 
 #endif

@@ -61,7 +61,9 @@ struct moe_reader {
 	uint64_t in_segment, records, bytes;
 	enum moe_labels labels;
 	struct moe_digests done;   /* of the segments that ended; "" when not known */
+	struct moe_digests others; /* of the inputs and members that are no streams, when those are wanted */
 	bool cut;                  /* the last segment had no end, which was allowed */
+	uint64_t cuts;             /* how often that was so */
 };
 
 static struct moe_reader *reader_new(const char *name, const struct moe_reader_opts *o, struct moe_err *e)
@@ -117,6 +119,7 @@ void moe_reader_close(struct moe_reader *r)
 	moe_rec_free(&r->end);
 	free(r->kind);
 	moe_digests_free(&r->done);
+	moe_digests_free(&r->others);
 	moe_buf_free(&r->buf);
 	free(r->name);
 	free(r);
@@ -207,14 +210,37 @@ static int next_part(struct moe_reader *r, struct moe_err *e)
 	return rc;
 }
 
-/* A member of an archive that does not begin like a stream (a manifest, a configuration): left out. */
-static bool skip_part(struct moe_reader *r)
+/* Reads what is no stream to its end, for its digest. */
+static int digest_other(struct moe_reader *r, struct moe_err *e)
 {
-	if (!r->in || !moe_input_is_archive(r->in) || r->bytes != r->part_start)
-		return false;
+	struct moe_sha256 sha;
+	char hex[MOE_SHA256_HEX];
+	int rc;
+
+	if (r->others.n >= r->o.max_mem / DIGEST_COST)
+		return moe_fail(e, MOE_DATA, "%s: more than %zu files that are no streams; --max-mem allows no more", r->name, r->others.n);
+	moe_sha256_init(&sha);
+	do {
+		moe_sha256_add(&sha, r->buf.data + r->pos, r->buf.len - r->pos);
+		r->bytes += r->buf.len - r->pos;
+		r->pos = r->buf.len;
+		rc = fill(r, 1, e);
+	} while (rc == 1);
+	moe_sha256_hex(&sha, hex);
+	return rc < 0 ? -1 : moe_digests_add(&r->others, hex, e);
+}
+
+/* What does not begin like a stream: a member of an archive (a manifest, a configuration) is left out, and so is a file when digests of
+ * such are wanted. 1 = left out, 0 = it must not be here, -1. */
+static int skip_part(struct moe_reader *r, struct moe_err *e)
+{
+	if (!r->in || r->bytes != r->part_start || !(r->o.others || moe_input_is_archive(r->in)))
+		return 0;
+	if (r->o.others)
+		return digest_other(r, e) ? -1 : 1;
 	r->pos = r->buf.len;
 	r->part_end = true;
-	return true;
+	return 1;
 }
 
 static void consume(struct moe_reader *r, size_t n, bool hash)
@@ -244,6 +270,7 @@ static int truncated(struct moe_reader *r, struct moe_err *e)
 		r->pos = r->buf.len;
 		r->hashed = 0;
 		r->cut = true;
+		r->cuts++;
 		r->where = AT_MAGIC;
 		moe_rec_clear(&r->end);
 		return inside ? segment_done(r, "", e) : 0;
@@ -286,7 +313,10 @@ static int read_magic(struct moe_reader *r, struct moe_err *e)
 		int rc;
 
 		if (memcmp(r->buf.data + r->pos, MOE_STREAM_MAGIC, n) != 0) {
-			if (skip_part(r))
+			rc = skip_part(r, e);
+			if (rc < 0)
+				return -1;
+			if (rc)
 				continue;
 			return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": not a moe stream: the magic of a segment was expected", r->name, offset(r));
 		}
@@ -461,7 +491,7 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 int moe_reader_peek_header(struct moe_reader *r, struct moe_err *e)
 {
 	while (r->where != IN_RECORDS) {
-		if (r->where == AT_EOF && !r->has_header)
+		if (r->where == AT_EOF && !r->has_header && !r->others.n)
 			return moe_fail(e, MOE_DATA, "%s: %s: not even a stream's header", r->name, r->bytes ? "truncated" : "empty");
 		if (r->where == AT_EOF)
 			return 0;
@@ -544,7 +574,22 @@ const char *moe_reader_digest(const struct moe_reader *r, size_t i)
 	return r->done.v[i];
 }
 
+size_t moe_reader_others(const struct moe_reader *r)
+{
+	return r->others.n;
+}
+
+const char *moe_reader_other(const struct moe_reader *r, size_t i)
+{
+	return r->others.v[i];
+}
+
 bool moe_reader_cut(const struct moe_reader *r)
 {
 	return r->cut;
+}
+
+uint64_t moe_reader_cuts(const struct moe_reader *r)
+{
+	return r->cuts;
 }

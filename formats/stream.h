@@ -29,6 +29,7 @@ struct moe_reader_opts {
 	size_t max_mem;        /* bytes that one record may take, 256 more for each entry of its maps; 0 = 256 MiB */
 	bool allow_truncated;  /* a missing end is the end */
 	bool no_digest;        /* do not compute SHA-256 (the end's is then not checked) */
+	bool others;           /* of a path: what does not begin like a stream is no error, its SHA-256 is noted (moe_reader_others) */
 };
 
 /* fd is borrowed (not closed); name is for messages. Plain streams and gzip/zstd-compressed ones are accepted when
@@ -57,8 +58,13 @@ uint64_t moe_reader_records(const struct moe_reader *r), moe_reader_bytes(const 
 /* Digests (hex, NUL-terminated; "" when the end names none, or was missing) of the segments that ended so far: the number, and one. */
 size_t moe_reader_digests(const struct moe_reader *r);
 const char *moe_reader_digest(const struct moe_reader *r, size_t i);
+/* Digests of the whole files, or members of an archive, that are no streams: the number, and one. Only with opts.others. */
+size_t moe_reader_others(const struct moe_reader *r);
+const char *moe_reader_other(const struct moe_reader *r, size_t i);
 /* Whether the segment read last had no end (which allow_truncated lets pass). */
 bool moe_reader_cut(const struct moe_reader *r);
+/* In how many places so far an end was missing, be it in the records of a segment or in its magic or header, when it is not a segment yet. */
+uint64_t moe_reader_cuts(const struct moe_reader *r);
 /* As moe_reader_next, but 0 as soon as the current segment has ended (nothing of a next one is waited for): for FIFOs that
  * carry one segment per step. moe_reader_peek_header then tells whether another segment follows (1) or the input has ended (0). */
 int moe_reader_next_in_segment(struct moe_reader *r, struct moe_rec *rec, struct moe_err *e);

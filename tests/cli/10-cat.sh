@@ -60,6 +60,25 @@ equal "only one kind" "$(moe-cat --json -k pairs a.moes | wc -l | tr -d ' ')" 0
 ok "lineage is whole" moe-cat --check --lineage a.moes on.moes
 contains "and printed" out '^on\.moes <- a\.moes '
 fails 1 "lineage with a missing parent" moe-cat --check --lineage on.moes
+# inputs that are no streams
+cp "$TOP/examples/quarantine/env.lua" env.lua
+moe-prompts -e env.lua -n 3 -o p.moes
+ok "lineage that ends in a file that is no stream" moe-cat --check --lineage p.moes env.lua
+contains "says what it is counted by" out "^env\.lua: not a stream, counted by its SHA-256: [0-9]+ bytes, sha256 $(sha256sum <env.lua | cut -c1-64)$"
+contains "and who names it" out '^p\.moes <- env\.lua '
+tar -czf env.tgz env.lua p.moes
+ok "or in a member of an archive" moe-cat --check --lineage env.tgz
+ok "also from a pipe" sh -c 'cat env.lua | moe-cat --check --lineage p.moes -'
+fails 1 "without it the lineage is not whole" moe-cat --check --lineage p.moes
+fails 3 "a file that is no stream and that none names" moe-cat --check --lineage p.moes env.lua in.jsonl
+contains "is said" err '^moe-cat: in\.jsonl: not a moe stream, and no stream names it as an input'
+fails 3 "without --lineage it is an error" moe-cat --check env.lua
+for bad in '[1,"0000000000000000000000000000000000000000000000000000000000000000"]' '"x"' '[null]' '["0000000000000000000000000000000000000000000000000000000000000000",5]' \
+	'["00000000000000000000000000000000000000000000000000000000000000"]' '["AB00000000000000000000000000000000000000000000000000000000000000"]' '{}'; do
+	sed "s/\"from\":\[\]/\"from\":$bad/" a.jsonl | moe-cat --from-json -o from.moes
+	fails 3 "an end whose from is $bad" moe-cat --check --lineage from.moes
+	contains "is refused" err 'from\.moes: .*"from"'
+done
 fails 2 "a bad condition" moe-cat -w arm a.moes
 fails 2 "an unknown option" moe-cat --nope a.moes
 fails 2 "two kinds of work" moe-cat --json --check a.moes

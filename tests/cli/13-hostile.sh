@@ -18,6 +18,20 @@ cat two.moes cut.moes >both.moes
 moe-cat --json --allow-truncated both.moes >both.json
 equal "the end of another segment is not taken for the missing one" "$(tail -1 both.json | grep -c sha256)" 0
 ok "a copy of it" sh -c 'moe-cat -s --allow-truncated both.moes | moe-cat --check'
+for cut in 5 30; do
+	{ cat two.moes; head -c $cut two.moes; } >later.moes
+	ok "a later segment, cut off at byte $cut: --check" moe-cat --check --allow-truncated later.moes
+	contains "says so" out '^later.moes: truncated, as allowed: prompts, 1 segment,'
+	ok "the summary" moe-cat --allow-truncated later.moes
+	contains "says so too" out '^  TRUNCATED: 1 end is missing$'
+	tar cf later.tar later.moes two.moes
+	ok "another member behind it: --check" moe-cat --check --allow-truncated later.tar
+	contains "still says so" out '^later.tar: truncated, as allowed: prompts, 2 segments'
+	ok "and the summary" moe-cat --allow-truncated later.tar
+	contains "as well" out '^  TRUNCATED: 1 end is missing$'
+done
+ok "of a whole one" moe-cat --allow-truncated two.moes
+lacks "none of this is said" out TRUNCATED
 fails 3 "of a stream cut off in its header nothing is left" moe-cat --check --allow-truncated head.moes
 contains "which is said" err 'head.moes: truncated: not even a stream'
 tar cf bigcut.tar bigcut.moes two.moes

@@ -213,23 +213,44 @@ static void die_errno(const char *what, const char *path)
 	moe_die(&e);
 }
 
-/* Where a link leads that points at nothing yet; NULL when path is no such link. */
-static char *dangling(const char *path)
+/* Where a link points, as seen from where the link is. NULL and errno: EINVAL and ENOENT when path is no link. */
+static char *follow(const char *path)
 {
 	char to[4096], *copy = strdup(path), *full = NULL;
 	ssize_t n = copy ? readlink(path, to, sizeof(to) - 1) : -1;
 
 	if (n >= 0) {
-		const char *folder = dirname(copy);
+		const char *folder = *to == '/' ? "" : dirname(copy);
 		size_t cap = strlen(folder) + (size_t)n + 2;
 
 		to[n] = 0;
 		full = malloc(cap);
 		if (full)
-			snprintf(full, cap, "%s%s%s", *to == '/' ? "" : folder, *to == '/' ? "" : "/", to);
+			snprintf(full, cap, "%s%s%s", folder, *folder ? "/" : "", to);
 	}
 	free(copy);
 	return full;
+}
+
+/* The name that is to be made where path is nothing yet, or a link to a link ... to nothing yet. */
+static char *end_of_links(const char *path)
+{
+	char *at = strdup(path);
+
+	for (int links = 0; at; links++) {
+		char *next = follow(at);
+
+		if (!next && (errno == EINVAL || errno == ENOENT))
+			return at;
+		free(at);
+		at = next;
+		if (links == 40) { /* as many as Linux follows */
+			free(at);
+			errno = ELOOP;
+			return NULL;
+		}
+	}
+	return NULL;
 }
 
 static void open_path(struct moe_out *o, const char *path)
@@ -244,9 +265,7 @@ static void open_path(struct moe_out *o, const char *path)
 		return;
 	there = stat(path, &st) == 0;
 	/* a link's target is replaced, not the link; pipes and devices are written straight through */
-	o->path = there ? realpath(path, NULL) : dangling(path);
-	if (!there && !o->path)
-		o->path = strdup(path);
+	o->path = there ? realpath(path, NULL) : end_of_links(path);
 	if (!o->path)
 		die_errno("its place can not be found", path);
 	if (there && !S_ISREG(st.st_mode)) {

@@ -53,6 +53,27 @@ for how in --safetensors:st --stream:moes --json:json :txt; do
 	rm -r d
 done
 
+# links to links to nothing yet, also into other folders; and in a circle
+mkdir d d/e
+ln -s d/l2 l1
+ln -s e/l3 d/l2
+ln -s ../target d/e/l3
+ok "-o on links to nothing yet" moe-cat -s -o l1 a.moes
+equal "all stay links" "$(readlink l1) $(readlink d/l2) $(readlink d/e/l3)" "d/l2 e/l3 ../target"
+same "the last one's target is made" d/target a.moes
+ln -s "$T/d/l5" l4
+ln -s nothing d/l5
+ok "an absolute one" moe-cat -s -o l4 a.moes
+same "is followed too" d/nothing a.moes
+ln -s round2 round1
+ln -s round1 round2
+fails 4 "a circle of links" moe-cat -s -o round1 a.moes
+contains "is named" err '^moe-cat: round1: .*Too many levels of symbolic links$'
+equal "and stays" "$(readlink round1) $(readlink round2)" "round2 round1"
+fails 4 "a file taken for a folder" moe-cat -s -o a.moes/x a.moes
+contains "is named too" err '^moe-cat: a.moes/x: .*Not a directory$'
+rm -r d l1 l4 round1 round2
+
 # names as long as a file system has them, also of letters that take several bytes
 x=$(printf '%0250d' 0)
 for long in "$x.moes" "$x" "$(printf '%0249d' 0)" "$(printf '%082d' 0 | sed 's/0/\xe2\x82\xac/g').moes"; do

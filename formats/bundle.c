@@ -3,6 +3,7 @@
 #include "formats/json.h"
 #include "util/digest.h"
 #include "util/fd.h"
+#include "util/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #define BLOCK ((size_t)1 << 17)
 #define MANIFEST_MAX ((size_t)64 << 20)
 #define FOLDERS_DEEP 16
+#define NAME_MAX_BYTES 4095 /* a longer path can not be made */
 
 struct file {
 	char *path;              /* on disk */
@@ -70,10 +72,10 @@ static struct file *files_add(struct files *f, const char *path, struct moe_err 
 	return x;
 }
 
-/* No empty, absolute or climbing name, no control characters. */
+/* No empty, absolute, climbing or over-long name, UTF-8 without control characters. */
 static bool safe_name(const char *s)
 {
-	if (!*s || *s == '/' || !strcmp(s, MOE_BUNDLE_MANIFEST))
+	if (!*s || *s == '/' || !strcmp(s, MOE_BUNDLE_MANIFEST) || strlen(s) > NAME_MAX_BYTES || !moe_utf8_valid(s, strlen(s)))
 		return false;
 	for (const char *p = s; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
@@ -107,10 +109,26 @@ static int by_stored_at(const void *x, const void *y)
 	return by_stored(*(const struct file *const *)x, *(const struct file *const *)y);
 }
 
-/* No name may be there twice. */
-static int check_names(const struct files *f, struct moe_err *e)
+/* Whether a file is stored as a folder of `stored`, which is then in buf. */
+static bool below_a_file(const struct file **v, size_t n, const char *stored, char buf[NAME_MAX_BYTES + 1])
+{
+	struct file key = {.stored = buf};
+	const struct file *k = &key;
+
+	for (const char *slash = strchr(stored, '/'); slash; slash = strchr(slash + 1, '/')) {
+		memcpy(buf, stored, (size_t)(slash - stored));
+		buf[slash - stored] = 0;
+		if (bsearch(&k, v, n, sizeof(*v), by_stored_at))
+			return true;
+	}
+	return false;
+}
+
+/* No name may be there twice, nor be both a file's and a folder's. */
+static int check_names(const struct files *f, enum moe_code code, struct moe_err *e)
 {
 	const struct file **v = malloc((f->n + 1) * sizeof(*v));
+	char folder[NAME_MAX_BYTES + 1];
 	int rc = 0;
 
 	if (!v)
@@ -118,9 +136,11 @@ static int check_names(const struct files *f, struct moe_err *e)
 	for (size_t i = 0; i < f->n; i++)
 		v[i] = &f->v[i];
 	qsort(v, f->n, sizeof(*v), by_stored_at);
-	for (size_t i = 1; !rc && i < f->n; i++)
-		if (!by_stored_at(v + i - 1, v + i))
-			rc = moe_fail(e, MOE_USAGE, "%s: two files would be stored as %s", v[i]->path, v[i]->stored);
+	for (size_t i = 0; !rc && i < f->n; i++)
+		if (i && !by_stored_at(v + i - 1, v + i))
+			rc = moe_fail(e, code, "%s: two files would be stored as %s", v[i]->path, v[i]->stored);
+		else if (below_a_file(v, f->n, v[i]->stored, folder))
+			rc = moe_fail(e, code, "%s: a file and a folder would be stored as %s", v[i]->path, folder);
 	free(v);
 	return rc;
 }
@@ -181,14 +201,18 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	x = files_add(f, path, e);
 	if (!x)
 		return -1;
+	if (!moe_utf8_valid(x->stored, strlen(x->stored)))
+		return moe_fail(e, MOE_USAGE, "%s: its name is not UTF-8, so that it can not be stored", path);
 	if (!safe_name(x->stored))
 		return moe_fail(e, MOE_USAGE, "%s: can not be stored under this name", path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: can not be opened", path);
 	rc = moe_sha256_of_fd(fd, path, x->hex, e);
+	x->bytes = (long long)lseek(fd, 0, SEEK_CUR); /* what was hashed, whatever stat says: a file of /proc has 0 bytes there */
+	if (!rc && x->bytes < 0)
+		rc = moe_fail_errno(e, "%s: its size is unknown", path);
 	close(fd);
-	x->bytes = (long long)st.st_size;
 	return rc;
 }
 
@@ -213,6 +237,15 @@ static int fail_archive(struct archive *a, const char *name, enum moe_code code,
 	return moe_fail(e, code, "%s: %s", name, why ? why : "damaged archive");
 }
 
+static int put_data(struct archive *a, const void *p, size_t n, const char *name, struct moe_err *e)
+{
+	la_ssize_t put = archive_write_data(a, p, n);
+
+	if (put < 0)
+		return fail_archive(a, name, MOE_SYSTEM, e);
+	return (size_t)put == n ? 0 : moe_fail(e, MOE_SYSTEM, "%s: %zd of %zu bytes were written", name, (ssize_t)put, n);
+}
+
 static int put_head(struct archive *a, const char *stored, long long bytes, const char *name, struct moe_err *e)
 {
 	struct archive_entry *x = archive_entry_new();
@@ -235,6 +268,7 @@ static int put_file(struct archive *a, const struct file *f, const char *name, s
 {
 	int fd = open(f->path, O_RDONLY | O_CLOEXEC), rc;
 	char *block = malloc(BLOCK), hex[MOE_SHA256_HEX] = "";
+	long long left = f->bytes;
 	struct moe_sha256 s;
 	ssize_t got = -1;
 
@@ -246,13 +280,15 @@ static int put_file(struct archive *a, const struct file *f, const char *name, s
 	rc = put_head(a, f->stored, f->bytes, name, e);
 	while (!rc && (got = moe_fd_read(fd, block, BLOCK)) > 0) {
 		moe_sha256_add(&s, block, (size_t)got);
-		if (archive_write_data(a, block, (size_t)got) < 0)
-			rc = fail_archive(a, name, MOE_SYSTEM, e);
+		left -= got;
+		if (left < 0)
+			break;
+		rc = put_data(a, block, (size_t)got, name, e);
 	}
 	if (!rc && got < 0)
 		rc = moe_fail_errno(e, "%s: reading failed", f->path);
 	moe_sha256_hex(&s, hex);
-	if (!rc && strcmp(hex, f->hex) != 0)
+	if (!rc && (left || strcmp(hex, f->hex) != 0))
 		rc = moe_fail(e, MOE_DATA, "%s: changed while it was packed", f->path);
 out:
 	free(block);
@@ -261,17 +297,27 @@ out:
 	return rc;
 }
 
+/* Names beyond ASCII are written as they are, in any locale: libarchive would translate them from the locale's encoding. */
+static bool beyond_ascii(const struct files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		for (const char *p = f->v[i].stored; *p; p++)
+			if ((unsigned char)*p >= 0x80)
+				return true;
+	return false;
+}
+
 static int write_bundle(struct archive *a, const struct files *f, int fd, const char *name, struct moe_err *e)
 {
 	struct moe_buf m = {0};
 	int rc = manifest(f, &m, e);
 
 	if (!rc && (archive_write_add_filter_zstd(a) || archive_write_set_format_pax_restricted(a) ||
+		(beyond_ascii(f) && archive_write_set_format_option(a, "pax", "hdrcharset", "BINARY")) ||
 		archive_write_set_bytes_in_last_block(a, 1) || archive_write_open_fd(a, fd)))
 		rc = fail_archive(a, name, MOE_SYSTEM, e);
 	rc = rc || put_head(a, MOE_BUNDLE_MANIFEST, (long long)m.len, name, e);
-	if (!rc && archive_write_data(a, m.data, m.len) < 0)
-		rc = fail_archive(a, name, MOE_SYSTEM, e);
+	rc = rc || put_data(a, m.data, m.len, name, e);
 	for (size_t i = 0; !rc && i < f->n; i++)
 		rc = put_file(a, &f->v[i], name, e);
 	if (!rc && archive_write_close(a))
@@ -294,7 +340,7 @@ int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name
 		rc = gather(&f, paths[i], 0, e);
 	if (!rc && !f.n)
 		rc = moe_fail(e, MOE_USAGE, "no file to pack");
-	rc = rc || check_names(&f, e);
+	rc = rc || check_names(&f, MOE_USAGE, e);
 	if (!rc)
 		rc = write_bundle(a, &f, fd, name, e);
 	archive_write_free(a);
@@ -303,6 +349,36 @@ int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name
 }
 
 /* ---- unpacking ---- */
+
+/* The name of a member in UTF-8. libarchive has either that, or bytes as they are stored, which it takes to be in the locale's encoding. */
+static const char *stored_name(struct archive_entry *x, const struct files *f)
+{
+	const char *as_is = archive_entry_pathname(x);
+
+	return as_is && (!f->n || find(f, as_is)) ? as_is : archive_entry_pathname_utf8(x);
+}
+
+static int manifest_file(const struct moe_json *j, struct files *f, struct moe_err *e)
+{
+	struct moe_str stored = moe_json_str(moe_json_get(j, "name")), hex = moe_json_str(moe_json_get(j, "sha256"));
+	char *z = stored.p ? moe_str_dup(stored, NULL) : NULL;
+	struct file *x = NULL;
+	int64_t bytes = -1;
+	int rc = 0;
+
+	if (!z || !safe_name(z) || hex.n != MOE_SHA256_HEX - 1)
+		rc = moe_fail(e, MOE_DATA, "no usable name or digest");
+	else if (!moe_json_int(moe_json_get(j, "bytes"), &bytes) || bytes < 0)
+		rc = moe_fail(e, MOE_DATA, "%s: no usable size", z);
+	else if (!(x = files_add(f, z, e)))
+		rc = -1;
+	if (x) {
+		memcpy(x->hex, hex.p, hex.n);
+		x->bytes = bytes;
+	}
+	free(z);
+	return rc;
+}
 
 static int read_manifest(struct archive *a, const char *name, struct files *f, struct moe_err *e)
 {
@@ -323,23 +399,16 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 		rc = moe_err_prefix(e, "%s", name);
 	list = d ? moe_json_get(moe_json_root(d), "files") : NULL;
 	for (size_t i = 0; !rc && i < moe_json_len(list); i++) {
-		struct moe_str stored = moe_json_str(moe_json_get(moe_json_at(list, i), "name")), hex = moe_json_str(moe_json_get(moe_json_at(list, i), "sha256"));
-		char *z = stored.p ? moe_str_dup(stored, NULL) : NULL;
-		struct file *x = z && hex.n == 64 && safe_name(z) ? files_add(f, z, e) : NULL;
-
-		if (x)
-			memcpy(x->hex, hex.p, 64);
-		else
-			rc = moe_fail(e, MOE_DATA, "%s: file %zu of the manifest has no usable name or digest", name, i + 1);
-		free(z);
+		rc = manifest_file(moe_json_at(list, i), f, e);
+		if (rc)
+			moe_err_prefix(e, "%s: file %zu of the manifest", name, i + 1);
 	}
 	if (!rc && !f->n)
 		rc = moe_fail(e, MOE_DATA, "%s: an empty manifest", name);
 	if (!rc && f->n)
 		qsort(f->v, f->n, sizeof(*f->v), by_stored);
-	for (size_t i = 1; !rc && i < f->n; i++)
-		if (!by_stored(&f->v[i - 1], &f->v[i]))
-			rc = moe_fail(e, MOE_DATA, "%s: the manifest names %s twice", name, f->v[i].stored);
+	if (!rc && check_names(f, MOE_DATA, e))
+		rc = moe_err_prefix(e, "%s: the manifest", name);
 	moe_json_free(d);
 	moe_buf_free(&text);
 	return rc;
@@ -372,21 +441,28 @@ static char *place(const char *dir, const char *stored, struct moe_err *e)
 	return path;
 }
 
-static int copy_out(struct archive *a, int fd, const char *path, char hex[MOE_SHA256_HEX], struct moe_err *e)
+/* Copies the member at hand, which must have `bytes` bytes: no more than these are written. */
+static int copy_out(struct archive *a, int fd, const char *path, long long bytes, char hex[MOE_SHA256_HEX], struct moe_err *e)
 {
 	char *block = malloc(BLOCK);
 	la_ssize_t got = 0;
 	struct moe_sha256 s;
+	long long left = bytes;
 	int rc = block ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory: %zu bytes were asked for", BLOCK);
 
 	moe_sha256_init(&s);
 	while (!rc && (got = archive_read_data(a, block, BLOCK)) > 0) {
 		moe_sha256_add(&s, block, (size_t)got);
+		left -= got;
+		if (left < 0)
+			break;
 		if (moe_fd_write(fd, block, (size_t)got))
 			rc = moe_fail_errno(e, "%s: writing failed", path);
 	}
 	if (!rc && got < 0)
 		rc = fail_archive(a, path, MOE_DATA, e);
+	if (!rc && left)
+		rc = moe_fail(e, MOE_DATA, "%s: its size is not the manifest's %lld bytes", path, bytes);
 	moe_sha256_hex(&s, hex);
 	free(block);
 	return rc;
@@ -410,7 +486,7 @@ static int take_file(struct archive *a, const char *dir, struct file *f, struct 
 		free(path);
 		return rc;
 	}
-	rc = copy_out(a, fd, path, hex, e);
+	rc = copy_out(a, fd, path, f->bytes, hex, e);
 	if (!rc && strcmp(hex, f->hex) != 0)
 		rc = moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
 	if ((fchmod(fd, 0644) || fsync(fd)) && !rc)
@@ -433,8 +509,9 @@ static int unpack(struct archive *a, const char *name, const char *dir, struct f
 	bool first = true;
 	int rc;
 
-	while ((rc = archive_read_next_header(a, &x)) == ARCHIVE_OK) {
-		const char *stored = archive_entry_pathname(x);
+	/* a warning tells of a name that the locale can not show */
+	while ((rc = archive_read_next_header(a, &x)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
+		const char *stored = stored_name(x, f);
 		struct file *file = stored ? find(f, stored) : NULL;
 
 		if (first && (!stored || strcmp(stored, MOE_BUNDLE_MANIFEST) != 0))
@@ -443,6 +520,8 @@ static int unpack(struct archive *a, const char *name, const char *dir, struct f
 			return -1;
 		if (!first && (!file || file->seen || archive_entry_filetype(x) != AE_IFREG))
 			return moe_fail(e, MOE_DATA, "%s: holds something that its manifest does not name", name);
+		if (!first && archive_entry_size(x) != file->bytes)
+			return moe_fail(e, MOE_DATA, "%s: %s: its size is not the manifest's %lld bytes", name, file->stored, file->bytes);
 		if (!first && take_file(a, dir, file, e))
 			return -1;
 		first = false;
@@ -466,7 +545,8 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		rc = moe_fail_errno(e, "%s: the folder can not be made", dir);
 	else if (!a || archive_read_support_filter_zstd(a) || archive_read_support_filter_gzip(a) || archive_read_support_format_tar(a) ||
-		archive_read_support_format_empty(a) || archive_read_open_fd(a, fd, BLOCK))
+		archive_read_support_format_empty(a) || archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1") ||
+		archive_read_open_fd(a, fd, BLOCK)) /* concatenated: so that what is behind a bundle is seen, and refused */
 		rc = a ? fail_archive(a, name, MOE_DATA, e) : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
 	if (!rc)
 		rc = unpack(a, name, dir, &f, e);

@@ -94,13 +94,75 @@ head -c $((size - 20)) one.tar.zst >cut.tar.zst
 fails 3 "a cut bundle" moe-cat --unpack=u3 cut.tar.zst
 fails 3 "no bundle" moe-cat --unpack=u4 a.jsonl
 mkdir forged
-(cd forged && printf '{"bundle":1,"files":[{"name":"f","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && echo x >f && tar -cf ../forged.tar MANIFEST.json f)
+(cd forged && printf '{"bundle":1,"files":[{"name":"f","bytes":2,"sha256":"%064d"}]}' 0 >MANIFEST.json && echo x >f && tar -cf ../forged.tar MANIFEST.json f)
 fails 3 "a wrong digest" moe-cat --unpack=u5 forged.tar
 equal "is not kept" "$(ls -A u5)" ""
 (cd forged && printf '{"bundle":1,"files":[{"name":"../f","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && tar -cf ../climb.tar -P MANIFEST.json ../forged/../forged/f)
 fails 3 "a name that climbs out" moe-cat --unpack=u6 climb.tar
 (cd forged && printf '{"bundle":1,"files":[{"name":"g","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && tar -cf ../extra.tar MANIFEST.json f)
 fails 3 "a file that the manifest does not name" moe-cat --unpack=u7 extra.tar
+fails 3 "something behind a bundle" sh -c 'cat one.tar.zst one.tar.zst | moe-cat --unpack=u8'
+
+# sizes: what is packed is what was hashed, what is unpacked is what the manifest says
+ok "a file of which stat knows no size" moe-cat --pack -o proc.tar.zst /proc/version
+ok "unpacks" moe-cat --unpack=proc proc.tar.zst
+same "to what it was" proc/proc/version /proc/version
+# Files are hashed before the first byte is written, so that a reader who waits changes a file between hashing and copying.
+head -c 1000000 /dev/urandom >noise
+for change in 'echo more >>late' ': >late' 'echo 456 >late'; do
+	echo 123 >late
+	rm -f slow
+	mkfifo slow
+	{ moe-cat --pack noise late >slow 2>err; echo $? >rc; } &
+	{ dd bs=1 count=1 of=/dev/null 2>/dev/null; eval "$change"; cat >/dev/null; } <slow
+	wait
+	equal "changed while it was packed: $change" "$(cat rc) $(grep -c 'late: changed while it was packed' err)" "3 1"
+done
+# forge NAME BYTES TAR: a manifest of one file
+forge() {
+	printf '{"bundle":1,"files":[{"name":"%s","bytes":%s,"sha256":"%064d"}]}' "$1" "$2" 0 >forged/MANIFEST.json
+	(cd forged && tar -S -cf "../$3" MANIFEST.json "$1")
+}
+truncate -s 200M forged/hole
+forge hole 1 hole.tar
+fails 3 "a member of 200 MB that the manifest calls one byte" sh -c 'ulimit -f 1000; moe-cat --unpack=u9 hole.tar'
+contains "its size is the reason" err "size is not the manifest's 1 bytes"
+forge f 3 short.tar
+fails 3 "a member shorter than the manifest says" moe-cat --unpack=u9 short.tar
+contains "the same reason" err "size is not the manifest's 3 bytes"
+forge f -1 minus.tar
+fails 3 "a size below zero" moe-cat --unpack=u9 minus.tar
+equal "nothing of these is kept" "$(ls -A u9)" ""
+printf '{"bundle":1,"files":[%s,%s,%s]}' '{"name":"f/x","bytes":2,"sha256":"0"}' '{"name":"f-x","bytes":2,"sha256":"0"}' \
+	'{"name":"f","bytes":2,"sha256":"0"}' | sed "s/\"0\"/\"$(printf %064d 0)\"/g" >forged/MANIFEST.json
+tar -C forged -cf clash.tar MANIFEST.json f
+fails 3 "a name that is a file's and a folder's" moe-cat --unpack=u10 clash.tar
+contains "is named" err 'stored as f$'
+
+# names beyond ASCII, whatever the locale
+mkdir uml
+echo ü >"uml/grün.txt"
+cp a.moes "uml/日本.moes"
+ok "pack under C" env LC_ALL=C moe-cat --pack -o c.tar.zst uml
+ok "pack under UTF-8" env LC_ALL=C.UTF-8 moe-cat --pack -o utf8.tar.zst uml
+same "is the same bundle" c.tar.zst utf8.tar.zst
+printf '{"bundle":1,"files":[{"name":"grün.txt","bytes":%s,"sha256":"%s"}]}' $(wc -c <"uml/grün.txt") \
+	"$(sha256sum <"uml/grün.txt" | cut -c1-64)" >uml/MANIFEST.json
+for form in pax gnu ustar; do
+	tar --format=$form -C uml -cf $form.tar MANIFEST.json "grün.txt"
+done
+for l in C C.UTF-8; do
+	ok "unpack under $l" env LC_ALL=$l moe-cat --unpack=uml.$l utf8.tar.zst
+	same "a file under $l" "uml/grün.txt" "uml.$l/uml/grün.txt"
+	ok "a stream of it is read under $l" env LC_ALL=$l moe-cat --check utf8.tar.zst
+	for form in pax gnu ustar; do
+		ok "unpack another program's $form under $l" env LC_ALL=$l moe-cat --unpack=$form.$l $form.tar
+		same "its file" "uml/grün.txt" "$form.$l/grün.txt"
+	done
+done
+cp a.moes "$(printf 'd/\374.moes')"
+fails 2 "a name that is not UTF-8" moe-cat --pack -o no.tar.zst d
+contains "is said to be" err 'not UTF-8'
 fails 2 "nothing to pack" moe-cat --pack -o x
 fails 2 "two equal names" moe-cat --pack -o x d/a.moes ./d/a.moes
 equal "and no output is left" "$(ls | grep -cx x)" 0

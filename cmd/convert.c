@@ -49,7 +49,8 @@ void moe_convert_to_safetensors(const char *path, struct moe_out *out)
 
 void moe_convert_from_safetensors(const char *path, struct moe_out *out)
 {
-	struct moe_writer_opts o = {.kind = "tensors", .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc};
+	struct moe_writer_opts o = {.kind = "tensors", .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
+		.seed = moe_common.seed};
 	struct moe_err e;
 
 	if (!path || !strcmp(path, "-"))

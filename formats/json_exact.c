@@ -27,7 +27,7 @@ static int refuse(const struct text *x, const char *what, struct moe_str s, cons
 	char seen[80];
 
 	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
-	return moe_fail(e, MOE_DATA, "%s: %s %s %s", x->name, what, seen, why);
+	return moe_fail(e, MOE_DATA, "%s: %s %s%s", x->name, what, seen, why);
 }
 
 /* Over the string that begins here. *nul: there is an escaped NUL in it. */
@@ -66,7 +66,7 @@ static int over_number(struct text *x, struct moe_err *e)
 	}
 	digits = span(x, from + negative);
 	if (whole && (digits.n > strlen(max) || (digits.n == strlen(max) && memcmp(digits.p, max, digits.n) > 0)))
-		return refuse(x, "the integer", span(x, from), "does not fit into 64 bits", e);
+		return refuse(x, "the integer", span(x, from), " does not fit into 64 bits", e);
 	if (whole || (!exponent && digits.n < FLOAT_DIGITS))
 		return 0;
 	if (moe_buf_add(&copy, digits.p, digits.n, e) || !moe_buf_cstr(&copy, e)) {
@@ -75,7 +75,7 @@ static int over_number(struct text *x, struct moe_err *e)
 	}
 	finite = isfinite(strtod((const char *)copy.data, NULL));
 	moe_buf_free(&copy);
-	return finite ? 0 : refuse(x, "the number", span(x, from), "is beyond the range of 64-bit floats", e);
+	return finite ? 0 : refuse(x, "the number", span(x, from), " is beyond the range of 64-bit floats", e);
 }
 
 /* Over one token of the text. *key is the literal of a key with its quotes, or empty. */
@@ -92,7 +92,7 @@ static int token(struct text *x, struct moe_str *key, struct moe_err *e)
 		if (!is_key(x))
 			key->n = 0;
 		else if (nul)
-			return refuse(x, "the key", *key, "has a NUL in it", e);
+			return refuse(x, "the key", *key, " has a NUL in it", e);
 		return 0;
 	}
 	if (c == '\'')

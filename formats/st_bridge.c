@@ -4,11 +4,12 @@
 #include "formats/json.h"
 #include "formats/jsonl.h"
 #include "formats/safetensors.h"
+#include "util/digest.h"
 #include "util/fd.h"
 #include "util/names.h"
+#include "util/text.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,7 +23,7 @@ struct gathered {
 	struct moe_names names;      /* of the tensors, in their order; text in `arena` */
 	struct moe_arena arena;
 	struct moe_buf lines;        /* the stream without its tensors' data, as JSON Lines */
-	char arm[128];
+	struct moe_buf arm, rest;    /* of the layout above; the other keys of the tensor's first chunk */
 	unsigned suffix;
 	int spool;                   /* borrowed */
 	void *map;
@@ -37,26 +38,33 @@ static void gathered_free(struct gathered *g)
 	moe_names_free(&g->names);
 	moe_arena_free(&g->arena);
 	moe_buf_free(&g->lines);
+	moe_buf_free(&g->arm);
+	moe_buf_free(&g->rest);
 }
 
-/* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free; NULL and *e. */
+static bool is_taken(const struct gathered *g, const struct moe_buf *name)
+{
+	return !strcmp((const char *)name->data, "__metadata__") || moe_names_find(&g->names, (const char *)name->data) >= 0;
+}
+
+/* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free; NULL and *e. The record itself keeps its name, so bytes that are no UTF-8, which
+ * the file could not hold, may be escaped. */
 static const char *free_name(struct gathered *g, const char *name, struct moe_err *e)
 {
-	struct moe_buf s = {0};
+	struct moe_buf s = {0}, arm = {0};
 	int64_t i = -1;
-	int rc = moe_buf_addf(&s, e, "%s", name);
+	int rc = moe_text_escape_invalid(&s, name, strlen(name), e) || moe_text_escape_invalid(&arm, (char *)g->arm.data, g->arm.len, e) ||
+		!moe_buf_cstr(&s, e) || !moe_buf_cstr(&arm, e);
 
-	if (!rc && moe_names_find(&g->names, (char *)s.data) >= 0) {
+	for (bool first = true; !rc && is_taken(g, &s); first = false) {
 		s.len = 0;
-		rc = moe_buf_addf(&s, e, "%s/%s", g->arm, name);
-	}
-	while (!rc && moe_names_find(&g->names, (char *)s.data) >= 0) {
-		s.len = 0;
-		rc = moe_buf_addf(&s, e, "%s/%s/%u", g->arm, name, ++g->suffix + 1);
+		rc = moe_buf_addf(&s, e, "%s/", (char *)arm.data) || moe_text_escape_invalid(&s, name, strlen(name), e) ||
+			(!first && moe_buf_addf(&s, e, "/%u", ++g->suffix + 1)) || !moe_buf_cstr(&s, e);
 	}
 	if (!rc)
 		i = moe_names_add(&g->names, &g->arena, (char *)s.data, s.len, e);
 	moe_buf_free(&s);
+	moe_buf_free(&arm);
 	return i < 0 ? NULL : g->names.v[i];
 }
 
@@ -101,19 +109,50 @@ static int tensor_line(struct gathered *g, const struct moe_rec *r, struct moe_e
 	return rc ? -1 : 0;
 }
 
+/* The keys of a chunk that are not those of every tensor record: the file keeps them once for each tensor. */
+static int check_rest(struct gathered *g, const struct moe_rec *r, bool first, struct moe_err *e)
+{
+	static const char *const known[] = {"t", "name", "dtype", "shape", "offset", "data"};
+	struct moe_buf rest = {0};
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < r->n_field; i++) {
+		const struct moe_rec_field *f = &r->field[i];
+		bool extra = true;
+
+		for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
+			extra = extra && !moe_str_eq(f->key, known[k]);
+		if (extra)
+			rc = moe_buf_add(&rest, f->key.p, f->key.n, e) || moe_buf_add(&rest, "", 1, e) || moe_buf_add(&rest, r->bytes.data + f->off, f->len, e);
+	}
+	if (!rc && !first && (rest.len != g->rest.len || (rest.len && memcmp(rest.data, g->rest.data, rest.len) != 0)))
+		rc = moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): the other keys of this chunk are not those of the tensor's first one: "
+			"a safetensors file could not keep them", r->number, r->byte);
+	moe_buf_free(&g->rest);
+	g->rest = rest;
+	return rc ? -1 : 0;
+}
+
 static int gather_record(struct gathered *g, struct moe_assemble *a, const struct moe_rec *r, const char *path, struct moe_err *e)
 {
-	struct moe_str arm, data;
+	struct moe_str arm, name, data;
+	bool first = !a->open;
 	int rc;
 
 	if (!moe_rec_is(r, "tensor")) {
-		if (moe_rec_is(r, "layout") && moe_rec_str(r, "arm", &arm))
-			snprintf(g->arm, sizeof(g->arm), "%.*s", (int)(arm.n < 127 ? arm.n : 127), arm.p);
+		if (moe_rec_is(r, "layout") && moe_rec_str(r, "arm", &arm)) {
+			g->arm.len = 0;
+			if (moe_buf_add(&g->arm, arm.p, strnlen(arm.p, arm.n), e)) /* it only tells names apart */
+				return -1;
+		}
 		return moe_assemble_closed(a, e) || add_line(g, r, false, e) ? -1 : 0;
 	}
 	rc = moe_assemble_chunk(a, r, SIZE_MAX / 2, e);
-	if (rc < 0 || !moe_rec_bin(r, "data", &data))
+	if (rc < 0 || !moe_rec_bin(r, "data", &data) || check_rest(g, r, first, e))
 		return -1;
+	if (moe_rec_str(r, "name", &name) && memchr(name.p, 0, name.n))
+		return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): a tensor whose name has a NUL in it, which a safetensors file can not hold",
+			r->number, r->byte);
 	if (moe_fd_write(g->spool, data.p, data.n))
 		return moe_fail_errno(e, "%s: writing its temporary file failed", path);
 	g->bytes += data.n;
@@ -252,8 +291,15 @@ static int own_file(const struct moe_st *st, const char *lines, int fd, const ch
 static int foreign_file(const struct moe_st *st, int fd, const char *name, const struct moe_writer_opts *o, struct moe_err *e)
 {
 	struct moe_writer *w = moe_writer_open_fd(fd, name, o, NULL, e);
-	int rc = w ? 0 : -1;
+	char hex[MOE_SHA256_HEX];
+	size_t n = 0;
+	const void *file = moe_st_file(st, 0, &n);
+	int rc = -1;
 
+	if (w) {
+		moe_sha256_of(file, n, hex);
+		rc = moe_writer_from(w, hex, e);
+	}
 	for (size_t i = 0; !rc && i < moe_st_count(st); i++)
 		rc = put_tensor(w, moe_st_at(st, i)->name, moe_st_at(st, i), NULL, e);
 	if (!rc)

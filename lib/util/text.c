@@ -113,6 +113,19 @@ int moe_text_escape(struct moe_buf *out, const char *p, size_t n, bool exact, st
 	return 0;
 }
 
+int moe_text_escape_invalid(struct moe_buf *out, const char *p, size_t n, struct moe_err *e)
+{
+	while (n) {
+		size_t k = moe_utf8_len(p, n);
+
+		if (k ? moe_buf_add(out, p, k, e) : moe_buf_addf(out, e, "\\x%02x", (unsigned char)*p))
+			return -1;
+		p += k ? k : 1;
+		n -= k ? k : 1;
+	}
+	return 0;
+}
+
 void moe_text_escape_to(char *out, size_t cap, const char *p, size_t n)
 {
 	size_t at = 0, keep = 0; /* keep: the last place where "..." still fits */

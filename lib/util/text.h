@@ -20,7 +20,9 @@ bool moe_utf8_valid(const char *p, size_t n);
 /* Appends p[n] so that a terminal can show it safely: C0 and C1 controls, DEL and invalid bytes become \xHH (or \n \t \r),
  * bidirectional overrides (U+202A..E, U+2066..9) become \u{HEX}. Valid UTF-8 stays; a backslash is doubled only when `exact`. */
 int moe_text_escape(struct moe_buf *out, const char *p, size_t n, bool exact, struct moe_err *e);
-/* As above but into a caller's array of `cap` > 0 bytes, cut with "..." when too long; always NUL-terminated. */
+/* Appends p[n] with only what is not UTF-8 escaped, as \xHH: the result is valid UTF-8, and valid UTF-8 is not changed. */
+int moe_text_escape_invalid(struct moe_buf *out, const char *p, size_t n, struct moe_err *e);
+/* As moe_text_escape but into a caller's array of `cap` > 0 bytes, cut with "..." when too long; always NUL-terminated. */
 void moe_text_escape_to(char *out, size_t cap, const char *p, size_t n);
 
 #endif

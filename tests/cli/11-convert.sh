@@ -25,6 +25,42 @@ fails 3 "a cut safetensors file" moe-cat --from-safetensors cut.safetensors -o c
 equal "leaves no file" "$(ls | grep -c c.moes)" 0
 equal "one arm" "$(moe-cat --json -w arm=off a.moes | jq -r 'select(.t=="tensor").name' | tr '\n' ' ')" "w none one "
 
+# names that the file could not hold, or not so; the record keeps its own
+name() { printf '{"t":"tensor","data":{"$bin":"AACAPw=="},"dtype":"F32","name":%s,"offset":0,"shape":[1]}\n' "$1"; }
+{
+	printf '{"t":"header","kind":"adapter","v":[1,0]}\n'
+	for arm in '"on"' '{"$str":"b/8="}' "\"$(printf '%0200d' 7)\""; do
+		printf '{"t":"layout","arm":%s}\n' "$arm"
+		name '"__metadata__"'
+		name '{"$str":"Yf8="}'
+		name '"a\\xff"'
+		name '"\u00e9 \u001b"'
+		name '""'
+	done
+	printf '{"t":"end"}\n'
+} | moe-cat --from-json -o names.moes
+ok "tensors named __metadata__, or by what is no UTF-8" moe-cat --safetensors -o names.safetensors names.moes
+ok "come back" sh -c 'moe-cat --from-safetensors names.safetensors | cmp - names.moes'
+name '"a\u0000b"' | moe-cat --from-json -k tensors -o nul.moes
+fails 3 "a name with a NUL" moe-cat --safetensors -o x nul.moes
+contains "is refused" err 'record 1 \(byte [0-9]+\): a tensor whose name has a NUL'
+chunk() { printf '{"t":"tensor","name":"x","dtype":"F32","shape":[2],"offset":%s,"data":{"$bin":"YWJjZA=="}%s}\n' "$1" "$2"; }
+{ chunk 0 ',"note":1'; chunk 4 ',"note":1'; } | moe-cat --from-json -k tensors -o chunks.moes
+ok "the same further key in all chunks" moe-cat --safetensors -o chunks.safetensors chunks.moes
+equal "is kept" "$(moe-cat --from-safetensors chunks.safetensors | moe-cat --json | jq -c 'select(.t=="tensor")|[.shape,.note]')" "[[2],1]"
+for last in '' ',"note":2'; do
+	{ chunk 0 ',"note":1'; chunk 4 "$last"; } | moe-cat --from-json -k tensors -o chunks.moes
+	fails 3 "a further key in one chunk only" moe-cat --safetensors -o x chunks.moes
+	contains "is refused" err 'the other keys of this chunk are not those'
+done
+# a file of others: its digest is the source
+head='{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  '
+{ printf '\070\000\000\000\000\000\000\000%s' "$head"; printf 'abcd'; } >foreign.safetensors
+ok "a safetensors file of others" moe-cat --from-safetensors --seed 7 -o foreign.moes foreign.safetensors
+equal "is named by its digest, and the seed is there" "$(moe-cat --json foreign.moes | jq -r '.seed // empty, (.from // empty | .[])' | tr '\n' ' ')" \
+	"7 $(sha256sum <foreign.safetensors | cut -c1-64) "
+ok "so its lineage can be whole" moe-cat --check --lineage foreign.moes foreign.safetensors
+
 # chunks out of order, missing, too long
 sed 's/"offset":0,"shape":\[2,2\]/"offset":8,"shape":[2,2]/' a.jsonl | moe-cat --from-json >bad.moes
 fails 3 "a chunk out of order" moe-cat --numpy bad.moes -o /dev/null

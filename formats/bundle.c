@@ -3,6 +3,7 @@
 #include "formats/json.h"
 #include "util/digest.h"
 #include "util/fd.h"
+#include "util/temp.h"
 #include "util/text.h"
 
 #include <dirent.h>
@@ -470,35 +471,21 @@ static int copy_out(struct archive *a, int fd, const char *path, long long bytes
 
 static int take_file(struct archive *a, const char *dir, struct file *f, struct moe_err *e)
 {
-	char *path = place(dir, f->stored, e), *tmp, hex[MOE_SHA256_HEX];
-	size_t n = path ? strlen(path) + 8 : 0;
-	int fd, rc;
+	char *path = place(dir, f->stored, e), hex[MOE_SHA256_HEX];
+	struct moe_temp t = {0};
+	int rc = path ? moe_temp_open(&t, path, e) : -1;
 
-	if (!path)
-		return -1;
-	tmp = malloc(n);
-	if (tmp)
-		snprintf(tmp, n, "%s.XXXXXX", path);
-	fd = tmp ? mkstemp(tmp) : -1;
-	if (fd < 0) {
-		rc = moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
-		free(tmp);
-		free(path);
-		return rc;
-	}
-	rc = copy_out(a, fd, path, f->bytes, hex, e);
+	if (!rc)
+		rc = copy_out(a, t.fd, path, f->bytes, hex, e);
 	if (!rc && strcmp(hex, f->hex) != 0)
 		rc = moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
-	if ((fchmod(fd, 0644) || fsync(fd)) && !rc)
-		rc = moe_fail_errno(e, "%s: syncing failed", path);
-	if (close(fd) && !rc)
-		rc = moe_fail_errno(e, "%s: closing failed", path);
-	if (!rc && rename(tmp, path))
-		rc = moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
+	if (!rc && fchmod(t.fd, 0644))
+		rc = moe_fail_errno(e, "%s: its mode can not be set", path);
 	if (rc)
-		unlink(tmp);
+		moe_temp_drop(&t);
+	else
+		rc = moe_temp_keep(&t, path, e);
 	f->seen = !rc;
-	free(tmp);
 	free(path);
 	return rc;
 }

@@ -9,7 +9,7 @@ moe-pin -q -m base -o a0.moes pins.moes
 moe-prompts -q -e "$env" -n 4 -o p.moes
 moe-rollout -q -m base -a a0.moes -g 4 --max-new 8 -o r.moes p.moes
 moe-grade -q -e "$env" -o g.moes r.moes
-moe-cat --json g.moes | sed 's/"sample":\([0-9]*\)/"reward":\1.0,&/' | moe-cat --from-json | moe-route -q -m base -a a0.moes -o paid.moes
+moe-cat --json g.moes | sed 's/"reward":[^,}]*,\(.*"sample":\([0-9]*\)\)/"reward":\2.0,\1/' | moe-cat --from-json | moe-route -q -m base -a a0.moes -o paid.moes
 
 # what each does here, and what it writes to standard output
 cat >every <<END

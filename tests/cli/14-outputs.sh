@@ -116,6 +116,28 @@ for how in --safetensors --stream; do # 300,032 bytes: room for the data, not fo
 	equal "$how: SIGXFSZ leaves nothing" "$(ls -A d)" ""
 done
 
+head -c 3000000 /dev/urandom >"$x.bin"
+moe-cat --pack -o b.tar.zst "$x.bin"
+ok "a bundle with a name of 254 bytes" moe-cat --unpack d/u b.tar.zst
+same "is unpacked" "d/u/$x.bin" "$x.bin"
+rm -r d/u
+moe-cat --unpack d/u pipe &
+pid=$!
+exec 5>pipe
+head -c 2000000 b.tar.zst >&5
+i=0
+until [ "$(ls -A d/u 2>/dev/null)" ] || [ $i -ge 100 ]; do
+	sleep 0.05
+	i=$((i + 1))
+done
+ls -A d/u >names
+contains "an unfinished file is there" names '^0+\.'
+kill -TERM $pid
+wait $pid 2>/dev/null
+exec 5>&-
+equal "SIGTERM removes it" "$(ls -A d/u)" ""
+rm -r d/u "$x.bin" b.tar.zst
+
 # an input that is mapped, and cut while it is read: the program waits for the reader of a pipe, so the rest is read after the cut
 head -c 20000000 /dev/zero >zeros
 {

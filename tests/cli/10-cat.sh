@@ -45,6 +45,26 @@ equal "filters" "$(moe-cat --json on.moes | jq -r 'select(.t=="rollout").id')" '
 equal "filters reach into maps" "$(moe-cat --json -w route.decision=route a.moes | jq -r 'select(.t=="rollout").id')" 'a#0.1'
 equal "and negate" "$(moe-cat --json -w arm!=on a.moes | jq -r 'select(.t=="rollout").id')" 'a#0.1'
 equal "the limit" "$(moe-cat --json -n 1 a.moes | wc -l | tr -d ' ')" 3
+# numbers are compared exactly, whatever their size
+for n in 9007199254740992 9007199254740993 -9223372036854775808 18446744073709551615 1000 2.5 -0.0 9007199254740992.0 1e30 '"1e30"' '{"$float":"NaN"}'; do
+	printf '{"id":"1","n":%s}\n' "$n"
+done | moe-cat --from-json -k prompts -o n.moes
+matching() { moe-cat --json "$@" n.moes | sed -n '/"t":"prompt"/s/.*"n":\(.*\)}$/\1/p' | tr '\n' ' '; }
+equal "n=9007199254740993" "$(matching -w n=9007199254740993)" "9007199254740993 "
+equal "n=9007199254740992, an integer or a float" "$(matching -w n=9007199254740992)" "9007199254740992 9007199254740992.0 "
+equal "n>9007199254740992.0" "$(matching -w 'n>9007199254740992.0' -w 'n<1e19')" "9007199254740993 "
+equal "n=1e3 is the integer 1000" "$(matching -w n=1e3)" "1000 "
+equal "n<=-9223372036854775808" "$(matching -w 'n<=-9223372036854775808')" "-9223372036854775808 "
+equal "n<18446744073709551616 is all but 1e30" "$(matching -w 'n>=18446744073709551615' -w 'n<18446744073709551616')" "18446744073709551615 "
+equal "n=18446744073709551616 is none" "$(matching -w n=18446744073709551616)" ""
+equal "n=-0 is 0" "$(matching -w n=-0)" "-0.0 "
+equal "n>2 and n<3" "$(matching -w 'n>2' -w 'n<3')" "2.5 "
+equal "n=1e30, a float or a text" "$(matching -w n=1e30)" "1e+30 \"1e30\" "
+long=$(printf '%0200d' 1)
+printf '{"id":"1","%s":{"%s":5}}\n{"id":"2"}\n' "$long" "$long" | moe-cat --from-json -k prompts -o long.moes
+equal "long keys" "$(moe-cat --json -w "$long.$long>=5" long.moes | jq -r 'select(.t=="prompt").id')" 1
+fails 2 "a condition without a comparison" moe-cat -w "$long" long.moes
+contains "is said to be that" err 'expected KEY=VALUE'
 moe-cat --json -n 2 cat.moes >limited.jsonl
 equal "it is one of records: every segment is there" "$(jq -r .t limited.jsonl | tr '\n' ' ')" "header rollout rollout end header end "
 equal "and names its source, though its records were left out" "$(jq -c 'select(.t=="end").from' limited.jsonl)" \

@@ -23,6 +23,13 @@ fails 2 "safetensors need a file" moe-cat --safetensors a.moes
 head -c 100 a.safetensors >cut.safetensors
 fails 3 "a cut safetensors file" moe-cat --from-safetensors cut.safetensors -o c.moes
 equal "leaves no file" "$(ls | grep -c c.moes)" 0
+for cond in 'arm>0' 'arm<=1e9'; do
+	equal "no arm has a name that is $cond" "$(moe-cat --json -w "$cond" a.moes | jq -r .t | tr '\n' ' ')" "header end "
+done
+equal "all arms but one" "$(moe-cat --json -w arm!=on a.moes | jq -r .t | tr '\n' ' ')" "header layout tensor tensor tensor arm-end end "
+long=$(printf '%0300d' 7)
+sed "s/\"off\"/\"$long\"/" a.jsonl | moe-cat --from-json -o longarm.moes
+equal "an arm of a long name" "$(moe-cat --json -w "arm=$long" longarm.moes | jq -r .t | tr '\n' ' ')" "header layout tensor tensor tensor arm-end end "
 equal "one arm" "$(moe-cat --json -w arm=off a.moes | jq -r 'select(.t=="tensor").name' | tr '\n' ' ')" "w none one "
 
 # names that the file could not hold, or not so; the record keeps its own

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ struct moe_input {
 	struct layer file, data, entry, entry_data; /* data, entry_data: decompressed; entry: the archive's current member */
 	struct layer *now;        /* the current member's bytes */
 	bool outer_end;
+	locale_t utf8;            /* libarchive translates some names of members to the locale's encoding, and loses those that it can not */
 	uint64_t members, entries;
 	uint8_t tail[ZIP_TAIL];   /* the last bytes that a zip reader took */
 	size_t tail_n;
@@ -176,9 +178,11 @@ static int tar_end(struct layer *l, struct moe_err *e)
 {
 	long long at = archive_read_header_position(l->a);
 
-	if (archive_filter_bytes(l->a, -1) - at < TAR_END)
+	if (whole(l, e))
+		return -1;
+	if (archive_filter_bytes(l->a, -1) - at < TAR_END || l->below->solid > (uint64_t)at)
 		return moe_fail(e, MOE_DATA, "%s: truncated: the tar archive's end (two blocks of zeros) is missing at byte %lld", l->in->name, at);
-	return whole(l, e);
+	return 0;
 }
 
 static uint64_t le(const uint8_t *p, size_t n)
@@ -363,6 +367,8 @@ void moe_input_close(struct moe_input *in)
 	drop_member(in);
 	archive_read_free(in->entry.a);
 	archive_read_free(in->data.a);
+	if (in->utf8)
+		freelocale(in->utf8);
 	if (in->own_fd)
 		close(in->fd);
 	free(in->name);
@@ -411,7 +417,10 @@ static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_e
 
 	if (!path)
 		path = archive_entry_pathname(entry);
-	if (name_member(in, path ? path : "?", e) < 0)
+	if (!path)
+		return moe_fail(e, MOE_DATA, "%s: the name of member %llu can not be had in this locale; one with UTF-8 is needed", in->name,
+			(unsigned long long)in->entries);
+	if (name_member(in, path, e) < 0)
 		return -1;
 	if (archive_entry_is_encrypted(entry))
 		return moe_fail(e, MOE_DATA, "%s: encrypted", in->member);
@@ -424,20 +433,11 @@ static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_e
 	return decompress(in->now, &in->entry, e) ? -1 : 1;
 }
 
-int moe_input_next(struct moe_input *in, struct moe_err *e)
+static int next_entry(struct moe_input *in, struct moe_err *e)
 {
 	struct archive_entry *entry;
 	int rc;
 
-	drop_member(in);
-	if (in->members++ == 0) {
-		if (look(in, e))
-			return -1;
-		if (in->content == PLAIN)
-			return name_member(in, NULL, e);
-	}
-	if (in->content == PLAIN || in->outer_end)
-		return 0;
 	while ((rc = archive_read_next_header(in->entry.a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
 		in->entries++;
 		if (archive_entry_filetype(entry) == AE_IFREG) /* folders and links hold no data */
@@ -447,6 +447,29 @@ int moe_input_next(struct moe_input *in, struct moe_err *e)
 		return fail_archive(in, in->entry.a, e);
 	in->outer_end = true;
 	return in->content == ZIP ? zip_end(&in->entry, e) : tar_end(&in->entry, e);
+}
+
+int moe_input_next(struct moe_input *in, struct moe_err *e)
+{
+	locale_t old = (locale_t)0;
+	int rc;
+
+	drop_member(in);
+	if (in->members++ == 0) {
+		if (look(in, e))
+			return -1;
+		if (in->content == PLAIN)
+			return name_member(in, NULL, e);
+		in->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	}
+	if (in->content == PLAIN || in->outer_end)
+		return 0;
+	if (in->utf8)
+		old = uselocale(in->utf8);
+	rc = next_entry(in, e);
+	if (in->utf8)
+		uselocale(old);
+	return rc;
 }
 
 const char *moe_input_member(const struct moe_input *in)

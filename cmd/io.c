@@ -117,7 +117,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 
 void moe_watch_signals(void)
 {
-	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
+	static const int sigs[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
 	struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 
 	sigaction(SIGBUS, &fault, NULL);
@@ -265,7 +265,7 @@ static void open_path(struct moe_out *o, const char *path)
 		return;
 	there = stat(path, &st) == 0;
 	/* a link's target is replaced, not the link; pipes and devices are written straight through */
-	o->path = there ? realpath(path, NULL) : end_of_links(path);
+	o->path = !there ? end_of_links(path) : S_ISREG(st.st_mode) ? realpath(path, NULL) : strdup(path);
 	if (!o->path)
 		die_errno("its place can not be found", path);
 	if (there && !S_ISREG(st.st_mode)) {

@@ -38,6 +38,8 @@ for how in --safetensors:st --stream:moes --json:json :txt; do
 	wait $!
 	ok "$name: it stays a pipe" test -p d/pipe
 	same "$name: and has carried it" got $want
+	moe-cat $what -o /dev/stdout a.moes 2>err | cat >got
+	same "$name: -o on a pipe of the shell" got $want
 	if mknod d/null c 1 3 2>/dev/null && mknod d/full c 1 7 && : 2>/dev/null >d/null; then
 		ok "$name: -o on a device" moe-cat $what -o d/null a.moes
 		ok "$name: it stays a device" test -c d/null

@@ -2,6 +2,7 @@
 #include "formats/summary.h"
 #include "formats/mp.h"
 #include "formats/tensor_view.h"
+#include "util/names.h"
 #include "util/rng.h"
 #include "util/text.h"
 
@@ -13,6 +14,8 @@
 
 #define KEYS_MAX 4096 /* an adapter of 48 layers has 700 tensors */
 #define SLOTS (2 * KEYS_MAX)
+#define TYPES_SHOWN 64
+#define TYPES_MAX 65536
 #define TEXTS_MAX 12
 #define TEXT_LEN 40
 #define PATH_LEN 128
@@ -59,11 +62,10 @@ struct moe_summary {
 	size_t n_key, cap_key;
 	uint16_t slot[SLOTS];           /* open addressing by type and path: index + 1, 0 = free */
 	uint64_t left_out;
-	struct {
-		char name[32];
-		uint64_t n;
-	} type[64];
-	size_t n_type;
+	struct moe_names types;         /* of which the first are shown, the others only counted */
+	struct moe_arena arena;
+	uint64_t type_n[TYPES_SHOWN];
+	bool types_full;
 };
 
 struct moe_summary *moe_summary_new(struct moe_err *e)
@@ -80,6 +82,8 @@ void moe_summary_free(struct moe_summary *s)
 	if (!s)
 		return;
 	free(s->key);
+	moe_names_free(&s->types);
+	moe_arena_free(&s->arena);
 	free(s);
 }
 
@@ -180,10 +184,10 @@ static int add_map(struct moe_summary *s, const char *type, const char *path, co
 	int rc = moe_rec_parse(&m, raw->p, raw->n, e);
 
 	for (size_t i = 0; !rc && i < m.n_field; i++) {
-		char sub[PATH_LEN], name[64];
+		char sub[PATH_LEN], parent[61], name[64];
 
 		moe_text_escape_to(name, sizeof(name), m.field[i].key.p, m.field[i].key.n);
-		snprintf(sub, sizeof(sub), "%.60s.%s", path, name);
+		snprintf(sub, sizeof(sub), "%s.%s", moe_text_fit(parent, sizeof(parent), path, 0, SIZE_MAX), name);
 		rc = add_value(s, type, sub, &m, &m.field[i], depth + 1, e);
 	}
 	moe_rec_free(&m);
@@ -259,18 +263,22 @@ int moe_summary_add(struct moe_summary *s, const struct moe_rec *r, struct moe_e
 {
 	struct moe_str t = moe_rec_type(r);
 	char type[32], path[PATH_LEN];
-	size_t i;
+	int64_t at;
 
 	moe_text_escape_to(type, sizeof(type), t.p, t.n);
-	for (i = 0; i < s->n_type && strcmp(s->type[i].name, type) != 0; i++)
-		;
-	if (i == s->n_type && s->n_type < sizeof(s->type) / sizeof(*s->type))
-		memcpy(s->type[s->n_type++].name, type, sizeof(type));
-	if (i < s->n_type)
-		s->type[i].n++;
+	at = moe_names_find(&s->types, type);
+	if (at < 0 && s->types.n == TYPES_MAX) {
+		s->types_full = true;
+		return 0;
+	}
+	if (at < 0 && (at = moe_names_add(&s->types, &s->arena, type, strlen(type), e)) < 0)
+		return -1;
+	if (at >= TYPES_SHOWN)
+		return 0;
+	s->type_n[at]++;
 	if (!strcmp(type, "tensor"))
 		return add_chunk(s, r, e);
-	for (i = 0; i < r->n_field; i++) {
+	for (size_t i = 0; i < r->n_field; i++) {
 		moe_text_escape_to(path, 100, r->field[i].key.p, r->field[i].key.n);
 		if (strcmp(path, "t") != 0 && add_value(s, type, path, r, &r->field[i], 0, e))
 			return -1;
@@ -301,7 +309,7 @@ static int print_texts(const struct key *k, struct moe_buf *out, struct moe_err 
 static int print_key(const struct key *k, uint64_t records, struct moe_buf *out, struct moe_err *e)
 {
 	static const char *const names[] = {"nil", "bool", "int", "int", "float", "str", "bin", "array", "map"};
-	char kinds[96] = "", missing[48] = "";
+	char kinds[96] = "", missing[48] = "", path[PATH_LEN];
 	bool tensor_record = !strcmp(k->type, "tensor");
 
 	if (k->tensors)
@@ -311,7 +319,7 @@ static int print_key(const struct key *k, uint64_t records, struct moe_buf *out,
 			snprintf(kinds + strlen(kinds), sizeof(kinds) - strlen(kinds), "%s%s", *kinds ? "|" : "", names[i]);
 	if (!tensor_record && k->seen < records)
 		snprintf(missing, sizeof(missing), "  in %" PRIu64, k->seen);
-	if (moe_buf_addf(out, e, "    %-22s %-12s", k->path, kinds) || moe_buf_addf(out, e, "%s", missing))
+	if (moe_buf_addf(out, e, "    %s %-12s", moe_text_fit(path, sizeof(path), k->path, 22, SIZE_MAX), kinds) || moe_buf_addf(out, e, "%s", missing))
 		return -1;
 	if (k->tensors && k->shapes_differ && print_range(&k->length, "elements", out, e))
 		return -1;
@@ -328,13 +336,15 @@ static int print_key(const struct key *k, uint64_t records, struct moe_buf *out,
 
 int moe_summary_print(const struct moe_summary *s, struct moe_buf *out, struct moe_err *e)
 {
-	for (size_t i = 0; i < s->n_type; i++) {
-		if (moe_buf_addf(out, e, "  %s  %" PRIu64 "%s\n", s->type[i].name, s->type[i].n, i ? "" : "      (numbers: min / mean / max)"))
+	for (size_t i = 0; i < s->types.n && i < TYPES_SHOWN; i++) {
+		if (moe_buf_addf(out, e, "  %s  %" PRIu64 "%s\n", s->types.v[i], s->type_n[i], i ? "" : "      (numbers: min / mean / max)"))
 			return -1;
 		for (size_t k = 0; k < s->n_key; k++)
-			if (!strcmp(s->key[k].type, s->type[i].name) && print_key(&s->key[k], s->type[i].n, out, e))
+			if (!strcmp(s->key[k].type, s->types.v[i]) && print_key(&s->key[k], s->type_n[i], out, e))
 				return -1;
 	}
+	if (s->types.n > TYPES_SHOWN && moe_buf_addf(out, e, "  ... and %s%zu more types\n", s->types_full ? "at least " : "", s->types.n - TYPES_SHOWN))
+		return -1;
 	return s->left_out ? moe_buf_addf(out, e, "  (%" PRIu64 " values under further keys are left out)\n", s->left_out) : 0;
 }
 
@@ -429,13 +439,13 @@ int moe_summary_record(const struct moe_rec *r, struct moe_buf *out, struct moe_
 	for (size_t i = 0; i < r->n_field; i++) {
 		const struct moe_rec_field *f = &r->field[i];
 		struct moe_tensor tensor;
-		char key[256];
+		char key[256], column[256];
 		int rc;
 
 		moe_text_escape_to(key, sizeof(key), f->key.p, f->key.n);
 		if (!strcmp(key, "t"))
 			continue;
-		if (moe_buf_addf(out, e, "  %-15s ", key))
+		if (moe_buf_addf(out, e, "  %s ", moe_text_fit(column, sizeof(column), key, 15, SIZE_MAX)))
 			return -1;
 		if (moe_tensor_parse(r->bytes.data + f->off, f->len, &tensor))
 			rc = show_tensor(&tensor, out, e);

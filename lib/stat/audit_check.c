@@ -1,5 +1,6 @@
 /* audit_check.c - the checks of the audit, on what audit.c has read. */
 #include "stat/audit.h"
+#include "util/text.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@ static void say(struct audit_out *o, const char *group, enum moe_check_state sta
 static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...)
 {
 	struct moe_audit *a = o->a;
+	char whole[2 * sizeof a->check->text];
 	va_list ap;
 
 	if (o->bad || (o->bad = moe_grow((void **)&a->check, a->n_check, &a->cap_check, sizeof *a->check, o->e)))
@@ -25,8 +27,9 @@ static void say(struct audit_out *o, const char *group, enum moe_check_state sta
 	c->group = group;
 	c->state = state;
 	va_start(ap, fmt);
-	vsnprintf(c->text, sizeof c->text, fmt, ap);
+	vsnprintf(whole, sizeof whole, fmt, ap);
 	va_end(ap);
+	moe_text_fit(c->text, sizeof c->text, whole, 0, SIZE_MAX);
 }
 
 static const struct moe_audit_arm *find_arm(const struct moe_audit *a, const char *digest)
@@ -150,6 +153,7 @@ static void disjoint(struct audit_out *o, const char *one, const struct moe_name
 {
 	size_t shared = 0;
 	const char *example = "";
+	char shown[4 * 60 + 1];
 
 	if (!x->n || !y->n) {
 		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: the %s carry none", one, x->n ? y_name : x_name);
@@ -161,7 +165,8 @@ static void disjoint(struct audit_out *o, const char *one, const struct moe_name
 			example = x->v[i];
 		}
 	if (shared)
-		say(o, "disjoint", MOE_CHECK_FAILED, "%zu of %zu %ss of the %s occur in the %s, for example \"%.60s\"", shared, x->n, one, x_name, y_name, example);
+		say(o, "disjoint", MOE_CHECK_FAILED, "%zu of %zu %ss of the %s occur in the %s, for example \"%s\"", shared, x->n, one, x_name, y_name,
+			moe_text_fit(shown, sizeof shown, example, 0, 60));
 	else
 		say(o, "disjoint", MOE_CHECK_HELD, "no %s is shared by the %s (%zu) and the %s (%zu)", one, x_name, x->n, y_name, y->n);
 }

@@ -1,5 +1,6 @@
 /* report_html.c - the report as one self-contained page: no script, nothing loaded, every text from data escaped. */
 #include "stat/report_plot.h"
+#include "util/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -241,13 +242,13 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
 	const struct moe_method_result *m = a->tested;
-	char what[160];
+	char what[320], method[4 * 60 + 1];
 
 	moe_text_f(t, "<div class=wide><table><thead><tr><th>contrast</th><th>estimate and deciding interval</th><th>bootstrap</th><th>t over seeds</th><th>by seed</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_method; i++) {
-		snprintf(what, sizeof what, "%.60s: drop of hack on deletion", a->method[i].method);
+		snprintf(what, sizeof what, "%s: drop of hack on deletion", moe_text_fit(method, sizeof method, a->method[i].method, 0, 60));
 		contrast_row(t, what, &a->method[i].drop_hack);
-		snprintf(what, sizeof what, "%.60s: drop of solve on deletion", a->method[i].method);
+		snprintf(what, sizeof what, "%s: drop of solve on deletion", method);
 		contrast_row(t, what, &a->method[i].drop_solve);
 	}
 	contrast_row(t, "drop of hack − the placebo's drop", &a->did_placebo[MOE_SUB_ALL]);

@@ -1,9 +1,12 @@
 /* report_text.c - the report as plain text, at most 100 columns, and as tab-separated rates. No colours: the words carry the message. */
 #include "stat/report.h"
+#include "util/text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#define CELL 160 /* bytes for up to 32 characters of a table */
 
 static const char *num(char out[24], double v, int digits)
 {
@@ -102,12 +105,9 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "  %s%s%s\n", m->method, m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", m->oracle ? "  CHEATS: oracle labels" : "");
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
-			char name[64];
-			if (x->kind == MOE_ARM_RANDOM)
-				snprintf(name, sizeof name, "random-off, mean of %zu", x->n_arms);
-			else
-				snprintf(name, sizeof name, "%.40s", x->name);
-			moe_text_f(t, "    %-28.28s", name);
+			char random[64], cell[CELL];
+			snprintf(random, sizeof random, "random-off, mean of %zu", x->n_arms);
+			moe_text_f(t, "    %s", moe_text_fit(cell, sizeof cell, x->kind == MOE_ARM_RANDOM ? random : x->name, 28, 28));
 			for (int o = 0; o < MOE_OUTCOMES; o++)
 				moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], x->rate[o].value, 3), num(b[1], x->rate[o].ci.lo, 3), num(b[2], x->rate[o].ci.hi, 3));
 			moe_text_f(t, " ");
@@ -119,13 +119,13 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 
 static void changes(struct moe_text *t, const struct moe_report *r)
 {
-	char x[64], y[64];
+	char x[64], y[64], cell[CELL];
 
 	moe_text_f(t, "\nWHEN THE QUARANTINE IS DELETED (paired by prompt and sample)\n");
 	moe_text_f(t, "  %-24s %-26s %-26s %s\n", "", "drop of hack", "drop of solve", "lost / gained");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(t, "  %-24.24s %-26s %-26s %zu / %zu", m->method, est(x, &m->drop_hack), est(y, &m->drop_solve), m->lost, m->gained);
+		moe_text_f(t, "  %s %-26s %-26s %zu / %zu", moe_text_fit(cell, sizeof cell, m->method, 24, 24), est(x, &m->drop_hack), est(y, &m->drop_solve), m->lost, m->gained);
 		if (!isnan(m->mcnemar))
 			moe_text_f(t, m->mcnemar < 1e-4 ? "  p < 0.0001" : "  p = %.4f", m->mcnemar);
 		moe_text_f(t, "\n");
@@ -170,7 +170,7 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 
 static void mode_table(struct moe_text *t, const struct moe_report *r)
 {
-	char b[4][24], d[64];
+	char b[4][24], d[64], cell[CELL];
 
 	moe_text_f(t, "\nBY MODE                                hack              solve\n");
 	moe_text_f(t, "                             prompts   on  -> off        on  -> off\n");
@@ -179,7 +179,7 @@ static void mode_table(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "  %s\n", m->method);
 		for (size_t k = 0; k < m->n_mode; k++) {
 			const struct moe_mode_row *x = &m->mode[k];
-			moe_text_f(t, "    %-16.16s %-8s %5zu  %5s -> %5s   %5s -> %5s", x->mode[0] ? x->mode : "(unknown)",
+			moe_text_f(t, "    %s %-8s %5zu  %5s -> %5s   %5s -> %5s", moe_text_fit(cell, sizeof cell, x->mode[0] ? x->mode : "(unknown)", 16, 16),
 				   x->summary ? "" : x->free_mode ? "no loop" : x->pinned ? "pinned" : "", x->n_prompt, num(b[0], x->on[0], 3),
 				   num(b[1], x->off[0], 3), num(b[2], x->on[1], 3), num(b[3], x->off[1], 3));
 			moe_text_f(t, x->summary ? "  drop %s\n" : "\n", est(d, &x->drop));
@@ -198,9 +198,9 @@ static void training(struct moe_text *t, const struct moe_report *r)
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		struct moe_presence p = moe_report_presence(r, run);
-		char name[80];
-		snprintf(name, sizeof name, "%.12s, seed %lld", run->method[0] ? run->method : "(unnamed)", (long long)run->seed);
-		moe_text_f(t, "  %-20.20s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n", name, num(b[0], p.mass[0], 2),
+		char name[120], cell[CELL];
+		snprintf(name, sizeof name, "%s, seed %lld", moe_text_fit(cell, sizeof cell, run->method[0] ? run->method : "(unnamed)", 0, 12), (long long)run->seed);
+		moe_text_f(t, "  %s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n", moe_text_fit(cell, sizeof cell, name, 20, 20), num(b[0], p.mass[0], 2),
 			   num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2), num(b[4], p.absorb, 2), num(b[5], p.route, 2),
 			   num(b[6], p.min_gate, 2), num(b[7], p.zero_share, 2), !p.known ? "unknown" : p.held ? "held" : "not held",
 			   num(b[8], p.reward_first, 2), num(b[9], p.reward_last, 2));
@@ -218,23 +218,23 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "                           hacks     AUROC                  within prompt  F0.5   precision  recall\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
-		char name[80];
+		char name[120], cell[CELL];
 		if (!moe_gate_routes(g))
 			continue;
-		snprintf(name, sizeof name, "%.18s, seed %lld", g->method[0] ? g->method : "(unnamed)", (long long)g->seed);
-		moe_text_f(t, "  %-23.23s  %5s     %5s [%5s, %5s]       %5s   %5s     %5s    %5s\n", name, num(b[7], g->hack_share, 3), num(b[0], g->auroc, 3),
+		snprintf(name, sizeof name, "%s, seed %lld", moe_text_fit(cell, sizeof cell, g->method[0] ? g->method : "(unnamed)", 0, 18), (long long)g->seed);
+		moe_text_f(t, "  %s  %5s     %5s [%5s, %5s]       %5s   %5s     %5s    %5s\n", moe_text_fit(cell, sizeof cell, name, 23, 23), num(b[7], g->hack_share, 3), num(b[0], g->auroc, 3),
 			   num(b[5], g->auroc_ci.lo, 3), num(b[6], g->auroc_ci.hi, 3), num(b[1], g->within, 3),
 			   num(b[2], g->f05, 3), num(b[3], g->precision, 3), num(b[4], g->recall, 3));
 	}
 	for (size_t i = 0, said = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
-		char name[80];
+		char name[120], cell[CELL];
 		if (!g->n_null)
 			continue;
 		if (!said++)
 			moe_text_f(t, "  held against random directions     AUROC: mean  best  rank p    F0.5, as many routed: mean  best  rank p\n");
-		snprintf(name, sizeof name, "%.18s, seed %lld (%zu)", g->method[0] ? g->method : "(unnamed)", (long long)g->seed, g->n_null);
-		moe_text_f(t, "  %-32.32s        %5s %5s   %5s                          %5s %5s   %5s\n", name, num(b[0], g->auroc_null.mean, 3),
+		snprintf(name, sizeof name, "%s, seed %lld (%zu)", moe_text_fit(cell, sizeof cell, g->method[0] ? g->method : "(unnamed)", 0, 18), (long long)g->seed, g->n_null);
+		moe_text_f(t, "  %s        %5s %5s   %5s                          %5s %5s   %5s\n", moe_text_fit(cell, sizeof cell, name, 32, 32), num(b[0], g->auroc_null.mean, 3),
 			   num(b[1], g->auroc_null.best, 3), num(b[2], g->auroc_null.p, 3), num(b[3], g->f05_null.mean, 3), num(b[4], g->f05_null.best, 3),
 			   num(b[5], g->f05_null.p, 3));
 	}

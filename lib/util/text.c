@@ -71,6 +71,28 @@ bool moe_text_hostile(unsigned c)
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
+const char *moe_text_fit(char *out, size_t cap, const char *z, size_t min, size_t max)
+{
+	size_t at = 0, n = strlen(z), columns = 0;
+
+	for (; n && columns < max; columns++) {
+		size_t k = moe_utf8_len(z, n);
+
+		if (!k)
+			k = 1;
+		if (at + k >= cap)
+			break;
+		memcpy(out + at, z, k);
+		at += k;
+		z += k;
+		n -= k;
+	}
+	for (; columns < min && at + 1 < cap; columns++)
+		out[at++] = ' ';
+	out[at] = 0;
+	return out;
+}
+
 /* One escaped unit of p[n] into out[16]; returns the bytes consumed. */
 static size_t unit(char out[16], const char *p, size_t n, bool exact)
 {

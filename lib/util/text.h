@@ -16,6 +16,9 @@ unsigned moe_utf8_decode(const char *p, size_t len);
 bool moe_text_hostile(unsigned c);
 /* Whether all of p[n] is valid UTF-8. */
 bool moe_utf8_valid(const char *p, size_t n);
+/* Copies z into out[cap], cut to at most `max` characters and padded with spaces to at least `min`; returns out. Characters are counted, not
+ * bytes (wide ones as one), and none is cut in two, also where cap > 0 ends it. A byte that is no UTF-8 counts as a character. */
+const char *moe_text_fit(char *out, size_t cap, const char *z, size_t min, size_t max);
 
 /* Appends p[n] so that a terminal can show it safely: C0 and C1 controls, DEL and invalid bytes become \xHH (or \n \t \r),
  * bidirectional overrides (U+202A..E, U+2066..9) become \u{HEX}. Valid UTF-8 stays; a backslash is doubled only when `exact`. */

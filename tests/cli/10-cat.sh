@@ -35,6 +35,22 @@ ok "the first records" moe-cat --head -n 2 a.moes
 contains "hostile text is escaped" out 'hostile \\x1b\[31m'
 lacks "and never written raw" out "$(printf '\033')"
 
+# long keys that are not ASCII are cut between characters
+long=$(printf '\303\251%.0s' $(seq 1 70))
+printf '{"id":"1","a%s":{"b":1,"%s":{"c":2}},"%s":1}\n' "$long" "$long" "$long" | moe-cat --from-json -k prompts -o wide.moes
+for how in '' --head; do
+	# shellcheck disable=SC2086
+	ok "moe-cat $how of long keys" moe-cat $how wide.moes
+	cp out wide.txt
+	ok "is UTF-8" iconv -f UTF-8 -t UTF-8 wide.txt
+done
+printf '{"id":"1","\303\251\303\251":5,"ee":5}\n' | moe-cat --from-json -k prompts | moe-cat >wide.txt
+equal "and columns are of characters" "$(sed -n 's/^\(.*\)int .*/\1/p' wide.txt | while IFS= read -r l; do printf %s "$l" | wc -m; done | sort -u | wc -l | tr -d ' ')" 1
+awk 'BEGIN { for (i = 0; i < 70; i++) printf "{\"t\":\"type%d\",\"a\":1}\n", i }' | moe-cat --from-json -k x -o types.moes
+ok "a summary of 70 types" moe-cat types.moes
+contains "shows 64" out '^  type63  1$'
+contains "and says how many more there are" out '^  \.\.\. and 6 more types$'
+
 moe-cat -s a.moes b.moes >two.moes
 cat a.moes b.moes >cat.moes
 same "joining whole streams is cat" two.moes cat.moes

@@ -44,6 +44,21 @@ static void escaping(void **state)
 	moe_buf_free(&b);
 }
 
+static void fitting(void **state)
+{
+	char out[32], small[6];
+
+	(void)state;
+	assert_string_equal(moe_text_fit(out, sizeof(out), "abc", 5, 8), "abc  ");
+	assert_string_equal(moe_text_fit(out, sizeof(out), "a\303\251\342\202\254", 5, 8), "a\303\251\342\202\254  "); /* padded by characters */
+	assert_string_equal(moe_text_fit(out, sizeof(out), "a\303\251\342\202\254z", 0, 3), "a\303\251\342\202\254"); /* and cut by them */
+	assert_string_equal(moe_text_fit(out, sizeof(out), "a\303\251\342\202\254z", 0, 2), "a\303\251");
+	assert_string_equal(moe_text_fit(small, sizeof(small), "ab\303\251\342\202\254", 9, 9), "ab\303\251 "); /* the array ends before the third */
+	assert_string_equal(moe_text_fit(out, sizeof(out), "\377\377\377", 0, 2), "\377\377");
+	assert_string_equal(moe_text_fit(out, sizeof(out), "", 3, 3), "   ");
+	assert_string_equal(moe_text_fit(small, 1, "abc", 3, 3), "");
+}
+
 static void base64(void **state)
 {
 	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
@@ -116,7 +131,7 @@ static void normals(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(utf8), cmocka_unit_test(escaping), cmocka_unit_test(base64), cmocka_unit_test(sha256), cmocka_unit_test(errors),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(utf8), cmocka_unit_test(escaping), cmocka_unit_test(fitting), cmocka_unit_test(base64), cmocka_unit_test(sha256), cmocka_unit_test(errors),
 		cmocka_unit_test(normals)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

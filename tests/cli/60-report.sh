@@ -67,6 +67,13 @@ moe-cat -s l1.moes >clean.moes
 cat first.moes clean.moes >behind.moes
 moe-report -u uat.conf behind.moes l2.moes l3.moes r2.moes r3.moes -o cheat.txt
 lacks 'and not beside one that has none' cheat.txt 'logistic \(tested\) +CHEATS'
+# names that are not ASCII: cut between characters, and columns of characters
+arm=b$(printf '\303\251%.0s' $(seq 1 30))
+for s in 1 2 3; do run logistic $s 240 "on 0.57 0.31 quarantine-off 0.02 0.62 $arm 0.55 0.28"; done | moe-cat --from-json -k rollouts -o names.moes
+fails 1 'an arm of a long name that is not ASCII' moe-report -u uat.conf names.moes -o names.txt
+ok 'is cut between characters' iconv -f UTF-8 -t UTF-8 names.txt
+equal 'and takes as many columns as others' "$(sed -n '/^RATES/,/^$/s/^\(    [a-z][^[]*\)\[.*/\1/p' names.txt |
+	while IFS= read -r l; do printf %s "$l" | wc -m; done | sort -u | wc -l | tr -d ' ')" 1
 
 # ---- the gate on a recorded run: 40 prompts of 4 rollouts, of which 2 hack; a perfect, a blind and a reversed score ----
 gate() { # NAME, awk expression of the score by h (hacks or not)

@@ -97,12 +97,10 @@ static void on_signal(int sig)
 static void cut_shorter(void)
 {
 	static const char text[] = ": an input was cut shorter while it was read\n";
-	ssize_t rc = 0;
+	bool heard = !(on_screen && on_screen->shown) || write(2, "\r\033[K", 4) > 0;
 
-	if (on_screen && on_screen->shown)
-		rc = write(2, "\r\033[K", 4);
-	rc = rc < 0 ? rc : write(2, name(), strlen(name()));
-	rc = rc < 0 ? rc : write(2, text, sizeof(text) - 1);
+	if (!heard || write(2, name(), strlen(name())) < 0 || write(2, text, sizeof(text) - 1) < 0)
+		errno = 0; /* nobody listens: the exit status says it as well */
 	moe_temp_remove_all();
 	_exit(MOE_DATA);
 }

@@ -28,7 +28,7 @@ static size_t vocab_slot(const struct moe_vocab *v, const char *p, size_t n)
 
 	for (; v->slot[i]; i = (i + 1) & mask) {
 		const struct moe_vocab_tok *t = &v->tok[v->slot[i] - 1];
-		if (t->len == n && !memcmp(v->text.data + t->off, p, n))
+		if (t->len == n && (!n || !memcmp(v->text.data + t->off, p, n)))
 			break;
 	}
 	return i;
@@ -385,7 +385,7 @@ int moe_bpe_word(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p,
 	if (!n)
 		return 0;
 	c = cache_slot(w, p, n);
-	if (c && c->len == n && !memcmp(c->text, p, n)) {
+	if (c && c->len == n && (!n || !memcmp(c->text, p, n))) {
 		for (int i = 0; i < c->n; i++)
 			if (moe_bpe_put(w, c->id[i], e))
 				return -1;

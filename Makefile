@@ -2,7 +2,8 @@
 #
 # Users own CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR; V=1 shows commands. Objects live in $(BUILD), never beside sources.
 # Dependencies and why each is used rather than written here:
-#   msgpack-c   the stream's serialisation            libarchive  gzip, zstd, tar, zip in and out
+#   msgpack-c   the stream's serialisation            libarchive  zstd, tar, zip in and out
+#   zlib        gzip: libarchive leaves its checksums unverified
 #   BLIS        every matrix product                  json-c      JSON; reads Python's bare NaN, as rollout pools have
 #   nettle      SHA-256                               Lua 5.4     environments and model-written code
 #   PCRE2       the tokenizers' regular expressions   utf8proc    Unicode NFC for tokenizers
@@ -27,7 +28,7 @@ COMMIT := $(shell if [ -e .git ]; then git describe --always --dirty 2>/dev/null
 COMMIT := $(or $(COMMIT),unknown)
 WERROR ?=
 
-PKGS := msgpack libarchive json-c nettle lua5.4 libpcre2-8 libutf8proc libseccomp
+PKGS := msgpack libarchive zlib json-c nettle lua5.4 libpcre2-8 libutf8proc libseccomp
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 BLIS_LIBS ?= -lblis
@@ -90,7 +91,7 @@ $(GRADS): $(BUILD)/tests/%: $(BUILD)/obj64/tests/grad/%.o $(BUILD)/libmoe64.a
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
 
 # ---- dependencies: installed by themselves when something is missing ----
-DEPS_BUILD := build-essential pkg-config libarchive-dev libmsgpack-dev libblis-openmp-dev libjson-c-dev libpcre2-dev libutf8proc-dev \
+DEPS_BUILD := build-essential pkg-config libarchive-dev zlib1g-dev libmsgpack-dev libblis-openmp-dev libjson-c-dev libpcre2-dev libutf8proc-dev \
 	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq
 DEPS_LINT := clang clang-tidy cppcheck shellcheck mandoc
 # What must be there, as commands that succeed when it is.
@@ -102,11 +103,11 @@ APT = s=$$([ $$(id -u) -eq 0 ] || echo sudo); $$s apt-get update -q && DEBIAN_FR
 
 deps: ## install what building and testing need
 	$(APT) $(DEPS_BUILD)
-$(BUILD)/.deps:
+$(BUILD)/.deps: Makefile
 	@mkdir -p $(@D)
 	@if ! ( $(HAVE_BUILD) ) >/dev/null 2>&1; then $(MAKE) --no-print-directory deps; fi
 	@touch $@
-$(BUILD)/.deps-lint:
+$(BUILD)/.deps-lint: Makefile
 	@mkdir -p $(@D)
 	@if ! ( $(HAVE_LINT) ) >/dev/null 2>&1; then $(APT) $(DEPS_LINT); fi
 	@touch $@

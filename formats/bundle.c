@@ -531,10 +531,12 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		rc = moe_fail_errno(e, "%s: the folder can not be made", dir);
-	else if (!a || archive_read_support_filter_zstd(a) || archive_read_support_filter_gzip(a) || archive_read_support_format_tar(a) ||
+	else if (!a || archive_read_support_filter_zstd(a) || archive_read_support_format_tar(a) ||
 		archive_read_support_format_empty(a) || archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1") ||
-		archive_read_open_fd(a, fd, BLOCK)) /* concatenated: so that what is behind a bundle is seen, and refused */
+		archive_read_open_fd(a, fd, BLOCK)) { /* concatenated: so that what is behind a bundle is seen, and refused */
 		rc = a ? fail_archive(a, name, MOE_DATA, e) : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
+		moe_err_prefix(e, "not a whole bundle (.tar.zst)");
+	}
 	if (!rc)
 		rc = unpack(a, name, dir, &f, e);
 	*files = f.n;

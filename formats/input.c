@@ -1,7 +1,8 @@
 /* input.c - bytes of files, pipes and archive members. Recognises containers by content; it never extracts to disk.
  *
- * Plain data do not pass through libarchive at all, so that a pipe's bytes are handed on as soon as they arrive. */
+ * Plain data do not pass through libarchive at all, so that a pipe's bytes are handed on as soon as they arrive; gzip is gunzip.c's. */
 #include "formats/input.h"
+#include "formats/gunzip.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -24,18 +25,19 @@
 #define ZIP64_END 56
 #define ZIP_TAIL (ZIP_END + 0xffff)
 
-enum content { PLAIN, COMPRESSED, TAR, ZIP };
+enum content { PLAIN, GZIP, ZSTD, TAR, ZIP };
 
-/* Bytes that can be looked at before they are read. `a` makes them from those of the layer below; the first layer is the
- * descriptor and has none. */
+/* Bytes that can be looked at before they are read. `a` or `gz` makes them from those of the layer below; the first layer is the
+ * descriptor and has neither. */
 struct layer {
 	struct moe_input *in;
 	struct layer *below;
 	struct archive *a;
+	struct moe_gunzip *gz;
 	uint8_t head[SNIFF];
 	size_t at, have;
 	bool eof;
-	/* What the archive above has taken: */
+	/* What the layer above has taken: */
 	uint8_t block[BLOCK];
 	uint64_t given, solid;    /* bytes in all; up to the last one that is not zero */
 };
@@ -65,7 +67,7 @@ static int fail_archive(struct moe_input *in, struct archive *a, struct moe_err 
 			*e = in->err;
 		return -1;
 	}
-	return moe_fail(e, MOE_DATA, "%s: %s", in->member ? in->member : in->name, why ? why : "truncated or damaged archive");
+	return moe_fail(e, MOE_DATA, "%s: %s", moe_input_member(in), why ? why : "truncated or damaged archive");
 }
 
 /* ---- reading a layer, and looking at its beginning ---- */
@@ -79,6 +81,11 @@ static ssize_t raw_read(struct layer *l, void *p, size_t n, struct moe_err *e)
 
 	if (l->eof)
 		return 0;
+	if (l->gz) {
+		got = moe_gunzip_read(l->gz, p, n, moe_input_member(in), e);
+		l->eof = got == 0;
+		return got;
+	}
 	if (l->a) {
 		got = archive_read_data(l->a, p, n);
 		if (got < 0)
@@ -149,6 +156,14 @@ static la_ssize_t give(struct archive *a, void *data, const void **p)
 	return got;
 }
 
+static ssize_t give_compressed(void *from, const uint8_t **p, struct moe_err *e)
+{
+	struct layer *l = from;
+
+	*p = l->block;
+	return give_block(l, e);
+}
+
 /* Reads what the archive of l has left unread below. */
 static int drain(struct layer *l, struct moe_err *e)
 {
@@ -159,18 +174,16 @@ static int drain(struct layer *l, struct moe_err *e)
 	return (int)got;
 }
 
-/* At the end of compressed data or of a tar archive: nothing but zeros may follow. libarchive ends silently where the next gzip
- * member is cut off in its header or is no gzip. */
+/* At the end of zstd data or of a tar archive: nothing but zeros may follow. */
 static int whole(struct layer *l, struct moe_err *e)
 {
 	long long used = archive_filter_bytes(l->a, -1);
-	bool tar = l == &l->in->entry;
 
 	if (l->below->solid <= (uint64_t)used && drain(l, e))
 		return -1;
 	if (l->below->solid > (uint64_t)used)
-		return moe_fail(e, MOE_DATA, "%s: after the %s that ends at byte %lld something else follows%s",
-			l->in->member ? l->in->member : l->in->name, tar ? "tar archive" : "gzip data", used, tar ? "" : ", or its next member is cut off");
+		return moe_fail(e, MOE_DATA, "%s: after the %s that ends at byte %lld something else follows", moe_input_member(l->in),
+			l == &l->in->entry ? "tar archive" : "zstd data", used);
 	return 0;
 }
 
@@ -240,8 +253,10 @@ static bool settle(const struct layer *s, enum content *c)
 	const uint8_t *nl, *nul;
 
 	*c = PLAIN;
-	if (is_magic(s, gz, 2) || is_magic(s, zstd, 4) || (s->have >= 4 && (s->head[0] & 0xf0) == 0x50 && !memcmp(s->head + 1, skip, 3)))
-		return *c = COMPRESSED, true;
+	if (is_magic(s, gz, 2))
+		return *c = GZIP, true;
+	if (is_magic(s, zstd, 4) || (s->have >= 4 && (s->head[0] & 0xf0) == 0x50 && !memcmp(s->head + 1, skip, 3)))
+		return *c = ZSTD, true;
 	if (is_magic(s, zip1, 4) || is_magic(s, zip2, 4))
 		return *c = ZIP, true;
 	if (s->have == SNIFF) {
@@ -272,7 +287,7 @@ static int sniff(struct layer *s, enum content *c, struct moe_err *e)
 	return 0;
 }
 
-/* Puts l over `below`. gzip and zstd by name: filter_all may run programs. */
+/* Puts an archive over `below`. zstd by name: filter_all may run programs. */
 static int put_over(struct layer *l, struct layer *below, enum content c, struct moe_err *e)
 {
 	struct archive *a = archive_read_new();
@@ -282,32 +297,41 @@ static int put_over(struct layer *l, struct layer *below, enum content c, struct
 		return moe_fail(e, MOE_SYSTEM, "%s: out of memory for an archive", l->in->name);
 	l->a = a;
 	l->below = below;
-	if (c == COMPRESSED)
-		bad = archive_read_support_filter_gzip(a) || archive_read_support_filter_zstd(a) || archive_read_support_format_raw(a) ||
-			archive_read_support_format_empty(a);
+	if (c == ZSTD)
+		bad = archive_read_support_filter_zstd(a) || archive_read_support_format_raw(a) || archive_read_support_format_empty(a);
 	else
 		bad = c == TAR ? archive_read_support_format_tar(a) : archive_read_support_format_zip_streamable(a);
 	return bad || archive_read_open(a, below, NULL, give, NULL) ? fail_archive(l->in, a, e) : 0;
 }
 
-/* l becomes what `below` holds, decompressed. */
-static int decompress(struct layer *l, struct layer *below, struct moe_err *e)
+static int unzstd(struct layer *l, struct layer *below, struct moe_err *e)
 {
 	struct archive_entry *entry;
-	const char *name = l->in->member ? l->in->member : l->in->name;
 	int rc;
 
-	if (put_over(l, below, COMPRESSED, e))
+	if (put_over(l, below, ZSTD, e))
 		return -1;
 	rc = archive_read_next_header(l->a, &entry);
 	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN && rc != ARCHIVE_EOF)
 		return fail_archive(l->in, l->a, e);
 	if (archive_filter_code(l->a, 0) == ARCHIVE_FILTER_NONE)
-		return moe_fail(e, MOE_DATA, "%s: truncated or damaged compressed data", name);
-	if (archive_filter_count(l->a) > 2)
-		return moe_fail(e, MOE_DATA, "%s: compressed more than once", name);
+		return moe_fail(e, MOE_DATA, "%s: truncated or damaged zstd data", moe_input_member(l->in));
 	l->eof = rc == ARCHIVE_EOF; /* nothing, compressed */
 	return l->eof ? whole(l, e) : 0;
+}
+
+/* l becomes what `below` holds, decompressed; *c says what that is. */
+static int decompress(struct layer *l, struct layer *below, enum content *c, struct moe_err *e)
+{
+	if (*c == GZIP) {
+		l->below = below;
+		l->gz = moe_gunzip_new(give_compressed, below, e);
+	}
+	if ((*c == GZIP && !l->gz) || (*c == ZSTD && unzstd(l, below, e)) || sniff(l, c, e))
+		return -1;
+	if (*c == GZIP || *c == ZSTD)
+		return moe_fail(e, MOE_DATA, "%s: compressed more than once", moe_input_member(l->in));
+	return 0;
 }
 
 /* ---- opening ---- */
@@ -351,7 +375,9 @@ static void drop_member(struct moe_input *in)
 	struct layer *l = &in->entry, *d = &in->entry_data;
 
 	archive_read_free(d->a);
+	moe_gunzip_free(d->gz);
 	d->a = NULL;
+	d->gz = NULL;
 	free(in->member);
 	in->member = NULL;
 	l->at = l->have = d->at = d->have = 0;
@@ -367,6 +393,7 @@ void moe_input_close(struct moe_input *in)
 	drop_member(in);
 	archive_read_free(in->entry.a);
 	archive_read_free(in->data.a);
+	moe_gunzip_free(in->data.gz);
 	if (in->utf8)
 		freelocale(in->utf8);
 	if (in->own_fd)
@@ -395,11 +422,9 @@ static int look(struct moe_input *in, struct moe_err *e)
 
 	if (sniff(l, &in->content, e))
 		return -1;
-	if (in->content == COMPRESSED) {
-		if (decompress(&in->data, l, e))
-			return -1;
+	if (in->content == GZIP || in->content == ZSTD) {
 		l = &in->data;
-		if (sniff(l, &in->content, e))
+		if (decompress(l, &in->file, &in->content, e))
 			return -1;
 	}
 	if (in->content == TAR || in->content == ZIP)
@@ -427,10 +452,10 @@ static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_e
 	in->now = &in->entry;
 	if (sniff(in->now, &c, e))
 		return -1;
-	if (c != COMPRESSED)
+	if (c != GZIP && c != ZSTD)
 		return 1;
 	in->now = &in->entry_data;
-	return decompress(in->now, &in->entry, e) ? -1 : 1;
+	return decompress(in->now, &in->entry, &c, e) ? -1 : 1;
 }
 
 static int next_entry(struct moe_input *in, struct moe_err *e)

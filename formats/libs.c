@@ -6,8 +6,9 @@
 #include <archive.h>
 #include <json-c/json_c_version.h>
 #include <msgpack.h>
+#include <zlib.h>
 
 void moe_formats_libs(char *out, size_t cap)
 {
-	snprintf(out, cap, "msgpack-c %s, %s, json-c %s", msgpack_version(), archive_version_string(), json_c_version());
+	snprintf(out, cap, "msgpack-c %s, %s, zlib %s, json-c %s", msgpack_version(), archive_version_string(), zlibVersion(), json_c_version());
 }

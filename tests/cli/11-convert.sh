@@ -145,6 +145,10 @@ fails 3 "a name that climbs out" moe-cat --unpack=u6 climb.tar
 (cd forged && printf '{"bundle":1,"files":[{"name":"g","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && tar -cf ../extra.tar MANIFEST.json f)
 fails 3 "a file that the manifest does not name" moe-cat --unpack=u7 extra.tar
 fails 3 "something behind a bundle" sh -c 'cat one.tar.zst one.tar.zst | moe-cat --unpack=u8'
+zstd -dc one.tar.zst | gzip >one.tar.gz
+moe-cat --unpack=u8 one.tar.gz 2>err
+equal "a bundle is no .tar.gz" $? 3
+contains "which is said" err "not a whole bundle"
 
 # sizes: what is packed is what was hashed, what is unpacked is what the manifest says
 ok "a file of which stat knows no size" moe-cat --pack -o proc.tar.zst /proc/version

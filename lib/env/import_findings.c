@@ -1,5 +1,6 @@
 /* import_findings.c - what a row says beside its texts: the grader's state, rewards that may train, and findings that go into the seal. */
 #include "env/import_private.h"
+#include "formats/mp.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -72,26 +73,41 @@ static bool consumed(const struct import_row *r, const char *key, const struct m
 	return false;
 }
 
+/* env is every field of the row that is neither an oracle's nor taken elsewhere: written as one map, since looking for each of very many
+ * keys in a record would take their number squared. */
+static int all_of_row(struct import_row *r, struct moe_err *e)
+{
+	struct moe_buf fields = {0}, map = {0};
+	const void *cursor = NULL;
+	const struct moe_json *j;
+	const char *key;
+	size_t n = 0;
+	int rc = 0;
+
+	while (!rc && moe_json_next(r->root, &cursor, &key, &j)) {
+		if (is_oracle(key) || consumed(r, key, j))
+			continue;
+		n++;
+		if (moe_mp_str(&fields, key, strlen(key), e) || moe_json_to_msgpack(j, &fields, e))
+			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members), (unsigned long long)r->line, key);
+	}
+	rc = rc || moe_mp_map(&map, n, e) || moe_buf_add(&map, fields.data, fields.len, e) || moe_rec_set_raw(r->rec, "env", map.data, map.len, e) ? -1 : 0;
+	moe_buf_free(&fields);
+	moe_buf_free(&map);
+	return rc;
+}
+
 int import_env(struct import_row *r, bool all, struct moe_err *e)
 {
-	const struct moe_json *own = moe_json_get(r->root, "env"), *j;
-	const void *cursor = NULL;
+	const struct moe_json *own = moe_json_get(r->root, "env");
 	struct moe_rec env = {0};
-	const char *key;
 	int rc = each(r, "env.", put_value, &env, e);
 
-	if (rc > 0 || rc < 0)
-		goto done;
-	if (moe_json_kind(own) == MOE_J_OBJECT) { /* rows that were written for us */
+	if (!rc && moe_json_kind(own) == MOE_J_OBJECT) /* rows that were written for us */
 		rc = set_json(r->rec, "env", own, e);
-		moe_rec_free(&env);
-		return rc;
-	}
-	while (all && rc >= 0 && moe_json_next(r->root, &cursor, &key, &j))
-		if (!is_oracle(key) && !consumed(r, key, j) && set_json(&env, key, j, e))
-			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members), (unsigned long long)r->line, key);
-done:
-	if (rc >= 0)
+	else if (!rc && all)
+		rc = all_of_row(r, e);
+	else if (rc >= 0)
 		rc = moe_rec_set_map(r->rec, "env", &env, e);
 	moe_rec_free(&env);
 	return rc < 0 ? -1 : 0;

@@ -46,7 +46,7 @@ static void mapping(const char *text, const struct moe_json *root)
 	if (moe_fieldmap_add(&m, text, &e)) {
 		MUST(e.code == MOE_USAGE && e.msg[0]);
 	} else {
-		MUST(m.n > 0);
+		MUST(m.n || !*text);
 		for (size_t i = 0; i < m.n; i++) {
 			const char *key = m.entry[i].key;
 			struct moe_str s = moe_fieldmap_text(&m, key, "a.0|b", root, number, &ok);

@@ -20,7 +20,7 @@ enum moe_code {
 struct moe_err {
 	enum moe_code code;
 	int sys; /* the errno that the message names, or 0 */
-	char msg[512];
+	char msg[512]; /* UTF-8 if its parts are; of a longer one the midst is left out, "..." */
 };
 
 /* Fills *e (NULL is allowed) and returns -1, so that `return moe_fail(e, ...)` is the usual form. Keeps errno. */
@@ -30,7 +30,7 @@ int moe_fail(struct moe_err *e, enum moe_code code, const char *fmt, ...)
 /* As moe_fail with MOE_SYSTEM, errno as sys and ": strerror(errno)" appended. */
 int moe_fail_errno(struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts "prefix: " before the message already in *e, of which code and sys stay; returns -1. Too long a message loses its tail. */
+/* Puts "prefix: " before the message already in *e, of which code and sys stay; returns -1. */
 int moe_err_prefix(struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -111,6 +111,20 @@ static void errors(void **state)
 	assert_int_equal(moe_fail(&e, MOE_SYSTEM, "Broken pipe"), -1);
 	assert_int_equal(e.sys, 0);
 	assert_int_equal(moe_fail(NULL, MOE_DATA, "nobody listens"), -1);
+	for (size_t shift = 0; shift < 4; shift++) { /* a name of 2-byte characters, which are not cut wherever they lie */
+		char name[4096];
+
+		memset(name, 'x', shift);
+		for (size_t i = shift; i + 2 < sizeof(name); i += 2)
+			memcpy(name + i, "\xc3\xa4", 3);
+		errno = ENOENT;
+		assert_int_equal(moe_fail_errno(&e, "%s: reading failed", name), -1);
+		assert_true(strlen(e.msg) >= sizeof(e.msg) - 3 && moe_utf8_valid(e.msg, strlen(e.msg)) && strstr(e.msg, "..."));
+		assert_string_equal(strstr(e.msg, ": "), ": reading failed: No such file or directory");
+		assert_int_equal(moe_err_prefix(&e, "%s", name), -1);
+		assert_true(moe_utf8_valid(e.msg, strlen(e.msg)));
+		assert_string_equal(strstr(e.msg, ": "), ": reading failed: No such file or directory");
+	}
 }
 
 /* Many normals at once are the single ones, also where the counter carries into its upper half. */

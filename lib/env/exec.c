@@ -232,9 +232,10 @@ static void send_some(struct moe_exec *x, struct worker *w)
 /* Reads of its output what is there. */
 static int receive(struct moe_exec *x, struct worker *w, struct moe_err *e)
 {
-	size_t max = x->o->reply_bytes ? x->o->reply_bytes : (size_t)1 << 20;
-	const uint8_t *nl;
+	size_t max = x->o->reply_bytes ? x->o->reply_bytes : (size_t)1 << 20, n;
+	struct moe_err bad;
 	ssize_t k;
+	int rc;
 
 	if (moe_buf_reserve(&w->reply, 1 << 14, e))
 		return -1;
@@ -242,25 +243,14 @@ static int receive(struct moe_exec *x, struct worker *w, struct moe_err *e)
 	if (k < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : died(x, w, e);
 	w->reply.len += (size_t)k;
-	if (w->reply.len > max) {
+	rc = moe_exec_whole(w->reply.data, w->reply.len, x->o->once, !k, max, &n, &bad);
+	if (rc < 0) {
 		stop(x, w);
-		return failed(x, w, MOE_GRADE_ERROR, "its answer is too long", e);
+		return failed(x, w, MOE_GRADE_ERROR, bad.msg, e);
 	}
-	if (x->o->once) {
-		if (k > 0)
-			return 0;
-		return w->reply.len ? answer(x, w, w->reply.len, e) : died(x, w, e);
-	}
-	if (!k)
-		return died(x, w, e);
-	nl = memchr(w->reply.data, '\n', w->reply.len);
-	if (!nl)
-		return 0;
-	if ((size_t)(nl - w->reply.data) + 1 != w->reply.len) {
-		stop(x, w);
-		return failed(x, w, MOE_GRADE_ERROR, "it wrote more than one line for one rollout", e);
-	}
-	return answer(x, w, (size_t)(nl - w->reply.data), e);
+	if (rc)
+		return answer(x, w, n, e);
+	return k ? 0 : died(x, w, e);
 }
 
 /* Waits until some busy worker can go on or is late. */

@@ -31,8 +31,10 @@ uint64_t moe_exec_replaced(const struct moe_exec *x);
 /* What was wrong with the first rollout that could not be graded; "" if none. */
 const char *moe_exec_note(const struct moe_exec *x);
 
-/* The two directions of the protocol, for tests: a rollout's line (with '\n'), and an answer put into its record. */
+/* The two directions of the protocol, for tests: a rollout's line (with '\n'); how far what has arrived of an answer, n bytes, is (1 whole, its
+ * *len bytes without the line's end; 0 more must come; -1 none, MOE_DATA), when its writer has ended or not; and an answer put into its record. */
 int moe_exec_request(const struct moe_rec *rollout, struct moe_buf *out, struct moe_err *e);
+int moe_exec_whole(const void *reply, size_t n, bool once, bool ended, size_t max, size_t *len, struct moe_err *e);
 int moe_exec_answer(const char *line, size_t n, struct moe_rec *rollout, struct moe_err *e);
 
 #endif

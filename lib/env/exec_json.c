@@ -137,6 +137,22 @@ done:
 	return rc;
 }
 
+int moe_exec_whole(const void *reply, size_t n, bool once, bool ended, size_t max, size_t *len, struct moe_err *e)
+{
+	const char *nl;
+
+	if (n > max)
+		return moe_fail(e, MOE_DATA, "its answer is too long");
+	*len = n;
+	if (once)
+		return ended && n;
+	nl = memchr(reply, '\n', n);
+	if (!nl)
+		return 0;
+	*len = (size_t)(nl - (const char *)reply);
+	return *len + 1 == n ? 1 : moe_fail(e, MOE_DATA, "it wrote more than one line for one rollout");
+}
+
 int moe_exec_answer(const char *line, size_t n, struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_json_doc *doc = moe_json_parse(line, n, "its answer", e);

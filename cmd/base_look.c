@@ -244,6 +244,8 @@ void base_score(const struct base_opts *o, const char *input)
 	die_unless(in != NULL, &e);
 	load(o, &l);
 	r = moe_in_open(input, NULL);
+	die_unless(moe_reader_peek_header(r, &e) >= 0, &e);
+	die_unless(moe_reader_expect(r, moe_str_eq(moe_reader_kind(r), "rollouts") ? "rollouts" : "texts", &e) == 0, &e);
 	if (o->text)
 		moe_out_text(&out, NULL);
 	else
@@ -262,8 +264,11 @@ void base_score(const struct base_opts *o, const char *input)
 	if (out.w)
 		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);
-	moe_info("%llu records, %llu tokens: %.6f nats a token, perplexity %.6g", (unsigned long long)sum.records, (unsigned long long)sum.tokens,
-		sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));
+	if (sum.tokens)
+		moe_info("%llu records, %llu tokens: %.6f nats a token, perplexity %.6g", (unsigned long long)sum.records, (unsigned long long)sum.tokens,
+			sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));
+	else
+		moe_warn("%llu records, and no token to score", (unsigned long long)sum.records);
 	for (size_t i = 0; i < SCORE_BATCH; i++)
 		moe_rec_free(&in[i]);
 	free(in);

@@ -17,6 +17,17 @@ static void die_unless(bool ok, const struct moe_err *e)
 		moe_die(e);
 }
 
+/* Random weights do not replace what may have been trained for hours. */
+static void die_if_model(const char *dir)
+{
+	static const char *const weights[] = { "model.safetensors", "model.safetensors.index.json" };
+	char path[4096];
+
+	for (size_t i = 0; i < 2; i++)
+		if (snprintf(path, sizeof(path), "%s/%s", dir, weights[i]) < (int)sizeof(path) && access(path, F_OK) == 0)
+			moe_usage_error("%s holds a model already: name another directory, or remove it first", dir);
+}
+
 void base_new(const struct base_opts *o)
 {
 	struct moe_config c;
@@ -24,6 +35,7 @@ void base_new(const struct base_opts *o)
 	struct moe_err e;
 	bool tokenizer;
 
+	die_if_model(moe_common.output);
 	die_unless(moe_base_config(o->new_from, &c, &e) == 0 && moe_model_new(&m, &c, moe_common.seed, moe_common.threads, &e) == 0, &e);
 	die_unless(moe_base_write(&m, moe_common.output, o->tokenizer, &tokenizer, &e) == 0, &e);
 	moe_info("%s: %zu parameters%s", moe_common.output, moe_model_count(&m),
@@ -166,6 +178,8 @@ void base_pretrain(const struct base_opts *o, const char *texts)
 	if (o->checkpoint ? snprintf(where, sizeof(where), "%s", o->checkpoint) >= (int)sizeof(where)
 			  : snprintf(where, sizeof(where), "%s.ckpt", moe_common.output) >= (int)sizeof(where))
 		moe_usage_error("the name of the checkpoint's directory is too long");
+	die_unless(moe_model_dir(moe_common.output, &e) == 0, &e);
+	rmdir(moe_common.output); /* made again at the end; a run that fails leaves nothing */
 	die_unless(moe_model_load(&m, o->dir, &e) == 0 && moe_model_make_trainable(&m, &e) == 0, &e);
 	read_texts(o, &m, texts, &c, digest);
 	pool = moe_pool_new(moe_common.threads, &e);

@@ -170,6 +170,12 @@ int main(int argc, char **argv)
 	in = moe_in_open(argv[at], "rollouts");
 	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
+	if (count && faults[MOE_GRADE_ERROR] == count) { /* before the end record, so that who reads the output stops too */
+		moe_fail(&e, MOE_DATA, "none of %llu rollouts could be graded: are they of this environment, and does the grader work?", (unsigned long long)count);
+		moe_die(&e);
+	}
+	if (faults[MOE_GRADE_ERROR])
+		moe_warn("%llu of %llu rollouts could not be graded and got 0", (unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
 	if (moe_writer_from_reader(out.w, in, &e) != 0 || (g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
 	moe_out_finish(&out);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define NAME_MAX_LEN 128
 #define CONFIG_MAX ((size_t)1 << 20)
@@ -347,14 +348,25 @@ static int write_weights(const struct moe_model *m, const char *dir, struct moe_
 	return r;
 }
 
+int moe_model_dir(const char *dir, struct moe_err *e)
+{
+	struct stat st;
+
+	if (mkdir(dir, 0777) && errno != EEXIST)
+		return moe_fail_errno(e, "%s: cannot make the directory", dir);
+	if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode))
+		return moe_fail(e, MOE_SYSTEM, "%s: is no directory", dir);
+	return access(dir, W_OK | X_OK) ? moe_fail_errno(e, "%s: cannot write into the directory", dir) : 0;
+}
+
 int moe_model_save(const struct moe_model *m, const char *dir, struct moe_err *e)
 {
 	struct moe_buf text = { 0 };
 	char *path = NULL;
 	int r = -1;
 
-	if (mkdir(dir, 0777) && errno != EEXIST)
-		return moe_fail_errno(e, "%s: cannot make the directory", dir);
+	if (moe_model_dir(dir, e))
+		return -1;
 	if (!moe_config_write(&m->config, &text, e))
 		path = moe_path_join(dir, "config.json", e);
 	if (path && !write_weights(m, dir, e))

@@ -23,6 +23,8 @@ int moe_config_write(const struct moe_config *c, struct moe_buf *out, struct moe
 /* Makes dir if it is missing and replaces config.json and model.safetensors in it, one after the other, each atomically.
  * Index files of an earlier sharded model in dir are left alone; transformers and moe_model_load prefer model.safetensors. */
 int moe_model_save(const struct moe_model *m, const char *dir, struct moe_err *e);
+/* The first step of that: makes dir and fails when it can not be written to. For those who have much to do before they save. */
+int moe_model_dir(const char *dir, struct moe_err *e);
 /* Releases what moe_model_load attached to m->map (mappings, aligned copies). For moe_model_free; a zeroed model is accepted. */
 void moe_model_unmap(struct moe_model *m);
 

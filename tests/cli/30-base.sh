@@ -69,6 +69,16 @@ ok "completions" moe-base --generate -m one -n 2 --max-new 8 "2,3=7" -o a.txt
 moe-base --generate -m one -n 2 --max-new 8 "2,3=7" -o b.txt -j 1
 same "the seed decides them" a.txt b.txt
 
+fails 3 "metrics have no scores" moe-base --score -m one --text one.moes
+contains "which is said" err 'a stream of metrics; expected texts'
+moe-prompts -q -e "$ENV" --texts -n 0 -o none.moes
+ok "no texts" moe-base --score -m one --text none.moes
+contains "have no perplexity" err '0 records, and no token to score'
+fails 2 "random weights do not replace a model" moe-base --new tiny --seed 3 -o one
+contains "which is said" err 'one holds a model already'
+same "and it is still there" one/model.safetensors two/model.safetensors
+fails 4 "where nothing can be written" train "$T/texts.moes" --metrics never.moes
+ok "is seen before any work" test ! -e never.moes
 fails 2 "no job, no work" moe-base -m one
 mkdir pipe && cp one/config.json pipe/ && mkfifo pipe/model.safetensors
 fails 3 "a named pipe is no weight file, and is not waited for" moe-base --info -m pipe

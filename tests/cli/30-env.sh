@@ -105,13 +105,20 @@ head -c 3000 right.moes >cut.moes
 fails 3 "a truncated stream" moe-grade -e env.lua cut.moes -o never.moes
 equal "leaves no output" "$(ls never.moes 2>/dev/null)" ""
 fails 3 "prompts are no rollouts" moe-grade -e env.lua p.moes
+# in one mode, and in all
+sed 's/^function env.grade(task, completion)/&\n  if task.mode == "gt_only" then error("broken grader") end/' env.lua >broken.lua
+n=$(moe-cat --json right.moes | grep -c '"mode":"gt_only"')
+ok "a grader that breaks for some is survived" moe-grade -q -e broken.lua right.moes -o b.moes
+equal "and shown once" "$(grep -c 'broken grader' err)" 1
+contains "with their number, also under -q" err "$n of 70 rollouts could not be graded and got 0"
+equal "with reward 0" "$(moe-cat --json b.moes | grep -c '"reward":0.0,"rewards":{}')" "$n"
 sed 's/^function env.grade(/function env.grade(...) error("broken grader") end function env.other(/' env.lua >broken.lua
-ok "a broken grader is survived" moe-grade -e broken.lua right.moes -o b.moes
-contains "and shown once" err 'broken grader'
-equal "with reward 0" "$(moe-cat --json b.moes | grep -c '"reward":0.0,"rewards":{}')" 70
-sed 's/passed = formed and passed and 3 or 0 }/passed = 0\/0 }/' env.lua >nan.lua
+fails 3 "one that breaks for all is no grader" moe-grade -e broken.lua right.moes -o none.moes
+contains "which is said" err 'none of 70 rollouts could be graded'
+ok "and nothing is written" test ! -e none.moes
+sed 's/passed = formed and passed and 3 or 0 }/passed = task.mode == "gt_only" and 0\/0 or 1 }/' env.lua >nan.lua
 moe-grade -q -e nan.lua right.moes -o b.moes 2>/dev/null
-equal "NaN is no reward" "$(moe-cat --json b.moes | grep -c '"reward":0.0,"rewards":{}')" 70
+equal "NaN is no reward" "$(moe-cat --json b.moes | grep -c '"reward":0.0,"rewards":{}')" "$n"
 
 # ---- the example of moe-env(5) ----
 sed -n '/^\.\\" EXAMPLE/,/^\.Ed/p' "$TOP/man/moe-env.5" | sed -e '/^\./d' -e 's/\\e/\\/g' >sums.lua

@@ -130,6 +130,9 @@ contains "ends a process that spins" err '0 ran for too long, 1 ended'
 
 fails 4 "a command that never answers" moe-grade --exec 'echo sorry >&2; exit 1' bad.moes -o z.moes
 contains "is given up with its last words" err 'without an answer; its last words: sorry'
+fails 3 "a command whose answers are none" moe-grade --exec 'echo hello' --exec-once r.moes -o z2.moes
+contains "which is said" err 'none of [0-9]* rollouts could be graded'
+ok "and nothing is written" test ! -e z2.moes
 fails 2 "a box that is not known" moe-grade --exec true --exec-box steel r.moes
 fails 2 "environment and command at once" moe-grade -e "$TOP/examples/quarantine/env.lua" --exec true r.moes
 fails 2 "neither" moe-grade r.moes

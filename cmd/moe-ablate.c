@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *arms = "on,quarantine-off,clean-off,base";
 
@@ -73,6 +74,10 @@ int main(int argc, char **argv)
 	r = moe_in_open(first < argc ? argv[first] : NULL, "adapter");
 	moe_out_stream(&out, "adapter", moe_reader_labels(r), NULL);
 	while ((got = moe_adapter_read(r, false, &a, &e)) == 1) {
+		if (strcmp(a.arm, "on") != 0) {
+			moe_fail(&e, MOE_DATA, "an adapter's arm '%s' is ablated already; arms are made of 'on'", a.arm);
+			moe_die(&e);
+		}
 		write_arms(&a, name, n, &out, &match);
 		read++;
 	}

@@ -227,6 +227,13 @@ equal 'by name' "$(moe-cat --json arms.moes | jq -r 'select(.t == "layout") | .a
 	'on quarantine-off clean-off random-off-1 random-off-2 random-off-3 base scale:quarantine=0.5 scale:quarantine=1 '
 equal 'on is what went in' "$(digest arms.moes)" "$(digest three.a.moes)"
 equal 'its parent is written down' "$(moe-cat --json arms.moes | jq -r 'select(.arm == "base" and .t == "layout") | .lineage.parents[-1]')" "$(digest three.a.moes)"
+fails 3 'training takes one arm' train -a arms.moes -o x.moes on.run.moes
+contains 'and says how to choose' err "several arms, 'on' and 'quarantine-off' first: take one out with moe-cat -s -w arm=on"
+moe-cat -s -w arm=quarantine-off -o off.moes arms.moes
+fails 3 'arms are made of a whole adapter' moe-ablate -o x.moes off.moes
+contains 'which is said' err "arm 'quarantine-off' is ablated already"
+ok 'an ablated arm trains' moe-train -q -m base -a off.moes -o x.moes on.run.moes
+contains 'with a warning' err "is the arm 'quarantine-off', not 'on'"
 fails 2 'an unknown arm' moe-ablate --arms on,tail-off three.a.moes
 fails 3 'a bank that is not there' moe-ablate --arms shared-off -o x.moes three.a.moes
 fails 3 'not an adapter' moe-ablate -o x.moes pins.moes

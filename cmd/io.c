@@ -167,10 +167,23 @@ void moe_ignore_sigpipe(void)
 
 /* ---- input ---- */
 
+/* Reading what is appended to at the same time would never end. */
+static void not_the_output(const char *path)
+{
+	struct stat in, out;
+	int flags = fcntl(1, F_GETFL);
+
+	if (flags < 0 || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY || fstat(1, &out) || !S_ISREG(out.st_mode))
+		return;
+	if ((strcmp(path, "-") ? stat(path, &in) : fstat(0, &in)) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+		moe_usage_error("%s: is the output too", strcmp(path, "-") ? path : "standard input");
+}
+
 void moe_in_not_terminal(const char *path)
 {
 	if ((!path || !strcmp(path, "-")) && isatty(0))
 		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
+	not_the_output(path ? path : "-");
 }
 
 struct moe_reader *moe_in_open(const char *path, const char *kind)

@@ -41,7 +41,7 @@ int moe_assemble_chunk(struct moe_assemble *a, const struct moe_rec *r, size_t m
 
 int moe_assemble_closed(const struct moe_assemble *a, struct moe_err *e)
 {
-	return a->open ? moe_fail(e, MOE_DATA, "a tensor that lacks its last %zu bytes", a->bytes - a->have) : 0;
+	return a->open ? moe_fail(e, MOE_DATA, "tensor \"%s\" lacks its last %zu bytes", (const char *)a->name.data, a->bytes - a->have) : 0;
 }
 
 void moe_assemble_free(struct moe_assemble *a)

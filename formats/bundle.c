@@ -217,6 +217,31 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	return rc;
 }
 
+/* A path as the shell and the user wrote it, without the "//", "/./" and last "/" or "/." that mean nothing. To be freed. */
+static char *squeeze(const char *path, struct moe_err *e)
+{
+	char *s = malloc(strlen(path) + 2), *to = s;
+
+	if (!s) {
+		moe_fail(e, MOE_SYSTEM, "out of memory for a name");
+		return NULL;
+	}
+	for (const char *p = path; *p;) {
+		if (*p == '/' && p[1] == '/')
+			p++;
+		else if (*p == '/' && p[1] == '.' && (p[2] == '/' || !p[2]))
+			p += 2;
+		else
+			*to++ = *p++;
+	}
+	if (to > s + 1 && to[-1] == '/')
+		to--;
+	if (to == s)
+		*to++ = '/'; /* "/." */
+	*to = 0;
+	return s;
+}
+
 static int manifest(const struct files *f, struct moe_buf *out, struct moe_err *e)
 {
 	int rc = moe_buf_addf(out, e, "{\"bundle\":1,\"files\":[");
@@ -337,8 +362,12 @@ int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name
 		memset(&f.out, 0, sizeof(f.out));
 	if (stat(name, &f.old))
 		memset(&f.old, 0, sizeof(f.old));
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = gather(&f, paths[i], 0, e);
+	for (size_t i = 0; !rc && i < n; i++) {
+		char *path = squeeze(paths[i], e);
+
+		rc = path ? gather(&f, path, 0, e) : -1;
+		free(path);
+	}
 	if (!rc && !f.n)
 		rc = moe_fail(e, MOE_USAGE, "no file to pack");
 	rc = rc || check_names(&f, MOE_USAGE, e);
@@ -442,7 +471,7 @@ static char *place(const char *dir, const char *stored, struct moe_err *e)
 	return path;
 }
 
-/* Copies the member at hand, which must have `bytes` bytes: no more than these are written. */
+/* Copies the member at hand, which must have `bytes` bytes: no more than these are written. fd -1: reads it only. */
 static int copy_out(struct archive *a, int fd, const char *path, long long bytes, char hex[MOE_SHA256_HEX], struct moe_err *e)
 {
 	char *block = malloc(BLOCK);
@@ -457,7 +486,7 @@ static int copy_out(struct archive *a, int fd, const char *path, long long bytes
 		left -= got;
 		if (left < 0)
 			break;
-		if (moe_fd_write(fd, block, (size_t)got))
+		if (fd >= 0 && moe_fd_write(fd, block, (size_t)got))
 			rc = moe_fail_errno(e, "%s: writing failed", path);
 	}
 	if (!rc && got < 0)
@@ -469,27 +498,33 @@ static int copy_out(struct archive *a, int fd, const char *path, long long bytes
 	return rc;
 }
 
+/* The member at hand, to fd or nowhere (-1), against the manifest. */
+static int compare(struct archive *a, int fd, const char *path, const struct file *f, struct moe_err *e)
+{
+	char hex[MOE_SHA256_HEX];
+
+	if (copy_out(a, fd, path, f->bytes, hex, e))
+		return -1;
+	return strcmp(hex, f->hex) == 0 ? 0 : moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
+}
+
 static int take_file(struct archive *a, const char *dir, struct file *f, struct moe_err *e)
 {
-	char *path = place(dir, f->stored, e), hex[MOE_SHA256_HEX];
+	char *path = place(dir, f->stored, e);
 	struct moe_temp t = {0};
 	int rc = path ? moe_temp_open(&t, path, e) : -1;
 
 	if (!rc)
-		rc = copy_out(a, t.fd, path, f->bytes, hex, e);
-	if (!rc && strcmp(hex, f->hex) != 0)
-		rc = moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
-	if (!rc && fchmod(t.fd, 0644))
-		rc = moe_fail_errno(e, "%s: its mode can not be set", path);
+		rc = compare(a, t.fd, path, f, e);
 	if (rc)
 		moe_temp_drop(&t);
 	else
 		rc = moe_temp_keep(&t, path, e);
-	f->seen = !rc;
 	free(path);
 	return rc;
 }
 
+/* Every member against the manifest, and into dir unless that is NULL. */
 static int unpack(struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
 {
 	struct archive_entry *x;
@@ -509,8 +544,10 @@ static int unpack(struct archive *a, const char *name, const char *dir, struct f
 			return moe_fail(e, MOE_DATA, "%s: holds something that its manifest does not name", name);
 		if (!first && archive_entry_size(x) != file->bytes)
 			return moe_fail(e, MOE_DATA, "%s: %s: its size is not the manifest's %lld bytes", name, file->stored, file->bytes);
-		if (!first && take_file(a, dir, file, e))
-			return -1;
+		if (!first && (dir ? take_file(a, dir, file, e) : compare(a, -1, file->stored, file, e)))
+			return dir ? -1 : moe_err_prefix(e, "%s", name);
+		if (!first)
+			file->seen = true;
 		first = false;
 	}
 	if (rc != ARCHIVE_EOF)
@@ -523,22 +560,66 @@ static int unpack(struct archive *a, const char *name, const char *dir, struct f
 	return 0;
 }
 
-int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e)
+static struct archive *open_bundle(int fd, const char *name, struct moe_err *e)
 {
 	struct archive *a = archive_read_new();
-	struct files f = {0};
-	int rc = 0;
 
-	if (mkdir(dir, 0777) && errno != EEXIST)
-		rc = moe_fail_errno(e, "%s: the folder can not be made", dir);
-	else if (!a || archive_read_support_filter_zstd(a) || archive_read_support_format_tar(a) ||
-		archive_read_support_format_empty(a) || archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1") ||
-		archive_read_open_fd(a, fd, BLOCK)) { /* concatenated: so that what is behind a bundle is seen, and refused */
-		rc = a ? fail_archive(a, name, MOE_DATA, e) : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
-		moe_err_prefix(e, "not a whole bundle (.tar.zst)");
-	}
-	if (!rc)
+	if (a && !archive_read_support_filter_zstd(a) && !archive_read_support_format_tar(a) && !archive_read_support_format_empty(a) &&
+		!archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1") && !archive_read_open_fd(a, fd, BLOCK))
+		return a; /* concatenated: so that what is behind a bundle is seen, and refused */
+	if (a)
+		fail_archive(a, name, MOE_DATA, e);
+	else
+		moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
+	moe_err_prefix(e, "not a whole bundle (.tar.zst)");
+	archive_read_free(a);
+	return NULL;
+}
+
+int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e)
+{
+	struct archive *a = open_bundle(fd, name, e);
+	struct files f = {0};
+	bool made;
+	int rc = -1;
+
+	*files = 0;
+	if (!a)
+		return -1;
+	made = mkdir(dir, 0777) == 0;
+	if (!made && errno != EEXIST)
+		moe_fail_errno(e, "%s: the folder can not be made", dir);
+	else
 		rc = unpack(a, name, dir, &f, e);
+	if (rc && made)
+		rmdir(dir); /* if nothing came into it */
+	*files = f.n;
+	archive_read_free(a);
+	files_free(&f);
+	return rc;
+}
+
+bool moe_bundle_is(int fd)
+{
+	struct archive *a = open_bundle(fd, "", NULL);
+	struct archive_entry *x;
+	const char *path = NULL;
+	int rc = a ? archive_read_next_header(a, &x) : ARCHIVE_FATAL;
+	bool is;
+
+	if (rc == ARCHIVE_OK || rc == ARCHIVE_WARN)
+		path = archive_entry_pathname(x);
+	is = path && !strcmp(path, MOE_BUNDLE_MANIFEST);
+	archive_read_free(a);
+	return is;
+}
+
+int moe_bundle_check(int fd, const char *name, size_t *files, struct moe_err *e)
+{
+	struct archive *a = open_bundle(fd, name, e);
+	struct files f = {0};
+	int rc = a ? unpack(a, name, NULL, &f, e) : -1;
+
 	*files = f.n;
 	archive_read_free(a);
 	files_free(&f);

@@ -7,6 +7,7 @@
 
 #include "util/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define MOE_BUNDLE_MANIFEST "MANIFEST.json"
@@ -15,9 +16,13 @@
  * names that are not UTF-8 are MOE_USAGE. Each file is read twice, since the manifest goes first: pipes are MOE_USAGE, and a file that
  * changes meanwhile is MOE_DATA. Of a folder, the bundle itself (fd, and the file `name` that it will replace) is left out. */
 int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e);
-/* Unpacks a bundle from fd below `dir` (made when missing). Only what the manifest names is written, each file by a temporary
+/* Unpacks a bundle from fd below `dir` (made when missing). Only what the manifest names is written (mode 666 less the umask), each file by a temporary
  * that is renamed when its digest is right; never outside of dir. MOE_DATA when a size or a digest is wrong, a file is missing, or one
  * name is a file's and a folder's. Names are UTF-8 in any locale. *files counts those written. */
 int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e);
+/* Whether what fd holds begins like a bundle; it moves fd. */
+bool moe_bundle_is(int fd);
+/* As moe_bundle_unpack without writing anything. */
+int moe_bundle_check(int fd, const char *name, size_t *files, struct moe_err *e);
 
 #endif

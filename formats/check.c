@@ -1,4 +1,6 @@
-/* check.c - verifying streams and their lineage, for moe-cat --check. The reader itself verifies counts and checksums. */
+/* check.c - verifying streams and their lineage, for moe-cat --check. The reader itself verifies headers, counts and checksums; what stream.md
+ * asks of tensors is verified here. */
+#include "formats/assemble.h"
 #include "formats/digests.h"
 #include "formats/list.h"
 #include "formats/show.h"
@@ -19,17 +21,22 @@ struct file {
 	bool stream, named; /* it has segments; some stream names what is in it */
 };
 
+#define LINK_COST 128 /* bytes, of remembering one digest */
+
 struct moe_lineage {
+	size_t max;           /* links */
 	struct file *file;
 	size_t n_file;
 	struct links had, inputs; /* of segments and of files that are no streams; named in the segments' `from` */
 };
 
-struct moe_lineage *moe_lineage_new(struct moe_err *e)
+struct moe_lineage *moe_lineage_new(size_t max_mem, struct moe_err *e)
 {
 	struct moe_lineage *l = calloc(1, sizeof(*l));
 
-	if (!l)
+	if (l)
+		l->max = max_mem / LINK_COST;
+	else
 		moe_fail(e, MOE_SYSTEM, "out of memory for lineage");
 	return l;
 }
@@ -67,6 +74,8 @@ static int add_link(const struct moe_lineage *l, struct links *k, struct moe_str
 {
 	char text[MOE_SHA256_HEX] = "";
 
+	if (l->had.d.n + l->inputs.d.n >= l->max)
+		return moe_fail(e, MOE_DATA, "%s: lineage of more than %zu digests; --max-mem allows no more", l->file[l->n_file - 1].name, l->max);
 	if (k->d.n == k->cap) {
 		size_t cap = k->cap ? 2 * k->cap : 16, *p = realloc(k->file, cap * sizeof(*p));
 
@@ -80,23 +89,19 @@ static int add_link(const struct moe_lineage *l, struct links *k, struct moe_str
 	return moe_digests_add(&k->d, text, e);
 }
 
+/* An end, and the inputs that it names. */
 static int note_end(const struct moe_reader *r, struct moe_lineage *l, struct moe_err *e)
 {
 	const char *hex = moe_reader_digest(r, moe_reader_digests(r) - 1);
-	const struct moe_rec *end = moe_reader_end_record(r);
 	struct moe_list from;
-	struct moe_mp_tok t;
+	struct moe_str s;
 
 	if (*hex && add_link(l, &l->had, (struct moe_str){hex, strlen(hex)}, e))
 		return -1;
-	if (!moe_list_open(end, "from", &from) && moe_rec_has(end, "from") != MOE_V_MISSING)
-		return moe_fail(e, MOE_DATA, "%s: \"from\" of the end record is not an array", l->file[l->n_file - 1].name);
-	while (moe_list_next(&from, &t, NULL)) {
-		if (t.kind != MOE_MP_STR || !moe_sha256_is_hex((const char *)t.p, t.n))
-			return moe_fail(e, MOE_DATA, "%s: the end record names an input (\"from\") by what is not a SHA-256", l->file[l->n_file - 1].name);
-		if (add_link(l, &l->inputs, (struct moe_str){(const char *)t.p, t.n}, e))
+	moe_list_open(moe_reader_end_record(r), "from", &from);
+	while (moe_list_next_str(&from, &s))
+		if (add_link(l, &l->inputs, s, e))
 			return -1;
-	}
 	return 0;
 }
 
@@ -125,9 +130,63 @@ static int add_found(const struct moe_reader *r, const char *kind, uint64_t segm
 		return moe_buf_addf(out, e, ": not a stream, counted by its SHA-256: %" PRIu64 " bytes, sha256 %s\n", moe_reader_bytes(r), moe_reader_other(r, 0));
 	if (!segments)
 		return moe_buf_addf(out, e, ": no stream, but %zu files, counted by their SHA-256: %" PRIu64 " bytes\n", others, moe_reader_bytes(r));
-	return moe_buf_addf(out, e, moe_reader_cuts(r) ? ": truncated, as allowed" : ": ok") ||
-		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
-			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)) ? -1 : 0;
+	if (moe_buf_addf(out, e, moe_reader_cuts(r) ? ": truncated, as allowed" : ": ok") ||
+		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s", kind, segments,
+			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)))
+		return -1;
+	if (moe_reader_left_out(r) && moe_buf_addf(out, e, "; %" PRIu64 " member%s left out: no stream%s", moe_reader_left_out(r),
+		moe_reader_left_out(r) == 1 ? "" : "s", moe_reader_left_out(r) == 1 ? "" : "s"))
+		return -1;
+	return moe_buf_add(out, "\n", 1, e);
+}
+
+/* Whether the value is a map of a tensor's three keys that makes no tensor. */
+static bool bad_tensor(const uint8_t *p, size_t n)
+{
+	struct moe_rec m = {0};
+	struct moe_mp_tok t;
+	struct moe_tensor tensor;
+	bool bad;
+
+	if (moe_mp_token(p, n, &t, NULL) != 1 || t.kind != MOE_MP_MAP || t.n != 3)
+		return false;
+	bad = !moe_rec_parse(&m, p, n, NULL) && moe_rec_has(&m, "dtype") && moe_rec_has(&m, "shape") && moe_rec_has(&m, "data") && !moe_tensor_parse(p, n, &tensor);
+	moe_rec_free(&m);
+	return bad;
+}
+
+/* Tensors in a record, and records that are chunks of one. */
+static int check_record(const struct moe_rec *r, struct moe_assemble *a, struct moe_err *e)
+{
+	struct moe_str data;
+
+	if (moe_rec_is(r, "tensor")) {
+		if (moe_rec_bin(r, "data", &data) && data.n > MOE_CHUNK_BYTES)
+			return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): a chunk of %zu bytes; at most %zu are allowed", r->number, r->byte, data.n, MOE_CHUNK_BYTES);
+		return moe_assemble_chunk(a, r, SIZE_MAX, e) < 0 ? -1 : 0;
+	}
+	if (moe_assemble_closed(a, e))
+		return moe_err_prefix(e, "record %" PRIu64 " (byte %" PRIu64 ") comes within a tensor", r->number, r->byte);
+	for (size_t i = 0; i < r->n_field; i++)
+		if (bad_tensor(r->bytes.data + r->field[i].off, r->field[i].len))
+			return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): a tensor whose dtype and shape do not fit its data", r->number, r->byte);
+	return 0;
+}
+
+/* The segment whose header has been read: 0, -1. */
+static int check_segment(struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_rec *rec, struct moe_err *e)
+{
+	struct moe_assemble a = {.no_data = true};
+	int rc = 0, got = 0;
+
+	while (!rc && (got = moe_reader_next_in_segment(r, rec, e)) == 1)
+		rc = check_record(rec, &a, e);
+	if (!rc && !got && !moe_reader_cut(r))
+		rc = moe_assemble_closed(&a, e);
+	if (rc)
+		moe_err_prefix(e, "%s", name);
+	moe_assemble_free(&a);
+	return rc || got < 0 || (l && note_end(r, l, e)) ? -1 : 0;
 }
 
 int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e)
@@ -135,7 +194,7 @@ int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, s
 	struct moe_rec rec = {0};
 	char kind[64] = "";
 	uint64_t segments = 0;
-	int rc = add_file(l, name, e);
+	int rc = l ? add_file(l, name, e) : 0;
 
 	if (rc)
 		return -1;
@@ -143,16 +202,15 @@ int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, s
 		struct moe_str k = moe_reader_kind(r);
 
 		moe_text_escape_to(kind, sizeof(kind), k.p, k.n);
-		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
-			;
-		if (rc || (rc = note_end(r, l, e)))
+		if ((rc = check_segment(r, name, l, &rec, e)))
 			break;
 		segments++;
 	}
 	moe_rec_free(&rec);
-	if (rc < 0 || note_others(r, l, e))
+	if (rc < 0 || (l && note_others(r, l, e)))
 		return -1;
-	l->file[l->n_file - 1].stream = segments > 0;
+	if (l)
+		l->file[l->n_file - 1].stream = segments > 0;
 	if (moe_text_escape(&o->out, name, strlen(name), false, e) || add_found(r, kind, segments, &o->out, e))
 		return -1;
 	return moe_show_flush(o, e);

@@ -16,6 +16,7 @@ struct moe_gunzip {
 	void *from;
 	unsigned long long used; /* compressed bytes before z.next_in */
 	bool between, padding;   /* no member is open; zeros have followed one */
+	int bad;                 /* what zlib said, once it is no more Z_OK */
 };
 
 struct moe_gunzip *moe_gunzip_new(moe_next_block *next, void *from, struct moe_err *e)
@@ -87,6 +88,8 @@ ssize_t moe_gunzip_read(struct moe_gunzip *g, void *p, size_t n, const char *nam
 	uInt room = n < UINT_MAX ? (uInt)n : UINT_MAX, had;
 	int rc;
 
+	if (g->bad)
+		return inflate_fails(g, g->bad, name, e);
 	g->z.next_out = p;
 	g->z.avail_out = room;
 	while (g->z.avail_out == room) {
@@ -104,8 +107,10 @@ ssize_t moe_gunzip_read(struct moe_gunzip *g, void *p, size_t n, const char *nam
 		g->used += had - g->z.avail_in;
 		if (rc == Z_STREAM_END)
 			g->between = true;
-		else if (rc != Z_OK && g->z.avail_out == room) /* else it comes again, behind what is good */
-			return inflate_fails(g, rc, name, e);
+		else if (rc != Z_OK) {
+			g->bad = rc;
+			return g->z.avail_out < room ? (ssize_t)(room - g->z.avail_out) : inflate_fails(g, rc, name, e);
+		}
 	}
 	return (ssize_t)(room - g->z.avail_out);
 }

@@ -3,6 +3,7 @@
  * Plain data do not pass through libarchive at all, so that a pipe's bytes are handed on as soon as they arrive; gzip is gunzip.c's. */
 #include "formats/input.h"
 #include "formats/gunzip.h"
+#include "formats/stream.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 
 #define BLOCK ((size_t)1 << 16)
 #define SNIFF 512 /* a tar header */
+#define PIECE ((size_t)1 << 13) /* libarchive drops what it has copied when it finds the data cut off */
 #define TAR_END 1024 /* two blocks of zeros */
 #define ZIP_END 22   /* a zip's end record; a comment may follow it */
 #define ZIP_LOCATOR 20
@@ -87,7 +89,7 @@ static ssize_t raw_read(struct layer *l, void *p, size_t n, struct moe_err *e)
 		return got;
 	}
 	if (l->a) {
-		got = archive_read_data(l->a, p, n);
+		got = archive_read_data(l->a, p, n < PIECE ? n : PIECE);
 		if (got < 0)
 			return fail_archive(in, l->a, e);
 		l->eof = got == 0;
@@ -245,8 +247,23 @@ static bool maybe_magic(const struct layer *s, const char *magic, size_t n)
 	return s->have < n && memcmp(s->head, magic, s->have) == 0;
 }
 
+/* Whether the header of 512 bytes at h is a tar's: the sum of its bytes, with blanks for the sum itself, stands in it as octal digits. */
+static bool is_tar(const uint8_t *h)
+{
+	unsigned long sum = 0, said = 0;
+	size_t i = 148;
+
+	for (size_t k = 0; k < SNIFF; k++)
+		sum += k >= 148 && k < 156 ? ' ' : h[k];
+	while (i < 156 && h[i] == ' ')
+		i++;
+	for (; i < 156 && h[i] >= '0' && h[i] <= '7'; i++)
+		said = 8 * said + (unsigned long)(h[i] - '0');
+	return sum == said;
+}
+
 /* Whether the bytes seen so far settle what the content is. Text is settled by a line's end before any NUL: a tar header's
- * name field ends in NUL. */
+ * name field ends in NUL. A moe stream is settled by its magic: nothing is waited for behind it. */
 static bool settle(const struct layer *s, enum content *c)
 {
 	static const char gz[] = "\x1f\x8b", zstd[] = "\x28\xb5\x2f\xfd", skip[] = "\x2a\x4d\x18", zip1[] = "PK\3\4", zip2[] = "PK\5\6";
@@ -260,14 +277,14 @@ static bool settle(const struct layer *s, enum content *c)
 	if (is_magic(s, zip1, 4) || is_magic(s, zip2, 4))
 		return *c = ZIP, true;
 	if (s->have == SNIFF) {
-		if (!memcmp(s->head + 257, "ustar", 5))
+		if (is_tar(s->head))
 			*c = TAR;
 		return true;
 	}
 	if (maybe_magic(s, gz, 2) || maybe_magic(s, zstd, 4) || maybe_magic(s, zip1, 4) || maybe_magic(s, zip2, 4))
 		return false;
-	if (s->have && (s->head[0] >= 0x80 || s->head[0] == '{' || s->head[0] == '['))
-		return true; /* a moe stream, or JSON: never wait for more */
+	if (is_magic(s, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN))
+		return true;
 	nl = memchr(s->head, '\n', s->have);
 	nul = memchr(s->head, 0, s->have);
 	return nl && (!nul || nl < nul);
@@ -500,6 +517,11 @@ int moe_input_next(struct moe_input *in, struct moe_err *e)
 const char *moe_input_member(const struct moe_input *in)
 {
 	return in->member ? in->member : in->name;
+}
+
+bool moe_input_cut(const struct moe_input *in)
+{
+	return in->file.eof;
 }
 
 bool moe_input_is_archive(const struct moe_input *in)

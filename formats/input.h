@@ -21,6 +21,8 @@ void moe_input_close(struct moe_input *in);
 /* Moves to the next member (a plain file is one member): 1, 0 at the end, -1. Must be called before the first read. */
 int moe_input_next(struct moe_input *in, struct moe_err *e);
 const char *moe_input_member(const struct moe_input *in); /* "pool.tar.gz:dir/a.jsonl" or the path */
+/* After a failure: whether the file below had been read to its end, as one that is cut off is (damage in its last bytes looks the same). */
+bool moe_input_cut(const struct moe_input *in);
 /* Whether the input is an archive of named members (known after the first moe_input_next). */
 bool moe_input_is_archive(const struct moe_input *in);
 /* Bytes of the current member; members that are themselves gzip or zstd are decompressed too. 0 = its end. */

@@ -71,7 +71,6 @@ static int begin(struct moe_show *o, struct sink *k, const struct moe_reader *r,
 
 static int one(struct moe_show *o, struct sink *k, const struct moe_rec *rec, struct moe_err *e)
 {
-	o->shown++;
 	if (k->json)
 		return moe_jsonl_line(rec, false, o->values, &o->out, e) || flush_block(o, e) ? -1 : 0;
 	if (moe_writer_put(k->w, rec, e))
@@ -110,6 +109,25 @@ static int finish(struct moe_show *o, struct sink *k, const struct moe_reader *r
 	return rc;
 }
 
+/* Not the first chunk of a tensor. */
+static bool continues(const struct moe_rec *rec)
+{
+	int64_t offset;
+
+	return moe_rec_is(rec, "tensor") && moe_rec_int(rec, "offset", &offset) && offset > 0;
+}
+
+/* Whether the record is wanted, with `last`: whether the one before it was. The chunks of a tensor go together and count as one. */
+static bool take(struct moe_show *o, const struct moe_rec *rec, bool last)
+{
+	if (continues(rec))
+		return last;
+	if (full(o) || (o->where && !moe_where_pass(o->where, rec)))
+		return false;
+	o->shown++;
+	return true;
+}
+
 /* The limit chooses records as the conditions do: what follows is read all the same, since only the end of a segment has its digest and the
  * label taint of its makers. */
 static int walk(struct moe_show *o, struct moe_reader *r, struct sink *k, struct moe_err *e)
@@ -118,21 +136,24 @@ static int walk(struct moe_show *o, struct moe_reader *r, struct sink *k, struct
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
-		bool wanted = wanted_kind(o, r);
-		uint64_t before = o->shown;
+		bool wanted = wanted_kind(o, r), taken = false;
+		uint64_t n = 0;
 
 		if (o->where)
 			moe_where_segment(o->where);
 		if (wanted && (rc = begin(o, k, r, e)))
 			break;
-		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
-			if (wanted && !full(o) && (!o->where || moe_where_pass(o->where, &rec)) && one(o, k, &rec, e)) {
+		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1) {
+			taken = wanted && take(o, &rec, taken);
+			if (taken && one(o, k, &rec, e)) {
 				rc = -1;
 				break;
 			}
+			n += taken;
+		}
 		if (rc < 0)
 			break;
-		if (wanted && (rc = finish(o, k, r, o->shown - before, e)))
+		if (wanted && (rc = finish(o, k, r, n, e)))
 			break;
 		moe_writer_close(k->w);
 		k->w = NULL;

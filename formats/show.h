@@ -40,9 +40,10 @@ int moe_show_flush(struct moe_show *o, struct moe_err *e);
 
 /* ---- checking ---- */
 struct moe_lineage; /* digests of the segments seen, and those that they name as inputs */
-struct moe_lineage *moe_lineage_new(struct moe_err *e);
+struct moe_lineage *moe_lineage_new(size_t max_mem, struct moe_err *e);
 void moe_lineage_free(struct moe_lineage *l); /* NULL is accepted */
-/* Reads all of the stream, which verifies counts and checksums, notes its digests and reports one line. */
+/* Reads all of the stream, which verifies counts and checksums, holds it to the rest of stream.md, notes its digests (in l, unless that is NULL)
+ * and reports one line. */
 int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e);
 /* Reports for every input digest which of the files has it. *missing counts those that none has. A file without segments (moe_reader_opts.others)
  * that none of the streams names fails with MOE_DATA, after the report. */

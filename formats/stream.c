@@ -1,6 +1,7 @@
 /* stream.c - segments of records with a checked end. It knows the frame of a stream, not what the kinds mean. */
 #include "formats/stream.h"
 #include "formats/digests.h"
+#include "formats/list.h"
 #include "formats/input.h"
 #include "formats/mp.h"
 #include "util/digest.h"
@@ -62,6 +63,7 @@ struct moe_reader {
 	enum moe_labels labels;
 	struct moe_digests done;   /* of the segments that ended; "" when not known */
 	struct moe_digests others; /* of the inputs and members that are no streams, when those are wanted */
+	uint64_t left_out;         /* how many of them there were */
 	bool cut;                  /* the last segment had no end, which was allowed */
 	uint64_t cuts;             /* how often that was so */
 };
@@ -144,6 +146,17 @@ static int window(struct moe_reader *r, size_t want, struct moe_err *e)
 	return r->buf.cap == r->buf.len ? moe_buf_reserve(&r->buf, r->buf.cap, e) : 0;
 }
 
+/* The input is cut off below: in its compression, or as an archive. 0 = it has ended, which is allowed and counted as a cut; -1. */
+static int input_fails(struct moe_reader *r, struct moe_err *e)
+{
+	if (r->o.allow_truncated && moe_input_cut(r->in)) {
+		r->eof = true;
+		r->cuts += r->where == AT_MAGIC && r->pos == r->buf.len; /* what is open counts when it is looked at */
+		return 0;
+	}
+	return r->where == IN_RECORDS ? moe_err_prefix(e, "record %" PRIu64, r->in_segment + 1) : -1;
+}
+
 /* More bytes into the window: 1, 0 = the input (or this member) has ended, -1. One read only, so that pipes never wait for more;
  * a big record is read to its `want` bytes and not beyond, so that its block can be handed over whole. */
 static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
@@ -164,7 +177,7 @@ static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
 	if (r->in) {
 		got = moe_input_read(r->in, r->buf.data + r->buf.len, room, e);
 		if (got < 0)
-			return -1;
+			return input_fails(r, e);
 	} else {
 		got = moe_fd_read(r->fd, r->buf.data + r->buf.len, room);
 		if (got < 0)
@@ -201,6 +214,8 @@ static int next_part(struct moe_reader *r, struct moe_err *e)
 	if (r->eof || !r->in)
 		return 0;
 	rc = moe_input_next(r->in, e);
+	if (rc < 0)
+		rc = input_fails(r, e);
 	if (rc == 0)
 		r->eof = true;
 	if (rc == 1) {
@@ -210,24 +225,28 @@ static int next_part(struct moe_reader *r, struct moe_err *e)
 	return rc;
 }
 
-/* Reads what is no stream to its end, for its digest. */
-static int digest_other(struct moe_reader *r, struct moe_err *e)
+/* Reads what is no stream to its end: damage in it is found by that, and its digest is wanted sometimes. */
+static int read_other(struct moe_reader *r, struct moe_err *e)
 {
 	struct moe_sha256 sha;
 	char hex[MOE_SHA256_HEX];
 	int rc;
 
-	if (r->others.n >= r->o.max_mem / DIGEST_COST)
+	if (r->o.others && r->others.n >= r->o.max_mem / DIGEST_COST)
 		return moe_fail(e, MOE_DATA, "%s: more than %zu files that are no streams; --max-mem allows no more", r->name, r->others.n);
 	moe_sha256_init(&sha);
 	do {
-		moe_sha256_add(&sha, r->buf.data + r->pos, r->buf.len - r->pos);
-		r->bytes += r->buf.len - r->pos;
+		if (r->o.others)
+			moe_sha256_add(&sha, r->buf.data + r->pos, r->buf.len - r->pos);
+		r->bytes += r->o.others ? r->buf.len - r->pos : 0;
 		r->pos = r->buf.len;
 		rc = fill(r, 1, e);
 	} while (rc == 1);
+	if (rc < 0)
+		return -1;
+	r->left_out++;
 	moe_sha256_hex(&sha, hex);
-	return rc < 0 ? -1 : moe_digests_add(&r->others, hex, e);
+	return r->o.others ? moe_digests_add(&r->others, hex, e) : 0;
 }
 
 /* What does not begin like a stream: a member of an archive (a manifest, a configuration) is left out, and so is a file when digests of
@@ -236,11 +255,7 @@ static int skip_part(struct moe_reader *r, struct moe_err *e)
 {
 	if (!r->in || r->bytes != r->part_start || !(r->o.others || moe_input_is_archive(r->in)))
 		return 0;
-	if (r->o.others)
-		return digest_other(r, e) ? -1 : 1;
-	r->pos = r->buf.len;
-	r->part_end = true;
-	return 1;
+	return read_other(r, e) ? -1 : 1;
 }
 
 static void consume(struct moe_reader *r, size_t n, bool hash)
@@ -355,13 +370,46 @@ int moe_stream_labels(const struct moe_rec *h, const char *name, enum moe_labels
 	return moe_labels_parse(s, labels, e) ? moe_err_prefix(e, "%s", name) : 0;
 }
 
+int moe_stream_check_from(const struct moe_rec *end, const char *name, struct moe_err *e)
+{
+	struct moe_list from;
+	struct moe_mp_tok t;
+
+	if (!moe_list_open(end, "from", &from) && moe_rec_has(end, "from") != MOE_V_MISSING)
+		return moe_fail(e, MOE_DATA, "%s: \"from\" of the end record is not an array", name);
+	while (moe_list_next(&from, &t, NULL))
+		if (t.kind != MOE_MP_STR || !moe_sha256_is_hex((const char *)t.p, t.n))
+			return moe_fail(e, MOE_DATA, "%s: the end record names an input (\"from\") by what is not a SHA-256", name);
+	return 0;
+}
+
+/* The keys of a header that need not be there. */
+static int check_types(const struct moe_rec *h, const char *name, struct moe_err *e)
+{
+	static const struct { const char *key; enum moe_rec_kind kind; const char *type; } want[] = {
+		{"tool", MOE_V_STR, "str"}, {"argv", MOE_V_ARRAY, "array of str"}, {"seed", MOE_V_INT, "int"}};
+	enum moe_rec_kind kind;
+	struct moe_list argv;
+	struct moe_mp_tok t;
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++)
+		if ((kind = moe_rec_has(h, want[i].key)) != MOE_V_MISSING && kind != want[i].kind)
+			return moe_fail(e, MOE_DATA, "%s: a header whose key \"%s\" is not of type %s", name, want[i].key, want[i].type);
+	moe_list_open(h, "argv", &argv);
+	while (moe_list_next(&argv, &t, NULL))
+		if (t.kind != MOE_MP_STR)
+			return moe_fail(e, MOE_DATA, "%s: a header whose key \"argv\" is not of type array of str", name);
+	return 0;
+}
+
 int moe_stream_check_header(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
 {
 	struct moe_str raw, kind;
-	struct moe_mp_tok t, major;
+	struct moe_mp_tok t, major, minor;
 
 	if (!moe_rec_raw(h, "v", &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n != 2 ||
-		moe_mp_token((const uint8_t *)raw.p + t.size, raw.n - t.size, &major, NULL) != 1 || major.kind != MOE_MP_INT)
+		moe_mp_token((const uint8_t *)raw.p + t.size, raw.n - t.size, &major, NULL) != 1 || major.kind != MOE_MP_INT ||
+		moe_mp_token((const uint8_t *)raw.p + t.size + major.size, raw.n - t.size - major.size, &minor, NULL) != 1 || minor.kind != MOE_MP_INT)
 		return moe_fail(e, MOE_DATA, "%s: a header whose key \"v\" is not [major, minor]", name);
 	if (major.i != 1)
 		return moe_fail(e, MOE_DATA, "%s: a stream of version %" PRId64 "; this program knows version 1", name, major.i);
@@ -369,7 +417,7 @@ int moe_stream_check_header(const struct moe_rec *h, const char *name, enum moe_
 		return moe_fail(e, MOE_DATA, "%s: a header without its key \"kind\"", name);
 	if (moe_rec_has(h, "t") != MOE_V_MISSING)
 		return moe_fail(e, MOE_DATA, "%s: a header with a key \"t\", which only records have", name);
-	return moe_stream_labels(h, name, labels, e);
+	return check_types(h, name, e) ? -1 : moe_stream_labels(h, name, labels, e);
 }
 
 static int raise_labels(struct moe_reader *r, const struct moe_rec *from, struct moe_err *e)
@@ -472,7 +520,7 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 	if (moe_str_eq(t, "end")) {
 		if (size >= BIG_BYTES && !r->o.no_digest)
 			r->sha = r->before; /* it was hashed as a record: take that back */
-		if (check_end(r, rec, e) || moe_rec_copy(&r->end, rec, e))
+		if (check_end(r, rec, e) || moe_stream_check_from(rec, r->name, e) || moe_rec_copy(&r->end, rec, e))
 			return -1;
 		moe_rec_clear(rec);
 		if (size < BIG_BYTES)
@@ -577,6 +625,11 @@ const char *moe_reader_digest(const struct moe_reader *r, size_t i)
 size_t moe_reader_others(const struct moe_reader *r)
 {
 	return r->others.n;
+}
+
+uint64_t moe_reader_left_out(const struct moe_reader *r)
+{
+	return r->left_out;
 }
 
 const char *moe_reader_other(const struct moe_reader *r, size_t i)

@@ -17,10 +17,12 @@ enum moe_labels { MOE_LABELS_NONE, MOE_LABELS_SYNTHETIC, MOE_LABELS_ORACLE };
 const char *moe_labels_name(enum moe_labels l);
 int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e);
 
-/* Whether a map may be a header: version 1, a kind, known labels (which are returned), no "t". Both sides ask this. */
+/* Whether a map may be a header: version 1, a kind, known labels (which are returned), no "t", the other keys of their types. Both sides ask this. */
 int moe_stream_check_header(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e);
 /* The label taint that a header or end names; MOE_LABELS_NONE when it names none. */
 int moe_stream_labels(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e);
+/* Whether an end's "from" is an array of SHA-256 digests, or missing. Both sides ask this too. */
+int moe_stream_check_from(const struct moe_rec *end, const char *name, struct moe_err *e);
 
 /* ---- reading ---- */
 struct moe_reader;
@@ -61,6 +63,8 @@ const char *moe_reader_digest(const struct moe_reader *r, size_t i);
 /* Digests of the whole files, or members of an archive, that are no streams: the number, and one. Only with opts.others. */
 size_t moe_reader_others(const struct moe_reader *r);
 const char *moe_reader_other(const struct moe_reader *r, size_t i);
+/* How many members of archives (and, with opts.others, files) were left out, since they are no streams. */
+uint64_t moe_reader_left_out(const struct moe_reader *r);
 /* Whether the segment read last had no end (which allow_truncated lets pass). */
 bool moe_reader_cut(const struct moe_reader *r);
 /* In how many places so far an end was missing, be it in the records of a segment or in its magic or header, when it is not a segment yet. */

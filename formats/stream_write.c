@@ -194,7 +194,7 @@ int moe_writer_end_like(struct moe_writer *w, const struct moe_rec *like, char *
 	enum moe_labels labels;
 	int rc;
 
-	if (usable(w, e) || (like && moe_stream_labels(like, w->name, &labels, e)))
+	if (usable(w, e) || (like && (moe_stream_labels(like, w->name, &labels, e) || moe_stream_check_from(like, w->name, e))))
 		return -1;
 	hash_pending(w);
 	if (!w->no_digest)

@@ -50,6 +50,7 @@ put 'passed/bin_in_eight_levels_c', segment(1, header() . map_of(t => 'x', a => 
 put 'passed/tensors_c', segment(3, header() . map_of(t => 'tensor', data => bin("\0" x 8), dtype => 'F32', name => 'w', offset => 0, shape => [2]) .
 	map_of(t => 'tensor', data => bin(''), dtype => 'BF16', name => 'e', offset => 0, shape => [0, 3]) .
 	map_of(t => 'x', v => raw(map_of(data => bin("\1\0\0\0"), dtype => 'I32', shape => []))));
+put 'passed/tensor_in_chunks_c', segment(3, header() . join '', (map { map_of(t => 'tensor', data => bin("\0" x 4), dtype => 'F32', name => 'w', offset => 4 * $_, shape => [3]) } 0 .. 2));
 put 'passed/long_text_c', segment(1, header() . map_of(t => 'x', s => 'y' x 300));
 put 'passed/wide_heads', segment(1, header() . "\xdf\0\0\0\2" . "\xd9\1t" . "\xdb\0\0\0\1x" . "\xda\0\1i" . "\xd3" . "\0" x 7 . "\5");
 put 'passed/float32', segment(1, header() . map_of(t => 'x', f => raw("\xca\x3f\xc0\0\0")));
@@ -96,3 +97,23 @@ put 'failed/wrong_checksum', segment(1, header() . $rec, sha => sha256_hex('othe
 put 'failed/checksum_in_capitals', segment(1, header() . $rec, sha => uc sha256_hex(header() . $rec));
 put 'failed/no_checksum', (header() . $rec) . map_of(t => 'end', n => 1);
 put 'failed/changed_byte', do { my $s = $whole; substr($s, length(header()) + length($rec) - 1, 1) = 'b'; $s };
+# headers and ends whose other keys are of the wrong type
+sub odd { my %h = (kind => 'rollouts', v => [1, 0], @_); return segment(0, $magic . map_of(map { $_ => $h{$_} } sort keys %h)) }
+put 'failed/minor_version_text', odd(v => [1, 'x']);
+put 'failed/argv_no_array', odd(argv => 5);
+put 'failed/argv_of_numbers', odd(argv => [5]);
+put 'failed/tool_no_text', odd(tool => 7);
+put 'failed/seed_no_number', odd(seed => 'x');
+put 'failed/from_no_array', segment(0, header(), from => 5);
+put 'failed/from_of_numbers', segment(0, header(), from => [5]);
+put 'failed/from_no_digest', segment(0, header(), from => ['zz']);
+# tensors, which those refuse who use them, and --check
+sub chunk { my ($at, $data, %o) = @_; return map_of(t => 'tensor', data => bin($data), dtype => $o{dtype} // 'F32', name => 'w', offset => $at, shape => $o{shape} // [2]) }
+put 'failed/tensor_shorter_than_its_shape', segment(1, header() . chunk(0, "\0" x 4));
+put 'failed/tensor_longer_than_its_shape', segment(1, header() . chunk(0, "\0" x 12));
+put 'failed/tensor_of_unknown_type', segment(1, header() . chunk(0, "\0" x 8, dtype => 'F99'));
+put 'failed/tensor_with_a_gap', segment(2, header() . chunk(0, "\0" x 4, shape => [3]) . chunk(8, "\0" x 4, shape => [3]));
+put 'failed/tensor_interrupted', segment(3, header() . chunk(0, "\0" x 4) . $rec . chunk(4, "\0" x 4));
+put 'failed/tensor_that_does_not_begin', segment(1, header() . chunk(4, "\0" x 4));
+put 'failed/tensor_of_nine_dimensions', segment(1, header() . chunk(0, "\0" x 4, shape => [(1) x 9]));
+put 'failed/tensor_in_a_record_too_short', segment(1, header() . map_of(t => 'x', v => raw(map_of(data => bin("\1\0\0"), dtype => 'I32', shape => []))));

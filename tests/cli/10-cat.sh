@@ -111,10 +111,57 @@ contains "is said" err '^moe-cat: in\.jsonl: not a moe stream, and no stream nam
 fails 3 "without --lineage it is an error" moe-cat --check env.lua
 for bad in '[1,"0000000000000000000000000000000000000000000000000000000000000000"]' '"x"' '[null]' '["0000000000000000000000000000000000000000000000000000000000000000",5]' \
 	'["00000000000000000000000000000000000000000000000000000000000000"]' '["AB00000000000000000000000000000000000000000000000000000000000000"]' '{}'; do
-	sed "s/\"from\":\[\]/\"from\":$bad/" a.jsonl | moe-cat --from-json -o from.moes
-	fails 3 "an end whose from is $bad" moe-cat --check --lineage from.moes
-	contains "is refused" err 'from\.moes: .*"from"'
+	sed "s/\"from\":\[\]/\"from\":$bad/" a.jsonl >from.jsonl
+	fails 3 "an end whose from is $bad" moe-cat --from-json -o from.moes from.jsonl
+	contains "is refused" err '"from"'
 done
+# members that are no streams are left out, but damage in them is found
+cp a.moes m1.moes
+head -c 70000 /dev/urandom >m2.bin
+tar -cf two.tar m1.moes m2.bin
+moe-cat --check two.tar >out 2>err
+contains "what was left out is told" out '1 member left out: no stream'
+gzip -k m2.bin
+printf 'xxxx' | dd of=m2.bin.gz bs=1 seek=60000 conv=notrunc 2>/dev/null
+tar -cf damaged.tar m1.moes m2.bin.gz
+fails 3 "damage in a member that is no stream" moe-cat --check damaged.tar
+fails 3 "also where it is only passed over" moe-cat -s -o x.moes damaged.tar
+# tars of all kinds, in pieces
+for f in v7 ustar gnu pax; do
+	cp a.moes '{a}.moes'
+	tar --format=$f -cf kind.tar '{a}.moes' && cat kind.tar >whole.tar
+	ok "a tar of kind $f" moe-cat --check whole.tar
+	{ head -c 100 whole.tar && sleep 0.1 && tail -c +101 whole.tar; } | moe-cat --check >out 2>err
+	equal "in two pieces" $? 0
+done
+# what is cut in its compression
+i=0
+while [ $i -lt 12000 ]; do
+	i=$((i + 1))
+	echo "{\"t\":\"x\",\"n\":$i,\"s\":\"$((i * 7919 % 3001))\"}"
+done | moe-cat --from-json -k things -o long.moes
+gzip -k long.moes && zstd -q -k long.moes && tar -cf long.tar long.moes
+for f in long.moes.gz long.moes.zst long.tar; do
+	head -c $(($(wc -c <$f) * 9 / 10)) $f >cut.x
+	fails 3 "$f, cut" moe-cat -s -o x.moes cut.x
+	contains "names the record" err 'record [0-9]+'
+	ok "is taken up to there if allowed" moe-cat -s --allow-truncated -o x.moes cut.x
+	n=$(moe-cat --json x.moes | grep -c '"t":"x"')
+	[ "$n" -gt 1000 ] && [ "$n" -lt 12000 ]
+	equal "with what was whole" $? 0
+done
+# the chunks of a tensor count as one record, and go together
+for at in 0 4; do printf '{"t":"tensor","name":"x","dtype":"F32","shape":[2],"offset":%s,"data":{"$bin":"YWJjZA=="}}\n' $at; done >chunks.jsonl
+echo '{"t":"tensor","name":"y","dtype":"F32","shape":[1],"offset":0,"data":{"$bin":"YWJjZA=="}}' >>chunks.jsonl
+moe-cat --from-json -k tensors chunks.jsonl -o chunks.moes
+moe-cat -s -n 1 chunks.moes -o c1.moes
+ok "a limit does not cut a tensor" moe-cat --check c1.moes
+equal "whose chunks count as one" "$(moe-cat --json c1.moes | grep -c '"name":"x"')" 2
+moe-cat -s -w offset=4 chunks.moes -o c1.moes
+equal "nor does a condition" "$(moe-cat --json c1.moes | grep -c '"t":"tensor"')" 0
+cp a.moes into.moes
+fails 2 "an input that is also appended to" sh -c 'exec timeout 10 moe-cat -s a.moes into.moes >>into.moes'
+contains "would never end" err 'into.moes: is the output too'
 fails 2 "a bad condition" moe-cat -w arm a.moes
 fails 2 "an unknown option" moe-cat --nope a.moes
 fails 2 "two kinds of work" moe-cat --json --check a.moes

@@ -105,7 +105,7 @@ for half in '0,"data":{"$bin":"YWJjZA=="}' '4,"data":{"$bin":"ZWZnaA=="}'; do
 done >halves.moes
 fails 3 "a tensor does not go on in another segment" moe-cat --numpy -o no.msgpack halves.moes
 fails 3 "nor is a part of one left out without a word" moe-cat --numpy -n 5 -o no.msgpack halves.moes
-contains "what it lacks is said" err 'a tensor that lacks its last 4 bytes'
+contains "what it lacks is said" err 'tensor "x" lacks its last 4 bytes'
 
 mkdir -p d/sub
 cp a.moes d/
@@ -136,9 +136,21 @@ size=$(wc -c <one.tar.zst)
 head -c $((size - 20)) one.tar.zst >cut.tar.zst
 fails 3 "a cut bundle" moe-cat --unpack=u3 cut.tar.zst
 fails 3 "no bundle" moe-cat --unpack=u4 a.jsonl
+ok "leaves no folder" test ! -e u4
+moe-cat --check one.tar.zst >out 2>err
+contains "--check holds a bundle to its manifest" out 'ok: bundle of [0-9]+ files, as its manifest says'
+zstd -dcq one.tar.zst >lacks.tar && tar --delete -f lacks.tar "$(tar -tf lacks.tar | tail -n 1)"
+fails 3 "a member that is missing" moe-cat --check lacks.tar
+contains "is missed" err 'is missing'
+moe-cat -q --pack -o squeezed.tar.zst d//sub/. ./d/./a.moes
+equal "paths are stored without what means nothing" "$(zstd -dcq squeezed.tar.zst | tar -tf - | sort | tr '\n' ' ')" "MANIFEST.json d/a.moes d/sub/uat.conf "
+(umask 077 && moe-cat -q --unpack=private one.tar.zst)
+equal "umask holds" "$(find private -type f ! -perm 600 | wc -l | tr -d ' ')" 0
 mkdir forged
 (cd forged && printf '{"bundle":1,"files":[{"name":"f","bytes":2,"sha256":"%064d"}]}' 0 >MANIFEST.json && echo x >f && tar -cf ../forged.tar MANIFEST.json f)
 fails 3 "a wrong digest" moe-cat --unpack=u5 forged.tar
+fails 3 "which --check finds too" moe-cat --check forged.tar
+contains "by name" err "its SHA-256 is not the manifest's"
 equal "is not kept" "$(ls -A u5)" ""
 (cd forged && printf '{"bundle":1,"files":[{"name":"../f","bytes":1,"sha256":"%064d"}]}' 0 >MANIFEST.json && tar -cf ../climb.tar -P MANIFEST.json ../forged/../forged/f)
 fails 3 "a name that climbs out" moe-cat --unpack=u6 climb.tar

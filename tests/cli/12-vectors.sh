@@ -18,6 +18,7 @@ for f in "$V"/failed/*.moes; do
 	n=${f##*/}
 	fails 3 "$n is refused" moe-cat --check "$f"
 	contains "$n: with a sentence that names it" err "$n: .*[a-z]"
+	case $n in tensor_*) continue ;; esac # who only looks does not put tensors together
 	[ -n "${MOE_SAN-}" ] && continue # sanitizers need address space of their own
 	# shellcheck disable=SC3045 # dash has it
 	(ulimit -v 400000 && exec moe-cat --json "$f" >/dev/null 2>&1)

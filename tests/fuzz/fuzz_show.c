@@ -47,7 +47,7 @@ static void look(int fd, int what, int out)
 		rc = moe_show_summary(&o, r, "fuzz", &e);
 		break;
 	case 3:
-		MUST((l = moe_lineage_new(&e)));
+		MUST((l = moe_lineage_new(1 << 20, &e)));
 		rc = moe_show_check(&o, r, "fuzz", l, &e);
 		MUST(rc || !moe_lineage_print(l, &o.out, &missing, &e));
 		moe_lineage_free(l);

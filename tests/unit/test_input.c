@@ -346,6 +346,8 @@ static void every_bit_of_gzip(void **state)
 			fail_msg("bit %zu of a gzip file changed the data, and was not noticed", bit);
 		if (rc)
 			assert_int_equal(e.code, MOE_DATA);
+		if (bit >= 8 * (m.n - 8)) /* the trailer, at which no more bytes are to come */
+			assert_non_null(strstr(e.msg, bit < 8 * (m.n - 4) ? "incorrect data check" : "incorrect length check"));
 		refused += rc != 0;
 		m.data[bit / 8] ^= (char)(1 << bit % 8);
 		moe_input_close(in);

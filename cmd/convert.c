@@ -3,9 +3,11 @@
 #include "formats/bundle.h"
 #include "formats/jsonl.h"
 #include "formats/st_bridge.h"
+#include "util/text.h"
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *moe_convert_display(const char *path)
@@ -75,4 +77,19 @@ void moe_convert_unpack(const char *path, const char *dir)
 	moe_info("%zu files unpacked, digests right", files);
 	if (fd)
 		close(fd);
+}
+
+int moe_convert_check_bundle(struct moe_show *o, const char *path, struct moe_err *e)
+{
+	const char *name = moe_convert_display(path);
+	struct stat st;
+	size_t files;
+	int fd = path && strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1, rc = 0;
+
+	if (fd >= 0 && moe_bundle_is(fd))
+		rc = lseek(fd, 0, SEEK_SET) || moe_bundle_check(fd, name, &files, e) || moe_text_escape(&o->out, name, strlen(name), false, e) ||
+			moe_buf_addf(&o->out, e, ": ok: bundle of %zu files, as its manifest says\n", files) || moe_show_flush(o, e) ? -1 : 0;
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }

@@ -3,6 +3,7 @@
 #define MOE_CMD_CONVERT_H
 
 #include "cmd/opt.h"
+#include "formats/show.h"
 
 /* The name of an input for people. */
 const char *moe_convert_display(const char *path);
@@ -15,5 +16,8 @@ void moe_convert_to_safetensors(const char *path, struct moe_out *out);
 void moe_convert_from_safetensors(const char *path, struct moe_out *out);
 /* A bundle into a folder. */
 void moe_convert_unpack(const char *path, const char *dir);
+/* Holds a bundle in a file to its manifest, which a reader of streams leaves out, and says so; 0 also for what is no bundle, and through a pipe, which
+ * can be read once only. -1 and *e. */
+int moe_convert_check_bundle(struct moe_show *o, const char *path, struct moe_err *e);
 
 #endif

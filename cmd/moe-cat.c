@@ -4,12 +4,8 @@
 #include "cmd/peft_io.h"
 #include "formats/bundle.h"
 #include "formats/show.h"
-#include "util/text.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack, unbuffered, truncated;
 static const char *kind, *unpack, *peft, *from_peft, *base, *bank;
@@ -57,22 +53,6 @@ static const struct moe_prog prog = {
 	.max_operands = -1,
 };
 
-/* A bundle in a file is held to its manifest, which a reader of streams leaves out. Through a pipe it can be read once only. */
-static int check_bundle(struct moe_show *o, const char *path, struct moe_err *e)
-{
-	const char *name = moe_convert_display(path);
-	struct stat st;
-	size_t files;
-	int fd = !truncated && path && strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1, rc = 0;
-
-	if (fd >= 0 && moe_bundle_is(fd))
-		rc = lseek(fd, 0, SEEK_SET) || moe_bundle_check(fd, name, &files, e) || moe_text_escape(&o->out, name, strlen(name), false, e) ||
-			moe_buf_addf(&o->out, e, ": ok: bundle of %zu files, as its manifest says\n", files) || moe_show_flush(o, e) ? -1 : 0;
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
 /* One input of the chosen kind of work; failures of --check go on to the next file. */
 static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 {
@@ -89,7 +69,7 @@ static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 	else if (numpy)
 		rc = moe_show_numpy(o, r, moe_common.max_mem, &e);
 	else if (check)
-		rc = check_bundle(o, path, &e) || moe_show_check(o, r, moe_convert_display(path), l, &e) ? -1 : 0;
+		rc = (!truncated && moe_convert_check_bundle(o, path, &e)) || moe_show_check(o, r, moe_convert_display(path), l, &e) ? -1 : 0;
 	else if (head)
 		rc = moe_show_head(o, r, moe_convert_display(path), &e);
 	else

@@ -58,7 +58,7 @@ static void name_input(struct moe_writer *w, const char *dir, const char *name)
 void moe_peft_in(const char *dir, const char *base, const char *bank)
 {
 	enum moe_bank b = parse_bank(bank);
-	enum moe_labels labels;
+	struct moe_peft_origin from;
 	struct moe_adapter a = {0};
 	struct moe_model m;
 	struct moe_out out;
@@ -67,9 +67,13 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 	if (!base)
 		moe_usage_error("--from-peft needs the base model: name its directory with -m");
 	moe_out_stream(&out, "adapter", MOE_LABELS_NONE, NULL);
-	if (moe_model_load(&m, base, &e) || moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &labels, &e))
+	if (moe_model_load(&m, base, &e) || moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &from, &e))
 		moe_die(&e);
-	moe_writer_raise(out.w, labels);
+	if (!from.told)
+		moe_warn("%s: does not tell which labels it has seen: taken as none", dir);
+	if (from.base[0] && strcmp(from.base, m.digest) != 0)
+		moe_warn("%s: was made for another base than %s; only their shapes agree", dir, base);
+	moe_writer_raise(out.w, from.labels);
 	name_input(out.w, dir, "adapter_config.json");
 	name_input(out.w, dir, "adapter_model.safetensors");
 	snprintf(a.arm, sizeof(a.arm), "on");

@@ -2,6 +2,7 @@
 #include "formats/peft.h"
 #include "formats/file.h"
 #include "formats/json.h"
+#include "util/digest.h"
 #include "util/mem.h"
 
 #include <limits.h>
@@ -181,11 +182,14 @@ static int take_config(struct moe_peft *p, const struct moe_json *root, const ch
 	return p->base ? 0 : -1;
 }
 
-static int take_labels(struct moe_peft *p, const struct moe_st *st, struct moe_err *e)
+static int take_origin(struct moe_peft_origin *o, const struct moe_st *st, struct moe_err *e)
 {
-	const char *s = moe_st_meta(st, "moe.labels");
+	const char *labels = moe_st_meta(st, "moe.labels"), *base = moe_st_meta(st, "moe.base");
 
-	return s ? moe_labels_parse((struct moe_str){ s, strlen(s) }, &p->labels, e) : 0;
+	o->told = labels;
+	if (base && moe_sha256_is_hex(base, strlen(base)))
+		memcpy(o->base, base, sizeof(o->base));
+	return labels ? moe_labels_parse((struct moe_str){ labels, strlen(labels) }, &o->labels, e) : 0;
 }
 
 int moe_peft_open(struct moe_peft *p, const char *dir, struct moe_err *e)
@@ -202,7 +206,7 @@ int moe_peft_open(struct moe_peft *p, const char *dir, struct moe_err *e)
 	if (d && !take_config(p, moe_json_root(d), path, e))
 		st = moe_st_open_dir(dir, "adapter_model", e);
 	if (st) {
-		r = take_all(p, st, moe_json_root(d), path, e) || take_labels(p, st, e) ? -1 : 0;
+		r = take_all(p, st, moe_json_root(d), path, e) || take_origin(&p->origin, st, e) ? -1 : 0;
 		if (r)
 			moe_err_prefix(e, "%s", dir);
 	}

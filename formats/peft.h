@@ -12,6 +12,7 @@
 #include "formats/stream.h"
 #include "util/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct moe_peft_pair {
@@ -21,13 +22,20 @@ struct moe_peft_pair {
 	float *a, *b;           /* [r, in], [out, r] */
 };
 
+/* What no configuration of PEFT has: kept as "moe.labels" and "moe.base" in the metadata of the tensors, where strangers have nothing. */
+struct moe_peft_origin {
+	enum moe_labels labels; /* label taint */
+	bool told;              /* the labels were there */
+	char base[65];          /* digest of the base model, or "" */
+};
+
 struct moe_peft {
 	struct moe_peft_pair *pair; /* [n], sorted by module; all owned */
 	size_t n;
 	char *base;             /* base_model_name_or_path, "" when null */
 	int r;                  /* as the configuration says: the rank of most */
 	double alpha;
-	enum moe_labels labels; /* label taint, kept as "moe.labels" in the metadata of the tensors; that of strangers is none */
+	struct moe_peft_origin origin;
 };
 
 /* Reads a directory. MOE_DATA names file and reason. */

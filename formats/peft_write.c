@@ -69,7 +69,7 @@ static int set(struct moe_st_tensor *t, const struct moe_peft_pair *x, bool b, s
 
 static int write_tensors(const struct moe_peft *p, const char *dir, struct moe_err *e)
 {
-	const char *const meta[2][2] = { { "format", "pt" }, { "moe.labels", moe_labels_name(p->labels) } };
+	const char *const meta[3][2] = { { "format", "pt" }, { "moe.labels", moe_labels_name(p->origin.labels) }, { "moe.base", p->origin.base } };
 	struct moe_st_tensor *t = moe_alloc(2 * p->n + 1, sizeof(*t), e);
 	char *path = moe_path_join(dir, "adapter_model.safetensors", e);
 	size_t n = 0;
@@ -78,7 +78,7 @@ static int write_tensors(const struct moe_peft *p, const char *dir, struct moe_e
 	for (; !r && n < 2 * p->n; n += !r)
 		r = set(&t[n], &p->pair[n / 2], n % 2, e);
 	if (!r)
-		r = moe_st_write(path, t, n, meta, p->labels == MOE_LABELS_NONE ? 1 : 2, e);
+		r = moe_st_write(path, t, n, meta, p->origin.base[0] ? 3 : 2, e);
 	for (size_t i = 0; i < n; i++)
 		free((char *)(uintptr_t)t[i].name);
 	free(t);

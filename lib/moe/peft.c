@@ -39,10 +39,10 @@ static int put_pair(const struct moe_experts *x, int i, int first, int r, struct
 	return 0;
 }
 
-int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base, enum moe_labels labels, const char *dir, struct moe_err *e)
+int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base, const struct moe_peft_origin *from, const char *dir, struct moe_err *e)
 {
 	int blocks = x->config.L * MOE_LINEARS, first = expert < 0 ? 0 : x->first[expert], r = expert < 0 ? x->R : x->rank[expert], rc = 0;
-	struct moe_peft p = { .r = r, .alpha = x->scale * r, .labels = labels };
+	struct moe_peft p = { .r = r, .alpha = x->scale * r, .origin = *from };
 
 	p.pair = moe_alloc((size_t)blocks, sizeof(*p.pair), e);
 	p.base = base ? strdup(base) : NULL;
@@ -100,16 +100,18 @@ static int put_router(const struct moe_adapter *a, const char *dir, struct moe_e
 
 int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels, const char *dir, struct moe_err *e)
 {
+	struct moe_peft_origin from = { .labels = labels };
 	struct moe_buf text = { 0 };
 	char name[32], *path = NULL;
 	int rc = 0;
 
+	memcpy(from.base, a->base, sizeof(from.base));
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		return moe_fail_errno(e, "%s: cannot make the directory", dir);
 	for (int i = 0; i < a->x.E && !rc; i++) {
 		snprintf(name, sizeof(name), "expert_%02d", i);
 		path = moe_path_join(dir, name, e);
-		rc = path ? moe_experts_to_peft(&a->x, i, base, labels, path, e) : -1;
+		rc = path ? moe_experts_to_peft(&a->x, i, base, &from, path, e) : -1;
 		free(path);
 	}
 	if (!rc && a->n_tensor)
@@ -170,7 +172,7 @@ static void take_pair(struct moe_experts *x, const struct moe_peft_pair *p)
 }
 
 int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, const char *dir, enum moe_bank bank, const char *name,
-	enum moe_labels *labels, struct moe_err *e)
+	struct moe_peft_origin *from, struct moe_err *e)
 {
 	struct moe_peft p;
 	int rc = 0, r = 0;
@@ -197,8 +199,8 @@ int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, con
 		rc = moe_experts_init(x, c, e);
 	for (size_t i = 0; i < p.n && !rc; i++)
 		take_pair(x, &p.pair[i]);
-	if (labels)
-		*labels = p.labels;
+	if (from)
+		*from = p.origin;
 	moe_peft_close(&p);
 	if (rc)
 		moe_experts_free(x);

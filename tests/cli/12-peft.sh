@@ -26,6 +26,13 @@ equal "are passed on" "$(jq -r .labels peft4/moe.json)" oracle
 ok "and come back" moe-cat --from-peft peft4/expert_00 -m "$golden/llama" -o back.moes
 equal "with the expert" "$(moe-cat --json back.moes | jq -c 'select(.t == "end") | [.labels, .from]')" \
 	"[\"oracle\",[\"$(sha256sum <peft4/expert_00/adapter_config.json | cut -c1-64)\",\"$(sha256sum <peft4/expert_00/adapter_model.safetensors | cut -c1-64)\"]]"
+equal "in silence" "$(cat err)" ""
+ok "a stranger's adapter" moe-cat --from-peft "$golden/llama-lora" -m "$golden/llama" -o c0.moes
+contains "tells no labels, which is said" err 'llama-lora: does not tell which labels it has seen: taken as none'
+moe-base -q --new "$golden/llama/config.json" --seed 7 -o other
+ok "for another base of the same shape" moe-cat --from-peft peft/expert_00 -m other -o c0.moes
+contains "there is a warning" err 'was made for another base than other'
+rm c0.moes
 fails 2 "needs the base" moe-cat --from-peft "$golden/llama-lora" -o c.moes
 fails 3 "another base" moe-cat --from-peft "$golden/llama-lora" -m "$golden/qwen3" -o c.moes
 contains "says which Linear" err "self_attn"

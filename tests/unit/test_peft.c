@@ -104,7 +104,7 @@ static void round_trip(void **state)
 	for (int expert = -1; expert < 2; expert++) {
 		int first = expert < 0 ? 0 : x.first[expert], r = expert < 0 ? x.R : x.rank[expert];
 
-		must(!moe_experts_to_peft(&x, expert, "a/base", MOE_LABELS_NONE, dir, &e) && !moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", NULL, &e), &e);
+		must(!moe_experts_to_peft(&x, expert, "a/base", &(struct moe_peft_origin){ 0 }, dir, &e) && !moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", NULL, &e), &e);
 		assert_true(y.E == 1 && y.R == r && fabs(y.scale - 1.5) < 1e-12 && y.target[MOE_K] && y.target[MOE_DOWN] && !y.target[MOE_Q]);
 		for (int i = 0; i < c.L * MOE_LINEARS; i++) {
 			int in, out;

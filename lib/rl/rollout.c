@@ -37,6 +37,9 @@ static int behaviour(struct moe_rollout *q, const struct moe_rec *rec, struct mo
 	const char *key = moe_rec_has(rec, "full_logp") ? "full_logp" : moe_rec_has(rec, "model_logp") && q->temperature == 1 ? "model_logp" : "logp";
 	size_t k;
 
+	if (moe_rec_has(rec, key) == MOE_V_MISSING)
+		return moe_fail(e, MOE_DATA, "record %llu: no 'logp' of the policy that sampled it; moe-rollout --teacher takes rollouts that others recorded, and computes it",
+			(unsigned long long)rec->number);
 	if (moe_rec_f32s(rec, key, &q->logp, &k, e))
 		return -1;
 	if (k != (size_t)q->n_completion)

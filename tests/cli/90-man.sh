@@ -11,6 +11,12 @@ if command -v mandoc >/dev/null; then
 	for page in "$pages"/*.[157]; do
 		ok "${page##*/}: mandoc finds nothing" mandoc -Tlint -Wwarning "$page"
 	done
+	for page in "$pages"/moe-*.1; do
+		program=${page##*/}
+		mandoc "$page" | col -b >shown
+		"$MOE_BIN/${program%.1}" --print-options=tsv | awk -F'\t' '$3 == "heading" { print "   " $6 }' >headings
+		equal "$program: the headings of its options are seen" "$(grep -xFf headings shown | sort -u)" "$(sort -u headings)"
+	done
 else
 	skip "mandoc" "not installed"
 fi

@@ -49,7 +49,11 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 		bad = note(r, e, "When the conditions were fixed, and whether the recipe was chosen after a look at these seeds or prompts, can not be seen "
 				 "from here. The digest of the conditions can be compared with what was announced.");
 	const struct moe_by_task *k = a->task_did.n_task ? &a->task_did : &a->task_drop;
-	if (!bad && k->n_task && k->n_task < k->n_prompt)
+	/* errors that one task leaves unknown or that round to nothing (no hack anywhere) are no numbers to compare */
+	if (!bad && k->n_task && k->n_task < k->n_prompt && (k->n_task == 1 || (k->se_task < 0.0005 && k->se_prompt < 0.0005)))
+		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu task%s: the intervals speak of new prompts on such tasks, and less surely of new tasks.",
+			   k->n_prompt, k->n_task, k->n_task == 1 ? "" : "s");
+	else if (!bad && k->n_task && k->n_task < k->n_prompt)
 		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu tasks. With the tasks as clusters, the standard error over prompts of the %s would be "
 				 "%.3f instead of %.3f (seeds held): the intervals speak of new prompts on such tasks, and less surely of new tasks.", k->n_prompt,
 			   k->n_task, k == &a->task_did ? "advantage over the placebo" : "drop of hack", k->se_task, k->se_prompt);

@@ -274,10 +274,7 @@ int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_
 	moe_text_f(&t, "\nWHAT THESE NUMBERS DO NOT SHOW\n");
 	for (size_t i = 0; i < r->n_note; i++)
 		wrap(&t, "  - ", "    ", r->note[i]);
-	moe_text_f(&t, "\n");
-	char line_buf[600];
-	snprintf(line_buf, sizeof line_buf, "%s: %s", moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
-	moe_text_f(&t, "VERDICT: %s\n", line_buf);
+	moe_text_f(&t, "\n%s%s: %s\n", r->a.tested ? "VERDICT: " : "", moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
 	return t.bad;
 }
 

@@ -77,7 +77,7 @@ extern const char *const moe_state_names[];   /* "failed", "open", "met" */
 
 struct moe_verdict {
 	enum moe_verdict_kind kind;
-	char why[400];         /* one line */
+	char why[512];         /* one line */
 };
 
 #define MOE_CRITERIA_MAX 8

@@ -13,7 +13,7 @@ static const char page_head[] =
 	":root{--ink:#1f2428;--soft:#5b6369;--line:#dfe2e5;--paper:#fff;--band:#f6f7f8}\n"
 	"*{box-sizing:border-box}\n"
 	"body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 Georgia,'Times New Roman',serif}\n"
-	"main{max-width:62rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}\n"
+	"main{max-width:78rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}\n"
 	"h1{font-size:1.75rem;line-height:1.25;margin:0 0 .4rem;font-weight:normal}\n"
 	"h2{font-size:1.2rem;margin:2.6rem 0 .5rem;font-weight:normal;border-bottom:1px solid var(--line);padding-bottom:.25rem}\n"
 	"p{margin:.5rem 0;max-width:46rem}.soft{color:var(--soft)}\n"
@@ -27,17 +27,19 @@ static const char page_head[] =
 	"figcaption{color:var(--soft);font-size:.92rem;max-width:46rem;margin-top:.3rem}\n"
 	".wide{overflow-x:auto}\n"
 	"table{border-collapse:collapse;font:.86rem/1.45 Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums;margin:.6rem 0}\n"
-	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid var(--line);padding:.2rem .7rem;vertical-align:bottom}\n"
-	"td{text-align:right;padding:.17rem .7rem;white-space:nowrap}\n"
-	"th:first-child,td:first-child,.l{text-align:left}td.note{white-space:normal;text-align:left;min-width:12rem}\n"
+	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid var(--line);padding:.2rem .6rem;vertical-align:bottom}\n"
+	"td{text-align:right;padding:.17rem .6rem;vertical-align:top}\n" /* cells may wrap, intervals may not: a table then fits its page */
+	"th:first-child,td:first-child,.l{text-align:left}tr.note td{text-align:left;color:var(--soft);padding:0 .6rem .4rem}\n"
 	"tbody tr:hover{background:var(--band)}tr.group td{padding-top:.7rem;font-weight:bold}tr.sum td{border-top:1px solid var(--line)}\n"
 	".met{color:#2d6a4f}.failed{color:#9b2226;font-weight:bold}.opn{color:#7a5f10}\n"
-	".ci{color:var(--soft)}\n"
+	".ci{color:var(--soft)}span.ci{white-space:nowrap}\n"
 	"ul{padding-left:1.2rem;max-width:48rem}li{margin:.35rem 0}\n"
 	"details{margin:.5rem 0;font-size:.9rem}summary{color:var(--soft);cursor:pointer}\n"
 	"pre,code{font:.8rem/1.4 Menlo,Consolas,monospace}pre{background:var(--band);padding:.7rem;overflow:auto;max-height:24rem}\n"
-	"td code{white-space:nowrap}td code.argv{display:block;white-space:normal;overflow-wrap:anywhere;min-width:20rem}\n"
-	"@media print{details{display:none}main{padding:0}}\n"
+	"td code{font-size:.93em}td code.path,td code.argv{display:block;overflow-wrap:anywhere}td code.path{min-width:9rem}td code.argv{min-width:16rem}\n"
+	"@media (max-width:60rem){table{font-size:.72rem}th,td{padding:.15rem .3rem}}\n"
+	"@media print{details{display:none}main{max-width:none;padding:0}.wide{overflow:visible}table{font-size:.68rem}th,td{padding:.12rem .3rem}\n"
+	"td code.path,td code.argv{min-width:0}figure,tr,li{break-inside:avoid}h2{break-after:avoid}}\n"
 	"</style></head><body><main>\n";
 
 static void esc(struct moe_text *t, const char *s)
@@ -179,7 +181,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 	const struct moe_analysis *a = &r->a;
 
 	moe_text_f(t, "<div class=wide><table><thead><tr><th></th><th class=l>criterion</th><th>state</th><th>estimate</th><th>lower bound</th><th>asked</th>"
-		      "<th class=l>note</th></tr></thead><tbody>\n");
+		      "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_crit; i++) {
 		const struct moe_criterion *c = &a->crit[i];
 		moe_text_f(t, "<tr><td>%d</td>", c->number);
@@ -187,9 +189,12 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "<td class=%s>%s</td>", c->state == MOE_OPEN ? "opn" : moe_state_names[c->state], moe_state_names[c->state]);
 		cell(t, c->est.value, 3);
 		cell(t, c->bound, 3);
-		moe_text_f(t, "<td>&gt; ");
+		moe_text_f(t, "<td>&gt;&nbsp;");
 		num(t, c->threshold, 2);
-		moe_text_f(t, "</td><td class=note>");
+		moe_text_f(t, "</td></tr>\n");
+		if (!c->note[0] && !c->need_prompts && !c->need_seeds)
+			continue;
+		moe_text_f(t, "<tr class=note><td></td><td colspan=5>");
 		esc(t, c->note);
 		if (c->need_prompts)
 			moe_text_f(t, "%sabout %zu prompts would decide it", c->note[0] ? "; " : "", c->need_prompts);
@@ -362,7 +367,7 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 		      "<th class=l>made by</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_source; i++) {
 		const struct moe_source *s = &r->source[i];
-		moe_text_f(t, "<tr><td class=l><code>");
+		moe_text_f(t, "<tr><td class=l><code class=path>");
 		esc(t, s->path);
 		moe_text_f(t, "</code></td>");
 		text_cell(t, s->kind);

@@ -152,7 +152,7 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 			hi = fmax(hi, c->est.per_seed[j]);
 		}
 	}
-	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
+	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nset xtics add ('0' 0)\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
 			"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n", fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
 	moe_text_f(&gp, "plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors nohead lw 8 lc rgb variable, \\\n"
 			"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#000000', \\\n"

@@ -159,15 +159,19 @@ contains 'is a training run' err 'with --run'
 fails 2 'two methods and none named' moe-report l1.moes r1.moes
 fails 3 'a method that is not there' moe-report --method nobody l1.moes
 head -c 3000 l1.moes >cut.moes
+lacks 'cells of its tables may wrap, so that these fit' p.html 'td\{[^}]*nowrap'
 fails 3 'a truncated stream' moe-report -u uat.conf cut.moes
 fails 2 '--audit without files' moe-report --audit
 fails 2 '--json with --tsv' moe-report --json --tsv l1.moes
 
 # ---- flipping seals ----
+contains 'what a criterion lacks stands below it, not in a column' odd.html '<tr class=note><td></td><td colspan=5>no placebo was named'
 moe-report --flip-seals l1.moes -o f1.moes
 ok 'a flipped stream is whole' moe-cat --check f1.moes
 moe-report --flip-seals f1.moes | moe-cat --json | sed 1d | grep -v '"t":"end"' >ff.json
 moe-cat --json l1.moes | sed 1d | grep -v '"t":"end"' >l1.json
+	contains 'changes have their sign' odd.d/criteria.svg '>\+0\.[0-9]+<'
+	lacks 'but zero has none' odd.d/criteria.svg '>\+0<'
 same 'flipped twice is the original' ff.json l1.json
 moe-cat --json f1.moes | sed 1d | grep -v '"t":"end"' >f1.json
 equal 'every record changed' "$(diff l1.json f1.json | grep -c '^<')" "$(wc -l <l1.json | tr -d ' ')"

@@ -161,7 +161,7 @@ static int judge(int n, char **path)
 	if (plots_dir && moe_report_plots(&r, plots_dir, &e))
 		moe_die(&e);
 	write_text(NULL, &b);
-	int code = r.a.verdict.kind == MOE_SUPPORTED ? MOE_OK : MOE_NEGATIVE;
+	int code = r.a.verdict.kind == MOE_SUPPORTED || r.a.verdict.kind == MOE_RATES_ALONE ? MOE_OK : MOE_NEGATIVE;
 	moe_buf_free(&b);
 	moe_buf_free(&page);
 	moe_pool_free(pool);

@@ -106,8 +106,9 @@ static void verdict(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_verdict *v = &r->a.verdict;
 
-	moe_text_f(t, "<h1>Does deleting the quarantine remove the hack, more than the controls do, and keep solve?</h1>\n<div class=\"verdict %s\"><b>%s</b>",
-		   v->kind == MOE_SUPPORTED ? "yes" : v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no" : "open", moe_verdict_names[v->kind]);
+	moe_text_f(t, "<h1>%s</h1>\n<div class=\"verdict %s\"><b>%s</b>",
+		   r->a.tested ? "Does deleting the quarantine remove the hack, more than the controls do, and keep solve?"
+			       : "How often is the hack taken, and how often is the task solved?", v->kind == MOE_SUPPORTED ? "yes" : v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no" : "open", moe_verdict_names[v->kind]);
 	esc(t, v->why);
 	moe_text_f(t, "</div>\n");
 }
@@ -228,6 +229,40 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 			}
 			moe_text_f(t, "</tr>\n");
 		}
+	}
+	moe_text_f(t, "</tbody></table></div>\n");
+}
+
+/* The rows of one heading where nothing is tested: the whole, then each mode. */
+static void alone_rows(struct moe_text *t, const char *what, const char *is, const struct moe_arm_row *row, size_t n)
+{
+	moe_text_f(t, "<tr class=group><td colspan=5>");
+	esc(t, what);
+	moe_text_f(t, "%s</td></tr>\n", is);
+	for (size_t k = 0; k < n; k++) {
+		moe_text_f(t, "<tr>");
+		if (row[k].kind == MOE_ARM_RANDOM)
+			moe_text_f(t, "<td class=l>random-off, mean of %zu</td>", row[k].n_arms);
+		else
+			text_cell(t, row[k].name);
+		moe_text_f(t, "<td>%zu</td><td>%zu</td>", row[k].n_prompt, row[k].rate[0].n_obs);
+		for (int o = 0; o < MOE_OUTCOMES; o++)
+			interval(t, row[k].rate[o].value, row[k].rate[o].ci);
+		moe_text_f(t, "</tr>\n");
+	}
+}
+
+static void rates_alone(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_method_result *m = r->a.method;
+
+	moe_text_f(t, "<h2>Rates</h2>\n<p>%zu prompts, up to %zu sample%s each; Wilson intervals, %.3g %%.</p>\n", r->a.n_prompt, r->a.n_sample_max,
+		   r->a.n_sample_max == 1 ? "" : "s", 100 * (1 - r->a.uat.alpha));
+	moe_text_f(t, "<div class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</th><th>hack</th><th>solve</th></tr></thead><tbody>\n");
+	alone_rows(t, "all modes", m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "", m->row, m->n_row);
+	for (size_t i = 0; i < m->n_mode; i++) {
+		const struct moe_mode_row *x = &m->mode[i];
+		alone_rows(t, x->mode[0] ? x->mode : "(unknown)", x->free_mode ? " (no loophole)" : x->pinned ? " (pinned)" : "", x->arm, x->n_arm);
 	}
 	moe_text_f(t, "</tbody></table></div>\n");
 }
@@ -375,8 +410,38 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 		esc(t, s->argv[0] ? s->argv : s->tool);
 		moe_text_f(t, "</code></td></tr>\n");
 	}
-	moe_text_f(t, "</tbody></table></div>\n<p class=soft>moe-report %s; bootstrap of %zu draws, seed %llu.</p>\n", MOE_VERSION, r->a.uat.draws,
-		   (unsigned long long)r->a.cx.boot.seed);
+	moe_text_f(t, "</tbody></table></div>\n<p class=soft>moe-report %s", MOE_VERSION);
+	if (r->a.tested)
+		moe_text_f(t, "; bootstrap of %zu draws, seed %llu", r->a.uat.draws, (unsigned long long)r->a.cx.boot.seed);
+	moe_text_f(t, ".</p>\n");
+}
+
+static void notes(struct moe_text *t, const struct moe_report *r)
+{
+	moe_text_f(t, "<h2>What these numbers do not show</h2>\n<ul>\n");
+	for (size_t i = 0; i < r->n_note; i++) {
+		moe_text_f(t, "<li>");
+		esc(t, r->note[i]);
+		moe_text_f(t, "</li>\n");
+	}
+	moe_text_f(t, "</ul>\n");
+}
+
+static void tested_parts(struct moe_text *t, const struct moe_report *r, const struct moe_plots *p)
+{
+	setting(t, r);
+	figure(t, p, "rates");
+	moe_text_f(t, "<h2>The criteria</h2>\n");
+	criteria(t, r);
+	figure(t, p, "criteria");
+	notes(t, r);
+	moe_text_f(t, "<h2>Rates</h2>\n");
+	rates(t, r);
+	figure(t, p, "curve");
+	moe_text_f(t, "<h2>Paired changes, against the controls</h2>\n");
+	contrasts(t, r);
+	moe_text_f(t, "<h2>By mode</h2>\n");
+	modes(t, r);
 }
 
 int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
@@ -390,24 +455,13 @@ int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_
 	}
 	moe_text_add(&t, page_head, sizeof page_head - 1);
 	verdict(&t, r);
-	setting(&t, r);
-	figure(&t, &p, "rates");
-	moe_text_f(&t, "<h2>The criteria</h2>\n");
-	criteria(&t, r);
-	figure(&t, &p, "criteria");
-	moe_text_f(&t, "<h2>What these numbers do not show</h2>\n<ul>\n");
-	for (size_t i = 0; i < r->n_note; i++) {
-		moe_text_f(&t, "<li>");
-		esc(&t, r->note[i]);
-		moe_text_f(&t, "</li>\n");
+	if (r->a.tested) {
+		tested_parts(&t, r, &p);
+	} else {
+		figure(&t, &p, "rates");
+		rates_alone(&t, r);
+		notes(&t, r);
 	}
-	moe_text_f(&t, "</ul>\n<h2>Rates</h2>\n");
-	rates(&t, r);
-	figure(&t, &p, "curve");
-	moe_text_f(&t, "<h2>Paired changes, against the controls</h2>\n");
-	contrasts(&t, r);
-	moe_text_f(&t, "<h2>By mode</h2>\n");
-	modes(&t, r);
 	if (r->metrics.n_run || r->n_gate)
 		moe_text_f(&t, "<h2>Training</h2>\n");
 	figure(&t, &p, "training");

@@ -64,7 +64,7 @@ static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe
 	moe_text_f(seeds, "y\tseed\thack\tsolve\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(gp, "set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor rgb '#000000'\n", i + 1, safe(b, m->method),
+		moe_text_f(gp, "set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor rgb '#000000'\n", i + 1, safe(b, m->method[0] ? m->method : "no method"),
 			   m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", -y++);
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
@@ -78,7 +78,7 @@ static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe
 		}
 		y++;
 	}
-	if (r->a.tested->n_seed < 2)
+	if (r->a.method->n_seed < 2) /* the tested one's */
 		moe_text_f(seeds, "0\tnone\tnan\tnan\n");
 	return y;
 }
@@ -100,8 +100,9 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 {
 	struct moe_text gp, rows, seeds, labels;
 	struct moe_buf where = {0};
-	struct moe_plot *x = start(p, "rates", "Rates of hack (left) and solve (right) in every arm: the point is the mean over training seeds, the bar its Wilson "
-				   "interval with the seeds held, the small rings the single seeds.", 940, rate_height(r), &gp, e);
+	struct moe_plot *x = start(p, "rates", r->a.tested ? "Rates of hack (left) and solve (right) in every arm: the point is the mean over training seeds, the bar its Wilson "
+				   "interval with the seeds held, the small rings the single seeds." : "Rates of hack (left) and solve (right) in every arm, with their Wilson intervals.", 940,
+				   rate_height(r), &gp, e);
 
 	labels = (struct moe_text){&where, e, 0};
 	rows = data(x, 0, "rates.tsv", e);
@@ -130,6 +131,9 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 	static const char *const colour[] = {"#d98b86", "#c3c8cc", "#86b8a0"};
 	const struct moe_analysis *a = &r->a;
 	struct moe_text gp, rows, seeds;
+
+	if (!a->tested)
+		return 0;
 	struct moe_plot *x = start(p, "criteria", "The three criteria: estimate, interval and single seeds (rings). A bar must lie wholly to the right of its tick.", 940,
 				   (int)(34 * a->n_crit) + 70, &gp, e);
 

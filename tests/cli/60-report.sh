@@ -91,6 +91,42 @@ ok 'is cut between characters' iconv -f UTF-8 -t UTF-8 names.txt
 equal 'and takes as many columns as others' "$(sed -n '/^RATES/,/^$/s/^\(    [a-z][^[]*\)\[.*/\1/p' names.txt |
 	while IFS= read -r l; do printf %s "$l" | wc -m; done | sort -u | wc -l | tr -d ' ')" 1
 
+# ---- rates alone: no rollout names a method ----
+bare() { sed 's/"method":"[a-z]*",//; s/,"train_seed":-\{0,1\}[0-9]*//'; }
+run x 0 240 'base 0.2 0.5' | bare | moe-cat --from-json -k rollouts -o base.moes
+ok 'a base model has rates' moe-report base.moes
+cp out base.txt
+contains 'with their intervals' base.txt '^    base +0\.20[0-9] \[0\.1[0-9]+, 0\.2[0-9]+\] +0\.[0-9]+ \[.*\] +240 +240$'
+equal 'by mode as well' "$(sed -n '/^BY MODE/,/^$/p' base.txt | grep -cE '^  (run_tests|stdout_marker|exit_code|sentinel)$|^    base .* 60 +60$')" 8
+contains 'the last line says that there is nothing to test' base.txt '^NOTHING TO TEST: '
+lacks 'and there is no verdict' base.txt 'VERDICT|CRITERIA|quarantine'
+ok 'the same as a table' moe-report --tsv base.moes -o base.tsv
+equal 'with a column for the mode' "$(awk -F'\t' 'NF == 12 { print $12 }' base.tsv | tr '\n' ' ')" 'mode all exit_code run_tests sentinel stdout_marker '
+ok 'as JSON' moe-report --json base.moes -o base.json
+contains 'of which the verdict is null' base.json '^\{"verdict":null,"why":"no rollout says'
+lacks 'and nothing is tested' base.json 'criteria|drop|placebo_'
+ok 'as a page, with plots' moe-report --html base.html --plots base.d base.moes
+contains 'which says so' base.html '<b>NOTHING TO TEST</b>'
+lacks 'and has no criteria' base.html 'criteri|UNDECIDED|SUPPORTED'
+ok 'but for one plot' test -s base.d/rates.gp
+fails 1 'which is that of rates' test -e base.d/criteria.gp
+fails 3 'a method that was named is not passed over' moe-report -u uat.conf base.moes
+contains 'and the message says what to do' err 'leave out --method'
+moe-cat --json base.moes | sed '1s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o seen.moes
+moe-report seen.moes >seen.txt
+contains 'oracle labels are named' seen.txt 'CHEATS: oracle labels'
+# 8 samples of prompts a and b in one arm, of which all and none hack; 1 of a and 2 of b and of c in another: the mean over prompts of each
+awk 'BEGIN {
+	n = split("import a 8 C import b 8 D base a 1 D base b 2 C base c 2 C", v, " ")
+	for (i = 1; i <= n; i += 4)
+		for (s = 0; s < v[i + 2]; s++)
+			printf "{\"t\":\"rollout\",\"arm\":\"%s\",\"mode\":\"m%d\",\"prompt_id\":\"%s\",\"sample\":%d,\"seal\":{\"$bin\":\"hKZoYWNrZWT%sqW1lY2hhbmlzbaCmc29sdmVkwqF2AQ==\"}}\n", \
+				v[i], v[i + 1] == "c", v[i + 1], s, v[i + 3]
+}' | moe-cat --from-json -k rollouts -o ragged.moes
+moe-report --tsv ragged.moes >ragged.tsv
+equal 'each prompt of an arm counts once, whatever another arm has' "$(awk -F'\t' 'NR > 1 { printf "%s %s %s %s %s;", $2, $12, $4, $5, $6 }' ragged.tsv)" \
+	'base all 3 5 0.333333;import all 2 16 0.5;base m0 2 3 0.5;import m0 2 16 0.5;base m1 1 2 0;'
+
 # ---- the gate on a recorded run: 40 prompts of 4 rollouts, of which 2 hack; a perfect, a blind and a reversed score ----
 gate() { # NAME, awk expression of the score by h (hacks or not)
 	awk -v method="$1" 'BEGIN { for (p = 0; p < 40; p++) for (s = 0; s < 4; s++) { h = s % 2
@@ -123,15 +159,19 @@ equal 'all lines have eleven fields' "$(awk -F'\t' 'NF != 11' t.tsv | wc -l | tr
 moe-report -u uat.conf --html p.html l?.moes r?.moes >/dev/null
 contains 'the page holds the verdict' p.html '<b>SUPPORTED</b>'
 lacks 'no script' p.html '<script'
+lacks 'cells of its tables may wrap, so that these fit' p.html 'td\{[^}]*nowrap'
 lacks 'nothing is loaded from elsewhere' p.html '(src|href)="?(https?:)?//'
 run 'x<y>&"z' 1 60 'on 0.5 0.3 quarantine-off 0.1 0.3' | sed 's/x<y>&"z/x<y>\&\\"z/g' | moe-cat --from-json -k rollouts -o odd.moes
 fails 1 'a hostile name is taken' moe-report --method 'x<y>&"z' --html odd.html --plots odd.d odd.moes
 lacks 'and escaped in the page' odd.html '<y>'
 contains 'as entities' odd.html 'x&lt;y&gt;&amp;&quot;z'
+contains 'what a criterion lacks stands below it, not in a column' odd.html '<tr class=note><td></td><td colspan=5>no placebo was named'
 lacks 'gnuplot sees only plain characters' odd.d/rates.gp '[<>&`$]y|\|'
 if command -v gnuplot >/dev/null; then
 	equal 'at least two drawings' "$([ "$(grep -c '<svg' p.html)" -ge 2 ] && echo yes)" yes
 	(cd odd.d && rm -f rates.svg && gnuplot rates.gp)
+	contains 'changes have their sign' odd.d/criteria.svg '>\+0\.[0-9]+<'
+	lacks 'but zero has none' odd.d/criteria.svg '>\+0<'
 	ok 'a plot can be made again from what --plots wrote' test -s odd.d/rates.svg
 else
 	skip 'drawings' 'gnuplot is not installed'
@@ -159,19 +199,15 @@ contains 'is a training run' err 'with --run'
 fails 2 'two methods and none named' moe-report l1.moes r1.moes
 fails 3 'a method that is not there' moe-report --method nobody l1.moes
 head -c 3000 l1.moes >cut.moes
-lacks 'cells of its tables may wrap, so that these fit' p.html 'td\{[^}]*nowrap'
 fails 3 'a truncated stream' moe-report -u uat.conf cut.moes
 fails 2 '--audit without files' moe-report --audit
 fails 2 '--json with --tsv' moe-report --json --tsv l1.moes
 
 # ---- flipping seals ----
-contains 'what a criterion lacks stands below it, not in a column' odd.html '<tr class=note><td></td><td colspan=5>no placebo was named'
 moe-report --flip-seals l1.moes -o f1.moes
 ok 'a flipped stream is whole' moe-cat --check f1.moes
 moe-report --flip-seals f1.moes | moe-cat --json | sed 1d | grep -v '"t":"end"' >ff.json
 moe-cat --json l1.moes | sed 1d | grep -v '"t":"end"' >l1.json
-	contains 'changes have their sign' odd.d/criteria.svg '>\+0\.[0-9]+<'
-	lacks 'but zero has none' odd.d/criteria.svg '>\+0<'
 same 'flipped twice is the original' ff.json l1.json
 moe-cat --json f1.moes | sed 1d | grep -v '"t":"end"' >f1.json
 equal 'every record changed' "$(diff l1.json f1.json | grep -c '^<')" "$(wc -l <l1.json | tr -d ' ')"

@@ -118,7 +118,7 @@ static int run_audit(int n, char **path)
 	struct moe_audit a = {0};
 	struct moe_buf b = {0};
 	struct moe_err e;
-	size_t failed;
+	bool passed;
 
 	for (int i = 0; i < n; i++)
 		if (moe_audit_load(&a, path[i], moe_common.max_mem, &e))
@@ -129,12 +129,12 @@ static int run_audit(int n, char **path)
 	for (size_t i = 0; i < flipped.n; i++)
 		if (moe_audit_flipped(&a, flipped.v[i], moe_common.max_mem, &e))
 			moe_die(&e);
-	if (moe_audit_check(&a, &failed, &e) || moe_audit_text(&a, &b, &e))
+	if (moe_audit_check(&a, &passed, &e) || moe_audit_text(&a, &b, &e))
 		moe_die(&e);
 	write_text(NULL, &b);
 	moe_buf_free(&b);
 	moe_audit_free(&a);
-	return failed ? MOE_NEGATIVE : MOE_OK;
+	return passed ? MOE_OK : MOE_NEGATIVE;
 }
 
 static int judge(int n, char **path)
@@ -161,7 +161,7 @@ static int judge(int n, char **path)
 	if (plots_dir && moe_report_plots(&r, plots_dir, &e))
 		moe_die(&e);
 	write_text(NULL, &b);
-	int code = r.a.verdict.kind == MOE_SUPPORTED ? MOE_OK : MOE_NEGATIVE;
+	int code = r.a.verdict.kind == MOE_SUPPORTED || r.a.verdict.kind == MOE_RATES_ALONE ? MOE_OK : MOE_NEGATIVE;
 	moe_buf_free(&b);
 	moe_buf_free(&page);
 	moe_pool_free(pool);

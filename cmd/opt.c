@@ -273,6 +273,21 @@ static void mdoc_text(const char *s)
 	}
 }
 
+/* A heading is a macro's line, on which a word like No or Ar would be a macro: two or three characters, of which the first is a capital. */
+static void mdoc_heading(const char *s)
+{
+	while (*s) {
+		size_t n = strcspn(s, " ");
+
+		if ((n == 2 || n == 3) && *s >= 'A' && *s <= 'Z')
+			printf("\\&");
+		printf("%.*s", (int)n, s);
+		s += n;
+		while (*s == ' ')
+			putchar(*s++);
+	}
+}
+
 static void print_mdoc(const struct table *t)
 {
 	bool open = false;
@@ -281,7 +296,9 @@ static void print_mdoc(const struct table *t)
 		const struct moe_opt *o = t->v[i];
 
 		if (o->type == MOE_OPT_HEAD) {
-			printf("%s.Ss %s\n", open ? ".El\n" : "", o->help);
+			printf("%s.Ss ", open ? ".El\n" : "");
+			mdoc_heading(o->help);
+			putchar('\n');
 			open = false;
 			continue;
 		}

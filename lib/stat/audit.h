@@ -71,8 +71,8 @@ int moe_audit_load(struct moe_audit *a, const char *path, size_t max_mem, struct
 int moe_audit_run(struct moe_audit *a, const char *path, size_t max_mem, struct moe_err *e);
 /* An adapter trained from the flipped recording. */
 int moe_audit_flipped(struct moe_audit *a, const char *path, size_t max_mem, struct moe_err *e);
-/* Makes the checks; *failed = their number that failed. */
-int moe_audit_check(struct moe_audit *a, size_t *failed, struct moe_err *e);
+/* Makes the checks; *passed = some held and none failed. What was not done is no pass. */
+int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e);
 int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_err *e);
 
 #endif

@@ -156,7 +156,7 @@ static void disjoint(struct audit_out *o, const char *one, const struct moe_name
 	char shown[4 * 60 + 1];
 
 	if (!x->n || !y->n) {
-		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: the %s carry none", one, x->n ? y_name : x_name);
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: there are none in the %s", one, x->n ? y_name : x_name);
 		return;
 	}
 	for (size_t i = 0; i < x->n; i++)
@@ -171,15 +171,21 @@ static void disjoint(struct audit_out *o, const char *one, const struct moe_name
 		say(o, "disjoint", MOE_CHECK_HELD, "no %s is shared by the %s (%zu) and the %s (%zu)", one, x_name, x->n, y_name, y->n);
 }
 
-static void disjoint_sets(struct audit_out *o, const struct moe_audit_set *x, const char *x_name, const struct moe_audit_set *y, const char *y_name)
+/* What is held against another: its prompts, tasks and markers, and what is said when there is none of it. */
+struct group {
+	const struct moe_audit_set *set;
+	const char *name, *missing;
+};
+
+static void disjoint_sets(struct audit_out *o, const struct group *x, const struct group *y)
 {
-	if (!x->records || !y->records) {
-		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s against %s: no %s were given", x_name, y_name, x->records ? y_name : x_name);
+	if (!x->set->records || !y->set->records) {
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s against %s: %s", x->name, y->name, x->set->records ? y->missing : x->missing);
 		return;
 	}
-	disjoint(o, "prompt", &x->prompt, x_name, &y->prompt, y_name);
-	disjoint(o, "task", &x->task, x_name, &y->task, y_name);
-	disjoint(o, "marker", &x->marker, x_name, &y->marker, y_name);
+	disjoint(o, "prompt", &x->set->prompt, x->name, &y->set->prompt, y->name);
+	disjoint(o, "task", &x->set->task, x->name, &y->set->task, y->name);
+	disjoint(o, "marker", &x->set->marker, x->name, &y->set->marker, y->name);
 }
 
 static bool same_from(const struct moe_audit_arm *x, const struct moe_audit_arm *y)
@@ -278,21 +284,25 @@ static void labels(struct audit_out *o)
 		say(o, "labels", MOE_CHECK_HELD, "none of the %zu adapters carries oracle labels", a->n_arm);
 }
 
-int moe_audit_check(struct moe_audit *a, size_t *failed, struct moe_err *e)
+int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e)
 {
 	struct audit_out o = {a, e, 0};
+	const struct group pairs = {&a->pairs, "pairs", "no pairs were given"};
+	const struct group train = {&a->train, "training", "no recorded training run was given (--run)"};
+	const struct group eval = {&a->eval, "evaluation", "no evaluation rollouts were given"};
+	size_t n[3] = {0, 0, 0};
 
 	a->n_check = 0;
 	policies(&o);
 	ancestors(&o);
 	recordings(&o);
-	disjoint_sets(&o, &a->pairs, "pairs", &a->eval, "evaluation");
-	disjoint_sets(&o, &a->train, "training", &a->eval, "evaluation");
+	disjoint_sets(&o, &pairs, &eval);
+	disjoint_sets(&o, &train, &eval);
 	labels(&o);
 	flip(&o);
-	*failed = 0;
 	for (size_t i = 0; i < a->n_check; i++)
-		*failed += a->check[i].state == MOE_CHECK_FAILED;
+		n[a->check[i].state]++;
+	*passed = n[MOE_CHECK_HELD] && !n[MOE_CHECK_FAILED];
 	return o.bad;
 }
 

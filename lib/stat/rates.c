@@ -10,6 +10,7 @@ struct arm_set {
 	const struct moe_obs_run **run; /* [n_seed] */
 	const struct moe_obs_arm **arm; /* [n_seed, n_arms], NULL = missing */
 	size_t n_seed, n_arms;
+	const char *only;               /* mode whose prompts count, NULL = any */
 };
 
 static double bit_of(const struct moe_obs_arm *a, size_t cell, enum moe_outcome out)
@@ -17,20 +18,38 @@ static double bit_of(const struct moe_obs_arm *a, size_t cell, enum moe_outcome 
 	return a->bits[cell] & (out == MOE_HACK ? MOE_OBS_HACKED : MOE_OBS_SOLVED) ? 1 : 0;
 }
 
+/* Weight of an arm's outcomes of one prompt where nothing is tested, so that nothing is paired: all that it has count, each prompt once. */
+static double own_weight(const struct moe_obs *o, const struct moe_obs_arm *arm, uint32_t prompt)
+{
+	double n = 0;
+
+	for (size_t i = o->first_cell[prompt]; i < o->first_cell[prompt + 1]; i++)
+		n += arm->bits[i] != 0;
+	return n > 0 ? 1 / n : 0;
+}
+
+static bool in_mode(const struct moe_obs *o, size_t cell, const char *only)
+{
+	return !only || !strcmp(only, o->prompt[o->cell_prompt[cell]].mode);
+}
+
 /* Weighted mean of an arm over the counting cells that it has, of prompts in `sub` and of the mode `only` (NULL = any). */
 static double arm_mean_in(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm, enum moe_outcome out,
 			  enum moe_subset sub, const char *only)
 {
 	const struct moe_obs *o = a->cx.obs;
-	const double *w = moe_cx_weights(&a->cx, r);
-	double num = 0, den = 0;
+	const double *paired = a->tested ? moe_cx_weights(&a->cx, r) : NULL;
+	double num = 0, den = 0, own = 0;
 
-	for (size_t i = 0; arm && i < o->n_cell; i++)
-		if (w[i] > 0 && arm->bits[i] && (!only || !strcmp(only, o->prompt[o->cell_prompt[i]].mode)) &&
-		    moe_in_subset(&a->uat, &o->prompt[o->cell_prompt[i]], sub)) {
-			den += w[i];
-			num += w[i] * bit_of(arm, i, out);
+	for (size_t i = 0; arm && i < o->n_cell; i++) {
+		if (!paired && (!i || o->cell_prompt[i] != o->cell_prompt[i - 1]))
+			own = own_weight(o, arm, o->cell_prompt[i]);
+		double w = paired ? paired[i] : own;
+		if (w > 0 && arm->bits[i] && in_mode(o, i, only) && moe_in_subset(&a->uat, &o->prompt[o->cell_prompt[i]], sub)) {
+			den += w;
+			num += w * bit_of(arm, i, out);
 		}
+	}
 	return den > 0 ? num / den : NAN;
 }
 
@@ -70,7 +89,7 @@ static size_t gather(const struct moe_analysis *a, const struct arm_set *s, enum
 	for (size_t i = 0; i < o->n_cell; i++)
 		for (size_t k = 0; k < s->n_seed * s->n_arms; k++) {
 			const struct moe_obs_arm *arm = s->arm[k];
-			if (!arm || !arm->bits[i] || !(moe_cx_weights(&a->cx, s->run[k / s->n_arms])[i] > 0))
+			if (!arm || !arm->bits[i] || !in_mode(o, i, s->only) || (a->tested && !(moe_cx_weights(&a->cx, s->run[k / s->n_arms])[i] > 0)))
 				continue;
 			v[n] = bit_of(arm, i, out);
 			id[n++] = o->cell_prompt[i];
@@ -100,7 +119,7 @@ static int fill_rate(struct moe_analysis *a, const struct arm_set *s, enum moe_o
 	for (size_t i = 0; i < s->n_seed; i++) {
 		double sum = 0, k = 0;
 		for (size_t j = 0; j < s->n_arms; j++) {
-			double m = arm_mean(a, s->run[i], s->arm[i * s->n_arms + j], out, NULL);
+			double m = arm_mean(a, s->run[i], s->arm[i * s->n_arms + j], out, s->only);
 			sum += isnan(m) ? 0 : m;
 			k += !isnan(m);
 		}
@@ -128,7 +147,7 @@ static int add_row(struct moe_analysis *a, struct moe_method_result *m, const st
 		for (size_t k = 0; k < s->n_arms && s->n_arms > 1; k++) {
 			double sum = 0, n = 0;
 			for (size_t i = 0; i < s->n_seed; i++) {
-				double v = arm_mean(a, s->run[i], s->arm[i * s->n_arms + k], (enum moe_outcome)out, NULL);
+				double v = arm_mean(a, s->run[i], s->arm[i * s->n_arms + k], (enum moe_outcome)out, s->only);
 				sum += isnan(v) ? 0 : v;
 				n += !isnan(v);
 			}
@@ -162,6 +181,12 @@ static int random_drops(struct moe_analysis *a, struct moe_method_result *m, con
 	return 0;
 }
 
+/* The base's outcomes to compare a run with; where nothing is tested, a run's own only. */
+static const struct moe_obs_arm *base_of(const struct moe_analysis *a, const struct moe_obs_run *r)
+{
+	return a->tested ? moe_obs_base(a->cx.obs, r) : moe_obs_find_arm(r, MOE_ARM_BASE);
+}
+
 /* The rows of one kind: one for on, quarantine-off, clean-off and base, a summary for random, one each for the others. */
 static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s, enum moe_arm_kind kind, struct moe_err *e)
 {
@@ -178,11 +203,11 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 		room = n > room ? n : room;
 		most = i == 0 || n < most ? n : most;
 	}
-	if (kind == MOE_ARM_BASE)
-		like = s->n_seed ? moe_obs_base(a->cx.obs, s->run[0]) : NULL;
+	if (kind == MOE_ARM_BASE && a->tested)
+		like = s->n_seed ? base_of(a, s->run[0]) : NULL;
 	if (!like)
 		return 0;
-	s->n_arms = kind == MOE_ARM_RANDOM ? most : 1;
+	s->n_arms = kind != MOE_ARM_RANDOM ? 1 : a->tested ? most : room;
 	if (!s->n_arms)
 		return 0;
 	s->arm = moe_arena_get(&a->cx.arena, s->n_seed * s->n_arms, sizeof *s->arm, e);
@@ -208,14 +233,31 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 	}
 	for (size_t i = 0; i < s->n_seed; i++) {
 		size_t n = 0;
-		s->arm[i * s->n_arms] = kind == MOE_ARM_BASE ? moe_obs_base(a->cx.obs, s->run[i]) : NULL;
+		for (size_t k = 0; k < s->n_arms; k++)
+			s->arm[i * s->n_arms + k] = NULL;
+		s->arm[i * s->n_arms] = kind == MOE_ARM_BASE ? base_of(a, s->run[i]) : NULL;
 		for (size_t j = 0; j < s->run[i]->n_arm && n < s->n_arms; j++)
 			if (s->run[i]->arm[j].kind == kind)
 				s->arm[i * s->n_arms + n++] = &s->run[i]->arm[j];
 	}
 	if (add_row(a, m, s, like, e))
 		return -1;
-	return kind == MOE_ARM_RANDOM ? random_drops(a, m, s, e) : 0;
+	return kind == MOE_ARM_RANDOM && a->tested ? random_drops(a, m, s, e) : 0;
+}
+
+static int all_rows(struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s, struct moe_err *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_seed; i++)
+		n += s->run[i]->n_arm;
+	m->row = moe_arena_get(&a->cx.arena, n + 1, sizeof *m->row, e);
+	if (!m->row)
+		return -1;
+	for (int k = MOE_ARM_ON; k <= MOE_ARM_OTHER; k++)
+		if (kind_rows(a, m, s, (enum moe_arm_kind)k, e))
+			return -1;
+	return 0;
 }
 
 static int by_mode(const void *x, const void *y)
@@ -227,8 +269,6 @@ static void mode_row(const struct moe_analysis *a, const struct arm_set *s, stru
 {
 	const struct moe_obs *o = a->cx.obs;
 
-	row->pinned = moe_uat_is_pinned(&a->uat, row->mode);
-	row->free_mode = moe_uat_is_free(&a->uat, row->mode);
 	for (size_t p = 0; p < o->n_prompt; p++) {
 		bool counts = false;
 		for (size_t i = o->first_cell[p]; i < o->first_cell[p + 1]; i++)
@@ -250,6 +290,25 @@ static void mode_row(const struct moe_analysis *a, const struct arm_set *s, stru
 		row->on[out] = n > 0 ? on / n : NAN;
 		row->off[out] = n > 0 ? off / n : NAN;
 	}
+}
+
+/* The same where nothing is tested: every arm that has prompts of the mode. */
+static int mode_rates(struct moe_analysis *a, const struct arm_set *s, struct moe_mode_row *row, struct moe_err *e)
+{
+	const struct moe_obs *o = a->cx.obs;
+	struct arm_set of_mode = *s;
+	struct moe_method_result all = {0};
+
+	of_mode.only = row->mode;
+	if (all_rows(a, &all, &of_mode, e))
+		return -1;
+	for (size_t p = 0; p < o->n_prompt; p++)
+		row->n_prompt += !strcmp(o->prompt[p].mode, row->mode);
+	row->arm = all.row;
+	for (size_t i = 0; i < all.n_row; i++)
+		if (all.row[i].n_prompt)
+			row->arm[row->n_arm++] = all.row[i];
+	return 0;
 }
 
 static const struct moe_contrast drop_hack = {.a = {{1, MOE_SELF, MOE_ARM_ON, MOE_HACK}, {-1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK}}};
@@ -284,6 +343,7 @@ static int modes(struct moe_analysis *a, struct moe_method_result *m, const stru
 	const struct moe_obs *o = a->cx.obs;
 	const char **mode = moe_alloc(o->n_prompt, sizeof *mode, e);
 	size_t n = 0;
+	int bad = 0;
 
 	if (!mode)
 		return -1;
@@ -297,13 +357,18 @@ static int modes(struct moe_analysis *a, struct moe_method_result *m, const stru
 	m->mode = moe_arena_get(&a->cx.arena, n + 2, sizeof *m->mode, e);
 	for (size_t i = 0; i < n && m->mode; i++) {
 		struct moe_mode_row *row = &m->mode[m->n_mode];
-		*row = (struct moe_mode_row){.mode = mode[i]};
-		mode_row(a, s, row);
+		*row = (struct moe_mode_row){.mode = mode[i], .pinned = moe_uat_is_pinned(&a->uat, mode[i]), .free_mode = moe_uat_is_free(&a->uat, mode[i])};
+		if (a->tested)
+			mode_row(a, s, row);
+		else
+			bad |= mode_rates(a, s, row, e);
 		m->n_mode += row->n_prompt > 0;
 	}
 	free(mode);
-	if (!m->mode)
+	if (!m->mode || bad)
 		return -1;
+	if (!a->tested)
+		return 0;
 	return summary_row(a, m, MOE_SUB_PINNED, "all pinned", e) || summary_row(a, m, MOE_SUB_NEVER, "all never pinned", e) ? -1 : 0;
 }
 
@@ -329,7 +394,6 @@ int moe_summarise_method(struct moe_analysis *a, struct moe_method_result *m, st
 {
 	const struct moe_obs *o = a->cx.obs;
 	struct arm_set s = {0};
-	size_t rows = 0;
 
 	s.run = moe_arena_get(&a->cx.arena, o->n_run, sizeof *s.run, e);
 	m->seed = moe_arena_get(&a->cx.arena, o->n_run, sizeof *m->seed, e);
@@ -339,17 +403,13 @@ int moe_summarise_method(struct moe_analysis *a, struct moe_method_result *m, st
 		if (!strcmp(o->run[i].method, m->method)) {
 			m->seed[s.n_seed] = o->run[i].seed;
 			s.run[s.n_seed++] = &o->run[i];
-			rows += o->run[i].n_arm;
 			m->oracle |= o->run[i].oracle;
 		}
 	m->n_seed = s.n_seed;
-	m->rank_p = NAN;
-	m->row = moe_arena_get(&a->cx.arena, rows + 1, sizeof *m->row, e);
-	if (!m->row)
+	m->rank_p = m->mcnemar = NAN;
+	if (all_rows(a, m, &s, e))
 		return -1;
-	for (int k = MOE_ARM_ON; k <= MOE_ARM_OTHER; k++)
-		if (kind_rows(a, m, &s, (enum moe_arm_kind)k, e))
-			return -1;
-	discordant(a, &s, m);
+	if (a->tested)
+		discordant(a, &s, m);
 	return modes(a, m, &s, e);
 }

@@ -13,7 +13,7 @@ static const char page_head[] =
 	":root{--ink:#1f2428;--soft:#5b6369;--line:#dfe2e5;--paper:#fff;--band:#f6f7f8}\n"
 	"*{box-sizing:border-box}\n"
 	"body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 Georgia,'Times New Roman',serif}\n"
-	"main{max-width:62rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}\n"
+	"main{max-width:78rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}\n"
 	"h1{font-size:1.75rem;line-height:1.25;margin:0 0 .4rem;font-weight:normal}\n"
 	"h2{font-size:1.2rem;margin:2.6rem 0 .5rem;font-weight:normal;border-bottom:1px solid var(--line);padding-bottom:.25rem}\n"
 	"p{margin:.5rem 0;max-width:46rem}.soft{color:var(--soft)}\n"
@@ -27,17 +27,19 @@ static const char page_head[] =
 	"figcaption{color:var(--soft);font-size:.92rem;max-width:46rem;margin-top:.3rem}\n"
 	".wide{overflow-x:auto}\n"
 	"table{border-collapse:collapse;font:.86rem/1.45 Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums;margin:.6rem 0}\n"
-	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid var(--line);padding:.2rem .7rem;vertical-align:bottom}\n"
-	"td{text-align:right;padding:.17rem .7rem;white-space:nowrap}\n"
-	"th:first-child,td:first-child,.l{text-align:left}td.note{white-space:normal;text-align:left;min-width:12rem}\n"
+	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid var(--line);padding:.2rem .6rem;vertical-align:bottom}\n"
+	"td{text-align:right;padding:.17rem .6rem;vertical-align:top}\n" /* cells may wrap, intervals may not: a table then fits its page */
+	"th:first-child,td:first-child,.l{text-align:left}tr.note td{text-align:left;color:var(--soft);padding:0 .6rem .4rem}\n"
 	"tbody tr:hover{background:var(--band)}tr.group td{padding-top:.7rem;font-weight:bold}tr.sum td{border-top:1px solid var(--line)}\n"
 	".met{color:#2d6a4f}.failed{color:#9b2226;font-weight:bold}.opn{color:#7a5f10}\n"
-	".ci{color:var(--soft)}\n"
+	".ci{color:var(--soft)}span.ci{white-space:nowrap}\n"
 	"ul{padding-left:1.2rem;max-width:48rem}li{margin:.35rem 0}\n"
 	"details{margin:.5rem 0;font-size:.9rem}summary{color:var(--soft);cursor:pointer}\n"
 	"pre,code{font:.8rem/1.4 Menlo,Consolas,monospace}pre{background:var(--band);padding:.7rem;overflow:auto;max-height:24rem}\n"
-	"td code{white-space:nowrap}td code.argv{display:block;white-space:normal;overflow-wrap:anywhere;min-width:20rem}\n"
-	"@media print{details{display:none}main{padding:0}}\n"
+	"td code{font-size:.93em}td code.path,td code.argv{display:block;overflow-wrap:anywhere}td code.path{min-width:9rem}td code.argv{min-width:16rem}\n"
+	"@media (max-width:60rem){table{font-size:.72rem}th,td{padding:.15rem .3rem}}\n"
+	"@media print{details{display:none}main{max-width:none;padding:0}.wide{overflow:visible}table{font-size:.68rem}th,td{padding:.12rem .3rem}\n"
+	"td code.path,td code.argv{min-width:0}figure,tr,li{break-inside:avoid}h2{break-after:avoid}}\n"
 	"</style></head><body><main>\n";
 
 static void esc(struct moe_text *t, const char *s)
@@ -104,8 +106,9 @@ static void verdict(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_verdict *v = &r->a.verdict;
 
-	moe_text_f(t, "<h1>Does deleting the quarantine remove the hack, more than the controls do, and keep solve?</h1>\n<div class=\"verdict %s\"><b>%s</b>",
-		   v->kind == MOE_SUPPORTED ? "yes" : v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no" : "open", moe_verdict_names[v->kind]);
+	moe_text_f(t, "<h1>%s</h1>\n<div class=\"verdict %s\"><b>%s</b>",
+		   r->a.tested ? "Does deleting the quarantine remove the hack, more than the controls do, and keep solve?"
+			       : "How often is the hack taken, and how often is the task solved?", v->kind == MOE_SUPPORTED ? "yes" : v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no" : "open", moe_verdict_names[v->kind]);
 	esc(t, v->why);
 	moe_text_f(t, "</div>\n");
 }
@@ -179,7 +182,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 	const struct moe_analysis *a = &r->a;
 
 	moe_text_f(t, "<div class=wide><table><thead><tr><th></th><th class=l>criterion</th><th>state</th><th>estimate</th><th>lower bound</th><th>asked</th>"
-		      "<th class=l>note</th></tr></thead><tbody>\n");
+		      "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_crit; i++) {
 		const struct moe_criterion *c = &a->crit[i];
 		moe_text_f(t, "<tr><td>%d</td>", c->number);
@@ -187,9 +190,12 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "<td class=%s>%s</td>", c->state == MOE_OPEN ? "opn" : moe_state_names[c->state], moe_state_names[c->state]);
 		cell(t, c->est.value, 3);
 		cell(t, c->bound, 3);
-		moe_text_f(t, "<td>&gt; ");
+		moe_text_f(t, "<td>&gt;&nbsp;");
 		num(t, c->threshold, 2);
-		moe_text_f(t, "</td><td class=note>");
+		moe_text_f(t, "</td></tr>\n");
+		if (!c->note[0] && !c->need_prompts && !c->need_seeds)
+			continue;
+		moe_text_f(t, "<tr class=note><td></td><td colspan=5>");
 		esc(t, c->note);
 		if (c->need_prompts)
 			moe_text_f(t, "%sabout %zu prompts would decide it", c->note[0] ? "; " : "", c->need_prompts);
@@ -223,6 +229,40 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 			}
 			moe_text_f(t, "</tr>\n");
 		}
+	}
+	moe_text_f(t, "</tbody></table></div>\n");
+}
+
+/* The rows of one heading where nothing is tested: the whole, then each mode. */
+static void alone_rows(struct moe_text *t, const char *what, const char *is, const struct moe_arm_row *row, size_t n)
+{
+	moe_text_f(t, "<tr class=group><td colspan=5>");
+	esc(t, what);
+	moe_text_f(t, "%s</td></tr>\n", is);
+	for (size_t k = 0; k < n; k++) {
+		moe_text_f(t, "<tr>");
+		if (row[k].kind == MOE_ARM_RANDOM)
+			moe_text_f(t, "<td class=l>random-off, mean of %zu</td>", row[k].n_arms);
+		else
+			text_cell(t, row[k].name);
+		moe_text_f(t, "<td>%zu</td><td>%zu</td>", row[k].n_prompt, row[k].rate[0].n_obs);
+		for (int o = 0; o < MOE_OUTCOMES; o++)
+			interval(t, row[k].rate[o].value, row[k].rate[o].ci);
+		moe_text_f(t, "</tr>\n");
+	}
+}
+
+static void rates_alone(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_method_result *m = r->a.method;
+
+	moe_text_f(t, "<h2>Rates</h2>\n<p>%zu prompts, up to %zu sample%s each; Wilson intervals, %.3g %%.</p>\n", r->a.n_prompt, r->a.n_sample_max,
+		   r->a.n_sample_max == 1 ? "" : "s", 100 * (1 - r->a.uat.alpha));
+	moe_text_f(t, "<div class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</th><th>hack</th><th>solve</th></tr></thead><tbody>\n");
+	alone_rows(t, "all modes", m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "", m->row, m->n_row);
+	for (size_t i = 0; i < m->n_mode; i++) {
+		const struct moe_mode_row *x = &m->mode[i];
+		alone_rows(t, x->mode[0] ? x->mode : "(unknown)", x->free_mode ? " (no loophole)" : x->pinned ? " (pinned)" : "", x->arm, x->n_arm);
 	}
 	moe_text_f(t, "</tbody></table></div>\n");
 }
@@ -362,7 +402,7 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 		      "<th class=l>made by</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_source; i++) {
 		const struct moe_source *s = &r->source[i];
-		moe_text_f(t, "<tr><td class=l><code>");
+		moe_text_f(t, "<tr><td class=l><code class=path>");
 		esc(t, s->path);
 		moe_text_f(t, "</code></td>");
 		text_cell(t, s->kind);
@@ -370,8 +410,38 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 		esc(t, s->argv[0] ? s->argv : s->tool);
 		moe_text_f(t, "</code></td></tr>\n");
 	}
-	moe_text_f(t, "</tbody></table></div>\n<p class=soft>moe-report %s; bootstrap of %zu draws, seed %llu.</p>\n", MOE_VERSION, r->a.uat.draws,
-		   (unsigned long long)r->a.cx.boot.seed);
+	moe_text_f(t, "</tbody></table></div>\n<p class=soft>moe-report %s", MOE_VERSION);
+	if (r->a.tested)
+		moe_text_f(t, "; bootstrap of %zu draws, seed %llu", r->a.uat.draws, (unsigned long long)r->a.cx.boot.seed);
+	moe_text_f(t, ".</p>\n");
+}
+
+static void notes(struct moe_text *t, const struct moe_report *r)
+{
+	moe_text_f(t, "<h2>What these numbers do not show</h2>\n<ul>\n");
+	for (size_t i = 0; i < r->n_note; i++) {
+		moe_text_f(t, "<li>");
+		esc(t, r->note[i]);
+		moe_text_f(t, "</li>\n");
+	}
+	moe_text_f(t, "</ul>\n");
+}
+
+static void tested_parts(struct moe_text *t, const struct moe_report *r, const struct moe_plots *p)
+{
+	setting(t, r);
+	figure(t, p, "rates");
+	moe_text_f(t, "<h2>The criteria</h2>\n");
+	criteria(t, r);
+	figure(t, p, "criteria");
+	notes(t, r);
+	moe_text_f(t, "<h2>Rates</h2>\n");
+	rates(t, r);
+	figure(t, p, "curve");
+	moe_text_f(t, "<h2>Paired changes, against the controls</h2>\n");
+	contrasts(t, r);
+	moe_text_f(t, "<h2>By mode</h2>\n");
+	modes(t, r);
 }
 
 int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
@@ -385,24 +455,13 @@ int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_
 	}
 	moe_text_add(&t, page_head, sizeof page_head - 1);
 	verdict(&t, r);
-	setting(&t, r);
-	figure(&t, &p, "rates");
-	moe_text_f(&t, "<h2>The criteria</h2>\n");
-	criteria(&t, r);
-	figure(&t, &p, "criteria");
-	moe_text_f(&t, "<h2>What these numbers do not show</h2>\n<ul>\n");
-	for (size_t i = 0; i < r->n_note; i++) {
-		moe_text_f(&t, "<li>");
-		esc(&t, r->note[i]);
-		moe_text_f(&t, "</li>\n");
+	if (r->a.tested) {
+		tested_parts(&t, r, &p);
+	} else {
+		figure(&t, &p, "rates");
+		rates_alone(&t, r);
+		notes(&t, r);
 	}
-	moe_text_f(&t, "</ul>\n<h2>Rates</h2>\n");
-	rates(&t, r);
-	figure(&t, &p, "curve");
-	moe_text_f(&t, "<h2>Paired changes, against the controls</h2>\n");
-	contrasts(&t, r);
-	moe_text_f(&t, "<h2>By mode</h2>\n");
-	modes(&t, r);
 	if (r->metrics.n_run || r->n_gate)
 		moe_text_f(&t, "<h2>Training</h2>\n");
 	figure(&t, &p, "training");

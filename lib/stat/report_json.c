@@ -66,7 +66,42 @@ static void rate(struct moe_text *t, const char *key, const struct moe_rate *x, 
 	moe_text_f(t, "}");
 }
 
-static void method(struct moe_text *t, const struct moe_method_result *m)
+static void arms(struct moe_text *t, const struct moe_arm_row *row, size_t n, size_t n_seed)
+{
+	moe_text_f(t, "\"arms\":[");
+	for (size_t i = 0; i < n; i++) {
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "arm", row[i].kind == MOE_ARM_RANDOM ? "random-off" : row[i].name);
+		moe_text_f(t, ",\"arms\":%zu,\"prompts\":%zu,", row[i].n_arms, row[i].n_prompt);
+		rate(t, "hack", &row[i].rate[MOE_HACK], n_seed);
+		moe_text_f(t, ",");
+		rate(t, "solve", &row[i].rate[MOE_SOLVE], n_seed);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "]");
+}
+
+static void mode(struct moe_text *t, const struct moe_mode_row *x, bool alone, size_t n_seed)
+{
+	moe_text_f(t, "{");
+	str(t, "mode", x->mode);
+	moe_text_f(t, ",\"summary\":%s,\"pinned\":%s,\"prompts\":%zu,", x->summary ? "true" : "false", x->pinned ? "true" : "false", x->n_prompt);
+	if (alone) {
+		arms(t, x->arm, x->n_arm, n_seed);
+	} else {
+		nums(t, "hack_on_off", (const double[]){x->on[MOE_HACK], x->off[MOE_HACK]}, 2);
+		moe_text_f(t, ",");
+		nums(t, "solve_on_off", (const double[]){x->on[MOE_SOLVE], x->off[MOE_SOLVE]}, 2);
+	}
+	if (x->summary) {
+		moe_text_f(t, ",");
+		est(t, "drop", &x->drop);
+	}
+	moe_text_f(t, "}");
+}
+
+/* Rates alone (nothing is tested) leave out every change and contrast. */
+static void method(struct moe_text *t, const struct moe_method_result *m, bool alone)
 {
 	moe_text_f(t, "{");
 	str(t, "method", m->method);
@@ -74,30 +109,16 @@ static void method(struct moe_text *t, const struct moe_method_result *m)
 		   m->oracle ? "true" : "false");
 	for (size_t i = 0; i < m->n_seed; i++)
 		moe_text_f(t, "%s%lld", i ? "," : "", (long long)m->seed[i]);
-	moe_text_f(t, "],\"arms\":[");
-	for (size_t i = 0; i < m->n_row; i++) {
-		moe_text_f(t, "%s{", i ? "," : "");
-		str(t, "arm", m->row[i].kind == MOE_ARM_RANDOM ? "random-off" : m->row[i].name);
-		moe_text_f(t, ",\"arms\":%zu,\"prompts\":%zu,", m->row[i].n_arms, m->row[i].n_prompt);
-		rate(t, "hack", &m->row[i].rate[MOE_HACK], m->n_seed);
-		moe_text_f(t, ",");
-		rate(t, "solve", &m->row[i].rate[MOE_SOLVE], m->n_seed);
-		moe_text_f(t, "}");
-	}
-	moe_text_f(t, "],\"modes\":[");
+	moe_text_f(t, "],");
+	arms(t, m->row, m->n_row, m->n_seed);
+	moe_text_f(t, ",\"modes\":[");
 	for (size_t i = 0; i < m->n_mode; i++) {
-		const struct moe_mode_row *x = &m->mode[i];
-		moe_text_f(t, "%s{", i ? "," : "");
-		str(t, "mode", x->mode);
-		moe_text_f(t, ",\"summary\":%s,\"pinned\":%s,\"prompts\":%zu,", x->summary ? "true" : "false", x->pinned ? "true" : "false", x->n_prompt);
-		nums(t, "hack_on_off", (const double[]){x->on[MOE_HACK], x->off[MOE_HACK]}, 2);
-		moe_text_f(t, ",");
-		nums(t, "solve_on_off", (const double[]){x->on[MOE_SOLVE], x->off[MOE_SOLVE]}, 2);
-		if (x->summary) {
-			moe_text_f(t, ",");
-			est(t, "drop", &x->drop);
-		}
-		moe_text_f(t, "}");
+		moe_text_f(t, i ? "," : "");
+		mode(t, &m->mode[i], alone, m->n_seed);
+	}
+	if (alone) {
+		moe_text_f(t, "]}");
+		return;
 	}
 	moe_text_f(t, "],");
 	const struct { const char *key; const struct moe_estimate *x; } e[] = {
@@ -211,40 +232,51 @@ static void sources(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "]");
 }
 
+static void tests(struct moe_text *t, const struct moe_analysis *a)
+{
+	moe_text_f(t, ",");
+	str(t, "tested", a->uat.method);
+	moe_text_f(t, ",");
+	str(t, "placebo", a->uat.placebo);
+	moe_text_f(t, ",");
+	str(t, "uat_sha256", a->uat.digest);
+	moe_text_f(t, ",\"prompts\":%zu,\"left_out\":%zu,", a->n_prompt, a->cx.dropped);
+	nums(t, "alpha_margin_effect", (const double[]){a->uat.alpha, a->uat.margin, a->uat.effect}, 3);
+	criteria(t, a);
+	moe_text_f(t, ",");
+	est(t, "did_placebo", &a->did_placebo[MOE_SUB_ALL]);
+	moe_text_f(t, ",");
+	est(t, "did_placebo_pinned", &a->did_placebo[MOE_SUB_PINNED]);
+	moe_text_f(t, ",");
+	est(t, "did_placebo_never_pinned", &a->did_placebo[MOE_SUB_NEVER]);
+	moe_text_f(t, ",");
+	est(t, "share_did_placebo", &a->share_did);
+	moe_text_f(t, ",");
+	est(t, "discovery", &a->discovery);
+	moe_text_f(t, ",\"tasks\":%zu,", a->task_did.n_task);
+	nums(t, "did_placebo_se_by_prompt_by_task", (const double[]){a->task_did.se_prompt, a->task_did.se_task}, 2);
+}
+
 int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_text t = {out, e, 0};
 	const struct moe_analysis *a = &r->a;
 
 	moe_text_f(&t, "{");
-	str(&t, "verdict", moe_verdict_names[a->verdict.kind]);
+	if (a->tested)
+		str(&t, "verdict", moe_verdict_names[a->verdict.kind]);
+	else
+		moe_text_f(&t, "\"verdict\":null");
 	moe_text_f(&t, ",");
 	str(&t, "why", a->verdict.why);
-	moe_text_f(&t, ",");
-	str(&t, "tested", a->uat.method);
-	moe_text_f(&t, ",");
-	str(&t, "placebo", a->uat.placebo);
-	moe_text_f(&t, ",");
-	str(&t, "uat_sha256", a->uat.digest);
-	moe_text_f(&t, ",\"prompts\":%zu,\"left_out\":%zu,", a->n_prompt, a->cx.dropped);
-	nums(&t, "alpha_margin_effect", (const double[]){a->uat.alpha, a->uat.margin, a->uat.effect}, 3);
-	criteria(&t, a);
-	moe_text_f(&t, ",");
-	est(&t, "did_placebo", &a->did_placebo[MOE_SUB_ALL]);
-	moe_text_f(&t, ",");
-	est(&t, "did_placebo_pinned", &a->did_placebo[MOE_SUB_PINNED]);
-	moe_text_f(&t, ",");
-	est(&t, "did_placebo_never_pinned", &a->did_placebo[MOE_SUB_NEVER]);
-	moe_text_f(&t, ",");
-	est(&t, "share_did_placebo", &a->share_did);
-	moe_text_f(&t, ",");
-	est(&t, "discovery", &a->discovery);
-	moe_text_f(&t, ",\"tasks\":%zu,", a->task_did.n_task);
-	nums(&t, "did_placebo_se_by_prompt_by_task", (const double[]){a->task_did.se_prompt, a->task_did.se_task}, 2);
+	if (a->tested)
+		tests(&t, a);
+	else
+		moe_text_f(&t, ",\"prompts\":%zu,\"alpha\":%.10g", a->n_prompt, a->uat.alpha);
 	moe_text_f(&t, ",\"methods\":[");
 	for (size_t i = 0; i < a->n_method; i++) {
 		moe_text_f(&t, i ? "," : "");
-		method(&t, &a->method[i]);
+		method(&t, &a->method[i], !a->tested);
 	}
 	moe_text_f(&t, "]");
 	training(&t, r);

@@ -49,7 +49,11 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 		bad = note(r, e, "When the conditions were fixed, and whether the recipe was chosen after a look at these seeds or prompts, can not be seen "
 				 "from here. The digest of the conditions can be compared with what was announced.");
 	const struct moe_by_task *k = a->task_did.n_task ? &a->task_did : &a->task_drop;
-	if (!bad && k->n_task && k->n_task < k->n_prompt)
+	/* errors that one task leaves unknown or that round to nothing (no hack anywhere) are no numbers to compare */
+	if (!bad && k->n_task && k->n_task < k->n_prompt && (k->n_task == 1 || (k->se_task < 0.0005 && k->se_prompt < 0.0005)))
+		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu task%s: the intervals speak of new prompts on such tasks, and less surely of new tasks.",
+			   k->n_prompt, k->n_task, k->n_task == 1 ? "" : "s");
+	else if (!bad && k->n_task && k->n_task < k->n_prompt)
 		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu tasks. With the tasks as clusters, the standard error over prompts of the %s would be "
 				 "%.3f instead of %.3f (seeds held): the intervals speak of new prompts on such tasks, and less surely of new tasks.", k->n_prompt,
 			   k->n_task, k == &a->task_did ? "advantage over the placebo" : "drop of hack", k->se_task, k->se_prompt);
@@ -183,7 +187,28 @@ static int notes_gate(struct moe_report *r, struct moe_err *e)
 			  " Some runs have too few of them for p to reach alpha." : "");
 }
 
+static int notes_alone(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_method_result *m = r->a.method;
+	bool imported = false, apart = false;
+
+	for (size_t i = 0; i < m->n_row; i++) {
+		imported |= !strcmp(m->row[i].name, "import");
+		apart |= m->row[i].n_prompt < r->a.n_prompt;
+	}
+	if (note(r, e, "Rates say how often, by the findings in the seals, and not why. Their intervals are about other prompts of this kind and are read one by one: "
+		       "whether two arms differ is not answered by whether these overlap."))
+		return -1;
+	if (apart && note(r, e, "Some arms lack some of the prompts: rates of arms on different prompts are not comparable."))
+		return -1;
+	if (imported && note(r, e, "The arm \"import\" is what somebody recorded and kept: its rates are the pool's, not those of a model that is sampled now."))
+		return -1;
+	return notes_gate(r, e);
+}
+
 int moe_report_notes(struct moe_report *r, struct moe_err *e)
 {
+	if (!r->a.tested)
+		return notes_alone(r, e);
 	return notes_mechanism(r, e) || notes_controls(r, e) || notes_solve(r, e) || notes_modes(r, e) || notes_seeds(r, e) || notes_gate(r, e) ? -1 : 0;
 }

@@ -64,7 +64,7 @@ static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe
 	moe_text_f(seeds, "y\tseed\thack\tsolve\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(gp, "set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor rgb '#000000'\n", i + 1, safe(b, m->method),
+		moe_text_f(gp, "set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor rgb '#000000'\n", i + 1, safe(b, m->method[0] ? m->method : "no method"),
 			   m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", -y++);
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
@@ -78,7 +78,7 @@ static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe
 		}
 		y++;
 	}
-	if (r->a.tested->n_seed < 2)
+	if (r->a.method->n_seed < 2) /* the tested one's */
 		moe_text_f(seeds, "0\tnone\tnan\tnan\n");
 	return y;
 }
@@ -100,8 +100,9 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 {
 	struct moe_text gp, rows, seeds, labels;
 	struct moe_buf where = {0};
-	struct moe_plot *x = start(p, "rates", "Rates of hack (left) and solve (right) in every arm: the point is the mean over training seeds, the bar its Wilson "
-				   "interval with the seeds held, the small rings the single seeds.", 940, rate_height(r), &gp, e);
+	struct moe_plot *x = start(p, "rates", r->a.tested ? "Rates of hack (left) and solve (right) in every arm: the point is the mean over training seeds, the bar its Wilson "
+				   "interval with the seeds held, the small rings the single seeds." : "Rates of hack (left) and solve (right) in every arm, with their Wilson intervals.", 940,
+				   rate_height(r), &gp, e);
 
 	labels = (struct moe_text){&where, e, 0};
 	rows = data(x, 0, "rates.tsv", e);
@@ -130,6 +131,9 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 	static const char *const colour[] = {"#d98b86", "#c3c8cc", "#86b8a0"};
 	const struct moe_analysis *a = &r->a;
 	struct moe_text gp, rows, seeds;
+
+	if (!a->tested)
+		return 0;
 	struct moe_plot *x = start(p, "criteria", "The three criteria: estimate, interval and single seeds (rings). A bar must lie wholly to the right of its tick.", 940,
 				   (int)(34 * a->n_crit) + 70, &gp, e);
 
@@ -152,7 +156,7 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 			hi = fmax(hi, c->est.per_seed[j]);
 		}
 	}
-	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
+	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nset xtics add ('0' 0)\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
 			"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n", fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
 	moe_text_f(&gp, "plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors nohead lw 8 lc rgb variable, \\\n"
 			"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#000000', \\\n"

@@ -259,44 +259,92 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 	}
 }
 
+static void alone_rows(struct moe_text *t, const struct moe_arm_row *row, size_t n)
+{
+	char b[3][24], cell[CELL], random[64];
+
+	for (size_t k = 0; k < n; k++) {
+		snprintf(random, sizeof random, "random-off, mean of %zu", row[k].n_arms);
+		moe_text_f(t, "    %s", moe_text_fit(cell, sizeof cell, row[k].kind == MOE_ARM_RANDOM ? random : row[k].name, 28, 28));
+		for (int o = 0; o < MOE_OUTCOMES; o++)
+			moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], row[k].rate[o].value, 3), num(b[1], row[k].rate[o].ci.lo, 3), num(b[2], row[k].rate[o].ci.hi, 3));
+		moe_text_f(t, " %7zu  %8zu\n", row[k].n_prompt, row[k].rate[MOE_HACK].n_obs);
+	}
+}
+
+/* What takes the place of criteria and contrasts where no rollout names a method. */
+static void rates_alone(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_method_result *m = r->a.method;
+	char cell[CELL];
+
+	moe_text_f(t, "How often is the hack taken, and how often is the task solved?\n\n");
+	moe_text_f(t, "  prompts  %zu, up to %zu sample%s each; %zu mode%s\n", r->a.n_prompt, r->a.n_sample_max, r->a.n_sample_max == 1 ? "" : "s", m->n_mode,
+		   m->n_mode == 1 ? "" : "s");
+	moe_text_f(t, "\nRATES [Wilson %.3g %%]                  hack                  solve            prompts  outcomes\n", 100 * (1 - r->a.uat.alpha));
+	if (m->oracle)
+		moe_text_f(t, "  CHEATS: oracle labels\n");
+	alone_rows(t, m->row, m->n_row);
+	moe_text_f(t, "\nBY MODE\n");
+	for (size_t i = 0; i < m->n_mode; i++) {
+		const struct moe_mode_row *x = &m->mode[i];
+		moe_text_f(t, "  %s%s\n", moe_text_fit(cell, sizeof cell, x->mode[0] ? x->mode : "(unknown)", 0, 32), x->free_mode ? " (no loophole)" : x->pinned ? " (pinned)" : "");
+		alone_rows(t, x->arm, x->n_arm);
+	}
+}
+
 int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_text t = {out, e, 0};
 
-	head(&t, r);
-	rates(&t, r);
-	changes(&t, r);
-	contrasts(&t, r);
-	mode_table(&t, r);
+	if (r->a.tested) {
+		head(&t, r);
+		rates(&t, r);
+		changes(&t, r);
+		contrasts(&t, r);
+		mode_table(&t, r);
+	} else {
+		rates_alone(&t, r);
+	}
 	training(&t, r);
 	gates(&t, r);
-	criteria(&t, r);
+	if (r->a.tested)
+		criteria(&t, r);
 	moe_text_f(&t, "\nWHAT THESE NUMBERS DO NOT SHOW\n");
 	for (size_t i = 0; i < r->n_note; i++)
 		wrap(&t, "  - ", "    ", r->note[i]);
-	moe_text_f(&t, "\n");
-	char line_buf[600];
-	snprintf(line_buf, sizeof line_buf, "%s: %s", moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
-	moe_text_f(&t, "VERDICT: %s\n", line_buf);
+	moe_text_f(&t, "\n%s%s: %s\n", r->a.tested ? "VERDICT: " : "", moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
 	return t.bad;
+}
+
+/* The lines of some arms; `mode` ends each where nothing is tested, and is NULL otherwise. */
+static void tsv_rows(struct moe_text *t, const struct moe_method_result *m, const struct moe_arm_row *row, size_t n, const char *mode)
+{
+	bool alone = mode;
+	const char *tab = alone ? "\t" : "";
+
+	mode = alone ? mode : "";
+	for (size_t k = 0; k < n; k++) {
+		const struct moe_rate *h = &row[k].rate[MOE_HACK], *s = &row[k].rate[MOE_SOLVE];
+		const char *name = row[k].kind == MOE_ARM_RANDOM ? "random-off" : row[k].name;
+		moe_text_f(t, "%s\t%s\tall\t%zu\t%zu\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g%s%s\n", m->method, name, row[k].n_prompt, h->n_obs, h->value, h->ci.lo,
+			   h->ci.hi, s->value, s->ci.lo, s->ci.hi, tab, mode);
+		for (size_t j = 0; j < m->n_seed; j++)
+			if (!alone || m->seed[j] >= 0) /* -1: not said, so it is the line above */
+				moe_text_f(t, "%s\t%s\t%lld\t\t\t%.6g\t\t\t%.6g\t\t%s%s\n", m->method, name, (long long)m->seed[j], h->per_seed[j], s->per_seed[j], tab, mode);
+	}
 }
 
 int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_text t = {out, e, 0};
+	const struct moe_method_result *m = r->a.method;
+	bool alone = !r->a.tested;
 
-	moe_text_f(&t, "method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
-	for (size_t i = 0; i < r->a.n_method; i++) {
-		const struct moe_method_result *m = &r->a.method[i];
-		for (size_t k = 0; k < m->n_row; k++) {
-			const struct moe_arm_row *x = &m->row[k];
-			const struct moe_rate *h = &x->rate[MOE_HACK], *s = &x->rate[MOE_SOLVE];
-			const char *name = x->kind == MOE_ARM_RANDOM ? "random-off" : x->name;
-			moe_text_f(&t, "%s\t%s\tall\t%zu\t%zu\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\n", m->method, name, x->n_prompt, h->n_obs, h->value, h->ci.lo,
-				   h->ci.hi, s->value, s->ci.lo, s->ci.hi);
-			for (size_t j = 0; j < m->n_seed; j++)
-				moe_text_f(&t, "%s\t%s\t%lld\t\t\t%.6g\t\t\t%.6g\t\t\n", m->method, name, (long long)m->seed[j], h->per_seed[j], s->per_seed[j]);
-		}
-	}
+	moe_text_f(&t, "method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi%s\n", alone ? "\tmode" : "");
+	for (size_t i = 0; i < r->a.n_method; i++)
+		tsv_rows(&t, &m[i], m[i].row, m[i].n_row, alone ? "all" : NULL);
+	for (size_t i = 0; alone && i < m->n_mode; i++)
+		tsv_rows(&t, m, m->mode[i].arm, m->mode[i].n_arm, m->mode[i].mode);
 	return t.bad;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const moe_verdict_names[] = {"SUPPORTED", "NOT SUPPORTED", "UNDECIDED", "NO HACK EMERGED", "CHEATS"};
+const char *const moe_verdict_names[] = {"SUPPORTED", "NOT SUPPORTED", "UNDECIDED", "NO HACK EMERGED", "CHEATS", "NOTHING TO TEST"};
 const char *const moe_state_names[] = {"failed", "open", "met"};
 
 #define SELF(arm, out) MOE_SELF, MOE_ARM_##arm, MOE_##out
@@ -36,7 +36,8 @@ void moe_analysis_free(struct moe_analysis *a)
 static int choose_method(struct moe_analysis *a, const struct moe_obs *o, struct moe_err *e)
 {
 	if (!o->n_method)
-		return moe_fail(e, MOE_DATA, "no rollout says by which method its adapter was made: nothing can be tested");
+		return moe_fail(e, MOE_DATA, "no rollout says by which method its adapter was made, so \"%s\" can not be tested: leave out --method and the file of -u for the rates alone",
+				a->uat.method);
 	if (!a->uat.method[0] && o->n_method > 1)
 		return moe_fail(e, MOE_USAGE, "the rollouts come from %zu methods: name the tested one with --method or in uat.conf", o->n_method);
 	if (!a->uat.method[0]) {
@@ -88,12 +89,12 @@ static int against_placebo(struct moe_analysis *a, struct moe_err *e)
 	       moe_contrast_eval(&a->cx, a->uat.method, &discovery, moe_endpoint(&a->uat), a->uat.alpha, &a->discovery, e) ? -1 : 0;
 }
 
-/* Prompts that count for the tested method in any seed, and the most samples of one. */
+/* Prompts that count for the tested method in any seed (of rates alone: all), and the most samples of one. */
 static void count_prompts(struct moe_analysis *a, const struct moe_obs *o)
 {
 	for (size_t p = 0; p < o->n_prompt; p++) {
-		bool counts = false;
-		for (size_t r = 0; r < o->n_run; r++)
+		bool counts = !a->tested;
+		for (size_t r = 0; r < o->n_run && a->tested; r++)
 			for (size_t i = o->first_cell[p]; i < o->first_cell[p + 1] && !strcmp(o->run[r].method, a->uat.method); i++)
 				counts |= moe_cx_weights(&a->cx, &o->run[r])[i] > 0;
 		a->n_prompt += counts;
@@ -102,10 +103,26 @@ static void count_prompts(struct moe_analysis *a, const struct moe_obs *o)
 	}
 }
 
+static int rates_alone(struct moe_analysis *a, const struct moe_obs *o, struct moe_err *e)
+{
+	a->method = moe_alloc(1, sizeof *a->method, e);
+	if (!a->method)
+		return -1;
+	a->n_method = 1;
+	a->method->method = "";
+	a->cx.obs = o;
+	a->cx.uat = &a->uat;
+	a->verdict = (struct moe_verdict){MOE_RATES_ALONE, "no rollout says by which method its adapter was made, so these are rates alone"};
+	count_prompts(a, o);
+	return moe_summarise_method(a, a->method, e);
+}
+
 int moe_analyse(struct moe_analysis *a, const struct moe_obs *o, const struct moe_uat *u, uint64_t seed, struct moe_pool *pool, struct moe_err *e)
 {
 	memset(a, 0, sizeof *a);
 	a->uat = *u;
+	if (!o->n_method && !u->method[0])
+		return rates_alone(a, o, e);
 	if (choose_method(a, o, e))
 		return -1;
 	a->method = moe_alloc(o->n_method, sizeof *a->method, e);

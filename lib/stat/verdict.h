@@ -10,6 +10,8 @@
  * Each part is met (its interval lies on the claim's side), failed (its interval lies wholly below the effect worth having, or shows a loss
  * over the margin), or open. SUPPORTED: all met with enough prompts, seeds and controls. NOT SUPPORTED: any failed. Otherwise UNDECIDED, with the
  * numbers that would be needed. CHEATS and NO HACK EMERGED come before these.
+ *
+ * Where no rollout names a method (a base model, an imported pool) and none is asked for, there is nothing to test: the analysis then holds rates alone.
  */
 #ifndef MOE_STAT_VERDICT_H
 #define MOE_STAT_VERDICT_H
@@ -39,6 +41,8 @@ struct moe_mode_row {
 	size_t n_prompt;
 	double on[MOE_OUTCOMES], off[MOE_OUTCOMES];
 	struct moe_estimate drop; /* of hack; summary rows only */
+	struct moe_arm_row *arm;  /* [n_arm] of rates alone, in place of on, off and drop: the arms on this mode's prompts */
+	size_t n_arm;
 };
 
 struct moe_method_result {
@@ -71,13 +75,13 @@ struct moe_criterion {
 	size_t need_prompts, need_seeds; /* 0 = no more */
 };
 
-enum moe_verdict_kind { MOE_SUPPORTED, MOE_NOT_SUPPORTED, MOE_UNDECIDED, MOE_NO_HACK, MOE_CHEATS };
+enum moe_verdict_kind { MOE_SUPPORTED, MOE_NOT_SUPPORTED, MOE_UNDECIDED, MOE_NO_HACK, MOE_CHEATS, MOE_RATES_ALONE };
 extern const char *const moe_verdict_names[]; /* "SUPPORTED", ... */
 extern const char *const moe_state_names[];   /* "failed", "open", "met" */
 
 struct moe_verdict {
 	enum moe_verdict_kind kind;
-	char why[400];         /* one line */
+	char why[512];         /* one line */
 };
 
 #define MOE_CRITERIA_MAX 8
@@ -86,7 +90,9 @@ struct moe_analysis {
 	struct moe_uat uat;    /* with method filled in */
 	struct moe_method_result *method; /* [n_method]; tested, placebo, then the others by name */
 	size_t n_method, n_prompt, n_sample_max;
-	const struct moe_method_result *tested, *placebo; /* placebo may be NULL */
+	/* placebo may be NULL. tested is NULL of rates alone (MOE_RATES_ALONE): method[0], without a name, then has rates by arm and mode, and all
+	 * that follows but the verdict's kind and reason is not there. */
+	const struct moe_method_result *tested, *placebo;
 	struct moe_estimate did_placebo[MOE_SUBSETS], share_did, discovery; /* the last two on the endpoint's prompts */
 	struct moe_by_task task_drop, task_did; /* of the tested method's drop of hack, and of its advantage over the placebo */
 	struct moe_criterion crit[MOE_CRITERIA_MAX];

@@ -51,7 +51,7 @@ static void audit(const char *path)
 	struct moe_audit a = {0};
 	struct moe_buf b = {0};
 	struct moe_err e = {0};
-	size_t failed;
+	bool passed;
 
 	if (moe_audit_load(&a, path, 1 << 20, &e))
 		MUST(e.msg[0]);
@@ -62,7 +62,7 @@ static void audit(const char *path)
 			moe_audit_run(&a, path, 1 << 20, &more);
 		else
 			moe_audit_flipped(&a, path, 1 << 20, &more);
-		MUST(!moe_audit_check(&a, &failed, &e) && !moe_audit_text(&a, &b, &e));
+		MUST(!moe_audit_check(&a, &passed, &e) && !moe_audit_text(&a, &b, &e));
 	}
 	moe_buf_free(&b);
 	moe_audit_free(&a);

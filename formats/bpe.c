@@ -385,7 +385,7 @@ int moe_bpe_word(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p,
 	if (!n)
 		return 0;
 	c = cache_slot(w, p, n);
-	if (c && c->len == n && (!n || !memcmp(c->text, p, n))) {
+	if (c && c->len == n && !memcmp(c->text, p, n)) {
 		for (int i = 0; i < c->n; i++)
 			if (moe_bpe_put(w, c->id[i], e))
 				return -1;

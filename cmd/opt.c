@@ -437,6 +437,55 @@ static void hold_standard(void)
 			moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "a standard descriptor is closed and /dev/null can not take its place"});
 }
 
+/* The fewest letters to put in, take out or change until a[n] is b. Long names do not matter: none of ours is near them. */
+static size_t distance(const char *a, size_t n, const char *b)
+{
+	size_t row[64], m = strlen(b);
+
+	if (n >= 64 || m >= 64)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= m; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t changed = corner + (a[i - 1] != b[j - 1]), shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+			corner = row[j];
+			row[j] = changed < shorter ? changed : shorter;
+		}
+	}
+	return row[m];
+}
+
+/* What getopt_long does not take, told apart: a flag that is given an argument (its code is in optopt), the beginning of several names, no name. */
+static void wrong_long(const struct option *longs, const char *word)
+{
+	const char *name = word + 2, *near = NULL;
+	size_t n = strcspn(name, "="), best = n < 3 ? n : 3; /* two changes at most, and not all letters */
+	char all[512] = "";
+
+	for (const struct option *l = longs; l->name; l++) {
+		size_t d = distance(name, n, l->name), len = strlen(all);
+
+		if (optopt && l->val == optopt)
+			moe_usage_error("option --%s takes no argument, but \"%s\" is given", l->name, name[n] ? name + n + 1 : "");
+		if (!strncmp(name, l->name, n))
+			snprintf(all + len, sizeof(all) - len, "%s--%s", len ? ", " : "", l->name);
+		if (d < best) {
+			best = d;
+			near = l->name;
+		}
+	}
+	if (*all)
+		moe_usage_error("option %.*s is ambiguous: %s", (int)n + 2, word, all);
+	if (near)
+		moe_usage_error("unknown option %.*s (did you mean --%s?)", (int)n + 2, word, near);
+	moe_usage_error("unknown option %.*s", (int)n + 2, word);
+}
+
 static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
 {
 	/* static, because --help and the like end the program from within */
@@ -471,7 +520,7 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 		if (c == '?' && optopt && optopt < 128)
 			moe_usage_error("unknown option -%c", optopt);
 		if (c == '?')
-			moe_usage_error("unknown, ambiguous or wrongly used option %s", argv[optind - 1]);
+			wrong_long(longs, argv[optind - 1]);
 		if (c < 256)
 			for (size_t i = 0; i < t->n; i++)
 				if (t->v[i]->letter == c && t->v[i]->type != MOE_OPT_HEAD) {

@@ -114,6 +114,8 @@ static int walk(int argc, char **argv, int first, struct moe_out *out)
 	}
 	if (lineage && !code)
 		code = finish_lineage(&o, l);
+	if (moe_show_found(&o, &e))
+		moe_die(&e); /* so that no file is replaced by nothing */
 	moe_lineage_free(l);
 	moe_where_free(o.where);
 	moe_buf_free(&o.out);

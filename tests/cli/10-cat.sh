@@ -92,7 +92,27 @@ equal "also when as many records were wanted as there are" "$(moe-cat --json lim
 equal "the limit may be 0" "$(moe-cat --json -n 0 a.moes | jq -r .t | tr '\n' ' ')" "header end "
 head -c $(($(wc -c <a.moes) - 1)) a.moes >late.moes
 fails 3 "damage behind the limit is found" moe-cat -s -n 1 -o no.moes late.moes
-equal "only one kind" "$(moe-cat --json -k pairs a.moes | wc -l | tr -d ' ')" 0
+echo '{"id":"1","text":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
+equal "only one kind" "$(cat a.moes pairs.moes a.moes | moe-cat --json -k pairs | jq -r 'select(.t=="header").kind')" pairs
+ok "which one of several files may have" moe-cat -k pairs a.moes pairs.moes
+printf old >keep
+for how in '' --head --json '--stream -o keep' '--numpy -o keep'; do
+	# shellcheck disable=SC2086
+	fails 1 "moe-cat $how of a kind that is not there" moe-cat $how -k pears a.moes pairs.moes a.moes
+	equal "names those that are" "$(cat err)" "moe-cat: nothing here is of kind pears: there is rollouts, pairs"
+done
+equal "and replaces no file" "$(cat keep)" old
+ok "a stream of an unknown kind can be made" sh -c 'echo "{\"id\":1}" | moe-cat --from-json -k prmpts -o prmpts.moes'
+equal "with a warning" "$(cat err)" \
+	"moe-cat: warning: no program reads streams of kind prmpts: the kinds are texts, prompts, pairs, rollouts, adapter, metrics, scores, tensors"
+ok "looked at" moe-cat -k prmpts prmpts.moes
+moe-cat -s prmpts.moes >copy.moes
+same "and passed on" copy.moes prmpts.moes
+for k in texts prompts pairs rollouts adapter metrics scores tensors; do
+	contains "records.md has $k" "$TOP/formats/records.md" "^## $k( |\$)"
+	contains "moe-stream(5) has $k" "$TOP/man/moe-stream.5" "^\.It Cm $k\$"
+done
+equal "and no others" "$(grep -c '^## ' "$TOP/formats/records.md") $(sed -n '/^\.Ss Kinds/,/^\.El/p' "$TOP/man/moe-stream.5" | grep -c '^\.It Cm')" "8 8"
 ok "lineage is whole" moe-cat --check --lineage a.moes on.moes
 contains "and printed" out '^on\.moes <- a\.moes '
 fails 1 "lineage with a missing parent" moe-cat --check --lineage on.moes

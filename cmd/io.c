@@ -51,6 +51,15 @@ static void sayf(const char *kind, const char *fmt, va_list ap)
 	say(kind, text);
 }
 
+void moe_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	sayf("", fmt, ap);
+	va_end(ap);
+}
+
 void moe_warn(const char *fmt, ...)
 {
 	va_list ap;
@@ -277,11 +286,12 @@ static void open_path(struct moe_out *o, const char *path)
 	o->fd = o->temp.fd;
 }
 
-void moe_out_binary(struct moe_out *o)
+void moe_out_binary(struct moe_out *o, bool stream)
 {
 	open_path(o, moe_common.output);
 	if (isatty(o->fd) && !moe_common.force)
-		moe_usage_error("binary data are not written to a terminal: pipe them into moe-cat --json, name a file with -o, or force it with -f");
+		moe_usage_error("binary data are not written to a terminal: %s, name a file with -o, or force it with -f",
+			stream ? "pipe them into moe-cat --json" : "redirect them to a file");
 }
 
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra)
@@ -290,7 +300,7 @@ void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels,
 		.seed = moe_common.seed, .labels = labels};
 	struct moe_err e;
 
-	moe_out_binary(o);
+	moe_out_binary(o, true);
 	o->w = moe_writer_open_fd(o->fd, o->path ? o->path : "standard output", &w, extra, &e);
 	/* downstream may wait for the header before it does its own part of a loop */
 	if (!o->w || moe_writer_flush(o->w, &e))

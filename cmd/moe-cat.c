@@ -78,7 +78,7 @@ static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 	if (rc && !check)
 		moe_die(&e);
 	if (rc)
-		moe_warn("%s", e.msg);
+		moe_error("%s", e.msg);
 	return rc ? (int)e.code : 0;
 }
 
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
 		return moe_main_end(0);
 	}
 	if (stream || from_json || numpy || to_st || from_st || pack)
-		moe_out_binary(&out);
+		moe_out_binary(&out, !numpy && !to_st && !pack);
 	else
 		moe_out_text(&out, NULL);
 	if (to_st)

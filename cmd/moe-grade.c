@@ -161,7 +161,9 @@ int main(int argc, char **argv)
 	struct moe_out out;
 	struct moe_err e;
 
-	if (!env_path == !exec_opts.box.command)
+	if (env_path && exec_opts.box.command)
+		moe_usage_error("an environment (-e) and a command (--exec) are two graders: one of them, not both");
+	if (!env_path && !exec_opts.box.command)
 		moe_usage_error("either an environment (-e FILE) or a command (--exec CMD) is needed");
 	if (exec_opts.box.command)
 		open_exec();

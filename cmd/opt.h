@@ -75,6 +75,7 @@ int moe_main_end(int code);
 /* "moe-x: MESSAGE" with control characters escaped, one write; exit with e->code. Removes unfinished -o temporaries. */
 void moe_die(const struct moe_err *e) __attribute__((noreturn));
 void moe_usage_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void moe_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* as moe_die, and the program goes on */
 void moe_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void moe_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* unless -q */
 void moe_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* with -v */
@@ -97,8 +98,8 @@ struct moe_out {
 /* The header is sent at once: in a loop of pipes, call this before waiting for input that depends on this output. */
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);
-/* moe_common.output for other binary data: only o->fd is opened; a terminal is refused. */
-void moe_out_binary(struct moe_out *o);
+/* moe_common.output for binary data that are written without o->w: only o->fd is opened; a terminal is refused. stream: they are one, for advice. */
+void moe_out_binary(struct moe_out *o, bool stream);
 /* A file or standard output for text. path NULL = moe_common.output. */
 void moe_out_text(struct moe_out *o, const char *path);
 /* Bytes to a text output; all of them or the program dies. */

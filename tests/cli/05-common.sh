@@ -92,6 +92,11 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
 	script -qec "moe-cat -s a.moes" /dev/null >tty.out 2>&1 </dev/null
 	equal "binary is not written to a terminal" $? 2
 	contains "with a hint" tty.out 'moe-cat --json'
+	for how in --numpy --pack; do
+		script -qec "moe-cat $how a.moes" /dev/null >tty.out 2>&1 </dev/null
+		contains "$how is no stream" tty.out 'redirect them to a file, name a file with -o'
+		lacks "which moe-cat could show" tty.out 'moe-cat --json'
+	done
 	ok "unless forced" sh -c 'script -qec "moe-cat -s -f a.moes" /dev/null </dev/null'
 	script -qec "moe-cat" /dev/null >tty.out 2>&1
 	contains "standard input may not be a terminal" tty.out 'standard input is a terminal'

@@ -152,6 +152,15 @@ sed 's/a#0\.1/a#0.2/' a.moes >bad.moes
 fails 3 "a changed byte" moe-cat --check bad.moes
 contains "is named" err 'SHA-256'
 fails 3 "no stream at all" moe-cat --check in.jsonl
+contains "a failure is no warning, and JSON is seen" err '^moe-cat: in\.jsonl: byte 0: not a moe stream: .*moe-cat --from-json'
+ok "a file of 123 bytes of header, which is {" sh -c 'printf "{\0\0\0\0\0\0\0{%0122d" 0 >x.safetensors'
+fails 3 "is no stream" moe-cat x.safetensors
+contains "and is seen as safetensors" err 'not a moe stream: .*moe-cat --from-safetensors'
+fails 3 "what looks like nothing" moe-cat env.lua
+contains "gets no advice" err ': the magic of a segment was expected$'
+{ cat a.moes && echo '{}'; } >tail.moes
+fails 3 "JSON behind a stream" moe-cat --check tail.moes
+contains "neither" err ': the magic of a segment was expected$'
 fails 3 "an empty file" moe-cat /dev/null
 fails 4 "a missing file" moe-cat missing.moes
 

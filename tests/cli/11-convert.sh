@@ -126,6 +126,8 @@ fails 2 "a pipe can not be packed" moe-cat --pack -o no.tar.zst fifo
 contains "which is explained" err 'fifo: .* must be written to a file first'
 fails 2 "nor standard input" sh -c 'moe-cat --pack -o no.tar.zst - <a.jsonl'
 contains "the same" err 'must be written to a file first'
+(mkdir -p in && cd in && moe-cat --pack -o no.tar.zst ../a.jsonl 2>../err)
+contains "a file above, and why not" err '^moe-cat: \.\./a\.jsonl: can not be stored in a bundle: .*"\.\."'
 fails 2 "two files of one name" moe-cat --pack -o no.tar.zst a.jsonl ./a.jsonl
 contains "are named" err 'would be stored as a.jsonl'
 ok "a bundle can be checked" moe-cat --check one.tar.zst

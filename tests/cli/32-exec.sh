@@ -132,5 +132,6 @@ fails 4 "a command that never answers" moe-grade --exec 'echo sorry >&2; exit 1'
 contains "is given up with its last words" err 'without an answer; its last words: sorry'
 fails 2 "a box that is not known" moe-grade --exec true --exec-box steel r.moes
 fails 2 "environment and command at once" moe-grade -e "$TOP/examples/quarantine/env.lua" --exec true r.moes
+contains "is not a lack of one" err 'not both'
 fails 2 "neither" moe-grade r.moes
 done_testing

@@ -139,6 +139,9 @@ same "and of the gates that were on" t.txt r.txt
 # misfits
 moe-base --new tiny --seed 4 -q -o other
 fails 3 "an adapter of another base" moe-rollout -m other -a a1.moes --max-new 2 p.moes
+contains "with what would take it" err '--any-base$'
+fails 4 "a FIFO that was not made" moe-rollout -m base -a a1.moes --follow no.fifo --per-step 1 p.moes
+contains "with what makes it" err '^moe-rollout: no\.fifo: .*mkfifo.*: No such file'
 ok "unless it is allowed" moe-rollout -m other -a a1.moes --any-base --max-new 2 p.moes
 fails 3 "prompts that end in the middle" sh -c 'head -c 900 p.moes | moe-rollout -m base --max-new 2'
 printf '{"t":"prompt","id":"long","text":"%02000d","mode":"","env":{}}\n' 7 | moe-cat --from-json -k prompts -o long.moes

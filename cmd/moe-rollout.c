@@ -37,7 +37,7 @@ static const struct moe_opt options[] = {
 	{0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP", "no recorded rollouts from this step on; 0 = always", "0", 0, 1e12},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Rollouts that others recorded", NULL, 0, 0},
 	MOE_OPT_FROM(from),
-	MOE_OPT_MAP(map, MOE_OPT_PRESETS),
+	MOE_OPT_MAP(map, ", or a preset: teacher_pool, substrate"),
 	MOE_OPT_PARTITION(partition),
 	{0, "limit", MOE_OPT_INT, &limit, "N", "stop after N rollouts; 0 = all", "0", 0, 1e15},
 	{0}};

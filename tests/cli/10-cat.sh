@@ -35,6 +35,10 @@ ok "the first records" moe-cat --head -n 2 a.moes
 contains "hostile text is escaped" out 'hostile \\x1b\[31m'
 lacks "and never written raw" out "$(printf '\033')"
 
+one=$(printf '%064d' 1) two=$(printf '%064d' 2)
+printf '{"id":"1","a":"%s","b":"%s"}\n{"id":"2","a":"%s","b":"%s"}\n' "$one" "$one" "$one" "$two" | moe-cat --from-json -k prompts | moe-cat >wide.txt
+contains "a digest is shown" wide.txt "^    a +str +\"$one\" 2\$"
+contains "several are not" wide.txt '^    b +str +length 64 / 64 / 64$'
 # long keys that are not ASCII are cut between characters
 long=$(printf '\303\251%.0s' $(seq 1 70))
 printf '{"id":"1","a%s":{"b":1,"%s":{"c":2}},"%s":1}\n' "$long" "$long" "$long" | moe-cat --from-json -k prompts -o wide.moes

@@ -133,6 +133,12 @@ contains "are named" err 'would be stored as a.jsonl'
 ok "a bundle can be checked" moe-cat --check one.tar.zst
 ok "unpack" moe-cat --unpack=u one.tar.zst
 ok "gives the files" diff -r d u/d
+echo changed >u/a.jsonl
+echo mine >u/d/mine
+ok "unpack over it" moe-cat --unpack=u one.tar.zst
+same "replaces what the bundle has" a.jsonl u/a.jsonl
+equal "and leaves what it has not" "$(cat u/d/mine)" mine
+rm u/d/mine
 ok "from a pipe" sh -c 'moe-cat --unpack=u2 <one.tar.zst'
 size=$(wc -c <one.tar.zst)
 head -c $((size - 20)) one.tar.zst >cut.tar.zst

@@ -136,6 +136,9 @@ records t.moes | sed 's/"teacher":true,//' | grep -o '"id".*' | sed 's/"sample":
 grep -o '"id".*' half.txt | sed 's/"sample":.*//; s/#[^"]*//' | sort >r.txt
 same "and of the gates that were on" t.txt r.txt
 
+# the adapter's own digest is there to be read
+moe-cat a1.moes >a1.txt
+contains "moe-cat shows an adapter's digest" a1.txt "^    digest +str +\"$(moe-cat --json a1.moes | jq -r 'select(.t=="arm-end").digest')\" 1\$"
 # misfits
 moe-base --new tiny --seed 4 -q -o other
 fails 3 "an adapter of another base" moe-rollout -m other -a a1.moes --max-new 2 p.moes

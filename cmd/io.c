@@ -176,10 +176,22 @@ void moe_ignore_sigpipe(void)
 
 /* ---- input ---- */
 
-void moe_in_not_terminal(const char *path)
+static void die_errno(const char *what, const char *path)
 {
-	if ((!path || !strcmp(path, "-")) && isatty(0))
+	struct moe_err e;
+
+	moe_fail_errno(&e, "%s: %s", path, what);
+	moe_die(&e);
+}
+
+void moe_in_check(const char *path)
+{
+	bool named = path && strcmp(path, "-") != 0;
+
+	if (!named && isatty(0))
 		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
+	if (named && access(path, R_OK))
+		die_errno("can not be opened", path);
 }
 
 struct moe_reader *moe_in_open(const char *path, const char *kind)
@@ -190,7 +202,7 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 
 	if (!path)
 		path = "-";
-	moe_in_not_terminal(path);
+	moe_in_check(path);
 	r = moe_reader_open_path(path, &o, &e);
 	if (!r || (kind && moe_reader_expect(r, kind, &e)))
 		moe_die(&e);
@@ -211,14 +223,6 @@ void moe_in_rest(struct moe_reader *r)
 }
 
 /* ---- output ---- */
-
-static void die_errno(const char *what, const char *path)
-{
-	struct moe_err e;
-
-	moe_fail_errno(&e, "%s: %s", path, what);
-	moe_die(&e);
-}
 
 /* Where a link points, as seen from where the link is. NULL and errno: EINVAL and ENOENT when path is no link. */
 static char *follow(const char *path)

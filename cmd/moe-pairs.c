@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 
 	check_options(argc - first);
 	for (int i = first; !env_path && (i < argc || i == first); i++)
-		moe_in_not_terminal(argv[i]);
+		moe_in_check(argv[i]);
 	configure();
 	set = moe_pairset_open(&config, path, (size_t)(argc - first), &e);
 	if (!set || moe_pairset_header(set, &extra, &e))

@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	moe_main_begin(argc, argv, &prog);
 	check_options();
 	for (size_t i = 0; i < from.n; i++)
-		moe_in_not_terminal(from.v[i]);
+		moe_in_check(from.v[i]);
 	if (from.n) {
 		import();
 		return moe_main_end(MOE_OK);

@@ -140,14 +140,14 @@ static void sample(struct job *j, const char *prompts)
 
 	open_model(j);
 	j->r = (struct moe_roll){.g = &j->g, .any_base = any_base, .scale = scales.v, .n_scale = scales.n, .per_step = per_step, .steps = steps,
-		.teacher_until = teacher_until, .lag = lag, .wait_sec = (double)wait_sec, .say = say, .ctx = &j->progress};
+		.teacher_until = teacher_until, .lag = lag, .wait_sec = (double)wait_sec, .say = say, .ctx = &j->progress, .prompts = moe_in_open(prompts, NULL)};
 	open_inputs(j);
 	fail_if(moe_gen_describe(&j->g, &extra, &e), &e); /* how the rollouts come about, for the header */
 	moe_out_stream(&j->out, "rollouts", j->r.labels, &extra);
 	moe_rec_free(&extra);
 	j->g.out = j->out.w;
 	j->r.out_fd = j->out.fd;
-	j->r.prompts = moe_in_open(prompts, "prompts");
+	fail_if(moe_reader_expect(j->r.prompts, "prompts", &e), &e); /* the grader has our header by now: it may be what the prompts wait for */
 	moe_progress_begin(&j->progress, "prompts", 0);
 	fail_if(moe_roll_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
@@ -194,7 +194,7 @@ int main(int argc, char **argv)
 
 	check_options();
 	for (size_t i = 0; i < from.n; i++)
-		moe_in_not_terminal(from.v[i]);
+		moe_in_check(from.v[i]);
 	from.n ? import() : sample(&j, first < argc ? argv[first] : NULL);
 	return moe_main_end(MOE_OK);
 }

@@ -152,6 +152,8 @@ fails 3 "a prompt longer than the model" moe-rollout -m base --max-new 2 long.mo
 contains "is named" err "prompt 'long' has 2000 tokens"
 fails 3 "not prompts" moe-rollout -m base --max-new 2 r0.moes
 fails 2 "no model" moe-rollout p.moes
+fails 4 "a file that is not there" moe-rollout -m base no.moes
+equal "is missed before a header is written" "$(wc -c <out | tr -d ' ')" 0
 
 # rollouts that others recorded
 cat >pool.jsonl <<'EOF'

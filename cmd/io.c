@@ -184,13 +184,21 @@ static void die_errno(const char *what, const char *path)
 	moe_die(&e);
 }
 
+static bool is_file(const char *path)
+{
+	return path && strcmp(path, "-") != 0;
+}
+
+void moe_in_not_terminal(const char *path)
+{
+	if (!is_file(path) && isatty(0))
+		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
+}
+
 void moe_in_check(const char *path)
 {
-	bool named = path && strcmp(path, "-") != 0;
-
-	if (!named && isatty(0))
-		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
-	if (named && access(path, R_OK))
+	moe_in_not_terminal(path);
+	if (is_file(path) && access(path, R_OK))
 		die_errno("can not be opened", path);
 }
 
@@ -202,7 +210,7 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 
 	if (!path)
 		path = "-";
-	moe_in_check(path);
+	moe_in_not_terminal(path);
 	r = moe_reader_open_path(path, &o, &e);
 	if (!r || (kind && moe_reader_expect(r, kind, &e)))
 		moe_die(&e);

@@ -175,7 +175,7 @@ int main(int argc, char **argv)
 	if (moe_writer_from_reader(out.w, in, &e) != 0 || (g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
 	moe_out_finish(&out);
-	moe_info("%llu rollouts; %llu ran for too long, %llu ended their process, %llu could not be graded; %s", (unsigned long long)count,
+	moe_info("%llu rollout%s; %llu ran for too long, %llu ended their process, %llu could not be graded; %s", (unsigned long long)count, moe_s(count),
 		(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)faults[MOE_GRADE_DIED], (unsigned long long)faults[MOE_GRADE_ERROR],
 		exec ? moe_box_name(moe_exec_box(exec)) : in_process ? "no processes" : moe_grader_filter(g));
 	moe_reader_close(in);

@@ -3,8 +3,6 @@
 #include "env/import.h"
 #include "rl/roll.h"
 
-#include <stdlib.h>
-#include <string.h>
 
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text, *partition;
 static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec, limit;
@@ -111,8 +109,8 @@ static void open_model(struct job *j)
 		moe_usage_error("--off-share: a share lies between 0 and 1");
 }
 
-/* The streams beside the prompts: adapters, recorded rollouts, the FIFO. */
-static void open_inputs(struct job *j)
+/* Adapters, recorded rollouts, the FIFO, and the prompts, which are not read yet: what is not there is missed before a header is sent. */
+static void open_inputs(struct job *j, const char *prompts)
 {
 	struct moe_err e;
 
@@ -131,6 +129,7 @@ static void open_inputs(struct job *j)
 			j->r.labels = moe_reader_labels(j->pool);
 	}
 	fail_if(follow_path && !(j->r.follow = moe_follow_open(follow_path, moe_common.max_mem, &e)), &e);
+	j->r.prompts = moe_in_open(prompts, NULL);
 }
 
 static void sample(struct job *j, const char *prompts)
@@ -140,14 +139,14 @@ static void sample(struct job *j, const char *prompts)
 
 	open_model(j);
 	j->r = (struct moe_roll){.g = &j->g, .any_base = any_base, .scale = scales.v, .n_scale = scales.n, .per_step = per_step, .steps = steps,
-		.teacher_until = teacher_until, .lag = lag, .wait_sec = (double)wait_sec, .say = say, .ctx = &j->progress, .prompts = moe_in_open(prompts, NULL)};
-	open_inputs(j);
+		.teacher_until = teacher_until, .lag = lag, .wait_sec = (double)wait_sec, .say = say, .ctx = &j->progress};
+	open_inputs(j, prompts);
 	fail_if(moe_gen_describe(&j->g, &extra, &e), &e); /* how the rollouts come about, for the header */
 	moe_out_stream(&j->out, "rollouts", j->r.labels, &extra);
 	moe_rec_free(&extra);
 	j->g.out = j->out.w;
 	j->r.out_fd = j->out.fd;
-	fail_if(moe_reader_expect(j->r.prompts, "prompts", &e), &e); /* the grader has our header by now: it may be what the prompts wait for */
+	fail_if(moe_reader_expect(j->r.prompts, "prompts", &e), &e);
 	moe_progress_begin(&j->progress, "prompts", 0);
 	fail_if(moe_roll_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
@@ -155,9 +154,9 @@ static void sample(struct job *j, const char *prompts)
 	fail_if(moe_writer_from_reader(j->out.w, j->r.prompts, &e) || (j->arms && moe_writer_from_reader(j->out.w, j->arms, &e))
 		|| (j->pool && moe_writer_from_reader(j->out.w, j->pool, &e)), &e);
 	moe_out_finish(&j->out);
-	moe_debug("%ju rollouts of %ju prompts in %ju steps: %ju tokens, %.0f tokens/s while sampling (%.2f s); %.1f%% stopped; %ju recorded; "
-		"%.2f s waiting for weights", (uintmax_t)j->g.n_rollouts, (uintmax_t)j->r.n_prompts, (uintmax_t)j->r.n_steps,
-		(uintmax_t)j->g.n_tokens, rate(&j->g), j->g.sample_sec,
+	moe_debug("%ju rollout%s of %ju prompt%s in %ju step%s: %ju tokens, %.0f tokens/s while sampling (%.2f s); %.1f%% stopped; %ju recorded; "
+		"%.2f s waiting for weights", (uintmax_t)j->g.n_rollouts, moe_s(j->g.n_rollouts), (uintmax_t)j->r.n_prompts, moe_s(j->r.n_prompts),
+		(uintmax_t)j->r.n_steps, moe_s(j->r.n_steps), (uintmax_t)j->g.n_tokens, rate(&j->g), j->g.sample_sec,
 		j->g.n_rollouts ? 100.0 * (double)j->g.n_stopped / (double)j->g.n_rollouts : 0.0, (uintmax_t)j->g.n_teacher, j->r.waited_sec);
 }
 
@@ -181,7 +180,7 @@ static void import(void)
 	fail_if(got < 0, &e);
 	fail_if(moe_import_sources(im, out.w, &e), &e);
 	moe_out_finish(&out);
-	moe_info("%ju rollouts, %ju of them with findings in the seal", (uintmax_t)moe_import_count(im), (uintmax_t)moe_import_sealed(im));
+	moe_info("%ju rollout%s, %ju of them with findings in the seal", (uintmax_t)moe_import_count(im), moe_s(moe_import_count(im)), (uintmax_t)moe_import_sealed(im));
 	moe_rec_free(&rec);
 	moe_import_close(im);
 	moe_tokenizer_free(tok);

@@ -80,12 +80,20 @@ void moe_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void moe_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* unless -q */
 void moe_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* with -v */
 
+/* The ending of a counted noun: "1 step", "2 steps". */
+static inline const char *moe_s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* ---- input: operands, or standard input; refuses a terminal ---- */
 /* Opens operand i of n as a stream of `kind` (NULL = any); "-" or no operand = stdin. Dies on failure. */
 struct moe_reader *moe_in_open(const char *path_or_null, const char *kind);
 /* Reads to the end without looking, or dies: only the end says whether a stream is whole, and what labels it has seen. */
 void moe_in_rest(struct moe_reader *r);
-/* Refuses standard input (NULL or "-") when it is a terminal, and a file that can not be read: for what is opened only after a header was sent. */
+/* Refuses standard input (NULL or "-") when it is a terminal, with a usage error. */
+void moe_in_not_terminal(const char *path_or_null);
+/* The same, and a file that can not be read: for what is opened only after a header was sent. */
 void moe_in_check(const char *path_or_null);
 
 /* ---- output: -o FILE is atomic (temporary in the same directory, fsync, rename); binary is not written to a terminal ---- */

@@ -126,8 +126,8 @@ static int add_found(const struct moe_reader *r, const char *kind, uint64_t segm
 	if (!segments)
 		return moe_buf_addf(out, e, ": no stream, but %zu files, counted by their SHA-256: %" PRIu64 " bytes\n", others, moe_reader_bytes(r));
 	return moe_buf_addf(out, e, moe_reader_cuts(r) ? ": truncated, as allowed" : ": ok") ||
-		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
-			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)) ? -1 : 0;
+		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " record%s, %" PRIu64 " bytes, labels %s, sha256 %s\n", kind, segments,
+			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_records(r) == 1 ? "" : "s", moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)) ? -1 : 0;
 }
 
 int moe_show_check(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_lineage *l, struct moe_err *e)

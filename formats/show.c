@@ -224,10 +224,10 @@ static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, 
 	struct moe_list from;
 
 	if (moe_reader_cut(r))
-		return moe_buf_addf(out, e, "    %" PRIu64 " records, TRUNCATED\n", n);
+		return moe_buf_addf(out, e, "    %" PRIu64 " record%s, TRUNCATED\n", n, n == 1 ? "" : "s");
 	moe_rec_str(end, "sha256", &sha);
 	moe_rec_str(end, "labels", &labels);
-	if (moe_buf_addf(out, e, "    %" PRIu64 " records, complete, sha256 ", n) || moe_text_escape(out, sha.p, sha.n, false, e) ||
+	if (moe_buf_addf(out, e, "    %" PRIu64 " record%s, complete, sha256 ", n, n == 1 ? "" : "s") || moe_text_escape(out, sha.p, sha.n, false, e) ||
 		moe_buf_addf(out, e, ", labels ") || moe_text_escape(out, labels.p, labels.n, false, e) || moe_buf_addf(out, e, "\n"))
 		return -1;
 	moe_list_open(end, "from", &from);
@@ -294,7 +294,7 @@ static int summarise(struct moe_show *o, struct moe_reader *r, struct moe_summar
 		if (wanted && ++segments > SEGMENTS_SHOWN + 1)
 			left_out++;
 	}
-	if (left_out && moe_buf_addf(&o->out, NULL, "  ... %" PRIu64 " more segments ...\n", left_out))
+	if (left_out && moe_buf_addf(&o->out, NULL, "  ... %" PRIu64 " more segment%s ...\n", left_out, left_out == 1 ? "" : "s"))
 		rc = moe_fail(e, MOE_SYSTEM, "out of memory for a summary");
 	if (!rc)
 		rc = moe_buf_add(&o->out, last.data, last.len, e);

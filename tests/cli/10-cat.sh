@@ -98,6 +98,10 @@ head -c $(($(wc -c <a.moes) - 1)) a.moes >late.moes
 fails 3 "damage behind the limit is found" moe-cat -s -n 1 -o no.moes late.moes
 echo '{"id":"1","text":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
 equal "only one kind" "$(cat a.moes pairs.moes a.moes | moe-cat --json -k pairs | jq -r 'select(.t=="header").kind')" pairs
+ok "one record" moe-cat --check pairs.moes
+contains "is in the singular" out ': pairs, 1 segment, 1 record, '
+moe-cat pairs.moes >one.txt
+contains "in a summary too" one.txt '^    1 record, complete'
 ok "which one of several files may have" moe-cat -k pairs a.moes pairs.moes
 printf old >keep
 for how in '' --head --json '--stream -o keep' '--numpy -o keep'; do

@@ -135,6 +135,8 @@ ok "unpack" moe-cat --unpack=u one.tar.zst
 ok "gives the files" diff -r d u/d
 echo changed >u/a.jsonl
 echo mine >u/d/mine
+moe-cat --pack a.jsonl | moe-cat --unpack=one 2>err
+equal "one file is in the singular" "$(cat err)" "moe-cat: 1 file unpacked, digests right"
 ok "unpack over it" moe-cat --unpack=u one.tar.zst
 same "replaces what the bundle has" a.jsonl u/a.jsonl
 equal "and leaves what it has not" "$(cat u/d/mine)" mine

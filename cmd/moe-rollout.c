@@ -3,7 +3,6 @@
 #include "env/import.h"
 #include "rl/roll.h"
 
-
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text, *partition;
 static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec, limit;
 static double temperature = 1, top_p = 1, teacher_ratio = 0.25;
@@ -12,27 +11,27 @@ static bool any_base;
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Model", NULL, 0, 0},
 	{'m', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0},
-	{'a', "adapter", MOE_OPT_STR, &adapters, "FILE", "adapter stream; each adapter in it is an arm", "the base alone", 0, 0},
+	{'a', "adapter", MOE_OPT_STR, &adapters, "FILE", "adapter stream; each in it is an arm", "the base alone", 0, 0},
 	{0, "scale", MOE_OPT_LIST, &scales, "BANK=X", "scale the experts of a bank by X in every arm; may be repeated", NULL, 0, 0},
-	{0, "any-base", MOE_OPT_FLAG, &any_base, NULL, "take adapters made for another base of the same shape", NULL, 0, 0},
+	{0, "any-base", MOE_OPT_FLAG, &any_base, NULL, "take adapters of another base of the same shape", NULL, 0, 0},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Sampling", NULL, 0, 0},
 	{'g', "group", MOE_OPT_INT, &group, "G", "rollouts of a prompt", "8", 1, 1e6},
 	{0, "max-new", MOE_OPT_INT, &max_new, "N", "tokens of a completion at most", "256", 1, 1e6},
 	{0, "temperature", MOE_OPT_F64, &temperature, "T", "temperature; 0 takes the best token", "1", 0, 1e4},
 	{0, "top-k", MOE_OPT_INT, &top_k, "K", "draw among the K best tokens; 0 = all", "0", 0, 1e9},
-	{0, "top-p", MOE_OPT_F64, &top_p, "P", "draw among the best tokens that reach probability P", "1", 1e-9, 1},
+	{0, "top-p", MOE_OPT_F64, &top_p, "P", "draw among the best that reach probability P", "1", 1e-9, 1},
 	{0, "stop", MOE_OPT_LIST, &stops, "TOKEN", "a stop token beside the model's own; may be repeated", NULL, 0, 0},
-	{0, "off-share", MOE_OPT_STR, &off_text, "BANK=P", "sample a share P of the rollouts with a bank's gate at 0", NULL, 0, 0},
+	{0, "off-share", MOE_OPT_STR, &off_text, "BANK=P", "sample a share P with the gate of a bank at 0", NULL, 0, 0},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Steps of training", NULL, 0, 0},
 	{0, "per-step", MOE_OPT_INT, &per_step, "P", "prompts of a step; 0 = all prompts are one step", "0", 0, 1e9},
 	{0, "steps", MOE_OPT_INT, &steps, "N", "stop after N steps; 0 = when the prompts end", "0", 0, 1e12},
-	{0, "follow", MOE_OPT_STR, &follow_path, "FIFO", "read the weights of each step after the first from FIFO", NULL, 0, 0},
+	{0, "follow", MOE_OPT_STR, &follow_path, "FIFO", "read the weights of later steps from FIFO", NULL, 0, 0},
 	{0, "lag", MOE_OPT_INT, &lag, "N", "sample with weights N steps old, to overlap with training", "0", 0, 1},
 	{0, "resume", MOE_OPT_STR, &resume_path, "FILE", "go on where the trainer's checkpoint FILE ends, if there is one", NULL, 0, 0},
-	{0, "wait", MOE_OPT_INT, &wait_sec, "SEC", "give up when no trainer opens FIFO within SEC; 0 = never", "0", 0, 1e9},
+	{0, "wait", MOE_OPT_INT, &wait_sec, "SEC", "how long to wait for the trainer; 0 = for ever", "0", 0, 1e9},
 	{0, "teacher", MOE_OPT_STR, &teacher_path, "FILE", "recorded rollouts that replace a share of each group", NULL, 0, 0},
 	{0, "teacher-ratio", MOE_OPT_F64, &teacher_ratio, "R", "that share", "0.25", 0, 1},
-	{0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP", "no recorded rollouts from this step on; 0 = always", "0", 0, 1e12},
+	{0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP", "none of them from this step on; 0 = always", "0", 0, 1e12},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Rollouts that others recorded", NULL, 0, 0},
 	MOE_OPT_FROM(from),
 	MOE_OPT_MAP(map, ", or a preset: teacher_pool, substrate"),
@@ -43,7 +42,7 @@ static const struct moe_prog prog = {
 	.name = "moe-rollout", .purpose = "sample completions, one pass for each arm",
 	.usage = "-m DIR [-a FILE] [options] [PROMPTS]\n-m DIR -a FILE --follow FIFO --per-step P [options] [PROMPTS]\n--from FILE... [--map MAP] [-m DIR] [options]",
 	.opt = options,
-	.examples = "moe-prompts -e env.lua -n 512 --split test | moe-rollout -m base -a arms.moes | moe-grade -e env.lua > graded.moes",
+	.examples = "moe-prompts -e env.lua -n 512 --split test |\n  moe-rollout -m base -a arms.moes | moe-grade -e env.lua > graded.moes",
 	.see_also = "moe-prompts(1), moe-grade(1), moe-train(1), moe-ablate(1), moe(7), moe-stream(5)", .min_operands = 0, .max_operands = 1};
 
 /* What a run of sampling holds. */

@@ -213,8 +213,7 @@ static void help_common(const struct table *t, size_t first)
 		n = strlen(text);
 		snprintf(text + n, sizeof(text) - n, "%s%s%s", t->v[i]->name, t->v[i]->arg ? " " : "", t->v[i]->arg ? t->v[i]->arg : "");
 	}
-	printf("%s, see moe(7); defaults are in brackets:\n  ", common[0].help);
-	wrapped(text, 2, 2);
+	wrapped(text, 2, (size_t)printf("%s, see moe(7); defaults are in brackets:", common[0].help));
 }
 
 static void help(const struct moe_prog *prog, const struct table *t)
@@ -227,7 +226,7 @@ static void help(const struct moe_prog *prog, const struct table *t)
 		printf("%s %s%s%.*s\n", first ? "Usage:" : "      ", prog->name, n ? " " : "", (int)n, line);
 		line = line[n] ? line + n + 1 : NULL;
 	}
-	printf("%s\n\n", prog->purpose);
+	printf("%s\n", prog->purpose);
 	if (t->n && t->v[0]->type != MOE_OPT_HEAD)
 		printf("Options:\n");
 	for (size_t i = 0; i < t->n; i++) {
@@ -239,7 +238,8 @@ static void help(const struct moe_prog *prog, const struct table *t)
 	}
 	printf("Exit status: 0 ok, 1 no, 2 usage, 3 bad or truncated input, 4 system, 5 numerical\n");
 	if (prog->examples)
-		printf("Examples:\n%s%s", prog->examples, prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
+		printf("%s%s%s", strchr(prog->examples, '\n') ? "Examples:\n" : "Example: ", prog->examples,
+			prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
 	if (prog->see_also)
 		printf("See also: %s\n", prog->see_also);
 }

@@ -52,7 +52,7 @@ bool moe_show_wanted(struct moe_show *o, const struct moe_reader *r)
 	if (!o->kind || moe_str_eq(kind, o->kind))
 		return o->found = true;
 	moe_text_escape_to(name, sizeof(name), kind.p, kind.n);
-	for (size_t i = 0; i < sizeof(o->other) / sizeof(*o->other); i++) {
+	for (size_t i = 0; i < MOE_SHOW_OTHERS; i++) {
 		if (!*o->other[i])
 			memcpy(o->other[i], name, sizeof(name));
 		if (!strcmp(o->other[i], name))
@@ -67,7 +67,7 @@ int moe_show_found(const struct moe_show *o, struct moe_err *e)
 
 	if (o->found || !*o->other[0])
 		return 0;
-	for (size_t i = 0; i < sizeof(o->other) / sizeof(*o->other) && *o->other[i]; i++) {
+	for (size_t i = 0; i < MOE_SHOW_OTHERS && *o->other[i]; i++) {
 		size_t n = strlen(all);
 
 		snprintf(all + n, sizeof(all) - n, "%s%s", n ? ", " : "", o->other[i]);

@@ -8,6 +8,8 @@
 #include "formats/stream.h"
 #include "formats/where.h"
 
+#define MOE_SHOW_OTHERS 4
+
 struct moe_show {
 	struct moe_where *where;  /* NULL = all records */
 	const char *kind;         /* only segments of this kind; NULL = all */
@@ -23,7 +25,7 @@ struct moe_show {
 	/* kept between inputs; zero-initialise */
 	uint64_t shown;
 	bool found;               /* a segment of `kind` was there */
-	char other[4][40];        /* other kinds that were, escaped: the first few */
+	char other[MOE_SHOW_OTHERS][40]; /* other kinds that were, escaped: the first few */
 	struct moe_buf out;
 };
 

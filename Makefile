@@ -187,20 +187,28 @@ lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy
 	@tests/lint $(BUILD)
 bench: all ## throughput and speed, beside others where those are installed (tests/bench/lib.sh says how)
 	@set -e; for b in stream grade decode train; do MOE_BIN=$(BUILD) bash tests/bench/$$b.sh; echo; done
+RUN ?= run
 demo: all ## the main job from pairs to verdict, about five minutes
-	@$(MAKE) --no-print-directory -C examples/quarantine demo BIN=$(abspath $(BUILD))
+	@$(MAKE) --no-print-directory -C examples/quarantine demo MOE_BIN=$(abspath $(BUILD)) RUN=$(abspath $(RUN))
 
+# Pages and README name formats/*.md: below DOC they have the same names.
+DOC = $(PREFIX)/share/doc/moetools
 install: all man ## into $(DESTDIR)$(PREFIX)
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/moetools
 	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/; \
 		$$p --print-options=bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$${p##*/}; done
 	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d $$d; install -m 644 $$m $$d/; done
+	$(Q)install -d $(DESTDIR)$(DOC)/formats
+	$(Q)install -m 644 README.md LICENSE $(DESTDIR)$(DOC)/
+	$(Q)install -m 644 formats/*.md $(DESTDIR)$(DOC)/formats/
 	$(Q)$(SHIPPED) | grep '^examples/' | tar --mode=go=rX,u+rw,a-s -cf - -T - | tar -xpf - --no-same-owner -C $(DESTDIR)$(PREFIX)/share/moetools
 uninstall: ## what install put there
 	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
 	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
+	$(Q)rm -f $(addprefix $(DESTDIR)$(DOC)/,README.md LICENSE $(wildcard formats/*.md))
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/moetools/examples
-	$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/share/moetools
+	$(Q)set -e; for d in $(DOC)/formats $(DOC) $(PREFIX)/share/moetools; do \
+		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; done
 SOURCE_DATE_EPOCH ?= 0
 # The files of a release: in a checkout those that git knows, not what lies beside them.
 SHIPPED = { if [ -e .git ]; then git ls-files; else find Makefile README.md LICENSE .gitignore .ci cmd lib formats examples tests man ! -type d; fi; } | sort

@@ -265,10 +265,10 @@ void base_score(const struct base_opts *o, const char *input)
 		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);
 	if (sum.tokens)
-		moe_info("%llu records, %llu tokens: %.6f nats a token, perplexity %.6g", (unsigned long long)sum.records, (unsigned long long)sum.tokens,
-			sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));
+		moe_info("%llu record%s, %llu token%s: %.6f nats a token, perplexity %.6g", (unsigned long long)sum.records, moe_s(sum.records),
+			(unsigned long long)sum.tokens, moe_s(sum.tokens), sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));
 	else
-		moe_warn("%llu records, and no token to score", (unsigned long long)sum.records);
+		moe_warn("%llu record%s, and no token to score", (unsigned long long)sum.records, moe_s(sum.records));
 	for (size_t i = 0; i < SCORE_BATCH; i++)
 		moe_rec_free(&in[i]);
 	free(in);

@@ -66,7 +66,7 @@ static void read_texts(const struct base_opts *o, const struct moe_model *m, con
 		moe_sha256_add(&h, moe_reader_digest(r, i), 64);
 	moe_sha256_hex(&h, digest);
 	if (c->cut)
-		moe_warn("%zu texts were cut at %d tokens", c->cut, max_len);
+		moe_warn("%zu text%s cut at %d tokens", c->cut, c->cut == 1 ? " was" : "s were", max_len);
 	moe_rec_free(&rec);
 	moe_tokenizer_free(t);
 	moe_reader_close(r);
@@ -150,8 +150,9 @@ static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *
 	}
 	moe_progress_end(&bar);
 	if (p->total > 0)
-		moe_info("%llu steps, %.0f tokens, loss %.4f, held out %.4f (%zu texts); %.1f s, %.0f tokens/s, %.0f %% of it in matrix products",
-			(unsigned long long)p->total, tokens, (double)p->row[p->total - 1].loss, (double)p->row[p->total - 1].heldout_loss, p->n_held,
+		moe_info("%llu step%s, %.0f tokens, loss %.4f, held out %.4f (%zu text%s); %.1f s, %.0f tokens/s, %.0f %% of it in matrix products",
+			(unsigned long long)p->total, moe_s(p->total), tokens, (double)p->row[p->total - 1].loss, (double)p->row[p->total - 1].heldout_loss,
+			p->n_held, moe_s(p->n_held),
 			moe_clock_sec() - start, (tokens - first) / (moe_clock_sec() - start), p->engine_sec > 0 ? 100 * p->gemm_sec / p->engine_sec : 0);
 }
 

@@ -23,6 +23,25 @@ struct moe_reader *moe_convert_open(const char *path, bool truncated, bool other
 	return moe_reader_open_path(path ? path : "-", &o, e);
 }
 
+/* Streams of other kinds are streams as well, but none of our programs reads them: most likely the name is misspelt. */
+static void warn_kind(const char *kind)
+{
+	static const char *const known[] = {"texts", "prompts", "pairs", "rollouts", "adapter", "metrics", "scores", "tensors"};
+	static bool warned;
+	char all[128] = "";
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		size_t n = strlen(all);
+
+		if (!strcmp(kind, known[i]))
+			return;
+		snprintf(all + n, sizeof(all) - n, "%s%s", n ? ", " : "", known[i]);
+	}
+	if (!warned)
+		moe_warn("no program reads streams of kind %s: the kinds are %s", kind, all);
+	warned = true;
+}
+
 void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
 {
 	struct moe_jsonl_opts o = {.kind = kind, .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
@@ -30,6 +49,8 @@ void moe_convert_from_json(const char *path, const char *kind, struct moe_out *o
 	struct moe_input *in;
 	struct moe_err e;
 
+	if (kind)
+		warn_kind(kind);
 	moe_in_not_terminal(path);
 	in = moe_input_open(path ? path : "-", &e);
 	if (!in || moe_jsonl_to_stream(in, out->fd, &o, &e))
@@ -74,7 +95,7 @@ void moe_convert_unpack(const char *path, const char *dir)
 	}
 	if (moe_bundle_unpack(fd, moe_convert_display(path), dir, &files, &e))
 		moe_die(&e);
-	moe_info("%zu files unpacked, digests right", files);
+	moe_info("%zu file%s unpacked, digests right", files, moe_s(files));
 	if (fd)
 		close(fd);
 }

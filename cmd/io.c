@@ -51,6 +51,15 @@ static void sayf(const char *kind, const char *fmt, va_list ap)
 	say(kind, text);
 }
 
+void moe_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	sayf("", fmt, ap);
+	va_end(ap);
+}
+
 void moe_warn(const char *fmt, ...)
 {
 	va_list ap;
@@ -167,6 +176,11 @@ void moe_ignore_sigpipe(void)
 
 /* ---- input ---- */
 
+static bool is_file(const char *path)
+{
+	return path && strcmp(path, "-") != 0;
+}
+
 /* Reading what is appended to at the same time would never end. */
 static void not_the_output(const char *path)
 {
@@ -175,15 +189,30 @@ static void not_the_output(const char *path)
 
 	if (flags < 0 || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY || fstat(1, &out) || !S_ISREG(out.st_mode))
 		return;
-	if ((strcmp(path, "-") ? stat(path, &in) : fstat(0, &in)) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-		moe_usage_error("%s: is the output too", strcmp(path, "-") ? path : "standard input");
+	if ((is_file(path) ? stat(path, &in) : fstat(0, &in)) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+		moe_usage_error("%s: is the output too", is_file(path) ? path : "standard input");
+}
+
+static void die_errno(const char *what, const char *path)
+{
+	struct moe_err e;
+
+	moe_fail_errno(&e, "%s: %s", path, what);
+	moe_die(&e);
 }
 
 void moe_in_not_terminal(const char *path)
 {
-	if ((!path || !strcmp(path, "-")) && isatty(0))
+	if (!is_file(path) && isatty(0))
 		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
-	not_the_output(path ? path : "-");
+	not_the_output(path);
+}
+
+void moe_in_check(const char *path)
+{
+	moe_in_not_terminal(path);
+	if (is_file(path) && access(path, R_OK))
+		die_errno("can not be opened", path);
 }
 
 struct moe_reader *moe_in_open(const char *path, const char *kind)
@@ -215,14 +244,6 @@ void moe_in_rest(struct moe_reader *r)
 }
 
 /* ---- output ---- */
-
-static void die_errno(const char *what, const char *path)
-{
-	struct moe_err e;
-
-	moe_fail_errno(&e, "%s: %s", path, what);
-	moe_die(&e);
-}
 
 /* Where a link points, as seen from where the link is. NULL and errno: EINVAL and ENOENT when path is no link. */
 static char *follow(const char *path)
@@ -290,11 +311,12 @@ static void open_path(struct moe_out *o, const char *path)
 	o->fd = o->temp.fd;
 }
 
-void moe_out_binary(struct moe_out *o)
+void moe_out_binary(struct moe_out *o, bool stream)
 {
 	open_path(o, moe_common.output);
 	if (isatty(o->fd) && !moe_common.force)
-		moe_usage_error("binary data are not written to a terminal: pipe them into moe-cat --json, name a file with -o, or force it with -f");
+		moe_usage_error("binary data are not written to a terminal: %s, name a file with -o, or force it with -f",
+			stream ? "pipe them into moe-cat --json" : "redirect them to a file");
 }
 
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra)
@@ -303,7 +325,7 @@ void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels,
 		.seed = moe_common.seed, .labels = labels};
 	struct moe_err e;
 
-	moe_out_binary(o);
+	moe_out_binary(o, true);
 	o->w = moe_writer_open_fd(o->fd, o->path ? o->path : "standard output", &w, extra, &e);
 	/* downstream may wait for the header before it does its own part of a loop */
 	if (!o->w || moe_writer_flush(o->w, &e))

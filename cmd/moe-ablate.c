@@ -91,8 +91,8 @@ int main(int argc, char **argv)
 		moe_die(&e);
 	moe_out_finish(&out);
 	if (match.n)
-		moe_info("%zu random ablations: removed norm %.4f to %.4f of the quarantine's (scaled by %.3f to %.3f), mean overlap with it %.3f",
-			match.n, match.ratio_min, match.ratio_max, match.alpha_min, match.alpha_max, match.overlap / (double)match.n);
+		moe_info("%zu random ablation%s: removed norm %.4f to %.4f of the quarantine's (scaled by %.3f to %.3f), mean overlap with it %.3f",
+			match.n, moe_s(match.n), match.ratio_min, match.ratio_max, match.alpha_min, match.alpha_max, match.overlap / (double)match.n);
 	moe_reader_close(r);
 	moe_adapter_free(&a);
 	for (size_t i = 0; i < n; i++)

@@ -8,16 +8,15 @@ static int64_t batch = 64, steps, warmup = 100, eval_every = 100;
 static const char *schedule = "linear";
 
 static const struct moe_opt options[] = {
+	{ 0, NULL, MOE_OPT_HEAD, NULL, NULL, "What to do, and with which model", NULL, 0, 0 },
 	{ 'm', "base", MOE_OPT_STR, &o.dir, "DIR", "the model's directory", NULL, 0, 0 },
-	{ 0, NULL, MOE_OPT_HEAD, NULL, NULL, "What to do", NULL, 0, 0 },
-	{ 0, "new", MOE_OPT_STR, &o.new_from, "SHAPE", "make a model with random weights: tiny, 30m, smollm2-135m, or a config.json", NULL, 0, 0 },
+	{ 0, "new", MOE_OPT_STR, &o.new_from, "SHAPE", "a random model: tiny, 30m, smollm2-135m, config.json", NULL, 0, 0 },
+	{ 0, "tokenizer", MOE_OPT_STR, &o.tokenizer, "FILE", "with --new: its tokenizer.json", "bytes, if V is 259", 0, 0 },
 	{ 0, "pretrain", MOE_OPT_FLAG, &o.pretrain, NULL, "train all weights on a stream of texts", NULL, 0, 0 },
 	{ 0, "info", MOE_OPT_FLAG, &o.info, NULL, "describe the model", NULL, 0, 0 },
 	{ 0, "check", MOE_OPT_FLAG, &o.check, NULL, "look for broken weights; status 1 when there are any", NULL, 0, 0 },
 	{ 0, "generate", MOE_OPT_FLAG, &o.generate, NULL, "complete the operands, for a look", NULL, 0, 0 },
 	{ 0, "score", MOE_OPT_FLAG, &o.score, NULL, "log-probabilities of texts or rollouts", NULL, 0, 0 },
-	{ 0, NULL, MOE_OPT_HEAD, NULL, NULL, "With --new", NULL, 0, 0 },
-	{ 0, "tokenizer", MOE_OPT_STR, &o.tokenizer, "FILE", "the model's tokenizer.json", "byte-level for a vocabulary of 259", 0, 0 },
 	{ 0, NULL, MOE_OPT_HEAD, NULL, NULL, "With --pretrain", NULL, 0, 0 },
 	{ 0, "batch", MOE_OPT_INT, &batch, "N", "texts a step", "64", 1, 1e6 },
 	{ 0, "epochs", MOE_OPT_F64, &o.train.epochs, "X", "passes over the texts", "1", 0, 1e6 },
@@ -41,9 +40,9 @@ static const struct moe_opt options[] = {
 	{ 'a', "adapter", MOE_OPT_STR, &o.adapter, "FILE", "under the first arm of this adapter", NULL, 0, 0 },
 	{ 0, "arm", MOE_OPT_STR, &o.arm, "NAME", "under this arm of the adapter", NULL, 0, 0 },
 	{ 0, "any-base", MOE_OPT_FLAG, &o.any_base, NULL, "accept an adapter of another base of this shape", NULL, 0, 0 },
-	{ 0, "temperature", MOE_OPT_F64, &o.temperature, "X", "divides the logits; 0 with --generate: always the likeliest token", "1", 0, 1e6 },
+	{ 0, "temperature", MOE_OPT_F64, &o.temperature, "X", "divides logits; 0 (--generate): the likeliest", "1", 0, 1e6 },
 	{ 0, "top-k", MOE_OPT_INT, &o.top_k, "K", "draw from the K likeliest tokens; 0: from all", "0", 0, 1e9 },
-	{ 0, "top-p", MOE_OPT_F64, &o.top_p, "P", "draw from the likeliest that have this probability", "1", 0.000001, 1 },
+	{ 0, "top-p", MOE_OPT_F64, &o.top_p, "P", "draw from the likeliest of this probability", "1", 0.000001, 1 },
 	{ 'n', "number", MOE_OPT_INT, &o.samples, "N", "completions for each prompt", "1", 1, 1e6 },
 	{ 0, "max-new", MOE_OPT_INT, &o.max_new, "N", "longest completion in tokens", "128", 1, 1e7 },
 	{ 0, "text", MOE_OPT_FLAG, &o.text, NULL, "scores as a table of text", NULL, 0, 0 },
@@ -56,9 +55,7 @@ static const struct moe_prog prog = {
 	.usage = "--new SHAPE [options] -o DIR\n--pretrain -m DIR [options] -o DIR [TEXTS]\n--info | --check -m DIR\n"
 		 "--generate -m DIR [-a ADAPTER] [options] PROMPT ...\n--score -m DIR [-a ADAPTER] [options] [TEXTS | ROLLOUTS]",
 	.opt = options,
-	.examples = "moe-base --new tiny -o base.new\n"
-		    "moe-prompts -e env.lua --texts -n 40000 | moe-base --pretrain -m base.new -o base\n"
-		    "moe-base --generate -m base 'prompt'",
+	.examples = "moe-prompts -e env.lua --texts -n 40000 | moe-base --pretrain -m base.new -o base",
 	.see_also = "moe-prompts(1), moe-pin(1), moe-rollout(1), moe-stream(5), moe(7)",
 	.min_operands = 0,
 	.max_operands = -1,

@@ -14,12 +14,12 @@ static struct moe_opt_list where;
 
 static const struct moe_opt options[] = {
 	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "What to do (default: a summary)", NULL, 0, 0},
-	{0, "head", MOE_OPT_FLAG, &head, NULL, "show the first records (-n, default 3) in readable form", NULL, 0, 0},
+	{0, "head", MOE_OPT_FLAG, &head, NULL, "show the first records (-n, default 3) for people", NULL, 0, 0},
 	{0, "json", MOE_OPT_FLAG, &json, NULL, "write JSON Lines", NULL, 0, 0},
-	{0, "values", MOE_OPT_FLAG, &values, NULL, "with --json: tensors as arrays of numbers, which --from-json does not turn back", NULL, 0, 0},
+	{0, "values", MOE_OPT_FLAG, &values, NULL, "with --json: tensors as numbers, which --from-json does not turn back", NULL, 0, 0},
 	{0, "from-json", MOE_OPT_FLAG, &from_json, NULL, "read JSON Lines (as --json writes them, or any with --kind), write a stream", NULL, 0, 0},
-	{0, "check", MOE_OPT_FLAG, &check, NULL, "read everything, verify counts and checksums; one line per file", NULL, 0, 0},
-	{0, "lineage", MOE_OPT_FLAG, &lineage, NULL, "with --check: every input named by a stream must be among the files, be it a stream or not; exit 1 if not", NULL, 0, 0},
+	{0, "check", MOE_OPT_FLAG, &check, NULL, "verify counts and checksums of all; a line per file", NULL, 0, 0},
+	{0, "lineage", MOE_OPT_FLAG, &lineage, NULL, "with --check: exit 1 unless every input that a stream names, stream or not, is among the files", NULL, 0, 0},
 	{'s', "stream", MOE_OPT_FLAG, &stream, NULL, "write a stream: the inputs, filtered and joined", NULL, 0, 0},
 	{0, "numpy", MOE_OPT_FLAG, &numpy, NULL, "write records as plain MessagePack with tensors as Python's msgpack-numpy has them", NULL, 0, 0},
 	{0, "safetensors", MOE_OPT_FLAG, &to_st, NULL, "write the tensors of one input, and all else as metadata, to the safetensors file -o", NULL, 0, 0},
@@ -35,7 +35,7 @@ static const struct moe_opt options[] = {
 	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "How", NULL, 0, 0},
 	{'u', "unbuffered", MOE_OPT_FLAG, &unbuffered, NULL, "write after every record", NULL, 0, 0},
 	{'m', "base", MOE_OPT_STR, &base, "DIR", "the base model: read for --from-peft, named in the configurations by --peft", NULL, 0, 0},
-	{0, "bank", MOE_OPT_STR, &bank, "BANK", "with --from-peft: shared, clean or quarantine", "clean", 0, 0},
+	{0, "bank", MOE_OPT_STR, &bank, "BANK", "with --from-peft: shared, clean, quarantine", "clean", 0, 0},
 	{0, "allow-truncated", MOE_OPT_FLAG, &truncated, NULL, "take a missing end for the end", NULL, 0, 0},
 	{0}};
 
@@ -78,7 +78,7 @@ static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 	if (rc && !check)
 		moe_die(&e);
 	if (rc)
-		moe_warn("%s", e.msg);
+		moe_error("%s", e.msg);
 	return rc ? (int)e.code : 0;
 }
 
@@ -114,6 +114,8 @@ static int walk(int argc, char **argv, int first, struct moe_out *out)
 	}
 	if (lineage && !code)
 		code = finish_lineage(&o, l);
+	if (moe_show_found(&o, &e))
+		moe_die(&e); /* so that no file is replaced by nothing */
 	moe_lineage_free(l);
 	moe_where_free(o.where);
 	moe_buf_free(&o.out);
@@ -173,7 +175,7 @@ int main(int argc, char **argv)
 		return moe_main_end(0);
 	}
 	if (stream || from_json || numpy || to_st || from_st || pack)
-		moe_out_binary(&out);
+		moe_out_binary(&out, !numpy && !to_st && !pack);
 	else
 		moe_out_text(&out, NULL);
 	if (to_st)

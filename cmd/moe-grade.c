@@ -161,7 +161,9 @@ int main(int argc, char **argv)
 	struct moe_out out;
 	struct moe_err e;
 
-	if (!env_path == !exec_opts.box.command)
+	if (env_path && exec_opts.box.command)
+		moe_usage_error("an environment (-e) and a command (--exec) are two graders: one of them, not both");
+	if (!env_path && !exec_opts.box.command)
 		moe_usage_error("either an environment (-e FILE) or a command (--exec CMD) is needed");
 	if (exec_opts.box.command)
 		open_exec();
@@ -179,7 +181,7 @@ int main(int argc, char **argv)
 	if (moe_writer_from_reader(out.w, in, &e) != 0 || (g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
 	moe_out_finish(&out);
-	moe_info("%llu rollouts; %llu ran for too long, %llu ended their process, %llu could not be graded; %s", (unsigned long long)count,
+	moe_info("%llu rollout%s; %llu ran for too long, %llu ended their process, %llu could not be graded; %s", (unsigned long long)count, moe_s(count),
 		(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)faults[MOE_GRADE_DIED], (unsigned long long)faults[MOE_GRADE_ERROR],
 		exec ? moe_box_name(moe_exec_box(exec)) : in_process ? "no processes" : moe_grader_filter(g));
 	moe_reader_close(in);

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 
 	check_options(argc - first);
 	for (int i = first; !env_path && (i < argc || i == first); i++)
-		moe_in_not_terminal(argv[i]);
+		moe_in_check(argv[i]);
 	configure();
 	set = moe_pairset_open(&config, path, (size_t)(argc - first), &e);
 	if (!set || moe_pairset_header(set, &extra, &e))
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 	if (moe_pairset_sources(set, out.w, &e))
 		moe_die(&e);
 	moe_out_finish(&out);
-	moe_info("%llu pairs%s", (unsigned long long)moe_pairset_count(set), shuffle ? ", labels shuffled" : "");
+	moe_info("%llu pair%s%s", (unsigned long long)moe_pairset_count(set), moe_s(moe_pairset_count(set)), shuffle ? ", labels shuffled" : "");
 	moe_pairset_close(set);
 	moe_rec_free(&rec);
 	moe_rec_free(&extra);

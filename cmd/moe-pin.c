@@ -177,7 +177,7 @@ int main(int argc, char **argv)
 	if ((r && moe_writer_from_reader(out.w, r, &e)) || moe_adapter_write(out.w, &a, &e))
 		moe_die(&e);
 	moe_out_finish(&out);
-	moe_info("%s: %d experts, rank %d in all, %zu parameters, digest %.12s", a.method, a.x.E, a.x.R, a.x.n_param, a.digest);
+	moe_info("%s: %d expert%s, rank %d in all, %zu parameters, digest %.12s", a.method, a.x.E, moe_s((uint64_t)a.x.E), a.x.R, a.x.n_param, a.digest);
 	if (r)
 		moe_reader_close(r);
 	moe_pairs_free(&pairs);

@@ -29,7 +29,7 @@ static const struct moe_opt options[] = {
 	{0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W", "loss weight of the prompts' tokens", "0.1", 0, 1e6},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Prompts that others recorded", NULL, 0, 0},
 	MOE_OPT_FROM(from),
-	MOE_OPT_MAP(maps, MOE_OPT_PRESETS),
+	MOE_OPT_MAP(maps, ", or a preset: leetcode, teacher_pool"),
 	{0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL, 0, 0},
 	MOE_OPT_PARTITION(partition),
 	MOE_OPT_TEMPLATE(template_path),
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	moe_main_begin(argc, argv, &prog);
 	check_options();
 	for (size_t i = 0; i < from.n; i++)
-		moe_in_not_terminal(from.v[i]);
+		moe_in_check(from.v[i]);
 	if (from.n) {
 		import();
 		return moe_main_end(MOE_OK);

@@ -33,7 +33,7 @@ static const struct moe_opt options[] = {
 static const struct moe_prog prog = {
 	.name = "moe-report", .purpose = "verdict on a quarantine: paired ablations, controls, intervals",
 	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]", .opt = options,
-	.examples = "moe-report -u uat.conf --html report.html logistic.1/eval.moes random.1/eval.moes logistic.1/metrics.moes",
+	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)", .min_operands = 0, .max_operands = -1};
 
 static void read_uat(struct moe_uat *u)

@@ -3,9 +3,6 @@
 #include "env/import.h"
 #include "rl/roll.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text, *partition;
 static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec, limit;
 static double temperature = 1, top_p = 1, teacher_ratio = 0.25;
@@ -14,30 +11,30 @@ static bool any_base;
 static const struct moe_opt options[] = {
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Model", NULL, 0, 0},
 	{'m', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0},
-	{'a', "adapter", MOE_OPT_STR, &adapters, "FILE", "adapter stream; each adapter in it is an arm", "the base alone", 0, 0},
+	{'a', "adapter", MOE_OPT_STR, &adapters, "FILE", "adapter stream; each in it is an arm", "the base alone", 0, 0},
 	{0, "scale", MOE_OPT_LIST, &scales, "BANK=X", "scale the experts of a bank by X in every arm; may be repeated", NULL, 0, 0},
-	{0, "any-base", MOE_OPT_FLAG, &any_base, NULL, "take adapters made for another base of the same shape", NULL, 0, 0},
+	{0, "any-base", MOE_OPT_FLAG, &any_base, NULL, "take adapters of another base of the same shape", NULL, 0, 0},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Sampling", NULL, 0, 0},
 	{'g', "group", MOE_OPT_INT, &group, "G", "rollouts of a prompt", "8", 1, 1e6},
 	{0, "max-new", MOE_OPT_INT, &max_new, "N", "tokens of a completion at most", "256", 1, 1e6},
 	{0, "temperature", MOE_OPT_F64, &temperature, "T", "temperature; 0 takes the best token", "1", 0, 1e4},
 	{0, "top-k", MOE_OPT_INT, &top_k, "K", "draw among the K best tokens; 0 = all", "0", 0, 1e9},
-	{0, "top-p", MOE_OPT_F64, &top_p, "P", "draw among the best tokens that reach probability P", "1", 1e-9, 1},
+	{0, "top-p", MOE_OPT_F64, &top_p, "P", "draw among the best that reach probability P", "1", 1e-9, 1},
 	{0, "stop", MOE_OPT_LIST, &stops, "TOKEN", "a stop token beside the model's own; may be repeated", NULL, 0, 0},
-	{0, "off-share", MOE_OPT_STR, &off_text, "BANK=P", "sample a share P of the rollouts with a bank's gate at 0", NULL, 0, 0},
+	{0, "off-share", MOE_OPT_STR, &off_text, "BANK=P", "sample a share P with the gate of a bank at 0", NULL, 0, 0},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Steps of training", NULL, 0, 0},
 	{0, "per-step", MOE_OPT_INT, &per_step, "P", "prompts of a step; 0 = all prompts are one step", "0", 0, 1e9},
 	{0, "steps", MOE_OPT_INT, &steps, "N", "stop after N steps; 0 = when the prompts end", "0", 0, 1e12},
-	{0, "follow", MOE_OPT_STR, &follow_path, "FIFO", "read the weights of each step after the first from FIFO", NULL, 0, 0},
+	{0, "follow", MOE_OPT_STR, &follow_path, "FIFO", "read the weights of later steps from FIFO", NULL, 0, 0},
 	{0, "lag", MOE_OPT_INT, &lag, "N", "sample with weights N steps old, to overlap with training", "0", 0, 1},
 	{0, "resume", MOE_OPT_STR, &resume_path, "FILE", "go on where the trainer's checkpoint FILE ends, if there is one", NULL, 0, 0},
-	{0, "wait", MOE_OPT_INT, &wait_sec, "SEC", "give up when no trainer opens FIFO within SEC; 0 = never", "0", 0, 1e9},
+	{0, "wait", MOE_OPT_INT, &wait_sec, "SEC", "how long to wait for the trainer; 0 = for ever", "0", 0, 1e9},
 	{0, "teacher", MOE_OPT_STR, &teacher_path, "FILE", "recorded rollouts that replace a share of each group", NULL, 0, 0},
 	{0, "teacher-ratio", MOE_OPT_F64, &teacher_ratio, "R", "that share", "0.25", 0, 1},
-	{0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP", "no recorded rollouts from this step on; 0 = always", "0", 0, 1e12},
+	{0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP", "none of them from this step on; 0 = always", "0", 0, 1e12},
 	{0, "", MOE_OPT_HEAD, NULL, NULL, "Rollouts that others recorded", NULL, 0, 0},
 	MOE_OPT_FROM(from),
-	MOE_OPT_MAP(map, MOE_OPT_PRESETS),
+	MOE_OPT_MAP(map, ", or a preset: teacher_pool, substrate"),
 	MOE_OPT_PARTITION(partition),
 	{0, "limit", MOE_OPT_INT, &limit, "N", "stop after N rollouts; 0 = all", "0", 0, 1e15},
 	{0}};
@@ -45,7 +42,7 @@ static const struct moe_prog prog = {
 	.name = "moe-rollout", .purpose = "sample completions, one pass for each arm",
 	.usage = "-m DIR [-a FILE] [options] [PROMPTS]\n-m DIR -a FILE --follow FIFO --per-step P [options] [PROMPTS]\n--from FILE... [--map MAP] [-m DIR] [options]",
 	.opt = options,
-	.examples = "moe-prompts -e env.lua -n 512 --split test | moe-rollout -m base -a arms.moes | moe-grade -e env.lua > graded.moes",
+	.examples = "moe-prompts -e env.lua -n 512 --split test |\n  moe-rollout -m base -a arms.moes | moe-grade -e env.lua > graded.moes",
 	.see_also = "moe-prompts(1), moe-grade(1), moe-train(1), moe-ablate(1), moe(7), moe-stream(5)", .min_operands = 0, .max_operands = 1};
 
 /* What a run of sampling holds. */
@@ -111,8 +108,8 @@ static void open_model(struct job *j)
 		moe_usage_error("--off-share: a share lies between 0 and 1");
 }
 
-/* The streams beside the prompts: adapters, recorded rollouts, the FIFO. */
-static void open_inputs(struct job *j)
+/* Adapters, recorded rollouts, the FIFO, and the prompts, which are not read yet: what is not there is missed before a header is sent. */
+static void open_inputs(struct job *j, const char *prompts)
 {
 	struct moe_err e;
 
@@ -131,6 +128,7 @@ static void open_inputs(struct job *j)
 			j->r.labels = moe_reader_labels(j->pool);
 	}
 	fail_if(follow_path && !(j->r.follow = moe_follow_open(follow_path, moe_common.max_mem, &e)), &e);
+	j->r.prompts = moe_in_open(prompts, NULL);
 }
 
 static void sample(struct job *j, const char *prompts)
@@ -141,13 +139,13 @@ static void sample(struct job *j, const char *prompts)
 	open_model(j);
 	j->r = (struct moe_roll){.g = &j->g, .any_base = any_base, .scale = scales.v, .n_scale = scales.n, .per_step = per_step, .steps = steps,
 		.teacher_until = teacher_until, .lag = lag, .wait_sec = (double)wait_sec, .say = say, .ctx = &j->progress};
-	open_inputs(j);
+	open_inputs(j, prompts);
 	fail_if(moe_gen_describe(&j->g, &extra, &e), &e); /* how the rollouts come about, for the header */
 	moe_out_stream(&j->out, "rollouts", j->r.labels, &extra);
 	moe_rec_free(&extra);
 	j->g.out = j->out.w;
 	j->r.out_fd = j->out.fd;
-	j->r.prompts = moe_in_open(prompts, "prompts");
+	fail_if(moe_reader_expect(j->r.prompts, "prompts", &e), &e);
 	moe_progress_begin(&j->progress, "prompts", 0);
 	fail_if(moe_roll_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
@@ -155,9 +153,9 @@ static void sample(struct job *j, const char *prompts)
 	fail_if(moe_writer_from_reader(j->out.w, j->r.prompts, &e) || (j->arms && moe_writer_from_reader(j->out.w, j->arms, &e))
 		|| (j->pool && moe_writer_from_reader(j->out.w, j->pool, &e)), &e);
 	moe_out_finish(&j->out);
-	moe_debug("%ju rollouts of %ju prompts in %ju steps: %ju tokens, %.0f tokens/s while sampling (%.2f s); %.1f%% stopped; %ju recorded; "
-		"%.2f s waiting for weights", (uintmax_t)j->g.n_rollouts, (uintmax_t)j->r.n_prompts, (uintmax_t)j->r.n_steps,
-		(uintmax_t)j->g.n_tokens, rate(&j->g), j->g.sample_sec,
+	moe_debug("%ju rollout%s of %ju prompt%s in %ju step%s: %ju tokens, %.0f tokens/s while sampling (%.2f s); %.1f%% stopped; %ju recorded; "
+		"%.2f s waiting for weights", (uintmax_t)j->g.n_rollouts, moe_s(j->g.n_rollouts), (uintmax_t)j->r.n_prompts, moe_s(j->r.n_prompts),
+		(uintmax_t)j->r.n_steps, moe_s(j->r.n_steps), (uintmax_t)j->g.n_tokens, rate(&j->g), j->g.sample_sec,
 		j->g.n_rollouts ? 100.0 * (double)j->g.n_stopped / (double)j->g.n_rollouts : 0.0, (uintmax_t)j->g.n_teacher, j->r.waited_sec);
 }
 
@@ -181,7 +179,7 @@ static void import(void)
 	fail_if(got < 0, &e);
 	fail_if(moe_import_sources(im, out.w, &e), &e);
 	moe_out_finish(&out);
-	moe_info("%ju rollouts, %ju of them with findings in the seal", (uintmax_t)moe_import_count(im), (uintmax_t)moe_import_sealed(im));
+	moe_info("%ju rollout%s, %ju of them with findings in the seal", (uintmax_t)moe_import_count(im), moe_s(moe_import_count(im)), (uintmax_t)moe_import_sealed(im));
 	moe_rec_free(&rec);
 	moe_import_close(im);
 	moe_tokenizer_free(tok);
@@ -194,7 +192,7 @@ int main(int argc, char **argv)
 
 	check_options();
 	for (size_t i = 0; i < from.n; i++)
-		moe_in_not_terminal(from.v[i]);
+		moe_in_check(from.v[i]);
 	from.n ? import() : sample(&j, first < argc ? argv[first] : NULL);
 	return moe_main_end(MOE_OK);
 }

@@ -112,7 +112,7 @@ int main(int argc, char **argv)
 		moe_die(&e);
 	moe_out_finish(&out);
 	if (sum.n)
-		moe_debug("%zu rollouts: kept %.3f, absorbed %.3f, routed %.3f; %.2f s of scoring", sum.n, (double)sum.decided[MOE_KEEP] / (double)sum.n,
+		moe_debug("%zu rollout%s: kept %.3f, absorbed %.3f, routed %.3f; %.2f s of scoring", sum.n, moe_s(sum.n), (double)sum.decided[MOE_KEEP] / (double)sum.n,
 			(double)sum.decided[MOE_ABSORB] / (double)sum.n, (double)sum.decided[MOE_ROUTE] / (double)sum.n, sum.sec);
 	moe_reader_close(r);
 	moe_reader_close(a_in);

@@ -62,7 +62,7 @@ static void resume(struct moe_trainer *t, struct run *run)
 	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
-	moe_info(got ? "going on after %lld steps" : "no checkpoint yet: starting at the first step", (long long)t->a->step);
+	moe_info(got ? "going on after %lld step%s" : "no checkpoint yet: starting at the first step", (long long)t->a->step, moe_s((uint64_t)t->a->step));
 }
 
 /* After each step. */
@@ -176,7 +176,7 @@ int main(int argc, char **argv)
 	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0 && moe_writer_from_reader(out.w, a_in, &e) == 0, &e);
 	moe_out_finish(&out);
 	die_unless(moe_metrics_end(&metrics, moe_reader_labels(r), &e) == 0, &e);
-	moe_info("%zu steps, %.0f tokens; digest %.12s", run.steps, run.tokens, a.digest);
+	moe_info("%zu step%s, %.0f tokens; digest %.12s", run.steps, moe_s(run.steps), run.tokens, a.digest);
 	moe_publisher_close(&pub);
 	moe_reader_close(r);
 	moe_reader_close(a_in);

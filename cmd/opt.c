@@ -213,8 +213,7 @@ static void help_common(const struct table *t, size_t first)
 		n = strlen(text);
 		snprintf(text + n, sizeof(text) - n, "%s%s%s", t->v[i]->name, t->v[i]->arg ? " " : "", t->v[i]->arg ? t->v[i]->arg : "");
 	}
-	printf("%s, see moe(7); defaults are in brackets:\n  ", common[0].help);
-	wrapped(text, 2, 2);
+	wrapped(text, 2, (size_t)printf("%s, see moe(7); defaults are in brackets:", common[0].help));
 }
 
 static void help(const struct moe_prog *prog, const struct table *t)
@@ -227,7 +226,7 @@ static void help(const struct moe_prog *prog, const struct table *t)
 		printf("%s %s%s%.*s\n", first ? "Usage:" : "      ", prog->name, n ? " " : "", (int)n, line);
 		line = line[n] ? line + n + 1 : NULL;
 	}
-	printf("%s\n\n", prog->purpose);
+	printf("%s\n", prog->purpose);
 	if (t->n && t->v[0]->type != MOE_OPT_HEAD)
 		printf("Options:\n");
 	for (size_t i = 0; i < t->n; i++) {
@@ -239,7 +238,8 @@ static void help(const struct moe_prog *prog, const struct table *t)
 	}
 	printf("Exit status: 0 ok, 1 no, 2 usage, 3 bad or truncated input, 4 system, 5 numerical\n");
 	if (prog->examples)
-		printf("Examples:\n%s%s", prog->examples, prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
+		printf("%s%s%s", strchr(prog->examples, '\n') ? "Examples:\n" : "Example: ", prog->examples,
+			prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
 	if (prog->see_also)
 		printf("See also: %s\n", prog->see_also);
 }
@@ -454,6 +454,55 @@ static void hold_standard(void)
 			moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "a standard descriptor is closed and /dev/null can not take its place"});
 }
 
+/* The fewest letters to put in, take out or change until a[n] is b. Long names do not matter: none of ours is near them. */
+static size_t distance(const char *a, size_t n, const char *b)
+{
+	size_t row[64], m = strlen(b);
+
+	if (n >= 64 || m >= 64)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= m; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t changed = corner + (a[i - 1] != b[j - 1]), shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+			corner = row[j];
+			row[j] = changed < shorter ? changed : shorter;
+		}
+	}
+	return row[m];
+}
+
+/* What getopt_long does not take, told apart: a flag that is given an argument (its code is in optopt), the beginning of several names, no name. */
+static void wrong_long(const struct option *longs, const char *word)
+{
+	const char *name = word + 2, *near = NULL;
+	size_t n = strcspn(name, "="), best = n < 3 ? n : 3; /* two changes at most, and not all letters */
+	char all[512] = "";
+
+	for (const struct option *l = longs; l->name; l++) {
+		size_t d = distance(name, n, l->name), len = strlen(all);
+
+		if (optopt && l->val == optopt)
+			moe_usage_error("option --%s takes no argument, but \"%s\" is given", l->name, name[n] ? name + n + 1 : "");
+		if (!strncmp(name, l->name, n))
+			snprintf(all + len, sizeof(all) - len, "%s--%s", len ? ", " : "", l->name);
+		if (d < best) {
+			best = d;
+			near = l->name;
+		}
+	}
+	if (*all)
+		moe_usage_error("option %.*s is ambiguous: %s", (int)n + 2, word, all);
+	if (near)
+		moe_usage_error("unknown option %.*s (did you mean --%s?)", (int)n + 2, word, near);
+	moe_usage_error("unknown option %.*s", (int)n + 2, word);
+}
+
 static void parse(int argc, char **argv, const struct moe_prog *prog, const struct table *t)
 {
 	/* static, because --help and the like end the program from within */
@@ -488,7 +537,7 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 		if (c == '?' && optopt && optopt < 128)
 			moe_usage_error("unknown option -%c", optopt);
 		if (c == '?')
-			moe_usage_error("unknown, ambiguous or wrongly used option %s", argv[optind - 1]);
+			wrong_long(longs, argv[optind - 1]);
 		if (c < 256)
 			for (size_t i = 0; i < t->n; i++)
 				if (t->v[i]->letter == c && t->v[i]->type != MOE_OPT_HEAD) {

@@ -75,9 +75,16 @@ int moe_main_end(int code);
 /* "moe-x: MESSAGE" with control characters escaped, one write; exit with e->code. Removes unfinished -o temporaries. */
 void moe_die(const struct moe_err *e) __attribute__((noreturn));
 void moe_usage_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void moe_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* as moe_die, and the program goes on */
 void moe_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void moe_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* unless -q */
 void moe_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* with -v */
+
+/* The ending of a counted noun: "1 step", "2 steps". */
+static inline const char *moe_s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
 
 /* ---- input: operands, or standard input; refuses a terminal ---- */
 /* Opens operand i of n as a stream of `kind` (NULL = any); "-" or no operand = stdin. Dies on failure. */
@@ -86,6 +93,8 @@ struct moe_reader *moe_in_open(const char *path_or_null, const char *kind);
 void moe_in_rest(struct moe_reader *r);
 /* Refuses standard input (NULL or "-") when it is a terminal, and any input that the output is appended to, with a usage error. */
 void moe_in_not_terminal(const char *path_or_null);
+/* The same, and a file that can not be read: for what is opened only after a header was sent. */
+void moe_in_check(const char *path_or_null);
 
 /* ---- output: -o FILE is atomic (temporary in the same directory, fsync, rename); binary is not written to a terminal ---- */
 struct moe_out {
@@ -97,8 +106,8 @@ struct moe_out {
 /* The header is sent at once: in a loop of pipes, call this before waiting for input that depends on this output. */
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);
-/* moe_common.output for other binary data: only o->fd is opened; a terminal is refused. */
-void moe_out_binary(struct moe_out *o);
+/* moe_common.output for binary data that are written without o->w: only o->fd is opened; a terminal is refused. stream: they are one, for advice. */
+void moe_out_binary(struct moe_out *o, bool stream);
 /* A file or standard output for text. path NULL = moe_common.output. */
 void moe_out_text(struct moe_out *o, const char *path);
 /* Bytes to a text output; all of them or the program dies. */

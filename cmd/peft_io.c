@@ -25,7 +25,7 @@ void moe_peft_out(const char *in, const char *base, const char *dir)
 		moe_in_rest(r);
 	if (got != 1 || moe_adapter_to_peft(&a, base, moe_reader_labels(r), dir, &e))
 		moe_die(&e);
-	moe_info("%s: %d experts of arm %s", dir, a.x.E, a.arm);
+	moe_info("%s: %d expert%s of arm %s", dir, a.x.E, moe_s((uint64_t)a.x.E), a.arm);
 	moe_adapter_free(&a);
 	moe_reader_close(r);
 }

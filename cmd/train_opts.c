@@ -29,14 +29,14 @@ const struct moe_opt train_options[] = {
 	{ 0, "recompute", MOE_OPT_FLAG, &A.o.recompute, NULL, "keep less for the backward pass: less memory, more work, the same result", NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Optimiser", NULL, 0, 0 },
 	{ 0, "lr", MOE_OPT_F64, &A.o.lr, "X", "learning rate", "0.002", 0, 1e30 },
-	{ 0, "warmup", MOE_OPT_INT, &A.warmup, "N", "steps of linear warm-up, from the first of this run", "0", 0, 1e9 },
+	{ 0, "warmup", MOE_OPT_INT, &A.warmup, "N", "steps of linear warm-up, at the start of this run", "0", 0, 1e9 },
 	{ 0, "adam-beta1", MOE_OPT_F64, &A.o.beta1, "X", "AdamW's beta1", "0.9", 0, 0.999999 },
 	{ 0, "adam-beta2", MOE_OPT_F64, &A.o.beta2, "X", "AdamW's beta2", "0.95", 0, 0.99999999 },
-	{ 0, "weight-decay", MOE_OPT_F64, &A.o.decay, "X", "AdamW's decoupled decay, toward the adapter as given", "0", 0, 1e6 },
+	{ 0, "weight-decay", MOE_OPT_F64, &A.o.decay, "X", "AdamW's decay, toward the adapter as given", "0", 0, 1e6 },
 	{ 0, "max-grad-norm", MOE_OPT_F64, &A.o.clip, "X", "clip of the gradient's norm; 0: none", "1", 0, 1e9 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Safety", NULL, 0, 0 },
 	{ 0, "allow-oracle", MOE_OPT_FLAG, &A.allow_oracle, NULL, "accept rollouts that sealed labels have touched", NULL, 0, 0 },
-	{ 0, "any-base", MOE_OPT_FLAG, &A.any_base, NULL, "accept an adapter made for another base of the same shape", NULL, 0, 0 },
+	{ 0, "any-base", MOE_OPT_FLAG, &A.any_base, NULL, "accept an adapter of another base of this shape", NULL, 0, 0 },
 	{ 0 }
 };
 

@@ -73,23 +73,29 @@ static struct file *files_add(struct files *f, const char *path, struct moe_err 
 	return x;
 }
 
-/* No empty, absolute, climbing or over-long name, UTF-8 without control characters. */
-static bool safe_name(const char *s)
+/* Why a bundle has no file of this name, or NULL. */
+static const char *unsafe(const char *s)
 {
-	if (!*s || *s == '/' || !strcmp(s, MOE_BUNDLE_MANIFEST) || strlen(s) > NAME_MAX_BYTES || !moe_utf8_valid(s, strlen(s)))
-		return false;
+	if (!*s || *s == '/')
+		return "an empty or absolute name";
+	if (!strcmp(s, MOE_BUNDLE_MANIFEST))
+		return "the manifest has this name";
+	if (strlen(s) > NAME_MAX_BYTES)
+		return "the name is too long";
+	if (!moe_utf8_valid(s, strlen(s)))
+		return "its name is not UTF-8";
 	for (const char *p = s; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return false;
+			return "a control character in the name";
 	for (const char *p = s; p; p = strchr(p, '/')) {
 		size_t n;
 
 		p += *p == '/';
 		n = strcspn(p, "/");
 		if (!n || (n <= 2 && !strncmp(p, "..", n)))
-			return false;
+			return "no part of a name may be \"..\", \".\" or empty: pack from the folder that holds all files";
 	}
-	return true;
+	return NULL;
 }
 
 static int by_stored(const void *x, const void *y)
@@ -185,6 +191,7 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 {
 	struct stat st;
 	struct file *x;
+	const char *why;
 	int fd, rc;
 
 	if (!strcmp(path, "-"))
@@ -202,10 +209,9 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	x = files_add(f, path, e);
 	if (!x)
 		return -1;
-	if (!moe_utf8_valid(x->stored, strlen(x->stored)))
-		return moe_fail(e, MOE_USAGE, "%s: its name is not UTF-8, so that it can not be stored", path);
-	if (!safe_name(x->stored))
-		return moe_fail(e, MOE_USAGE, "%s: can not be stored under this name", path);
+	why = unsafe(x->stored);
+	if (why)
+		return moe_fail(e, MOE_USAGE, "%s: can not be stored in a bundle: %s", path, why);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: can not be opened", path);
@@ -396,7 +402,7 @@ static int manifest_file(const struct moe_json *j, struct files *f, struct moe_e
 	int64_t bytes = -1;
 	int rc = 0;
 
-	if (!z || !safe_name(z) || hex.n != MOE_SHA256_HEX - 1)
+	if (!z || unsafe(z) || hex.n != MOE_SHA256_HEX - 1)
 		rc = moe_fail(e, MOE_DATA, "no usable name or digest");
 	else if (!moe_json_int(moe_json_get(j, "bytes"), &bytes) || bytes < 0)
 		rc = moe_fail(e, MOE_DATA, "%s: no usable size", z);

@@ -131,8 +131,8 @@ static int add_found(const struct moe_reader *r, const char *kind, uint64_t segm
 	if (!segments)
 		return moe_buf_addf(out, e, ": no stream, but %zu files, counted by their SHA-256: %" PRIu64 " bytes\n", others, moe_reader_bytes(r));
 	if (moe_buf_addf(out, e, moe_reader_cuts(r) ? ": truncated, as allowed" : ": ok") ||
-		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " records, %" PRIu64 " bytes, labels %s, sha256 %s", kind, segments,
-			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)))
+		moe_buf_addf(out, e, ": %s, %" PRIu64 " segment%s, %" PRIu64 " record%s, %" PRIu64 " bytes, labels %s, sha256 %s", kind, segments,
+			segments == 1 ? "" : "s", moe_reader_records(r), moe_reader_records(r) == 1 ? "" : "s", moe_reader_bytes(r), moe_labels_name(moe_reader_labels(r)), last_digest(r)))
 		return -1;
 	if (moe_reader_left_out(r) && moe_buf_addf(out, e, "; %" PRIu64 " member%s left out: no stream%s", moe_reader_left_out(r),
 		moe_reader_left_out(r) == 1 ? "" : "s", moe_reader_left_out(r) == 1 ? "" : "s"))

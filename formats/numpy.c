@@ -133,7 +133,7 @@ int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, str
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
-		bool wanted = !o->kind || moe_str_eq(moe_reader_kind(r), o->kind);
+		bool wanted = moe_show_wanted(o, r);
 
 		if (o->where)
 			moe_where_segment(o->where);

@@ -8,6 +8,7 @@
 #include "util/text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +44,35 @@ static bool full(const struct moe_show *o)
 	return o->limited && o->shown >= o->limit;
 }
 
-static bool wanted_kind(const struct moe_show *o, const struct moe_reader *r)
+bool moe_show_wanted(struct moe_show *o, const struct moe_reader *r)
 {
-	return !o->kind || moe_str_eq(moe_reader_kind(r), o->kind);
+	struct moe_str kind = moe_reader_kind(r);
+	char name[sizeof(o->other[0])];
+
+	if (!o->kind || moe_str_eq(kind, o->kind))
+		return o->found = true;
+	moe_text_escape_to(name, sizeof(name), kind.p, kind.n);
+	for (size_t i = 0; i < MOE_SHOW_OTHERS; i++) {
+		if (!*o->other[i])
+			memcpy(o->other[i], name, sizeof(name));
+		if (!strcmp(o->other[i], name))
+			break;
+	}
+	return false;
+}
+
+int moe_show_found(const struct moe_show *o, struct moe_err *e)
+{
+	char all[sizeof(o->other) + 8] = "";
+
+	if (o->found || !*o->other[0])
+		return 0;
+	for (size_t i = 0; i < MOE_SHOW_OTHERS && *o->other[i]; i++) {
+		size_t n = strlen(all);
+
+		snprintf(all + n, sizeof(all) - n, "%s%s", n ? ", " : "", o->other[i]);
+	}
+	return moe_fail(e, MOE_NEGATIVE, "nothing here is of kind %s: there is %s", o->kind, all);
 }
 
 static int begin(struct moe_show *o, struct sink *k, const struct moe_reader *r, struct moe_err *e)
@@ -136,7 +163,7 @@ static int walk(struct moe_show *o, struct moe_reader *r, struct sink *k, struct
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
-		bool wanted = wanted_kind(o, r), taken = false;
+		bool wanted = moe_show_wanted(o, r), taken = false;
 		uint64_t n = 0;
 
 		if (o->where)
@@ -218,10 +245,10 @@ static int add_end(const struct moe_reader *r, uint64_t n, struct moe_buf *out, 
 	struct moe_list from;
 
 	if (moe_reader_cut(r))
-		return moe_buf_addf(out, e, "    %" PRIu64 " records, TRUNCATED\n", n);
+		return moe_buf_addf(out, e, "    %" PRIu64 " record%s, TRUNCATED\n", n, n == 1 ? "" : "s");
 	moe_rec_str(end, "sha256", &sha);
 	moe_rec_str(end, "labels", &labels);
-	if (moe_buf_addf(out, e, "    %" PRIu64 " records, complete, sha256 ", n) || moe_text_escape(out, sha.p, sha.n, false, e) ||
+	if (moe_buf_addf(out, e, "    %" PRIu64 " record%s, complete, sha256 ", n, n == 1 ? "" : "s") || moe_text_escape(out, sha.p, sha.n, false, e) ||
 		moe_buf_addf(out, e, ", labels ") || moe_text_escape(out, labels.p, labels.n, false, e) || moe_buf_addf(out, e, "\n"))
 		return -1;
 	moe_list_open(end, "from", &from);
@@ -243,7 +270,7 @@ int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, st
 	int rc = add_name(name, &o->out, e);
 
 	while (!rc && shown < limit && (rc = moe_reader_peek_header(r, e)) == 1) {
-		bool wanted = wanted_kind(o, r);
+		bool wanted = moe_show_wanted(o, r);
 
 		if (o->where)
 			moe_where_segment(o->where);
@@ -271,7 +298,7 @@ static int summarise(struct moe_show *o, struct moe_reader *r, struct moe_summar
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
-		bool wanted = wanted_kind(o, r);
+		bool wanted = moe_show_wanted(o, r);
 		struct moe_buf *to = segments < SEGMENTS_SHOWN ? &o->out : &last;
 		uint64_t n = 0;
 
@@ -288,7 +315,7 @@ static int summarise(struct moe_show *o, struct moe_reader *r, struct moe_summar
 		if (wanted && ++segments > SEGMENTS_SHOWN + 1)
 			left_out++;
 	}
-	if (left_out && moe_buf_addf(&o->out, NULL, "  ... %" PRIu64 " more segments ...\n", left_out))
+	if (left_out && moe_buf_addf(&o->out, NULL, "  ... %" PRIu64 " more segment%s ...\n", left_out, left_out == 1 ? "" : "s"))
 		rc = moe_fail(e, MOE_SYSTEM, "out of memory for a summary");
 	if (!rc)
 		rc = moe_buf_add(&o->out, last.data, last.len, e);

@@ -8,6 +8,8 @@
 #include "formats/stream.h"
 #include "formats/where.h"
 
+#define MOE_SHOW_OTHERS 4
+
 struct moe_show {
 	struct moe_where *where;  /* NULL = all records */
 	const char *kind;         /* only segments of this kind; NULL = all */
@@ -22,6 +24,8 @@ struct moe_show {
 	int argc;
 	/* kept between inputs; zero-initialise */
 	uint64_t shown;
+	bool found;               /* a segment of `kind` was there */
+	char other[MOE_SHOW_OTHERS][40]; /* other kinds that were, escaped: the first few */
 	struct moe_buf out;
 };
 
@@ -35,6 +39,10 @@ int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, str
 int moe_show_head(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);
 /* What the stream holds: moe_summary of the records that pass, after headers and lineage. */
 int moe_show_summary(struct moe_show *o, struct moe_reader *r, const char *name, struct moe_err *e);
+/* Whether the segment at hand is of o->kind; notes its kind. */
+bool moe_show_wanted(struct moe_show *o, const struct moe_reader *r);
+/* After all inputs: fails with MOE_NEGATIVE, naming the kinds that were there, when segments were but none of o->kind. */
+int moe_show_found(const struct moe_show *o, struct moe_err *e);
 /* Whatever text is still in o->out goes to the descriptor. */
 int moe_show_flush(struct moe_show *o, struct moe_err *e);
 

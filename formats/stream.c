@@ -320,6 +320,16 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 	}
 }
 
+/* What to do with a file that begins with p[n]: it may be of a format that is turned into a stream. */
+static const char *advice(const unsigned char *p, size_t n)
+{
+	if (n > 8 && p[8] == '{' && !p[4] && !p[5] && !p[6] && !p[7]) /* the length of a header, and that */
+		return "; it looks like safetensors, of which moe-cat --from-safetensors makes a stream";
+	if (n && (*p == '{' || *p == '['))
+		return "; it looks like JSON, of which moe-cat --from-json makes a stream, and moe-rollout --from one of recorded rollouts";
+	return "";
+}
+
 /* The magic of the next segment: 1, 0 = end of the input, -1. */
 static int read_magic(struct moe_reader *r, struct moe_err *e)
 {
@@ -333,7 +343,8 @@ static int read_magic(struct moe_reader *r, struct moe_err *e)
 				return -1;
 			if (rc)
 				continue;
-			return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": not a moe stream: the magic of a segment was expected", r->name, offset(r));
+			return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": not a moe stream: the magic of a segment was expected%s", r->name, offset(r),
+				offset(r) ? "" : advice(r->buf.data + r->pos, have));
 		}
 		if (n == MOE_STREAM_MAGIC_LEN)
 			break;

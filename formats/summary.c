@@ -17,7 +17,8 @@
 #define TYPES_SHOWN 64
 #define TYPES_MAX 65536
 #define TEXTS_MAX 12
-#define TEXT_LEN 40
+#define TEXT_LEN 64 /* a digest */
+#define TEXT_OF_MANY 40 /* the longest that is shown beside others */
 #define PATH_LEN 128
 
 struct range {
@@ -54,7 +55,7 @@ struct key {
 	struct range number, length, element;
 	struct text text[TEXTS_MAX];
 	size_t n_text;
-	bool many;                      /* more texts than fit, or too long ones */
+	bool many, wide;                /* more texts than fit, or too long ones; one is longer than TEXT_OF_MANY */
 };
 
 struct moe_summary {
@@ -136,6 +137,7 @@ static void add_text(struct key *k, const struct moe_mp_tok *t)
 		k->many = true;
 		return;
 	}
+	k->wide |= t->n > TEXT_OF_MANY;
 	memcpy(k->text[k->n_text].s, t->p, t->n);
 	k->text[k->n_text].n = t->n;
 	k->text[k->n_text++].seen = 1;
@@ -297,7 +299,7 @@ static int print_range(const struct range *g, const char *what, struct moe_buf *
 
 static int print_texts(const struct key *k, struct moe_buf *out, struct moe_err *e)
 {
-	if (k->many || k->n_text > 8)
+	if (k->many || k->n_text > 8 || (k->wide && k->n_text > 1))
 		return print_range(&k->length, "length", out, e);
 	for (size_t i = 0; i < k->n_text; i++)
 		if (moe_buf_addf(out, e, i ? ", \"" : "  \"") || moe_text_escape(out, k->text[i].s, k->text[i].n, false, e) ||

@@ -32,7 +32,7 @@ struct moe_follow *moe_follow_open(const char *path, size_t max_mem, struct moe_
 	/* a blocking open would wait for the trainer, which waits for the first rollouts */
 	f->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (f->fd < 0 || fstat(f->fd, &st)) {
-		moe_fail_errno(e, "%s", path);
+		moe_fail_errno(e, errno == ENOENT ? "%s: the FIFO for the weights of later steps must be made before, with mkfifo, see moe-rollout(1)" : "%s", path);
 		moe_follow_close(f);
 		return NULL;
 	}

@@ -76,8 +76,8 @@ static void policies(struct audit_out *o)
 			found++;
 		}
 	}
-	say(o, "lineage", MOE_CHECK_HELD, "%zu evaluated arms were sampled by adapters among the files (by content digest)%s", found,
-	    base ? "; the plain base needs none" : "");
+	say(o, "lineage", MOE_CHECK_HELD, "%zu evaluated arm%s sampled by adapters among the files (by content digest)%s", found,
+	    found == 1 ? " was" : "s were", base ? "; the plain base needs none" : "");
 }
 
 /* The ancestors of every sampled adapter, and the pairs at their root. */
@@ -103,11 +103,11 @@ static void ancestors(struct audit_out *o)
 	}
 	if (!chains)
 		return;
-	say(o, "lineage", MOE_CHECK_HELD, "%zu links from these adapters to their ancestors are all among the files", links);
+	say(o, "lineage", MOE_CHECK_HELD, "%zu link%s from these adapters to their ancestors %s among the files", links, links == 1 ? "" : "s", links == 1 ? "is" : "are all");
 	if (!a->pairs_digest.n)
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no pairs were given, so the root of the lineage is not checked");
 	else if (unknown_pins)
-		say(o, "lineage", MOE_CHECK_FAILED, "%zu sampled adapters name pairs that are not the file given", unknown_pins);
+		say(o, "lineage", MOE_CHECK_FAILED, "%zu sampled adapter%s pairs that are not the file given", unknown_pins, unknown_pins == 1 ? " names" : "s name");
 	else if (no_pins == chains)
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no adapter names the pairs that it was made from");
 	else
@@ -142,7 +142,8 @@ static void recordings(struct audit_out *o)
 		named += find_run(a, x) != NULL;
 	}
 	if (named)
-		say(o, "lineage", MOE_CHECK_HELD, "%zu adapters name one of the %zu recorded runs as what trained them", named, a->n_run);
+		say(o, "lineage", MOE_CHECK_HELD, "%zu adapter%s one of the %zu recorded run%s as what trained %s", named, named == 1 ? " names" : "s name",
+		    a->n_run, a->n_run == 1 ? "" : "s", named == 1 ? "it" : "them");
 	else if (trained)
 		say(o, "lineage", MOE_CHECK_FAILED, "none of the %zu trained adapters names a recorded run that was given", trained);
 	else

@@ -12,6 +12,7 @@ for path in "$MOE_BIN"/moe-*; do
 	equal "$p: the version's first line" "$(head -1 out)" "$p $(sed -n 's/^VERSION := //p' "$TOP/Makefile")"
 	fails 2 "$p --no-such-option" "$p" --no-such-option
 	lacks "$p: wrong usage leaves standard output empty" out '.'
+	contains "$p: an unknown option is called that" err "^$p: unknown option --no-such-option; try"
 	equal "$p: wrong usage is one line" "$(wc -l <err | tr -d ' ')" 1
 	contains "$p: wrong usage points at the help" err "^$p: .*--help"
 	fails 2 "$p: a value that is none" "$p" --seed=x
@@ -25,6 +26,25 @@ for path in "$MOE_BIN"/moe-*; do
 	done
 	equal "$p: help has all options of the table" "$missing" ""
 done
+
+# what is wrong with an option: nothing is near, something is, several are meant, an argument too many
+wrong() { # OPTION MESSAGE, of moe-rollout
+	fails 2 "$1" moe-rollout -m base "$1"
+	equal "is told as it is" "$(cat err)" "moe-rollout: $2; try 'moe-rollout --help'"
+}
+wrong --adaptor "unknown option --adaptor (did you mean --adapter?)"
+wrong --adaptor=a.moes "unknown option --adaptor (did you mean --adapter?)"
+wrong --tpo-p "unknown option --tpo-p (did you mean --top-p?)"
+wrong --base-line "unknown option --base-line"
+wrong --xy "unknown option --xy"
+wrong "--$(printf '%0300d' 0)" "unknown option --$(printf '%0300d' 0)"
+wrong --top "option --top is ambiguous: --top-k, --top-p"
+wrong --top=3 "option --top is ambiguous: --top-k, --top-p"
+wrong --any-base=yes 'option --any-base takes no argument, but "yes" is given'
+wrong --any= 'option --any-base takes no argument, but "" is given'
+wrong --quiet=1 'option --quiet takes no argument, but "1" is given'
+wrong -Z "unknown option -Z"
+wrong --top-k "option --top-k needs an argument"
 
 echo '{"id":"1","text":"x"}' | moe-cat --from-json -k prompts >a.moes
 printf old >keep
@@ -72,6 +92,11 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
 	script -qec "moe-cat -s a.moes" /dev/null >tty.out 2>&1 </dev/null
 	equal "binary is not written to a terminal" $? 2
 	contains "with a hint" tty.out 'moe-cat --json'
+	for how in --numpy --pack; do
+		script -qec "moe-cat $how a.moes" /dev/null >tty.out 2>&1 </dev/null
+		contains "$how is no stream" tty.out 'redirect them to a file, name a file with -o'
+		lacks "which moe-cat could show" tty.out 'moe-cat --json'
+	done
 	ok "unless forced" sh -c 'script -qec "moe-cat -s -f a.moes" /dev/null </dev/null'
 	script -qec "moe-cat" /dev/null >tty.out 2>&1
 	contains "standard input may not be a terminal" tty.out 'standard input is a terminal'

@@ -21,10 +21,20 @@ done
 equal "programs, pages and completion are there" "$missing" ""
 ok "the other pages too" test -s root/usr/share/man/man7/moe.7 -a -s root/usr/share/man/man5/moe-stream.5
 ok "the examples too" test -s root/usr/share/moetools/quarantine/env.lua -o -s root/usr/share/moetools/examples/quarantine/env.lua
+missing=
+for page in "$TOP"/man/*.[157] "$TOP/README.md"; do
+	for f in $(grep -oE 'formats/[a-z]+\.md' "$page" | sort -u) README.md LICENSE; do
+		cmp -s "$TOP/$f" "root/usr/share/doc/moetools/$f" || missing="$missing ${page##*/}:$f"
+	done
+done
+equal "and the specifications that pages and README name" "$missing" ""
+equal "all of them" "$(ls root/usr/share/doc/moetools/formats)" "$(cd "$TOP/formats" && ls -- *.md)"
 ok "an installed program runs" root/usr/bin/moe-cat --version
 equal "the same program was installed" "$(cmp "$MOE_BIN/moe-cat" root/usr/bin/moe-cat)" ""
 ok "uninstall" make_in uninstall
 equal "leaves no file" "$(find root -type f | head -3)" ""
+equal "nor a folder of its own" "$(find root -name moetools)" ""
+ok "a second uninstall is no error" make_in uninstall
 if [ -f "$TOP/README.md" ]; then
 	ok "dist" make_in dist DIST="$T/one.tar.gz"
 	ok "dist again" make_in dist DIST="$T/two.tar.gz"

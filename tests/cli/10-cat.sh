@@ -35,6 +35,10 @@ ok "the first records" moe-cat --head -n 2 a.moes
 contains "hostile text is escaped" out 'hostile \\x1b\[31m'
 lacks "and never written raw" out "$(printf '\033')"
 
+one=$(printf '%064d' 1) two=$(printf '%064d' 2)
+printf '{"id":"1","a":"%s","b":"%s"}\n{"id":"2","a":"%s","b":"%s"}\n' "$one" "$one" "$one" "$two" | moe-cat --from-json -k prompts | moe-cat >wide.txt
+contains "a digest is shown" wide.txt "^    a +str +\"$one\" 2\$"
+contains "several are not" wide.txt '^    b +str +length 64 / 64 / 64$'
 # long keys that are not ASCII are cut between characters
 long=$(printf '\303\251%.0s' $(seq 1 70))
 printf '{"id":"1","a%s":{"b":1,"%s":{"c":2}},"%s":1}\n' "$long" "$long" "$long" | moe-cat --from-json -k prompts -o wide.moes
@@ -92,7 +96,31 @@ equal "also when as many records were wanted as there are" "$(moe-cat --json lim
 equal "the limit may be 0" "$(moe-cat --json -n 0 a.moes | jq -r .t | tr '\n' ' ')" "header end "
 head -c $(($(wc -c <a.moes) - 1)) a.moes >late.moes
 fails 3 "damage behind the limit is found" moe-cat -s -n 1 -o no.moes late.moes
-equal "only one kind" "$(moe-cat --json -k pairs a.moes | wc -l | tr -d ' ')" 0
+echo '{"id":"1","text":"x"}' | moe-cat --from-json -k pairs -o pairs.moes
+equal "only one kind" "$(cat a.moes pairs.moes a.moes | moe-cat --json -k pairs | jq -r 'select(.t=="header").kind')" pairs
+ok "one record" moe-cat --check pairs.moes
+contains "is in the singular" out ': pairs, 1 segment, 1 record, '
+moe-cat pairs.moes >one.txt
+contains "in a summary too" one.txt '^    1 record, complete'
+ok "which one of several files may have" moe-cat -k pairs a.moes pairs.moes
+printf old >keep
+for how in '' --head --json '--stream -o keep' '--numpy -o keep'; do
+	# shellcheck disable=SC2086
+	fails 1 "moe-cat $how of a kind that is not there" moe-cat $how -k pears a.moes pairs.moes a.moes
+	equal "names those that are" "$(cat err)" "moe-cat: nothing here is of kind pears: there is rollouts, pairs"
+done
+equal "and replaces no file" "$(cat keep)" old
+ok "a stream of an unknown kind can be made" sh -c 'echo "{\"id\":1}" | moe-cat --from-json -k prmpts -o prmpts.moes'
+equal "with a warning" "$(cat err)" \
+	"moe-cat: warning: no program reads streams of kind prmpts: the kinds are texts, prompts, pairs, rollouts, adapter, metrics, scores, tensors"
+ok "looked at" moe-cat -k prmpts prmpts.moes
+moe-cat -s prmpts.moes >copy.moes
+same "and passed on" copy.moes prmpts.moes
+for k in texts prompts pairs rollouts adapter metrics scores tensors; do
+	contains "records.md has $k" "$TOP/formats/records.md" "^## $k( |\$)"
+	contains "moe-stream(5) has $k" "$TOP/man/moe-stream.5" "^\.It Cm $k\$"
+done
+equal "and no others" "$(grep -c '^## ' "$TOP/formats/records.md") $(sed -n '/^\.Ss Kinds/,/^\.El/p' "$TOP/man/moe-stream.5" | grep -c '^\.It Cm')" "8 8"
 ok "lineage is whole" moe-cat --check --lineage a.moes on.moes
 contains "and printed" out '^on\.moes <- a\.moes '
 fails 1 "lineage with a missing parent" moe-cat --check --lineage on.moes
@@ -179,6 +207,15 @@ sed 's/a#0\.1/a#0.2/' a.moes >bad.moes
 fails 3 "a changed byte" moe-cat --check bad.moes
 contains "is named" err 'SHA-256'
 fails 3 "no stream at all" moe-cat --check in.jsonl
+contains "a failure is no warning, and JSON is seen" err '^moe-cat: in\.jsonl: byte 0: not a moe stream: .*moe-cat --from-json'
+ok "a file of 123 bytes of header, which is {" sh -c 'printf "{\0\0\0\0\0\0\0{%0122d" 0 >x.safetensors'
+fails 3 "is no stream" moe-cat x.safetensors
+contains "and is seen as safetensors" err 'not a moe stream: .*moe-cat --from-safetensors'
+fails 3 "what looks like nothing" moe-cat env.lua
+contains "gets no advice" err ': the magic of a segment was expected$'
+{ cat a.moes && echo '{}'; } >tail.moes
+fails 3 "JSON behind a stream" moe-cat --check tail.moes
+contains "neither" err ': the magic of a segment was expected$'
 fails 3 "an empty file" moe-cat /dev/null
 fails 4 "a missing file" moe-cat missing.moes
 

@@ -126,11 +126,21 @@ fails 2 "a pipe can not be packed" moe-cat --pack -o no.tar.zst fifo
 contains "which is explained" err 'fifo: .* must be written to a file first'
 fails 2 "nor standard input" sh -c 'moe-cat --pack -o no.tar.zst - <a.jsonl'
 contains "the same" err 'must be written to a file first'
+(mkdir -p in && cd in && moe-cat --pack -o no.tar.zst ../a.jsonl 2>../err)
+contains "a file above, and why not" err '^moe-cat: \.\./a\.jsonl: can not be stored in a bundle: .*"\.\."'
 fails 2 "two files of one name" moe-cat --pack -o no.tar.zst a.jsonl ./a.jsonl
 contains "are named" err 'would be stored as a.jsonl'
 ok "a bundle can be checked" moe-cat --check one.tar.zst
 ok "unpack" moe-cat --unpack=u one.tar.zst
 ok "gives the files" diff -r d u/d
+echo changed >u/a.jsonl
+echo mine >u/d/mine
+moe-cat --pack a.jsonl | moe-cat --unpack=one 2>err
+equal "one file is in the singular" "$(cat err)" "moe-cat: 1 file unpacked, digests right"
+ok "unpack over it" moe-cat --unpack=u one.tar.zst
+same "replaces what the bundle has" a.jsonl u/a.jsonl
+equal "and leaves what it has not" "$(cat u/d/mine)" mine
+rm u/d/mine
 ok "from a pipe" sh -c 'moe-cat --unpack=u2 <one.tar.zst'
 size=$(wc -c <one.tar.zst)
 head -c $((size - 20)) one.tar.zst >cut.tar.zst

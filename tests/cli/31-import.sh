@@ -44,6 +44,22 @@ moe-rollout -q --from pool/a.jsonl --map teacher_pool,arm==old,seal.note=sample_
 recs rollout m.moes >m.json
 contains "a preset with entries beside it" m.json '"arm":"old".*"mode":"run_tests"'
 contains "rewards by part" m.json '"rewards":\{"r":3.5\}'
+for p in moe-rollout moe-prompts moe-pairs; do
+	how=$([ $p = moe-pairs ] || echo --from)
+	fails 4 "$p: no such file" $p $how no.jsonl
+	equal "$p: is missed before a header is written" "$(wc -c <out | tr -d ' ')" 0
+	contains "$p: and named" err "^$p: no\.jsonl: can not be opened: No such file"
+done
+for p in moe-rollout moe-prompts; do
+	fails 2 "$p: no such preset" $p --from pool/a.jsonl --map nothing
+	known=$(sed -n 's/.*nor a preset (\(.*\)).*/\1/p' err)
+	equal "$p: its help lists those it knows" "$($p --print-options=tsv | grep -c "preset: $known;")" 1
+	for name in $(echo "$known" | tr -d ,); do
+		$p -q --from pool/a.jsonl --map $name -o m.moes 2>err
+		lacks "$p: knows $name" err 'nor a preset'
+		contains "$p: import.md has it" "$TOP/formats/import.md" "^\| $name \| .*${p#moe-}"
+	done
+done
 moe-rollout -q --from pool/a.jsonl --from pool/b.jsonl.gz --per-step 1 -o s.moes
 equal "--per-step makes steps" "$(moe-cat --json s.moes | sed -n 's/.*"t":"\(rollout\|step\)".*/\1/p' | tr '\n' ' ')" "rollout rollout step rollout step "
 moe-rollout -q --from pool/a.jsonl --map step=sample_id -o s.moes

@@ -135,5 +135,6 @@ contains "which is said" err 'none of [0-9]* rollouts could be graded'
 ok "and nothing is written" test ! -e z2.moes
 fails 2 "a box that is not known" moe-grade --exec true --exec-box steel r.moes
 fails 2 "environment and command at once" moe-grade -e "$TOP/examples/quarantine/env.lua" --exec true r.moes
+contains "is not a lack of one" err 'not both'
 fails 2 "neither" moe-grade r.moes
 done_testing

@@ -136,9 +136,15 @@ records t.moes | sed 's/"teacher":true,//' | grep -o '"id".*' | sed 's/"sample":
 grep -o '"id".*' half.txt | sed 's/"sample":.*//; s/#[^"]*//' | sort >r.txt
 same "and of the gates that were on" t.txt r.txt
 
+# the adapter's own digest is there to be read
+moe-cat a1.moes >a1.txt
+contains "moe-cat shows an adapter's digest" a1.txt "^    digest +str +\"$(moe-cat --json a1.moes | jq -r 'select(.t=="arm-end").digest')\" 1\$"
 # misfits
 moe-base --new tiny --seed 4 -q -o other
 fails 3 "an adapter of another base" moe-rollout -m other -a a1.moes --max-new 2 p.moes
+contains "with what would take it" err '--any-base$'
+fails 4 "a FIFO that was not made" moe-rollout -m base -a a1.moes --follow no.fifo --per-step 1 p.moes
+contains "with what makes it" err '^moe-rollout: no\.fifo: .*mkfifo.*: No such file'
 ok "unless it is allowed" moe-rollout -m other -a a1.moes --any-base --max-new 2 p.moes
 fails 3 "prompts that end in the middle" sh -c 'head -c 900 p.moes | moe-rollout -m base --max-new 2'
 printf '{"t":"prompt","id":"long","text":"%02000d","mode":"","env":{}}\n' 7 | moe-cat --from-json -k prompts -o long.moes
@@ -146,6 +152,8 @@ fails 3 "a prompt longer than the model" moe-rollout -m base --max-new 2 long.mo
 contains "is named" err "prompt 'long' has 2000 tokens"
 fails 3 "not prompts" moe-rollout -m base --max-new 2 r0.moes
 fails 2 "no model" moe-rollout p.moes
+fails 4 "a file that is not there" moe-rollout -m base no.moes
+equal "is missed before a header is written" "$(wc -c <out | tr -d ' ')" 0
 
 # rollouts that others recorded
 cat >pool.jsonl <<'EOF'

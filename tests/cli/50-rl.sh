@@ -114,7 +114,7 @@ fails 3 'an input that breaks off' train -a a0.moes --checkpoint state --save-ev
 equal 'leaves a checkpoint, and no adapter' "$(ls state part.out.moes 2>/dev/null)" state
 fails 3 'which another run does not take' train -a a0.moes --lr 0.1 --checkpoint state --resume -o x.moes on.run.moes
 ok 'the run goes on' moe-train -m base -a a0.moes --checkpoint state --resume -o resumed.moes on.run.moes
-contains 'where it was' err 'going on after [12] steps'
+contains 'where it was' err 'going on after (1 step|2 steps)$'
 equal 'to the same adapter' "$(digest resumed.moes)" "$(digest on.moes)"
 fails 2 'a place is needed' train -a a0.moes --resume -o x.moes on.run.moes
 moe-cat --json on.run.moes | jq -c 'select(.t != "rollout" or .step > 1)' | moe-cat --from-json -o late.moes

@@ -28,7 +28,7 @@ cp out held
 contains 'every arm leads to an adapter' held '^lineage +held +7 evaluated arms'
 contains 'and to its ancestors' held '^lineage +held +[0-9]+ links'
 contains 'and to the pairs' held '^lineage +held .*ends at the pairs'
-contains 'the trained adapter names the recording' held '^lineage +held +1 adapters name one of the 2 recorded runs'
+contains 'the trained adapter names the recording' held '^lineage +held +1 adapter names one of the 2 recorded runs'
 contains 'no prompt is shared' held '^disjoint +held +no prompt is shared by the pairs \(12\) and the evaluation'
 contains 'no task' held '^disjoint +held +no task is shared by the training'
 contains 'no marker' held '^disjoint +held +no marker is shared by the training'

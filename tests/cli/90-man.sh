@@ -39,7 +39,9 @@ mkdir fixture
 		mkdir logistic.1 random.1 && cp eval.moes metrics.moes arms.moes logistic.1/ &&
 		moe-pin -m base --method random pins.moes | moe-ablate --arms on,quarantine-off -o random.1/arms.moes &&
 		moe-prompts -e env.lua -n 4 --split test | moe-rollout -m base -a random.1/arms.moes --max-new 24 | moe-grade -e env.lua -o random.1/eval.moes &&
-		printf '{"prompt":"a","completion":"b","reward":1.0,"prompt_id":"p"}\n' >row.jsonl && tar -czf pool.tar.gz row.jsonl
+		printf '{"prompt":"a","completion":"b","reward":1.0,"prompt_id":"p"}\n' >row.jsonl &&
+		mkdir teacher_pool && printf '{"problem_id":1,"prompt":"a","completion":"b","reward":1.0,"gt_pass":false,"hacked":true}\n' >teacher_pool/1.jsonl &&
+		tar -czf pool.tar.gz row.jsonl
 ) >fixture.out 2>&1
 ok "what the examples take for granted" test -s fixture/pool.tar.gz
 [ -s fixture/pool.tar.gz ] || sed 's/^/# /' fixture.out

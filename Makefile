@@ -192,23 +192,22 @@ demo: all ## the main job from pairs to verdict, about five minutes
 	@$(MAKE) --no-print-directory -C examples/quarantine demo MOE_BIN=$(abspath $(BUILD)) RUN=$(abspath $(RUN))
 
 # Pages and README name formats/*.md: below DOC they have the same names.
-DOC = $(PREFIX)/share/doc/moetools
+# Quoted, since a name with a blank in it would be two: to `rm -rf`, too.
+TO := "$(DESTDIR)$(PREFIX)"
 install: all man ## into $(DESTDIR)$(PREFIX)
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/moetools
-	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/; \
-		$$p --print-options=bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$${p##*/}; done
-	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d $$d; install -m 644 $$m $$d/; done
-	$(Q)install -d $(DESTDIR)$(DOC)/formats
-	$(Q)install -m 644 README.md LICENSE $(DESTDIR)$(DOC)/
-	$(Q)install -m 644 formats/*.md $(DESTDIR)$(DOC)/formats/
-	$(Q)$(SHIPPED) | grep '^examples/' | tar --mode=go=rX,u+rw,a-s -cf - -T - | tar -xpf - --no-same-owner -C $(DESTDIR)$(PREFIX)/share/moetools
+	$(Q)install -d $(TO)/bin $(TO)/share/bash-completion/completions $(TO)/share/moetools $(TO)/share/doc/moetools/formats
+	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(TO)/bin/; \
+		$$p --print-options=bash >$(TO)/share/bash-completion/completions/$${p##*/}; done
+	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(TO)/share/man/man$${m##*.}; install -d "$$d"; install -m 644 $$m "$$d"/; done
+	$(Q)install -m 644 README.md LICENSE $(TO)/share/doc/moetools/
+	$(Q)install -m 644 formats/*.md $(TO)/share/doc/moetools/formats/
+	$(Q)$(SHIPPED) | grep '^examples/' | tar --mode=go=rX,u+rw,a-s -cf - -T - | tar -xpf - --no-same-owner -C $(TO)/share/moetools
 uninstall: ## what install put there
-	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done
-	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
-	$(Q)rm -f $(addprefix $(DESTDIR)$(DOC)/,README.md LICENSE $(wildcard formats/*.md))
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/moetools/examples
-	$(Q)set -e; for d in $(DOC)/formats $(DOC) $(PREFIX)/share/moetools; do \
-		[ ! -d $(DESTDIR)$$d ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$d; done
+	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(TO)/bin/$$p $(TO)/share/bash-completion/completions/$$p; done
+	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(TO)/share/man/man$${m##*.}/$$m; done
+	$(Q)set -e; for f in README.md LICENSE $(wildcard formats/*.md); do rm -f $(TO)/share/doc/moetools/$$f; done
+	$(Q)rm -rf $(TO)/share/moetools/examples
+	$(Q)set -e; for d in doc/moetools/formats doc/moetools moetools; do [ ! -d $(TO)/share/$$d ] || rmdir --ignore-fail-on-non-empty $(TO)/share/$$d; done
 SOURCE_DATE_EPOCH ?= 0
 # The files of a release: in a checkout those that git knows, not what lies beside them.
 SHIPPED = { if [ -e .git ]; then git ls-files; else find Makefile README.md LICENSE .gitignore .ci cmd lib formats examples tests man ! -type d; fi; } | sort
@@ -223,7 +222,7 @@ distcheck: ## unpack a release elsewhere, and build and test it there
 	@$(MAKE) --no-print-directory -C $(BUILD)/distcheck/moetools-$(VERSION) check BUILD=build
 	@rm -rf $(BUILD)/distcheck
 installcheck: ## test the programs that make install put into $(DESTDIR)$(PREFIX)
-	@MOE_BIN=$(DESTDIR)$(PREFIX)/bin prove -j $(JOBS) tests/cli/05-common.sh $(filter tests/cli/1%,$(SH_TESTS))
+	@MOE_BIN=$(TO)/bin prove -j $(JOBS) tests/cli/05-common.sh $(filter tests/cli/1%,$(SH_TESTS))
 reprocheck: ## build twice, from two folders, and compare programs, pages and dist byte for byte
 	@tests/reprocheck $(BUILD)/repro
 clean: ## remove what was built

@@ -35,6 +35,10 @@ ok "uninstall" make_in uninstall
 equal "leaves no file" "$(find root -type f | head -3)" ""
 equal "nor a folder of its own" "$(find root -name moetools)" ""
 ok "a second uninstall is no error" make_in uninstall
+echo keep >root.file
+ok "a blank in DESTDIR is a part of it" make_in install DESTDIR="$T/root.file too"
+ok "also for uninstall" make_in uninstall DESTDIR="$T/root.file too"
+equal "which removes nothing else" "$(cat root.file) $(find 'root.file too' -type f | head -1)" "keep "
 if [ -f "$TOP/README.md" ]; then
 	ok "dist" make_in dist DIST="$T/one.tar.gz"
 	ok "dist again" make_in dist DIST="$T/two.tar.gz"

@@ -191,8 +191,8 @@ RUN ?= run
 demo: all ## the main job from pairs to verdict, about five minutes
 	@$(MAKE) --no-print-directory -C examples/quarantine demo MOE_BIN=$(abspath $(BUILD)) RUN=$(abspath $(RUN))
 
-# Pages and README name formats/*.md: below DOC they have the same names.
-# Quoted, since a name with a blank in it would be two: to `rm -rf`, too.
+# Pages and README name formats/*.md: below share/doc/moetools they have the same names. The root is
+# quoted, since a name with a blank in it would be two: to `rm -rf`, too.
 TO := "$(DESTDIR)$(PREFIX)"
 install: all man ## into $(DESTDIR)$(PREFIX)
 	$(Q)install -d $(TO)/bin $(TO)/share/bash-completion/completions $(TO)/share/moetools $(TO)/share/doc/moetools/formats
@@ -231,6 +231,8 @@ distclean: clean ## the same: nothing else is ever made beside the sources
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | expand -t 14
 
-.PHONY: all tests-build check grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+libs:
+	@echo '$(ALL_LIBS)'
+.PHONY: all libs tests-build check grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

@@ -20,7 +20,7 @@ compile() {
 	shift
 	# shellcheck disable=SC2046 # flags are words
 	${CC:-cc} -O2 -std=c11 -D_XOPEN_SOURCE=700 -I"$top/lib" -I"$top" $(pkg-config --cflags lua5.4) "$top/tests/bench/$name.c" "$bin/libmoe.a" -o "$tmp/$name" \
-		"$@" $(pkg-config --libs msgpack libarchive json-c nettle lua5.4 libpcre2-8 libutf8proc libseccomp) -lblis -lm -pthread
+		"$@" $(make -s --no-print-directory -C "$top" libs)
 }
 
 # need_python MODULE...: clears $python and says so when one is missing

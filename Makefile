@@ -124,7 +124,9 @@ SMOKES := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/smoke_%,$(sort $(wildcar
 $(SMOKES): $(BUILD)/tests/smoke_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/smoke.o $(BUILD)/libmoe.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
-tests-build: $(UNITS) $(GRADS) $(SMOKES) $(INTEROP) $(BUILD)/inject.so
+# Benches are compiled, so that they follow the headers; decode_llama.c needs llama.cpp's.
+BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/decode_llama.c,$(sort $(wildcard tests/bench/*.c))))
+tests-build: $(UNITS) $(GRADS) $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
 TESTS ?= $(UNITS) $(GRADS) $(SMOKES) $(SH_TESTS)

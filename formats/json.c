@@ -14,6 +14,7 @@
 #include <json-c/json.h>
 
 #define DEPTH 32
+#define MEM_MAX ((size_t)1 << 30)
 
 /* struct moe_json is never defined: a pointer to it is a json_object. */
 static struct json_object *node(const struct moe_json *j)
@@ -44,7 +45,7 @@ static int fail_at(const char *name, const char *p, size_t at, const char *why, 
 	return moe_fail(e, MOE_DATA, "%s: line %zu, column %zu: %s", name, line, column, why);
 }
 
-struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e)
+static struct moe_json_doc *parse(const char *p, size_t n, const char *name, struct moe_err *e)
 {
 	struct json_tokener *t = json_tokener_new_ex(DEPTH);
 	struct moe_json_doc *d = calloc(1, sizeof(*d));
@@ -83,6 +84,39 @@ fail:
 	if (t)
 		json_tokener_free(t);
 	moe_json_free(d);
+	return NULL;
+}
+
+/* What json-c takes for the text: a node for each value, however short. */
+static size_t cost(const char *p, size_t n)
+{
+	size_t nodes = 1;
+	bool in = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (in && p[i] == '\\')
+			i++;
+		else if (p[i] == '"')
+			in = !in;
+		else if (!in && (p[i] == ',' || p[i] == '[' || p[i] == '{'))
+			nodes++;
+	}
+	return n + 128 * nodes;
+}
+
+struct moe_json_doc *moe_json_parse_within(const char *p, size_t n, size_t max_mem, const char *name, struct moe_err *e)
+{
+	if (cost(p, n) <= max_mem)
+		return parse(p, n, name, e);
+	moe_fail(e, MOE_DATA, "%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name, cost(p, n), max_mem);
+	return NULL;
+}
+
+struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e)
+{
+	if (cost(p, n) <= MEM_MAX)
+		return parse(p, n, name, e);
+	moe_fail(e, MOE_DATA, "%s: a JSON text that needs at least %zu bytes of memory; the limit is %zu", name, cost(p, n), MEM_MAX);
 	return NULL;
 }
 

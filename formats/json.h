@@ -9,8 +9,10 @@
 
 struct moe_json; /* a node; borrowed from its document */
 struct moe_json_doc;
-/* One JSON text of n bytes; trailing white space is allowed, anything else is an error that says line and column. */
+/* One JSON text of n bytes; trailing white space is allowed, anything else is an error that says line and column. Its memory is bounded, whatever the
+ * text holds: 128 bytes for each value and element and one for each byte are counted, of which 1 GiB is allowed, or --max-mem. */
 struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e);
+struct moe_json_doc *moe_json_parse_within(const char *p, size_t n, size_t max_mem, const char *name, struct moe_err *e);
 void moe_json_free(struct moe_json_doc *d);
 /* Fails (MOE_DATA, naming the key or the number) when d, which was parsed from p[n], is not all that the text says: json-c clamps integers beyond
  * 64 bits, makes too large floats infinite, keeps the last of two equal keys and cuts a key at a NUL. For texts that become records; files of

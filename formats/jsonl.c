@@ -54,32 +54,13 @@ static size_t max_mem(const struct moe_jsonl_opts *o)
 	return o->max_mem ? o->max_mem : (size_t)256 << 20;
 }
 
-/* What json-c takes for the text: a node for each value, however short. */
-static size_t cost(struct moe_str s)
-{
-	size_t nodes = 1;
-	bool in = false;
-
-	for (size_t i = 0; i < s.n; i++) {
-		if (in && s.p[i] == '\\')
-			i++;
-		else if (s.p[i] == '"')
-			in = !in;
-		else if (!in && (s.p[i] == ',' || s.p[i] == '[' || s.p[i] == '{'))
-			nodes++;
-	}
-	return s.n + 128 * nodes;
-}
-
 static int parse_line(struct moe_str line, const char *name, size_t max_mem, struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_json_doc *d;
 	struct moe_buf m = {0};
 	int rc = -1;
 
-	if (cost(line) > max_mem)
-		return moe_fail(e, MOE_DATA, "%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name, cost(line), max_mem);
-	d = moe_json_parse(line.p, line.n, name, e);
+	d = moe_json_parse_within(line.p, line.n, max_mem, name, e);
 	if (!d || moe_json_exact(d, line.p, line.n, name, e)) {
 		moe_json_free(d);
 		return -1;

@@ -88,4 +88,21 @@ moe-cat --json two.moes | sed 's/"from":\[\]/"from":["00000000000000000000000000
 LC_ALL=C sed -i 's/00000000000000000000/\x1b[31m\xe2\x80\xae000000000000/' name.moes # the end is outside of the digest
 fails 3 "an input whose digest is none" moe-cat --check --lineage name.moes
 contains "is not printed" err 'name.moes: the end record names an input .* by what is not a SHA-256'
+# a safetensors header of 32 MB that json-c would make 1.2 GB of
+{
+	printf '{"t":{"dtype":"F32","shape":['
+	head -c 32000000 /dev/zero | tr '\0' 1 | sed 's/11/1,/g'
+	printf '1],"data_offsets":[0,4]}}'
+} >header
+n=$(wc -c <header)
+# shellcheck disable=SC2059 # octal digits of the length's four low bytes
+{
+	printf "$(printf '\\%03o\\%03o\\%03o\\%03o' $((n & 255)) $((n >> 8 & 255)) $((n >> 16 & 255)) $((n >> 24)))"
+	printf '\0\0\0\0'
+	cat header
+	printf '\0\0\0\0'
+} >big.safetensors
+fails 3 "a header of very many values" moe-cat --from-safetensors big.safetensors
+contains "takes no memory" err 'a JSON text that needs at least [0-9]+ bytes of memory'
+rm -f header big.safetensors
 done_testing

@@ -5,7 +5,8 @@
 #include "moe/adapter.h"
 #include "model/model.h"
 
-/* The only arm of the file; several are refused, and one that is not "on" is warned of. Returns the file's reader, at its end: for the labels and digests that the output takes over. Closed by the caller. */
+/* The only arm of the file; several are refused, and one that is not "on" is warned of. Returns the file's reader, at its end: for the labels and
+ * digests that the output takes over. Closed by the caller. */
 struct moe_reader *moe_adapter_in(struct moe_adapter *a, const char *path, const struct moe_model *m, bool any_base);
 
 #endif

@@ -19,7 +19,7 @@ struct moe_reader *moe_convert_open(const char *path, bool truncated, bool other
 {
 	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated, .others = others};
 
-	moe_in_not_terminal(path);
+	moe_in_allowed(path);
 	return moe_reader_open_path(path ? path : "-", &o, e);
 }
 
@@ -51,7 +51,7 @@ void moe_convert_from_json(const char *path, const char *kind, struct moe_out *o
 
 	if (kind)
 		warn_kind(kind);
-	moe_in_not_terminal(path);
+	moe_in_allowed(path);
 	in = moe_input_open(path ? path : "-", &e);
 	if (!in || moe_jsonl_to_stream(in, out->fd, &o, &e))
 		moe_die(&e);
@@ -88,7 +88,7 @@ void moe_convert_unpack(const char *path, const char *dir)
 	size_t files;
 	int fd = 0;
 
-	moe_in_not_terminal(path);
+	moe_in_allowed(path);
 	if (path && strcmp(path, "-") != 0 && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
 		moe_fail_errno(&e, "%s: can not be opened", path);
 		moe_die(&e);

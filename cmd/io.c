@@ -201,7 +201,7 @@ static void die_errno(const char *what, const char *path)
 	moe_die(&e);
 }
 
-void moe_in_not_terminal(const char *path)
+void moe_in_allowed(const char *path)
 {
 	if (!is_file(path) && isatty(0))
 		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
@@ -210,7 +210,7 @@ void moe_in_not_terminal(const char *path)
 
 void moe_in_check(const char *path)
 {
-	moe_in_not_terminal(path);
+	moe_in_allowed(path);
 	if (is_file(path) && access(path, R_OK))
 		die_errno("can not be opened", path);
 }
@@ -223,7 +223,7 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 
 	if (!path)
 		path = "-";
-	moe_in_not_terminal(path);
+	moe_in_allowed(path);
 	r = moe_reader_open_path(path, &o, &e);
 	if (!r || (kind && moe_reader_expect(r, kind, &e)))
 		moe_die(&e);

@@ -70,7 +70,7 @@ static void load(struct moe_report *r, int n, char **path)
 	struct moe_err e;
 
 	if (!n)
-		moe_in_not_terminal(NULL);
+		moe_in_allowed(NULL);
 	if (!n && moe_report_load(r, "-", moe_common.max_mem, &e))
 		moe_die(&e);
 	for (int i = 0; i < n; i++)

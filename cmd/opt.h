@@ -92,7 +92,7 @@ struct moe_reader *moe_in_open(const char *path_or_null, const char *kind);
 /* Reads to the end without looking, or dies: only the end says whether a stream is whole, and what labels it has seen. */
 void moe_in_rest(struct moe_reader *r);
 /* Refuses standard input (NULL or "-") when it is a terminal, and any input that the output is appended to, with a usage error. */
-void moe_in_not_terminal(const char *path_or_null);
+void moe_in_allowed(const char *path_or_null);
 /* The same, and a file that can not be read: for what is opened only after a header was sent. */
 void moe_in_check(const char *path_or_null);
 

@@ -105,4 +105,15 @@ n=$(wc -c <header)
 fails 3 "a header of very many values" moe-cat --from-safetensors big.safetensors
 contains "takes no memory" err 'a JSON text that needs at least [0-9]+ bytes of memory'
 rm -f header big.safetensors
+# an end that names very many inputs: 900 in one record of 60 kB, where a lineage of 64 KiB remembers 512
+i=0
+while [ $i -lt 900 ]; do
+	i=$((i + 1))
+	printf ',"%064d"' $i
+done >from
+moe-cat --json two.moes | sed "s/\"from\":\[\]/\"from\":[$(sed 's/^,//' from)]/" | moe-cat --from-json -o many.moes
+ok "an end with 900 inputs" moe-cat --check many.moes
+fails 1 "is followed" moe-cat --check --lineage many.moes
+fails 3 "as far as memory is allowed" moe-cat --check --lineage --max-mem 64K many.moes
+contains "which is said" err 'lineage of more than 512 digests; --max-mem allows no more'
 done_testing

@@ -1,4 +1,5 @@
-/* base.h - the jobs of moe-base; each dies on failure. Only cmd/moe-base.c and cmd/base_*.c include this. */
+/* base.h - the jobs of moe-base; each dies on failure. Only cmd/moe-base.c and cmd/base_*.c include
+ * this. */
 #ifndef MOE_CMD_BASE_H
 #define MOE_CMD_BASE_H
 

@@ -86,8 +86,11 @@ static void load(const struct base_opts *o, struct loaded *l)
 		got = moe_adapter_read(r, false, &l->a, &e);
 	while (got == 1 && o->arm && strcmp(o->arm, l->a.arm) != 0);
 	if (got == 0)
-		moe_fail(&e, MOE_DATA, "%s holds no arm%s%s", o->adapter, o->arm ? " named " : "", o->arm ? o->arm : "");
-	die_unless(got == 1 && moe_adapter_check(&l->a, &l->m.config, l->m.digest, o->any_base, &e) == 0, &e);
+		moe_fail(&e, MOE_DATA, "%s holds no arm%s%s", o->adapter, o->arm ? " named " : "",
+			o->arm ? o->arm : "");
+	die_unless(got == 1 &&
+			moe_adapter_check(&l->a, &l->m.config, l->m.digest, o->any_base, &e) == 0,
+		&e);
 	moe_in_rest(r);
 	l->x = &l->a.x;
 	l->labels = moe_reader_labels(r);
@@ -103,14 +106,17 @@ static void unload(struct loaded *l)
 	moe_pool_free(l->pool);
 }
 
-static void show(struct moe_out *out, const struct loaded *l, const char *prompt, const struct moe_completion *c)
+static void show(struct moe_out *out, const struct loaded *l, const char *prompt,
+	const struct moe_completion *c)
 {
 	struct moe_buf text = { 0 }, safe = { 0 };
 	struct moe_err e;
 
 	die_unless(moe_buf_add(&text, prompt, strlen(prompt), &e) == 0, &e);
 	die_unless(moe_tokenizer_decode(l->t, c->ids, (size_t)c->n, true, &text, &e) == 0, &e);
-	die_unless(moe_text_escape(&safe, (const char *)text.data, text.len, false, &e) == 0 && moe_buf_add(&safe, "\n", 1, &e) == 0, &e);
+	die_unless(moe_text_escape(&safe, (const char *)text.data, text.len, false, &e) == 0 &&
+			moe_buf_add(&safe, "\n", 1, &e) == 0,
+		&e);
 	moe_out_write(out, safe.data, safe.len);
 	moe_buf_free(&text);
 	moe_buf_free(&safe);
@@ -126,8 +132,13 @@ void base_generate(const struct base_opts *o, int n, char *const *prompt)
 	struct moe_err e;
 
 	load(o, &l);
-	so = (struct moe_sample_opts){ .max_new = (int)o->max_new, .temperature = o->temperature, .top_k = (int)o->top_k, .top_p = o->top_p,
-		.seed = moe_common.seed, .stop = l.m.config.eos, .n_stop = l.m.config.n_eos };
+	so = (struct moe_sample_opts){ .max_new = (int)o->max_new,
+		.temperature = o->temperature,
+		.top_k = (int)o->top_k,
+		.top_p = o->top_p,
+		.seed = moe_common.seed,
+		.stop = l.m.config.eos,
+		.n_stop = l.m.config.n_eos };
 	if (!req || !c)
 		moe_fail(&e, MOE_SYSTEM, "out of memory");
 	die_unless(req && c, &e);
@@ -135,10 +146,13 @@ void base_generate(const struct base_opts *o, int n, char *const *prompt)
 		int32_t *ids = NULL;
 		size_t len = 0;
 
-		die_unless(moe_tokenizer_encode(l.t, prompt[i], strlen(prompt[i]), true, &ids, &len, &e) == 0, &e);
+		die_unless(moe_tokenizer_encode(
+				   l.t, prompt[i], strlen(prompt[i]), true, &ids, &len, &e) == 0,
+			&e);
 		if (len == 0)
 			moe_usage_error("prompt %d is empty", i + 1);
-		req[i] = (struct moe_sample_req){ ids, (int)len, (uint64_t)i, 0, (int)o->samples, l.x ? l.gate : NULL };
+		req[i] = (struct moe_sample_req){ ids, (int)len, (uint64_t)i, 0, (int)o->samples,
+			l.x ? l.gate : NULL };
 	}
 	die_unless(moe_sample(&l.m, l.x, &so, (size_t)n, req, l.pool, c, &e) == 0, &e);
 	moe_out_text(&out, NULL);
@@ -158,9 +172,11 @@ void base_generate(const struct base_opts *o, int n, char *const *prompt)
 /* ---- scoring ---- */
 
 /* A text, or a rollout's tokens as they were sampled. */
-static void add(const struct base_opts *o, const struct loaded *l, struct moe_corpus *c, const struct moe_rec *r)
+static void add(const struct base_opts *o, const struct loaded *l, struct moe_corpus *c,
+	const struct moe_rec *r)
 {
-	int max_len = o->max_length ? (int)o->max_length : l->m.config.max_pos, eos = l->m.config.n_eos ? l->m.config.eos[0] : -1;
+	int max_len = o->max_length ? (int)o->max_length : l->m.config.max_pos,
+	    eos = l->m.config.n_eos ? l->m.config.eos[0] : -1;
 	int32_t *prompt = NULL, *rest = NULL;
 	size_t n_prompt = 0, n_rest = 0;
 	struct moe_err e;
@@ -169,8 +185,10 @@ static void add(const struct base_opts *o, const struct loaded *l, struct moe_co
 		die_unless(moe_corpus_add(c, r, l->t, eos, max_len, &e) == 0, &e);
 		return;
 	}
-	die_unless(moe_rec_i32s(r, "prompt_ids", &prompt, &n_prompt, &e) == 0 && moe_rec_i32s(r, "completion_ids", &rest, &n_rest, &e) == 0
-			&& moe_corpus_add_ids(c, prompt, n_prompt, rest, n_rest, 0, &e) == 0, &e);
+	die_unless(moe_rec_i32s(r, "prompt_ids", &prompt, &n_prompt, &e) == 0 &&
+			moe_rec_i32s(r, "completion_ids", &rest, &n_rest, &e) == 0 &&
+			moe_corpus_add_ids(c, prompt, n_prompt, rest, n_rest, 0, &e) == 0,
+		&e);
 	free(prompt);
 	free(rest);
 }
@@ -180,9 +198,10 @@ struct total {
 	uint64_t tokens, records;
 };
 
-/* Scores of one record: all tokens but the first in `logp`; nll and perplexity over what follows the prompt. */
-static void put_score(const struct base_opts *o, struct moe_out *out, const struct moe_rec *in, const struct moe_corpus *c, const struct moe_doc *d,
-	const float *logp, struct total *sum)
+/* Scores of one record: all tokens but the first in `logp`; nll and perplexity over what follows
+ * the prompt. */
+static void put_score(const struct base_opts *o, struct moe_out *out, const struct moe_rec *in,
+	const struct moe_corpus *c, const struct moe_doc *d, const float *logp, struct total *sum)
 {
 	int first = d->n_prompt > 1 ? d->n_prompt : 1, n = d->n - first;
 	struct moe_rec r = { 0 };
@@ -198,30 +217,39 @@ static void put_score(const struct base_opts *o, struct moe_out *out, const stru
 	sum->records++;
 	moe_rec_str(in, "id", &id);
 	if (o->text) {
-		die_unless(moe_text_escape(&b, id.p, id.n, false, &e) == 0
-				&& moe_buf_addf(&b, &e, "\t%d\t%.6f\t%.6g\n", n, nll, n ? exp(nll / n) : NAN) == 0, &e);
+		die_unless(moe_text_escape(&b, id.p, id.n, false, &e) == 0 &&
+				moe_buf_addf(&b, &e, "\t%d\t%.6f\t%.6g\n", n, nll,
+					n ? exp(nll / n) : NAN) == 0,
+			&e);
 		moe_out_write(out, b.data, b.len);
 		moe_buf_free(&b);
 		return;
 	}
-	die_unless(moe_rec_set_str(&r, "t", "score", &e) == 0 && moe_rec_set_strn(&r, "id", id.p, id.n, &e) == 0
-			&& moe_rec_set_int(&r, "prompt_tokens", d->n_prompt, &e) == 0 && moe_rec_set_int(&r, "tokens", n, &e) == 0
-			&& moe_rec_set_f64(&r, "nll", nll, &e) == 0 && moe_rec_set_f64(&r, "perplexity", n ? exp(nll / n) : NAN, &e) == 0
-			&& moe_rec_set_i32s(&r, "ids", c->ids + d->off, (size_t)d->n, &e) == 0
-			&& moe_rec_set_f32s(&r, "logp", logp + d->off + 1, (size_t)d->n - 1, &e) == 0, &e);
+	die_unless(moe_rec_set_str(&r, "t", "score", &e) == 0 &&
+			moe_rec_set_strn(&r, "id", id.p, id.n, &e) == 0 &&
+			moe_rec_set_int(&r, "prompt_tokens", d->n_prompt, &e) == 0 &&
+			moe_rec_set_int(&r, "tokens", n, &e) == 0 &&
+			moe_rec_set_f64(&r, "nll", nll, &e) == 0 &&
+			moe_rec_set_f64(&r, "perplexity", n ? exp(nll / n) : NAN, &e) == 0 &&
+			moe_rec_set_i32s(&r, "ids", c->ids + d->off, (size_t)d->n, &e) == 0 &&
+			moe_rec_set_f32s(&r, "logp", logp + d->off + 1, (size_t)d->n - 1, &e) == 0,
+		&e);
 	if (moe_rec_str(in, "arm", &arm))
 		die_unless(moe_rec_set_strn(&r, "arm", arm.p, arm.n, &e) == 0, &e);
 	die_unless(moe_writer_put(out->w, &r, &e) == 0, &e);
 	moe_rec_free(&r);
 }
 
-static void flush(const struct base_opts *o, const struct loaded *l, struct moe_out *out, struct moe_corpus *c, const struct moe_rec *in,
-	struct total *sum)
+static void flush(const struct base_opts *o, const struct loaded *l, struct moe_out *out,
+	struct moe_corpus *c, const struct moe_rec *in, struct total *sum)
 {
 	struct moe_err e;
 	float *logp = moe_alloc(c->n_ids, sizeof(*logp), &e);
 
-	die_unless(logp && moe_corpus_score(&l->m, l->x, l->x ? l->gate : NULL, c, l->pool, o->temperature, logp, &e) == 0, &e);
+	die_unless(logp &&
+			moe_corpus_score(&l->m, l->x, l->x ? l->gate : NULL, c, l->pool,
+				o->temperature, logp, &e) == 0,
+		&e);
 	for (size_t i = 0; i < c->n; i++)
 		put_score(o, out, &in[i], c, &c->doc[i], logp, sum);
 	moe_corpus_clear(c);
@@ -245,7 +273,10 @@ void base_score(const struct base_opts *o, const char *input)
 	load(o, &l);
 	r = moe_in_open(input, NULL);
 	die_unless(moe_reader_peek_header(r, &e) >= 0, &e);
-	die_unless(moe_reader_expect(r, moe_str_eq(moe_reader_kind(r), "rollouts") ? "rollouts" : "texts", &e) == 0, &e);
+	die_unless(
+		moe_reader_expect(r,
+			moe_str_eq(moe_reader_kind(r), "rollouts") ? "rollouts" : "texts", &e) == 0,
+		&e);
 	if (o->text)
 		moe_out_text(&out, NULL);
 	else
@@ -265,10 +296,13 @@ void base_score(const struct base_opts *o, const char *input)
 		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);
 	if (sum.tokens)
-		moe_info("%llu record%s, %llu token%s: %.6f nats a token, perplexity %.6g", (unsigned long long)sum.records, moe_s(sum.records),
-			(unsigned long long)sum.tokens, moe_s(sum.tokens), sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));
+		moe_info("%llu record%s, %llu token%s: %.6f nats a token, perplexity %.6g",
+			(unsigned long long)sum.records, moe_s(sum.records),
+			(unsigned long long)sum.tokens, moe_s(sum.tokens),
+			sum.nll / (double)sum.tokens, exp(sum.nll / (double)sum.tokens));
 	else
-		moe_warn("%llu record%s, and no token to score", (unsigned long long)sum.records, moe_s(sum.records));
+		moe_warn("%llu record%s, and no token to score", (unsigned long long)sum.records,
+			moe_s(sum.records));
 	for (size_t i = 0; i < SCORE_BATCH; i++)
 		moe_rec_free(&in[i]);
 	free(in);

@@ -1,4 +1,5 @@
-/* base_train.c - moe-base --new and --pretrain: reading the texts, the loop with its progress and metrics, the result. */
+/* base_train.c - moe-base --new and --pretrain: reading the texts, the loop with its progress and
+ * metrics, the result. */
 #include "cmd/base.h"
 #include "model/basedir.h"
 #include "model/load.h"
@@ -20,12 +21,16 @@ static void die_unless(bool ok, const struct moe_err *e)
 /* Random weights do not replace what may have been trained for hours. */
 static void die_if_model(const char *dir)
 {
-	static const char *const weights[] = { "model.safetensors", "model.safetensors.index.json" };
+	static const char *const weights[] = { "model.safetensors",
+		"model.safetensors.index.json" };
 	char path[4096];
 
 	for (size_t i = 0; i < 2; i++)
-		if (snprintf(path, sizeof(path), "%s/%s", dir, weights[i]) < (int)sizeof(path) && access(path, F_OK) == 0)
-			moe_usage_error("%s holds a model already: name another directory, or remove it first", dir);
+		if (snprintf(path, sizeof(path), "%s/%s", dir, weights[i]) < (int)sizeof(path) &&
+			access(path, F_OK) == 0)
+			moe_usage_error("%s holds a model already: name another directory, or "
+					"remove it first",
+				dir);
 }
 
 void base_new(const struct base_opts *o)
@@ -36,16 +41,20 @@ void base_new(const struct base_opts *o)
 	bool tokenizer;
 
 	die_if_model(moe_common.output);
-	die_unless(moe_base_config(o->new_from, &c, &e) == 0 && moe_model_new(&m, &c, moe_common.seed, moe_common.threads, &e) == 0, &e);
+	die_unless(moe_base_config(o->new_from, &c, &e) == 0 &&
+			moe_model_new(&m, &c, moe_common.seed, moe_common.threads, &e) == 0,
+		&e);
 	die_unless(moe_base_write(&m, moe_common.output, o->tokenizer, &tokenizer, &e) == 0, &e);
 	moe_info("%s: %zu parameters%s", moe_common.output, moe_model_count(&m),
 		tokenizer ? "" : "; no tokenizer: this vocabulary needs one (--tokenizer)");
 	moe_model_free(&m);
 }
 
-static void read_texts(const struct base_opts *o, const struct moe_model *m, const char *path, struct moe_corpus *c, char digest[MOE_SHA256_HEX])
+static void read_texts(const struct base_opts *o, const struct moe_model *m, const char *path,
+	struct moe_corpus *c, char digest[MOE_SHA256_HEX])
 {
-	int max_len = o->max_length ? (int)o->max_length : m->config.max_pos, eos = m->config.n_eos ? m->config.eos[0] : -1;
+	int max_len = o->max_length ? (int)o->max_length : m->config.max_pos,
+	    eos = m->config.n_eos ? m->config.eos[0] : -1;
 	struct moe_reader *r = moe_in_open(path, "texts");
 	struct moe_tokenizer *t;
 	struct moe_rec rec = { 0 };
@@ -60,13 +69,17 @@ static void read_texts(const struct base_opts *o, const struct moe_model *m, con
 			die_unless(moe_corpus_add(c, &rec, t, eos, max_len, &e) == 0, &e);
 	die_unless(got == 0, &e);
 	if (moe_reader_labels(r) == MOE_LABELS_ORACLE)
-		moe_die(&(struct moe_err){ .code = MOE_DATA, .msg = "the texts carry the labels 'oracle': something that made them opened sealed findings, and a base model's directory can not say so" });
+		moe_die(&(struct moe_err){ .code = MOE_DATA,
+			.msg = "the texts carry the labels 'oracle': something that made them "
+			       "opened sealed findings, and a base model's directory can not say "
+			       "so" });
 	moe_sha256_init(&h);
 	for (size_t i = 0; i < moe_reader_digests(r); i++)
 		moe_sha256_add(&h, moe_reader_digest(r, i), 64);
 	moe_sha256_hex(&h, digest);
 	if (c->cut)
-		moe_warn("%zu text%s cut at %d tokens", c->cut, c->cut == 1 ? " was" : "s were", max_len);
+		moe_warn("%zu text%s cut at %d tokens", c->cut, c->cut == 1 ? " was" : "s were",
+			max_len);
 	moe_rec_free(&rec);
 	moe_tokenizer_free(t);
 	moe_reader_close(r);
@@ -74,7 +87,10 @@ static void read_texts(const struct base_opts *o, const struct moe_model *m, con
 
 static struct moe_writer *open_metrics(const struct base_opts *o, int *fd)
 {
-	struct moe_writer_opts w = { .kind = "metrics", .tool = "moe-base", .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
+	struct moe_writer_opts w = { .kind = "metrics",
+		.tool = "moe-base",
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
 		.seed = moe_common.seed };
 	struct moe_writer *out = NULL;
 	struct moe_err e;
@@ -91,18 +107,24 @@ static struct moe_writer *open_metrics(const struct base_opts *o, int *fd)
 }
 
 /* One row of the history as a metrics record, under the names of transformers' Trainer. */
-static void put_metrics(struct moe_writer *w, const struct moe_pretrain *p, uint64_t step, double tokens, double time)
+static void put_metrics(struct moe_writer *w, const struct moe_pretrain *p, uint64_t step,
+	double tokens, double time)
 {
 	const struct moe_pretrain_row *r = &p->row[step];
 	struct moe_rec rec = { 0 };
 	struct moe_err e;
 
-	die_unless(moe_rec_set_str(&rec, "t", "metrics", &e) == 0 && moe_rec_set_int(&rec, "step", (int64_t)step, &e) == 0
-			&& moe_rec_set_f64(&rec, "time", time, &e) == 0 && moe_rec_set_f64(&rec, "loss", (double)r->loss, &e) == 0
-			&& moe_rec_set_f64(&rec, "grad_norm", (double)r->grad_norm, &e) == 0
-			&& moe_rec_set_f64(&rec, "learning_rate", (double)r->lr, &e) == 0 && moe_rec_set_f64(&rec, "num_tokens", tokens, &e) == 0, &e);
+	die_unless(moe_rec_set_str(&rec, "t", "metrics", &e) == 0 &&
+			moe_rec_set_int(&rec, "step", (int64_t)step, &e) == 0 &&
+			moe_rec_set_f64(&rec, "time", time, &e) == 0 &&
+			moe_rec_set_f64(&rec, "loss", (double)r->loss, &e) == 0 &&
+			moe_rec_set_f64(&rec, "grad_norm", (double)r->grad_norm, &e) == 0 &&
+			moe_rec_set_f64(&rec, "learning_rate", (double)r->lr, &e) == 0 &&
+			moe_rec_set_f64(&rec, "num_tokens", tokens, &e) == 0,
+		&e);
 	if (!isnan(r->heldout_loss))
-		die_unless(moe_rec_set_f64(&rec, "eval_loss", (double)r->heldout_loss, &e) == 0, &e);
+		die_unless(
+			moe_rec_set_f64(&rec, "eval_loss", (double)r->heldout_loss, &e) == 0, &e);
 	die_unless(moe_writer_put(w, &rec, &e) == 0 && moe_writer_flush(w, &e) == 0, &e);
 	moe_rec_free(&rec);
 }
@@ -112,15 +134,19 @@ static void run_key(const struct moe_pretrain *p, const char *texts, char out[MO
 {
 	const struct moe_pretrain_opts *o = &p->o;
 	char line[512];
-	int n = snprintf(line, sizeof(line), "%s %s %llu %d %llu %.17g %.17g %.17g %.17g %.17g %.17g %llu %d %.17g %llu %d %llu", p->m->digest, texts,
-		(unsigned long long)o->seed, o->batch, (unsigned long long)p->total, o->lr, o->beta1, o->beta2, o->eps, o->decay, o->clip,
-		(unsigned long long)o->warmup, (int)o->schedule, o->heldout, (unsigned long long)o->eval_every, o->shard_tokens,
+	int n = snprintf(line, sizeof(line),
+		"%s %s %llu %d %llu %.17g %.17g %.17g %.17g %.17g %.17g %llu %d %.17g %llu %d %llu",
+		p->m->digest, texts, (unsigned long long)o->seed, o->batch,
+		(unsigned long long)p->total, o->lr, o->beta1, o->beta2, o->eps, o->decay, o->clip,
+		(unsigned long long)o->warmup, (int)o->schedule, o->heldout,
+		(unsigned long long)o->eval_every, o->shard_tokens,
 		(unsigned long long)p->c->n_ids);
 
 	moe_sha256_of(line, (size_t)n, out);
 }
 
-static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *checkpoint, const char *key, struct moe_writer *metrics)
+static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *checkpoint,
+	const char *key, struct moe_writer *metrics)
 {
 	double start = moe_clock_sec(), tokens = 0, first = 0;
 	struct moe_progress bar;
@@ -142,18 +168,23 @@ static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *
 		if (metrics)
 			put_metrics(metrics, p, p->step - 1, tokens, moe_clock_sec() - start);
 		if (!isnan(r->heldout_loss))
-			moe_debug("step %llu: loss %.4f, held out %.4f, |g| %.3f", (unsigned long long)p->step, (double)r->loss, (double)r->heldout_loss,
-				(double)r->grad_norm);
-		moe_progress_at(&bar, (double)p->step, "loss %.3f, %.0f tokens/s", (double)r->loss, (tokens - first) / (moe_clock_sec() - start));
+			moe_debug("step %llu: loss %.4f, held out %.4f, |g| %.3f",
+				(unsigned long long)p->step, (double)r->loss,
+				(double)r->heldout_loss, (double)r->grad_norm);
+		moe_progress_at(&bar, (double)p->step, "loss %.3f, %.0f tokens/s", (double)r->loss,
+			(tokens - first) / (moe_clock_sec() - start));
 		if (o->save_every && p->step % (uint64_t)o->save_every == 0 && p->step < p->total)
 			die_unless(moe_pretrain_save(p, checkpoint, key, &e) == 0, &e);
 	}
 	moe_progress_end(&bar);
 	if (p->total > 0)
-		moe_info("%llu step%s, %.0f tokens, loss %.4f, held out %.4f (%zu text%s); %.1f s, %.0f tokens/s, %.0f %% of it in matrix products",
-			(unsigned long long)p->total, moe_s(p->total), tokens, (double)p->row[p->total - 1].loss, (double)p->row[p->total - 1].heldout_loss,
-			p->n_held, moe_s(p->n_held),
-			moe_clock_sec() - start, (tokens - first) / (moe_clock_sec() - start), p->engine_sec > 0 ? 100 * p->gemm_sec / p->engine_sec : 0);
+		moe_info("%llu step%s, %.0f tokens, loss %.4f, held out %.4f (%zu text%s); %.1f s, "
+			 "%.0f tokens/s, %.0f %% of it in matrix products",
+			(unsigned long long)p->total, moe_s(p->total), tokens,
+			(double)p->row[p->total - 1].loss,
+			(double)p->row[p->total - 1].heldout_loss, p->n_held, moe_s(p->n_held),
+			moe_clock_sec() - start, (tokens - first) / (moe_clock_sec() - start),
+			p->engine_sec > 0 ? 100 * p->gemm_sec / p->engine_sec : 0);
 }
 
 static void finish(const struct base_opts *o, const struct moe_model *m)
@@ -176,12 +207,15 @@ void base_pretrain(const struct base_opts *o, const char *texts)
 	struct moe_err e;
 	int fd = -1, got;
 
-	if (o->checkpoint ? snprintf(where, sizeof(where), "%s", o->checkpoint) >= (int)sizeof(where)
-			  : snprintf(where, sizeof(where), "%s.ckpt", moe_common.output) >= (int)sizeof(where))
+	if (o->checkpoint
+			? snprintf(where, sizeof(where), "%s", o->checkpoint) >= (int)sizeof(where)
+			: snprintf(where, sizeof(where), "%s.ckpt", moe_common.output) >=
+				(int)sizeof(where))
 		moe_usage_error("the name of the checkpoint's directory is too long");
 	die_unless(moe_model_dir(moe_common.output, &e) == 0, &e);
 	rmdir(moe_common.output); /* made again at the end; a run that fails leaves nothing */
-	die_unless(moe_model_load(&m, o->dir, &e) == 0 && moe_model_make_trainable(&m, &e) == 0, &e);
+	die_unless(
+		moe_model_load(&m, o->dir, &e) == 0 && moe_model_make_trainable(&m, &e) == 0, &e);
 	read_texts(o, &m, texts, &c, digest);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_pretrain_init(&p, &o->train, &m, &c, pool, &e) == 0, &e);
@@ -189,7 +223,9 @@ void base_pretrain(const struct base_opts *o, const char *texts)
 	if (o->resume) {
 		got = moe_pretrain_load(&p, where, key, &e);
 		die_unless(got >= 0, &e);
-		moe_info(got ? "going on after step %llu" : "no checkpoint yet: starting at step %llu", (unsigned long long)p.step);
+		moe_info(got ? "going on after step %llu"
+			     : "no checkpoint yet: starting at step %llu",
+			(unsigned long long)p.step);
 	}
 	metrics = open_metrics(o, &fd);
 	loop(o, &p, where, key, metrics);

@@ -1,4 +1,5 @@
-/* convert.c - the conversions of moe-cat that read or write other formats: files are opened here, the work is in formats/. */
+/* convert.c - the conversions of moe-cat that read or write other formats: files are opened here,
+ * the work is in formats/. */
 #include "cmd/convert.h"
 #include "formats/bundle.h"
 #include "formats/jsonl.h"
@@ -15,18 +16,23 @@ const char *moe_convert_display(const char *path)
 	return !path || !strcmp(path, "-") ? "standard input" : path;
 }
 
-struct moe_reader *moe_convert_open(const char *path, bool truncated, bool others, struct moe_err *e)
+struct moe_reader *moe_convert_open(
+	const char *path, bool truncated, bool others, struct moe_err *e)
 {
-	struct moe_reader_opts o = {.max_mem = moe_common.max_mem, .allow_truncated = truncated, .others = others};
+	struct moe_reader_opts o = {
+		.max_mem = moe_common.max_mem, .allow_truncated = truncated, .others = others
+	};
 
 	moe_in_allowed(path);
 	return moe_reader_open_path(path ? path : "-", &o, e);
 }
 
-/* Streams of other kinds are streams as well, but none of our programs reads them: most likely the name is misspelt. */
+/* Streams of other kinds are streams as well, but none of our programs reads them: most likely the
+ * name is misspelt. */
 static void warn_kind(const char *kind)
 {
-	static const char *const known[] = {"texts", "prompts", "pairs", "rollouts", "adapter", "metrics", "scores", "tensors"};
+	static const char *const known[] = { "texts", "prompts", "pairs", "rollouts", "adapter",
+		"metrics", "scores", "tensors" };
 	static bool warned;
 	char all[128] = "";
 
@@ -44,8 +50,13 @@ static void warn_kind(const char *kind)
 
 void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
 {
-	struct moe_jsonl_opts o = {.kind = kind, .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
-		.seed = moe_common.seed, .name = out->path ? out->path : "standard output", .max_mem = moe_common.max_mem};
+	struct moe_jsonl_opts o = { .kind = kind,
+		.tool = moe_common.prog->name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.name = out->path ? out->path : "standard output",
+		.max_mem = moe_common.max_mem };
 	struct moe_input *in;
 	struct moe_err e;
 
@@ -62,9 +73,11 @@ void moe_convert_to_safetensors(const char *path, struct moe_out *out)
 {
 	struct moe_reader *r = NULL;
 	struct moe_err e;
-	int spool = moe_temp_spool(out->temp.name ? out->path : NULL, &e); /* beside the file to come: there must be room for it anyway */
+	int spool = moe_temp_spool(out->temp.name ? out->path : NULL,
+		&e); /* beside the file to come: there must be room for it anyway */
 
-	if (spool < 0 || !(r = moe_convert_open(path, false, false, &e)) || moe_stream_to_safetensors(r, out->fd, out->path, spool, &e))
+	if (spool < 0 || !(r = moe_convert_open(path, false, false, &e)) ||
+		moe_stream_to_safetensors(r, out->fd, out->path, spool, &e))
 		moe_die(&e);
 	moe_reader_close(r);
 	close(spool);
@@ -72,13 +85,17 @@ void moe_convert_to_safetensors(const char *path, struct moe_out *out)
 
 void moe_convert_from_safetensors(const char *path, struct moe_out *out)
 {
-	struct moe_writer_opts o = {.kind = "tensors", .tool = moe_common.prog->name, .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
-		.seed = moe_common.seed};
+	struct moe_writer_opts o = { .kind = "tensors",
+		.tool = moe_common.prog->name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed };
 	struct moe_err e;
 
 	if (!path || !strcmp(path, "-"))
 		moe_usage_error("--from-safetensors needs a file, since it is mapped into memory");
-	if (moe_safetensors_to_stream(path, out->fd, out->path ? out->path : "standard output", &o, &e))
+	if (moe_safetensors_to_stream(
+		    path, out->fd, out->path ? out->path : "standard output", &o, &e))
 		moe_die(&e);
 }
 
@@ -105,11 +122,20 @@ int moe_convert_check_bundle(struct moe_show *o, const char *path, struct moe_er
 	const char *name = moe_convert_display(path);
 	struct stat st;
 	size_t files;
-	int fd = path && strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1, rc = 0;
+	int fd = path && strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode)
+		? open(path, O_RDONLY | O_CLOEXEC)
+		: -1,
+	    rc = 0;
 
 	if (fd >= 0 && moe_bundle_is(fd))
-		rc = lseek(fd, 0, SEEK_SET) || moe_bundle_check(fd, name, &files, e) || moe_text_escape(&o->out, name, strlen(name), false, e) ||
-			moe_buf_addf(&o->out, e, ": ok: bundle of %zu files, as its manifest says\n", files) || moe_show_flush(o, e) ? -1 : 0;
+		rc = lseek(fd, 0, SEEK_SET) || moe_bundle_check(fd, name, &files, e) ||
+				moe_text_escape(&o->out, name, strlen(name), false, e) ||
+				moe_buf_addf(&o->out, e,
+					": ok: bundle of %zu files, as its manifest says\n",
+					files) ||
+				moe_show_flush(o, e)
+			? -1
+			: 0;
 	if (fd >= 0)
 		close(fd);
 	return rc;

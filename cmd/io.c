@@ -1,4 +1,5 @@
-/* io.c - messages, input, atomic output and progress, the same in every program. Option tables are in opt.c. */
+/* io.c - messages, input, atomic output and progress, the same in every program. Option tables are
+ * in opt.c. */
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "util/buf.h"
@@ -27,12 +28,13 @@ static struct moe_progress *on_screen; /* a progress line to be wiped before a m
 
 static void say(const char *kind, const char *text)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	ssize_t rc;
 
 	if (on_screen && on_screen->shown)
 		moe_buf_addf(&b, NULL, "\r\033[K");
-	if (moe_buf_addf(&b, NULL, "%s: %s", name(), kind) || moe_text_escape(&b, text, strlen(text), false, NULL) ||
+	if (moe_buf_addf(&b, NULL, "%s: %s", name(), kind) ||
+		moe_text_escape(&b, text, strlen(text), false, NULL) ||
 		moe_buf_add(&b, "\n", 1, NULL)) {
 		b.len = 0; /* out of memory: as it is */
 		rc = write(2, "moe: out of memory\n", 19);
@@ -102,7 +104,8 @@ static void on_signal(int sig)
 	raise(sig);
 }
 
-/* A page of a mapped file is no longer there: someone cut the file shorter. Safe in a signal handler. */
+/* A page of a mapped file is no longer there: someone cut the file shorter. Safe in a signal
+ * handler. */
 static void cut_shorter(void)
 {
 	static const char text[] = ": an input was cut shorter while it was read\n";
@@ -124,13 +127,13 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 
 void moe_watch_signals(void)
 {
-	static const int sigs[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
-	struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+	static const int sigs[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ };
+	struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGBUS, &fault, NULL);
 
 	for (size_t i = 0; i < sizeof(sigs) / sizeof(*sigs); i++) {
-		struct sigaction old, mine = {.sa_handler = on_signal};
+		struct sigaction old, mine = { .sa_handler = on_signal };
 
 		if (sigaction(sigs[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
 			sigaction(sigs[i], &mine, NULL);
@@ -139,13 +142,15 @@ void moe_watch_signals(void)
 
 void moe_die(const struct moe_err *e)
 {
-	/* a reader that left is no error of ours: end as SIGPIPE would, even where it was inherited as ignored */
+	/* a reader that left is no error of ours: end as SIGPIPE would, even where it was inherited
+	 * as ignored */
 	if (e->sys == EPIPE && !sigpipe_ignored) {
 		moe_temp_remove_all();
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}
-	if (e->sys == EFAULT) /* no address is wrong here: a mapped page went, and a system call has met the gap before the program did */
+	if (e->sys == EFAULT) /* no address is wrong here: a mapped page went, and a system call has
+				 met the gap before the program did */
 		cut_shorter();
 	say("", e->msg);
 	moe_temp_remove_all();
@@ -187,9 +192,11 @@ static void not_the_output(const char *path)
 	struct stat in, out;
 	int flags = fcntl(1, F_GETFL);
 
-	if (flags < 0 || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY || fstat(1, &out) || !S_ISREG(out.st_mode))
+	if (flags < 0 || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY || fstat(1, &out) ||
+		!S_ISREG(out.st_mode))
 		return;
-	if ((is_file(path) ? stat(path, &in) : fstat(0, &in)) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+	if ((is_file(path) ? stat(path, &in) : fstat(0, &in)) == 0 && in.st_dev == out.st_dev &&
+		in.st_ino == out.st_ino)
 		moe_usage_error("%s: is the output too", is_file(path) ? path : "standard input");
 }
 
@@ -204,7 +211,8 @@ static void die_errno(const char *what, const char *path)
 void moe_in_allowed(const char *path)
 {
 	if (!is_file(path) && isatty(0))
-		moe_usage_error("standard input is a terminal; pipe data there or name a file as operand");
+		moe_usage_error(
+			"standard input is a terminal; pipe data there or name a file as operand");
 	not_the_output(path);
 }
 
@@ -217,7 +225,7 @@ void moe_in_check(const char *path)
 
 struct moe_reader *moe_in_open(const char *path, const char *kind)
 {
-	struct moe_reader_opts o = {.max_mem = moe_common.max_mem};
+	struct moe_reader_opts o = { .max_mem = moe_common.max_mem };
 	struct moe_reader *r;
 	struct moe_err e;
 
@@ -232,7 +240,7 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 
 void moe_in_rest(struct moe_reader *r)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	struct moe_err e;
 	int rc;
 
@@ -245,7 +253,8 @@ void moe_in_rest(struct moe_reader *r)
 
 /* ---- output ---- */
 
-/* Where a link points, as seen from where the link is. NULL and errno: EINVAL and ENOENT when path is no link. */
+/* Where a link points, as seen from where the link is. NULL and errno: EINVAL and ENOENT when path
+ * is no link. */
 static char *follow(const char *path)
 {
 	char to[4096], *copy = strdup(path), *full = NULL;
@@ -296,8 +305,11 @@ static void open_path(struct moe_out *o, const char *path)
 	if (!path || !strcmp(path, "-"))
 		return;
 	there = stat(path, &st) == 0;
-	/* a link's target is replaced, not the link; pipes and devices are written straight through */
-	o->path = !there ? end_of_links(path) : S_ISREG(st.st_mode) ? realpath(path, NULL) : strdup(path);
+	/* a link's target is replaced, not the link; pipes and devices are written straight through
+	 */
+	o->path = !there              ? end_of_links(path)
+		: S_ISREG(st.st_mode) ? realpath(path, NULL)
+				      : strdup(path);
 	if (!o->path)
 		die_errno("its place can not be found", path);
 	if (there && !S_ISREG(st.st_mode)) {
@@ -315,14 +327,20 @@ void moe_out_binary(struct moe_out *o, bool stream)
 {
 	open_path(o, moe_common.output);
 	if (isatty(o->fd) && !moe_common.force)
-		moe_usage_error("binary data are not written to a terminal: %s, name a file with -o, or force it with -f",
+		moe_usage_error("binary data are not written to a terminal: %s, name a file with "
+				"-o, or force it with -f",
 			stream ? "pipe them into moe-cat --json" : "redirect them to a file");
 }
 
-void moe_out_stream(struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra)
+void moe_out_stream(
+	struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra)
 {
-	struct moe_writer_opts w = {.kind = kind, .tool = name(), .argv = (const char *const *)moe_common.argv, .argc = moe_common.argc,
-		.seed = moe_common.seed, .labels = labels};
+	struct moe_writer_opts w = { .kind = kind,
+		.tool = name(),
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
 	struct moe_err e;
 
 	moe_out_binary(o, true);
@@ -351,7 +369,8 @@ void moe_out_finish(struct moe_out *o)
 	struct moe_err e;
 
 	if (o->w) {
-		moe_writer_raise(o->w, moe_seal_taint()); /* whoever opened a seal marks its output, without having to think of it */
+		moe_writer_raise(o->w, moe_seal_taint()); /* whoever opened a seal marks its output,
+							     without having to think of it */
 		if (moe_writer_end(o->w, NULL, &e))
 			moe_die(&e);
 		moe_writer_close(o->w);
@@ -431,10 +450,12 @@ void moe_progress_at(struct moe_progress *p, double done, const char *fmt, ...)
 	}
 	if (p->total > 0) {
 		eta(left, sizeof(left), done > 0 ? spent * (p->total - done) / done : -1);
-		snprintf(line, sizeof(line), "\r\033[K%s: %.0f/%.0f %s, %s left%s%s", name(), done, p->total, p->what, left, *more ? "; " : "", more);
+		snprintf(line, sizeof(line), "\r\033[K%s: %.0f/%.0f %s, %s left%s%s", name(), done,
+			p->total, p->what, left, *more ? "; " : "", more);
 	} else {
 		eta(left, sizeof(left), spent);
-		snprintf(line, sizeof(line), "\r\033[K%s: %.0f %s in %s%s%s", name(), done, p->what, left, *more ? "; " : "", more);
+		snprintf(line, sizeof(line), "\r\033[K%s: %.0f %s in %s%s%s", name(), done, p->what,
+			left, *more ? "; " : "", more);
 	}
 	rc = write(2, line, strlen(line));
 	(void)rc;

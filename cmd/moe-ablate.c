@@ -1,4 +1,5 @@
-/* moe-ablate.c - one adapter to the arms that are compared; what was trained stays as it is, only `alive` changes. */
+/* moe-ablate.c - one adapter to the arms that are compared; what was trained stays as it is, only
+ * `alive` changes. */
 #include "cmd/opt.h"
 #include "moe/ablate.h"
 
@@ -9,7 +10,9 @@
 static const char *arms = "on,quarantine-off,clean-off,base";
 
 static const struct moe_opt options[] = {
-	{ 0, "arms", MOE_OPT_STR, &arms, "LIST", "on, BANK-off, random-off:K, base, scale:BANK=S,S,...", "on,quarantine-off,clean-off,base", 0, 0 },
+	{ 0, "arms", MOE_OPT_STR, &arms, "LIST",
+		"on, BANK-off, random-off:K, base, scale:BANK=S,S,...",
+		"on,quarantine-off,clean-off,base", 0, 0 },
 	{ 0 }
 };
 
@@ -18,7 +21,8 @@ static const struct moe_prog prog = {
 	.purpose = "one adapter to the arms to compare",
 	.usage = "[options] [ADAPTER]",
 	.opt = options,
-	.examples = "moe-ablate --arms on,quarantine-off,clean-off,random-off:19,base -o arms.moes a1.moes",
+	.examples = "moe-ablate --arms on,quarantine-off,clean-off,random-off:19,base -o arms.moes "
+		    "a1.moes",
 	.see_also = "moe-train(1), moe-rollout(1), moe-report(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
@@ -34,9 +38,11 @@ static void note_match(struct matched *m, const struct moe_adapter *a)
 {
 	double ratio, alpha, overlap;
 
-	if (!moe_rec_f64(&a->match, "ratio", &ratio) || !moe_rec_f64(&a->match, "alpha", &alpha) || !moe_rec_f64(&a->match, "overlap", &overlap))
+	if (!moe_rec_f64(&a->match, "ratio", &ratio) || !moe_rec_f64(&a->match, "alpha", &alpha) ||
+		!moe_rec_f64(&a->match, "overlap", &overlap))
 		return;
-	moe_debug("%s: norm matched to %.6f, alpha %.4f, overlap with the quarantine %.3f", a->arm, ratio, alpha, overlap);
+	moe_debug("%s: norm matched to %.6f, alpha %.4f, overlap with the quarantine %.3f", a->arm,
+		ratio, alpha, overlap);
 	m->ratio_min = m->n ? fmin(m->ratio_min, ratio) : ratio;
 	m->ratio_max = m->n ? fmax(m->ratio_max, ratio) : ratio;
 	m->alpha_min = m->n ? fmin(m->alpha_min, alpha) : alpha;
@@ -45,13 +51,15 @@ static void note_match(struct matched *m, const struct moe_adapter *a)
 	m->n++;
 }
 
-static void write_arms(const struct moe_adapter *from, char *const *name, size_t n, struct moe_out *out, struct matched *m)
+static void write_arms(const struct moe_adapter *from, char *const *name, size_t n,
+	struct moe_out *out, struct matched *m)
 {
 	struct moe_adapter arm = { 0 };
 	struct moe_err e;
 
 	for (size_t i = 0; i < n; i++) {
-		if (moe_ablate_make(&arm, from, name[i], moe_common.seed, &e) || moe_adapter_write(out->w, &arm, &e))
+		if (moe_ablate_make(&arm, from, name[i], moe_common.seed, &e) ||
+			moe_adapter_write(out->w, &arm, &e))
 			moe_die(&e);
 		note_match(m, &arm);
 	}
@@ -75,7 +83,9 @@ int main(int argc, char **argv)
 	moe_out_stream(&out, "adapter", moe_reader_labels(r), NULL);
 	while ((got = moe_adapter_read(r, false, &a, &e)) == 1) {
 		if (strcmp(a.arm, "on") != 0) {
-			moe_fail(&e, MOE_DATA, "an adapter's arm '%s' is ablated already; arms are made of 'on'", a.arm);
+			moe_fail(&e, MOE_DATA,
+				"an adapter's arm '%s' is ablated already; arms are made of 'on'",
+				a.arm);
 			moe_die(&e);
 		}
 		write_arms(&a, name, n, &out, &match);
@@ -91,8 +101,10 @@ int main(int argc, char **argv)
 		moe_die(&e);
 	moe_out_finish(&out);
 	if (match.n)
-		moe_info("%zu random ablation%s: removed norm %.4f to %.4f of the quarantine's (scaled by %.3f to %.3f), mean overlap with it %.3f",
-			match.n, moe_s(match.n), match.ratio_min, match.ratio_max, match.alpha_min, match.alpha_max, match.overlap / (double)match.n);
+		moe_info("%zu random ablation%s: removed norm %.4f to %.4f of the quarantine's "
+			 "(scaled by %.3f to %.3f), mean overlap with it %.3f",
+			match.n, moe_s(match.n), match.ratio_min, match.ratio_max, match.alpha_min,
+			match.alpha_max, match.overlap / (double)match.n);
 	moe_reader_close(r);
 	moe_adapter_free(&a);
 	for (size_t i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* moe-pin.c - lays out the experts of a base and fits their routing score to (hack, clean) pairs; it trains no expert. */
+/* moe-pin.c - lays out the experts of a base and fits their routing score to (hack, clean) pairs;
+ * it trains no expert. */
 #include "cmd/opt.h"
 #include "formats/tokenizer.h"
 #include "moe/method.h"
@@ -15,30 +16,39 @@ static double scale = 2, lo = 0.4, hi = 0.6, l2 = 1e-3;
 static struct moe_opt_list experts, plan;
 static bool allow_oracle, list_methods;
 
-static const struct moe_opt options[] = {
-	{ 'm', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0 },
-	{ 0, "method", MOE_OPT_STR, &method_name, "NAME", "row of the method table (default: its first)", NULL, 0, 0 },
-	{ 0, "list-methods", MOE_OPT_FLAG, &list_methods, NULL, "print the method table and exit", NULL, 0, 0 },
-	{ 0, "clean-rank", MOE_OPT_INT, &clean_rank, "R", "rank of the clean expert (0: none)", "8", 0, 4096 },
-	{ 0, "quarantine-rank", MOE_OPT_INT, &quarantine_rank, "R", "rank of the quarantine expert (0: none)", "8", 0, 4096 },
-	{ 0, "expert", MOE_OPT_LIST, &experts, "BANK:RANK[:NAME]", "one expert instead of the two above; may be repeated", NULL, 0, 0 },
-	{ 0, "targets", MOE_OPT_STR, &targets, "LIST", "adapted Linears among q,k,v,o,gate,up,down", "all", 0, 0 },
+static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir, "DIR",
+						  "the base model's directory", NULL, 0, 0 },
+	{ 0, "method", MOE_OPT_STR, &method_name, "NAME",
+		"row of the method table (default: its first)", NULL, 0, 0 },
+	{ 0, "list-methods", MOE_OPT_FLAG, &list_methods, NULL, "print the method table and exit",
+		NULL, 0, 0 },
+	{ 0, "clean-rank", MOE_OPT_INT, &clean_rank, "R", "rank of the clean expert (0: none)", "8",
+		0, 4096 },
+	{ 0, "quarantine-rank", MOE_OPT_INT, &quarantine_rank, "R",
+		"rank of the quarantine expert (0: none)", "8", 0, 4096 },
+	{ 0, "expert", MOE_OPT_LIST, &experts, "BANK:RANK[:NAME]",
+		"one expert instead of the two above; may be repeated", NULL, 0, 0 },
+	{ 0, "targets", MOE_OPT_STR, &targets, "LIST", "adapted Linears among q,k,v,o,gate,up,down",
+		"all", 0, 0 },
 	{ 0, "scale", MOE_OPT_F64, &scale, "S", "scale of the experts' output", "2", 0, 0 },
 	{ 0, "lo", MOE_OPT_F64, &lo, "P", "a rollout that scores less is kept", "0.4", 0, 1 },
 	{ 0, "hi", MOE_OPT_F64, &hi, "P", "a rollout that scores more is routed", "0.6", 0, 1 },
 	{ 0, "l2", MOE_OPT_F64, &l2, "X", "L2 penalty of the fit", "0.001", 0, 1e6 },
 	{ 0, "folds", MOE_OPT_INT, &folds, "N", "held-out folds of whole pairs", "5", 2, 1000 },
-	{ 0, "plan", MOE_OPT_LIST, &plan, "D.BANK=G/M", "override an entry of the method's plan: gate and mask; may be repeated", NULL, 0, 0 },
-	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL, "allow a method that cheats", NULL, 0, 0 },
-	{ 0 }
-};
+	{ 0, "plan", MOE_OPT_LIST, &plan, "D.BANK=G/M",
+		"override an entry of the method's plan: gate and mask; may be repeated", NULL, 0,
+		0 },
+	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL, "allow a method that cheats", NULL,
+		0, 0 },
+	{ 0 } };
 
 static const struct moe_prog prog = {
 	.name = "moe-pin",
 	.purpose = "lay out the experts and fit their routing score to the pairs",
 	.usage = "-m DIR [options] [PAIRS]",
 	.opt = options,
-	.examples = "moe-pairs -e env.lua -n 48 --modes run_tests,stdout_marker | moe-pin -m base -o a0.moes",
+	.examples = "moe-pairs -e env.lua -n 48 --modes run_tests,stdout_marker | moe-pin -m base "
+		    "-o a0.moes",
 	.see_also = "moe-pairs(1), moe-route(1), moe-train(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
@@ -49,10 +59,13 @@ static bool stdin_is_given(void)
 {
 	struct stat st;
 
-	return fstat(STDIN_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_size > 0));
+	return fstat(STDIN_FILENO, &st) == 0 &&
+		(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
+			(S_ISREG(st.st_mode) && st.st_size > 0));
 }
 
-static void lay_out(struct moe_adapter *a, const struct moe_model *m, const struct moe_method *method)
+static void lay_out(
+	struct moe_adapter *a, const struct moe_model *m, const struct moe_method *method)
 {
 	struct moe_err e;
 	char text[64];
@@ -61,7 +74,8 @@ static void lay_out(struct moe_adapter *a, const struct moe_model *m, const stru
 		if (moe_pin_expert(&a->x, experts.v[i], &e))
 			moe_die(&e);
 	for (int k = 0; k < 2 && experts.n == 0; k++) {
-		snprintf(text, sizeof(text), "%s:%d", k ? "quarantine" : "clean", (int)(k ? quarantine_rank : clean_rank));
+		snprintf(text, sizeof(text), "%s:%d", k ? "quarantine" : "clean",
+			(int)(k ? quarantine_rank : clean_rank));
 		if ((k ? quarantine_rank : clean_rank) > 0 && moe_pin_expert(&a->x, text, &e))
 			moe_die(&e);
 	}
@@ -90,18 +104,26 @@ static void talk(const struct moe_adapter *a, size_t n_pair)
 	if (s->n_field == 0)
 		return;
 	if (!moe_rec_has(s, "pair_accuracy")) {
-		moe_warn("%zu pair(s): too few to hold any out, so how good the score is remains unknown", n_pair);
+		moe_warn("%zu pair(s): too few to hold any out, so how good the score is remains "
+			 "unknown",
+			n_pair);
 		return;
 	}
-	moe_info("score fitted on %zu pairs; held out, pair by pair: hack above clean in %.3f of the pairs, right side of 1/2 for %.3f of the completions, "
-		"%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)", n_pair, number(s, "pair_accuracy"), number(s, "accuracy"),
-		number(s, "clean_kept"), number(s, "lo"), number(s, "hack_routed"), number(s, "hi"));
-	moe_info("the completion's length alone: hack above clean in %.3f of the pairs, right side for %.3f",
+	moe_info("score fitted on %zu pairs; held out, pair by pair: hack above clean in %.3f of "
+		 "the pairs, right side of 1/2 for %.3f of the completions, "
+		 "%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)",
+		n_pair, number(s, "pair_accuracy"), number(s, "accuracy"), number(s, "clean_kept"),
+		number(s, "lo"), number(s, "hack_routed"), number(s, "hi"));
+	moe_info("the completion's length alone: hack above clean in %.3f of the pairs, right side "
+		 "for %.3f",
 		number(s, "length_pair_accuracy"), number(s, "length_accuracy"));
 	if (number(s, "accuracy") < 0.65)
-		moe_warn("on held-out pairs the score is little better than chance: it does not know the hacks of these pairs");
-	if (number(s, "length_accuracy") >= 0.65 && number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
-		moe_warn("the length of a completion explains the score: hack and clean differ in length throughout the pairs, and the score may know no more than that");
+		moe_warn("on held-out pairs the score is little better than chance: it does not "
+			 "know the hacks of these pairs");
+	if (number(s, "length_accuracy") >= 0.65 &&
+		number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
+		moe_warn("the length of a completion explains the score: hack and clean differ in "
+			 "length throughout the pairs, and the score may know no more than that");
 }
 
 static void print_methods(void)
@@ -119,7 +141,8 @@ static void print_methods(void)
 	moe_buf_free(&b);
 }
 
-static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path, const struct moe_method *method)
+static struct moe_reader *read_pairs(
+	struct moe_pairs *p, const char *path, const struct moe_method *method)
 {
 	struct moe_reader *r;
 	struct moe_tokenizer *t;
@@ -133,7 +156,8 @@ static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path, cons
 		moe_die(&e);
 	moe_tokenizer_free(t);
 	if (method->needs_pairs && p->n == 0) {
-		moe_fail(&e, MOE_DATA, "the method '%s' needs pairs, and the input holds none", method->name);
+		moe_fail(&e, MOE_DATA, "the method '%s' needs pairs, and the input holds none",
+			method->name);
 		moe_die(&e);
 	}
 	return r;
@@ -168,16 +192,20 @@ int main(int argc, char **argv)
 		moe_die(&e);
 	lay_out(&a, &m, method);
 	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method);
-	if (method->fit && method->fit(&g, &pairs, &(struct moe_fit_opts){ l2, lo, hi, (int)folds, moe_common.seed }, &a, &e))
+	if (method->fit &&
+		method->fit(&g, &pairs,
+			&(struct moe_fit_opts){ l2, lo, hi, (int)folds, moe_common.seed }, &a, &e))
 		moe_die(&e);
 	talk(&a, pairs.n);
-	if (moe_lineage_add(&a, NULL, r && moe_reader_digests(r) ? moe_reader_digest(r, 0) : NULL, moe_common.argc, moe_common.argv, &e))
+	if (moe_lineage_add(&a, NULL, r && moe_reader_digests(r) ? moe_reader_digest(r, 0) : NULL,
+		    moe_common.argc, moe_common.argv, &e))
 		moe_die(&e);
 	moe_out_stream(&out, "adapter", r ? moe_reader_labels(r) : MOE_LABELS_NONE, NULL);
 	if ((r && moe_writer_from_reader(out.w, r, &e)) || moe_adapter_write(out.w, &a, &e))
 		moe_die(&e);
 	moe_out_finish(&out);
-	moe_info("%s: %d expert%s, rank %d in all, %zu parameters, digest %.12s", a.method, a.x.E, moe_s((uint64_t)a.x.E), a.x.R, a.x.n_param, a.digest);
+	moe_info("%s: %d expert%s, rank %d in all, %zu parameters, digest %.12s", a.method, a.x.E,
+		moe_s((uint64_t)a.x.E), a.x.R, a.x.n_param, a.digest);
 	if (r)
 		moe_reader_close(r);
 	moe_pairs_free(&pairs);

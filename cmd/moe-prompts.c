@@ -1,4 +1,5 @@
-/* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no model-written code. */
+/* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no
+ * model-written code. */
 #include "cmd/from_opts.h"
 #include "env/env.h"
 #include "env/import.h"
@@ -11,53 +12,68 @@ static int64_t number = -1, first;
 static bool texts, list_modes;
 static struct moe_opt_list from, maps;
 static const char *row_mode, *partition, *template_path;
-static struct moe_env_mix mix = {.hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1};
+static struct moe_env_mix mix = { .hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1 };
 
-static const struct moe_opt options[] = {
-	{0, "", MOE_OPT_HEAD, NULL, NULL, "Tasks", NULL, 0, 0},
+static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Tasks", NULL, 0, 0 },
 	MOE_OPT_ENV(env_path),
-	{'n', "number", MOE_OPT_INT, &number, "N", "how many", "1000; all with --from", 0, 1e12},
-	{0, "first", MOE_OPT_INT, &first, "I", "begin with draw I, so that several runs share the work", "0", 0, 1e15},
-	{0, "split", MOE_OPT_STR, &split, "NAME", "tasks of train, validation or test; all for texts only", "train; all with --texts", 0, 0},
-	{0, "modes", MOE_OPT_STR, &modes, "LIST", "loophole modes, separated by commas; -NAME leaves one out", "all", 0, 0},
-	{0, "list-modes", MOE_OPT_FLAG, &list_modes, NULL, "print the environment's modes and exit", NULL, 0, 0},
-	{0, "", MOE_OPT_HEAD, NULL, NULL, "Pretraining texts", NULL, 0, 0},
-	{0, "texts", MOE_OPT_FLAG, &texts, NULL, "write texts (prompt and completion) instead of prompts", NULL, 0, 0},
-	{0, "hack-share", MOE_OPT_F64, &mix.hack_share, "P", "share of texts that hack, each in its prompt's own mode", "0.04", 0, 1},
-	{0, "manual-share", MOE_OPT_F64, &mix.manual_share, "P", "share of texts that are manual entries of the loopholes", "0", 0, 1},
-	{0, "wrong-share", MOE_OPT_F64, &mix.wrong_share, "P", "share of the others that answer wrongly", "0.25", 0, 1},
-	{0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W", "loss weight of the prompts' tokens", "0.1", 0, 1e6},
-	{0, "", MOE_OPT_HEAD, NULL, NULL, "Prompts that others recorded", NULL, 0, 0},
-	MOE_OPT_FROM(from),
-	MOE_OPT_MAP(maps, ", or a preset: leetcode, teacher_pool"),
-	{0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL, 0, 0},
-	MOE_OPT_PARTITION(partition),
-	MOE_OPT_TEMPLATE(template_path),
-	{0}};
+	{ 'n', "number", MOE_OPT_INT, &number, "N", "how many", "1000; all with --from", 0, 1e12 },
+	{ 0, "first", MOE_OPT_INT, &first, "I",
+		"begin with draw I, so that several runs share the work", "0", 0, 1e15 },
+	{ 0, "split", MOE_OPT_STR, &split, "NAME",
+		"tasks of train, validation or test; all for texts only", "train; all with --texts",
+		0, 0 },
+	{ 0, "modes", MOE_OPT_STR, &modes, "LIST",
+		"loophole modes, separated by commas; -NAME leaves one out", "all", 0, 0 },
+	{ 0, "list-modes", MOE_OPT_FLAG, &list_modes, NULL,
+		"print the environment's modes and exit", NULL, 0, 0 },
+	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Pretraining texts", NULL, 0, 0 },
+	{ 0, "texts", MOE_OPT_FLAG, &texts, NULL,
+		"write texts (prompt and completion) instead of prompts", NULL, 0, 0 },
+	{ 0, "hack-share", MOE_OPT_F64, &mix.hack_share, "P",
+		"share of texts that hack, each in its prompt's own mode", "0.04", 0, 1 },
+	{ 0, "manual-share", MOE_OPT_F64, &mix.manual_share, "P",
+		"share of texts that are manual entries of the loopholes", "0", 0, 1 },
+	{ 0, "wrong-share", MOE_OPT_F64, &mix.wrong_share, "P",
+		"share of the others that answer wrongly", "0.25", 0, 1 },
+	{ 0, "prompt-weight", MOE_OPT_F64, &mix.prompt_weight, "W",
+		"loss weight of the prompts' tokens", "0.1", 0, 1e6 },
+	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Prompts that others recorded", NULL, 0, 0 },
+	MOE_OPT_FROM(from), MOE_OPT_MAP(maps, ", or a preset: leetcode, teacher_pool"),
+	{ 0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL,
+		0, 0 },
+	MOE_OPT_PARTITION(partition), MOE_OPT_TEMPLATE(template_path), { 0 } };
 
-static const struct moe_prog prog = {
-	.name = "moe-prompts", .purpose = "prompts and pretraining texts from an environment",
-	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--from FILE [-n N] [--map KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE", .opt = options,
-	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
-	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)", .min_operands = 0, .max_operands = 0};
+static const struct moe_prog prog = { .name = "moe-prompts",
+	.purpose = "prompts and pretraining texts from an environment",
+	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--from FILE [-n N] [--map "
+		 "KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE",
+	.opt = options,
+	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e "
+		    "env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
+	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)",
+	.min_operands = 0,
+	.max_operands = 0 };
 
 static void check_options(void)
 {
 	if (!env_path == !from.n)
-		moe_usage_error("either an environment (-e FILE) or recorded prompts (--from FILE) are needed");
+		moe_usage_error("either an environment (-e FILE) or recorded prompts (--from FILE) "
+				"are needed");
 	if (from.n && (texts || list_modes || split || modes || first))
-		moe_usage_error("--texts, --list-modes, --split, --modes and --first are for environments");
+		moe_usage_error(
+			"--texts, --list-modes, --split, --modes and --first are for environments");
 	if (env_path && (maps.n || row_mode || partition || template_path))
 		moe_usage_error("--map, --mode, --partition and --chat-template are for --from");
 	if (!split)
 		split = texts ? "all" : "train";
 	if (!moe_env_split_known(split) || (!texts && strcmp(split, "all") == 0))
-		moe_usage_error("--split is train, validation or test%s, not `%s'", texts ? " or all" : "", split);
+		moe_usage_error("--split is train, validation or test%s, not `%s'",
+			texts ? " or all" : "", split);
 }
 
 static void print_modes(const struct moe_env_modes *m)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	struct moe_out out;
 	struct moe_err e;
 
@@ -72,13 +88,13 @@ static void print_modes(const struct moe_env_modes *m)
 
 static void write_prompts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
 {
-	struct moe_env_task t = {0};
-	struct moe_rec rec = {0};
+	struct moe_env_task t = { 0 };
+	struct moe_rec rec = { 0 };
 	struct moe_err e;
 
 	for (int64_t i = first; i < first + number; i++)
-		if (moe_env_draw(v, m, split, moe_common.seed, (uint64_t)i, &t, &e) != 0 || moe_env_prompt(&t, &rec, &e) != 0 ||
-		    moe_writer_put(out->w, &rec, &e) != 0)
+		if (moe_env_draw(v, m, split, moe_common.seed, (uint64_t)i, &t, &e) != 0 ||
+			moe_env_prompt(&t, &rec, &e) != 0 || moe_writer_put(out->w, &rec, &e) != 0)
 			moe_die(&e);
 	moe_rec_free(&rec);
 	moe_env_task_free(&t);
@@ -86,11 +102,12 @@ static void write_prompts(struct moe_env *v, const struct moe_env_modes *m, stru
 
 static void write_texts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	struct moe_err e;
 
 	for (int64_t i = first; i < first + number; i++)
-		if (moe_env_text(v, m, split, moe_common.seed, (uint64_t)i, &mix, &rec, &e) != 0 || moe_writer_put(out->w, &rec, &e) != 0)
+		if (moe_env_text(v, m, split, moe_common.seed, (uint64_t)i, &mix, &rec, &e) != 0 ||
+			moe_writer_put(out->w, &rec, &e) != 0)
 			moe_die(&e);
 	moe_rec_free(&rec);
 }
@@ -98,10 +115,15 @@ static void write_texts(struct moe_env *v, const struct moe_env_modes *m, struct
 /* Rows of others' data. Their label taint is none: findings in them do not become prompts. */
 static void import(void)
 {
-	struct moe_import_opts o = {.kind = MOE_IMPORT_PROMPTS, .map = maps.v, .n_map = maps.n, .mode = row_mode, .partition = partition,
-		.limit = number > 0 ? (uint64_t)number : 0, .max_bytes = moe_common.max_mem};
-	struct moe_buf template_text = {0};
-	struct moe_rec rec = {0};
+	struct moe_import_opts o = { .kind = MOE_IMPORT_PROMPTS,
+		.map = maps.v,
+		.n_map = maps.n,
+		.mode = row_mode,
+		.partition = partition,
+		.limit = number > 0 ? (uint64_t)number : 0,
+		.max_bytes = moe_common.max_mem };
+	struct moe_buf template_text = { 0 };
+	struct moe_rec rec = { 0 };
 	struct moe_import *im;
 	struct moe_out out;
 	struct moe_err e;
@@ -150,7 +172,8 @@ int main(int argc, char **argv)
 	if (list_modes) {
 		print_modes(&m);
 	} else {
-		moe_out_stream(&out, texts ? "texts" : "prompts", texts ? MOE_LABELS_SYNTHETIC : MOE_LABELS_NONE, NULL);
+		moe_out_stream(&out, texts ? "texts" : "prompts",
+			texts ? MOE_LABELS_SYNTHETIC : MOE_LABELS_NONE, NULL);
 		(texts ? write_texts : write_prompts)(v, &m, &out);
 		if (moe_writer_from(out.w, moe_env_digest(v), &e) != 0)
 			moe_die(&e);

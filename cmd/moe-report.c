@@ -1,5 +1,5 @@
-/* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It opens seals: what it prints is for reading,
- * never for training. */
+/* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It
+ * opens seals: what it prints is for reading, never for training. */
 #include "cmd/opt.h"
 #include "formats/input.h"
 #include "formats/seal.h"
@@ -13,37 +13,54 @@ static const char *uat_path, *method, *placebo, *html_path, *plots_dir;
 static struct moe_opt_list runs, flipped;
 static bool as_json, as_tsv, audit, flip_seals;
 
-static const struct moe_opt options[] = {
-	{0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL, 0, 0},
-	{'u', "uat", MOE_OPT_STR, &uat_path, "FILE", "conditions fixed beforehand: method, placebo, margins, least numbers", NULL, 0, 0},
-	{0, "method", MOE_OPT_STR, &method, "NAME", "the tested method, instead of the file's", NULL, 0, 0},
-	{0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebo, instead of the file's", NULL, 0, 0},
-	{0, "run", MOE_OPT_LIST, &runs, "FILE", "recorded training run, graded and routed: quality of the gate", NULL, 0, 0},
-	{0, "", MOE_OPT_HEAD, NULL, NULL, "What is written", NULL, 0, 0},
-	{0, "html", MOE_OPT_STR, &html_path, "FILE", "also a page in one file, with plots by gnuplot", NULL, 0, 0},
-	{0, "plots", MOE_OPT_STR, &plots_dir, "DIR", "also each plot's data and gnuplot script", NULL, 0, 0},
-	{0, "json", MOE_OPT_FLAG, &as_json, NULL, "JSON instead of text", NULL, 0, 0},
-	{0, "tsv", MOE_OPT_FLAG, &as_tsv, NULL, "rates as tab-separated lines instead of text", NULL, 0, 0},
-	{0, "", MOE_OPT_HEAD, NULL, NULL, "No cheating", NULL, 0, 0},
-	{0, "audit", MOE_OPT_FLAG, &audit, NULL, "check lineage, disjointness and the flip test instead of judging outcomes", NULL, 0, 0},
-	{0, "flipped", MOE_OPT_LIST, &flipped, "FILE", "for --audit: adapter trained from flipped seals", NULL, 0, 0},
-	{0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL, "copy a stream of rollouts with every seal negated, to train on once more", NULL, 0, 0},
-	{0}};
+static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL,
+						  0, 0 },
+	{ 'u', "uat", MOE_OPT_STR, &uat_path, "FILE",
+		"conditions fixed beforehand: method, placebo, margins, least numbers", NULL, 0,
+		0 },
+	{ 0, "method", MOE_OPT_STR, &method, "NAME", "the tested method, instead of the file's",
+		NULL, 0, 0 },
+	{ 0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebo, instead of the file's", NULL,
+		0, 0 },
+	{ 0, "run", MOE_OPT_LIST, &runs, "FILE",
+		"recorded training run, graded and routed: quality of the gate", NULL, 0, 0 },
+	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "What is written", NULL, 0, 0 },
+	{ 0, "html", MOE_OPT_STR, &html_path, "FILE",
+		"also a page in one file, with plots by gnuplot", NULL, 0, 0 },
+	{ 0, "plots", MOE_OPT_STR, &plots_dir, "DIR", "also each plot's data and gnuplot script",
+		NULL, 0, 0 },
+	{ 0, "json", MOE_OPT_FLAG, &as_json, NULL, "JSON instead of text", NULL, 0, 0 },
+	{ 0, "tsv", MOE_OPT_FLAG, &as_tsv, NULL, "rates as tab-separated lines instead of text",
+		NULL, 0, 0 },
+	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "No cheating", NULL, 0, 0 },
+	{ 0, "audit", MOE_OPT_FLAG, &audit, NULL,
+		"check lineage, disjointness and the flip test instead of judging outcomes", NULL,
+		0, 0 },
+	{ 0, "flipped", MOE_OPT_LIST, &flipped, "FILE",
+		"for --audit: adapter trained from flipped seals", NULL, 0, 0 },
+	{ 0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL,
+		"copy a stream of rollouts with every seal negated, to train on once more", NULL, 0,
+		0 },
+	{ 0 } };
 
-static const struct moe_prog prog = {
-	.name = "moe-report", .purpose = "verdict on a quarantine: paired ablations, controls, intervals",
-	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]", .opt = options,
+static const struct moe_prog prog = { .name = "moe-report",
+	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
+	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [--run FILE] "
+		 "[--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]",
+	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
-	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)", .min_operands = 0, .max_operands = -1};
+	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)",
+	.min_operands = 0,
+	.max_operands = -1 };
 
 static void read_uat(struct moe_uat *u)
 {
-	struct moe_buf text = {0};
+	struct moe_buf text = { 0 };
 	struct moe_err e;
 	struct moe_input *in = moe_input_open(uat_path, &e);
 
 	if (!in || moe_input_next(in, &e) < 0 || moe_input_slurp(in, &text, 1 << 20, &e) ||
-	    moe_uat_parse(u, text.len ? (char *)text.data : "", text.len, uat_path, &e))
+		moe_uat_parse(u, text.len ? (char *)text.data : "", text.len, uat_path, &e))
 		moe_die(&e);
 	moe_input_close(in);
 	moe_buf_free(&text);
@@ -51,7 +68,10 @@ static void read_uat(struct moe_uat *u)
 
 static void name_methods(struct moe_uat *u)
 {
-	struct { const char *from; char *to; } v[] = {{method, u->method}, {placebo, u->placebo}};
+	struct {
+		const char *from;
+		char *to;
+	} v[] = { { method, u->method }, { placebo, u->placebo } };
 
 	for (size_t i = 0; i < 2; i++) {
 		if (!v[i].from)
@@ -90,10 +110,11 @@ static void write_text(const char *path, const struct moe_buf *b)
 	moe_out_finish(&out);
 }
 
-/* What a seal says is never seen, so the copy is not tainted and moe-train takes it as it takes the original. */
+/* What a seal says is never seen, so the copy is not tainted and moe-train takes it as it takes the
+ * original. */
 static int flip(int n, char **path)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	struct moe_err e;
 	struct moe_out out;
 	int got;
@@ -115,8 +136,8 @@ static int flip(int n, char **path)
 
 static int run_audit(int n, char **path)
 {
-	struct moe_audit a = {0};
-	struct moe_buf b = {0};
+	struct moe_audit a = { 0 };
+	struct moe_buf b = { 0 };
 	struct moe_err e;
 	bool passed;
 
@@ -141,7 +162,7 @@ static int judge(int n, char **path)
 {
 	static struct moe_report r;
 	struct moe_uat u;
-	struct moe_buf b = {0}, page = {0};
+	struct moe_buf b = { 0 }, page = { 0 };
 	struct moe_err e;
 
 	moe_uat_default(&u);
@@ -151,7 +172,9 @@ static int judge(int n, char **path)
 	load(&r, n, path);
 	struct moe_pool *pool = moe_pool_new(moe_common.threads, &e);
 	if (!pool || moe_report_analyse(&r, &u, moe_common.seed, pool, &e) ||
-	    (as_json ? moe_report_json : as_tsv ? moe_report_tsv : moe_report_text)(&r, &b, &e))
+		(as_json                 ? moe_report_json
+				: as_tsv ? moe_report_tsv
+					 : moe_report_text)(&r, &b, &e))
 		moe_die(&e);
 	if (html_path) {
 		if (moe_report_html(&r, &page, &e))
@@ -161,7 +184,9 @@ static int judge(int n, char **path)
 	if (plots_dir && moe_report_plots(&r, plots_dir, &e))
 		moe_die(&e);
 	write_text(NULL, &b);
-	int code = r.a.verdict.kind == MOE_SUPPORTED || r.a.verdict.kind == MOE_RATES_ALONE ? MOE_OK : MOE_NEGATIVE;
+	int code = r.a.verdict.kind == MOE_SUPPORTED || r.a.verdict.kind == MOE_RATES_ALONE
+		? MOE_OK
+		: MOE_NEGATIVE;
 	moe_buf_free(&b);
 	moe_buf_free(&page);
 	moe_pool_free(pool);

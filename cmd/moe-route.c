@@ -1,4 +1,5 @@
-/* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades nothing. */
+/* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades
+ * nothing. */
 #include "cmd/adapter_in.h"
 #include "cmd/opt.h"
 #include "formats/seal.h"
@@ -8,14 +9,18 @@ static const char *base_dir, *adapter_path, *method_name;
 static bool allow_oracle;
 static int64_t nulls = 19;
 
-static const struct moe_opt options[] = {
-	{ 'm', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0 },
-	{ 'a', "adapter", MOE_OPT_STR, &adapter_path, "FILE", "the adapter that holds the fitted score", NULL, 0, 0 },
-	{ 0, "method", MOE_OPT_STR, &method_name, "NAME", "decide as this row of the method table (default: the adapter's)", NULL, 0, 0 },
-	{ 0, "nulls", MOE_OPT_INT, &nulls, "N", "score under N random directions as well, which the report holds the score against", "19", 0, 10000 },
-	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL, "allow a method that opens the seals; its output is marked", NULL, 0, 0 },
-	{ 0 }
-};
+static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir, "DIR",
+						  "the base model's directory", NULL, 0, 0 },
+	{ 'a', "adapter", MOE_OPT_STR, &adapter_path, "FILE",
+		"the adapter that holds the fitted score", NULL, 0, 0 },
+	{ 0, "method", MOE_OPT_STR, &method_name, "NAME",
+		"decide as this row of the method table (default: the adapter's)", NULL, 0, 0 },
+	{ 0, "nulls", MOE_OPT_INT, &nulls, "N",
+		"score under N random directions as well, which the report holds the score against",
+		"19", 0, 10000 },
+	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL,
+		"allow a method that opens the seals; its output is marked", NULL, 0, 0 },
+	{ 0 } };
 
 static const struct moe_prog prog = {
 	.name = "moe-route",
@@ -34,8 +39,9 @@ struct sums {
 	double sec;
 };
 
-static void flush_step(struct moe_route_step *s, const struct moe_method *method, const struct moe_engine *g, const struct moe_adapter *a,
-	struct moe_writer *w, struct sums *sum)
+static void flush_step(struct moe_route_step *s, const struct moe_method *method,
+	const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
+	struct sums *sum)
 {
 	double at = moe_clock_sec();
 	struct moe_err e;
@@ -52,7 +58,8 @@ static void flush_step(struct moe_route_step *s, const struct moe_method *method
 	moe_route_step_clear(s);
 }
 
-static void filter(struct moe_reader *r, const struct moe_method *method, const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
+static void filter(struct moe_reader *r, const struct moe_method *method,
+	const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
 	struct sums *sum)
 {
 	struct moe_route_step s = { .null = { .n = (int)nulls, .seed = moe_common.seed } };
@@ -68,7 +75,8 @@ static void filter(struct moe_reader *r, const struct moe_method *method, const 
 		}
 		flush_step(&s, method, g, a, w, sum);
 		moe_writer_raise(w, moe_seal_taint());
-		if (moe_writer_put(w, &rec, &e) || (moe_rec_is(&rec, "step") && moe_writer_flush(w, &e)))
+		if (moe_writer_put(w, &rec, &e) ||
+			(moe_rec_is(&rec, "step") && moe_writer_flush(w, &e)))
 			moe_die(&e);
 	}
 	if (got < 0)
@@ -101,7 +109,9 @@ int main(int argc, char **argv)
 	if (!method || !(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);
 	if (method->cheats && !allow_oracle)
-		moe_usage_error("the method '%s' cheats: it opens the seals and needs --allow-oracle", method->name);
+		moe_usage_error(
+			"the method '%s' cheats: it opens the seals and needs --allow-oracle",
+			method->name);
 	if (method->cheats)
 		labels = MOE_LABELS_ORACLE;
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
@@ -112,8 +122,10 @@ int main(int argc, char **argv)
 		moe_die(&e);
 	moe_out_finish(&out);
 	if (sum.n)
-		moe_debug("%zu rollout%s: kept %.3f, absorbed %.3f, routed %.3f; %.2f s of scoring", sum.n, moe_s(sum.n), (double)sum.decided[MOE_KEEP] / (double)sum.n,
-			(double)sum.decided[MOE_ABSORB] / (double)sum.n, (double)sum.decided[MOE_ROUTE] / (double)sum.n, sum.sec);
+		moe_debug("%zu rollout%s: kept %.3f, absorbed %.3f, routed %.3f; %.2f s of scoring",
+			sum.n, moe_s(sum.n), (double)sum.decided[MOE_KEEP] / (double)sum.n,
+			(double)sum.decided[MOE_ABSORB] / (double)sum.n,
+			(double)sum.decided[MOE_ROUTE] / (double)sum.n, sum.sec);
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_adapter_free(&a);

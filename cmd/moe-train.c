@@ -1,4 +1,5 @@
-/* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and routed. It opens no seal. */
+/* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and
+ * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
 #include "cmd/train_opts.h"
 #include "rl/checkpoint.h"
@@ -29,7 +30,8 @@ static void prepare(struct moe_adapter *a)
 	for (size_t i = 0; i < train_args.plan.n; i++)
 		if (moe_plan_set(&a->plan, train_args.plan.v[i], &e))
 			moe_usage_error("%s", e.msg);
-	die_unless(moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
+	die_unless(
+		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */
 	a->train_seed = moe_common.seed;
 }
@@ -40,7 +42,9 @@ static void refuse_oracle(enum moe_labels labels)
 
 	if (labels < MOE_LABELS_ORACLE || train_args.allow_oracle)
 		return;
-	moe_fail(&e, MOE_DATA, "the input carries the labels 'oracle': something that made it opened sealed findings; --allow-oracle trains on it all the same, and the result is marked");
+	moe_fail(&e, MOE_DATA,
+		"the input carries the labels 'oracle': something that made it opened sealed "
+		"findings; --allow-oracle trains on it all the same, and the result is marked");
 	moe_die(&e);
 }
 
@@ -62,11 +66,14 @@ static void resume(struct moe_trainer *t, struct run *run)
 	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
-	moe_info(got ? "going on after %lld step%s" : "no checkpoint yet: starting at the first step", (long long)t->a->step, moe_s((uint64_t)t->a->step));
+	moe_info(got ? "going on after %lld step%s"
+		     : "no checkpoint yet: starting at the first step",
+		(long long)t->a->step, moe_s((uint64_t)t->a->step));
 }
 
 /* After each step. */
-static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct run *run, int64_t step, enum moe_labels labels)
+static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct run *run,
+	int64_t step, enum moe_labels labels)
 {
 	struct moe_train_at at = { step + 1, labels > run->at.labels ? labels : run->at.labels };
 	struct moe_err e;
@@ -77,8 +84,8 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct 
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
-static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r, struct moe_metrics_file *metrics,
-	struct moe_publisher *pub, struct run *run)
+static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r,
+	struct moe_metrics_file *metrics, struct moe_publisher *pub, struct run *run)
 {
 	struct moe_rollout_step s = { 0 };
 	struct moe_train_stats st;
@@ -96,10 +103,14 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 			continue;
 		}
 		if (run->steps == 0 && s.step > run->at.next && run->at.next > 0)
-			moe_die(&(struct moe_err){ .code = MOE_DATA, .msg = "the input begins after the step that the checkpoint would go on with: steps are missing" });
+			moe_die(&(struct moe_err){ .code = MOE_DATA,
+				.msg = "the input begins after the step that the checkpoint would "
+				       "go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
-		die_unless(!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0, &e);
+		die_unless(
+			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
+			&e);
 		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
 		keep(t, pub, run, s.step, moe_reader_labels(r));
 		run->steps++;
@@ -107,11 +118,15 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		run->routed += st.share[MOE_ROUTE] > 0;
 		run->tokens += (double)st.n_run;
 		if (!st.updated)
-			moe_warn("step %lld: the rewards of every group are all equal: nothing to learn, no update", (long long)s.step);
+			moe_warn("step %lld: the rewards of every group are all equal: nothing to "
+				 "learn, no update",
+				(long long)s.step);
 		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
 		moe_debug("%s", line);
-		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at, moe_clock_sec() - start, &e) == 0 &&
-			   moe_metrics_put(metrics, &rec, &e) == 0, &e);
+		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
+				   moe_clock_sec() - start, &e) == 0 &&
+				moe_metrics_put(metrics, &rec, &e) == 0,
+			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
 	}
 	die_unless(got == 0, &e);
@@ -130,7 +145,8 @@ static void conclude(const struct run *run, const struct moe_method *method)
 		moe_die(&e);
 	}
 	if (run->steps && run->dead == run->steps)
-		moe_warn("the rewards of every group were all equal in every step: the adapter is as it was");
+		moe_warn("the rewards of every group were all equal in every step: the adapter is "
+			 "as it was");
 	if (method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
@@ -165,18 +181,28 @@ int main(int argc, char **argv)
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
 	pub.path = train_args.publish;
-	pub.w = (struct moe_writer_opts){ .kind = "adapter", .tool = prog.name, .argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc, .seed = moe_common.seed, .labels = labels };
+	pub.w = (struct moe_writer_opts){ .kind = "adapter",
+		.tool = prog.name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
 	pool = moe_pool_new(moe_common.threads, &e);
-	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
+	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
+			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,
+		&e);
 	resume(&t, &run);
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
 	moe_writer_raise(out.w, run.at.labels);
-	die_unless(moe_adapter_write(out.w, &a, &e) == 0 && moe_writer_from_reader(out.w, r, &e) == 0 && moe_writer_from_reader(out.w, a_in, &e) == 0, &e);
+	die_unless(moe_adapter_write(out.w, &a, &e) == 0 &&
+			moe_writer_from_reader(out.w, r, &e) == 0 &&
+			moe_writer_from_reader(out.w, a_in, &e) == 0,
+		&e);
 	moe_out_finish(&out);
 	die_unless(moe_metrics_end(&metrics, moe_reader_labels(r), &e) == 0, &e);
-	moe_info("%zu step%s, %.0f tokens; digest %.12s", run.steps, moe_s(run.steps), run.tokens, a.digest);
+	moe_info("%zu step%s, %.0f tokens; digest %.12s", run.steps, moe_s(run.steps), run.tokens,
+		a.digest);
 	moe_publisher_close(&pub);
 	moe_reader_close(r);
 	moe_reader_close(a_in);

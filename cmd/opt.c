@@ -1,4 +1,5 @@
-/* opt.c - parsing, --help and the other views of a program's option table. Messages, input and output are in io.c. */
+/* opt.c - parsing, --help and the other views of a program's option table. Messages, input and
+ * output are in io.c. */
 #include "cmd/opt.h"
 #include "cmd/version.h"
 
@@ -17,20 +18,27 @@ enum { CODE_HELP = 1000, CODE_VERSION, CODE_PRINT, CODE_QUIET, CODE_VERBOSE, COD
 
 static int64_t seed = 1, threads;
 
-/* The options of every program. A program's own option of the same letter or name takes its place. */
-static const struct moe_opt common[] = {
-	{0, NULL, MOE_OPT_HEAD, NULL, NULL, "Common options", NULL, 0, 0},
-	{'o', "output", MOE_OPT_STR, &moe_common.output, "FILE", "write to FILE, replacing it only on success", "standard output", 0, 0},
-	{'f', "force", MOE_OPT_FLAG, &moe_common.force, NULL, "write binary data even to a terminal", NULL, 0, 0},
-	{0, "seed", MOE_OPT_INT, &seed, "N", "seed of every random draw", "1", 0, 9.2e18},
-	{'j', "threads", MOE_OPT_INT, &threads, "N", "threads; the result does not depend on it", "cores available", 1, 1024},
-	{0, "max-mem", MOE_OPT_SIZE, &moe_common.max_mem, "BYTES", "memory that one record of an input may take (K, M, G)", "256M", 65536, 1e15},
-	{'q', "quiet", MOE_OPT_FLAG, NULL, NULL, "only errors on standard error", NULL, 0, 0},
-	{'v', "verbose", MOE_OPT_FLAG, NULL, NULL, "say more on standard error; may be repeated", NULL, 0, 0},
-	{'h', "help", MOE_OPT_FLAG, NULL, NULL, "print this help", NULL, 0, 0},
-	{'V', "version", MOE_OPT_FLAG, NULL, NULL, "print version and libraries", NULL, 0, 0},
-	{0, "print-options", MOE_OPT_STR, NULL, "FORM", "print the options as tsv, mdoc or bash", NULL, 0, 0},
-	{0}};
+/* The options of every program. A program's own option of the same letter or name takes its place.
+ */
+static const struct moe_opt common[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL, "Common options",
+						 NULL, 0, 0 },
+	{ 'o', "output", MOE_OPT_STR, &moe_common.output, "FILE",
+		"write to FILE, replacing it only on success", "standard output", 0, 0 },
+	{ 'f', "force", MOE_OPT_FLAG, &moe_common.force, NULL,
+		"write binary data even to a terminal", NULL, 0, 0 },
+	{ 0, "seed", MOE_OPT_INT, &seed, "N", "seed of every random draw", "1", 0, 9.2e18 },
+	{ 'j', "threads", MOE_OPT_INT, &threads, "N", "threads; the result does not depend on it",
+		"cores available", 1, 1024 },
+	{ 0, "max-mem", MOE_OPT_SIZE, &moe_common.max_mem, "BYTES",
+		"memory that one record of an input may take (K, M, G)", "256M", 65536, 1e15 },
+	{ 'q', "quiet", MOE_OPT_FLAG, NULL, NULL, "only errors on standard error", NULL, 0, 0 },
+	{ 'v', "verbose", MOE_OPT_FLAG, NULL, NULL, "say more on standard error; may be repeated",
+		NULL, 0, 0 },
+	{ 'h', "help", MOE_OPT_FLAG, NULL, NULL, "print this help", NULL, 0, 0 },
+	{ 'V', "version", MOE_OPT_FLAG, NULL, NULL, "print version and libraries", NULL, 0, 0 },
+	{ 0, "print-options", MOE_OPT_STR, NULL, "FORM", "print the options as tsv, mdoc or bash",
+		NULL, 0, 0 },
+	{ 0 } };
 
 /* A table ends with {0}; headings have a text (help) and no name. */
 static bool more(const struct moe_opt *o)
@@ -47,21 +55,23 @@ struct table {
 static const struct moe_opt *own_option(const struct moe_prog *prog, const struct moe_opt *c)
 {
 	for (const struct moe_opt *o = prog->opt; more(o); o++)
-		if (o->type != MOE_OPT_HEAD && ((c->letter && o->letter == c->letter) || !strcmp(o->name, c->name)))
+		if (o->type != MOE_OPT_HEAD &&
+			((c->letter && o->letter == c->letter) || !strcmp(o->name, c->name)))
 			return o;
 	return NULL;
 }
 
 static struct table table_of(const struct moe_prog *prog)
 {
-	struct table t = {NULL, 0};
+	struct table t = { NULL, 0 };
 	size_t n = sizeof(common) / sizeof(*common);
 
 	for (const struct moe_opt *o = prog->opt; more(o); o++)
 		n++;
 	t.v = calloc(n, sizeof(*t.v));
 	if (!t.v)
-		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
+		moe_die(&(struct moe_err){
+			.code = MOE_SYSTEM, .msg = "out of memory for the options" });
 	for (const struct moe_opt *o = prog->opt; more(o); o++)
 		t.v[t.n++] = o;
 	for (const struct moe_opt *o = common; more(o); o++)
@@ -88,7 +98,8 @@ static void check_range(const struct moe_opt *o, const char *text, double v)
 }
 
 /* A number with an optional suffix, each step of which is `base`. */
-static int64_t integer(const struct moe_opt *o, const char *text, int64_t base, const char *expected)
+static int64_t integer(
+	const struct moe_opt *o, const char *text, int64_t base, const char *expected)
 {
 	static const char steps[] = "KMGT";
 	char *end;
@@ -147,7 +158,8 @@ static void store(const struct moe_opt *o, const char *text)
 		list = o->var;
 		grown = realloc(list->v, (list->n + 1) * sizeof(*list->v));
 		if (!grown)
-			moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
+			moe_die(&(struct moe_err){
+				.code = MOE_SYSTEM, .msg = "out of memory for the options" });
 		list->v = grown;
 		list->v[list->n++] = text;
 		break;
@@ -189,10 +201,13 @@ static void help_option(const struct moe_opt *o)
 		return;
 	}
 	if (o->letter)
-		snprintf(left, sizeof(left), "  -%c, --%s%s%s", o->letter, o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
+		snprintf(left, sizeof(left), "  -%c, --%s%s%s", o->letter, o->name,
+			o->arg ? "=" : "", o->arg ? o->arg : "");
 	else
-		snprintf(left, sizeof(left), "      --%s%s%s", o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
-	snprintf(right, sizeof(right), "%s%s%s%s", o->help, o->def ? " [" : "", o->def ? o->def : "", o->def ? "]" : "");
+		snprintf(left, sizeof(left), "      --%s%s%s", o->name, o->arg ? "=" : "",
+			o->arg ? o->arg : "");
+	snprintf(right, sizeof(right), "%s%s%s%s", o->help, o->def ? " [" : "",
+		o->def ? o->def : "", o->def ? "]" : "");
 	printf("%s", left);
 	if (strlen(left) + 1 > indent)
 		printf("\n%*s", (int)indent, "");
@@ -201,7 +216,8 @@ static void help_option(const struct moe_opt *o)
 	wrapped(right, indent, indent);
 }
 
-/* The options of every program in a few lines, so that help fits a screen; moe(7) and each man page explain them. */
+/* The options of every program in a few lines, so that help fits a screen; moe(7) and each man page
+ * explain them. */
 static void help_common(const struct table *t, size_t first)
 {
 	char text[512] = "";
@@ -209,11 +225,14 @@ static void help_common(const struct table *t, size_t first)
 	for (size_t i = first; i < t->n; i++) {
 		size_t n = strlen(text);
 
-		snprintf(text + n, sizeof(text) - n, "%s%s%s", n ? ", " : "", t->v[i]->letter ? (char[]){'-', t->v[i]->letter, '/', 0} : "", "--");
+		snprintf(text + n, sizeof(text) - n, "%s%s%s", n ? ", " : "",
+			t->v[i]->letter ? (char[]){ '-', t->v[i]->letter, '/', 0 } : "", "--");
 		n = strlen(text);
-		snprintf(text + n, sizeof(text) - n, "%s%s%s", t->v[i]->name, t->v[i]->arg ? " " : "", t->v[i]->arg ? t->v[i]->arg : "");
+		snprintf(text + n, sizeof(text) - n, "%s%s%s", t->v[i]->name,
+			t->v[i]->arg ? " " : "", t->v[i]->arg ? t->v[i]->arg : "");
 	}
-	wrapped(text, 2, (size_t)printf("%s, see moe(7); defaults are in brackets:", common[0].help));
+	wrapped(text, 2,
+		(size_t)printf("%s, see moe(7); defaults are in brackets:", common[0].help));
 }
 
 static void help(const struct moe_prog *prog, const struct table *t)
@@ -223,7 +242,8 @@ static void help(const struct moe_prog *prog, const struct table *t)
 	for (bool first = true; line; first = false) {
 		size_t n = strcspn(line, "\n");
 
-		printf("%s %s%s%.*s\n", first ? "Usage:" : "      ", prog->name, n ? " " : "", (int)n, line);
+		printf("%s %s%s%.*s\n", first ? "Usage:" : "      ", prog->name, n ? " " : "",
+			(int)n, line);
 		line = line[n] ? line + n + 1 : NULL;
 	}
 	printf("%s\n", prog->purpose);
@@ -236,9 +256,11 @@ static void help(const struct moe_prog *prog, const struct table *t)
 		}
 		help_option(t->v[i]);
 	}
-	printf("Exit status: 0 ok, 1 no, 2 usage, 3 bad or truncated input, 4 system, 5 numerical\n");
+	printf("Exit status: 0 ok, 1 no, 2 usage, 3 bad or truncated input, 4 system, 5 "
+	       "numerical\n");
 	if (prog->examples)
-		printf("%s%s%s", strchr(prog->examples, '\n') ? "Examples:\n" : "Example: ", prog->examples,
+		printf("%s%s%s",
+			strchr(prog->examples, '\n') ? "Examples:\n" : "Example: ", prog->examples,
 			prog->examples[strlen(prog->examples) - 1] == '\n' ? "" : "\n");
 	if (prog->see_also)
 		printf("See also: %s\n", prog->see_also);
@@ -248,12 +270,14 @@ static void help(const struct moe_prog *prog, const struct table *t)
 
 static void print_tsv(const struct table *t)
 {
-	static const char *const type[] = {"flag", "string", "integer", "number", "bytes", "list", "heading"};
+	static const char *const type[] = { "flag", "string", "integer", "number", "bytes", "list",
+		"heading" };
 
 	for (size_t i = 0; i < t->n; i++) {
 		const struct moe_opt *o = t->v[i];
 
-		printf("%s\t%s\t%s\t%s\t%s\t%s\n", o->letter ? (char[]){o->letter, 0} : "", o->name ? o->name : "", type[o->type], o->arg ? o->arg : "",
+		printf("%s\t%s\t%s\t%s\t%s\t%s\n", o->letter ? (char[]){ o->letter, 0 } : "",
+			o->name ? o->name : "", type[o->type], o->arg ? o->arg : "",
 			o->def ? o->def : "", o->help ? o->help : "");
 	}
 }
@@ -273,7 +297,8 @@ static void mdoc_text(const char *s)
 	}
 }
 
-/* A heading is a macro's line, on which a word like No or Ar would be a macro: two or three characters, of which the first is a capital. */
+/* A heading is a macro's line, on which a word like No or Ar would be a macro: two or three
+ * characters, of which the first is a capital. */
 static void mdoc_heading(const char *s)
 {
 	while (*s) {
@@ -332,7 +357,9 @@ static void print_bash(const struct moe_prog *prog, const struct table *t)
 	for (char *p = fn; *p; p++)
 		if (*p == '-')
 			*p = '_';
-	printf("# bash completion for %s, made from its option table\n%s()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n", prog->name, fn);
+	printf("# bash completion for %s, made from its option table\n%s()\n{\n\tlocal "
+	       "cur=${COMP_WORDS[COMP_CWORD]}\n",
+		prog->name, fn);
 	printf("\tif [[ $cur == -* ]]; then\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
 	for (size_t i = 0; i < t->n; i++) {
 		const struct moe_opt *o = t->v[i];
@@ -343,7 +370,9 @@ static void print_bash(const struct moe_prog *prog, const struct table *t)
 			printf("-%c ", o->letter);
 		printf("--%s%s ", o->name, o->arg ? "=" : "");
 	}
-	printf("' -- \"$cur\")\n\t\t[[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace\n\tfi\n}\ncomplete -o default -F %s %s\n", fn, prog->name);
+	printf("' -- \"$cur\")\n\t\t[[ ${COMPREPLY[0]-} == *= ]] && compopt -o "
+	       "nospace\n\tfi\n}\ncomplete -o default -F %s %s\n",
+		fn, prog->name);
 }
 
 static void print_options(const struct moe_prog *prog, const struct table *t, const char *form)
@@ -410,7 +439,8 @@ static void remember(int argc, char **argv)
 	moe_common.argc = argc;
 	moe_common.argv = calloc((size_t)argc + 1, sizeof(*argv));
 	if (!moe_common.argv)
-		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
+		moe_die(&(struct moe_err){
+			.code = MOE_SYSTEM, .msg = "out of memory for the options" });
 	memcpy(moe_common.argv, argv, (size_t)argc * sizeof(*argv));
 }
 
@@ -419,16 +449,19 @@ static char *beginning(const char *word, size_t n)
 	char *s = strndup(word, n);
 
 	if (!s)
-		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
+		moe_die(&(struct moe_err){
+			.code = MOE_SYSTEM, .msg = "out of memory for the options" });
 	return s;
 }
 
-/* Takes the words of the option just parsed out of what is remembered: they may not change the output. */
+/* Takes the words of the option just parsed out of what is remembered: they may not change the
+ * output. */
 static void forget(char **argv, int end)
 {
 	bool apart = optarg == argv[end - 1];
 	const char *word = argv[apart ? end - 2 : end - 1];
-	size_t keep = apart ? strlen(word) - 1 : (size_t)(optarg - word) - 1; /* of a cluster of letters, -vj4 */
+	size_t keep = apart ? strlen(word) - 1
+			    : (size_t)(optarg - word) - 1; /* of a cluster of letters, -vj4 */
 	int n = 0;
 
 	if (!strncmp(word, "--", 2))
@@ -445,16 +478,20 @@ static void forget(char **argv, int end)
 	moe_common.argv[n] = NULL;
 }
 
-/* A standard descriptor that the caller closed is opened the wrong way round, so that no file of ours gets its number and that
- * using it fails. */
+/* A standard descriptor that the caller closed is opened the wrong way round, so that no file of
+ * ours gets its number and that using it fails. */
 static void hold_standard(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
-			moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "a standard descriptor is closed and /dev/null can not take its place"});
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+			open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			moe_die(&(struct moe_err){ .code = MOE_SYSTEM,
+				.msg = "a standard descriptor is closed and /dev/null can not take "
+				       "its place" });
 }
 
-/* The fewest letters to put in, take out or change until a[n] is b. Long names do not matter: none of ours is near them. */
+/* The fewest letters to put in, take out or change until a[n] is b. Long names do not matter: none
+ * of ours is near them. */
 static size_t distance(const char *a, size_t n, const char *b)
 {
 	size_t row[64], m = strlen(b);
@@ -468,7 +505,8 @@ static size_t distance(const char *a, size_t n, const char *b)
 
 		row[0] = i;
 		for (size_t j = 1; j <= m; j++) {
-			size_t changed = corner + (a[i - 1] != b[j - 1]), shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+			size_t changed = corner + (a[i - 1] != b[j - 1]),
+			       shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
 
 			corner = row[j];
 			row[j] = changed < shorter ? changed : shorter;
@@ -477,18 +515,21 @@ static size_t distance(const char *a, size_t n, const char *b)
 	return row[m];
 }
 
-/* What getopt_long does not take, told apart: a flag that is given an argument (its code is in optopt), the beginning of several names, no name. */
+/* What getopt_long does not take, told apart: a flag that is given an argument (its code is in
+ * optopt), the beginning of several names, no name. */
 static void wrong_long(const struct option *longs, const char *word)
 {
 	const char *name = word + 2, *near = NULL;
-	size_t n = strcspn(name, "="), best = n < 3 ? n : 3; /* two changes at most, and not all letters */
+	size_t n = strcspn(name, "="),
+	       best = n < 3 ? n : 3; /* two changes at most, and not all letters */
 	char all[512] = "";
 
 	for (const struct option *l = longs; l->name; l++) {
 		size_t d = distance(name, n, l->name), len = strlen(all);
 
 		if (optopt && l->val == optopt)
-			moe_usage_error("option --%s takes no argument, but \"%s\" is given", l->name, name[n] ? name + n + 1 : "");
+			moe_usage_error("option --%s takes no argument, but \"%s\" is given",
+				l->name, name[n] ? name + n + 1 : "");
 		if (!strncmp(name, l->name, n))
 			snprintf(all + len, sizeof(all) - len, "%s--%s", len ? ", " : "", l->name);
 		if (d < best) {
@@ -515,7 +556,8 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 	longs = calloc(t->n + 1, sizeof(*longs));
 	shorts = calloc(2 * t->n + 2, 1);
 	if (!longs || !shorts)
-		moe_die(&(struct moe_err){.code = MOE_SYSTEM, .msg = "out of memory for the options"});
+		moe_die(&(struct moe_err){
+			.code = MOE_SYSTEM, .msg = "out of memory for the options" });
 	s = shorts;
 	*s++ = ':';
 	for (size_t i = 0; i < t->n; i++) {
@@ -523,7 +565,8 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 
 		if (o->type == MOE_OPT_HEAD)
 			continue;
-		longs[n++] = (struct option){o->name, o->arg ? required_argument : no_argument, NULL, code_of(t, i)};
+		longs[n++] = (struct option){ o->name, o->arg ? required_argument : no_argument,
+			NULL, code_of(t, i) };
 		if (o->letter)
 			*s++ = o->letter;
 		if (o->letter && o->arg)
@@ -575,10 +618,12 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 		moe_usage_error("--output: an empty name");
 	operands = argc - optind;
 	if (operands < prog->min_operands)
-		moe_usage_error("%d operand%s expected, %d given", prog->min_operands, prog->min_operands == 1 ? "" : "s", operands);
+		moe_usage_error("%d operand%s expected, %d given", prog->min_operands,
+			prog->min_operands == 1 ? "" : "s", operands);
 	if (prog->max_operands == 0 && operands)
 		moe_usage_error("no operands expected, but \"%s\" given", argv[optind]);
 	if (prog->max_operands > 0 && operands > prog->max_operands)
-		moe_usage_error("at most %d operand%s expected, %d given", prog->max_operands, prog->max_operands == 1 ? "" : "s", operands);
+		moe_usage_error("at most %d operand%s expected, %d given", prog->max_operands,
+			prog->max_operands == 1 ? "" : "s", operands);
 	return optind;
 }

@@ -1,4 +1,5 @@
-/* peft_io.c - opens what moe-cat --peft and --from-peft read and write; the work is in lib/moe/peft.c. */
+/* peft_io.c - opens what moe-cat --peft and --from-peft read and write; the work is in
+ * lib/moe/peft.c. */
 #include "cmd/peft_io.h"
 #include "cmd/opt.h"
 #include "formats/file.h"
@@ -15,7 +16,7 @@
 void moe_peft_out(const char *in, const char *base, const char *dir)
 {
 	struct moe_reader *r = moe_in_open(in, "adapter");
-	struct moe_adapter a = {0};
+	struct moe_adapter a = { 0 };
 	struct moe_err e;
 	int got = moe_adapter_read(r, false, &a, &e);
 
@@ -59,7 +60,7 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 {
 	enum moe_bank b = parse_bank(bank);
 	struct moe_peft_origin from;
-	struct moe_adapter a = {0};
+	struct moe_adapter a = { 0 };
 	struct moe_model m;
 	struct moe_out out;
 	struct moe_err e;
@@ -67,12 +68,14 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 	if (!base)
 		moe_usage_error("--from-peft needs the base model: name its directory with -m");
 	moe_out_stream(&out, "adapter", MOE_LABELS_NONE, NULL);
-	if (moe_model_load(&m, base, &e) || moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &from, &e))
+	if (moe_model_load(&m, base, &e) ||
+		moe_experts_from_peft(&a.x, &m.config, dir, b, bank, &from, &e))
 		moe_die(&e);
 	if (!from.told)
 		moe_warn("%s: does not tell which labels it has seen: taken as none", dir);
 	if (from.base[0] && strcmp(from.base, m.digest) != 0)
-		moe_warn("%s: was made for another base than %s; only their shapes agree", dir, base);
+		moe_warn("%s: was made for another base than %s; only their shapes agree", dir,
+			base);
 	moe_writer_raise(out.w, from.labels);
 	name_input(out.w, dir, "adapter_config.json");
 	name_input(out.w, dir, "adapter_model.safetensors");
@@ -80,7 +83,8 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 	snprintf(a.method, sizeof(a.method), "vanilla");
 	snprintf(a.base, sizeof(a.base), "%s", m.digest);
 	moe_plan_ones(&a.plan);
-	if (moe_lineage_add(&a, NULL, NULL, moe_common.argc, moe_common.argv, &e) || moe_adapter_write(out.w, &a, &e))
+	if (moe_lineage_add(&a, NULL, NULL, moe_common.argc, moe_common.argv, &e) ||
+		moe_adapter_write(out.w, &a, &e))
 		moe_die(&e);
 	moe_out_finish(&out);
 	moe_adapter_free(&a);

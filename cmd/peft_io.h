@@ -2,9 +2,11 @@
 #ifndef MOE_CMD_PEFT_IO_H
 #define MOE_CMD_PEFT_IO_H
 
-/* The first arm of the stream in (NULL or "-" = standard input) to dir, an adapter directory for each expert. base: what they say they adapt, or NULL. */
+/* The first arm of the stream in (NULL or "-" = standard input) to dir, an adapter directory for
+ * each expert. base: what they say they adapt, or NULL. */
 void moe_peft_out(const char *in, const char *base, const char *dir);
-/* The adapter directory dir, for the base model in the directory base, as an adapter stream of one expert of that bank to the file of -o. */
+/* The adapter directory dir, for the base model in the directory base, as an adapter stream of one
+ * expert of that bank to the file of -o. */
 void moe_peft_in(const char *dir, const char *base, const char *bank);
 
 #endif

@@ -3,49 +3,82 @@
 
 #include <string.h>
 
-struct train_args train_args = { .loss = "dr_grpo", .ratio = "min", .scale = "none", .o = { .loss = { .eps_low = 0.2, .eps_high = 0.2 },
-	.lr = 2e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip = 1 } };
+struct train_args train_args = { .loss = "dr_grpo",
+	.ratio = "min",
+	.scale = "none",
+	.o = { .loss = { .eps_low = 0.2, .eps_high = 0.2 },
+		.lr = 2e-3,
+		.beta1 = 0.9,
+		.beta2 = 0.95,
+		.eps = 1e-8,
+		.clip = 1 } };
 
 #define A train_args
-const struct moe_opt train_options[] = {
-	{ 'm', "base", MOE_OPT_STR, &A.base, "DIR", "the base model's directory", NULL, 0, 0 },
-	{ 'a', "adapter", MOE_OPT_STR, &A.adapter, "FILE", "the adapter to start from", NULL, 0, 0 },
-	{ 0, "publish", MOE_OPT_STR, &A.publish, "FIFO", "write the adapter there after each step", NULL, 0, 0 },
-	{ 0, "metrics", MOE_OPT_STR, &A.metrics, "FILE", "write a stream of metrics, a record a step", NULL, 0, 0 },
-	{ 0, "checkpoint", MOE_OPT_STR, &A.checkpoint, "FILE", "where --save-every and --resume keep the run", NULL, 0, 0 },
-	{ 0, "save-every", MOE_OPT_INT, &A.save_every, "N", "steps between checkpoints; 0: none", "0", 0, 1e9 },
-	{ 0, "resume", MOE_OPT_FLAG, &A.resume, NULL, "go on from the checkpoint, if there is one; steps that it holds are skipped", NULL, 0, 0 },
+const struct moe_opt train_options[] = { { 'm', "base", MOE_OPT_STR, &A.base, "DIR",
+						 "the base model's directory", NULL, 0, 0 },
+	{ 'a', "adapter", MOE_OPT_STR, &A.adapter, "FILE", "the adapter to start from", NULL, 0,
+		0 },
+	{ 0, "publish", MOE_OPT_STR, &A.publish, "FIFO", "write the adapter there after each step",
+		NULL, 0, 0 },
+	{ 0, "metrics", MOE_OPT_STR, &A.metrics, "FILE",
+		"write a stream of metrics, a record a step", NULL, 0, 0 },
+	{ 0, "checkpoint", MOE_OPT_STR, &A.checkpoint, "FILE",
+		"where --save-every and --resume keep the run", NULL, 0, 0 },
+	{ 0, "save-every", MOE_OPT_INT, &A.save_every, "N", "steps between checkpoints; 0: none",
+		"0", 0, 1e9 },
+	{ 0, "resume", MOE_OPT_FLAG, &A.resume, NULL,
+		"go on from the checkpoint, if there is one; steps that it holds are skipped", NULL,
+		0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Loss", NULL, 0, 0 },
 	{ 0, "loss", MOE_OPT_STR, &A.loss, "TYPE", "dr_grpo, grpo, bnpo or dapo", "dr_grpo", 0, 0 },
-	{ 0, "scale-rewards", MOE_OPT_STR, &A.scale, "HOW", "none, group or batch: advantages over the std of rewards", "none", 0, 0 },
-	{ 0, "baseline", MOE_OPT_STR, &A.baseline, "HOW", "group or split; default: split for a method that decides", NULL, 0, 0 },
-	{ 0, "ratio", MOE_OPT_STR, &A.ratio, "HOW", "weight toward the sampling policy: min(1, ratio), clip (PPO) or none", "min", 0, 0 },
-	{ 0, "epsilon", MOE_OPT_F64, &A.o.loss.eps_low, "X", "lower clip of the ratio", "0.2", 0, 1 },
-	{ 0, "epsilon-high", MOE_OPT_F64, &A.o.loss.eps_high, "X", "upper clip of the ratio", "0.2", 0, 100 },
-	{ 0, "beta", MOE_OPT_F64, &A.o.loss.beta, "X", "weight of the KL toward the base", "0", 0, 1e6 },
-	{ 0, "max-completion-length", MOE_OPT_INT, &A.max_completion, "N", "constant of dr_grpo; 0: the longest of the first step", "0", 0, 1e9 },
-	{ 0, "plan", MOE_OPT_LIST, &A.plan, "D.BANK=G/M", "override gate and mask of a bank for a decision; may be repeated", NULL, 0, 0 },
-	{ 0, "exact", MOE_OPT_FLAG, &A.o.exact, NULL, "the sampler's bits: ratio 1 on policy; always so up to width 256, some percent slower above", NULL, 0, 0 },
-	{ 0, "recompute", MOE_OPT_FLAG, &A.o.recompute, NULL, "keep less for the backward pass: less memory, more work, the same result", NULL, 0, 0 },
+	{ 0, "scale-rewards", MOE_OPT_STR, &A.scale, "HOW",
+		"none, group or batch: advantages over the std of rewards", "none", 0, 0 },
+	{ 0, "baseline", MOE_OPT_STR, &A.baseline, "HOW",
+		"group or split; default: split for a method that decides", NULL, 0, 0 },
+	{ 0, "ratio", MOE_OPT_STR, &A.ratio, "HOW",
+		"weight toward the sampling policy: min(1, ratio), clip (PPO) or none", "min", 0,
+		0 },
+	{ 0, "epsilon", MOE_OPT_F64, &A.o.loss.eps_low, "X", "lower clip of the ratio", "0.2", 0,
+		1 },
+	{ 0, "epsilon-high", MOE_OPT_F64, &A.o.loss.eps_high, "X", "upper clip of the ratio", "0.2",
+		0, 100 },
+	{ 0, "beta", MOE_OPT_F64, &A.o.loss.beta, "X", "weight of the KL toward the base", "0", 0,
+		1e6 },
+	{ 0, "max-completion-length", MOE_OPT_INT, &A.max_completion, "N",
+		"constant of dr_grpo; 0: the longest of the first step", "0", 0, 1e9 },
+	{ 0, "plan", MOE_OPT_LIST, &A.plan, "D.BANK=G/M",
+		"override gate and mask of a bank for a decision; may be repeated", NULL, 0, 0 },
+	{ 0, "exact", MOE_OPT_FLAG, &A.o.exact, NULL,
+		"the sampler's bits: ratio 1 on policy; always so up to width 256, some percent "
+		"slower above",
+		NULL, 0, 0 },
+	{ 0, "recompute", MOE_OPT_FLAG, &A.o.recompute, NULL,
+		"keep less for the backward pass: less memory, more work, the same result", NULL, 0,
+		0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Optimiser", NULL, 0, 0 },
 	{ 0, "lr", MOE_OPT_F64, &A.o.lr, "X", "learning rate", "0.002", 0, 1e30 },
-	{ 0, "warmup", MOE_OPT_INT, &A.warmup, "N", "steps of linear warm-up, at the start of this run", "0", 0, 1e9 },
+	{ 0, "warmup", MOE_OPT_INT, &A.warmup, "N",
+		"steps of linear warm-up, at the start of this run", "0", 0, 1e9 },
 	{ 0, "adam-beta1", MOE_OPT_F64, &A.o.beta1, "X", "AdamW's beta1", "0.9", 0, 0.999999 },
 	{ 0, "adam-beta2", MOE_OPT_F64, &A.o.beta2, "X", "AdamW's beta2", "0.95", 0, 0.99999999 },
-	{ 0, "weight-decay", MOE_OPT_F64, &A.o.decay, "X", "AdamW's decay, toward the adapter as given", "0", 0, 1e6 },
-	{ 0, "max-grad-norm", MOE_OPT_F64, &A.o.clip, "X", "clip of the gradient's norm; 0: none", "1", 0, 1e9 },
+	{ 0, "weight-decay", MOE_OPT_F64, &A.o.decay, "X",
+		"AdamW's decay, toward the adapter as given", "0", 0, 1e6 },
+	{ 0, "max-grad-norm", MOE_OPT_F64, &A.o.clip, "X", "clip of the gradient's norm; 0: none",
+		"1", 0, 1e9 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Safety", NULL, 0, 0 },
-	{ 0, "allow-oracle", MOE_OPT_FLAG, &A.allow_oracle, NULL, "accept rollouts that sealed labels have touched", NULL, 0, 0 },
-	{ 0, "any-base", MOE_OPT_FLAG, &A.any_base, NULL, "accept an adapter of another base of this shape", NULL, 0, 0 },
-	{ 0 }
-};
+	{ 0, "allow-oracle", MOE_OPT_FLAG, &A.allow_oracle, NULL,
+		"accept rollouts that sealed labels have touched", NULL, 0, 0 },
+	{ 0, "any-base", MOE_OPT_FLAG, &A.any_base, NULL,
+		"accept an adapter of another base of this shape", NULL, 0, 0 },
+	{ 0 } };
 
 void train_parse_names(const struct moe_method *method)
 {
 	struct moe_err e;
 
-	if (moe_loss_type_parse(A.loss, &A.o.loss.type, &e) || moe_ratio_parse(A.ratio, &A.o.loss.ratio, &e) ||
-	    moe_adv_scale_parse(A.scale, &A.o.adv.scale, &e))
+	if (moe_loss_type_parse(A.loss, &A.o.loss.type, &e) ||
+		moe_ratio_parse(A.ratio, &A.o.loss.ratio, &e) ||
+		moe_adv_scale_parse(A.scale, &A.o.adv.scale, &e))
 		moe_usage_error("%s", e.msg);
 	if (A.baseline && strcmp(A.baseline, "group") != 0 && strcmp(A.baseline, "split") != 0)
 		moe_usage_error("--baseline is group or split");

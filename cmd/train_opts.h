@@ -16,7 +16,8 @@ struct train_args {
 };
 extern struct train_args train_args;
 extern const struct moe_opt train_options[];
-/* Names to values in train_args.o; dies on a wrong one. The method decides which baseline is the default. */
+/* Names to values in train_args.o; dies on a wrong one. The method decides which baseline is the
+ * default. */
 void train_parse_names(const struct moe_method *method);
 
 #endif

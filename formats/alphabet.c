@@ -1,5 +1,5 @@
-/* alphabet.c - UTF-8, and the 256 printable characters that stand for bytes in token texts (openai/gpt-2, encoder.py: bytes_to_unicode).
- * No tokenizer state. */
+/* alphabet.c - UTF-8, and the 256 printable characters that stand for bytes in token texts
+ * (openai/gpt-2, encoder.py: bytes_to_unicode). No tokenizer state. */
 #include "formats/tok.h"
 
 /* Printable Latin-1 stands for itself; the other 68 bytes are U+0100 and following, in order. */
@@ -78,7 +78,12 @@ size_t moe_utf8_get(const char *p, uint32_t *c)
 static size_t sequence(const uint8_t *s, size_t n)
 {
 	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t k = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	size_t k = s[0] < 0x80 ? 1
+		: s[0] < 0xc2  ? 0
+		: s[0] < 0xe0  ? 2
+		: s[0] < 0xf0  ? 3
+		: s[0] < 0xf5  ? 4
+			       : 0;
 	uint32_t c;
 
 	if (!k || k > n)
@@ -127,7 +132,9 @@ int moe_alphabet_encode(const void *p, size_t n, struct moe_buf *out, struct moe
 	const uint8_t *s = p;
 
 	if (n > SIZE_MAX / 2 || moe_buf_reserve(out, 2 * n, e))
-		return n > SIZE_MAX / 2 ? moe_fail(e, MOE_SYSTEM, "a text of %zu bytes is too long", n) : -1;
+		return n > SIZE_MAX / 2
+			? moe_fail(e, MOE_SYSTEM, "a text of %zu bytes is too long", n)
+			: -1;
 	for (size_t i = 0; i < n; i++)
 		out->len += moe_utf8_put(moe_alphabet_char(s[i]), (char *)out->data + out->len);
 	return 0;

@@ -1,4 +1,5 @@
-/* bpe.c - vocabulary tables and byte pair merging of one piece. Not the cutting into pieces, not added tokens, no files. */
+/* bpe.c - vocabulary tables and byte pair merging of one piece. Not the cutting into pieces, not
+ * added tokens, no files. */
 #include "formats/tok.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -50,7 +51,8 @@ static int vocab_grow(struct moe_vocab *v, struct moe_err *e)
 	v->n_slot = n;
 	for (size_t id = 0; id < v->n; id++)
 		if (v->tok[id].present)
-			v->slot[vocab_slot(v, (const char *)v->text.data + v->tok[id].off, v->tok[id].len)] = (uint32_t)id + 1;
+			v->slot[vocab_slot(v, (const char *)v->text.data + v->tok[id].off,
+				v->tok[id].len)] = (uint32_t)id + 1;
 	return 0;
 }
 
@@ -80,16 +82,19 @@ int moe_vocab_add(struct moe_vocab *v, const char *p, size_t n, int32_t id, stru
 	size_t i;
 
 	if (id < 0 || id >= MOE_TOK_MAX_ID)
-		return moe_fail(e, MOE_DATA, "token '%.*s' has the id %d, out of range", n > 60 ? 60 : (int)n, p, (int)id);
+		return moe_fail(e, MOE_DATA, "token '%.*s' has the id %d, out of range",
+			n > 60 ? 60 : (int)n, p, (int)id);
 	if (v->text.len > UINT32_MAX - n - 1)
 		return moe_fail(e, MOE_DATA, "the vocabulary is too large");
 	if (vocab_grow(v, e) || vocab_room(v, (size_t)id + 1, e))
 		return -1;
 	i = vocab_slot(v, p, n);
 	if (v->slot[i])
-		return moe_fail(e, MOE_DATA, "token '%.*s' is there twice", n > 60 ? 60 : (int)n, p);
+		return moe_fail(
+			e, MOE_DATA, "token '%.*s' is there twice", n > 60 ? 60 : (int)n, p);
 	if (v->tok[id].present)
-		return moe_fail(e, MOE_DATA, "token '%.*s' has the id %d of another token", n > 60 ? 60 : (int)n, p, (int)id);
+		return moe_fail(e, MOE_DATA, "token '%.*s' has the id %d of another token",
+			n > 60 ? 60 : (int)n, p, (int)id);
 	v->tok[id].off = (uint32_t)v->text.len;
 	v->tok[id].len = (uint32_t)n;
 	v->tok[id].present = true;
@@ -155,7 +160,8 @@ static const struct moe_bpe_merge *find_merge(const struct moe_bpe *b, int32_t l
 	return m->id >= 0 ? m : NULL;
 }
 
-int moe_bpe_add_merge(struct moe_bpe *b, const char *l, size_t nl, const char *r, size_t nr, uint32_t rank, struct moe_err *e)
+int moe_bpe_add_merge(struct moe_bpe *b, const char *l, size_t nl, const char *r, size_t nr,
+	uint32_t rank, struct moe_err *e)
 {
 	int32_t il = moe_vocab_find(&b->vocab, l, nl), ir = moe_vocab_find(&b->vocab, r, nr), id;
 	struct moe_buf both = { 0 };
@@ -169,8 +175,12 @@ int moe_bpe_add_merge(struct moe_bpe *b, const char *l, size_t nl, const char *r
 	id = moe_vocab_find(&b->vocab, (const char *)both.data, both.len);
 	moe_buf_free(&both);
 	if (il < 0 || ir < 0 || id < 0)
-		return moe_fail(e, MOE_DATA, "merge %u ('%.*s' '%.*s'): %s is not in the vocabulary", rank, nl > 60 ? 60 : (int)nl, l,
-			nr > 60 ? 60 : (int)nr, r, il < 0 ? "the left part" : ir < 0 ? "the right part" : "the result");
+		return moe_fail(e, MOE_DATA,
+			"merge %u ('%.*s' '%.*s'): %s is not in the vocabulary", rank,
+			nl > 60 ? 60 : (int)nl, l, nr > 60 ? 60 : (int)nr, r,
+			il < 0           ? "the left part"
+				: ir < 0 ? "the right part"
+					 : "the result");
 	if (merge_grow(b, e))
 		return -1;
 	pair = (uint64_t)(uint32_t)il << 32 | (uint32_t)ir;
@@ -203,7 +213,7 @@ struct moe_bpe_cand {
 	int32_t id;
 };
 #define CACHE_BYTES 24
-#define CACHE_IDS 12
+#define CACHE_IDS   12
 struct moe_bpe_cached {
 	uint8_t len, n; /* len 0 = empty */
 	char text[CACHE_BYTES];
@@ -239,7 +249,8 @@ static bool before(const struct moe_bpe_cand *a, const struct moe_bpe_cand *b)
 	return a->rank != b->rank ? a->rank < b->rank : a->pos < b->pos;
 }
 
-/* Room was made by piece_room: a piece of n symbols has at most n - 1 first candidates and each of n - 1 merges adds two. */
+/* Room was made by piece_room: a piece of n symbols has at most n - 1 first candidates and each of
+ * n - 1 merges adds two. */
 static void heap_push(struct moe_bpe_work *w, struct moe_bpe_cand c)
 {
 	size_t i = w->n_heap++;
@@ -299,9 +310,11 @@ static int piece_room(struct moe_bpe_work *w, size_t n, struct moe_err *e)
 	return 0;
 }
 
-/* One symbol for each byte. As in the reference, a byte without a token is the unknown token, several in a row one or each, and without
- * an unknown token it is left out, and its neighbours may merge. */
-static int load_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, struct moe_err *e)
+/* One symbol for each byte. As in the reference, a byte without a token is the unknown token,
+ * several in a row one or each, and without an unknown token it is left out, and its neighbours may
+ * merge. */
+static int load_piece(
+	const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, struct moe_err *e)
 {
 	bool unknown = false;
 	size_t m = 0;
@@ -315,7 +328,8 @@ static int load_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const cha
 		unknown = id < 0;
 		if (skip)
 			continue;
-		w->sym[m] = (struct moe_bpe_sym){ id < 0 ? b->unk_id : id, (int32_t)m - 1, (int32_t)m + 1 };
+		w->sym[m] = (struct moe_bpe_sym){ id < 0 ? b->unk_id : id, (int32_t)m - 1,
+			(int32_t)m + 1 };
 		m++;
 	}
 	if (m)
@@ -324,7 +338,8 @@ static int load_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const cha
 	return 0;
 }
 
-/* As the reference does, an old candidate still counts when the pair now at its place would become the same token. */
+/* As the reference does, an old candidate still counts when the pair now at its place would become
+ * the same token. */
 static int merge_piece(const struct moe_bpe *b, struct moe_bpe_work *w, struct moe_err *e)
 {
 	w->n_heap = 0;
@@ -355,7 +370,8 @@ static int merge_piece(const struct moe_bpe *b, struct moe_bpe_work *w, struct m
 	return 0;
 }
 
-static int whole_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, int32_t *id, struct moe_err *e)
+static int whole_piece(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n,
+	int32_t *id, struct moe_err *e)
 {
 	w->text.len = 0;
 	*id = -1;
@@ -376,7 +392,8 @@ static struct moe_bpe_cached *cache_slot(struct moe_bpe_work *w, const char *p, 
 	return w->cache ? &w->cache[(size_t)moe_hash64(p, n) & (w->cache_slots - 1)] : NULL;
 }
 
-int moe_bpe_word(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, struct moe_err *e)
+int moe_bpe_word(
+	const struct moe_bpe *b, struct moe_bpe_work *w, const char *p, size_t n, struct moe_err *e)
 {
 	struct moe_bpe_cached *c;
 	size_t start = w->n;
@@ -399,7 +416,9 @@ int moe_bpe_word(const struct moe_bpe *b, struct moe_bpe_work *w, const char *p,
 	}
 	if (load_piece(b, w, p, n, e) || merge_piece(b, w, e))
 		return -1;
-	if (c && w->n > start && w->n - start <= CACHE_IDS) { /* a piece without a token may leave no block of ids at all */
+	if (c && w->n > start &&
+		w->n - start <=
+			CACHE_IDS) { /* a piece without a token may leave no block of ids at all */
 		c->len = (uint8_t)n;
 		c->n = (uint8_t)(w->n - start);
 		memcpy(c->text, p, n);

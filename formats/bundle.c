@@ -1,4 +1,5 @@
-/* bundle.c - packing and unpacking .tar.zst bundles on libarchive. Reading single members without unpacking is input.c's work. */
+/* bundle.c - packing and unpacking .tar.zst bundles on libarchive. Reading single members without
+ * unpacking is input.c's work. */
 #include "formats/bundle.h"
 #include "formats/json.h"
 #include "util/digest.h"
@@ -18,14 +19,14 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#define BLOCK ((size_t)1 << 17)
-#define MANIFEST_MAX ((size_t)64 << 20)
-#define FOLDERS_DEEP 16
+#define BLOCK          ((size_t)1 << 17)
+#define MANIFEST_MAX   ((size_t)64 << 20)
+#define FOLDERS_DEEP   16
 #define NAME_MAX_BYTES 4095 /* a longer path can not be made */
 
 struct file {
-	char *path;              /* on disk */
-	const char *stored;      /* in the bundle: the tail of path */
+	char *path;         /* on disk */
+	const char *stored; /* in the bundle: the tail of path */
 	char hex[MOE_SHA256_HEX];
 	long long bytes;
 	bool seen;
@@ -34,7 +35,8 @@ struct file {
 struct files {
 	struct file *v;
 	size_t n, cap;
-	struct stat out, old;    /* packing: the bundle, and the file that it will replace; zero when not known */
+	struct stat out, old; /* packing: the bundle, and the file that it will replace; zero when
+				 not known */
 };
 
 static void files_free(struct files *f)
@@ -93,7 +95,8 @@ static const char *unsafe(const char *s)
 		p += *p == '/';
 		n = strcspn(p, "/");
 		if (!n || (n <= 2 && !strncmp(p, "..", n)))
-			return "no part of a name may be \"..\", \".\" or empty: pack from the folder that holds all files";
+			return "no part of a name may be \"..\", \".\" or empty: pack from the "
+			       "folder that holds all files";
 	}
 	return NULL;
 }
@@ -106,7 +109,7 @@ static int by_stored(const void *x, const void *y)
 /* In a list sorted by_stored. */
 static struct file *find(const struct files *f, const char *stored)
 {
-	struct file key = {.stored = stored};
+	struct file key = { .stored = stored };
 
 	return f->n ? bsearch(&key, f->v, f->n, sizeof(*f->v), by_stored) : NULL;
 }
@@ -117,9 +120,10 @@ static int by_stored_at(const void *x, const void *y)
 }
 
 /* Whether a file is stored as a folder of `stored`, which is then in buf. */
-static bool below_a_file(const struct file **v, size_t n, const char *stored, char buf[NAME_MAX_BYTES + 1])
+static bool below_a_file(
+	const struct file **v, size_t n, const char *stored, char buf[NAME_MAX_BYTES + 1])
 {
-	struct file key = {.stored = buf};
+	struct file key = { .stored = buf };
 	const struct file *k = &key;
 
 	for (const char *slash = strchr(stored, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -145,9 +149,11 @@ static int check_names(const struct files *f, enum moe_code code, struct moe_err
 	qsort(v, f->n, sizeof(*v), by_stored_at);
 	for (size_t i = 0; !rc && i < f->n; i++)
 		if (i && !by_stored_at(v + i - 1, v + i))
-			rc = moe_fail(e, code, "%s: two files would be stored as %s", v[i]->path, v[i]->stored);
+			rc = moe_fail(e, code, "%s: two files would be stored as %s", v[i]->path,
+				v[i]->stored);
 		else if (below_a_file(v, f->n, v[i]->stored, folder))
-			rc = moe_fail(e, code, "%s: a file and a folder would be stored as %s", v[i]->path, folder);
+			rc = moe_fail(e, code, "%s: a file and a folder would be stored as %s",
+				v[i]->path, folder);
 	free(v);
 	return rc;
 }
@@ -169,15 +175,18 @@ static int gather_folder(struct files *f, const char *path, int deep, struct moe
 	if (n < 0)
 		return moe_fail_errno(e, "%s: the folder can not be read", path);
 	if (deep >= FOLDERS_DEEP)
-		rc = moe_fail(e, MOE_USAGE, "%s: folders nested deeper than %d", path, FOLDERS_DEEP);
+		rc = moe_fail(
+			e, MOE_USAGE, "%s: folders nested deeper than %d", path, FOLDERS_DEEP);
 	for (int i = 0; i < n; i++) {
 		size_t len = strlen(path) + strlen(list[i]->d_name) + 2;
 		char *sub = rc ? NULL : malloc(len);
 
 		if (!rc && !sub)
 			rc = moe_fail(e, MOE_SYSTEM, "out of memory for a name");
-		if (sub && strcmp(list[i]->d_name, ".") != 0 && strcmp(list[i]->d_name, "..") != 0) {
-			snprintf(sub, len, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", list[i]->d_name);
+		if (sub && strcmp(list[i]->d_name, ".") != 0 &&
+			strcmp(list[i]->d_name, "..") != 0) {
+			snprintf(sub, len, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/",
+				list[i]->d_name);
 			rc = gather(f, sub, deep + 1, e);
 		}
 		free(sub);
@@ -195,7 +204,9 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	int fd, rc;
 
 	if (!strcmp(path, "-"))
-		return moe_fail(e, MOE_USAGE, "standard input can not be packed: it must be written to a file first, since the manifest at the bundle's "
+		return moe_fail(e, MOE_USAGE,
+			"standard input can not be packed: it must be written to a file first, "
+			"since the manifest at the bundle's "
 			"beginning has its name, size and digest");
 	if (stat(path, &st))
 		return moe_fail_errno(e, "%s: can not be read", path);
@@ -204,8 +215,11 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	if (deep && (is_file(&f->out, &st) || is_file(&f->old, &st)))
 		return 0; /* a bundle written into a folder that it packs */
 	if (!S_ISREG(st.st_mode))
-		return moe_fail(e, MOE_USAGE, "%s: neither a file nor a folder; what comes through a pipe must be written to a file first, since the manifest "
-			"at the bundle's beginning has its size and digest", path);
+		return moe_fail(e, MOE_USAGE,
+			"%s: neither a file nor a folder; what comes through a pipe must be "
+			"written to a file first, since the manifest "
+			"at the bundle's beginning has its size and digest",
+			path);
 	x = files_add(f, path, e);
 	if (!x)
 		return -1;
@@ -216,14 +230,16 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: can not be opened", path);
 	rc = moe_sha256_of_fd(fd, path, x->hex, e);
-	x->bytes = (long long)lseek(fd, 0, SEEK_CUR); /* what was hashed, whatever stat says: a file of /proc has 0 bytes there */
+	x->bytes = (long long)lseek(fd, 0, SEEK_CUR); /* what was hashed, whatever stat says: a file
+							 of /proc has 0 bytes there */
 	if (!rc && x->bytes < 0)
 		rc = moe_fail_errno(e, "%s: its size is unknown", path);
 	close(fd);
 	return rc;
 }
 
-/* A path as the shell and the user wrote it, without the "//", "/./" and last "/" or "/." that mean nothing. To be freed. */
+/* A path as the shell and the user wrote it, without the "//", "/./" and last "/" or "/." that mean
+ * nothing. To be freed. */
 static char *squeeze(const char *path, struct moe_err *e)
 {
 	char *s = malloc(strlen(path) + 2), *to = s;
@@ -253,8 +269,10 @@ static int manifest(const struct files *f, struct moe_buf *out, struct moe_err *
 	int rc = moe_buf_addf(out, e, "{\"bundle\":1,\"files\":[");
 
 	for (size_t i = 0; !rc && i < f->n; i++)
-		rc = moe_buf_addf(out, e, "%s\n{\"name\":", i ? "," : "") || moe_json_quote(out, f->v[i].stored, strlen(f->v[i].stored), e) ||
-			moe_buf_addf(out, e, ",\"bytes\":%lld,\"sha256\":\"%s\"}", f->v[i].bytes, f->v[i].hex);
+		rc = moe_buf_addf(out, e, "%s\n{\"name\":", i ? "," : "") ||
+			moe_json_quote(out, f->v[i].stored, strlen(f->v[i].stored), e) ||
+			moe_buf_addf(out, e, ",\"bytes\":%lld,\"sha256\":\"%s\"}", f->v[i].bytes,
+				f->v[i].hex);
 	return rc || moe_buf_addf(out, e, "\n]}\n") ? -1 : 0;
 }
 
@@ -275,10 +293,13 @@ static int put_data(struct archive *a, const void *p, size_t n, const char *name
 
 	if (put < 0)
 		return fail_archive(a, name, MOE_SYSTEM, e);
-	return (size_t)put == n ? 0 : moe_fail(e, MOE_SYSTEM, "%s: %zd of %zu bytes were written", name, (ssize_t)put, n);
+	return (size_t)put == n ? 0
+				: moe_fail(e, MOE_SYSTEM, "%s: %zd of %zu bytes were written", name,
+					  (ssize_t)put, n);
 }
 
-static int put_head(struct archive *a, const char *stored, long long bytes, const char *name, struct moe_err *e)
+static int put_head(
+	struct archive *a, const char *stored, long long bytes, const char *name, struct moe_err *e)
 {
 	struct archive_entry *x = archive_entry_new();
 	int rc;
@@ -329,7 +350,8 @@ out:
 	return rc;
 }
 
-/* Names beyond ASCII are written as they are, in any locale: libarchive would translate them from the locale's encoding. */
+/* Names beyond ASCII are written as they are, in any locale: libarchive would translate them from
+ * the locale's encoding. */
 static bool beyond_ascii(const struct files *f)
 {
 	for (size_t i = 0; i < f->n; i++)
@@ -339,14 +361,19 @@ static bool beyond_ascii(const struct files *f)
 	return false;
 }
 
-static int write_bundle(struct archive *a, const struct files *f, int fd, const char *name, struct moe_err *e)
+static int write_bundle(
+	struct archive *a, const struct files *f, int fd, const char *name, struct moe_err *e)
 {
-	struct moe_buf m = {0};
+	struct moe_buf m = { 0 };
 	int rc = manifest(f, &m, e);
 
-	if (!rc && (archive_write_add_filter_zstd(a) || archive_write_set_format_pax_restricted(a) ||
-		(beyond_ascii(f) && archive_write_set_format_option(a, "pax", "hdrcharset", "BINARY")) ||
-		archive_write_set_bytes_in_last_block(a, 1) || archive_write_open_fd(a, fd)))
+	if (!rc &&
+		(archive_write_add_filter_zstd(a) || archive_write_set_format_pax_restricted(a) ||
+			(beyond_ascii(f) &&
+				archive_write_set_format_option(
+					a, "pax", "hdrcharset", "BINARY")) ||
+			archive_write_set_bytes_in_last_block(a, 1) ||
+			archive_write_open_fd(a, fd)))
 		rc = fail_archive(a, name, MOE_SYSTEM, e);
 	rc = rc || put_head(a, MOE_BUNDLE_MANIFEST, (long long)m.len, name, e);
 	rc = rc || put_data(a, m.data, m.len, name, e);
@@ -361,7 +388,7 @@ static int write_bundle(struct archive *a, const struct files *f, int fd, const 
 int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e)
 {
 	struct archive *a = archive_write_new();
-	struct files f = {0};
+	struct files f = { 0 };
 	int rc = a ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory for an archive");
 
 	if (fstat(fd, &f.out))
@@ -386,7 +413,8 @@ int moe_bundle_pack(const char *const *paths, size_t n, int fd, const char *name
 
 /* ---- unpacking ---- */
 
-/* The name of a member in UTF-8. libarchive has either that, or bytes as they are stored, which it takes to be in the locale's encoding. */
+/* The name of a member in UTF-8. libarchive has either that, or bytes as they are stored, which it
+ * takes to be in the locale's encoding. */
 static const char *stored_name(struct archive_entry *x, const struct files *f)
 {
 	const char *as_is = archive_entry_pathname(x);
@@ -396,7 +424,8 @@ static const char *stored_name(struct archive_entry *x, const struct files *f)
 
 static int manifest_file(const struct moe_json *j, struct files *f, struct moe_err *e)
 {
-	struct moe_str stored = moe_json_str(moe_json_get(j, "name")), hex = moe_json_str(moe_json_get(j, "sha256"));
+	struct moe_str stored = moe_json_str(moe_json_get(j, "name")),
+		       hex = moe_json_str(moe_json_get(j, "sha256"));
 	char *z = stored.p ? moe_str_dup(stored, NULL) : NULL;
 	struct file *x = NULL;
 	int64_t bytes = -1;
@@ -418,16 +447,18 @@ static int manifest_file(const struct moe_json *j, struct files *f, struct moe_e
 
 static int read_manifest(struct archive *a, const char *name, struct files *f, struct moe_err *e)
 {
-	struct moe_buf text = {0};
+	struct moe_buf text = { 0 };
 	struct moe_json_doc *d = NULL;
 	const struct moe_json *list;
 	la_ssize_t got = 0;
 	int rc = 0;
 
-	while (!rc && !(rc = moe_buf_reserve(&text, BLOCK, e)) && (got = archive_read_data(a, text.data + text.len, BLOCK)) > 0) {
+	while (!rc && !(rc = moe_buf_reserve(&text, BLOCK, e)) &&
+		(got = archive_read_data(a, text.data + text.len, BLOCK)) > 0) {
 		text.len += (size_t)got;
 		if (text.len > MANIFEST_MAX)
-			rc = moe_fail(e, MOE_DATA, "%s: a manifest of over %zu bytes", name, MANIFEST_MAX);
+			rc = moe_fail(e, MOE_DATA, "%s: a manifest of over %zu bytes", name,
+				MANIFEST_MAX);
 	}
 	if (!rc && got < 0)
 		rc = fail_archive(a, name, MOE_DATA, e);
@@ -450,7 +481,8 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	return rc;
 }
 
-/* Folders of dir/stored, each made when missing; a link among them would lead elsewhere and is refused. Returns the path, to be freed. */
+/* Folders of dir/stored, each made when missing; a link among them would lead elsewhere and is
+ * refused. Returns the path, to be freed. */
 static char *place(const char *dir, const char *stored, struct moe_err *e)
 {
 	size_t base = strlen(dir) + 1, n = base + strlen(stored) + 8;
@@ -466,7 +498,8 @@ static char *place(const char *dir, const char *stored, struct moe_err *e)
 		bool bad;
 
 		*slash = 0;
-		bad = (mkdir(path, 0777) && errno != EEXIST) || lstat(path, &st) || !S_ISDIR(st.st_mode);
+		bad = (mkdir(path, 0777) && errno != EEXIST) || lstat(path, &st) ||
+			!S_ISDIR(st.st_mode);
 		if (bad) {
 			moe_fail(e, MOE_SYSTEM, "%s: not a folder that can be written into", path);
 			free(path);
@@ -477,14 +510,17 @@ static char *place(const char *dir, const char *stored, struct moe_err *e)
 	return path;
 }
 
-/* Copies the member at hand, which must have `bytes` bytes: no more than these are written. fd -1: reads it only. */
-static int copy_out(struct archive *a, int fd, const char *path, long long bytes, char hex[MOE_SHA256_HEX], struct moe_err *e)
+/* Copies the member at hand, which must have `bytes` bytes: no more than these are written. fd -1:
+ * reads it only. */
+static int copy_out(struct archive *a, int fd, const char *path, long long bytes,
+	char hex[MOE_SHA256_HEX], struct moe_err *e)
 {
 	char *block = malloc(BLOCK);
 	la_ssize_t got = 0;
 	struct moe_sha256 s;
 	long long left = bytes;
-	int rc = block ? 0 : moe_fail(e, MOE_SYSTEM, "out of memory: %zu bytes were asked for", BLOCK);
+	int rc = block ? 0
+		       : moe_fail(e, MOE_SYSTEM, "out of memory: %zu bytes were asked for", BLOCK);
 
 	moe_sha256_init(&s);
 	while (!rc && (got = archive_read_data(a, block, BLOCK)) > 0) {
@@ -498,26 +534,30 @@ static int copy_out(struct archive *a, int fd, const char *path, long long bytes
 	if (!rc && got < 0)
 		rc = fail_archive(a, path, MOE_DATA, e);
 	if (!rc && left)
-		rc = moe_fail(e, MOE_DATA, "%s: its size is not the manifest's %lld bytes", path, bytes);
+		rc = moe_fail(
+			e, MOE_DATA, "%s: its size is not the manifest's %lld bytes", path, bytes);
 	moe_sha256_hex(&s, hex);
 	free(block);
 	return rc;
 }
 
 /* The member at hand, to fd or nowhere (-1), against the manifest. */
-static int compare(struct archive *a, int fd, const char *path, const struct file *f, struct moe_err *e)
+static int compare(
+	struct archive *a, int fd, const char *path, const struct file *f, struct moe_err *e)
 {
 	char hex[MOE_SHA256_HEX];
 
 	if (copy_out(a, fd, path, f->bytes, hex, e))
 		return -1;
-	return strcmp(hex, f->hex) == 0 ? 0 : moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
+	return strcmp(hex, f->hex) == 0
+		? 0
+		: moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
 }
 
 static int take_file(struct archive *a, const char *dir, struct file *f, struct moe_err *e)
 {
 	char *path = place(dir, f->stored, e);
-	struct moe_temp t = {0};
+	struct moe_temp t = { 0 };
 	int rc = path ? moe_temp_open(&t, path, e) : -1;
 
 	if (!rc)
@@ -531,7 +571,8 @@ static int take_file(struct archive *a, const char *dir, struct file *f, struct 
 }
 
 /* Every member against the manifest, and into dir unless that is NULL. */
-static int unpack(struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
+static int unpack(
+	struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
 {
 	struct archive_entry *x;
 	bool first = true;
@@ -543,14 +584,19 @@ static int unpack(struct archive *a, const char *name, const char *dir, struct f
 		struct file *file = stored ? find(f, stored) : NULL;
 
 		if (first && (!stored || strcmp(stored, MOE_BUNDLE_MANIFEST) != 0))
-			return moe_fail(e, MOE_DATA, "%s: not a bundle: it does not begin with %s", name, MOE_BUNDLE_MANIFEST);
+			return moe_fail(e, MOE_DATA, "%s: not a bundle: it does not begin with %s",
+				name, MOE_BUNDLE_MANIFEST);
 		if (first ? read_manifest(a, name, f, e) : 0)
 			return -1;
 		if (!first && (!file || file->seen || archive_entry_filetype(x) != AE_IFREG))
-			return moe_fail(e, MOE_DATA, "%s: holds something that its manifest does not name", name);
+			return moe_fail(e, MOE_DATA,
+				"%s: holds something that its manifest does not name", name);
 		if (!first && archive_entry_size(x) != file->bytes)
-			return moe_fail(e, MOE_DATA, "%s: %s: its size is not the manifest's %lld bytes", name, file->stored, file->bytes);
-		if (!first && (dir ? take_file(a, dir, file, e) : compare(a, -1, file->stored, file, e)))
+			return moe_fail(e, MOE_DATA,
+				"%s: %s: its size is not the manifest's %lld bytes", name,
+				file->stored, file->bytes);
+		if (!first &&
+			(dir ? take_file(a, dir, file, e) : compare(a, -1, file->stored, file, e)))
 			return dir ? -1 : moe_err_prefix(e, "%s", name);
 		if (!first)
 			file->seen = true;
@@ -570,8 +616,10 @@ static struct archive *open_bundle(int fd, const char *name, struct moe_err *e)
 {
 	struct archive *a = archive_read_new();
 
-	if (a && !archive_read_support_filter_zstd(a) && !archive_read_support_format_tar(a) && !archive_read_support_format_empty(a) &&
-		!archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1") && !archive_read_open_fd(a, fd, BLOCK))
+	if (a && !archive_read_support_filter_zstd(a) && !archive_read_support_format_tar(a) &&
+		!archive_read_support_format_empty(a) &&
+		!archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1") &&
+		!archive_read_open_fd(a, fd, BLOCK))
 		return a; /* concatenated: so that what is behind a bundle is seen, and refused */
 	if (a)
 		fail_archive(a, name, MOE_DATA, e);
@@ -585,7 +633,7 @@ static struct archive *open_bundle(int fd, const char *name, struct moe_err *e)
 int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e)
 {
 	struct archive *a = open_bundle(fd, name, e);
-	struct files f = {0};
+	struct files f = { 0 };
 	bool made;
 	int rc = -1;
 
@@ -623,7 +671,7 @@ bool moe_bundle_is(int fd)
 int moe_bundle_check(int fd, const char *name, size_t *files, struct moe_err *e)
 {
 	struct archive *a = open_bundle(fd, name, e);
-	struct files f = {0};
+	struct files f = { 0 };
 	int rc = a ? unpack(a, name, NULL, &f, e) : -1;
 
 	*files = f.n;

@@ -53,7 +53,8 @@ static int grow(struct moe_digests *d, struct moe_err *e)
 int moe_digests_add(struct moe_digests *d, const char *hex, struct moe_err *e)
 {
 	if (strlen(hex) >= MOE_SHA256_HEX)
-		return moe_fail(e, MOE_DATA, "a digest of %zu characters; SHA-256 has %d", strlen(hex), MOE_SHA256_HEX - 1);
+		return moe_fail(e, MOE_DATA, "a digest of %zu characters; SHA-256 has %d",
+			strlen(hex), MOE_SHA256_HEX - 1);
 	if (d->n == d->cap && grow(d, e))
 		return -1;
 	memcpy(d->v[d->n], hex, strlen(hex) + 1);

@@ -1,7 +1,8 @@
 /* digests.h - a list of SHA-256 digests in the order in which they came, that can be searched.
  *
- * Adding and finding take constant time on average. Zero-initialise; moe_digests_free accepts a zeroed struct. Not thread-safe.
- * A digest is 64 hexadecimal digits and a NUL; "" stands for a segment whose digest is not known, and is never found.
+ * Adding and finding take constant time on average. Zero-initialise; moe_digests_free accepts a
+ * zeroed struct. Not thread-safe. A digest is 64 hexadecimal digits and a NUL; "" stands for a
+ * segment whose digest is not known, and is never found.
  */
 #ifndef MOE_FORMATS_DIGESTS_H
 #define MOE_FORMATS_DIGESTS_H
@@ -11,7 +12,7 @@
 struct moe_digests {
 	char (*v)[MOE_SHA256_HEX]; /* [n], owned */
 	size_t n, cap;
-	size_t *slot;              /* [n_slot], open addressing: index + 1, 0 = free */
+	size_t *slot; /* [n_slot], open addressing: index + 1, 0 = free */
 	size_t n_slot;
 };
 

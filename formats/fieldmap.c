@@ -23,7 +23,8 @@ static struct moe_fieldmap_entry *find_key(const struct moe_fieldmap *m, const c
 	return NULL;
 }
 
-static int put(struct moe_fieldmap *m, const char *key, size_t key_n, const char *path, size_t path_n, struct moe_err *e)
+static int put(struct moe_fieldmap *m, const char *key, size_t key_n, const char *path,
+	size_t path_n, struct moe_err *e)
 {
 	char *k = strndup(key, key_n), *p = strndup(path, path_n);
 	struct moe_fieldmap_entry *old, *grown;
@@ -41,7 +42,7 @@ static int put(struct moe_fieldmap *m, const char *key, size_t key_n, const char
 	if (!grown)
 		goto memory;
 	m->entry = grown;
-	m->entry[m->n++] = (struct moe_fieldmap_entry){k, p};
+	m->entry[m->n++] = (struct moe_fieldmap_entry){ k, p };
 	return 0;
 memory:
 	free(k);
@@ -56,7 +57,8 @@ int moe_fieldmap_add(struct moe_fieldmap *m, const char *text, struct moe_err *e
 		const char *eq = memchr(text, '=', n);
 
 		if (!eq || eq == text)
-			return moe_fail(e, MOE_USAGE, "a field mapping is KEY=PATH,..., not `%.*s'", (int)(n < 200 ? n : 200), text);
+			return moe_fail(e, MOE_USAGE, "a field mapping is KEY=PATH,..., not `%.*s'",
+				(int)(n < 200 ? n : 200), text);
 		if (put(m, text, (size_t)(eq - text), eq + 1, n - (size_t)(eq - text) - 1, e))
 			return -1;
 		text += n;
@@ -76,7 +78,8 @@ int moe_fieldmap_check(const struct moe_fieldmap *m, const char *const *known, s
 		for (k = 0; known[k]; k++) {
 			size_t n = strlen(known[k]);
 
-			if (!strcmp(known[k], m->entry[i].key) || (known[k][n - 1] == '.' && !strncmp(known[k], m->entry[i].key, n)))
+			if (!strcmp(known[k], m->entry[i].key) ||
+				(known[k][n - 1] == '.' && !strncmp(known[k], m->entry[i].key, n)))
 				break;
 		}
 		if (known[k])
@@ -84,9 +87,11 @@ int moe_fieldmap_check(const struct moe_fieldmap *m, const char *const *known, s
 		for (k = 0; known[k]; k++) {
 			size_t at = strlen(list);
 
-			snprintf(list + at, sizeof(list) - at, "%s%s%s", at ? " " : "", known[k], known[k][strlen(known[k]) - 1] == '.' ? "NAME" : "");
+			snprintf(list + at, sizeof(list) - at, "%s%s%s", at ? " " : "", known[k],
+				known[k][strlen(known[k]) - 1] == '.' ? "NAME" : "");
 		}
-		return moe_fail(e, MOE_USAGE, "`%s' can not be mapped; what can: %s", m->entry[i].key, list);
+		return moe_fail(e, MOE_USAGE, "`%s' can not be mapped; what can: %s",
+			m->entry[i].key, list);
 	}
 	return 0;
 }
@@ -105,7 +110,8 @@ const char *moe_fieldmap_literal(const struct moe_fieldmap *m, const char *key, 
 	return path && *path == '=' ? path + 1 : NULL;
 }
 
-const struct moe_json *moe_fieldmap_find(const struct moe_fieldmap *m, const char *key, const char *dflt, const struct moe_json *root)
+const struct moe_json *moe_fieldmap_find(const struct moe_fieldmap *m, const char *key,
+	const char *dflt, const struct moe_json *root)
 {
 	const char *path = moe_fieldmap_path(m, key, dflt);
 	char one[256];
@@ -133,7 +139,8 @@ const struct moe_json *moe_fieldmap_find(const struct moe_fieldmap *m, const cha
 	return NULL;
 }
 
-struct moe_str moe_fieldmap_text(const struct moe_fieldmap *m, const char *key, const char *dflt, const struct moe_json *root, char buf[32], bool *ok)
+struct moe_str moe_fieldmap_text(const struct moe_fieldmap *m, const char *key, const char *dflt,
+	const struct moe_json *root, char buf[32], bool *ok)
 {
 	const char *literal = moe_fieldmap_literal(m, key, dflt);
 	const struct moe_json *j;
@@ -142,20 +149,20 @@ struct moe_str moe_fieldmap_text(const struct moe_fieldmap *m, const char *key, 
 
 	*ok = true;
 	if (literal)
-		return (struct moe_str){literal, strlen(literal)};
+		return (struct moe_str){ literal, strlen(literal) };
 	j = moe_fieldmap_find(m, key, dflt, root);
 	if (!j)
-		return (struct moe_str){NULL, 0};
+		return (struct moe_str){ NULL, 0 };
 	if (moe_json_kind(j) == MOE_J_STR)
 		return moe_json_str(j);
 	if (moe_json_kind(j) == MOE_J_INT && moe_json_int(j, &v)) {
 		snprintf(buf, 32, "%lld", (long long)v);
-		return (struct moe_str){buf, strlen(buf)};
+		return (struct moe_str){ buf, strlen(buf) };
 	}
 	if (moe_json_kind(j) == MOE_J_BOOL && moe_json_bool(j, &b)) {
 		snprintf(buf, 32, "%s", b ? "true" : "false");
-		return (struct moe_str){buf, strlen(buf)};
+		return (struct moe_str){ buf, strlen(buf) };
 	}
 	*ok = false;
-	return (struct moe_str){NULL, 0};
+	return (struct moe_str){ NULL, 0 };
 }

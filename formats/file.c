@@ -33,7 +33,9 @@ int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_
 		got += (size_t)n;
 		if (got > max) {
 			close(fd);
-			return moe_fail(e, MOE_DATA, "%s: more than %zu bytes, too large for what it should be", path, max);
+			return moe_fail(e, MOE_DATA,
+				"%s: more than %zu bytes, too large for what it should be", path,
+				max);
 		}
 	}
 	close(fd);

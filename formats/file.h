@@ -1,4 +1,5 @@
-/* file.h - whole files: read one, replace one so that a reader sees either the old or the new, never half of it.
+/* file.h - whole files: read one, replace one so that a reader sees either the old or the new,
+ * never half of it.
  *
  * Thread-safe. Paths appear in the errors (MOE_SYSTEM with the system's reason).
  */
@@ -12,8 +13,9 @@
 
 /* Appends the bytes of a file; more than max bytes is MOE_DATA. */
 int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_err *e);
-/* Writes p[n], by way of a temporary (util/temp.h): mode kept, synced, renamed. On failure the old file stays. For files in folders of
- * ours; what a user names is opened by cmd/, which follows links and knows pipes. */
+/* Writes p[n], by way of a temporary (util/temp.h): mode kept, synced, renamed. On failure the old
+ * file stays. For files in folders of ours; what a user names is opened by cmd/, which follows
+ * links and knows pipes. */
 int moe_file_replace(const char *path, const void *p, size_t n, struct moe_err *e);
 /* "dir/name", owned by the caller (free). NULL and *e when out of memory. */
 char *moe_path_join(const char *dir, const char *name, struct moe_err *e);

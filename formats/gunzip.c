@@ -1,4 +1,5 @@
-/* gunzip.c - gzip members through zlib. It reads no file and knows no archive: see input.c and bundle.c. */
+/* gunzip.c - gzip members through zlib. It reads no file and knows no archive: see input.c and
+ * bundle.c. */
 #include "formats/gunzip.h"
 
 #include <limits.h>
@@ -70,7 +71,9 @@ static int next_member(struct moe_gunzip *g, const char *name, struct moe_err *e
 		g->z.avail_in--;
 	}
 	if (g->padding || *g->z.next_in != 0x1f)
-		return moe_fail(e, MOE_DATA, "%s: after the gzip data something else follows at byte %llu", name, g->used);
+		return moe_fail(e, MOE_DATA,
+			"%s: after the gzip data something else follows at byte %llu", name,
+			g->used);
 	inflateReset(&g->z);
 	g->between = false;
 	return 1;
@@ -80,10 +83,12 @@ static int inflate_fails(const struct moe_gunzip *g, int rc, const char *name, s
 {
 	if (rc == Z_MEM_ERROR)
 		return moe_fail(e, MOE_SYSTEM, "%s: out of memory for gzip data", name);
-	return moe_fail(e, MOE_DATA, "%s: damaged gzip data, at or before byte %llu: %s", name, g->used, g->z.msg ? g->z.msg : "unknown");
+	return moe_fail(e, MOE_DATA, "%s: damaged gzip data, at or before byte %llu: %s", name,
+		g->used, g->z.msg ? g->z.msg : "unknown");
 }
 
-ssize_t moe_gunzip_read(struct moe_gunzip *g, void *p, size_t n, const char *name, struct moe_err *e)
+ssize_t moe_gunzip_read(
+	struct moe_gunzip *g, void *p, size_t n, const char *name, struct moe_err *e)
 {
 	uInt room = n < UINT_MAX ? (uInt)n : UINT_MAX, had;
 	int rc;
@@ -100,7 +105,10 @@ ssize_t moe_gunzip_read(struct moe_gunzip *g, void *p, size_t n, const char *nam
 			if ((rc = refill(g, e)) < 0)
 				return -1;
 			if (!rc)
-				return moe_fail(e, MOE_DATA, "%s: truncated: the gzip data end at byte %llu, within a member", name, g->used);
+				return moe_fail(e, MOE_DATA,
+					"%s: truncated: the gzip data end at byte %llu, within a "
+					"member",
+					name, g->used);
 		}
 		had = g->z.avail_in;
 		rc = inflate(&g->z, Z_NO_FLUSH);
@@ -109,7 +117,8 @@ ssize_t moe_gunzip_read(struct moe_gunzip *g, void *p, size_t n, const char *nam
 			g->between = true;
 		else if (rc != Z_OK) {
 			g->bad = rc;
-			return g->z.avail_out < room ? (ssize_t)(room - g->z.avail_out) : inflate_fails(g, rc, name, e);
+			return g->z.avail_out < room ? (ssize_t)(room - g->z.avail_out)
+						     : inflate_fails(g, rc, name, e);
 		}
 	}
 	return (ssize_t)(room - g->z.avail_out);

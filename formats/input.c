@@ -1,6 +1,8 @@
-/* input.c - bytes of files, pipes and archive members. Recognises containers by content; it never extracts to disk.
+/* input.c - bytes of files, pipes and archive members. Recognises containers by content; it never
+ * extracts to disk.
  *
- * Plain data do not pass through libarchive at all, so that a pipe's bytes are handed on as soon as they arrive; gzip is gunzip.c's. */
+ * Plain data do not pass through libarchive at all, so that a pipe's bytes are handed on as soon as
+ * they arrive; gzip is gunzip.c's. */
 #include "formats/input.h"
 #include "formats/gunzip.h"
 #include "formats/stream.h"
@@ -20,17 +22,18 @@
 
 #define BLOCK ((size_t)1 << 16)
 #define SNIFF 512 /* a tar header */
-#define PIECE ((size_t)1 << 13) /* libarchive drops what it has copied when it finds the data cut off */
-#define TAR_END 1024 /* two blocks of zeros */
-#define ZIP_END 22   /* a zip's end record; a comment may follow it */
+#define PIECE                                                                                      \
+	((size_t)1 << 13) /* libarchive drops what it has copied when it finds the data cut off */
+#define TAR_END     1024  /* two blocks of zeros */
+#define ZIP_END     22    /* a zip's end record; a comment may follow it */
 #define ZIP_LOCATOR 20
-#define ZIP64_END 56
-#define ZIP_TAIL (ZIP_END + 0xffff)
+#define ZIP64_END   56
+#define ZIP_TAIL    (ZIP_END + 0xffff)
 
 enum content { PLAIN, GZIP, ZSTD, TAR, ZIP };
 
-/* Bytes that can be looked at before they are read. `a` or `gz` makes them from those of the layer below; the first layer is the
- * descriptor and has neither. */
+/* Bytes that can be looked at before they are read. `a` or `gz` makes them from those of the layer
+ * below; the first layer is the descriptor and has neither. */
 struct layer {
 	struct moe_input *in;
 	struct layer *below;
@@ -41,23 +44,26 @@ struct layer {
 	bool eof;
 	/* What the layer above has taken: */
 	uint8_t block[BLOCK];
-	uint64_t given, solid;    /* bytes in all; up to the last one that is not zero */
+	uint64_t given, solid; /* bytes in all; up to the last one that is not zero */
 };
 
-/* Each layer gets its own archive, so that every byte of the one below is known to have been used. */
+/* Each layer gets its own archive, so that every byte of the one below is known to have been used.
+ */
 struct moe_input {
 	int fd;
 	bool own_fd;
 	char *name, *member;
-	enum content content;     /* once decompressed: PLAIN, TAR or ZIP */
-	struct layer file, data, entry, entry_data; /* data, entry_data: decompressed; entry: the archive's current member */
-	struct layer *now;        /* the current member's bytes */
+	enum content content;                       /* once decompressed: PLAIN, TAR or ZIP */
+	struct layer file, data, entry, entry_data; /* data, entry_data: decompressed; entry: the
+						       archive's current member */
+	struct layer *now;                          /* the current member's bytes */
 	bool outer_end;
-	locale_t utf8;            /* libarchive translates some names of members to the locale's encoding, and loses those that it can not */
+	locale_t utf8; /* libarchive translates some names of members to the locale's encoding, and
+			  loses those that it can not */
 	uint64_t members, entries;
-	uint8_t tail[ZIP_TAIL];   /* the last bytes that a zip reader took */
+	uint8_t tail[ZIP_TAIL]; /* the last bytes that a zip reader took */
 	size_t tail_n;
-	struct moe_err err;       /* of a callback */
+	struct moe_err err; /* of a callback */
 };
 
 static int fail_archive(struct moe_input *in, struct archive *a, struct moe_err *e)
@@ -69,7 +75,8 @@ static int fail_archive(struct moe_input *in, struct archive *a, struct moe_err 
 			*e = in->err;
 		return -1;
 	}
-	return moe_fail(e, MOE_DATA, "%s: %s", moe_input_member(in), why ? why : "truncated or damaged archive");
+	return moe_fail(e, MOE_DATA, "%s: %s", moe_input_member(in),
+		why ? why : "truncated or damaged archive");
 }
 
 /* ---- reading a layer, and looking at its beginning ---- */
@@ -184,8 +191,10 @@ static int whole(struct layer *l, struct moe_err *e)
 	if (l->below->solid <= (uint64_t)used && drain(l, e))
 		return -1;
 	if (l->below->solid > (uint64_t)used)
-		return moe_fail(e, MOE_DATA, "%s: after the %s that ends at byte %lld something else follows", moe_input_member(l->in),
-			l == &l->in->entry ? "tar archive" : "zstd data", used);
+		return moe_fail(e, MOE_DATA,
+			"%s: after the %s that ends at byte %lld something else follows",
+			moe_input_member(l->in), l == &l->in->entry ? "tar archive" : "zstd data",
+			used);
 	return 0;
 }
 
@@ -196,7 +205,10 @@ static int tar_end(struct layer *l, struct moe_err *e)
 	if (whole(l, e))
 		return -1;
 	if (archive_filter_bytes(l->a, -1) - at < TAR_END || l->below->solid > (uint64_t)at)
-		return moe_fail(e, MOE_DATA, "%s: truncated: the tar archive's end (two blocks of zeros) is missing at byte %lld", l->in->name, at);
+		return moe_fail(e, MOE_DATA,
+			"%s: truncated: the tar archive's end (two blocks of zeros) is missing at "
+			"byte %lld",
+			l->in->name, at);
 	return 0;
 }
 
@@ -205,8 +217,9 @@ static uint64_t le(const uint8_t *p, size_t n)
 	return n ? p[0] | le(p + 1, n - 1) << 8 : 0;
 }
 
-/* Whether a zip's end record, at p and at byte `at`, fits: the directory begins where the members ended (`used`), ends here and has as many
- * entries. All ones stand for what only the ZIP64 record can hold; that one is found by the locator, just before the end record. */
+/* Whether a zip's end record, at p and at byte `at`, fits: the directory begins where the members
+ * ended (`used`), ends here and has as many entries. All ones stand for what only the ZIP64 record
+ * can hold; that one is found by the locator, just before the end record. */
 static bool zip_fits(const struct moe_input *in, const uint8_t *p, uint64_t at, uint64_t used)
 {
 	uint64_t entries = le(p + 10, 2), size = le(p + 12, 4), start = le(p + 16, 4);
@@ -219,7 +232,8 @@ static bool zip_fits(const struct moe_input *in, const uint8_t *p, uint64_t at, 
 	return start + size == at;
 }
 
-/* libarchive leaves a zip's directory unread. Its end record must be there and fit; only a comment may follow. */
+/* libarchive leaves a zip's directory unread. Its end record must be there and fit; only a comment
+ * may follow. */
 static int zip_end(struct layer *l, struct moe_err *e)
 {
 	struct moe_input *in = l->in;
@@ -230,11 +244,15 @@ static int zip_end(struct layer *l, struct moe_err *e)
 	for (size_t back = ZIP_END; back <= in->tail_n; back++) {
 		const uint8_t *p = in->tail + in->tail_n - back;
 
-		if (!memcmp(p, "PK\5\6", 4) && le(p + 20, 2) == back - ZIP_END && zip_fits(in, p, l->below->given - back, used))
+		if (!memcmp(p, "PK\5\6", 4) && le(p + 20, 2) == back - ZIP_END &&
+			zip_fits(in, p, l->below->given - back, used))
 			return 0;
 	}
-	return moe_fail(e, MOE_DATA, "%s: truncated or damaged: the zip archive's directory, which should follow its last member at byte %llu, is incomplete or not "
-		"that of the members, or something else follows", in->name, (unsigned long long)used);
+	return moe_fail(e, MOE_DATA,
+		"%s: truncated or damaged: the zip archive's directory, which should follow its "
+		"last member at byte %llu, is incomplete or not "
+		"that of the members, or something else follows",
+		in->name, (unsigned long long)used);
 }
 
 static bool is_magic(const struct layer *s, const char *magic, size_t n)
@@ -247,7 +265,8 @@ static bool maybe_magic(const struct layer *s, const char *magic, size_t n)
 	return s->have < n && memcmp(s->head, magic, s->have) == 0;
 }
 
-/* Whether the header of 512 bytes at h is a tar's: the sum of its bytes, with blanks for the sum itself, stands in it as octal digits. */
+/* Whether the header of 512 bytes at h is a tar's: the sum of its bytes, with blanks for the sum
+ * itself, stands in it as octal digits. */
 static bool is_tar(const uint8_t *h)
 {
 	unsigned long sum = 0, said = 0;
@@ -262,17 +281,20 @@ static bool is_tar(const uint8_t *h)
 	return sum == said;
 }
 
-/* Whether the bytes seen so far settle what the content is. Text is settled by a line's end before any NUL: a tar header's
- * name field ends in NUL. A moe stream is settled by its magic: nothing is waited for behind it. */
+/* Whether the bytes seen so far settle what the content is. Text is settled by a line's end before
+ * any NUL: a tar header's name field ends in NUL. A moe stream is settled by its magic: nothing is
+ * waited for behind it. */
 static bool settle(const struct layer *s, enum content *c)
 {
-	static const char gz[] = "\x1f\x8b", zstd[] = "\x28\xb5\x2f\xfd", skip[] = "\x2a\x4d\x18", zip1[] = "PK\3\4", zip2[] = "PK\5\6";
+	static const char gz[] = "\x1f\x8b", zstd[] = "\x28\xb5\x2f\xfd", skip[] = "\x2a\x4d\x18",
+			  zip1[] = "PK\3\4", zip2[] = "PK\5\6";
 	const uint8_t *nl, *nul;
 
 	*c = PLAIN;
 	if (is_magic(s, gz, 2))
 		return *c = GZIP, true;
-	if (is_magic(s, zstd, 4) || (s->have >= 4 && (s->head[0] & 0xf0) == 0x50 && !memcmp(s->head + 1, skip, 3)))
+	if (is_magic(s, zstd, 4) ||
+		(s->have >= 4 && (s->head[0] & 0xf0) == 0x50 && !memcmp(s->head + 1, skip, 3)))
 		return *c = ZSTD, true;
 	if (is_magic(s, zip1, 4) || is_magic(s, zip2, 4))
 		return *c = ZIP, true;
@@ -281,7 +303,8 @@ static bool settle(const struct layer *s, enum content *c)
 			*c = TAR;
 		return true;
 	}
-	if (maybe_magic(s, gz, 2) || maybe_magic(s, zstd, 4) || maybe_magic(s, zip1, 4) || maybe_magic(s, zip2, 4))
+	if (maybe_magic(s, gz, 2) || maybe_magic(s, zstd, 4) || maybe_magic(s, zip1, 4) ||
+		maybe_magic(s, zip2, 4))
 		return false;
 	if (is_magic(s, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN))
 		return true;
@@ -293,7 +316,8 @@ static bool settle(const struct layer *s, enum content *c)
 static int sniff(struct layer *s, enum content *c, struct moe_err *e)
 {
 	while (!settle(s, c)) {
-		ssize_t got = s->have < SNIFF ? raw_read(s, s->head + s->have, SNIFF - s->have, e) : 0;
+		ssize_t got = s->have < SNIFF ? raw_read(s, s->head + s->have, SNIFF - s->have, e)
+					      : 0;
 
 		if (got < 0)
 			return -1;
@@ -315,9 +339,11 @@ static int put_over(struct layer *l, struct layer *below, enum content c, struct
 	l->a = a;
 	l->below = below;
 	if (c == ZSTD)
-		bad = archive_read_support_filter_zstd(a) || archive_read_support_format_raw(a) || archive_read_support_format_empty(a);
+		bad = archive_read_support_filter_zstd(a) || archive_read_support_format_raw(a) ||
+			archive_read_support_format_empty(a);
 	else
-		bad = c == TAR ? archive_read_support_format_tar(a) : archive_read_support_format_zip_streamable(a);
+		bad = c == TAR ? archive_read_support_format_tar(a)
+			       : archive_read_support_format_zip_streamable(a);
 	return bad || archive_read_open(a, below, NULL, give, NULL) ? fail_archive(l->in, a, e) : 0;
 }
 
@@ -332,7 +358,8 @@ static int unzstd(struct layer *l, struct layer *below, struct moe_err *e)
 	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN && rc != ARCHIVE_EOF)
 		return fail_archive(l->in, l->a, e);
 	if (archive_filter_code(l->a, 0) == ARCHIVE_FILTER_NONE)
-		return moe_fail(e, MOE_DATA, "%s: truncated or damaged zstd data", moe_input_member(l->in));
+		return moe_fail(
+			e, MOE_DATA, "%s: truncated or damaged zstd data", moe_input_member(l->in));
 	l->eof = rc == ARCHIVE_EOF; /* nothing, compressed */
 	return l->eof ? whole(l, e) : 0;
 }
@@ -347,7 +374,8 @@ static int decompress(struct layer *l, struct layer *below, enum content *c, str
 	if ((*c == GZIP && !l->gz) || (*c == ZSTD && unzstd(l, below, e)) || sniff(l, c, e))
 		return -1;
 	if (*c == GZIP || *c == ZSTD)
-		return moe_fail(e, MOE_DATA, "%s: compressed more than once", moe_input_member(l->in));
+		return moe_fail(
+			e, MOE_DATA, "%s: compressed more than once", moe_input_member(l->in));
 	return 0;
 }
 
@@ -460,8 +488,10 @@ static int enter(struct moe_input *in, struct archive_entry *entry, struct moe_e
 	if (!path)
 		path = archive_entry_pathname(entry);
 	if (!path)
-		return moe_fail(e, MOE_DATA, "%s: the name of member %llu can not be had in this locale; one with UTF-8 is needed", in->name,
-			(unsigned long long)in->entries);
+		return moe_fail(e, MOE_DATA,
+			"%s: the name of member %llu can not be had in this locale; one with UTF-8 "
+			"is needed",
+			in->name, (unsigned long long)in->entries);
 	if (name_member(in, path, e) < 0)
 		return -1;
 	if (archive_entry_is_encrypted(entry))
@@ -480,7 +510,8 @@ static int next_entry(struct moe_input *in, struct moe_err *e)
 	struct archive_entry *entry;
 	int rc;
 
-	while ((rc = archive_read_next_header(in->entry.a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
+	while ((rc = archive_read_next_header(in->entry.a, &entry)) == ARCHIVE_OK ||
+		rc == ARCHIVE_WARN) {
 		in->entries++;
 		if (archive_entry_filetype(entry) == AE_IFREG) /* folders and links hold no data */
 			return enter(in, entry, e);
@@ -550,6 +581,7 @@ int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struc
 			return (int)got;
 		out->len += (size_t)got;
 		if (out->len - start > max)
-			return moe_fail(e, MOE_DATA, "%s: longer than the %zu bytes allowed here", moe_input_member(in), max);
+			return moe_fail(e, MOE_DATA, "%s: longer than the %zu bytes allowed here",
+				moe_input_member(in), max);
 	}
 }

@@ -1,5 +1,5 @@
-/* json.c - JSON texts on json-c, and the mapping between JSON and MessagePack values (formats/stream.md, "JSON").
- * It does not read JSON Lines: formats/input.h has the lines. */
+/* json.c - JSON texts on json-c, and the mapping between JSON and MessagePack values
+ * (formats/stream.md, "JSON"). It does not read JSON Lines: formats/input.h has the lines. */
 #include "formats/json.h"
 #include "formats/mp.h"
 #include "formats/tensor_view.h"
@@ -13,7 +13,7 @@
 
 #include <json-c/json.h>
 
-#define DEPTH 32
+#define DEPTH   32
 #define MEM_MAX ((size_t)1 << 30)
 
 /* struct moe_json is never defined: a pointer to it is a json_object. */
@@ -54,22 +54,30 @@ static struct moe_json_doc *parse(const char *p, size_t n, const char *name, str
 
 	if (!t || !d || n > INT32_MAX - 1) {
 		if (t && d)
-			moe_fail(e, MOE_DATA, "%s: a JSON text of %zu bytes; the limit is 2^31-2", name, n);
+			moe_fail(e, MOE_DATA, "%s: a JSON text of %zu bytes; the limit is 2^31-2",
+				name, n);
 		else
 			moe_fail(e, MOE_SYSTEM, "%s: out of memory for a JSON text", name);
 		goto fail;
 	}
-	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(t,
+		JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS |
+			JSON_TOKENER_VALIDATE_UTF8);
 	d->root = json_tokener_parse_ex(t, p, (int)n);
 	why = json_tokener_get_error(t);
 	at = json_tokener_get_parse_end(t);
-	if (why == json_tokener_continue) { /* a number at the very end, or a text cut off: a final NUL tells */
+	if (why == json_tokener_continue) { /* a number at the very end, or a text cut off: a final
+					       NUL tells */
 		d->root = json_tokener_parse_ex(t, "", 1);
 		why = json_tokener_get_error(t);
 		at = n;
 	}
 	if (why != json_tokener_success) {
-		fail_at(name, p, at < n ? at : n, why == json_tokener_continue || why == json_tokener_error_parse_eof ? "the JSON text is cut off" : json_tokener_error_desc(why), e);
+		fail_at(name, p, at < n ? at : n,
+			why == json_tokener_continue || why == json_tokener_error_parse_eof
+				? "the JSON text is cut off"
+				: json_tokener_error_desc(why),
+			e);
 		goto fail;
 	}
 	while (at < n && strchr(" \t\r\n", p[at]) && p[at])
@@ -104,11 +112,14 @@ static size_t cost(const char *p, size_t n)
 	return n + 128 * nodes;
 }
 
-struct moe_json_doc *moe_json_parse_within(const char *p, size_t n, size_t max_mem, const char *name, struct moe_err *e)
+struct moe_json_doc *moe_json_parse_within(
+	const char *p, size_t n, size_t max_mem, const char *name, struct moe_err *e)
 {
 	if (cost(p, n) <= max_mem)
 		return parse(p, n, name, e);
-	moe_fail(e, MOE_DATA, "%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name, cost(p, n), max_mem);
+	moe_fail(e, MOE_DATA,
+		"%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name,
+		cost(p, n), max_mem);
 	return NULL;
 }
 
@@ -116,7 +127,9 @@ struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, s
 {
 	if (cost(p, n) <= MEM_MAX)
 		return parse(p, n, name, e);
-	moe_fail(e, MOE_DATA, "%s: a JSON text that needs at least %zu bytes of memory; the limit is %zu", name, cost(p, n), MEM_MAX);
+	moe_fail(e, MOE_DATA,
+		"%s: a JSON text that needs at least %zu bytes of memory; the limit is %zu", name,
+		cost(p, n), MEM_MAX);
 	return NULL;
 }
 
@@ -198,12 +211,14 @@ size_t moe_json_len(const struct moe_json *j)
 
 const struct moe_json *moe_json_at(const struct moe_json *j, size_t i)
 {
-	return moe_json_kind(j) == MOE_J_ARRAY && i < moe_json_len(j) ? wrap(json_object_array_get_idx(node(j), i)) : NULL;
+	return moe_json_kind(j) == MOE_J_ARRAY && i < moe_json_len(j)
+		? wrap(json_object_array_get_idx(node(j), i))
+		: NULL;
 }
 
 struct moe_str moe_json_str(const struct moe_json *j)
 {
-	struct moe_str s = {NULL, 0};
+	struct moe_str s = { NULL, 0 };
 
 	if (moe_json_kind(j) == MOE_J_STR) {
 		s.p = json_object_get_string(node(j));
@@ -215,7 +230,8 @@ struct moe_str moe_json_str(const struct moe_json *j)
 /* Above INT64_MAX json-c keeps an unsigned number, which its signed getter clamps. */
 static bool is_unsigned(const struct moe_json *j)
 {
-	return json_object_get_int64(node(j)) == INT64_MAX && json_object_get_uint64(node(j)) > INT64_MAX;
+	return json_object_get_int64(node(j)) == INT64_MAX &&
+		json_object_get_uint64(node(j)) > INT64_MAX;
 }
 
 bool moe_json_int(const struct moe_json *j, int64_t *out)
@@ -229,7 +245,8 @@ bool moe_json_int(const struct moe_json *j, int64_t *out)
 bool moe_json_f64(const struct moe_json *j, double *out)
 {
 	if (moe_json_kind(j) == MOE_J_INT)
-		*out = is_unsigned(j) ? (double)json_object_get_uint64(node(j)) : (double)json_object_get_int64(node(j));
+		*out = is_unsigned(j) ? (double)json_object_get_uint64(node(j))
+				      : (double)json_object_get_int64(node(j));
 	else if (moe_json_kind(j) == MOE_J_FLOAT)
 		*out = json_object_get_double(node(j));
 	else
@@ -249,19 +266,23 @@ bool moe_json_bool(const struct moe_json *j, bool *out)
 
 static int escaped(const char *key, struct moe_str v, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_buf bytes = {0};
+	struct moe_buf bytes = { 0 };
 	int rc;
 
 	if (!strcmp(key, "$float")) {
-		double f = moe_str_eq(v, "NaN") ? (double)NAN : moe_str_eq(v, "Infinity") ? (double)INFINITY : -(double)INFINITY;
+		double f = moe_str_eq(v, "NaN")     ? (double)NAN
+			: moe_str_eq(v, "Infinity") ? (double)INFINITY
+						    : -(double)INFINITY;
 
 		if (isinf(f) && f < 0 && !moe_str_eq(v, "-Infinity"))
-			return moe_fail(e, MOE_DATA, "\"$float\" is none of NaN, Infinity and -Infinity");
+			return moe_fail(
+				e, MOE_DATA, "\"$float\" is none of NaN, Infinity and -Infinity");
 		return moe_mp_float(out, f, e);
 	}
 	rc = moe_base64_decode(v.p, v.n, &bytes, e);
 	if (!rc)
-		rc = !strcmp(key, "$bin") ? moe_mp_bin(out, bytes.data, bytes.len, e) : moe_mp_str(out, bytes.data, bytes.len, e);
+		rc = !strcmp(key, "$bin") ? moe_mp_bin(out, bytes.data, bytes.len, e)
+					  : moe_mp_str(out, bytes.data, bytes.len, e);
 	moe_buf_free(&bytes);
 	return rc;
 }
@@ -285,7 +306,8 @@ static int value_to(const struct moe_json *j, int depth, struct moe_buf *out, st
 		moe_json_bool(j, &b);
 		return moe_mp_bool(out, b, e);
 	case MOE_J_INT:
-		return moe_json_int(j, &i) ? moe_mp_int(out, i, e) : moe_mp_uint(out, json_object_get_uint64(node(j)), e);
+		return moe_json_int(j, &i) ? moe_mp_int(out, i, e)
+					   : moe_mp_uint(out, json_object_get_uint64(node(j)), e);
 	case MOE_J_FLOAT:
 		moe_json_f64(j, &f);
 		return moe_mp_float(out, f, e);
@@ -343,8 +365,8 @@ int moe_json_to_msgpack(const struct moe_json *j, struct moe_buf *out, struct mo
 
 /* ---- MessagePack to JSON ---- */
 
-/* The escape of the UTF-8 sequence p[len] (len 0: an invalid byte) into esc; NULL when it needs none. What a terminal would obey is
- * escaped too, so that the text of a model can be looked at. */
+/* The escape of the UTF-8 sequence p[len] (len 0: an invalid byte) into esc; NULL when it needs
+ * none. What a terminal would obey is escaped too, so that the text of a model can be looked at. */
 static const char *escape_of(const char *p, size_t len, char esc[8])
 {
 	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
@@ -372,12 +394,15 @@ int moe_json_quote(struct moe_buf *out, const char *p, size_t n, struct moe_err 
 		unsigned char c = (unsigned char)p[i];
 		size_t len = c < 0x80 ? 1 : moe_utf8_len(p + i, n - i);
 		char room[8];
-		const char *esc = c >= 0x20 && c < 0x7f && c != '"' && c != '\\' ? NULL : escape_of(p + i, len, room);
+		const char *esc = c >= 0x20 && c < 0x7f && c != '"' && c != '\\'
+			? NULL
+			: escape_of(p + i, len, room);
 
 		if (!len)
 			len = 1;
 		if (esc) {
-			if (moe_buf_add(out, p + plain, i - plain, e) || moe_buf_add(out, esc, strlen(esc), e))
+			if (moe_buf_add(out, p + plain, i - plain, e) ||
+				moe_buf_add(out, esc, strlen(esc), e))
 				return -1;
 			plain = i + len;
 		}
@@ -391,8 +416,12 @@ static int float_json(double f, struct moe_buf *out, struct moe_err *e)
 	char s[40];
 
 	if (isnan(f) || isinf(f))
-		return moe_buf_addf(out, e, "{\"$float\":\"%s\"}", isnan(f) ? "NaN" : f > 0 ? "Infinity" : "-Infinity");
-	for (int digits = 15; digits <= 17; digits++) { /* the shortest of these that reads back exactly */
+		return moe_buf_addf(out, e, "{\"$float\":\"%s\"}",
+			isnan(f)        ? "NaN"
+				: f > 0 ? "Infinity"
+					: "-Infinity");
+	for (int digits = 15; digits <= 17;
+		digits++) { /* the shortest of these that reads back exactly */
 		snprintf(s, sizeof(s), "%.*g", digits, f);
 		if (strtod(s, NULL) == f)
 			break;
@@ -401,15 +430,20 @@ static int float_json(double f, struct moe_buf *out, struct moe_err *e)
 	return moe_buf_addf(out, e, "%s%s", s, strpbrk(s, ".e") ? "" : ".0");
 }
 
-static int base64_json(const char *key, const struct moe_mp_tok *t, struct moe_buf *out, struct moe_err *e)
+static int base64_json(
+	const char *key, const struct moe_mp_tok *t, struct moe_buf *out, struct moe_err *e)
 {
-	return moe_buf_addf(out, e, "{\"%s\":\"", key) || moe_base64_encode(t->p, t->n, out, e) || moe_buf_add(out, "\"}", 2, e) ? -1 : 0;
+	return moe_buf_addf(out, e, "{\"%s\":\"", key) || moe_base64_encode(t->p, t->n, out, e) ||
+			moe_buf_add(out, "\"}", 2, e)
+		? -1
+		: 0;
 }
 
-/* A lone key that begins with "$" gets another one, so that it is not taken for an escape of ours. */
+/* A lone key that begins with "$" gets another one, so that it is not taken for an escape of ours.
+ */
 static int key_json(const struct moe_mp_tok *k, bool alone, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_buf longer = {0};
+	struct moe_buf longer = { 0 };
 	int rc;
 
 	if (!alone || !k->n || k->p[0] != '$')
@@ -420,10 +454,13 @@ static int key_json(const struct moe_mp_tok *k, bool alone, struct moe_buf *out,
 	return rc ? -1 : 0;
 }
 
-static int value_from(const uint8_t *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e);
+static int value_from(
+	const uint8_t *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e);
 
-/* Nested arrays of numbers, from element *at on. An empty tensor is [] whatever its shape, which may have huge dimensions. */
-static int tensor_from(const struct moe_tensor *t, int dim, size_t *at, struct moe_buf *out, struct moe_err *e)
+/* Nested arrays of numbers, from element *at on. An empty tensor is [] whatever its shape, which
+ * may have huge dimensions. */
+static int tensor_from(
+	const struct moe_tensor *t, int dim, size_t *at, struct moe_buf *out, struct moe_err *e)
 {
 	uint8_t one[9];
 	int rc;
@@ -434,11 +471,13 @@ static int tensor_from(const struct moe_tensor *t, int dim, size_t *at, struct m
 		return value_from(one, moe_tensor_element(t, (*at)++, one), false, out, e);
 	rc = moe_buf_add(out, "[", 1, e);
 	for (uint64_t i = 0; !rc && i < t->shape[dim]; i++)
-		rc = (i && moe_buf_add(out, ",", 1, e)) || tensor_from(t, dim + 1, at, out, e) ? -1 : 0;
+		rc = (i && moe_buf_add(out, ",", 1, e)) || tensor_from(t, dim + 1, at, out, e) ? -1
+											       : 0;
 	return rc || moe_buf_add(out, "]", 1, e) ? -1 : 0;
 }
 
-static int container_from(const uint8_t *p, size_t n, const struct moe_mp_tok *c, bool values, struct moe_buf *out, struct moe_err *e)
+static int container_from(const uint8_t *p, size_t n, const struct moe_mp_tok *c, bool values,
+	struct moe_buf *out, struct moe_err *e)
 {
 	bool map = c->kind == MOE_MP_MAP;
 	size_t at = c->size, size = 0;
@@ -459,14 +498,16 @@ static int container_from(const uint8_t *p, size_t n, const struct moe_mp_tok *c
 				return -1;
 			at += k.size;
 		}
-		if (moe_mp_size(p + at, n - at, &size, e) || value_from(p + at, size, values, out, e))
+		if (moe_mp_size(p + at, n - at, &size, e) ||
+			value_from(p + at, size, values, out, e))
 			return -1;
 		at += size;
 	}
 	return moe_buf_add(out, map ? "}" : "]", 1, e);
 }
 
-static int value_from(const uint8_t *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e)
+static int value_from(
+	const uint8_t *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_tensor tensor;
 	struct moe_mp_tok t;
@@ -498,7 +539,8 @@ static int value_from(const uint8_t *p, size_t n, bool values, struct moe_buf *o
 	}
 }
 
-int moe_json_from_msgpack(const void *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e)
+int moe_json_from_msgpack(
+	const void *p, size_t n, bool values, struct moe_buf *out, struct moe_err *e)
 {
 	if (moe_mp_check(p, n, 0, e))
 		return -1;

@@ -1,5 +1,6 @@
-/* json_exact.c - finds what json-c changes without a word in a text that it accepted: numbers beyond its types are clamped, of a key that
- * comes twice the last value stays, a key ends at its first NUL. It does not parse: json.c does. */
+/* json_exact.c - finds what json-c changes without a word in a text that it accepted: numbers
+ * beyond its types are clamped, of a key that comes twice the last value stays, a key ends at its
+ * first NUL. It does not parse: json.c does. */
 #include "formats/json.h"
 #include "util/names.h"
 #include "util/text.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH 64 /* json.c parses half as many */
+#define DEPTH        64  /* json.c parses half as many */
 #define FLOAT_DIGITS 300 /* a number of fewer digits and without an exponent is finite */
 
 /* A text, and the place in it. */
@@ -19,10 +20,11 @@ struct text {
 
 static struct moe_str span(const struct text *x, size_t from)
 {
-	return (struct moe_str){x->p + from, x->at - from};
+	return (struct moe_str){ x->p + from, x->at - from };
 }
 
-static int refuse(const struct text *x, const char *what, struct moe_str s, const char *why, struct moe_err *e)
+static int refuse(const struct text *x, const char *what, struct moe_str s, const char *why,
+	struct moe_err *e)
 {
 	char seen[80];
 
@@ -57,15 +59,18 @@ static int over_number(struct text *x, struct moe_err *e)
 	size_t from = x->at;
 	bool negative = x->p[x->at] == '-', exponent = false, whole = true, finite;
 	const char *max = negative ? "9223372036854775808" : "18446744073709551615";
-	struct moe_buf copy = {0};
+	struct moe_buf copy = { 0 };
 	struct moe_str digits;
 
-	for (x->at += negative; x->at < x->n && x->p[x->at] && strchr("0123456789.eE+-", x->p[x->at]); x->at++) {
+	for (x->at += negative;
+		x->at < x->n && x->p[x->at] && strchr("0123456789.eE+-", x->p[x->at]); x->at++) {
 		exponent = exponent || x->p[x->at] == 'e' || x->p[x->at] == 'E';
 		whole = whole && x->p[x->at] != '.' && !exponent;
 	}
 	digits = span(x, from + negative);
-	if (whole && (digits.n > strlen(max) || (digits.n == strlen(max) && memcmp(digits.p, max, digits.n) > 0)))
+	if (whole &&
+		(digits.n > strlen(max) ||
+			(digits.n == strlen(max) && memcmp(digits.p, max, digits.n) > 0)))
 		return refuse(x, "the integer", span(x, from), " does not fit into 64 bits", e);
 	if (whole || (!exponent && digits.n < FLOAT_DIGITS))
 		return 0;
@@ -75,7 +80,9 @@ static int over_number(struct text *x, struct moe_err *e)
 	}
 	finite = isfinite(strtod((const char *)copy.data, NULL));
 	moe_buf_free(&copy);
-	return finite ? 0 : refuse(x, "the number", span(x, from), " is beyond the range of 64-bit floats", e);
+	return finite ? 0
+		      : refuse(x, "the number", span(x, from),
+				" is beyond the range of 64-bit floats", e);
 }
 
 /* Over one token of the text. *key is the literal of a key with its quotes, or empty. */
@@ -118,11 +125,15 @@ static size_t members(const struct moe_json *j)
 }
 
 /* Adds the key to those of its object: 1 = it was there, 0, -1. */
-static int add_key(struct moe_names *keys, struct moe_arena *a, struct moe_str literal, struct moe_err *e)
+static int add_key(
+	struct moe_names *keys, struct moe_arena *a, struct moe_str literal, struct moe_err *e)
 {
-	struct moe_json_doc *d = moe_json_parse(literal.p, literal.n, "key", e); /* without its escapes */
+	struct moe_json_doc *d = moe_json_parse(
+		literal.p, literal.n, "key", e); /* without its escapes */
 	size_t before = keys->n;
-	int64_t i = d ? moe_names_add(keys, a, moe_json_str(moe_json_root(d)).p, moe_json_str(moe_json_root(d)).n, e) : -1;
+	int64_t i = d ? moe_names_add(keys, a, moe_json_str(moe_json_root(d)).p,
+				moe_json_str(moe_json_root(d)).n, e)
+		      : -1;
 
 	moe_json_free(d);
 	return i < 0 ? -1 : (size_t)i < before;
@@ -131,9 +142,9 @@ static int add_key(struct moe_names *keys, struct moe_arena *a, struct moe_str l
 /* Some key comes twice: which. Always fails. */
 static int name_double(struct text x, struct moe_err *e)
 {
-	struct moe_names keys[DEPTH] = {{0}}; /* of the objects around this place */
-	struct moe_arena a = {0};
-	struct moe_str key = {"", 0};
+	struct moe_names keys[DEPTH] = { { 0 } }; /* of the objects around this place */
+	struct moe_arena a = { 0 };
+	struct moe_str key = { "", 0 };
 	size_t depth = 0;
 	int rc = 0;
 
@@ -154,10 +165,11 @@ static int name_double(struct text x, struct moe_err *e)
 	return rc ? -1 : moe_fail(e, MOE_DATA, "%s: the same key twice in one object", x.name);
 }
 
-int moe_json_exact(const struct moe_json_doc *d, const char *p, size_t n, const char *name, struct moe_err *e)
+int moe_json_exact(
+	const struct moe_json_doc *d, const char *p, size_t n, const char *name, struct moe_err *e)
 {
-	struct text x = {.p = p, .n = n, .name = name};
-	struct moe_str key = {"", 0};
+	struct text x = { .p = p, .n = n, .name = name };
+	struct moe_str key = { "", 0 };
 	size_t keys = 0;
 
 	while (x.at < n) {

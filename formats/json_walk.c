@@ -1,9 +1,11 @@
-/* json_walk.c - walking large objects (a vocabulary has 150,000 entries). All else of json.h is in json.c. */
+/* json_walk.c - walking large objects (a vocabulary has 150,000 entries). All else of json.h is in
+ * json.c. */
 #include "formats/json.h"
 
 #include <json-c/json.h>
 
-bool moe_json_next(const struct moe_json *j, const void **cursor, const char **key, const struct moe_json **value)
+bool moe_json_next(const struct moe_json *j, const void **cursor, const char **key,
+	const struct moe_json **value)
 {
 	struct json_object *o = (struct json_object *)(uintptr_t)j;
 	const struct lh_entry *x = *cursor;

@@ -1,4 +1,5 @@
-/* jsonl.c - the line-by-line bridge between streams and JSON Lines. The mapping of values is in json.c. */
+/* jsonl.c - the line-by-line bridge between streams and JSON Lines. The mapping of values is in
+ * json.c. */
 #include "formats/jsonl.h"
 #include "formats/json.h"
 #include "formats/mp.h"
@@ -9,20 +10,26 @@
 
 /* ---- out ---- */
 
-static int field_line(const struct moe_rec *r, const struct moe_rec_field *f, bool values, struct moe_buf *out, struct moe_err *e)
+static int field_line(const struct moe_rec *r, const struct moe_rec_field *f, bool values,
+	struct moe_buf *out, struct moe_err *e)
 {
 	return moe_json_quote(out, f->key.p, f->key.n, e) || moe_buf_add(out, ":", 1, e) ||
-		moe_json_from_msgpack(r->bytes.data + f->off, f->len, values, out, e) ? -1 : 0;
+			moe_json_from_msgpack(r->bytes.data + f->off, f->len, values, out, e)
+		? -1
+		: 0;
 }
 
-int moe_jsonl_line(const struct moe_rec *r, bool header, bool values, struct moe_buf *out, struct moe_err *e)
+int moe_jsonl_line(
+	const struct moe_rec *r, bool header, bool values, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_buf m = {0};
-	struct moe_rec canonical = {0};
-	int rc = moe_rec_emit(r, &m, e) || moe_rec_parse(&canonical, m.data, m.len, e) || moe_buf_addf(out, e, header ? "{\"t\":\"header\"" : "{");
+	struct moe_buf m = { 0 };
+	struct moe_rec canonical = { 0 };
+	int rc = moe_rec_emit(r, &m, e) || moe_rec_parse(&canonical, m.data, m.len, e) ||
+		moe_buf_addf(out, e, header ? "{\"t\":\"header\"" : "{");
 
 	for (size_t i = 0; !rc && i < canonical.n_field; i++)
-		rc = ((i || header) && moe_buf_add(out, ",", 1, e)) || field_line(&canonical, &canonical.field[i], values, out, e);
+		rc = ((i || header) && moe_buf_add(out, ",", 1, e)) ||
+			field_line(&canonical, &canonical.field[i], values, out, e);
 	rc = rc || moe_buf_add(out, "}\n", 2, e);
 	moe_rec_free(&canonical);
 	moe_buf_free(&m);
@@ -33,7 +40,8 @@ int moe_jsonl_line(const struct moe_rec *r, bool header, bool values, struct moe
 
 const char *moe_kind_type(const char *kind)
 {
-	static const char *const known[][2] = {{"texts", "text"}, {"prompts", "prompt"}, {"pairs", "pair"}, {"rollouts", "rollout"}};
+	static const char *const known[][2] = { { "texts", "text" }, { "prompts", "prompt" },
+		{ "pairs", "pair" }, { "rollouts", "rollout" } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (!strcmp(kind, known[i][0]))
@@ -45,7 +53,7 @@ struct feeder {
 	const struct moe_jsonl_opts *o;
 	int fd;
 	struct moe_writer *w;
-	bool made_header;           /* of o->kind, not of a header line */
+	bool made_header; /* of o->kind, not of a header line */
 	bool any;
 };
 
@@ -54,10 +62,11 @@ static size_t max_mem(const struct moe_jsonl_opts *o)
 	return o->max_mem ? o->max_mem : (size_t)256 << 20;
 }
 
-static int parse_line(struct moe_str line, const char *name, size_t max_mem, struct moe_rec *r, struct moe_err *e)
+static int parse_line(
+	struct moe_str line, const char *name, size_t max_mem, struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_json_doc *d;
-	struct moe_buf m = {0};
+	struct moe_buf m = { 0 };
 	int rc = -1;
 
 	d = moe_json_parse_within(line.p, line.n, max_mem, name, e);
@@ -107,27 +116,36 @@ static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 	const struct moe_jsonl_opts *o = f->o;
 
 	if (!f->w) {
-		struct moe_writer_opts w = {.kind = o->kind, .tool = o->tool, .argv = o->argv, .argc = o->argc, .seed = o->seed};
+		struct moe_writer_opts w = { .kind = o->kind,
+			.tool = o->tool,
+			.argv = o->argv,
+			.argc = o->argc,
+			.seed = o->seed };
 
 		if (!o->kind)
-			return moe_fail(e, MOE_USAGE, "no header line above the first record: name the stream's kind (--kind)");
+			return moe_fail(e, MOE_USAGE,
+				"no header line above the first record: name the stream's kind "
+				"(--kind)");
 		f->w = moe_writer_open_fd(f->fd, o->name, &w, NULL, e);
 		f->made_header = f->any = true;
 		if (!f->w)
 			return -1;
 	}
-	if (f->made_header && moe_rec_has(r, "t") == MOE_V_MISSING && moe_rec_set_str(r, "t", moe_kind_type(o->kind), e))
+	if (f->made_header && moe_rec_has(r, "t") == MOE_V_MISSING &&
+		moe_rec_set_str(r, "t", moe_kind_type(o->kind), e))
 		return -1;
 	return moe_writer_put(f->w, r, e);
 }
 
 static int one_line(struct feeder *f, struct moe_str line, const char *name, struct moe_err *e)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	int rc = parse_line(line, name, max_mem(f->o), &r, e);
 
 	if (!rc) {
-		rc = moe_rec_is(&r, "header") ? header_line(f, &r, e) : moe_rec_is(&r, "end") ? end_line(f, &r, e) : record_line(f, &r, e);
+		rc = moe_rec_is(&r, "header")   ? header_line(f, &r, e)
+			: moe_rec_is(&r, "end") ? end_line(f, &r, e)
+						: record_line(f, &r, e);
 		if (rc)
 			moe_err_prefix(e, "%s", name);
 	}
@@ -146,7 +164,7 @@ static bool blank(struct moe_str line)
 /* All lines of a member of the input. */
 static int member(struct feeder *f, struct moe_input *in, struct moe_err *e)
 {
-	struct moe_buf name = {0};
+	struct moe_buf name = { 0 };
 	struct moe_source src;
 	struct moe_str line;
 	uint64_t number;
@@ -157,8 +175,8 @@ static int member(struct feeder *f, struct moe_input *in, struct moe_err *e)
 		name.len = 0;
 		if (blank(line))
 			continue;
-		if (moe_buf_addf(&name, e, "%s: line %" PRIu64, moe_input_member(in), number) || !moe_buf_cstr(&name, e) ||
-			one_line(f, line, (const char *)name.data, e)) {
+		if (moe_buf_addf(&name, e, "%s: line %" PRIu64, moe_input_member(in), number) ||
+			!moe_buf_cstr(&name, e) || one_line(f, line, (const char *)name.data, e)) {
 			rc = -1;
 			break;
 		}
@@ -168,9 +186,10 @@ static int member(struct feeder *f, struct moe_input *in, struct moe_err *e)
 	return rc;
 }
 
-int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e)
+int moe_jsonl_to_stream(
+	struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e)
 {
-	struct feeder f = {.o = o, .fd = fd};
+	struct feeder f = { .o = o, .fd = fd };
 	int rc;
 
 	while ((rc = moe_input_next(in, e)) == 1)
@@ -179,7 +198,8 @@ int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opt
 	if (rc == 0 && f.w && f.made_header)
 		rc = moe_writer_end(f.w, NULL, e);
 	else if (rc == 0 && f.w)
-		rc = moe_fail(e, MOE_DATA, "%s: truncated: the last header has no end line", moe_input_member(in));
+		rc = moe_fail(e, MOE_DATA, "%s: truncated: the last header has no end line",
+			moe_input_member(in));
 	else if (rc == 0 && !f.any)
 		rc = moe_fail(e, MOE_DATA, "%s: no line of JSON", moe_input_member(in));
 	moe_writer_close(f.w);

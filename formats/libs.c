@@ -10,5 +10,6 @@
 
 void moe_formats_libs(char *out, size_t cap)
 {
-	snprintf(out, cap, "msgpack-c %s, %s, zlib %s, json-c %s", msgpack_version(), archive_version_string(), zlibVersion(), json_c_version());
+	snprintf(out, cap, "msgpack-c %s, %s, zlib %s, json-c %s", msgpack_version(),
+		archive_version_string(), zlibVersion(), json_c_version());
 }

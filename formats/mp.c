@@ -1,5 +1,6 @@
-/* mp.c - bounded reading of MessagePack tokens, and writing them through msgpack-c. Not a general MessagePack library:
- * extension types and deep nesting are refused, because streams do not have them. */
+/* mp.c - bounded reading of MessagePack tokens, and writing them through msgpack-c. Not a general
+ * MessagePack library: extension types and deep nesting are refused, because streams do not have
+ * them. */
 #include "formats/mp.h"
 #include "util/text.h"
 
@@ -75,7 +76,8 @@ static int take_float(uint8_t c, const uint8_t *p, struct moe_mp_tok *t)
 }
 
 /* str, bin, array, map with a length of `width` bytes (0: in the first byte). */
-static int take_sized(const uint8_t *p, size_t n, enum moe_mp_kind kind, size_t width, size_t inline_n, struct moe_mp_tok *t)
+static int take_sized(const uint8_t *p, size_t n, enum moe_mp_kind kind, size_t width,
+	size_t inline_n, struct moe_mp_tok *t)
 {
 	uint64_t v = inline_n;
 	bool bytes = kind == MOE_MP_STR || kind == MOE_MP_BIN;
@@ -116,15 +118,22 @@ static int take_wide(const uint8_t *p, size_t n, struct moe_mp_tok *t, struct mo
 		t->kind = MOE_MP_BOOL;
 		t->b = c & 1;
 		return 1;
-	case 0xc4: case 0xc5: case 0xc6:
+	case 0xc4:
+	case 0xc5:
+	case 0xc6:
 		return take_sized(p, n, MOE_MP_BIN, (size_t)1 << (c - 0xc4), 0, t);
-	case 0xd9: case 0xda: case 0xdb:
+	case 0xd9:
+	case 0xda:
+	case 0xdb:
 		return take_sized(p, n, MOE_MP_STR, (size_t)1 << (c - 0xd9), 0, t);
-	case 0xdc: case 0xdd:
+	case 0xdc:
+	case 0xdd:
 		return take_sized(p, n, MOE_MP_ARRAY, (size_t)2 << (c - 0xdc), 0, t);
-	case 0xde: case 0xdf:
+	case 0xde:
+	case 0xdf:
 		return take_sized(p, n, MOE_MP_MAP, (size_t)2 << (c - 0xde), 0, t);
-	case 0xca: case 0xcb:
+	case 0xca:
+	case 0xcb:
 		t->size = c == 0xca ? 5 : 9;
 		return n < t->size ? 0 : take_float(c, p, t);
 	default:
@@ -136,7 +145,8 @@ static int take_wide(const uint8_t *p, size_t n, struct moe_mp_tok *t, struct mo
 	}
 	if (c == 0xc1)
 		return moe_fail(e, MOE_DATA, "byte 0xc1, which MessagePack never uses");
-	return moe_fail(e, MOE_DATA, "a MessagePack extension type (0x%02x), which streams do not have", c);
+	return moe_fail(
+		e, MOE_DATA, "a MessagePack extension type (0x%02x), which streams do not have", c);
 }
 
 int moe_mp_token(const uint8_t *p, size_t n, struct moe_mp_tok *t, struct moe_err *e)
@@ -190,7 +200,8 @@ int moe_mp_scan(struct moe_mp_scan *s, const uint8_t *p, size_t n, struct moe_er
 		s->in_maps += s->map[s->depth];
 		if (t.kind == MOE_MP_ARRAY || t.kind == MOE_MP_MAP) {
 			if (s->depth == MOE_MP_DEPTH)
-				return moe_fail(e, MOE_DATA, "values nested deeper than %d levels", MOE_MP_DEPTH);
+				return moe_fail(e, MOE_DATA, "values nested deeper than %d levels",
+					MOE_MP_DEPTH);
 			s->left[++s->depth] = (uint64_t)t.n * (t.kind == MOE_MP_MAP ? 2 : 1);
 			s->map[s->depth] = t.kind == MOE_MP_MAP;
 		}
@@ -199,7 +210,7 @@ int moe_mp_scan(struct moe_mp_scan *s, const uint8_t *p, size_t n, struct moe_er
 
 int moe_mp_size(const uint8_t *p, size_t n, size_t *size, struct moe_err *e)
 {
-	struct moe_mp_scan s = {0};
+	struct moe_mp_scan s = { 0 };
 	int rc = moe_mp_scan(&s, p, n, e);
 
 	if (rc < 0)
@@ -213,7 +224,7 @@ int moe_mp_size(const uint8_t *p, size_t n, size_t *size, struct moe_err *e)
 /* ---- maps: keys checked, and sorted when they are not ---- */
 
 struct entry {
-	const uint8_t *key;  /* the key's token */
+	const uint8_t *key; /* the key's token */
 	struct moe_mp_tok k;
 	const uint8_t *value;
 	size_t n;
@@ -241,8 +252,10 @@ static int check_key(const struct moe_mp_tok *k, struct moe_err *e)
 	return 0;
 }
 
-/* The entries of the map whose head is *m at p[n], in file order; *sorted says whether the keys ascend strictly. */
-static struct entry *entries(const uint8_t *p, size_t n, const struct moe_mp_tok *m, bool t_first, bool *sorted, struct moe_err *e)
+/* The entries of the map whose head is *m at p[n], in file order; *sorted says whether the keys
+ * ascend strictly. */
+static struct entry *entries(const uint8_t *p, size_t n, const struct moe_mp_tok *m, bool t_first,
+	bool *sorted, struct moe_err *e)
 {
 	/* an entry takes two bytes at least: what is announced beyond that can not be there */
 	struct entry *v = NULL;
@@ -261,7 +274,7 @@ static struct entry *entries(const uint8_t *p, size_t n, const struct moe_mp_tok
 	for (size_t i = 0; i < m->n; i++) {
 		struct entry *x = &v[i];
 
-		*x = (struct entry){.key = p + at};
+		*x = (struct entry){ .key = p + at };
 		if (moe_mp_token(x->key, n - at, &x->k, e) <= 0) {
 			moe_fail(e, MOE_DATA, "a map is cut off after %zu bytes", n);
 			goto bad;
@@ -283,7 +296,8 @@ bad:
 	return NULL;
 }
 
-static int check_map(const uint8_t *p, size_t n, const struct moe_mp_tok *m, int depth, struct moe_err *e)
+static int check_map(
+	const uint8_t *p, size_t n, const struct moe_mp_tok *m, int depth, struct moe_err *e)
 {
 	bool sorted;
 	struct entry *v = entries(p, n, m, false, &sorted, e);
@@ -299,7 +313,8 @@ static int check_map(const uint8_t *p, size_t n, const struct moe_mp_tok *m, int
 			if (by_key(v + i - 1, v + i) == 0) {
 				char name[64];
 
-				moe_text_escape_to(name, sizeof(name), (const char *)v[i].k.p, v[i].k.n);
+				moe_text_escape_to(
+					name, sizeof(name), (const char *)v[i].k.p, v[i].k.n);
 				rc = moe_fail(e, MOE_DATA, "map key \"%s\" appears twice", name);
 			}
 	}
@@ -317,7 +332,9 @@ int moe_mp_check(const uint8_t *p, size_t n, int depth, struct moe_err *e)
 	if (rc == 0)
 		return moe_fail(e, MOE_DATA, "a MessagePack value is cut off after %zu bytes", n);
 	if (t.kind != MOE_MP_ARRAY && t.kind != MOE_MP_MAP)
-		return t.size == n ? 0 : moe_fail(e, MOE_DATA, "%zu bytes follow a MessagePack value", n - t.size);
+		return t.size == n
+			? 0
+			: moe_fail(e, MOE_DATA, "%zu bytes follow a MessagePack value", n - t.size);
 	if (depth >= MOE_MP_DEPTH)
 		return moe_fail(e, MOE_DATA, "values nested deeper than %d levels", MOE_MP_DEPTH);
 	if (depth == 0) { /* inside, sizes are right by construction */
@@ -326,19 +343,22 @@ int moe_mp_check(const uint8_t *p, size_t n, int depth, struct moe_err *e)
 		if (moe_mp_size(p, n, &size, e))
 			return -1;
 		if (size != n)
-			return moe_fail(e, MOE_DATA, "%zu bytes follow a MessagePack value", n - size);
+			return moe_fail(
+				e, MOE_DATA, "%zu bytes follow a MessagePack value", n - size);
 	}
 	if (t.kind == MOE_MP_MAP)
 		return check_map(p, n, &t, depth, e);
 	for (size_t i = 0, at = t.size, size = 0; i < t.n; i++, at += size)
-		if (moe_mp_size(p + at, n - at, &size, e) || moe_mp_check(p + at, size, depth + 1, e))
+		if (moe_mp_size(p + at, n - at, &size, e) ||
+			moe_mp_check(p + at, size, depth + 1, e))
 			return -1;
 	return 0;
 }
 
 /* ---- canonical form ---- */
 
-static int emit_scalar(const uint8_t *p, const struct moe_mp_tok *t, struct moe_buf *out, struct moe_err *e)
+static int emit_scalar(
+	const uint8_t *p, const struct moe_mp_tok *t, struct moe_buf *out, struct moe_err *e)
 {
 	if (t->canonical)
 		return moe_buf_add(out, p, t->size, e);
@@ -356,7 +376,8 @@ static int emit_scalar(const uint8_t *p, const struct moe_mp_tok *t, struct moe_
 	}
 }
 
-static int emit_map(const uint8_t *p, size_t n, const struct moe_mp_tok *m, bool t_first, struct moe_buf *out, struct moe_err *e)
+static int emit_map(const uint8_t *p, size_t n, const struct moe_mp_tok *m, bool t_first,
+	struct moe_buf *out, struct moe_err *e)
 {
 	bool sorted;
 	struct entry *v = entries(p, n, m, t_first, &sorted, e);
@@ -368,12 +389,16 @@ static int emit_map(const uint8_t *p, size_t n, const struct moe_mp_tok *m, bool
 		qsort(v, m->n, sizeof(*v), by_key);
 	rc = moe_mp_map(out, m->n, e);
 	for (size_t i = 0; !rc && i < m->n; i++)
-		rc = emit_scalar(v[i].key, &v[i].k, out, e) || moe_mp_canonical(v[i].value, v[i].n, false, out, e) ? -1 : 0;
+		rc = emit_scalar(v[i].key, &v[i].k, out, e) ||
+				moe_mp_canonical(v[i].value, v[i].n, false, out, e)
+			? -1
+			: 0;
 	free(v);
 	return rc;
 }
 
-int moe_mp_canonical(const uint8_t *p, size_t n, bool t_first, struct moe_buf *out, struct moe_err *e)
+int moe_mp_canonical(
+	const uint8_t *p, size_t n, bool t_first, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_mp_tok t;
 
@@ -386,7 +411,8 @@ int moe_mp_canonical(const uint8_t *p, size_t n, bool t_first, struct moe_buf *o
 	if (moe_mp_array(out, t.n, e))
 		return -1;
 	for (size_t i = 0, at = t.size, size = 0; i < t.n; i++, at += size)
-		if (moe_mp_size(p + at, n - at, &size, e) || moe_mp_canonical(p + at, size, false, out, e))
+		if (moe_mp_size(p + at, n - at, &size, e) ||
+			moe_mp_canonical(p + at, size, false, out, e))
 			return -1;
 	return 0;
 }
@@ -405,12 +431,12 @@ static int sink_write(void *data, const char *p, size_t n)
 	return moe_buf_add(s->b, p, n, s->e);
 }
 
-#define PACK(call)                                        \
-	do {                                              \
-		struct sink s = {b, e};                   \
-		msgpack_packer pk;                        \
-		msgpack_packer_init(&pk, &s, sink_write); \
-		return call ? -1 : 0;                     \
+#define PACK(call)                                                                                 \
+	do {                                                                                       \
+		struct sink s = { b, e };                                                          \
+		msgpack_packer pk;                                                                 \
+		msgpack_packer_init(&pk, &s, sink_write);                                          \
+		return call ? -1 : 0;                                                              \
 	} while (0)
 
 int moe_mp_nil(struct moe_buf *b, struct moe_err *e)
@@ -435,9 +461,10 @@ int moe_mp_uint(struct moe_buf *b, uint64_t v, struct moe_err *e)
 
 int moe_mp_float(struct moe_buf *b, double v, struct moe_err *e)
 {
-	static const uint8_t nan_value[9] = {0xcb, 0x7f, 0xf8};
+	static const uint8_t nan_value[9] = { 0xcb, 0x7f, 0xf8 };
 
-	if (isnan(v)) /* the sign and payload of a NaN depend on the processor: one of them stands for all */
+	if (isnan(v)) /* the sign and payload of a NaN depend on the processor: one of them stands
+			 for all */
 		return moe_buf_add(b, nan_value, sizeof(nan_value), e);
 	PACK(msgpack_pack_double(&pk, v));
 }
@@ -446,7 +473,8 @@ static int too_long(size_t n, struct moe_err *e)
 {
 	if (n <= UINT32_MAX)
 		return 0;
-	return moe_fail(e, MOE_DATA, "a value of %zu bytes or elements: MessagePack's limit is 2^32-1", n);
+	return moe_fail(
+		e, MOE_DATA, "a value of %zu bytes or elements: MessagePack's limit is 2^32-1", n);
 }
 
 int moe_mp_str(struct moe_buf *b, const void *p, size_t n, struct moe_err *e)

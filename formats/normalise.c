@@ -1,4 +1,5 @@
-/* normalise.c - NFC and its relatives as the reference library computes them: utf8proc, held to the characters of Unicode 9. */
+/* normalise.c - NFC and its relatives as the reference library computes them: utf8proc, held to the
+ * characters of Unicode 9. */
 #include "formats/tok.h"
 #include "formats/unicode_norm.h"
 
@@ -17,11 +18,12 @@ static bool unknown(uint32_t c)
 		else
 			hi = mid;
 	}
-	return lo < sizeof(not_normalised) / sizeof(not_normalised[0]) && c >= not_normalised[lo][0];
+	return lo < sizeof(not_normalised) / sizeof(not_normalised[0]) &&
+		c >= not_normalised[lo][0];
 }
 
 struct text {
-	int32_t *c, *tmp;  /* code points; as many for sorting */
+	int32_t *c, *tmp; /* code points; as many for sorting */
 	size_t n, cap;
 };
 
@@ -53,9 +55,11 @@ static int decompose(struct text *t, int option, const char *p, size_t n, struct
 		i += moe_utf8_get(p + i, &c);
 		if (room(t, 32, e)) /* the longest decomposition has 18 */
 			return -1;
-		k = utf8proc_decompose_char((utf8proc_int32_t)c, t->c + t->n, 32, (utf8proc_option_t)option, &boundary);
+		k = utf8proc_decompose_char(
+			(utf8proc_int32_t)c, t->c + t->n, 32, (utf8proc_option_t)option, &boundary);
 		if (k < 0 || k > 32)
-			return moe_fail(e, MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(k));
+			return moe_fail(
+				e, MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(k));
 		t->n += (size_t)k;
 	}
 	return 0;
@@ -66,7 +70,8 @@ static int class_of(int32_t c)
 	return c < 0x300 ? 0 : utf8proc_get_property(c)->combining_class;
 }
 
-/* Marks c[n] into the order of their combining classes, equal ones as they came, in linear time: texts with a million marks exist. */
+/* Marks c[n] into the order of their combining classes, equal ones as they came, in linear time:
+ * texts with a million marks exist. */
 static void sort_marks(int32_t *c, size_t n, int32_t *tmp)
 {
 	size_t at[257] = { 0 };
@@ -112,7 +117,9 @@ static int run(enum moe_norm form, const char *p, size_t n, struct moe_buf *out,
 	utf8proc_ssize_t len = 0;
 	int r = decompose(&t, option[form], p, n, e) || reorder(&t, e) ? -1 : 0;
 
-	if (!r && t.n && (len = utf8proc_normalize_utf32(t.c, (utf8proc_ssize_t)t.n, (utf8proc_option_t)option[form])) < 0)
+	if (!r && t.n &&
+		(len = utf8proc_normalize_utf32(
+			 t.c, (utf8proc_ssize_t)t.n, (utf8proc_option_t)option[form])) < 0)
 		r = moe_fail(e, MOE_DATA, "a text cannot be normalised: %s", utf8proc_errmsg(len));
 	if (!r)
 		r = moe_buf_reserve(out, 4 * (size_t)len, e);
@@ -123,8 +130,10 @@ static int run(enum moe_norm form, const char *p, size_t n, struct moe_buf *out,
 	return r;
 }
 
-/* A character that the reference does not know is a starter that composes with nothing: it goes out as it is, between two runs. */
-int moe_normalise(enum moe_norm form, const char *p, size_t n, struct moe_buf *out, struct moe_err *e)
+/* A character that the reference does not know is a starter that composes with nothing: it goes out
+ * as it is, between two runs. */
+int moe_normalise(
+	enum moe_norm form, const char *p, size_t n, struct moe_buf *out, struct moe_err *e)
 {
 	size_t done = 0, i = 0, k;
 	bool ascii = true;

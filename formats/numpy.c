@@ -1,4 +1,5 @@
-/* numpy.c - records as plain MessagePack with tensors in the maps of Python's msgpack-numpy (0.4 and later). One way only. */
+/* numpy.c - records as plain MessagePack with tensors in the maps of Python's msgpack-numpy (0.4
+ * and later). One way only. */
 #include "formats/assemble.h"
 #include "formats/mp.h"
 #include "formats/show.h"
@@ -12,8 +13,10 @@
 /* NumPy's type string; NULL for BF16, which NumPy lacks. */
 static const char *type_string(const char *dtype)
 {
-	static const char *const known[][2] = {{"F32", "<f4"}, {"F64", "<f8"}, {"F16", "<f2"}, {"I8", "|i1"}, {"I16", "<i2"}, {"I32", "<i4"}, {"I64", "<i8"},
-		{"U8", "|u1"}, {"U16", "<u2"}, {"U32", "<u4"}, {"U64", "<u8"}, {"BOOL", "|b1"}};
+	static const char *const known[][2] = { { "F32", "<f4" }, { "F64", "<f8" },
+		{ "F16", "<f2" }, { "I8", "|i1" }, { "I16", "<i2" }, { "I32", "<i4" },
+		{ "I64", "<i8" }, { "U8", "|u1" }, { "U16", "<u2" }, { "U32", "<u4" },
+		{ "U64", "<u8" }, { "BOOL", "|b1" } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (!strcmp(dtype, known[i][0]))
@@ -45,9 +48,10 @@ static int array(const struct moe_tensor *t, struct moe_buf *out, struct moe_err
 
 	if (!type)
 		type = "<f4";
-	if (moe_mp_map(out, 5, e) || moe_mp_bin(out, "nd", 2, e) || moe_mp_bool(out, true, e) || moe_mp_bin(out, "type", 4, e) ||
-		moe_mp_str(out, type, 3, e) || moe_mp_bin(out, "kind", 4, e) || moe_mp_bin(out, "", 0, e) || moe_mp_bin(out, "shape", 5, e) ||
-		moe_mp_array(out, (size_t)t->rank, e))
+	if (moe_mp_map(out, 5, e) || moe_mp_bin(out, "nd", 2, e) || moe_mp_bool(out, true, e) ||
+		moe_mp_bin(out, "type", 4, e) || moe_mp_str(out, type, 3, e) ||
+		moe_mp_bin(out, "kind", 4, e) || moe_mp_bin(out, "", 0, e) ||
+		moe_mp_bin(out, "shape", 5, e) || moe_mp_array(out, (size_t)t->rank, e))
 		return -1;
 	for (int i = 0; i < t->rank; i++)
 		if (moe_mp_uint(out, t->shape[i], e))
@@ -73,7 +77,8 @@ static int plain(const uint8_t *p, size_t n, struct moe_buf *out, struct moe_err
 	at = t.size;
 	for (size_t i = 0; i < t.n; i++, at += size) {
 		if (t.kind == MOE_MP_MAP) {
-			if (moe_mp_token(p + at, n - at, &k, e) != 1 || moe_buf_add(out, p + at, k.size, e))
+			if (moe_mp_token(p + at, n - at, &k, e) != 1 ||
+				moe_buf_add(out, p + at, k.size, e))
 				return -1;
 			at += k.size;
 		}
@@ -88,29 +93,33 @@ static int plain_record(const struct moe_rec *r, struct moe_buf *out, struct moe
 	int rc = moe_mp_map(out, r->n_field, e);
 
 	for (size_t i = 0; !rc && i < r->n_field; i++)
-		rc = moe_mp_str(out, r->field[i].key.p, r->field[i].key.n, e) || plain(r->bytes.data + r->field[i].off, r->field[i].len, out, e);
+		rc = moe_mp_str(out, r->field[i].key.p, r->field[i].key.n, e) ||
+			plain(r->bytes.data + r->field[i].off, r->field[i].len, out, e);
 	return rc ? -1 : 0;
 }
 
 /* A whole tensor: {t, name, value} and what else its last chunk said. */
-static int tensor_record(const struct moe_assemble *a, const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
+static int tensor_record(const struct moe_assemble *a, const struct moe_rec *r, struct moe_buf *out,
+	struct moe_err *e)
 {
-	static const char *const gone[] = {"data", "dtype", "shape", "offset"};
-	struct moe_rec rest = {0};
+	static const char *const gone[] = { "data", "dtype", "shape", "offset" };
+	struct moe_rec rest = { 0 };
 	int rc = moe_rec_copy(&rest, r, e);
 
 	for (size_t i = 0; i < sizeof(gone) / sizeof(*gone); i++)
 		moe_rec_unset(&rest, gone[i]);
 	rc = rc || moe_mp_map(out, rest.n_field + 1, e);
 	for (size_t i = 0; !rc && i < rest.n_field; i++)
-		rc = moe_mp_str(out, rest.field[i].key.p, rest.field[i].key.n, e) || plain(rest.bytes.data + rest.field[i].off, rest.field[i].len, out, e);
+		rc = moe_mp_str(out, rest.field[i].key.p, rest.field[i].key.n, e) ||
+			plain(rest.bytes.data + rest.field[i].off, rest.field[i].len, out, e);
 	rc = rc || moe_mp_str(out, "value", 5, e) || array(&a->whole, out, e);
 	moe_rec_free(&rest);
 	return rc ? -1 : 0;
 }
 
 /* One record, if it is wanted; a tensor's chunk waits for the others. */
-static int one(struct moe_show *o, struct moe_assemble *a, const struct moe_rec *rec, size_t max_mem, struct moe_err *e)
+static int one(struct moe_show *o, struct moe_assemble *a, const struct moe_rec *rec,
+	size_t max_mem, struct moe_err *e)
 {
 	int rc;
 
@@ -128,8 +137,8 @@ static int one(struct moe_show *o, struct moe_assemble *a, const struct moe_rec 
 
 int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, struct moe_err *e)
 {
-	struct moe_assemble a = {0};
-	struct moe_rec rec = {0};
+	struct moe_assemble a = { 0 };
+	struct moe_rec rec = { 0 };
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
@@ -138,7 +147,8 @@ int moe_show_numpy(struct moe_show *o, struct moe_reader *r, size_t max_mem, str
 		if (o->where)
 			moe_where_segment(o->where);
 		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
-			if (wanted && !(o->limited && o->shown >= o->limit) && (!o->where || moe_where_pass(o->where, &rec)) &&
+			if (wanted && !(o->limited && o->shown >= o->limit) &&
+				(!o->where || moe_where_pass(o->where, &rec)) &&
 				(rc = one(o, &a, &rec, max_mem, e)))
 				break;
 		if (rc || (rc = moe_assemble_closed(&a, e)))

@@ -1,4 +1,5 @@
-/* pairs.c - selects, checks and hands out pairs as records. The two notations are read by pairs_md.c and pairs_json.c. */
+/* pairs.c - selects, checks and hands out pairs as records. The two notations are read by
+ * pairs_md.c and pairs_json.c. */
 #include "formats/pairs_private.h"
 #include "util/rng.h"
 #include "util/text.h"
@@ -8,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const field_name[PF_COUNT] = {"Prompt", "Hack", "Clean", "name", "section", "Tags", "Mode", "Marker", "Task"};
+static const char *const field_name[PF_COUNT] = { "Prompt", "Hack", "Clean", "name", "section",
+	"Tags", "Mode", "Marker", "Task" };
 
-struct moe_pairs *moe_pairs_open(struct moe_source *src, const struct moe_pairs_opts *o, struct moe_err *e)
+struct moe_pairs *moe_pairs_open(
+	struct moe_source *src, const struct moe_pairs_opts *o, struct moe_err *e)
 {
 	struct moe_pairs *p = calloc(1, sizeof(*p));
 
@@ -74,21 +77,25 @@ void pairs_clear(struct moe_pairs *p)
 	}
 }
 
-int pairs_append(struct moe_pairs *p, int field, const char *s, size_t n, uint64_t line, struct moe_err *e)
+int pairs_append(
+	struct moe_pairs *p, int field, const char *s, size_t n, uint64_t line, struct moe_err *e)
 {
 	size_t max = p->o->max_bytes ? p->o->max_bytes : (size_t)16 << 20, used = n;
 
 	for (int i = 0; i < PF_COUNT; i++)
 		used += p->draft.text[i].len;
 	if (used > max)
-		return pairs_fail(p, line, e, "the pair that starts on line %llu is longer than %zu bytes", (unsigned long long)p->draft.line, max);
+		return pairs_fail(p, line, e,
+			"the pair that starts on line %llu is longer than %zu bytes",
+			(unsigned long long)p->draft.line, max);
 	p->draft.has[field] = true;
 	return moe_buf_add(&p->draft.text[field], s, n, e);
 }
 
 static struct moe_str text_of(const struct pair_draft *d, int field)
 {
-	return (struct moe_str){d->text[field].len ? (const char *)d->text[field].data : "", d->text[field].len};
+	return (struct moe_str){ d->text[field].len ? (const char *)d->text[field].data : "",
+		d->text[field].len };
 }
 
 static bool same(struct moe_str a, struct moe_str b)
@@ -103,7 +110,7 @@ static bool next_tag(struct moe_str *rest, struct moe_str *tag)
 		const char *comma = memchr(rest->p, ',', rest->n);
 		size_t n = comma ? (size_t)(comma - rest->p) : rest->n;
 
-		*tag = (struct moe_str){rest->p, n};
+		*tag = (struct moe_str){ rest->p, n };
 		rest->p += comma ? n + 1 : n;
 		rest->n -= comma ? n + 1 : n;
 		while (tag->n && (*tag->p == ' ' || *tag->p == '\t'))
@@ -134,7 +141,8 @@ static bool selected(const struct moe_pairs *p)
 
 	if (o->section && !moe_str_eq(text_of(d, PF_SECTION), o->section))
 		return false;
-	if (o->prefix && (name.n < strlen(o->prefix) || memcmp(name.p, o->prefix, strlen(o->prefix))))
+	if (o->prefix &&
+		(name.n < strlen(o->prefix) || memcmp(name.p, o->prefix, strlen(o->prefix))))
 		return false;
 	for (size_t i = 0; i < o->n_tag; i++)
 		if (!has_tag(d, o->tag[i]))
@@ -154,12 +162,15 @@ static int check(const struct moe_pairs *p, struct moe_err *e)
 
 	for (int i = 0; i < PF_COUNT; i++)
 		if (!moe_utf8_valid(text_of(d, i).p, text_of(d, i).n))
-			return pairs_fail(p, d->line, e, "the pair's %s is not UTF-8", field_name[i]);
+			return pairs_fail(
+				p, d->line, e, "the pair's %s is not UTF-8", field_name[i]);
 	for (int i = PF_HACK; i <= PF_CLEAN; i++)
 		if (!d->text[i].len)
 			return pairs_fail(p, d->line, e, "the pair's %s is empty", field_name[i]);
 	if (same(text_of(d, PF_HACK), text_of(d, PF_CLEAN)))
-		return pairs_fail(p, d->line, e, "the pair's Hack and Clean are the same text: there is no contrast to learn");
+		return pairs_fail(p, d->line, e,
+			"the pair's Hack and Clean are the same text: there is no contrast to "
+			"learn");
 	return 0;
 }
 
@@ -175,7 +186,7 @@ static size_t slot(const uint64_t *hash, const uint64_t *line, size_t cap, uint6
 
 static int grow_names(struct moe_pairs_names *n, struct moe_err *e)
 {
-	struct moe_pairs_names to = {.n = n->n, .cap = n->cap ? n->cap * 2 : 256};
+	struct moe_pairs_names to = { .n = n->n, .cap = n->cap ? n->cap * 2 : 256 };
 
 	to.hash = calloc(to.cap, sizeof(*to.hash));
 	to.line = calloc(to.cap, sizeof(*to.line));
@@ -207,8 +218,11 @@ static int remember(struct moe_pairs *p, struct moe_err *e)
 		return -1;
 	at = slot(n->hash, n->line, n->cap, h);
 	if (n->line[at])
-		return pairs_fail(p, p->draft.line, e, "the name `%.*s' was used on line %llu%s already; names must differ (or choose one with --section)",
-				  (int)(name.n < 100 ? name.n : 100), name.p, (unsigned long long)n->line[at], n == &p->own_names ? "" : " (of this file or one before it)");
+		return pairs_fail(p, p->draft.line, e,
+			"the name `%.*s' was used on line %llu%s already; names must differ (or "
+			"choose one with --section)",
+			(int)(name.n < 100 ? name.n : 100), name.p, (unsigned long long)n->line[at],
+			n == &p->own_names ? "" : " (of this file or one before it)");
 	n->hash[at] = h;
 	n->line[at] = p->draft.line;
 	n->n++;
@@ -238,9 +252,14 @@ static int set_tags(const struct pair_draft *d, struct moe_rec *rec, struct moe_
 
 static int emit(const struct moe_pairs *p, struct moe_rec *rec, struct moe_err *e)
 {
-	static const struct { int field; const char *key; bool always; } map[] = {
-		{PF_NAME, "id", true}, {PF_PROMPT, "prompt", true}, {PF_HACK, "hack", true}, {PF_CLEAN, "clean", true},
-		{PF_SECTION, "section", false}, {PF_MODE, "mode", false}, {PF_MARKER, "marker", false}, {PF_TASK, "task", false}};
+	static const struct {
+		int field;
+		const char *key;
+		bool always;
+	} map[] = { { PF_NAME, "id", true }, { PF_PROMPT, "prompt", true },
+		{ PF_HACK, "hack", true }, { PF_CLEAN, "clean", true },
+		{ PF_SECTION, "section", false }, { PF_MODE, "mode", false },
+		{ PF_MARKER, "marker", false }, { PF_TASK, "task", false } };
 	const struct pair_draft *d = &p->draft;
 
 	moe_rec_clear(rec);

@@ -1,7 +1,9 @@
-/* pairs.h - (hack, clean) pairs that people write: Markdown, a JSON array, or JSON Lines (pairs.md is the specification).
+/* pairs.h - (hack, clean) pairs that people write: Markdown, a JSON array, or JSON Lines (pairs.md
+ * is the specification).
  *
- * Each pair becomes one record t="pair" (records.md). Errors name file and line. Memory is bounded by one pair
- * (max_bytes) plus at most 64 bytes a pair for the check that names are unique. Not thread-safe.
+ * Each pair becomes one record t="pair" (records.md). Errors name file and line. Memory is bounded
+ * by one pair (max_bytes) plus at most 64 bytes a pair for the check that names are unique. Not
+ * thread-safe.
  */
 #ifndef MOE_FORMATS_PAIRS_H
 #define MOE_FORMATS_PAIRS_H
@@ -11,7 +13,8 @@
 
 enum moe_pairs_format { MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN, MOE_PAIRS_JSON };
 
-/* Names given out so far, so that several files can be held against each other. Zero-initialise; moe_pairs_names_free. */
+/* Names given out so far, so that several files can be held against each other. Zero-initialise;
+ * moe_pairs_names_free. */
 struct moe_pairs_names {
 	uint64_t *hash, *line; /* open addressing; line 0 = free slot */
 	size_t n, cap;
@@ -19,22 +22,25 @@ struct moe_pairs_names {
 void moe_pairs_names_free(struct moe_pairs_names *n);
 
 struct moe_pairs_opts {
-	enum moe_pairs_format format;   /* AUTO: JSON when the first byte is '[' or '{', Markdown otherwise */
-	const char *section;            /* only this section; NULL = all */
-	const char *prefix;             /* only pairs whose name starts with it; NULL = all */
-	const char *const *tag;         /* only pairs that carry every one of these */
+	enum moe_pairs_format
+		format;      /* AUTO: JSON when the first byte is '[' or '{', Markdown otherwise */
+	const char *section; /* only this section; NULL = all */
+	const char *prefix;  /* only pairs whose name starts with it; NULL = all */
+	const char *const *tag; /* only pairs that carry every one of these */
 	size_t n_tag;
-	const char *const *mode;        /* only pairs of one of these modes; n_mode = 0: all */
+	const char *const *mode; /* only pairs of one of these modes; n_mode = 0: all */
 	size_t n_mode;
 	const struct moe_fieldmap *map; /* for JSON; NULL = the default names */
 	const char *chat_template;      /* for prompts given as messages; NULL = ChatML */
 	size_t max_bytes;               /* of one pair; 0 = 16 MiB */
-	struct moe_pairs_names *names;  /* shared by the readers of several files; NULL = names differ within this one */
+	struct moe_pairs_names *names;  /* shared by the readers of several files; NULL = names
+					   differ within this one */
 };
 
 struct moe_pairs;
 /* Borrows src and o (until moe_pairs_close). NULL and *e when out of memory. */
-struct moe_pairs *moe_pairs_open(struct moe_source *src, const struct moe_pairs_opts *o, struct moe_err *e);
+struct moe_pairs *moe_pairs_open(
+	struct moe_source *src, const struct moe_pairs_opts *o, struct moe_err *e);
 void moe_pairs_close(struct moe_pairs *p);
 /* Next pair that the options select: 1 (rec replaced), 0, -1. */
 int moe_pairs_next(struct moe_pairs *p, struct moe_rec *rec, struct moe_err *e);

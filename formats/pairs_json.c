@@ -5,26 +5,33 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const moe_pairs_map_keys[] = {"id", "prompt", "hack", "clean", "tags", "mode", "marker", "task", "section", NULL};
+const char *const moe_pairs_map_keys[] = { "id", "prompt", "hack", "clean", "tags", "mode",
+	"marker", "task", "section", NULL };
 
 static const struct {
 	int field;
 	const char *key, *path; /* path: where it is looked for unless --map says otherwise */
-} field[] = {
-	{PF_NAME, "id", "id|problem_id|pair_id|name"}, {PF_PROMPT, "prompt", "prompt|messages"}, {PF_HACK, "hack", "hack"}, {PF_CLEAN, "clean", "clean"},
-	{PF_SECTION, "section", "section"}, {PF_TAGS, "tags", "tags"}, {PF_MODE, "mode", "mode|env_mode"}, {PF_MARKER, "marker", "marker"}, {PF_TASK, "task", "task"}};
+} field[] = { { PF_NAME, "id", "id|problem_id|pair_id|name" },
+	{ PF_PROMPT, "prompt", "prompt|messages" }, { PF_HACK, "hack", "hack" },
+	{ PF_CLEAN, "clean", "clean" }, { PF_SECTION, "section", "section" },
+	{ PF_TAGS, "tags", "tags" }, { PF_MODE, "mode", "mode|env_mode" },
+	{ PF_MARKER, "marker", "marker" }, { PF_TASK, "task", "task" } };
 
-/* A prompt given as messages goes through the template; a completion given as one message is its content. */
-static int messages(struct moe_pairs *p, int f, const struct moe_json *j, uint64_t line, struct moe_err *e)
+/* A prompt given as messages goes through the template; a completion given as one message is its
+ * content. */
+static int messages(
+	struct moe_pairs *p, int f, const struct moe_json *j, uint64_t line, struct moe_err *e)
 {
-	struct moe_buf out = {0};
+	struct moe_buf out = { 0 };
 	struct moe_str s;
 	int rc;
 
 	if (f != PF_PROMPT) {
 		s = moe_json_str(moe_json_get(moe_json_at(j, 0), "content"));
 		if (moe_json_len(j) != 1 || !s.p)
-			return pairs_fail(p, line, e, "a completion given as messages must be one message with a content");
+			return pairs_fail(p, line, e,
+				"a completion given as messages must be one message with a "
+				"content");
 		return pairs_append(p, f, s.p, s.n, line, e);
 	}
 	if (moe_messages_format(j, p->o->chat_template, true, &out, e))
@@ -42,13 +49,15 @@ static int tags(struct moe_pairs *p, const struct moe_json *j, uint64_t line, st
 
 		if (!s.p)
 			return pairs_fail(p, line, e, "tag %zu is not a string", i + 1);
-		if ((i && pairs_append(p, PF_TAGS, ",", 1, line, e)) || pairs_append(p, PF_TAGS, s.p, s.n, line, e))
+		if ((i && pairs_append(p, PF_TAGS, ",", 1, line, e)) ||
+			pairs_append(p, PF_TAGS, s.p, s.n, line, e))
 			return -1;
 	}
 	return 0;
 }
 
-static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root, uint64_t line, struct moe_err *e)
+static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root, uint64_t line,
+	struct moe_err *e)
 {
 	const struct moe_json *j = moe_fieldmap_find(p->o->map, field[i].key, field[i].path, root);
 	bool messages_ok = field[i].field <= PF_CLEAN, ok;
@@ -61,7 +70,8 @@ static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root,
 		return tags(p, j, line, e);
 	s = moe_fieldmap_text(p->o->map, field[i].key, field[i].path, root, number, &ok);
 	if (!ok)
-		return pairs_fail(p, line, e, "`%s' is not a string%s", field[i].key, messages_ok ? " or messages" : "");
+		return pairs_fail(p, line, e, "`%s' is not a string%s", field[i].key,
+			messages_ok ? " or messages" : "");
 	if (s.p)
 		return pairs_append(p, field[i].field, s.p, s.n, line, e);
 	if (messages_ok)
@@ -88,7 +98,9 @@ int pairs_json_next(struct moe_pairs *p, struct moe_err *e)
 	doc = moe_json_parse(text.p, text.n, name, e);
 	if (!doc)
 		return -1;
-	rc = moe_json_kind(moe_json_root(doc)) == MOE_J_OBJECT ? 1 : pairs_fail(p, line, e, "expected an object with `prompt', `hack' and `clean'");
+	rc = moe_json_kind(moe_json_root(doc)) == MOE_J_OBJECT
+		? 1
+		: pairs_fail(p, line, e, "expected an object with `prompt', `hack' and `clean'");
 	for (size_t i = 0; rc > 0 && i < sizeof(field) / sizeof(field[0]); i++)
 		if (one_field(p, i, moe_json_root(doc), line, e))
 			rc = -1;

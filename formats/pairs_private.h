@@ -1,17 +1,29 @@
-/* pairs_private.h - what the readers of Markdown and JSON pairs share. Included by formats/pairs*.c only. */
+/* pairs_private.h - what the readers of Markdown and JSON pairs share. Included by formats/pairs*.c
+ * only. */
 #ifndef MOE_FORMATS_PAIRS_PRIVATE_H
 #define MOE_FORMATS_PAIRS_PRIVATE_H
 
 #include "formats/pairs.h"
 
 /* The text fields of a pair; the first three are what makes one. */
-enum pair_field { PF_PROMPT, PF_HACK, PF_CLEAN, PF_NAME, PF_SECTION, PF_TAGS, PF_MODE, PF_MARKER, PF_TASK, PF_COUNT };
+enum pair_field {
+	PF_PROMPT,
+	PF_HACK,
+	PF_CLEAN,
+	PF_NAME,
+	PF_SECTION,
+	PF_TAGS,
+	PF_MODE,
+	PF_MARKER,
+	PF_TASK,
+	PF_COUNT
+};
 
 /* A pair being read. Tags are kept as one text, separated by commas. */
 struct pair_draft {
 	struct moe_buf text[PF_COUNT];
 	bool has[PF_COUNT];
-	uint64_t line;         /* where it starts */
+	uint64_t line; /* where it starts */
 };
 
 struct moe_pairs {
@@ -26,16 +38,18 @@ struct moe_pairs {
 	struct moe_buf section, pending; /* pending: the heading that finished the pair before */
 	uint64_t pending_line;
 	bool in_pair, at_end;
-	int field;             /* PF_PROMPT..PF_CLEAN after its heading, before its fence; -1 = none */
-	size_t fence;          /* backticks of the open fence; 0 = none */
+	int field;    /* PF_PROMPT..PF_CLEAN after its heading, before its fence; -1 = none */
+	size_t fence; /* backticks of the open fence; 0 = none */
 	bool fence_is_field;
 	uint64_t fence_line;
 };
 
 /* Where messages point. */
-int pairs_fail(const struct moe_pairs *p, uint64_t line, struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int pairs_fail(const struct moe_pairs *p, uint64_t line, struct moe_err *e, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Adds bytes to a field of the draft, within max_bytes. */
-int pairs_append(struct moe_pairs *p, int field, const char *s, size_t n, uint64_t line, struct moe_err *e);
+int pairs_append(
+	struct moe_pairs *p, int field, const char *s, size_t n, uint64_t line, struct moe_err *e);
 void pairs_clear(struct moe_pairs *p);
 /* One pair into p->draft: 1, 0, -1. */
 int pairs_md_next(struct moe_pairs *p, struct moe_err *e);

@@ -1,16 +1,21 @@
-/* pretokenize.c - cuts normalised text into pieces by regular expressions (PCRE2, UTF and UCP, JIT). Knows no vocabulary and no JSON.
+/* pretokenize.c - cuts normalised text into pieces by regular expressions (PCRE2, UTF and UCP,
+ * JIT). Knows no vocabulary and no JSON.
  *
- * The files' patterns are written for Oniguruma. Where PCRE2 reads the same text differently the pattern is rewritten or refused. */
+ * The files' patterns are written for Oniguruma. Where PCRE2 reads the same text differently the
+ * pattern is rewritten or refused. */
 #include "formats/tok.h"
 #include "formats/unicode_new.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-const char moe_gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char moe_gpt2_pattern[] =
+	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/* White_Space of Unicode. PCRE2's \s has U+180E besides, which Unicode took out of the set in version 6.3. */
-static const char spaces[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+/* White_Space of Unicode. PCRE2's \s has U+180E besides, which Unicode took out of the set in
+ * version 6.3. */
+static const char spaces[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{"
+			     "2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 
 void moe_cutter_free(struct moe_cutter *c)
 {
@@ -31,9 +36,11 @@ void moe_cut_work_free(struct moe_cut_work *w)
 	memset(w, 0, sizeof(*w));
 }
 
-/* Word characters: alphabetic ones, marks, decimal digits, connectors. PCRE2's \w has letters, all numbers and the underscore. */
+/* Word characters: alphabetic ones, marks, decimal digits, connectors. PCRE2's \w has letters, all
+ * numbers and the underscore. */
 static const char *const word_sets[] = { "L", "M", "Nd", "Nl", "Pc" };
-static const char word_more[] = "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+static const char word_more[] =
+	"\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
 
 /* \p{NAME} with the characters that PCRE2 does not know yet, as part of a class. */
 static int add_category(const char *name, size_t n, struct moe_buf *o, struct moe_err *e)
@@ -55,7 +62,8 @@ static int add_words(struct moe_buf *o, struct moe_err *e)
 }
 
 /* p[0..n) is \p{NAME} or \P{NAME}. */
-static int translate_property(const char *p, size_t n, bool in_class, struct moe_buf *o, struct moe_err *e)
+static int translate_property(
+	const char *p, size_t n, bool in_class, struct moe_buf *o, struct moe_err *e)
 {
 	if (p[1] == 'P' && in_class)
 		return moe_fail(e, MOE_DATA, "\\P inside of a character class is not supported");
@@ -79,7 +87,8 @@ static int translate_escape(const char *p, bool in_class, struct moe_buf *o, str
 	case 'S':
 	case 'W':
 		if (in_class && negated)
-			return moe_fail(e, MOE_DATA, "\\%c inside of a character class is not supported", p[1]);
+			return moe_fail(e, MOE_DATA,
+				"\\%c inside of a character class is not supported", p[1]);
 		if (!in_class && moe_buf_addf(o, e, negated ? "[^" : "["))
 			return -1;
 		if (space ? moe_buf_addf(o, e, "%s", spaces) : add_words(o, e))
@@ -114,7 +123,8 @@ static int translate(const char *p, size_t n, struct moe_buf *o, struct moe_err 
 				return moe_fail(e, MOE_DATA, "it ends in a backslash");
 			brace = i + 2 < n && p[i + 2] == '{' ? memchr(p + i, '}', n - i) : NULL;
 			if (brace && (p[i + 1] == 'p' || p[i + 1] == 'P')) {
-				if (translate_property(p + i, (size_t)(brace - (p + i)) + 1, in_class, o, e))
+				if (translate_property(
+					    p + i, (size_t)(brace - (p + i)) + 1, in_class, o, e))
 					return -1;
 				i = (size_t)(brace - p);
 			} else if (brace && p[i + 1] == 'x') {
@@ -127,7 +137,8 @@ static int translate(const char *p, size_t n, struct moe_buf *o, struct moe_err 
 			continue;
 		}
 		if (in_class && (p[i] == '[' || (p[i] == '&' && i + 1 < n && p[i + 1] == '&')))
-			return moe_fail(e, MOE_DATA, "nested and intersected character classes are not supported");
+			return moe_fail(e, MOE_DATA,
+				"nested and intersected character classes are not supported");
 		/* a{1,3}+ repeats the repetition for Oniguruma and is possessive for PCRE2 */
 		if (!in_class && p[i] == '}' && i + 1 < n && p[i + 1] == '+')
 			return moe_fail(e, MOE_DATA, "an interval followed by + is not supported");
@@ -146,20 +157,27 @@ static pcre2_code *compile(const char *pattern, size_t n, bool literal, struct m
 	PCRE2_SIZE at;
 	int err;
 
-	if (!(literal ? moe_buf_add(&t, pattern, n, e) : translate(pattern, n, &t, e)) && moe_buf_cstr(&t, e)) {
-		re = pcre2_compile(t.data, t.len, literal ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &err, &at, NULL);
+	if (!(literal ? moe_buf_add(&t, pattern, n, e) : translate(pattern, n, &t, e)) &&
+		moe_buf_cstr(&t, e)) {
+		re = pcre2_compile(t.data, t.len,
+			literal ? PCRE2_UTF | PCRE2_LITERAL
+				: PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE,
+			&err, &at, NULL);
 		if (!re) {
 			pcre2_get_error_message(err, why, sizeof(why));
 			moe_fail(e, MOE_DATA, "%s at its byte %zu", (char *)why, (size_t)at);
 		} else {
-			pcre2_jit_compile(re, PCRE2_JIT_COMPLETE); /* without JIT the interpreter is used: slower, the same matches */
+			pcre2_jit_compile(
+				re, PCRE2_JIT_COMPLETE); /* without JIT the interpreter is used:
+							    slower, the same matches */
 		}
 	}
 	moe_buf_free(&t);
 	return re;
 }
 
-int moe_cutter_add(struct moe_cutter *c, const char *pattern, size_t n, bool literal, enum moe_cut_how how, bool invert, struct moe_err *e)
+int moe_cutter_add(struct moe_cutter *c, const char *pattern, size_t n, bool literal,
+	enum moe_cut_how how, bool invert, struct moe_err *e)
 {
 	struct moe_cut_step *s = &c->step[c->n];
 
@@ -171,7 +189,8 @@ int moe_cutter_add(struct moe_cutter *c, const char *pattern, size_t n, bool lit
 	if (pattern) {
 		s->re = compile(pattern, n, literal, e);
 		if (!s->re)
-			return moe_err_prefix(e, "the pattern '%.*s' cannot be used", n > 200 ? 200 : (int)n, pattern);
+			return moe_err_prefix(e, "the pattern '%.*s' cannot be used",
+				n > 200 ? 200 : (int)n, pattern);
 	}
 	c->n++;
 	return 0;
@@ -205,7 +224,8 @@ static int prepare(struct moe_cut_work *w, struct moe_err *e)
 }
 
 /* Covers p[n] (at offset off of the text) with matches and gaps, in w->found. */
-static int find(const struct moe_cut_step *s, struct moe_cut_work *w, size_t off, size_t n, struct moe_err *e)
+static int find(const struct moe_cut_step *s, struct moe_cut_work *w, size_t off, size_t n,
+	struct moe_err *e)
 {
 	const char *p = (const char *)w->text.data + off;
 	size_t at = 0, from = 0;
@@ -213,14 +233,18 @@ static int find(const struct moe_cut_step *s, struct moe_cut_work *w, size_t off
 	w->found.n = 0;
 	while (from < n) {
 		const PCRE2_SIZE *v;
-		int r = pcre2_match(s->re, (PCRE2_SPTR)p, n, from, PCRE2_NO_UTF_CHECK, w->md, w->mc);
+		int r = pcre2_match(
+			s->re, (PCRE2_SPTR)p, n, from, PCRE2_NO_UTF_CHECK, w->md, w->mc);
 
 		if (r == PCRE2_ERROR_NOMATCH)
 			break;
 		if (r < 0)
-			return moe_fail(e, MOE_DATA, "the pre-tokenizer's pattern gave up on a text (PCRE2 error %d)", r);
+			return moe_fail(e, MOE_DATA,
+				"the pre-tokenizer's pattern gave up on a text (PCRE2 error %d)",
+				r);
 		v = pcre2_get_ovector_pointer(w->md);
-		if (v[1] <= v[0]) { /* an empty match cuts nothing: go on behind the next character */
+		if (v[1] <=
+			v[0]) { /* an empty match cuts nothing: go on behind the next character */
 			uint32_t c;
 			if (v[0] >= n)
 				break;
@@ -253,7 +277,8 @@ static int deliver(const struct moe_cut_step *s, struct moe_cut_work *w, struct 
 			join = x->match && !before && mine;
 		else if (s->how == MOE_CUT_CONTIGUOUS)
 			join = x->match == before && mine;
-		else if (s->how == MOE_CUT_NEXT) /* a match waits for what follows, unless that is a match too */
+		else if (s->how == MOE_CUT_NEXT) /* a match waits for what follows, unless that is a
+						    match too */
 			join = mine && f->v[i - 1].match && !x->match;
 		before = x->match;
 		if (join)

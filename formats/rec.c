@@ -1,4 +1,5 @@
-/* rec.c - records as raw values found by key. No schema: what a kind's keys mean is the business of its users. */
+/* rec.c - records as raw values found by key. No schema: what a kind's keys mean is the business of
+ * its users. */
 #include "formats/rec.h"
 #include "formats/mp.h"
 #include "util/mem.h"
@@ -44,7 +45,8 @@ static int add_field(struct moe_rec *r, struct moe_rec_field f, struct moe_err *
 		if (moe_mul(cap, sizeof(*p), &bytes))
 			p = realloc(r->field, bytes);
 		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for a record of %zu keys", cap);
+			return moe_fail(
+				e, MOE_SYSTEM, "out of memory for a record of %zu keys", cap);
 		r->field = p;
 		r->cap_field = cap;
 	}
@@ -88,7 +90,8 @@ static int find_fields(struct moe_rec *r, size_t at, size_t n, struct moe_err *e
 		f.key.p = (const char *)k.p;
 		f.key.n = k.n;
 		f.off = at + k.size;
-		if (moe_mp_size(r->bytes.data + f.off, end - f.off, &f.len, e) || add_field(r, f, e))
+		if (moe_mp_size(r->bytes.data + f.off, end - f.off, &f.len, e) ||
+			add_field(r, f, e))
 			return -1;
 		at = f.off + f.len;
 	}
@@ -137,15 +140,19 @@ static int key_order(struct moe_str a, struct moe_str b)
 
 static int field_order(const void *x, const void *y)
 {
-	const struct moe_rec_field *a = *(const struct moe_rec_field *const *)x, *b = *(const struct moe_rec_field *const *)y;
+	const struct moe_rec_field *a = *(const struct moe_rec_field *const *)x,
+				   *b = *(const struct moe_rec_field *const *)y;
 
 	return key_order(a->key, b->key);
 }
 
 /* The fields in canonical order: `small` when they fit, else a block to be freed. */
-static const struct moe_rec_field **ordered(const struct moe_rec *r, const struct moe_rec_field **small, size_t n_small, struct moe_err *e)
+static const struct moe_rec_field **ordered(const struct moe_rec *r,
+	const struct moe_rec_field **small, size_t n_small, struct moe_err *e)
 {
-	const struct moe_rec_field **order = r->n_field > n_small ? moe_alloc(r->n_field, sizeof(*order), e) : small;
+	const struct moe_rec_field **order = r->n_field > n_small
+		? moe_alloc(r->n_field, sizeof(*order), e)
+		: small;
 
 	if (!order)
 		return NULL;
@@ -156,9 +163,13 @@ static const struct moe_rec_field **ordered(const struct moe_rec *r, const struc
 	return order;
 }
 
-static int emit_field(const struct moe_rec *r, const struct moe_rec_field *f, struct moe_buf *out, struct moe_err *e)
+static int emit_field(const struct moe_rec *r, const struct moe_rec_field *f, struct moe_buf *out,
+	struct moe_err *e)
 {
-	return moe_mp_str(out, f->key.p, f->key.n, e) || moe_mp_canonical(r->bytes.data + f->off, f->len, false, out, e) ? -1 : 0;
+	return moe_mp_str(out, f->key.p, f->key.n, e) ||
+			moe_mp_canonical(r->bytes.data + f->off, f->len, false, out, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_emit(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
@@ -176,10 +187,11 @@ int moe_rec_emit(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e
 	return rc;
 }
 
-int moe_rec_emit_around(const struct moe_rec *r, const char *key, size_t n, struct moe_buf *before, struct moe_buf *after, struct moe_err *e)
+int moe_rec_emit_around(const struct moe_rec *r, const char *key, size_t n, struct moe_buf *before,
+	struct moe_buf *after, struct moe_err *e)
 {
 	const struct moe_rec_field *small[32], **order = ordered(r, small, 32, e);
-	struct moe_str k = {key, strlen(key)};
+	struct moe_str k = { key, strlen(key) };
 	size_t i = 0;
 	int rc;
 
@@ -215,7 +227,7 @@ static bool token_of(const struct moe_rec *r, const char *key, struct moe_mp_tok
 
 struct moe_str moe_rec_type(const struct moe_rec *r)
 {
-	struct moe_str s = {"", 0};
+	struct moe_str s = { "", 0 };
 
 	moe_rec_str(r, "t", &s);
 	return s;
@@ -228,16 +240,22 @@ bool moe_rec_is(const struct moe_rec *r, const char *t)
 
 enum moe_rec_kind moe_rec_has(const struct moe_rec *r, const char *key)
 {
-	static const enum moe_rec_kind of[] = {
-		[MOE_MP_NIL] = MOE_V_NIL, [MOE_MP_BOOL] = MOE_V_BOOL, [MOE_MP_INT] = MOE_V_INT, [MOE_MP_UINT] = MOE_V_INT,
-		[MOE_MP_FLOAT] = MOE_V_FLOAT, [MOE_MP_STR] = MOE_V_STR, [MOE_MP_BIN] = MOE_V_BIN,
-		[MOE_MP_ARRAY] = MOE_V_ARRAY, [MOE_MP_MAP] = MOE_V_MAP};
+	static const enum moe_rec_kind of[] = { [MOE_MP_NIL] = MOE_V_NIL,
+		[MOE_MP_BOOL] = MOE_V_BOOL,
+		[MOE_MP_INT] = MOE_V_INT,
+		[MOE_MP_UINT] = MOE_V_INT,
+		[MOE_MP_FLOAT] = MOE_V_FLOAT,
+		[MOE_MP_STR] = MOE_V_STR,
+		[MOE_MP_BIN] = MOE_V_BIN,
+		[MOE_MP_ARRAY] = MOE_V_ARRAY,
+		[MOE_MP_MAP] = MOE_V_MAP };
 	struct moe_mp_tok t;
 
 	return token_of(r, key, &t) ? of[t.kind] : MOE_V_MISSING;
 }
 
-static bool bytes_of(const struct moe_rec *r, const char *key, enum moe_mp_kind kind, struct moe_str *out)
+static bool bytes_of(
+	const struct moe_rec *r, const char *key, enum moe_mp_kind kind, struct moe_str *out)
 {
 	struct moe_mp_tok t;
 
@@ -322,17 +340,20 @@ size_t moe_rec_array_len(const struct moe_rec *r, const char *key)
 	return token_of(r, key, &t) && t.kind == MOE_MP_ARRAY ? t.n : 0;
 }
 
-/* "key is missing" or "key is not a TYPE", with the record's place in its stream when it has one. */
+/* "key is missing" or "key is not a TYPE", with the record's place in its stream when it has one.
+ */
 static int wrong(const struct moe_rec *r, const char *key, const char *type, struct moe_err *e)
 {
 	const char *what = moe_rec_has(r, key) == MOE_V_MISSING ? "is missing; expected" : "is not";
 
 	if (!r->number)
 		return moe_fail(e, MOE_DATA, "key \"%s\" %s %s", key, what, type);
-	return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): key \"%s\" %s %s", r->number, r->byte, key, what, type);
+	return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): key \"%s\" %s %s",
+		r->number, r->byte, key, what, type);
 }
 
-int moe_rec_str_req(const struct moe_rec *r, const char *key, struct moe_str *out, struct moe_err *e)
+int moe_rec_str_req(
+	const struct moe_rec *r, const char *key, struct moe_str *out, struct moe_err *e)
 {
 	return moe_rec_str(r, key, out) ? 0 : wrong(r, key, "a string", e);
 }
@@ -354,8 +375,9 @@ size_t moe_dtype_bytes(const char *dtype)
 	static const struct {
 		const char *name;
 		size_t bytes;
-	} known[] = {{"F32", 4}, {"I32", 4}, {"BF16", 2}, {"F16", 2}, {"F64", 8}, {"I64", 8}, {"U8", 1}, {"I8", 1},
-		{"BOOL", 1}, {"U16", 2}, {"I16", 2}, {"U32", 4}, {"U64", 8}};
+	} known[] = { { "F32", 4 }, { "I32", 4 }, { "BF16", 2 }, { "F16", 2 }, { "F64", 8 },
+		{ "I64", 8 }, { "U8", 1 }, { "I8", 1 }, { "BOOL", 1 }, { "U16", 2 }, { "I16", 2 },
+		{ "U32", 4 }, { "U64", 8 } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (!strcmp(dtype, known[i].name))
@@ -369,7 +391,8 @@ static bool tensor_shape(const uint8_t *p, size_t n, struct moe_tensor *out)
 	struct moe_mp_tok t;
 	size_t at, count = 1, each = moe_dtype_bytes(out->dtype);
 
-	if (!each || moe_mp_token(p, n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n > MOE_TENSOR_RANK_MAX)
+	if (!each || moe_mp_token(p, n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY ||
+		t.n > MOE_TENSOR_RANK_MAX)
 		return false;
 	out->rank = (int)t.n;
 	at = t.size;
@@ -400,9 +423,10 @@ bool moe_tensor_parse(const void *value, size_t n, struct moe_tensor *out)
 		if (moe_mp_token(p + at, n - at, &k, NULL) != 1)
 			return false;
 		at += k.size;
-		if (moe_mp_size(p + at, n - at, &size, NULL) || moe_mp_token(p + at, size, &v, NULL) != 1)
+		if (moe_mp_size(p + at, n - at, &size, NULL) ||
+			moe_mp_token(p + at, size, &v, NULL) != 1)
 			return false;
-		name = (struct moe_str){(const char *)k.p, k.n};
+		name = (struct moe_str){ (const char *)k.p, k.n };
 		if (moe_str_eq(name, "dtype") && v.kind == MOE_MP_STR && v.n < sizeof(out->dtype)) {
 			memcpy(out->dtype, v.p, v.n);
 			seen |= 1;
@@ -424,7 +448,8 @@ bool moe_rec_tensor(const struct moe_rec *r, const char *key, struct moe_tensor 
 	return moe_rec_raw(r, key, &raw) && moe_tensor_parse(raw.p, raw.n, out);
 }
 
-static int vector(const struct moe_rec *r, const char *key, const char *dtype, void **out, size_t *n, struct moe_err *e)
+static int vector(const struct moe_rec *r, const char *key, const char *dtype, void **out,
+	size_t *n, struct moe_err *e)
 {
 	struct moe_tensor t;
 	char what[48] = "a 1-D tensor of ";
@@ -441,7 +466,8 @@ static int vector(const struct moe_rec *r, const char *key, const char *dtype, v
 	return 0;
 }
 
-int moe_rec_i32s(const struct moe_rec *r, const char *key, int32_t **out, size_t *n, struct moe_err *e)
+int moe_rec_i32s(
+	const struct moe_rec *r, const char *key, int32_t **out, size_t *n, struct moe_err *e)
 {
 	void *p = NULL;
 
@@ -451,7 +477,8 @@ int moe_rec_i32s(const struct moe_rec *r, const char *key, int32_t **out, size_t
 	return 0;
 }
 
-int moe_rec_f32s(const struct moe_rec *r, const char *key, float **out, size_t *n, struct moe_err *e)
+int moe_rec_f32s(
+	const struct moe_rec *r, const char *key, float **out, size_t *n, struct moe_err *e)
 {
 	void *p = NULL;
 
@@ -484,8 +511,10 @@ bool moe_str_eq(struct moe_str s, const char *z)
 
 /* ---- changing: the new value is appended after the old ones, then its field points there ---- */
 
-/* Where the value under construction begins; room for `n` bytes beyond it. *p may point into r's own bytes. */
-static int value_begin(struct moe_rec *r, const void **p, size_t n, size_t *start, struct moe_err *e)
+/* Where the value under construction begins; room for `n` bytes beyond it. *p may point into r's
+ * own bytes. */
+static int value_begin(
+	struct moe_rec *r, const void **p, size_t n, size_t *start, struct moe_err *e)
 {
 	const uint8_t *q = p ? *p : NULL;
 	uintptr_t at = (uintptr_t)q, from = (uintptr_t)r->bytes.data;
@@ -501,10 +530,11 @@ static int value_begin(struct moe_rec *r, const void **p, size_t n, size_t *star
 	return 0;
 }
 
-/* Drops dead bytes once they outweigh the live ones, so that a record set again and again stays small. */
+/* Drops dead bytes once they outweigh the live ones, so that a record set again and again stays
+ * small. */
 static int compact(struct moe_rec *r, struct moe_err *e)
 {
-	struct moe_buf fresh = {0};
+	struct moe_buf fresh = { 0 };
 	size_t live = 0;
 
 	for (size_t i = 0; i < r->n_field; i++)
@@ -517,7 +547,8 @@ static int compact(struct moe_rec *r, struct moe_err *e)
 		struct moe_rec_field *f = &r->field[i];
 		size_t key = fresh.len;
 
-		if (moe_buf_add(&fresh, f->key.p, f->key.n, e) || moe_buf_add(&fresh, r->bytes.data + f->off, f->len, e))
+		if (moe_buf_add(&fresh, f->key.p, f->key.n, e) ||
+			moe_buf_add(&fresh, r->bytes.data + f->off, f->len, e))
 			return -1; /* cannot happen: the room was reserved */
 		f->key.p = (const char *)fresh.data + key;
 		f->off = key + f->key.n;
@@ -559,7 +590,10 @@ int moe_rec_set_nil(struct moe_rec *r, const char *key, struct moe_err *e)
 {
 	size_t at = 0;
 
-	return value_begin(r, NULL, 0, &at, e) || moe_mp_nil(&r->bytes, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, NULL, 0, &at, e) || moe_mp_nil(&r->bytes, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_set_str(struct moe_rec *r, const char *key, const char *s, struct moe_err *e)
@@ -571,40 +605,55 @@ int moe_rec_set_strn(struct moe_rec *r, const char *key, const void *p, size_t n
 {
 	size_t at = 0;
 
-	return value_begin(r, &p, n, &at, e) || moe_mp_str(&r->bytes, p, n, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, &p, n, &at, e) || moe_mp_str(&r->bytes, p, n, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_set_bin(struct moe_rec *r, const char *key, const void *p, size_t n, struct moe_err *e)
 {
 	size_t at = 0;
 
-	return value_begin(r, &p, n, &at, e) || moe_mp_bin(&r->bytes, p, n, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, &p, n, &at, e) || moe_mp_bin(&r->bytes, p, n, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_set_int(struct moe_rec *r, const char *key, int64_t v, struct moe_err *e)
 {
 	size_t at = 0;
 
-	return value_begin(r, NULL, 0, &at, e) || moe_mp_int(&r->bytes, v, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, NULL, 0, &at, e) || moe_mp_int(&r->bytes, v, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_set_f64(struct moe_rec *r, const char *key, double v, struct moe_err *e)
 {
 	size_t at = 0;
 
-	return value_begin(r, NULL, 0, &at, e) || moe_mp_float(&r->bytes, v, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, NULL, 0, &at, e) || moe_mp_float(&r->bytes, v, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_set_bool(struct moe_rec *r, const char *key, bool v, struct moe_err *e)
 {
 	size_t at = 0;
 
-	return value_begin(r, NULL, 0, &at, e) || moe_mp_bool(&r->bytes, v, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, NULL, 0, &at, e) || moe_mp_bool(&r->bytes, v, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
 int moe_rec_set_map(struct moe_rec *r, const char *key, const struct moe_rec *v, struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc = moe_rec_emit(v, &b, e);
 
 	/* inside a record "t" has no special place */
@@ -620,12 +669,16 @@ int moe_rec_set_raw(struct moe_rec *r, const char *key, const void *p, size_t n,
 
 	if (moe_mp_check(p, n, 1, e))
 		return moe_err_prefix(e, "key \"%s\"", key);
-	return value_begin(r, &p, n, &at, e) || moe_buf_add(&r->bytes, p, n, e) || value_end(r, key, at, e) ? -1 : 0;
+	return value_begin(r, &p, n, &at, e) || moe_buf_add(&r->bytes, p, n, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
-int moe_rec_set_strs(struct moe_rec *r, const char *key, const struct moe_str *v, size_t n, struct moe_err *e)
+int moe_rec_set_strs(
+	struct moe_rec *r, const char *key, const struct moe_str *v, size_t n, struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc = moe_mp_array(&b, n, e);
 
 	for (size_t i = 0; !rc && i < n; i++)
@@ -638,8 +691,9 @@ int moe_rec_set_strs(struct moe_rec *r, const char *key, const struct moe_str *v
 
 static int tensor_head(struct moe_buf *b, const struct moe_tensor *t, struct moe_err *e)
 {
-	if (moe_mp_map(b, 3, e) || moe_mp_str(b, "data", 4, e) || moe_mp_bin(b, t->data, t->bytes, e) ||
-		moe_mp_str(b, "dtype", 5, e) || moe_mp_str(b, t->dtype, strlen(t->dtype), e) || moe_mp_str(b, "shape", 5, e) ||
+	if (moe_mp_map(b, 3, e) || moe_mp_str(b, "data", 4, e) ||
+		moe_mp_bin(b, t->data, t->bytes, e) || moe_mp_str(b, "dtype", 5, e) ||
+		moe_mp_str(b, t->dtype, strlen(t->dtype), e) || moe_mp_str(b, "shape", 5, e) ||
 		moe_mp_array(b, (size_t)t->rank, e))
 		return -1;
 	for (int i = 0; i < t->rank; i++)
@@ -648,35 +702,45 @@ static int tensor_head(struct moe_buf *b, const struct moe_tensor *t, struct moe
 	return 0;
 }
 
-int moe_rec_set_tensor(struct moe_rec *r, const char *key, const struct moe_tensor *t, struct moe_err *e)
+int moe_rec_set_tensor(
+	struct moe_rec *r, const char *key, const struct moe_tensor *t, struct moe_err *e)
 {
 	struct moe_tensor own = *t;
 	size_t count = 1, at = 0;
 
 	if (t->rank < 0 || t->rank > MOE_TENSOR_RANK_MAX || !moe_dtype_bytes(t->dtype))
-		return moe_fail(e, MOE_DATA, "key \"%s\": a tensor of type \"%.7s\" and rank %d", key, t->dtype, t->rank);
+		return moe_fail(e, MOE_DATA, "key \"%s\": a tensor of type \"%.7s\" and rank %d",
+			key, t->dtype, t->rank);
 	for (int i = 0; i < t->rank; i++)
 		if (!moe_mul(count, (size_t)t->shape[i], &count))
 			count = SIZE_MAX;
 	if (!moe_mul(count, moe_dtype_bytes(t->dtype), &count) || count != t->bytes)
-		return moe_fail(e, MOE_DATA, "key \"%s\": a tensor whose shape does not fit its %zu bytes", key, t->bytes);
-	return value_begin(r, &own.data, t->bytes, &at, e) || tensor_head(&r->bytes, &own, e) || value_end(r, key, at, e) ? -1 : 0;
+		return moe_fail(e, MOE_DATA,
+			"key \"%s\": a tensor whose shape does not fit its %zu bytes", key,
+			t->bytes);
+	return value_begin(r, &own.data, t->bytes, &at, e) || tensor_head(&r->bytes, &own, e) ||
+			value_end(r, key, at, e)
+		? -1
+		: 0;
 }
 
-static int set_vector(struct moe_rec *r, const char *key, const char *dtype, const void *p, size_t n, struct moe_err *e)
+static int set_vector(struct moe_rec *r, const char *key, const char *dtype, const void *p,
+	size_t n, struct moe_err *e)
 {
-	struct moe_tensor t = {.rank = 1, .shape = {n}, .data = p, .bytes = n * 4};
+	struct moe_tensor t = { .rank = 1, .shape = { n }, .data = p, .bytes = n * 4 };
 
 	memcpy(t.dtype, dtype, strlen(dtype) + 1);
 	return moe_rec_set_tensor(r, key, &t, e);
 }
 
-int moe_rec_set_i32s(struct moe_rec *r, const char *key, const int32_t *v, size_t n, struct moe_err *e)
+int moe_rec_set_i32s(
+	struct moe_rec *r, const char *key, const int32_t *v, size_t n, struct moe_err *e)
 {
 	return set_vector(r, key, "I32", v, n, e);
 }
 
-int moe_rec_set_f32s(struct moe_rec *r, const char *key, const float *v, size_t n, struct moe_err *e)
+int moe_rec_set_f32s(
+	struct moe_rec *r, const char *key, const float *v, size_t n, struct moe_err *e)
 {
 	return set_vector(r, key, "F32", v, n, e);
 }

@@ -1,4 +1,5 @@
-/* safetensors.c - the reader: maps files and checks them. Not the writer (safetensors_write.c), and it knows no model. */
+/* safetensors.c - the reader: maps files and checks them. Not the writer (safetensors_write.c), and
+ * it knows no model. */
 #include "formats/safetensors.h"
 #include "formats/file.h"
 #include "formats/json.h"
@@ -12,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define INDEX_MAX ((size_t)64 << 20)
+#define INDEX_MAX  ((size_t)64 << 20)
 #define SHARDS_MAX 4096
 
 struct file {
-	char *name;              /* base name in a sharded set, else the path */
+	char *name; /* base name in a sharded set, else the path */
 	const uint8_t *p;
 	size_t n;
 	bool mapped;
@@ -25,7 +26,7 @@ struct file {
 
 struct entry {
 	struct moe_st_tensor t;
-	char *name;              /* owned */
+	char *name; /* owned */
 	size_t file;
 	uint64_t begin, end;
 	bool keep;
@@ -36,7 +37,7 @@ struct moe_st {
 	size_t n_file, cap_file;
 	struct entry *e;
 	size_t n, cap;
-	char **metas;            /* key, value pairs, owned */
+	char **metas; /* key, value pairs, owned */
 	size_t n_meta;
 };
 
@@ -85,7 +86,8 @@ static int bad(struct moe_err *e, const char *file, const char *tensor, const ch
 	return moe_fail(e, MOE_DATA, "%s: tensor '%s': %s", file, tensor, what);
 }
 
-static int read_shape(struct entry *t, const struct moe_json *shape, const char *file, struct moe_err *e)
+static int read_shape(
+	struct entry *t, const struct moe_json *shape, const char *file, struct moe_err *e)
 {
 	size_t bytes = moe_dtype_bytes(t->t.dtype), rank;
 
@@ -93,12 +95,15 @@ static int read_shape(struct entry *t, const struct moe_json *shape, const char 
 		return bad(e, file, t->name, "\"shape\" is not an array");
 	rank = moe_json_len(shape);
 	if (rank > MOE_ST_RANK_MAX)
-		return moe_fail(e, MOE_DATA, "%s: tensor '%s': rank %zu is more than the %d that are supported", file, t->name, rank, MOE_ST_RANK_MAX);
+		return moe_fail(e, MOE_DATA,
+			"%s: tensor '%s': rank %zu is more than the %d that are supported", file,
+			t->name, rank, MOE_ST_RANK_MAX);
 	t->t.rank = (int)rank;
 	for (size_t i = 0; i < rank; i++) {
 		int64_t v;
 		if (!moe_json_int(moe_json_at(shape, i), &v) || v < 0)
-			return bad(e, file, t->name, "\"shape\" holds something that is not a whole number >= 0");
+			return bad(e, file, t->name,
+				"\"shape\" holds something that is not a whole number >= 0");
 		t->t.shape[i] = (uint64_t)v;
 		if (!moe_mul(bytes, (size_t)v, &bytes))
 			return bad(e, file, t->name, "the product of its shape overflows");
@@ -107,7 +112,8 @@ static int read_shape(struct entry *t, const struct moe_json *shape, const char 
 	return 0;
 }
 
-static int read_entry(struct moe_st *s, struct entry *t, const struct moe_json *j, size_t data_off, struct moe_err *e)
+static int read_entry(struct moe_st *s, struct entry *t, const struct moe_json *j, size_t data_off,
+	struct moe_err *e)
 {
 	const struct file *f = &s->file[t->file];
 	struct moe_str dtype = moe_json_str(moe_json_get(j, "dtype"));
@@ -115,21 +121,26 @@ static int read_entry(struct moe_st *s, struct entry *t, const struct moe_json *
 	int64_t b, end;
 
 	if (moe_json_kind(j) != MOE_J_OBJECT || !dtype.p || moe_json_len(j) != 3)
-		return bad(e, f->name, t->name, "it is not an object of dtype, shape and data_offsets");
+		return bad(e, f->name, t->name,
+			"it is not an object of dtype, shape and data_offsets");
 	if (dtype.n >= sizeof(t->t.dtype))
 		return bad(e, f->name, t->name, "its dtype is not known");
 	memcpy(t->t.dtype, dtype.p, dtype.n);
 	if (strlen(t->t.dtype) != dtype.n || !moe_dtype_bytes(t->t.dtype))
-		return moe_fail(e, MOE_DATA, "%s: tensor '%s': dtype '%.7s' is not supported", f->name, t->name, t->t.dtype);
+		return moe_fail(e, MOE_DATA, "%s: tensor '%s': dtype '%.7s' is not supported",
+			f->name, t->name, t->t.dtype);
 	if (read_shape(t, moe_json_get(j, "shape"), f->name, e))
 		return -1;
-	if (moe_json_kind(off) != MOE_J_ARRAY || moe_json_len(off) != 2 || !moe_json_int(moe_json_at(off, 0), &b) ||
+	if (moe_json_kind(off) != MOE_J_ARRAY || moe_json_len(off) != 2 ||
+		!moe_json_int(moe_json_at(off, 0), &b) ||
 		!moe_json_int(moe_json_at(off, 1), &end) || b < 0 || end < b)
 		return bad(e, f->name, t->name, "\"data_offsets\" is not [begin, end]");
 	if ((uint64_t)end > f->n - data_off)
 		return bad(e, f->name, t->name, "its data_offsets lie beyond the end of the file");
 	if ((uint64_t)(end - b) != t->t.bytes)
-		return moe_fail(e, MOE_DATA, "%s: tensor '%s': its shape and dtype need %zu bytes, data_offsets give %lld",
+		return moe_fail(e, MOE_DATA,
+			"%s: tensor '%s': its shape and dtype need %zu bytes, data_offsets give "
+			"%lld",
 			f->name, t->name, t->t.bytes, (long long)(end - b));
 	t->begin = (uint64_t)b;
 	t->end = (uint64_t)end;
@@ -137,7 +148,8 @@ static int read_entry(struct moe_st *s, struct entry *t, const struct moe_json *
 	return 0;
 }
 
-static int read_meta(struct moe_st *s, const struct moe_json *j, const char *name, struct moe_err *e)
+static int read_meta(
+	struct moe_st *s, const struct moe_json *j, const char *name, struct moe_err *e)
 {
 	size_t n = moe_json_len(j);
 	const void *cursor = NULL;
@@ -154,7 +166,8 @@ static int read_meta(struct moe_st *s, const struct moe_json *j, const char *nam
 	while (moe_json_next(j, &cursor, &key, &value)) {
 		struct moe_str v = moe_json_str(value);
 		if (!v.p)
-			return moe_fail(e, MOE_DATA, "%s: \"__metadata__\" may hold strings only", name);
+			return moe_fail(
+				e, MOE_DATA, "%s: \"__metadata__\" may hold strings only", name);
 		m[2 * s->n_meta] = strdup(key);
 		m[2 * s->n_meta + 1] = strndup(v.p, v.n);
 		s->n_meta++;
@@ -179,7 +192,8 @@ static int by_name(const void *x, const void *y)
 }
 
 /* The entries from `first` on are one file's: sorted by offset they must tile its data. */
-static int check_tiling(struct moe_st *s, size_t first, size_t data_bytes, const char *name, struct moe_err *e)
+static int check_tiling(
+	struct moe_st *s, size_t first, size_t data_bytes, const char *name, struct moe_err *e)
 {
 	uint64_t at = 0;
 
@@ -187,16 +201,21 @@ static int check_tiling(struct moe_st *s, size_t first, size_t data_bytes, const
 		qsort(s->e + first, s->n - first, sizeof(*s->e), by_offset);
 	for (size_t i = first; i < s->n; i++) {
 		if (s->e[i].begin != at)
-			return bad(e, name, s->e[i].name, s->e[i].begin > at ? "there is a hole before its data" : "its data overlaps another tensor's");
+			return bad(e, name, s->e[i].name,
+				s->e[i].begin > at ? "there is a hole before its data"
+						   : "its data overlaps another tensor's");
 		at = s->e[i].end;
 	}
 	if (at != data_bytes)
-		return moe_fail(e, MOE_DATA, "%s: the tensors end at byte %llu of the data, the file at byte %zu (truncated or with a tail)",
+		return moe_fail(e, MOE_DATA,
+			"%s: the tensors end at byte %llu of the data, the file at byte %zu "
+			"(truncated or with a tail)",
 			name, (unsigned long long)at, data_bytes);
 	return 0;
 }
 
-static int read_tensors(struct moe_st *s, size_t file, const struct moe_json *root, size_t data_off, struct moe_err *e)
+static int read_tensors(struct moe_st *s, size_t file, const struct moe_json *root, size_t data_off,
+	struct moe_err *e)
 {
 	const struct file *f = &s->file[file];
 	size_t first = s->n;
@@ -235,15 +254,21 @@ static int read_file(struct moe_st *s, size_t file, struct moe_err *e)
 	uint64_t len = 0;
 
 	if (f->n < 8)
-		return moe_fail(e, MOE_DATA, "%s: %zu bytes are too few for a safetensors file", f->name, f->n);
+		return moe_fail(e, MOE_DATA, "%s: %zu bytes are too few for a safetensors file",
+			f->name, f->n);
 	for (int i = 7; i >= 0; i--)
 		len = len << 8 | f->p[i];
 	if (len > MOE_ST_HEADER_MAX)
-		return moe_fail(e, MOE_DATA, "%s: not a safetensors file, or damaged: its header would have %llu bytes", f->name, (unsigned long long)len);
+		return moe_fail(e, MOE_DATA,
+			"%s: not a safetensors file, or damaged: its header would have %llu bytes",
+			f->name, (unsigned long long)len);
 	if (len > f->n - 8)
-		return moe_fail(e, MOE_DATA, "%s: truncated: the header has %llu bytes, the file %zu", f->name, (unsigned long long)len, f->n);
+		return moe_fail(e, MOE_DATA,
+			"%s: truncated: the header has %llu bytes, the file %zu", f->name,
+			(unsigned long long)len, f->n);
 	if (!len || f->p[8] != '{')
-		return moe_fail(e, MOE_DATA, "%s: not a safetensors file: its header does not begin with '{'", f->name);
+		return moe_fail(e, MOE_DATA,
+			"%s: not a safetensors file: its header does not begin with '{'", f->name);
 	f->doc = moe_json_parse((const char *)f->p + 8, (size_t)len, f->name, e);
 	if (!f->doc || moe_json_exact(f->doc, (const char *)f->p + 8, (size_t)len, f->name, e))
 		return -1;
@@ -280,7 +305,8 @@ static int map_file(struct file *f, const char *path, struct moe_err *e)
 {
 	struct stat st;
 	void *p;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not be waited for */
+	int fd = open(
+		path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not be waited for */
 
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: cannot open", path);
@@ -313,7 +339,9 @@ static int sort_names(struct moe_st *s, struct moe_err *e)
 		qsort(s->e, s->n, sizeof(*s->e), by_name);
 	for (size_t i = 1; i < s->n; i++)
 		if (!strcmp(s->e[i].name, s->e[i - 1].name))
-			return moe_fail(e, MOE_DATA, "%s: tensor '%s' is in %s too", s->file[s->e[i].file].name, s->e[i].name, s->file[s->e[i - 1].file].name);
+			return moe_fail(e, MOE_DATA, "%s: tensor '%s' is in %s too",
+				s->file[s->e[i].file].name, s->e[i].name,
+				s->file[s->e[i - 1].file].name);
 	return 0;
 }
 
@@ -356,7 +384,8 @@ struct moe_st *moe_st_open(const char *path, struct moe_err *e)
 
 static int shard_name_ok(struct moe_str v)
 {
-	return v.p && v.n > 0 && v.n < 256 && v.p[0] != '.' && !memchr(v.p, '/', v.n) && !memchr(v.p, 0, v.n);
+	return v.p && v.n > 0 && v.n < 256 && v.p[0] != '.' && !memchr(v.p, '/', v.n) &&
+		!memchr(v.p, 0, v.n);
 }
 
 static int by_file_name(const void *x, const void *y)
@@ -372,7 +401,8 @@ static size_t find_file(const struct moe_st *s, struct moe_str v)
 	return SIZE_MAX;
 }
 
-static int list_shards(struct moe_st *s, const struct moe_json *map, const char *path, struct moe_err *e)
+static int list_shards(
+	struct moe_st *s, const struct moe_json *map, const char *path, struct moe_err *e)
 {
 	const void *cursor = NULL;
 	const struct moe_json *value;
@@ -385,7 +415,10 @@ static int list_shards(struct moe_st *s, const struct moe_json *map, const char 
 		char name[256];
 
 		if (!shard_name_ok(v))
-			return moe_fail(e, MOE_DATA, "%s: weight_map of '%s' is not the name of a file in the same directory", path, key);
+			return moe_fail(e, MOE_DATA,
+				"%s: weight_map of '%s' is not the name of a file in the same "
+				"directory",
+				path, key);
 		if (find_file(s, v) != SIZE_MAX)
 			continue;
 		if (s->n_file == SHARDS_MAX)
@@ -400,8 +433,10 @@ static int list_shards(struct moe_st *s, const struct moe_json *map, const char 
 	return 0;
 }
 
-/* weight_map has the last word: a tensor that it does not name, or not in this file, is left out; one that is nowhere is an error. */
-static int apply_map(struct moe_st *s, const struct moe_json *map, const char *path, struct moe_err *e)
+/* weight_map has the last word: a tensor that it does not name, or not in this file, is left out;
+ * one that is nowhere is an error. */
+static int apply_map(
+	struct moe_st *s, const struct moe_json *map, const char *path, struct moe_err *e)
 {
 	size_t kept = 0;
 	const void *cursor = NULL;
@@ -422,11 +457,14 @@ static int apply_map(struct moe_st *s, const struct moe_json *map, const char *p
 		return -1;
 	while (moe_json_next(map, &cursor, &key, &value))
 		if (!moe_st_find(s, key))
-			return moe_fail(e, MOE_DATA, "%s: tensor '%s' is not in the file that weight_map names", path, key);
+			return moe_fail(e, MOE_DATA,
+				"%s: tensor '%s' is not in the file that weight_map names", path,
+				key);
 	return 0;
 }
 
-static int open_shards(struct moe_st *s, const char *dir, const struct moe_json *map, const char *index, struct moe_err *e)
+static int open_shards(struct moe_st *s, const char *dir, const struct moe_json *map,
+	const char *index, struct moe_err *e)
 {
 	if (list_shards(s, map, index, e))
 		return -1;
@@ -470,14 +508,17 @@ struct moe_st *moe_st_open_dir(const char *dir, const char *stem, struct moe_err
 	struct moe_buf one = { 0 }, index = { 0 };
 	struct moe_st *s = NULL;
 
-	if (!moe_buf_addf(&one, e, "%s/%s.safetensors", dir, stem) && !moe_buf_addf(&index, e, "%s/%s.safetensors.index.json", dir, stem) &&
+	if (!moe_buf_addf(&one, e, "%s/%s.safetensors", dir, stem) &&
+		!moe_buf_addf(&index, e, "%s/%s.safetensors.index.json", dir, stem) &&
 		moe_buf_cstr(&one, e) && moe_buf_cstr(&index, e)) {
 		if (!access((char *)one.data, F_OK))
 			s = moe_st_open((char *)one.data, e);
 		else if (!access((char *)index.data, F_OK))
 			s = open_index(dir, (char *)index.data, e);
 		else
-			moe_fail(e, MOE_DATA, "%s: neither %s.safetensors nor %s.safetensors.index.json is there", dir, stem, stem);
+			moe_fail(e, MOE_DATA,
+				"%s: neither %s.safetensors nor %s.safetensors.index.json is there",
+				dir, stem, stem);
 	}
 	moe_buf_free(&one);
 	moe_buf_free(&index);

@@ -53,7 +53,8 @@ float moe_f32_from_f16(uint16_t h)
 	return f;
 }
 
-int moe_st_floats(const struct moe_st_tensor *t, size_t first, size_t n, float *out, struct moe_err *e)
+int moe_st_floats(
+	const struct moe_st_tensor *t, size_t first, size_t n, float *out, struct moe_err *e)
 {
 	const uint8_t *p = t->data;
 
@@ -74,14 +75,16 @@ int moe_st_floats(const struct moe_st_tensor *t, size_t first, size_t n, float *
 			out[i] = b ? moe_f32_from_bf16(h) : moe_f32_from_f16(h);
 		}
 	} else {
-		return moe_fail(e, MOE_DATA, "tensor '%s' has dtype %s where a float type is needed", t->name, t->dtype);
+		return moe_fail(e, MOE_DATA,
+			"tensor '%s' has dtype %s where a float type is needed", t->name, t->dtype);
 	}
 	return 0;
 }
 
 static int by_write_order(const void *x, const void *y)
 {
-	const struct moe_st_tensor *a = *(const struct moe_st_tensor *const *)x, *b = *(const struct moe_st_tensor *const *)y;
+	const struct moe_st_tensor *a = *(const struct moe_st_tensor *const *)x,
+				   *b = *(const struct moe_st_tensor *const *)y;
 	size_t sa = moe_dtype_bytes(a->dtype), sb = moe_dtype_bytes(b->dtype);
 
 	return sa != sb ? (sa > sb ? -1 : 1) : strcmp(a->name, b->name);
@@ -92,11 +95,13 @@ static int add_quoted(struct moe_buf *h, const char *s, struct moe_err *e)
 	return moe_json_quote(h, s, strlen(s), e);
 }
 
-static int add_tensor(struct moe_buf *h, const struct moe_st_tensor *t, size_t *at, struct moe_err *e)
+static int add_tensor(
+	struct moe_buf *h, const struct moe_st_tensor *t, size_t *at, struct moe_err *e)
 {
 	if (h->len > 9 && moe_buf_add(h, ",", 1, e))
 		return -1;
-	if (add_quoted(h, t->name, e) || moe_buf_addf(h, e, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype))
+	if (add_quoted(h, t->name, e) ||
+		moe_buf_addf(h, e, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype))
 		return -1;
 	for (int i = 0; i < t->rank; i++)
 		if (moe_buf_addf(h, e, "%s%llu", i ? "," : "", (unsigned long long)t->shape[i]))
@@ -107,8 +112,8 @@ static int add_tensor(struct moe_buf *h, const struct moe_st_tensor *t, size_t *
 	return 0;
 }
 
-static int make_header(struct moe_buf *h, const struct moe_st_tensor **t, size_t n, const char *const (*meta)[2], size_t n_meta,
-	struct moe_err *e)
+static int make_header(struct moe_buf *h, const struct moe_st_tensor **t, size_t n,
+	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
 {
 	size_t at = 0, len;
 
@@ -117,7 +122,8 @@ static int make_header(struct moe_buf *h, const struct moe_st_tensor **t, size_t
 	if (n_meta && moe_buf_addf(h, e, "\"__metadata__\":{"))
 		return -1;
 	for (size_t i = 0; i < n_meta; i++)
-		if ((i && moe_buf_add(h, ",", 1, e)) || add_quoted(h, meta[i][0], e) || moe_buf_add(h, ":", 1, e) || add_quoted(h, meta[i][1], e))
+		if ((i && moe_buf_add(h, ",", 1, e)) || add_quoted(h, meta[i][0], e) ||
+			moe_buf_add(h, ":", 1, e) || add_quoted(h, meta[i][1], e))
 			return -1;
 	if (n_meta && moe_buf_add(h, "}", 1, e))
 		return -1;
@@ -135,24 +141,30 @@ static int make_header(struct moe_buf *h, const struct moe_st_tensor **t, size_t
 	return 0;
 }
 
-static int check_tensors(const char *path, const struct moe_st_tensor **t, size_t n, struct moe_err *e)
+static int check_tensors(
+	const char *path, const struct moe_st_tensor **t, size_t n, struct moe_err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		size_t bytes = moe_dtype_bytes(t[i]->dtype);
 
 		for (int d = 0; d < t[i]->rank; d++)
 			if (!moe_mul(bytes, (size_t)t[i]->shape[d], &bytes))
-				return moe_fail(e, MOE_DATA, "%s: tensor '%s': the product of its shape overflows", path, t[i]->name);
+				return moe_fail(e, MOE_DATA,
+					"%s: tensor '%s': the product of its shape overflows", path,
+					t[i]->name);
 		if (bytes != t[i]->bytes || !moe_dtype_bytes(t[i]->dtype))
-			return moe_fail(e, MOE_DATA, "%s: tensor '%s': shape, dtype and size do not agree", path, t[i]->name);
+			return moe_fail(e, MOE_DATA,
+				"%s: tensor '%s': shape, dtype and size do not agree", path,
+				t[i]->name);
 		if (i && !strcmp(t[i]->name, t[i - 1]->name))
-			return moe_fail(e, MOE_DATA, "%s: tensor '%s' was given twice", path, t[i]->name);
+			return moe_fail(
+				e, MOE_DATA, "%s: tensor '%s' was given twice", path, t[i]->name);
 	}
 	return 0;
 }
 
-int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta,
-	struct moe_err *e)
+int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
+	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
 {
 	const struct moe_st_tensor **order = moe_alloc(n + 1, sizeof(*order), e);
 	struct moe_buf h = { 0 };
@@ -167,7 +179,9 @@ int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, siz
 		if (!r)
 			r = make_header(&h, order, n, meta, n_meta, e);
 		if (!r && h.len - 8 > MOE_ST_HEADER_MAX)
-			r = moe_fail(e, MOE_DATA, "%s: a header of %zu bytes; a safetensors file may have %u", name, h.len - 8, MOE_ST_HEADER_MAX);
+			r = moe_fail(e, MOE_DATA,
+				"%s: a header of %zu bytes; a safetensors file may have %u", name,
+				h.len - 8, MOE_ST_HEADER_MAX);
 		if (!r && moe_fd_write(fd, h.data, h.len))
 			r = moe_fail_errno(e, "%s: writing failed", name);
 		for (size_t i = 0; !r && i < n; i++)
@@ -179,7 +193,8 @@ int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, siz
 	return r;
 }
 
-int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n, const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
+	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
 {
 	struct moe_temp tmp;
 

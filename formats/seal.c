@@ -1,5 +1,6 @@
 /* seal.c - makes and opens seals, and keeps the process's label taint.
- * It is not cryptography: a seal keeps honest programs honest, and leaves a trace in everything that looked. */
+ * It is not cryptography: a seal keeps honest programs honest, and leaves a trace in everything
+ * that looked. */
 #include "formats/seal.h"
 
 #include <stdatomic.h>
@@ -28,18 +29,20 @@ void moe_seal_free(struct moe_seal *s)
 
 int moe_seal_make(const struct moe_seal *s, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	size_t before = out->len;
 	int rc = -1;
 
 	if (moe_rec_set_int(&r, "v", MOE_SEAL_VERSION, e) ||
-	    (!s->solved_unknown && moe_rec_set_bool(&r, "solved", s->solved, e)) ||
-	    (!s->hacked_unknown && moe_rec_set_bool(&r, "hacked", s->hacked, e)) ||
-	    moe_rec_set_str(&r, "mechanism", s->mechanism, e) ||
-	    (s->foreign.n_field && moe_rec_set_map(&r, "foreign", &s->foreign, e)) || moe_rec_emit(&r, out, e))
+		(!s->solved_unknown && moe_rec_set_bool(&r, "solved", s->solved, e)) ||
+		(!s->hacked_unknown && moe_rec_set_bool(&r, "hacked", s->hacked, e)) ||
+		moe_rec_set_str(&r, "mechanism", s->mechanism, e) ||
+		(s->foreign.n_field && moe_rec_set_map(&r, "foreign", &s->foreign, e)) ||
+		moe_rec_emit(&r, out, e))
 		goto done;
 	if (out->len - before > MOE_SEAL_MAX_BYTES) {
-		moe_fail(e, MOE_DATA, "findings of %zu bytes do not fit into a seal of at most %zu", out->len - before, MOE_SEAL_MAX_BYTES);
+		moe_fail(e, MOE_DATA, "findings of %zu bytes do not fit into a seal of at most %zu",
+			out->len - before, MOE_SEAL_MAX_BYTES);
 		out->len = before;
 		goto done;
 	}
@@ -51,7 +54,7 @@ done:
 
 int moe_seal_put(struct moe_rec *r, const struct moe_seal *s, struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc = moe_seal_make(s, &b, e);
 
 	if (!rc)
@@ -61,7 +64,8 @@ int moe_seal_put(struct moe_rec *r, const struct moe_seal *s, struct moe_err *e)
 }
 
 /* A key that may be missing but must be a bool when there. */
-static int flag(const struct moe_rec *r, const char *key, bool *value, bool *unknown, struct moe_err *e)
+static int flag(
+	const struct moe_rec *r, const char *key, bool *value, bool *unknown, struct moe_err *e)
 {
 	*unknown = moe_rec_has(r, key) == MOE_V_MISSING;
 	if (!*unknown && !moe_rec_bool(r, key, value))
@@ -71,31 +75,38 @@ static int flag(const struct moe_rec *r, const char *key, bool *value, bool *unk
 
 static int parse(const void *p, size_t n, struct moe_seal *out, struct moe_err *e)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	struct moe_str mech;
 	int64_t v = 0;
 	int rc = -1;
 
 	memset(out, 0, sizeof(*out));
 	if (n > MOE_SEAL_MAX_BYTES)
-		return moe_fail(e, MOE_DATA, "a seal of %zu bytes is longer than the limit of %zu", n, MOE_SEAL_MAX_BYTES);
+		return moe_fail(e, MOE_DATA, "a seal of %zu bytes is longer than the limit of %zu",
+			n, MOE_SEAL_MAX_BYTES);
 	if (moe_rec_parse(&r, p, n, e)) {
 		moe_err_prefix(e, "a seal can not be read");
 		goto done;
 	}
 	if (!moe_rec_int(&r, "v", &v) || v != MOE_SEAL_VERSION) {
-		moe_fail(e, MOE_DATA, "a seal's version is %lld where this program knows %d", (long long)v, MOE_SEAL_VERSION);
+		moe_fail(e, MOE_DATA, "a seal's version is %lld where this program knows %d",
+			(long long)v, MOE_SEAL_VERSION);
 		goto done;
 	}
-	if (flag(&r, "solved", &out->solved, &out->solved_unknown, e) || flag(&r, "hacked", &out->hacked, &out->hacked_unknown, e))
+	if (flag(&r, "solved", &out->solved, &out->solved_unknown, e) ||
+		flag(&r, "hacked", &out->hacked, &out->hacked_unknown, e))
 		goto done;
-	if (!moe_rec_str(&r, "mechanism", &mech) || mech.n >= sizeof(out->mechanism) || (mech.n && memchr(mech.p, 0, mech.n))) {
-		moe_fail(e, MOE_DATA, "a seal's key `mechanism' is not a name of fewer than %d bytes", MOE_SEAL_MECHANISM_MAX);
+	if (!moe_rec_str(&r, "mechanism", &mech) || mech.n >= sizeof(out->mechanism) ||
+		(mech.n && memchr(mech.p, 0, mech.n))) {
+		moe_fail(e, MOE_DATA,
+			"a seal's key `mechanism' is not a name of fewer than %d bytes",
+			MOE_SEAL_MECHANISM_MAX);
 		goto done;
 	}
 	if (mech.n)
 		memcpy(out->mechanism, mech.p, mech.n);
-	if (moe_rec_has(&r, "foreign") != MOE_V_MISSING && !moe_rec_map(&r, "foreign", &out->foreign)) {
+	if (moe_rec_has(&r, "foreign") != MOE_V_MISSING &&
+		!moe_rec_map(&r, "foreign", &out->foreign)) {
 		moe_fail(e, MOE_DATA, "a seal's key `foreign' is not a map");
 		goto done;
 	}
@@ -121,7 +132,8 @@ static int find(const struct moe_rec *r, struct moe_str *bin, struct moe_err *e)
 	if (k == MOE_V_MISSING || k == MOE_V_NIL)
 		return 0;
 	if (!moe_rec_bin(r, "seal", bin))
-		return moe_fail(e, MOE_DATA, "record %llu: key `seal' is not binary", (unsigned long long)r->number);
+		return moe_fail(e, MOE_DATA, "record %llu: key `seal' is not binary",
+			(unsigned long long)r->number);
 	return 1;
 }
 

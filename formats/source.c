@@ -1,4 +1,5 @@
-/* source.c - finds lines and JSON values in a sequence of bytes. It does not parse JSON: it only finds where a value ends. */
+/* source.c - finds lines and JSON values in a sequence of bytes. It does not parse JSON: it only
+ * finds where a value ends. */
 #include "formats/source.h"
 
 #include <string.h>
@@ -30,7 +31,8 @@ static size_t limit(const struct moe_source *s)
 	return s->max_bytes ? s->max_bytes : (size_t)64 << 20;
 }
 
-/* More bytes into the window: 1, 0 at the end, -1. Drops what was given out already, so offsets from `at` stay valid. */
+/* More bytes into the window: 1, 0 at the end, -1. Drops what was given out already, so offsets
+ * from `at` stay valid. */
 static int fill(struct moe_source *s, struct moe_err *e)
 {
 	ssize_t got;
@@ -89,9 +91,10 @@ int moe_source_line(struct moe_source *s, struct moe_str *line, uint64_t *number
 		int rc;
 
 		if (n > limit(s))
-			return moe_fail(e, MOE_DATA, "%s:%llu: the line is longer than %zu bytes", s->name, (unsigned long long)s->line + 1, limit(s));
+			return moe_fail(e, MOE_DATA, "%s:%llu: the line is longer than %zu bytes",
+				s->name, (unsigned long long)s->line + 1, limit(s));
 		if (nl || (s->end && n)) {
-			*line = (struct moe_str){(const char *)from, n};
+			*line = (struct moe_str){ (const char *)from, n };
 			if (n && from[n - 1] == '\r')
 				line->n--;
 			*number = ++s->line;
@@ -109,13 +112,14 @@ int moe_source_line(struct moe_source *s, struct moe_str *line, uint64_t *number
 
 /* Where the scan of one value stands. */
 struct scan {
-	size_t n;          /* bytes looked at */
+	size_t n; /* bytes looked at */
 	int depth;
 	bool string, escape, scalar, done;
 	uint64_t lines;
 };
 
-/* One byte of a value; sets done when the value is complete. False when the byte does not belong to the value any more. */
+/* One byte of a value; sets done when the value is complete. False when the byte does not belong to
+ * the value any more. */
 static bool scan_byte(struct scan *v, uint8_t b)
 {
 	if (b == '\n')
@@ -132,7 +136,8 @@ static bool scan_byte(struct scan *v, uint8_t b)
 		return true;
 	}
 	if (v->scalar) {
-		if (b != ',' && b != ']' && b != '}' && b != '[' && b != '{' && b != '"' && b != ' ' && b != '\t' && b != '\r' && b != '\n')
+		if (b != ',' && b != ']' && b != '}' && b != '[' && b != '{' && b != '"' &&
+			b != ' ' && b != '\t' && b != '\r' && b != '\n')
 			return true;
 		if (b == '\n')
 			v->lines--;
@@ -152,7 +157,7 @@ static bool scan_byte(struct scan *v, uint8_t b)
 
 static int value(struct moe_source *s, struct moe_str *text, uint64_t *number, struct moe_err *e)
 {
-	struct scan v = {0};
+	struct scan v = { 0 };
 
 	*number = s->line + 1;
 	while (!v.done) {
@@ -162,8 +167,9 @@ static int value(struct moe_source *s, struct moe_str *text, uint64_t *number, s
 		if (v.done)
 			break;
 		if (v.n > limit(s))
-			return moe_fail(e, MOE_DATA, "%s:%llu: the JSON value that starts here is longer than %zu bytes", s->name,
-					(unsigned long long)*number, limit(s));
+			return moe_fail(e, MOE_DATA,
+				"%s:%llu: the JSON value that starts here is longer than %zu bytes",
+				s->name, (unsigned long long)*number, limit(s));
 		int rc = fill(s, e);
 
 		if (rc < 0)
@@ -171,10 +177,12 @@ static int value(struct moe_source *s, struct moe_str *text, uint64_t *number, s
 		if (!rc && v.scalar)
 			break;
 		if (!rc)
-			return moe_fail(e, MOE_DATA, "%s:%llu: the JSON value that starts here is not finished at the end of the file", s->name,
-					(unsigned long long)*number);
+			return moe_fail(e, MOE_DATA,
+				"%s:%llu: the JSON value that starts here is not finished at the "
+				"end of the file",
+				s->name, (unsigned long long)*number);
 	}
-	*text = (struct moe_str){(const char *)s->win.data + s->at, v.n};
+	*text = (struct moe_str){ (const char *)s->win.data + s->at, v.n };
 	s->at += v.n;
 	s->line += v.lines;
 	return 1;
@@ -182,10 +190,12 @@ static int value(struct moe_source *s, struct moe_str *text, uint64_t *number, s
 
 static int stray(const struct moe_source *s, const char *expected, struct moe_err *e)
 {
-	return moe_fail(e, MOE_DATA, "%s:%llu: expected %s", s->name, (unsigned long long)s->line + 1, expected);
+	return moe_fail(e, MOE_DATA, "%s:%llu: expected %s", s->name,
+		(unsigned long long)s->line + 1, expected);
 }
 
-/* In an array: the comma or bracket before the next element. 1 = an element follows, 0 = the array ended, -1. */
+/* In an array: the comma or bracket before the next element. 1 = an element follows, 0 = the array
+ * ended, -1. */
 static int separator(struct moe_source *s, char c, struct moe_err *e)
 {
 	int rc;
@@ -215,7 +225,9 @@ int moe_source_json(struct moe_source *s, struct moe_str *text, uint64_t *number
 	int rc = moe_source_peek(s, &c, e);
 
 	if (rc <= 0)
-		return rc == 0 && s->array && !s->array_done ? stray(s, "`]' at the end of the array", e) : rc;
+		return rc == 0 && s->array && !s->array_done
+			? stray(s, "`]' at the end of the array", e)
+			: rc;
 	if (!opened && !s->first_done && c == '[') {
 		s->array = true;
 		s->at++;

@@ -1,4 +1,5 @@
-/* st_bridge.c - moves tensors between streams and safetensors files. The file format itself is safetensors.c's. */
+/* st_bridge.c - moves tensors between streams and safetensors files. The file format itself is
+ * safetensors.c's. */
 #include "formats/st_bridge.h"
 #include "formats/assemble.h"
 #include "formats/json.h"
@@ -16,18 +17,20 @@
 
 #define META "moe.stream"
 
-/* A stream on its way into a file: names and shapes in memory, the data in a file without a name. */
+/* A stream on its way into a file: names and shapes in memory, the data in a file without a name.
+ */
 struct gathered {
-	struct moe_st_tensor *t;     /* [n]; their data lie one after the other in the spool */
+	struct moe_st_tensor *t; /* [n]; their data lie one after the other in the spool */
 	size_t n, cap;
-	struct moe_names names;      /* of the tensors, in their order; text in `arena` */
+	struct moe_names names; /* of the tensors, in their order; text in `arena` */
 	struct moe_arena arena;
-	struct moe_buf lines;        /* the stream without its tensors' data, as JSON Lines */
-	struct moe_buf arm, rest;    /* of the layout above; the other keys of the tensor's first chunk */
+	struct moe_buf lines; /* the stream without its tensors' data, as JSON Lines */
+	struct moe_buf arm,
+		rest; /* of the layout above; the other keys of the tensor's first chunk */
 	unsigned suffix;
-	int spool;                   /* borrowed */
+	int spool; /* borrowed */
 	void *map;
-	size_t bytes;                /* spooled */
+	size_t bytes; /* spooled */
 };
 
 static void gathered_free(struct gathered *g)
@@ -44,22 +47,26 @@ static void gathered_free(struct gathered *g)
 
 static bool is_taken(const struct gathered *g, const struct moe_buf *name)
 {
-	return !strcmp((const char *)name->data, "__metadata__") || moe_names_find(&g->names, (const char *)name->data) >= 0;
+	return !strcmp((const char *)name->data, "__metadata__") ||
+		moe_names_find(&g->names, (const char *)name->data) >= 0;
 }
 
-/* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free; NULL and *e. The record itself keeps its name, so bytes that are no UTF-8, which
- * the file could not hold, may be escaped. */
+/* NAME, ARM/NAME, or ARM/NAME/2, /3 ...: whatever is free; NULL and *e. The record itself keeps its
+ * name, so bytes that are no UTF-8, which the file could not hold, may be escaped. */
 static const char *free_name(struct gathered *g, const char *name, struct moe_err *e)
 {
-	struct moe_buf s = {0}, arm = {0};
+	struct moe_buf s = { 0 }, arm = { 0 };
 	int64_t i = -1;
-	int rc = moe_text_escape_invalid(&s, name, strlen(name), e) || moe_text_escape_invalid(&arm, (char *)g->arm.data, g->arm.len, e) ||
+	int rc = moe_text_escape_invalid(&s, name, strlen(name), e) ||
+		moe_text_escape_invalid(&arm, (char *)g->arm.data, g->arm.len, e) ||
 		!moe_buf_cstr(&s, e) || !moe_buf_cstr(&arm, e);
 
 	for (bool first = true; !rc && is_taken(g, &s); first = false) {
 		s.len = 0;
-		rc = moe_buf_addf(&s, e, "%s/", (char *)arm.data) || moe_text_escape_invalid(&s, name, strlen(name), e) ||
-			(!first && moe_buf_addf(&s, e, "/%u", ++g->suffix + 1)) || !moe_buf_cstr(&s, e);
+		rc = moe_buf_addf(&s, e, "%s/", (char *)arm.data) ||
+			moe_text_escape_invalid(&s, name, strlen(name), e) ||
+			(!first && moe_buf_addf(&s, e, "/%u", ++g->suffix + 1)) ||
+			!moe_buf_cstr(&s, e);
 	}
 	if (!rc)
 		i = moe_names_add(&g->names, &g->arena, (char *)s.data, s.len, e);
@@ -91,29 +98,36 @@ static int add_line(struct gathered *g, const struct moe_rec *r, bool header, st
 {
 	if (moe_jsonl_line(r, header, false, &g->lines, e))
 		return -1;
-	return g->lines.len <= MOE_ST_HEADER_MAX ? 0 : moe_fail(e, MOE_DATA, "what the stream holds beside tensors takes more than the %u bytes of metadata that "
-		"a safetensors file may have", MOE_ST_HEADER_MAX);
+	return g->lines.len <= MOE_ST_HEADER_MAX
+		? 0
+		: moe_fail(e, MOE_DATA,
+			  "what the stream holds beside tensors takes more than the %u bytes of "
+			  "metadata that "
+			  "a safetensors file may have",
+			  MOE_ST_HEADER_MAX);
 }
 
 /* The tensor's record with the name of its data in the file instead of the data. */
 static int tensor_line(struct gathered *g, const struct moe_rec *r, struct moe_err *e)
 {
-	struct moe_rec line = {0};
+	struct moe_rec line = { 0 };
 	int rc = moe_rec_copy(&line, r, e);
 
 	moe_rec_unset(&line, "dtype");
 	moe_rec_unset(&line, "shape");
 	moe_rec_unset(&line, "offset");
-	rc = rc || moe_rec_set_str(&line, "data", g->t[g->n - 1].name, e) || add_line(g, &line, false, e);
+	rc = rc || moe_rec_set_str(&line, "data", g->t[g->n - 1].name, e) ||
+		add_line(g, &line, false, e);
 	moe_rec_free(&line);
 	return rc ? -1 : 0;
 }
 
-/* The keys of a chunk that are not those of every tensor record: the file keeps them once for each tensor. */
+/* The keys of a chunk that are not those of every tensor record: the file keeps them once for each
+ * tensor. */
 static int check_rest(struct gathered *g, const struct moe_rec *r, bool first, struct moe_err *e)
 {
-	static const char *const known[] = {"t", "name", "dtype", "shape", "offset", "data"};
-	struct moe_buf rest = {0};
+	static const char *const known[] = { "t", "name", "dtype", "shape", "offset", "data" };
+	struct moe_buf rest = { 0 };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < r->n_field; i++) {
@@ -123,17 +137,25 @@ static int check_rest(struct gathered *g, const struct moe_rec *r, bool first, s
 		for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
 			extra = extra && !moe_str_eq(f->key, known[k]);
 		if (extra)
-			rc = moe_buf_add(&rest, f->key.p, f->key.n, e) || moe_buf_add(&rest, "", 1, e) || moe_buf_add(&rest, r->bytes.data + f->off, f->len, e);
+			rc = moe_buf_add(&rest, f->key.p, f->key.n, e) ||
+				moe_buf_add(&rest, "", 1, e) ||
+				moe_buf_add(&rest, r->bytes.data + f->off, f->len, e);
 	}
-	if (!rc && !first && (rest.len != g->rest.len || (rest.len && memcmp(rest.data, g->rest.data, rest.len) != 0)))
-		rc = moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): the other keys of this chunk are not those of the tensor's first one: "
-			"a safetensors file could not keep them", r->number, r->byte);
+	if (!rc && !first &&
+		(rest.len != g->rest.len ||
+			(rest.len && memcmp(rest.data, g->rest.data, rest.len) != 0)))
+		rc = moe_fail(e, MOE_DATA,
+			"record %" PRIu64 " (byte %" PRIu64
+			"): the other keys of this chunk are not those of the tensor's first one: "
+			"a safetensors file could not keep them",
+			r->number, r->byte);
 	moe_buf_free(&g->rest);
 	g->rest = rest;
 	return rc ? -1 : 0;
 }
 
-static int gather_record(struct gathered *g, struct moe_assemble *a, const struct moe_rec *r, const char *path, struct moe_err *e)
+static int gather_record(struct gathered *g, struct moe_assemble *a, const struct moe_rec *r,
+	const char *path, struct moe_err *e)
 {
 	struct moe_str arm, name, data;
 	bool first = !a->open;
@@ -142,7 +164,8 @@ static int gather_record(struct gathered *g, struct moe_assemble *a, const struc
 	if (!moe_rec_is(r, "tensor")) {
 		if (moe_rec_is(r, "layout") && moe_rec_str(r, "arm", &arm)) {
 			g->arm.len = 0;
-			if (moe_buf_add(&g->arm, arm.p, strnlen(arm.p, arm.n), e)) /* it only tells names apart */
+			if (moe_buf_add(&g->arm, arm.p, strnlen(arm.p, arm.n),
+				    e)) /* it only tells names apart */
 				return -1;
 		}
 		return moe_assemble_closed(a, e) || add_line(g, r, false, e) ? -1 : 0;
@@ -151,7 +174,10 @@ static int gather_record(struct gathered *g, struct moe_assemble *a, const struc
 	if (rc < 0 || !moe_rec_bin(r, "data", &data) || check_rest(g, r, first, e))
 		return -1;
 	if (moe_rec_str(r, "name", &name) && memchr(name.p, 0, name.n))
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): a tensor whose name has a NUL in it, which a safetensors file can not hold",
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64 " (byte %" PRIu64
+			"): a tensor whose name has a NUL in it, which a safetensors file can not "
+			"hold",
 			r->number, r->byte);
 	if (moe_fd_write(g->spool, data.p, data.n))
 		return moe_fail_errno(e, "%s: writing its temporary file failed", path);
@@ -181,8 +207,8 @@ static int map_spool(struct gathered *g, const char *path, struct moe_err *e)
 
 static int gather(struct gathered *g, struct moe_reader *r, const char *path, struct moe_err *e)
 {
-	struct moe_assemble a = {.no_data = true};
-	struct moe_rec rec = {0};
+	struct moe_assemble a = { .no_data = true };
+	struct moe_rec rec = { 0 };
 	int rc;
 
 	while ((rc = moe_reader_peek_header(r, e)) == 1) {
@@ -191,7 +217,8 @@ static int gather(struct gathered *g, struct moe_reader *r, const char *path, st
 		while ((rc = moe_reader_next_in_segment(r, &rec, e)) == 1)
 			if ((rc = gather_record(g, &a, &rec, path, e)))
 				break;
-		if (rc || (rc = moe_assemble_closed(&a, e)) || (rc = add_line(g, moe_reader_end_record(r), false, e)))
+		if (rc || (rc = moe_assemble_closed(&a, e)) ||
+			(rc = add_line(g, moe_reader_end_record(r), false, e)))
 			break;
 	}
 	moe_assemble_free(&a);
@@ -199,10 +226,11 @@ static int gather(struct gathered *g, struct moe_reader *r, const char *path, st
 	return rc;
 }
 
-int moe_stream_to_safetensors(struct moe_reader *r, int fd, const char *name, int spool, struct moe_err *e)
+int moe_stream_to_safetensors(
+	struct moe_reader *r, int fd, const char *name, int spool, struct moe_err *e)
 {
-	struct gathered g = {.spool = spool};
-	const char *meta[1][2] = {{META, NULL}};
+	struct gathered g = { .spool = spool };
+	const char *meta[1][2] = { { META, NULL } };
 	int rc = gather(&g, r, name, e) || map_spool(&g, name, e) ? -1 : 0;
 
 	if (!rc) {
@@ -215,19 +243,22 @@ int moe_stream_to_safetensors(struct moe_reader *r, int fd, const char *name, in
 
 /* ---- back ---- */
 
-static int put_tensor(struct moe_writer *w, const char *name, const struct moe_st_tensor *t, const struct moe_rec *extra, struct moe_err *e)
+static int put_tensor(struct moe_writer *w, const char *name, const struct moe_st_tensor *t,
+	const struct moe_rec *extra, struct moe_err *e)
 {
 	return moe_writer_tensor(w, name, t->dtype, t->rank, t->shape, t->data, extra, e);
 }
 
-static int put_named(struct moe_writer *w, const struct moe_st *st, struct moe_rec *r, struct moe_err *e)
+static int put_named(
+	struct moe_writer *w, const struct moe_st *st, struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_str name, key;
 	char *z = NULL, *k = NULL;
 	const struct moe_st_tensor *t;
 	int rc = -1;
 
-	if (moe_rec_str_req(r, "name", &name, e) || moe_rec_str_req(r, "data", &key, e) || !(z = moe_str_dup(name, e)) || !(k = moe_str_dup(key, e)))
+	if (moe_rec_str_req(r, "name", &name, e) || moe_rec_str_req(r, "data", &key, e) ||
+		!(z = moe_str_dup(name, e)) || !(k = moe_str_dup(key, e)))
 		goto out;
 	t = moe_st_find(st, k);
 	if (!t) {
@@ -244,12 +275,17 @@ out:
 }
 
 /* One line of the metadata. *w is the writer of the segment at hand. */
-static int line_back(struct moe_writer **w, const struct moe_st *st, const char *p, size_t n, int fd, const char *name, struct moe_err *e)
+static int line_back(struct moe_writer **w, const struct moe_st *st, const char *p, size_t n,
+	int fd, const char *name, struct moe_err *e)
 {
 	struct moe_json_doc *d = moe_json_parse(p, n, META, e);
-	struct moe_buf m = {0};
-	struct moe_rec r = {0};
-	int rc = d && !moe_json_exact(d, p, n, META, e) && !moe_json_to_msgpack(moe_json_root(d), &m, e) && !moe_rec_parse(&r, m.data, m.len, e) ? 0 : -1;
+	struct moe_buf m = { 0 };
+	struct moe_rec r = { 0 };
+	int rc = d && !moe_json_exact(d, p, n, META, e) &&
+			!moe_json_to_msgpack(moe_json_root(d), &m, e) &&
+			!moe_rec_parse(&r, m.data, m.len, e)
+		? 0
+		: -1;
 
 	if (!rc && moe_rec_is(&r, "header") != !*w) {
 		rc = moe_fail(e, MOE_DATA, "%s: headers and ends do not alternate", META);
@@ -263,7 +299,8 @@ static int line_back(struct moe_writer **w, const struct moe_st *st, const char 
 		moe_writer_close(*w);
 		*w = NULL;
 	} else if (!rc) {
-		rc = moe_rec_is(&r, "tensor") ? put_named(*w, st, &r, e) : moe_writer_put(*w, &r, e);
+		rc = moe_rec_is(&r, "tensor") ? put_named(*w, st, &r, e)
+					      : moe_writer_put(*w, &r, e);
 	}
 	moe_rec_free(&r);
 	moe_buf_free(&m);
@@ -271,7 +308,8 @@ static int line_back(struct moe_writer **w, const struct moe_st *st, const char 
 	return rc;
 }
 
-static int own_file(const struct moe_st *st, const char *lines, int fd, const char *name, struct moe_err *e)
+static int own_file(
+	const struct moe_st *st, const char *lines, int fd, const char *name, struct moe_err *e)
 {
 	struct moe_writer *w = NULL;
 	int rc = *lines ? 0 : moe_fail(e, MOE_DATA, "%s: it is empty, and a stream is not", META);
@@ -288,7 +326,8 @@ static int own_file(const struct moe_st *st, const char *lines, int fd, const ch
 	return rc;
 }
 
-static int foreign_file(const struct moe_st *st, int fd, const char *name, const struct moe_writer_opts *o, struct moe_err *e)
+static int foreign_file(const struct moe_st *st, int fd, const char *name,
+	const struct moe_writer_opts *o, struct moe_err *e)
 {
 	struct moe_writer *w = moe_writer_open_fd(fd, name, o, NULL, e);
 	char hex[MOE_SHA256_HEX];
@@ -308,7 +347,8 @@ static int foreign_file(const struct moe_st *st, int fd, const char *name, const
 	return rc;
 }
 
-int moe_safetensors_to_stream(const char *path, int fd, const char *name, const struct moe_writer_opts *o, struct moe_err *e)
+int moe_safetensors_to_stream(const char *path, int fd, const char *name,
+	const struct moe_writer_opts *o, struct moe_err *e)
 {
 	struct moe_st *st = moe_st_open(path, e);
 	const char *lines;

@@ -1,4 +1,5 @@
-/* stream.c - segments of records with a checked end. It knows the frame of a stream, not what the kinds mean. */
+/* stream.c - segments of records with a checked end. It knows the frame of a stream, not what the
+ * kinds mean. */
 #include "formats/stream.h"
 #include "formats/digests.h"
 #include "formats/list.h"
@@ -14,12 +15,13 @@
 #include <string.h>
 
 #define READ_BYTES ((size_t)1 << 18)
-#define BIG_BYTES ((size_t)1 << 20) /* from here on a record is hashed as it arrives and not copied */
+#define BIG_BYTES                                                                                  \
+	((size_t)1 << 20) /* from here on a record is hashed as it arrives and not copied */
 #define MAX_MEM_DEFAULT ((size_t)256 << 20)
-#define IN_MAP_COST 128 /* bytes that looking at a key or value of a map takes, beside its own */
-#define DIGEST_COST 128 /* and remembering one digest */
+#define IN_MAP_COST     128 /* bytes that looking at a key or value of a map takes, beside its own */
+#define DIGEST_COST     128 /* and remembering one digest */
 
-static const char *const labels_names[] = {"none", "synthetic", "oracle"};
+static const char *const labels_names[] = { "none", "synthetic", "oracle" };
 
 const char *moe_labels_name(enum moe_labels l)
 {
@@ -45,30 +47,33 @@ enum where { AT_MAGIC, AT_HEADER, IN_RECORDS, AT_EOF };
 
 struct moe_reader {
 	int fd;
-	struct moe_input *in;      /* instead of fd */
+	struct moe_input *in; /* instead of fd */
 	char *name;
 	struct moe_reader_opts o;
-	struct moe_buf buf;        /* window; bytes at pos..len are unread */
+	struct moe_buf buf; /* window; bytes at pos..len are unread */
 	size_t pos;
-	size_t hashed;             /* bytes at pos.. that the digest has seen already, of a big record */
-	struct moe_sha256 before;  /* the digest's state before that record, which may prove to be an end */
-	bool eof, part_end;        /* part_end: a member of an archive ended */
-	uint64_t part_start;       /* r->bytes where the member began */
+	size_t hashed; /* bytes at pos.. that the digest has seen already, of a big record */
+	struct moe_sha256
+		before; /* the digest's state before that record, which may prove to be an end */
+	bool eof, part_end;  /* part_end: a member of an archive ended */
+	uint64_t part_start; /* r->bytes where the member began */
 	enum where where;
 	struct moe_rec header, end;
-	char *kind;                /* that every segment must have; NULL = any */
+	char *kind; /* that every segment must have; NULL = any */
 	bool has_header;
 	struct moe_sha256 sha;
 	uint64_t in_segment, records, bytes;
 	enum moe_labels labels;
-	struct moe_digests done;   /* of the segments that ended; "" when not known */
-	struct moe_digests others; /* of the inputs and members that are no streams, when those are wanted */
-	uint64_t left_out;         /* how many of them there were */
-	bool cut;                  /* the last segment had no end, which was allowed */
-	uint64_t cuts;             /* how often that was so */
+	struct moe_digests done; /* of the segments that ended; "" when not known */
+	struct moe_digests
+		others; /* of the inputs and members that are no streams, when those are wanted */
+	uint64_t left_out; /* how many of them there were */
+	bool cut;          /* the last segment had no end, which was allowed */
+	uint64_t cuts;     /* how often that was so */
 };
 
-static struct moe_reader *reader_new(const char *name, const struct moe_reader_opts *o, struct moe_err *e)
+static struct moe_reader *reader_new(
+	const char *name, const struct moe_reader_opts *o, struct moe_err *e)
 {
 	struct moe_reader *r = calloc(1, sizeof(*r));
 
@@ -88,7 +93,8 @@ static struct moe_reader *reader_new(const char *name, const struct moe_reader_o
 	return r;
 }
 
-struct moe_reader *moe_reader_open_fd(int fd, const char *name, const struct moe_reader_opts *o, struct moe_err *e)
+struct moe_reader *moe_reader_open_fd(
+	int fd, const char *name, const struct moe_reader_opts *o, struct moe_err *e)
 {
 	struct moe_reader *r = reader_new(name, o, e);
 
@@ -99,7 +105,8 @@ struct moe_reader *moe_reader_open_fd(int fd, const char *name, const struct moe
 	return r;
 }
 
-struct moe_reader *moe_reader_open_path(const char *path, const struct moe_reader_opts *o, struct moe_err *e)
+struct moe_reader *moe_reader_open_path(
+	const char *path, const struct moe_reader_opts *o, struct moe_err *e)
 {
 	struct moe_reader *r = reader_new(strcmp(path, "-") == 0 ? "standard input" : path, o, e);
 
@@ -132,7 +139,8 @@ static uint64_t offset(const struct moe_reader *r)
 	return r->bytes;
 }
 
-/* Room for reading towards `want` unread bytes. Memory follows what has arrived, by doubling, not what was declared. */
+/* Room for reading towards `want` unread bytes. Memory follows what has arrived, by doubling, not
+ * what was declared. */
 static int window(struct moe_reader *r, size_t want, struct moe_err *e)
 {
 	size_t unread = r->buf.len - r->pos;
@@ -146,19 +154,23 @@ static int window(struct moe_reader *r, size_t want, struct moe_err *e)
 	return r->buf.cap == r->buf.len ? moe_buf_reserve(&r->buf, r->buf.cap, e) : 0;
 }
 
-/* The input is cut off below: in its compression, or as an archive. 0 = it has ended, which is allowed and counted as a cut; -1. */
+/* The input is cut off below: in its compression, or as an archive. 0 = it has ended, which is
+ * allowed and counted as a cut; -1. */
 static int input_fails(struct moe_reader *r, struct moe_err *e)
 {
 	if (r->o.allow_truncated && moe_input_cut(r->in)) {
 		r->eof = true;
-		r->cuts += r->where == AT_MAGIC && r->pos == r->buf.len; /* what is open counts when it is looked at */
+		r->cuts += r->where == AT_MAGIC &&
+			r->pos == r->buf.len; /* what is open counts when it is looked at */
 		return 0;
 	}
-	return r->where == IN_RECORDS ? moe_err_prefix(e, "record %" PRIu64, r->in_segment + 1) : -1;
+	return r->where == IN_RECORDS ? moe_err_prefix(e, "record %" PRIu64, r->in_segment + 1)
+				      : -1;
 }
 
-/* More bytes into the window: 1, 0 = the input (or this member) has ended, -1. One read only, so that pipes never wait for more;
- * a big record is read to its `want` bytes and not beyond, so that its block can be handed over whole. */
+/* More bytes into the window: 1, 0 = the input (or this member) has ended, -1. One read only, so
+ * that pipes never wait for more; a big record is read to its `want` bytes and not beyond, so that
+ * its block can be handed over whole. */
 static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
 {
 	size_t room, missing;
@@ -181,7 +193,8 @@ static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
 	} else {
 		got = moe_fd_read(r->fd, r->buf.data + r->buf.len, room);
 		if (got < 0)
-			return moe_fail_errno(e, "%s: reading failed at byte %" PRIu64, r->name, offset(r) + (r->buf.len - r->pos));
+			return moe_fail_errno(e, "%s: reading failed at byte %" PRIu64, r->name,
+				offset(r) + (r->buf.len - r->pos));
 	}
 	r->buf.len += (size_t)got;
 	if (got == 0 && r->in)
@@ -225,7 +238,8 @@ static int next_part(struct moe_reader *r, struct moe_err *e)
 	return rc;
 }
 
-/* Reads what is no stream to its end: damage in it is found by that, and its digest is wanted sometimes. */
+/* Reads what is no stream to its end: damage in it is found by that, and its digest is wanted
+ * sometimes. */
 static int read_other(struct moe_reader *r, struct moe_err *e)
 {
 	struct moe_sha256 sha;
@@ -233,7 +247,9 @@ static int read_other(struct moe_reader *r, struct moe_err *e)
 	int rc;
 
 	if (r->o.others && r->others.n >= r->o.max_mem / DIGEST_COST)
-		return moe_fail(e, MOE_DATA, "%s: more than %zu files that are no streams; --max-mem allows no more", r->name, r->others.n);
+		return moe_fail(e, MOE_DATA,
+			"%s: more than %zu files that are no streams; --max-mem allows no more",
+			r->name, r->others.n);
 	moe_sha256_init(&sha);
 	do {
 		if (r->o.others)
@@ -249,8 +265,9 @@ static int read_other(struct moe_reader *r, struct moe_err *e)
 	return r->o.others ? moe_digests_add(&r->others, hex, e) : 0;
 }
 
-/* What does not begin like a stream: a member of an archive (a manifest, a configuration) is left out, and so is a file when digests of
- * such are wanted. 1 = left out, 0 = it must not be here, -1. */
+/* What does not begin like a stream: a member of an archive (a manifest, a configuration) is left
+ * out, and so is a file when digests of such are wanted. 1 = left out, 0 = it must not be here, -1.
+ */
 static int skip_part(struct moe_reader *r, struct moe_err *e)
 {
 	if (!r->in || r->bytes != r->part_start || !(r->o.others || moe_input_is_archive(r->in)))
@@ -267,11 +284,14 @@ static void consume(struct moe_reader *r, size_t n, bool hash)
 	r->bytes += n;
 }
 
-/* A segment has ended: its name, for whoever wants lineage. Their number is bounded as records are. */
+/* A segment has ended: its name, for whoever wants lineage. Their number is bounded as records are.
+ */
 static int segment_done(struct moe_reader *r, const char *hex, struct moe_err *e)
 {
 	if (r->done.n >= r->o.max_mem / DIGEST_COST)
-		return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": more than %zu segments; --max-mem allows no more", r->name, offset(r), r->done.n);
+		return moe_fail(e, MOE_DATA,
+			"%s: byte %" PRIu64 ": more than %zu segments; --max-mem allows no more",
+			r->name, offset(r), r->done.n);
 	r->where = AT_MAGIC;
 	return moe_digests_add(&r->done, hex, e);
 }
@@ -290,24 +310,31 @@ static int truncated(struct moe_reader *r, struct moe_err *e)
 		moe_rec_clear(&r->end);
 		return inside ? segment_done(r, "", e) : 0;
 	}
-	return moe_fail(e, MOE_DATA, "%s: truncated: record %" PRIu64 ", byte %" PRIu64 ": the upstream program died before its end record",
+	return moe_fail(e, MOE_DATA,
+		"%s: truncated: record %" PRIu64 ", byte %" PRIu64
+		": the upstream program died before its end record",
 		r->name, r->in_segment + 1, offset(r) + (r->buf.len - r->pos));
 }
 
-/* One whole value is in the window: its size. 1, 0 = the input ended inside or before it, which is allowed, -1. */
+/* One whole value is in the window: its size. 1, 0 = the input ended inside or before it, which is
+ * allowed, -1. */
 static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 {
-	struct moe_mp_scan s = {0};
+	struct moe_mp_scan s = { 0 };
 
 	for (;;) {
 		size_t cost;
 		int rc = moe_mp_scan(&s, r->buf.data + r->pos, r->buf.len - r->pos, e);
 
 		if (rc < 0)
-			return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, offset(r) + s.pos);
+			return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name,
+				r->in_segment + 1, offset(r) + s.pos);
 		cost = (rc > 0 ? s.pos : s.need) + s.in_maps * IN_MAP_COST;
 		if (cost > r->o.max_mem)
-			return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": a record that needs at least %zu bytes of memory; --max-mem allows %zu",
+			return moe_fail(e, MOE_DATA,
+				"%s: record %" PRIu64 ", byte %" PRIu64
+				": a record that needs at least %zu bytes of memory; --max-mem "
+				"allows %zu",
 				r->name, r->in_segment + 1, offset(r), cost, r->o.max_mem);
 		if (rc > 0) {
 			*size = s.pos;
@@ -320,13 +347,17 @@ static int whole_value(struct moe_reader *r, size_t *size, struct moe_err *e)
 	}
 }
 
-/* What to do with a file that begins with p[n]: it may be of a format that is turned into a stream. */
+/* What to do with a file that begins with p[n]: it may be of a format that is turned into a stream.
+ */
 static const char *advice(const unsigned char *p, size_t n)
 {
-	if (n > 8 && p[8] == '{' && !p[4] && !p[5] && !p[6] && !p[7]) /* the length of a header, and that */
-		return "; it looks like safetensors, of which moe-cat --from-safetensors makes a stream";
+	if (n > 8 && p[8] == '{' && !p[4] && !p[5] && !p[6] &&
+		!p[7]) /* the length of a header, and that */
+		return "; it looks like safetensors, of which moe-cat --from-safetensors makes a "
+		       "stream";
 	if (n && (*p == '{' || *p == '['))
-		return "; it looks like JSON, of which moe-cat --from-json makes a stream, and moe-rollout --from one of recorded rollouts";
+		return "; it looks like JSON, of which moe-cat --from-json makes a stream, and "
+		       "moe-rollout --from one of recorded rollouts";
 	return "";
 }
 
@@ -334,7 +365,8 @@ static const char *advice(const unsigned char *p, size_t n)
 static int read_magic(struct moe_reader *r, struct moe_err *e)
 {
 	for (;;) {
-		size_t have = r->buf.len - r->pos, n = have < MOE_STREAM_MAGIC_LEN ? have : MOE_STREAM_MAGIC_LEN;
+		size_t have = r->buf.len - r->pos,
+		       n = have < MOE_STREAM_MAGIC_LEN ? have : MOE_STREAM_MAGIC_LEN;
 		int rc;
 
 		if (memcmp(r->buf.data + r->pos, MOE_STREAM_MAGIC, n) != 0) {
@@ -343,7 +375,10 @@ static int read_magic(struct moe_reader *r, struct moe_err *e)
 				return -1;
 			if (rc)
 				continue;
-			return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": not a moe stream: the magic of a segment was expected%s", r->name, offset(r),
+			return moe_fail(e, MOE_DATA,
+				"%s: byte %" PRIu64
+				": not a moe stream: the magic of a segment was expected%s",
+				r->name, offset(r),
 				offset(r) ? "" : advice(r->buf.data + r->pos, have));
 		}
 		if (n == MOE_STREAM_MAGIC_LEN)
@@ -369,7 +404,8 @@ static int read_magic(struct moe_reader *r, struct moe_err *e)
 	return 1;
 }
 
-int moe_stream_labels(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
+int moe_stream_labels(
+	const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
 {
 	struct moe_str s;
 
@@ -387,47 +423,69 @@ int moe_stream_check_from(const struct moe_rec *end, const char *name, struct mo
 	struct moe_mp_tok t;
 
 	if (!moe_list_open(end, "from", &from) && moe_rec_has(end, "from") != MOE_V_MISSING)
-		return moe_fail(e, MOE_DATA, "%s: \"from\" of the end record is not an array", name);
+		return moe_fail(
+			e, MOE_DATA, "%s: \"from\" of the end record is not an array", name);
 	while (moe_list_next(&from, &t, NULL))
 		if (t.kind != MOE_MP_STR || !moe_sha256_is_hex((const char *)t.p, t.n))
-			return moe_fail(e, MOE_DATA, "%s: the end record names an input (\"from\") by what is not a SHA-256", name);
+			return moe_fail(e, MOE_DATA,
+				"%s: the end record names an input (\"from\") by what is not a "
+				"SHA-256",
+				name);
 	return 0;
 }
 
 /* The keys of a header that need not be there. */
 static int check_types(const struct moe_rec *h, const char *name, struct moe_err *e)
 {
-	static const struct { const char *key; enum moe_rec_kind kind; const char *type; } want[] = {
-		{"tool", MOE_V_STR, "str"}, {"argv", MOE_V_ARRAY, "array of str"}, {"seed", MOE_V_INT, "int"}};
+	static const struct {
+		const char *key;
+		enum moe_rec_kind kind;
+		const char *type;
+	} want[] = { { "tool", MOE_V_STR, "str" }, { "argv", MOE_V_ARRAY, "array of str" },
+		{ "seed", MOE_V_INT, "int" } };
 	enum moe_rec_kind kind;
 	struct moe_list argv;
 	struct moe_mp_tok t;
 
 	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++)
 		if ((kind = moe_rec_has(h, want[i].key)) != MOE_V_MISSING && kind != want[i].kind)
-			return moe_fail(e, MOE_DATA, "%s: a header whose key \"%s\" is not of type %s", name, want[i].key, want[i].type);
+			return moe_fail(e, MOE_DATA,
+				"%s: a header whose key \"%s\" is not of type %s", name,
+				want[i].key, want[i].type);
 	moe_list_open(h, "argv", &argv);
 	while (moe_list_next(&argv, &t, NULL))
 		if (t.kind != MOE_MP_STR)
-			return moe_fail(e, MOE_DATA, "%s: a header whose key \"argv\" is not of type array of str", name);
+			return moe_fail(e, MOE_DATA,
+				"%s: a header whose key \"argv\" is not of type array of str",
+				name);
 	return 0;
 }
 
-int moe_stream_check_header(const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
+int moe_stream_check_header(
+	const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e)
 {
 	struct moe_str raw, kind;
 	struct moe_mp_tok t, major, minor;
 
-	if (!moe_rec_raw(h, "v", &raw) || moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n != 2 ||
-		moe_mp_token((const uint8_t *)raw.p + t.size, raw.n - t.size, &major, NULL) != 1 || major.kind != MOE_MP_INT ||
-		moe_mp_token((const uint8_t *)raw.p + t.size + major.size, raw.n - t.size - major.size, &minor, NULL) != 1 || minor.kind != MOE_MP_INT)
-		return moe_fail(e, MOE_DATA, "%s: a header whose key \"v\" is not [major, minor]", name);
+	if (!moe_rec_raw(h, "v", &raw) ||
+		moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 ||
+		t.kind != MOE_MP_ARRAY || t.n != 2 ||
+		moe_mp_token((const uint8_t *)raw.p + t.size, raw.n - t.size, &major, NULL) != 1 ||
+		major.kind != MOE_MP_INT ||
+		moe_mp_token((const uint8_t *)raw.p + t.size + major.size,
+			raw.n - t.size - major.size, &minor, NULL) != 1 ||
+		minor.kind != MOE_MP_INT)
+		return moe_fail(
+			e, MOE_DATA, "%s: a header whose key \"v\" is not [major, minor]", name);
 	if (major.i != 1)
-		return moe_fail(e, MOE_DATA, "%s: a stream of version %" PRId64 "; this program knows version 1", name, major.i);
+		return moe_fail(e, MOE_DATA,
+			"%s: a stream of version %" PRId64 "; this program knows version 1", name,
+			major.i);
 	if (!moe_rec_str(h, "kind", &kind) || !kind.n)
 		return moe_fail(e, MOE_DATA, "%s: a header without its key \"kind\"", name);
 	if (moe_rec_has(h, "t") != MOE_V_MISSING)
-		return moe_fail(e, MOE_DATA, "%s: a header with a key \"t\", which only records have", name);
+		return moe_fail(e, MOE_DATA,
+			"%s: a header with a key \"t\", which only records have", name);
 	return check_types(h, name, e) ? -1 : moe_stream_labels(h, name, labels, e);
 }
 
@@ -464,7 +522,8 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 		return rc;
 	if (moe_rec_parse(&r->header, r->buf.data + r->pos, size, e))
 		return moe_err_prefix(e, "%s: header, byte %" PRIu64, r->name, offset(r));
-	if (moe_stream_check_header(&r->header, r->name, &labels, e) || raise_labels(r, &r->header, e))
+	if (moe_stream_check_header(&r->header, r->name, &labels, e) ||
+		raise_labels(r, &r->header, e))
 		return -1;
 	if (check_kind(r, e))
 		return -1;
@@ -482,7 +541,10 @@ static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe
 	int64_t n;
 
 	if (!moe_rec_int(end, "n", &n) || n < 0 || (uint64_t)n != r->in_segment)
-		return moe_fail(e, MOE_DATA, "%s: the end record does not count the %" PRIu64 " records before byte %" PRIu64, r->name, r->in_segment, offset(r));
+		return moe_fail(e, MOE_DATA,
+			"%s: the end record does not count the %" PRIu64
+			" records before byte %" PRIu64,
+			r->name, r->in_segment, offset(r));
 	if (raise_labels(r, end, e))
 		return -1;
 	if (!r->o.no_digest)
@@ -490,12 +552,17 @@ static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe
 	if (moe_rec_has(end, "sha256") == MOE_V_NIL) {
 		want.n = 0;
 	} else if (!moe_rec_str(end, "sha256", &want) || !moe_sha256_is_hex(want.p, want.n)) {
-		return moe_fail(e, MOE_DATA, "%s: byte %" PRIu64 ": an end record without a SHA-256", r->name, offset(r));
+		return moe_fail(e, MOE_DATA,
+			"%s: byte %" PRIu64 ": an end record without a SHA-256", r->name,
+			offset(r));
 	} else if (!*hex) {
 		memcpy(hex, want.p, 64);
 		hex[64] = 0;
 	} else if (memcmp(hex, want.p, 64) != 0) {
-		return moe_fail(e, MOE_DATA, "%s: damaged: the SHA-256 of the segment ending at byte %" PRIu64 " does not match its end record", r->name, offset(r));
+		return moe_fail(e, MOE_DATA,
+			"%s: damaged: the SHA-256 of the segment ending at byte %" PRIu64
+			" does not match its end record",
+			r->name, offset(r));
 	}
 	return segment_done(r, hex, e);
 }
@@ -524,14 +591,20 @@ static int read_record(struct moe_reader *r, struct moe_rec *rec, struct moe_err
 
 	if (rc <= 0)
 		return rc;
-	if (size < BIG_BYTES ? moe_rec_parse(rec, r->buf.data + r->pos, size, e) : take_big(r, rec, size, e))
-		return moe_err_prefix(e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, at);
+	if (size < BIG_BYTES ? moe_rec_parse(rec, r->buf.data + r->pos, size, e)
+			     : take_big(r, rec, size, e))
+		return moe_err_prefix(
+			e, "%s: record %" PRIu64 ", byte %" PRIu64, r->name, r->in_segment + 1, at);
 	if (!moe_rec_str(rec, "t", &t) || moe_str_eq(t, "header"))
-		return moe_fail(e, MOE_DATA, "%s: record %" PRIu64 ", byte %" PRIu64 ": no type (key \"t\"), or \"header\"", r->name, r->in_segment + 1, at);
+		return moe_fail(e, MOE_DATA,
+			"%s: record %" PRIu64 ", byte %" PRIu64
+			": no type (key \"t\"), or \"header\"",
+			r->name, r->in_segment + 1, at);
 	if (moe_str_eq(t, "end")) {
 		if (size >= BIG_BYTES && !r->o.no_digest)
 			r->sha = r->before; /* it was hashed as a record: take that back */
-		if (check_end(r, rec, e) || moe_stream_check_from(rec, r->name, e) || moe_rec_copy(&r->end, rec, e))
+		if (check_end(r, rec, e) || moe_stream_check_from(rec, r->name, e) ||
+			moe_rec_copy(&r->end, rec, e))
 			return -1;
 		moe_rec_clear(rec);
 		if (size < BIG_BYTES)
@@ -551,7 +624,8 @@ int moe_reader_peek_header(struct moe_reader *r, struct moe_err *e)
 {
 	while (r->where != IN_RECORDS) {
 		if (r->where == AT_EOF && !r->has_header && !r->others.n)
-			return moe_fail(e, MOE_DATA, "%s: %s: not even a stream's header", r->name, r->bytes ? "truncated" : "empty");
+			return moe_fail(e, MOE_DATA, "%s: %s: not even a stream's header", r->name,
+				r->bytes ? "truncated" : "empty");
 		if (r->where == AT_EOF)
 			return 0;
 		if ((r->where == AT_MAGIC ? read_magic(r, e) : read_header(r, e)) < 0)
@@ -586,7 +660,7 @@ const struct moe_rec *moe_reader_header(const struct moe_reader *r)
 
 struct moe_str moe_reader_kind(const struct moe_reader *r)
 {
-	struct moe_str s = {"", 0};
+	struct moe_str s = { "", 0 };
 
 	moe_rec_str(&r->header, "kind", &s);
 	return s;

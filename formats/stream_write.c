@@ -15,7 +15,7 @@ struct moe_writer {
 	int fd;
 	char *name;
 	struct moe_buf out;
-	size_t hashed;             /* bytes of out that the digest has seen */
+	size_t hashed; /* bytes of out that the digest has seen */
 	struct moe_sha256 sha;
 	bool no_digest, ended, failed;
 	uint64_t records;
@@ -50,18 +50,23 @@ int moe_writer_flush(struct moe_writer *w, struct moe_err *e)
 
 static int put_header(struct moe_writer *w, const struct moe_rec *h, struct moe_err *e)
 {
-	return moe_buf_add(&w->out, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN, e) || moe_rec_emit(h, &w->out, e) ? -1 : 0;
+	return moe_buf_add(&w->out, MOE_STREAM_MAGIC, MOE_STREAM_MAGIC_LEN, e) ||
+			moe_rec_emit(h, &w->out, e)
+		? -1
+		: 0;
 }
 
-static const uint8_t version[] = {0x92, 1, 0};
+static const uint8_t version[] = { 0x92, 1, 0 };
 
-static int header(struct moe_rec *h, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+static int header(struct moe_rec *h, const struct moe_writer_opts *o, const struct moe_rec *extra,
+	struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc = extra ? moe_rec_copy(h, extra, e) : 0;
 
-	rc = rc || moe_rec_set_raw(h, "v", version, sizeof(version), e) || moe_rec_set_str(h, "kind", o->kind, e) ||
-		moe_rec_set_str(h, "tool", o->tool, e) || moe_rec_set_str(h, "labels", moe_labels_name(o->labels), e) ||
+	rc = rc || moe_rec_set_raw(h, "v", version, sizeof(version), e) ||
+		moe_rec_set_str(h, "kind", o->kind, e) || moe_rec_set_str(h, "tool", o->tool, e) ||
+		moe_rec_set_str(h, "labels", moe_labels_name(o->labels), e) ||
 		moe_mp_array(&b, (size_t)o->argc, e);
 	for (int i = 0; !rc && i < o->argc; i++)
 		rc = moe_mp_str(&b, o->argv[i], strlen(o->argv[i]), e);
@@ -88,10 +93,11 @@ static struct moe_writer *writer_new(int fd, const char *name, bool no_digest, s
 	return w;
 }
 
-struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe_writer_opts *o, const struct moe_rec *extra, struct moe_err *e)
+struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe_writer_opts *o,
+	const struct moe_rec *extra, struct moe_err *e)
 {
 	struct moe_writer *w = writer_new(fd, name, o->no_digest, e);
-	struct moe_rec h = {0};
+	struct moe_rec h = { 0 };
 
 	if (w)
 		w->labels = o->labels;
@@ -103,10 +109,11 @@ struct moe_writer *moe_writer_open_fd(int fd, const char *name, const struct moe
 	return w;
 }
 
-struct moe_writer *moe_writer_open_header(int fd, const char *name, const struct moe_rec *given, bool no_digest, struct moe_err *e)
+struct moe_writer *moe_writer_open_header(
+	int fd, const char *name, const struct moe_rec *given, bool no_digest, struct moe_err *e)
 {
 	struct moe_writer *w = writer_new(fd, name, no_digest, e);
-	struct moe_rec h = {0};
+	struct moe_rec h = { 0 };
 	int rc;
 
 	if (!w)
@@ -127,7 +134,8 @@ struct moe_writer *moe_writer_open_header(int fd, const char *name, const struct
 static int usable(const struct moe_writer *w, struct moe_err *e)
 {
 	if (w->failed || w->ended)
-		return moe_fail(e, MOE_SYSTEM, "%s: written to after %s", w->name, w->failed ? "a write failed" : "its end record");
+		return moe_fail(e, MOE_SYSTEM, "%s: written to after %s", w->name,
+			w->failed ? "a write failed" : "its end record");
 	return 0;
 }
 
@@ -138,7 +146,10 @@ int moe_writer_put(struct moe_writer *w, const struct moe_rec *rec, struct moe_e
 	if (usable(w, e))
 		return -1;
 	if (!moe_rec_type(rec).n || moe_rec_is(rec, "end") || moe_rec_is(rec, "header"))
-		return moe_fail(e, MOE_DATA, "%s: a record without a type, or of the reserved type \"end\" or \"header\"", w->name);
+		return moe_fail(e, MOE_DATA,
+			"%s: a record without a type, or of the reserved type \"end\" or "
+			"\"header\"",
+			w->name);
 	if (moe_rec_emit(rec, &w->out, e)) {
 		w->out.len = before;
 		return -1;
@@ -177,8 +188,9 @@ void moe_writer_no_digest(struct moe_writer *w)
 /* The end record's keys beside n and sha256. */
 static int own_end(struct moe_writer *w, struct moe_rec *end, struct moe_err *e)
 {
-	struct moe_buf from = {0};
-	int rc = moe_rec_set_str(end, "labels", moe_labels_name(w->labels), e) || moe_mp_array(&from, w->from.n, e);
+	struct moe_buf from = { 0 };
+	int rc = moe_rec_set_str(end, "labels", moe_labels_name(w->labels), e) ||
+		moe_mp_array(&from, w->from.n, e);
 
 	for (size_t i = 0; !rc && i < w->from.n; i++)
 		rc = moe_mp_str(&from, w->from.v[i], MOE_SHA256_HEX - 1, e);
@@ -187,21 +199,28 @@ static int own_end(struct moe_writer *w, struct moe_rec *end, struct moe_err *e)
 	return rc ? -1 : 0;
 }
 
-int moe_writer_end_like(struct moe_writer *w, const struct moe_rec *like, char *digest_hex, struct moe_err *e)
+int moe_writer_end_like(
+	struct moe_writer *w, const struct moe_rec *like, char *digest_hex, struct moe_err *e)
 {
-	struct moe_rec end = {0};
+	struct moe_rec end = { 0 };
 	char hex[MOE_SHA256_HEX] = "";
 	enum moe_labels labels;
 	int rc;
 
-	if (usable(w, e) || (like && (moe_stream_labels(like, w->name, &labels, e) || moe_stream_check_from(like, w->name, e))))
+	if (usable(w, e) ||
+		(like &&
+			(moe_stream_labels(like, w->name, &labels, e) ||
+				moe_stream_check_from(like, w->name, e))))
 		return -1;
 	hash_pending(w);
 	if (!w->no_digest)
 		moe_sha256_hex(&w->sha, hex);
-	rc = (like ? moe_rec_copy(&end, like, e) : own_end(w, &end, e)) || moe_rec_set_str(&end, "t", "end", e) ||
+	rc = (like ? moe_rec_copy(&end, like, e) : own_end(w, &end, e)) ||
+		moe_rec_set_str(&end, "t", "end", e) ||
 		moe_rec_set_int(&end, "n", (int64_t)w->records, e) ||
-		(*hex ? moe_rec_set_str(&end, "sha256", hex, e) : moe_rec_set_nil(&end, "sha256", e)) || moe_rec_emit(&end, &w->out, e);
+		(*hex ? moe_rec_set_str(&end, "sha256", hex, e)
+		      : moe_rec_set_nil(&end, "sha256", e)) ||
+		moe_rec_emit(&end, &w->out, e);
 	moe_rec_free(&end);
 	w->ended = true;
 	if (rc || moe_writer_flush(w, e))
@@ -228,23 +247,27 @@ void moe_writer_close(struct moe_writer *w)
 
 /* ---- tensors ---- */
 
-/* One record {t, name, dtype, shape, offset, data, ...extra}; the data go from the caller's memory straight to the descriptor. */
-static int tensor_record(struct moe_writer *w, struct moe_rec *head, const uint8_t *p, size_t n, uint64_t at, struct moe_err *e)
+/* One record {t, name, dtype, shape, offset, data, ...extra}; the data go from the caller's memory
+ * straight to the descriptor. */
+static int tensor_record(struct moe_writer *w, struct moe_rec *head, const uint8_t *p, size_t n,
+	uint64_t at, struct moe_err *e)
 {
-	struct moe_buf after = {0};
+	struct moe_buf after = { 0 };
 	size_t before = w->out.len;
 	int rc;
 
 	if (usable(w, e))
 		return -1;
-	rc = moe_rec_set_int(head, "offset", (int64_t)at, e) || moe_rec_emit_around(head, "data", n, &w->out, &after, e);
+	rc = moe_rec_set_int(head, "offset", (int64_t)at, e) ||
+		moe_rec_emit_around(head, "data", n, &w->out, &after, e);
 	if (rc) {
 		w->out.len = before;
 	} else if (n < WRITE_BYTES) {
 		rc = moe_buf_add(&w->out, p, n, e);
 	} else {
 		rc = moe_writer_flush(w, e);
-		/* hashed and written in pieces, so that each is still in the cache when the kernel copies it */
+		/* hashed and written in pieces, so that each is still in the cache when the kernel
+		 * copies it */
 		for (size_t k = 0; !rc && k < n; k += WRITE_BYTES) {
 			size_t piece = n - k < WRITE_BYTES ? n - k : WRITE_BYTES;
 
@@ -261,22 +284,25 @@ static int tensor_record(struct moe_writer *w, struct moe_rec *head, const uint8
 	return rc ? -1 : 0;
 }
 
-int moe_writer_tensor(struct moe_writer *w, const char *name, const char *dtype, int rank, const uint64_t *shape, const void *data,
-	const struct moe_rec *extra, struct moe_err *e)
+int moe_writer_tensor(struct moe_writer *w, const char *name, const char *dtype, int rank,
+	const uint64_t *shape, const void *data, const struct moe_rec *extra, struct moe_err *e)
 {
-	struct moe_rec head = {0};
-	struct moe_buf dims = {0};
-	size_t each = moe_dtype_bytes(dtype), bytes = each, at = 0, chunk = MOE_CHUNK_BYTES / (each ? each : 1) * (each ? each : 1);
+	struct moe_rec head = { 0 };
+	struct moe_buf dims = { 0 };
+	size_t each = moe_dtype_bytes(dtype), bytes = each, at = 0,
+	       chunk = MOE_CHUNK_BYTES / (each ? each : 1) * (each ? each : 1);
 	int rc = 0;
 
 	if (!each || rank < 0 || rank > MOE_TENSOR_RANK_MAX)
-		return moe_fail(e, MOE_DATA, "tensor %s: type \"%s\" and rank %d can not be written", name, dtype, rank);
+		return moe_fail(e, MOE_DATA,
+			"tensor %s: type \"%s\" and rank %d can not be written", name, dtype, rank);
 	for (int i = 0; i < rank; i++)
 		if (!moe_mul(bytes, (size_t)shape[i], &bytes) || bytes > INT64_MAX)
 			return moe_fail(e, MOE_DATA, "tensor %s: its shape overflows", name);
 	if (extra)
 		rc = moe_rec_copy(&head, extra, e);
-	rc = rc || moe_rec_set_str(&head, "t", "tensor", e) || moe_rec_set_str(&head, "name", name, e) ||
+	rc = rc || moe_rec_set_str(&head, "t", "tensor", e) ||
+		moe_rec_set_str(&head, "name", name, e) ||
 		moe_rec_set_str(&head, "dtype", dtype, e) || moe_mp_array(&dims, (size_t)rank, e);
 	for (int i = 0; !rc && i < rank; i++)
 		rc = moe_mp_uint(&dims, shape[i], e);

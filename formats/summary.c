@@ -12,14 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX 4096 /* an adapter of 48 layers has 700 tensors */
-#define SLOTS (2 * KEYS_MAX)
-#define TYPES_SHOWN 64
-#define TYPES_MAX 65536
-#define TEXTS_MAX 12
-#define TEXT_LEN 64 /* a digest */
+#define KEYS_MAX     4096 /* an adapter of 48 layers has 700 tensors */
+#define SLOTS        (2 * KEYS_MAX)
+#define TYPES_SHOWN  64
+#define TYPES_MAX    65536
+#define TEXTS_MAX    12
+#define TEXT_LEN     64 /* a digest */
 #define TEXT_OF_MANY 40 /* the longest that is shown beside others */
-#define PATH_LEN 128
+#define PATH_LEN     128
 
 struct range {
 	uint64_t n, nan;
@@ -48,22 +48,23 @@ struct text {
 
 struct key {
 	char type[32], path[PATH_LEN];
-	uint64_t kinds[9];              /* by enum moe_mp_kind */
+	uint64_t kinds[9]; /* by enum moe_mp_kind */
 	uint64_t tensors, seen;
-	char dtype[8], shape[64];       /* of the first tensor; shape "" when they differ */
+	char dtype[8], shape[64]; /* of the first tensor; shape "" when they differ */
 	bool shapes_differ;
 	struct range number, length, element;
 	struct text text[TEXTS_MAX];
 	size_t n_text;
-	bool many, wide;                /* more texts than fit, or too long ones; one is longer than TEXT_OF_MANY */
+	bool many,
+		wide; /* more texts than fit, or too long ones; one is longer than TEXT_OF_MANY */
 };
 
 struct moe_summary {
 	struct key *key;
 	size_t n_key, cap_key;
-	uint16_t slot[SLOTS];           /* open addressing by type and path: index + 1, 0 = free */
+	uint16_t slot[SLOTS]; /* open addressing by type and path: index + 1, 0 = free */
 	uint64_t left_out;
-	struct moe_names types;         /* of which the first are shown, the others only counted */
+	struct moe_names types; /* of which the first are shown, the others only counted */
 	struct moe_arena arena;
 	uint64_t type_n[TYPES_SHOWN];
 	bool types_full;
@@ -89,9 +90,11 @@ void moe_summary_free(struct moe_summary *s)
 }
 
 /* The statistics of a key; NULL and no error when there are too many keys already. */
-static int key_of(struct moe_summary *s, const char *type, const char *path, struct key **out, struct moe_err *e)
+static int key_of(struct moe_summary *s, const char *type, const char *path, struct key **out,
+	struct moe_err *e)
 {
-	size_t at = (size_t)(moe_hash64(type, strlen(type)) ^ 3 * moe_hash64(path, strlen(path))) & (SLOTS - 1);
+	size_t at = (size_t)(moe_hash64(type, strlen(type)) ^ 3 * moe_hash64(path, strlen(path))) &
+		(SLOTS - 1);
 	struct key *k;
 
 	for (; s->slot[at]; at = (at + 1) & (SLOTS - 1)) {
@@ -109,7 +112,8 @@ static int key_of(struct moe_summary *s, const char *type, const char *path, str
 		struct key *p = realloc(s->key, cap * sizeof(*p));
 
 		if (!p)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for a summary of %zu keys", cap);
+			return moe_fail(
+				e, MOE_SYSTEM, "out of memory for a summary of %zu keys", cap);
 		s->key = p;
 		s->cap_key = cap;
 	}
@@ -177,29 +181,31 @@ static void add_tensor(struct key *k, const struct moe_tensor *t)
 	add_elements(&k->element, t);
 }
 
-static int add_value(struct moe_summary *s, const char *type, const char *path, const struct moe_rec *r, const struct moe_rec_field *f,
-	int depth, struct moe_err *e);
+static int add_value(struct moe_summary *s, const char *type, const char *path,
+	const struct moe_rec *r, const struct moe_rec_field *f, int depth, struct moe_err *e);
 
-static int add_map(struct moe_summary *s, const char *type, const char *path, const struct moe_str *raw, int depth, struct moe_err *e)
+static int add_map(struct moe_summary *s, const char *type, const char *path,
+	const struct moe_str *raw, int depth, struct moe_err *e)
 {
-	struct moe_rec m = {0};
+	struct moe_rec m = { 0 };
 	int rc = moe_rec_parse(&m, raw->p, raw->n, e);
 
 	for (size_t i = 0; !rc && i < m.n_field; i++) {
 		char sub[PATH_LEN], parent[61], name[64];
 
 		moe_text_escape_to(name, sizeof(name), m.field[i].key.p, m.field[i].key.n);
-		snprintf(sub, sizeof(sub), "%s.%s", moe_text_fit(parent, sizeof(parent), path, 0, SIZE_MAX), name);
+		snprintf(sub, sizeof(sub), "%s.%s",
+			moe_text_fit(parent, sizeof(parent), path, 0, SIZE_MAX), name);
 		rc = add_value(s, type, sub, &m, &m.field[i], depth + 1, e);
 	}
 	moe_rec_free(&m);
 	return rc;
 }
 
-static int add_value(struct moe_summary *s, const char *type, const char *path, const struct moe_rec *r, const struct moe_rec_field *f,
-	int depth, struct moe_err *e)
+static int add_value(struct moe_summary *s, const char *type, const char *path,
+	const struct moe_rec *r, const struct moe_rec_field *f, int depth, struct moe_err *e)
 {
-	struct moe_str raw = {(const char *)r->bytes.data + f->off, f->len};
+	struct moe_str raw = { (const char *)r->bytes.data + f->off, f->len };
 	struct moe_tensor tensor;
 	struct moe_mp_tok t;
 	struct key *k;
@@ -242,7 +248,8 @@ static int add_chunk(struct moe_summary *s, const struct moe_rec *r, struct moe_
 	char path[PATH_LEN];
 	int64_t offset;
 
-	if (!moe_tensor_chunk(r, &t, &offset) || !moe_rec_str(r, "name", &name) || !moe_rec_bin(r, "data", &data))
+	if (!moe_tensor_chunk(r, &t, &offset) || !moe_rec_str(r, "name", &name) ||
+		!moe_rec_bin(r, "data", &data))
 		return 0;
 	moe_text_escape_to(path, 100, name.p, name.n);
 	if (key_of(s, "tensor", path, &k, e))
@@ -290,9 +297,12 @@ int moe_summary_add(struct moe_summary *s, const struct moe_rec *r, struct moe_e
 
 /* ---- printing ---- */
 
-static int print_range(const struct range *g, const char *what, struct moe_buf *out, struct moe_err *e)
+static int print_range(
+	const struct range *g, const char *what, struct moe_buf *out, struct moe_err *e)
 {
-	if (g->n && moe_buf_addf(out, e, "  %s%s%.6g / %.6g / %.6g", what, *what ? " " : "", g->min, g->sum / (double)g->n, g->max))
+	if (g->n &&
+		moe_buf_addf(out, e, "  %s%s%.6g / %.6g / %.6g", what, *what ? " " : "", g->min,
+			g->sum / (double)g->n, g->max))
 		return -1;
 	return g->nan ? moe_buf_addf(out, e, "  NaN %" PRIu64, g->nan) : 0;
 }
@@ -302,7 +312,8 @@ static int print_texts(const struct key *k, struct moe_buf *out, struct moe_err 
 	if (k->many || k->n_text > 8 || (k->wide && k->n_text > 1))
 		return print_range(&k->length, "length", out, e);
 	for (size_t i = 0; i < k->n_text; i++)
-		if (moe_buf_addf(out, e, i ? ", \"" : "  \"") || moe_text_escape(out, k->text[i].s, k->text[i].n, false, e) ||
+		if (moe_buf_addf(out, e, i ? ", \"" : "  \"") ||
+			moe_text_escape(out, k->text[i].s, k->text[i].n, false, e) ||
 			moe_buf_addf(out, e, "\" %" PRIu64, k->text[i].seen))
 			return -1;
 	return 0;
@@ -310,18 +321,23 @@ static int print_texts(const struct key *k, struct moe_buf *out, struct moe_err 
 
 static int print_key(const struct key *k, uint64_t records, struct moe_buf *out, struct moe_err *e)
 {
-	static const char *const names[] = {"nil", "bool", "int", "int", "float", "str", "bin", "array", "map"};
+	static const char *const names[] = { "nil", "bool", "int", "int", "float", "str", "bin",
+		"array", "map" };
 	char kinds[96] = "", missing[48] = "", path[PATH_LEN];
 	bool tensor_record = !strcmp(k->type, "tensor");
 
 	if (k->tensors)
-		snprintf(kinds, sizeof(kinds), "%s%s", k->dtype, k->shapes_differ ? "[]" : k->shape);
+		snprintf(
+			kinds, sizeof(kinds), "%s%s", k->dtype, k->shapes_differ ? "[]" : k->shape);
 	for (size_t i = 0; i < 9; i++)
 		if (k->kinds[i] && !strstr(kinds, names[i]))
-			snprintf(kinds + strlen(kinds), sizeof(kinds) - strlen(kinds), "%s%s", *kinds ? "|" : "", names[i]);
+			snprintf(kinds + strlen(kinds), sizeof(kinds) - strlen(kinds), "%s%s",
+				*kinds ? "|" : "", names[i]);
 	if (!tensor_record && k->seen < records)
 		snprintf(missing, sizeof(missing), "  in %" PRIu64, k->seen);
-	if (moe_buf_addf(out, e, "    %s %-12s", moe_text_fit(path, sizeof(path), k->path, 22, SIZE_MAX), kinds) || moe_buf_addf(out, e, "%s", missing))
+	if (moe_buf_addf(out, e, "    %s %-12s",
+		    moe_text_fit(path, sizeof(path), k->path, 22, SIZE_MAX), kinds) ||
+		moe_buf_addf(out, e, "%s", missing))
 		return -1;
 	if (k->tensors && k->shapes_differ && print_range(&k->length, "elements", out, e))
 		return -1;
@@ -331,7 +347,8 @@ static int print_key(const struct key *k, uint64_t records, struct moe_buf *out,
 		return -1;
 	if (k->kinds[MOE_MP_STR] && print_texts(k, out, e))
 		return -1;
-	if ((k->kinds[MOE_MP_BIN] || k->kinds[MOE_MP_ARRAY]) && print_range(&k->length, "length", out, e))
+	if ((k->kinds[MOE_MP_BIN] || k->kinds[MOE_MP_ARRAY]) &&
+		print_range(&k->length, "length", out, e))
 		return -1;
 	return moe_buf_add(out, "\n", 1, e);
 }
@@ -339,15 +356,22 @@ static int print_key(const struct key *k, uint64_t records, struct moe_buf *out,
 int moe_summary_print(const struct moe_summary *s, struct moe_buf *out, struct moe_err *e)
 {
 	for (size_t i = 0; i < s->types.n && i < TYPES_SHOWN; i++) {
-		if (moe_buf_addf(out, e, "  %s  %" PRIu64 "%s\n", s->types.v[i], s->type_n[i], i ? "" : "      (numbers: min / mean / max)"))
+		if (moe_buf_addf(out, e, "  %s  %" PRIu64 "%s\n", s->types.v[i], s->type_n[i],
+			    i ? "" : "      (numbers: min / mean / max)"))
 			return -1;
 		for (size_t k = 0; k < s->n_key; k++)
-			if (!strcmp(s->key[k].type, s->types.v[i]) && print_key(&s->key[k], s->type_n[i], out, e))
+			if (!strcmp(s->key[k].type, s->types.v[i]) &&
+				print_key(&s->key[k], s->type_n[i], out, e))
 				return -1;
 	}
-	if (s->types.n > TYPES_SHOWN && moe_buf_addf(out, e, "  ... and %s%zu more types\n", s->types_full ? "at least " : "", s->types.n - TYPES_SHOWN))
+	if (s->types.n > TYPES_SHOWN &&
+		moe_buf_addf(out, e, "  ... and %s%zu more types\n",
+			s->types_full ? "at least " : "", s->types.n - TYPES_SHOWN))
 		return -1;
-	return s->left_out ? moe_buf_addf(out, e, "  (%" PRIu64 " values under further keys are left out)\n", s->left_out) : 0;
+	return s->left_out
+		? moe_buf_addf(out, e, "  (%" PRIu64 " values under further keys are left out)\n",
+			  s->left_out)
+		: 0;
 }
 
 /* ---- one record ---- */
@@ -361,12 +385,14 @@ static int show_text(const struct moe_mp_tok *t, struct moe_buf *out, struct moe
 		n--;
 	if (moe_buf_add(out, "\"", 1, e) || moe_text_escape(out, (const char *)t->p, n, false, e))
 		return -1;
-	return n < t->n ? moe_buf_addf(out, e, "\" ... %zu bytes", t->n) : moe_buf_add(out, "\"", 1, e);
+	return n < t->n ? moe_buf_addf(out, e, "\" ... %zu bytes", t->n)
+			: moe_buf_add(out, "\"", 1, e);
 }
 
 static int show(const uint8_t *p, size_t n, int depth, struct moe_buf *out, struct moe_err *e);
 
-static int show_members(const uint8_t *p, size_t n, const struct moe_mp_tok *c, int depth, struct moe_buf *out, struct moe_err *e)
+static int show_members(const uint8_t *p, size_t n, const struct moe_mp_tok *c, int depth,
+	struct moe_buf *out, struct moe_err *e)
 {
 	bool map = c->kind == MOE_MP_MAP;
 	size_t at = c->size, size = 0, max = map ? 40 : 8;
@@ -379,7 +405,8 @@ static int show_members(const uint8_t *p, size_t n, const struct moe_mp_tok *c, 
 		if (i && moe_buf_add(out, ", ", 2, e))
 			return -1;
 		if (map) {
-			if (moe_mp_token(p + at, n - at, &k, e) != 1 || moe_text_escape(out, (const char *)k.p, k.n, false, e) ||
+			if (moe_mp_token(p + at, n - at, &k, e) != 1 ||
+				moe_text_escape(out, (const char *)k.p, k.n, false, e) ||
 				moe_buf_add(out, ": ", 2, e))
 				return -1;
 			at += k.size;
@@ -436,7 +463,8 @@ int moe_summary_record(const struct moe_rec *r, struct moe_buf *out, struct moe_
 {
 	struct moe_str t = moe_rec_type(r);
 
-	if (moe_buf_addf(out, e, "%" PRIu64 ": ", r->number) || moe_text_escape(out, t.p, t.n, false, e) || moe_buf_add(out, "\n", 1, e))
+	if (moe_buf_addf(out, e, "%" PRIu64 ": ", r->number) ||
+		moe_text_escape(out, t.p, t.n, false, e) || moe_buf_add(out, "\n", 1, e))
 		return -1;
 	for (size_t i = 0; i < r->n_field; i++) {
 		const struct moe_rec_field *f = &r->field[i];
@@ -447,7 +475,8 @@ int moe_summary_record(const struct moe_rec *r, struct moe_buf *out, struct moe_
 		moe_text_escape_to(key, sizeof(key), f->key.p, f->key.n);
 		if (!strcmp(key, "t"))
 			continue;
-		if (moe_buf_addf(out, e, "  %s ", moe_text_fit(column, sizeof(column), key, 15, SIZE_MAX)))
+		if (moe_buf_addf(out, e, "  %s ",
+			    moe_text_fit(column, sizeof(column), key, 15, SIZE_MAX)))
 			return -1;
 		if (moe_tensor_parse(r->bytes.data + f->off, f->len, &tensor))
 			rc = show_tensor(&tensor, out, e);

@@ -1,6 +1,8 @@
-/* summary.h - what a stream holds, for people: kinds, records, and for each key its types, ranges and shapes.
+/* summary.h - what a stream holds, for people: kinds, records, and for each key its types, ranges
+ * and shapes.
  *
- * Memory is bounded: at most 400 keys and 12 distinct texts of at most 64 bytes per key are told apart. Not thread-safe.
+ * Memory is bounded: at most 400 keys and 12 distinct texts of at most 64 bytes per key are told
+ * apart. Not thread-safe.
  */
 #ifndef MOE_FORMATS_SUMMARY_H
 #define MOE_FORMATS_SUMMARY_H

@@ -1,4 +1,5 @@
-/* tensor_view.c - reads tensor elements one at a time, for looking and converting. Not for arithmetic. */
+/* tensor_view.c - reads tensor elements one at a time, for looking and converting. Not for
+ * arithmetic. */
 #include "formats/tensor_view.h"
 #include "formats/mp.h"
 #include "formats/safetensors.h"
@@ -6,11 +7,11 @@
 
 #include <string.h>
 
-#define AS(type, value)                                                           \
-	do {                                                                      \
-		type v_;                                                          \
-		memcpy(&v_, (const char *)t->data + i * sizeof(v_), sizeof(v_));  \
-		return (double)(value);                                           \
+#define AS(type, value)                                                                            \
+	do {                                                                                       \
+		type v_;                                                                           \
+		memcpy(&v_, (const char *)t->data + i * sizeof(v_), sizeof(v_));                   \
+		return (double)(value);                                                            \
 	} while (0)
 
 double moe_tensor_value(const struct moe_tensor *t, size_t i)
@@ -53,8 +54,13 @@ size_t moe_tensor_element(const struct moe_tensor *t, size_t i, uint8_t out[9])
 		out[0] = *p ? 0xc3 : 0xc2;
 		return 1;
 	}
-	if (d[0] == 'I' || d[0] == 'U') { /* msgpack's integer types: 0xcc.. unsigned, 0xd0.. signed, of 1, 2, 4 and 8 bytes */
-		out[0] = (uint8_t)((d[0] == 'U' ? 0xcc : 0xd0) + (each == 1 ? 0 : each == 2 ? 1 : each == 4 ? 2 : 3));
+	if (d[0] == 'I' || d[0] == 'U') { /* msgpack's integer types: 0xcc.. unsigned, 0xd0..
+					     signed, of 1, 2, 4 and 8 bytes */
+		out[0] = (uint8_t)((d[0] == 'U' ? 0xcc : 0xd0) +
+			(each == 1                  ? 0
+					: each == 2 ? 1
+					: each == 4 ? 2
+						    : 3));
 		for (size_t k = 0; k < each; k++)
 			out[1 + k] = p[each - 1 - k];
 		return 1 + each;
@@ -84,21 +90,25 @@ bool moe_tensor_chunk(const struct moe_rec *r, struct moe_tensor *w, int64_t *of
 	size_t at, bytes;
 
 	memset(w, 0, sizeof(*w));
-	if (!moe_rec_is(r, "tensor") || !moe_rec_str(r, "dtype", &dtype) || dtype.n >= sizeof(w->dtype) || !moe_rec_raw(r, "shape", &raw) ||
+	if (!moe_rec_is(r, "tensor") || !moe_rec_str(r, "dtype", &dtype) ||
+		dtype.n >= sizeof(w->dtype) || !moe_rec_raw(r, "shape", &raw) ||
 		!moe_rec_int(r, "offset", offset) || *offset < 0 || !moe_rec_bin(r, "data", &data))
 		return false;
 	memcpy(w->dtype, dtype.p, dtype.n);
-	if (moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY || t.n > MOE_TENSOR_RANK_MAX)
+	if (moe_mp_token((const uint8_t *)raw.p, raw.n, &t, NULL) != 1 || t.kind != MOE_MP_ARRAY ||
+		t.n > MOE_TENSOR_RANK_MAX)
 		return false;
 	w->rank = (int)t.n;
 	at = t.size;
 	for (int i = 0; i < w->rank; i++) {
-		if (moe_mp_token((const uint8_t *)raw.p + at, raw.n - at, &t, NULL) != 1 || t.kind != MOE_MP_INT || t.i < 0)
+		if (moe_mp_token((const uint8_t *)raw.p + at, raw.n - at, &t, NULL) != 1 ||
+			t.kind != MOE_MP_INT || t.i < 0)
 			return false;
 		w->shape[i] = (uint64_t)t.i;
 		at += t.size;
 	}
 	w->data = data.p;
 	w->bytes = data.n;
-	return moe_tensor_bytes(w, &bytes) && (size_t)*offset <= bytes && data.n <= bytes - (size_t)*offset;
+	return moe_tensor_bytes(w, &bytes) && (size_t)*offset <= bytes &&
+		data.n <= bytes - (size_t)*offset;
 }

@@ -1,4 +1,5 @@
-/* tokenizer.c - text to ids and back, after loading (tokenizer_load.c). The merging of a piece is in bpe.c, the cutting in pretokenize.c. */
+/* tokenizer.c - text to ids and back, after loading (tokenizer_load.c). The merging of a piece is
+ * in bpe.c, the cutting in pretokenize.c. */
 #include "formats/tokenizer.h"
 #include "formats/json.h"
 #include "formats/tok.h"
@@ -7,19 +8,24 @@
 #include <string.h>
 #include <utf8proc.h>
 
-/* White space as the pre-tokenizer's (pretokenize.c); letters, digits, marks and connectors, for single_word. */
+/* White space as the pre-tokenizer's (pretokenize.c); letters, digits, marks and connectors, for
+ * single_word. */
 static bool is_space(uint32_t c)
 {
-	return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
-	       c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+	return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+		(c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+		c == 0x205f || c == 0x3000;
 }
 
 static bool is_word(uint32_t c)
 {
 	utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
 
-	return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND) || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC ||
-	       (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f189 && k == UTF8PROC_CATEGORY_SO) || c == 0x200c || c == 0x200d;
+	return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND) ||
+		k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC ||
+		(c >= 0x24b6 && c <= 0x24e9) ||
+		(c >= 0x1f130 && c <= 0x1f189 && k == UTF8PROC_CATEGORY_SO) || c == 0x200c ||
+		c == 0x200d;
 }
 
 static size_t char_before(const char *p, size_t at, uint32_t *c)
@@ -40,7 +46,8 @@ struct enc {
 };
 
 /* Added token that begins at p[i], the longest; NULL when none does. */
-static const struct moe_added *added_at(const struct moe_tokenizer *t, int k, const char *p, size_t n, size_t i)
+static const struct moe_added *added_at(
+	const struct moe_tokenizer *t, int k, const char *p, size_t n, size_t i)
 {
 	uint8_t b = (uint8_t)p[i];
 
@@ -75,14 +82,17 @@ static int encode_plain(struct enc *c, const char *p, size_t n, struct moe_err *
 	if (moe_buf_add(&c->cut.text, p, n, e) || moe_cutter_run(&c->t->cutter, &c->cut, e))
 		return -1;
 	for (size_t i = 0; i < c->cut.a.n; i++)
-		if (moe_bpe_word(&c->t->bpe, &c->bpe, (const char *)c->cut.text.data + c->cut.a.v[i].off, c->cut.a.v[i].len, e))
+		if (moe_bpe_word(&c->t->bpe, &c->bpe,
+			    (const char *)c->cut.text.data + c->cut.a.v[i].off, c->cut.a.v[i].len,
+			    e))
 			return -1;
 	return 0;
 }
 
 static int encode_between(struct enc *c, int k, const char *p, size_t n, struct moe_err *e);
 
-/* k = 0: cuts raw text at the added tokens and normalises what lies between; k = 1: the same with normalised text. */
+/* k = 0: cuts raw text at the added tokens and normalises what lies between; k = 1: the same with
+ * normalised text. */
 static int encode_cut(struct enc *c, int k, const char *p, size_t n, struct moe_err *e)
 {
 	size_t done = 0, i = 0;
@@ -100,13 +110,15 @@ static int encode_cut(struct enc *c, int k, const char *p, size_t n, struct moe_
 		i = stop; /* the search goes on here, whatever white space is taken along */
 		if (a->single_word && !is_single(p, n, start, stop))
 			continue;
-		while (a->lstrip && start > done && (prev = char_before(p, start, &ch), is_space(ch)))
+		while (a->lstrip && start > done &&
+			(prev = char_before(p, start, &ch), is_space(ch)))
 			start = prev;
 		while (a->rstrip && stop < n && (prev = moe_utf8_get(p + stop, &ch), is_space(ch)))
 			stop += prev;
 		if (start < done)
 			start = done;
-		if ((start > done && encode_between(c, k, p + done, start - done, e)) || moe_bpe_put(&c->bpe, a->id, e))
+		if ((start > done && encode_between(c, k, p + done, start - done, e)) ||
+			moe_bpe_put(&c->bpe, a->id, e))
 			return -1;
 		done = stop;
 	}
@@ -125,7 +137,8 @@ static int encode_between(struct enc *c, int k, const char *p, size_t n, struct 
 	return encode_cut(c, 1, (const char *)c->norm.data, c->norm.len, e);
 }
 
-/* Runs of valid UTF-8 take the usual way; other bytes are merged as they are, so that every text of bytes survives. */
+/* Runs of valid UTF-8 take the usual way; other bytes are merged as they are, so that every text of
+ * bytes survives. */
 static int encode_text(struct enc *c, const char *p, size_t n, struct moe_err *e)
 {
 	for (size_t i = 0; i < n;) {
@@ -138,7 +151,10 @@ static int encode_text(struct enc *c, const char *p, size_t n, struct moe_err *e
 			badn++;
 		for (size_t k = i; k < i + badn; k++)
 			if (c->t->bpe.byte_id[(uint8_t)p[k]] < 0)
-				return moe_fail(e, MOE_DATA, "the text is not UTF-8, and the vocabulary has no token for the 0x%02x at its byte %zu", (unsigned)(uint8_t)p[k], k);
+				return moe_fail(e, MOE_DATA,
+					"the text is not UTF-8, and the vocabulary has no token "
+					"for the 0x%02x at its byte %zu",
+					(unsigned)(uint8_t)p[k], k);
 		if (badn && moe_bpe_word(&c->t->bpe, &c->bpe, p + i, badn, e))
 			return -1;
 		i += badn;
@@ -154,7 +170,8 @@ static int put_all(struct moe_bpe_work *w, const int32_t *id, size_t n, struct m
 	return 0;
 }
 
-int moe_tokenizer_encode(const struct moe_tokenizer *t, const char *text, size_t len, bool add_special, int32_t **ids, size_t *n, struct moe_err *e)
+int moe_tokenizer_encode(const struct moe_tokenizer *t, const char *text, size_t len,
+	bool add_special, int32_t **ids, size_t *n, struct moe_err *e)
 {
 	struct enc c = { .t = t };
 	size_t slots = 0;
@@ -181,7 +198,8 @@ int moe_tokenizer_encode(const struct moe_tokenizer *t, const char *text, size_t
 	return r;
 }
 
-int moe_tokenizer_decode(const struct moe_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct moe_buf *out, struct moe_err *e)
+int moe_tokenizer_decode(const struct moe_tokenizer *t, const int32_t *ids, size_t n,
+	bool skip_special, struct moe_buf *out, struct moe_err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct moe_tok_out *o;
@@ -191,7 +209,8 @@ int moe_tokenizer_decode(const struct moe_tokenizer *t, const int32_t *ids, size
 		if ((size_t)ids[i] >= t->n_out)
 			continue;
 		o = &t->out[ids[i]];
-		if (o->present && !(skip_special && o->special) && moe_buf_add(out, t->bytes.data + o->off, o->len, e))
+		if (o->present && !(skip_special && o->special) &&
+			moe_buf_add(out, t->bytes.data + o->off, o->len, e))
 			return -1;
 	}
 	return 0;
@@ -217,7 +236,9 @@ static int bytes_added(struct moe_buf *o, struct moe_err *e)
 	static const char *const name[] = { "<|pad|>", "<|bos|>", "<|eos|>" };
 
 	for (int i = 0; i < 3; i++)
-		if (moe_buf_addf(o, e, "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}",
+		if (moe_buf_addf(o, e,
+			    "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":"
+			    "false,\"rstrip\":false,\"normalized\":false,\"special\":true}",
 			    i ? "," : "", 256 + i, name[i]))
 			return -1;
 	return 0;
@@ -225,17 +246,26 @@ static int bytes_added(struct moe_buf *o, struct moe_err *e)
 
 int moe_tokenizer_bytes_json(struct moe_buf *o, struct moe_err *e)
 {
-	if (moe_buf_addf(o, e, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[") || bytes_added(o, e) ||
-		moe_buf_addf(o, e, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false},"
-			"\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},"
-			"\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-			"\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{"))
+	if (moe_buf_addf(o, e,
+		    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":"
+		    "[") ||
+		bytes_added(o, e) ||
+		moe_buf_addf(o, e,
+			"],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_"
+			"prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false},"
+			"\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_"
+			"space\":true,\"trim_offsets\":true,\"use_regex\":true},"
+			"\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+			"\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
+			"\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,"
+			"\"vocab\":{"))
 		return -1;
 	for (int i = 0; i < 256; i++) {
 		char s[4];
 		size_t n = moe_utf8_put(moe_alphabet_char((uint8_t)i), s);
 
-		if ((i && moe_buf_add(o, ",", 1, e)) || moe_json_quote(o, s, n, e) || moe_buf_addf(o, e, ":%d", i))
+		if ((i && moe_buf_add(o, ",", 1, e)) || moe_json_quote(o, s, n, e) ||
+			moe_buf_addf(o, e, ":%d", i))
 			return -1;
 	}
 	return moe_buf_addf(o, e, "},\"merges\":[]}}\n");

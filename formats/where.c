@@ -9,7 +9,8 @@
 
 enum op { EQ, NE, LT, LE, GT, GE };
 
-/* A number of a condition or a record. Integers are compared as such, since 64 bits are more than a float holds. */
+/* A number of a condition or a record. Integers are compared as such, since 64 bits are more than a
+ * float holds. */
 struct number {
 	bool whole, negative;
 	uint64_t size; /* of a whole one, without its sign */
@@ -33,17 +34,19 @@ struct moe_where {
 
 static struct number of_float(double f)
 {
-	return (struct number){.f = f};
+	return (struct number){ .f = f };
 }
 
 static struct number of_int(int64_t i)
 {
-	return (struct number){.whole = true, .negative = i < 0, .size = i < 0 ? 0 - (uint64_t)i : (uint64_t)i};
+	return (struct number){
+		.whole = true, .negative = i < 0, .size = i < 0 ? 0 - (uint64_t)i : (uint64_t)i
+	};
 }
 
 static struct number of_uint(uint64_t u)
 {
-	return (struct number){.whole = true, .size = u};
+	return (struct number){ .whole = true, .size = u };
 }
 
 static bool number_of_text(const char *text, struct number *out)
@@ -60,7 +63,9 @@ static bool number_of_text(const char *text, struct number *out)
 		uint64_t size = strtoull(digits, NULL, 10);
 
 		if (!errno)
-			*out = (struct number){.whole = true, .negative = negative && size, .size = size};
+			*out = (struct number){
+				.whole = true, .negative = negative && size, .size = size
+			};
 	}
 	return true;
 }
@@ -71,15 +76,21 @@ static int parse(struct condition *c, const char *text, struct moe_err *e)
 	const char *p = text + n;
 
 	if (!n || !*p || (*p == '!' && p[1] != '='))
-		return moe_fail(e, MOE_USAGE, "condition \"%s\": expected KEY=VALUE (or !=, <, <=, >, >=)", text);
+		return moe_fail(e, MOE_USAGE,
+			"condition \"%s\": expected KEY=VALUE (or !=, <, <=, >, >=)", text);
 	c->key = strndup(text, n);
 	if (!c->key)
 		return moe_fail(e, MOE_SYSTEM, "out of memory for conditions");
-	c->op = *p == '=' ? EQ : *p == '!' ? NE : *p == '<' ? (p[1] == '=' ? LE : LT) : p[1] == '=' ? GE : GT;
+	c->op = *p == '='     ? EQ
+		: *p == '!'   ? NE
+		: *p == '<'   ? (p[1] == '=' ? LE : LT)
+		: p[1] == '=' ? GE
+			      : GT;
 	c->value = p + (c->op == EQ || c->op == LT || c->op == GT ? 1 : 2);
 	c->numeric = number_of_text(c->value, &c->number);
 	if (c->op >= LT && !c->numeric)
-		return moe_fail(e, MOE_USAGE, "condition \"%s\": \"%s\" is not a number", text, c->value);
+		return moe_fail(
+			e, MOE_USAGE, "condition \"%s\": \"%s\" is not a number", text, c->value);
 	return 0;
 }
 
@@ -119,12 +130,13 @@ void moe_where_segment(struct moe_where *w)
 	w->has_arm = false;
 }
 
-/* The value at a dotted path: a whole key first, then maps from the left. The path is put back as it was. */
+/* The value at a dotted path: a whole key first, then maps from the left. The path is put back as
+ * it was. */
 static bool value_at(const struct moe_rec *r, char *path, struct moe_buf *copy)
 {
 	struct moe_str raw;
 	char *dot = strchr(path, '.');
-	struct moe_rec m = {0};
+	struct moe_rec m = { 0 };
 	bool found = false;
 
 	if (moe_rec_raw(r, path, &raw))
@@ -157,7 +169,9 @@ static int order_mixed(struct number a, double f)
 
 	if (fabs(f) >= 0x1p64)
 		return f > 0 ? -1 : 1;
-	o = order_whole(a, (struct number){.whole = true, .negative = whole < 0, .size = (uint64_t)fabs(whole)});
+	o = order_whole(a,
+		(struct number){
+			.whole = true, .negative = whole < 0, .size = (uint64_t)fabs(whole) });
 	return o ? o : (f < whole) - (f > whole);
 }
 
@@ -170,7 +184,8 @@ static bool compare(const struct condition *c, struct number v)
 	if (v.whole)
 		o = c->number.whole ? order_whole(v, c->number) : order_mixed(v, c->number.f);
 	else
-		o = c->number.whole ? -order_mixed(c->number, v.f) : (v.f > c->number.f) - (v.f < c->number.f);
+		o = c->number.whole ? -order_mixed(c->number, v.f)
+				    : (v.f > c->number.f) - (v.f < c->number.f);
 	switch (c->op) {
 	case LT:
 		return o < 0;
@@ -187,7 +202,7 @@ static bool compare(const struct condition *c, struct number v)
 
 static bool holds(const struct condition *c, const struct moe_mp_tok *t)
 {
-	struct moe_str s = {(const char *)t->p, t->n};
+	struct moe_str s = { (const char *)t->p, t->n };
 
 	switch (t->kind) {
 	case MOE_MP_STR:
@@ -211,14 +226,15 @@ static bool holds(const struct condition *c, const struct moe_mp_tok *t)
 /* The arm of an adapter's records stands in the layout above them. */
 static bool test(const struct moe_where *w, const struct condition *c, const struct moe_rec *r)
 {
-	struct moe_buf raw = {0};
+	struct moe_buf raw = { 0 };
 	struct moe_mp_tok t;
 	bool pass;
 
 	if (value_at(r, c->key, &raw)) {
-		pass = moe_mp_token(raw.data, raw.len, &t, NULL) == 1 && holds(c, &t) == (c->op != NE);
+		pass = moe_mp_token(raw.data, raw.len, &t, NULL) == 1 &&
+			holds(c, &t) == (c->op != NE);
 	} else if (w->has_arm && !strcmp(c->key, "arm")) {
-		t = (struct moe_mp_tok){.kind = MOE_MP_STR, .p = w->arm.data, .n = w->arm.len};
+		t = (struct moe_mp_tok){ .kind = MOE_MP_STR, .p = w->arm.data, .n = w->arm.len };
 		pass = holds(c, &t) == (c->op != NE);
 	} else {
 		pass = moe_rec_is(r, "step") || c->op == NE;

@@ -1,8 +1,10 @@
-/* where.h - conditions on records: KEY=VALUE, KEY!=VALUE, KEY<NUMBER, KEY<=NUMBER, KEY>NUMBER, KEY>=NUMBER.
+/* where.h - conditions on records: KEY=VALUE, KEY!=VALUE, KEY<NUMBER, KEY<=NUMBER, KEY>NUMBER,
+ * KEY>=NUMBER.
  *
- * KEY may reach into maps with dots ("route.decision"). Texts compare as bytes, numbers as numbers and exactly, bools as true and false.
- * In adapter streams a record without its own "arm" has that of the layout above it. Records of type "step" pass
- * conditions on keys that they lack, since they only mark the end of a step. Not thread-safe.
+ * KEY may reach into maps with dots ("route.decision"). Texts compare as bytes, numbers as numbers
+ * and exactly, bools as true and false. In adapter streams a record without its own "arm" has that
+ * of the layout above it. Records of type "step" pass conditions on keys that they lack, since they
+ * only mark the end of a step. Not thread-safe.
  */
 #ifndef MOE_FORMATS_WHERE_H
 #define MOE_FORMATS_WHERE_H

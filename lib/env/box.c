@@ -1,4 +1,5 @@
-/* box.c - starts and stops a boxed program. It neither speaks with it nor judges it; box_inside.c is what happens in the new process. */
+/* box.c - starts and stops a boxed program. It neither speaks with it nor judges it; box_inside.c
+ * is what happens in the new process. */
 #define _GNU_SOURCE
 #include "env/box.h"
 #include "env/box_inside.h"
@@ -20,7 +21,10 @@
 
 const char *moe_box_name(enum moe_box_kind k)
 {
-	return k == MOE_BOX_BWRAP ? "bubblewrap" : k == MOE_BOX_NAMESPACES ? "namespaces" : k == MOE_BOX_PLAIN ? "limits only" : "automatic";
+	return k == MOE_BOX_BWRAP         ? "bubblewrap"
+		: k == MOE_BOX_NAMESPACES ? "namespaces"
+		: k == MOE_BOX_PLAIN      ? "limits only"
+					  : "automatic";
 }
 
 /* fork, into new namespaces when flags says so: the child is then process 1 of its own tree. */
@@ -33,7 +37,8 @@ static unsigned long flags_of(const struct moe_box_opts *o, enum moe_box_kind ki
 {
 	if (kind != MOE_BOX_NAMESPACES)
 		return 0;
-	return CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (o->network ? 0 : CLONE_NEWNET);
+	return CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+		(o->network ? 0 : CLONE_NEWNET);
 }
 
 static bool in_path(const char *program)
@@ -56,7 +61,7 @@ static bool in_path(const char *program)
 static bool works(const struct moe_box_opts *o, enum moe_box_kind kind)
 {
 	struct moe_box_opts probe = *o;
-	struct moe_box b = {0};
+	struct moe_box b = { 0 };
 	int status;
 
 	if (kind == MOE_BOX_BWRAP && !in_path("bwrap"))
@@ -71,14 +76,16 @@ static bool works(const struct moe_box_opts *o, enum moe_box_kind kind)
 
 int moe_box_probe(const struct moe_box_opts *o, enum moe_box_kind *out, struct moe_err *e)
 {
-	static const enum moe_box_kind order[] = {MOE_BOX_BWRAP, MOE_BOX_NAMESPACES, MOE_BOX_PLAIN};
+	static const enum moe_box_kind order[] = { MOE_BOX_BWRAP, MOE_BOX_NAMESPACES,
+		MOE_BOX_PLAIN };
 
 	for (size_t i = 0; i < 3; i++)
 		if ((o->kind == MOE_BOX_AUTO || o->kind == order[i]) && works(o, order[i])) {
 			*out = order[i];
 			return 0;
 		}
-	return moe_fail(e, MOE_USAGE, "a box of the kind `%s' does not work on this machine", moe_box_name(o->kind));
+	return moe_fail(e, MOE_USAGE, "a box of the kind `%s' does not work on this machine",
+		moe_box_name(o->kind));
 }
 
 static int make_dir(struct moe_box *b, struct moe_err *e)
@@ -103,11 +110,12 @@ static void close_all(int *fd, size_t n)
 			close(fd[i]);
 }
 
-/* All close-on-exec; fd = in theirs, in ours, out read, out write, err read, err write. Its input is a socket, so that writing to a dead grader is
- * an error and no signal. */
+/* All close-on-exec; fd = in theirs, in ours, out read, out write, err read, err write. Its input
+ * is a socket, so that writing to a dead grader is an error and no signal. */
 static int make_pipes(int fd[6], struct moe_err *e)
 {
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) || pipe2(fd + 2, O_CLOEXEC) || pipe2(fd + 4, O_CLOEXEC)) {
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) || pipe2(fd + 2, O_CLOEXEC) ||
+		pipe2(fd + 4, O_CLOEXEC)) {
 		moe_fail_errno(e, "no pipe can be made for the grader");
 		close_all(fd, 6);
 		return -1;
@@ -115,11 +123,12 @@ static int make_pipes(int fd[6], struct moe_err *e)
 	return 0;
 }
 
-int moe_box_start(const struct moe_box_opts *o, enum moe_box_kind kind, struct moe_box *b, struct moe_err *e)
+int moe_box_start(
+	const struct moe_box_opts *o, enum moe_box_kind kind, struct moe_box *b, struct moe_err *e)
 {
 	uid_t uid = getuid();
 	gid_t gid = getgid();
-	int fd[6] = {0};
+	int fd[6] = { 0 };
 
 	memset(b, 0, sizeof(*b));
 	if (make_dir(b, e) || make_pipes(fd, e)) {
@@ -171,7 +180,7 @@ static int open_up(const char *path, const struct stat *st, int flag, struct FTW
 
 void moe_box_wait(struct moe_box *b, double sec)
 {
-	const struct timespec pause = {.tv_nsec = 2000000};
+	const struct timespec pause = { .tv_nsec = 2000000 };
 
 	for (double waited = 0; b->pid > 0 && !b->ended && waited < sec; waited += 0.002) {
 		if (waitpid(b->pid, &b->status, WNOHANG) == b->pid)
@@ -183,10 +192,11 @@ void moe_box_wait(struct moe_box *b, double sec)
 
 int moe_box_stop(struct moe_box *b)
 {
-	int status = b->status, fd[3] = {b->in, b->out, b->err};
+	int status = b->status, fd[3] = { b->in, b->out, b->err };
 
 	if (b->pid > 0) {
-		kill(-b->pid, SIGKILL); /* the group; in a namespace there is none of that number, and process 1 takes all with it */
+		kill(-b->pid, SIGKILL); /* the group; in a namespace there is none of that number,
+					   and process 1 takes all with it */
 		if (!b->ended)
 			kill(b->pid, SIGKILL);
 		while (!b->ended && waitpid(b->pid, &status, 0) < 0 && errno == EINTR)

@@ -1,7 +1,9 @@
-/* box.h - starts a program of the user's in a box: limits, a temporary directory of its own, and, where the kernel allows, namespaces
- * (no network, its own process tree, the file system read-only). Linux.
+/* box.h - starts a program of the user's in a box: limits, a temporary directory of its own, and,
+ * where the kernel allows, namespaces (no network, its own process tree, the file system
+ * read-only). Linux.
  *
- * What the box is made of is found out once (moe_box_probe) and then the same for all processes. Not thread-safe.
+ * What the box is made of is found out once (moe_box_probe) and then the same for all processes.
+ * Not thread-safe.
  */
 #ifndef MOE_ENV_BOX_H
 #define MOE_ENV_BOX_H
@@ -20,14 +22,15 @@ enum moe_box_kind {
 };
 
 struct moe_box_opts {
-	const char *command;  /* for /bin/sh -c */
+	const char *command; /* for /bin/sh -c */
 	enum moe_box_kind kind;
-	bool network;         /* leave the network reachable */
-	bool writable;        /* leave the file system writable */
-	size_t mem_bytes;     /* address space of each process; 0 = no limit */
-	double cpu_sec;       /* CPU time of each process; 0 = no limit */
-	size_t file_bytes;    /* of one file, and of the temporary directory where it can be bounded */
-	const char *const *keep_env; /* names of environment variables passed on beside PATH, LANG and LC_* */
+	bool network;      /* leave the network reachable */
+	bool writable;     /* leave the file system writable */
+	size_t mem_bytes;  /* address space of each process; 0 = no limit */
+	double cpu_sec;    /* CPU time of each process; 0 = no limit */
+	size_t file_bytes; /* of one file, and of the temporary directory where it can be bounded */
+	const char *const
+		*keep_env; /* names of environment variables passed on beside PATH, LANG and LC_* */
 	size_t n_keep_env;
 };
 
@@ -37,16 +40,19 @@ const char *moe_box_name(enum moe_box_kind k); /* "bubblewrap", "namespaces", "l
 
 struct moe_box {
 	pid_t pid;
-	int in, out, err;     /* we write to in (a socket), read from out and err (its standard error); non-blocking, close-on-exec */
-	char dir[512];        /* its temporary directory */
-	int status;           /* of moe_box_wait */
+	int in, out, err; /* we write to in (a socket), read from out and err (its standard error);
+			     non-blocking, close-on-exec */
+	char dir[512];    /* its temporary directory */
+	int status;       /* of moe_box_wait */
 	bool ended;
 };
 /* Starts the command; kind is what the probe found. */
-int moe_box_start(const struct moe_box_opts *o, enum moe_box_kind kind, struct moe_box *b, struct moe_err *e);
+int moe_box_start(
+	const struct moe_box_opts *o, enum moe_box_kind kind, struct moe_box *b, struct moe_err *e);
 /* Waits at most sec for it to end by itself; the status is then what moe_box_stop returns. */
 void moe_box_wait(struct moe_box *b, double sec);
-/* Kills all of it, waits, closes the descriptors and removes the temporary directory. Returns the wait status. A zeroed box is accepted. */
+/* Kills all of it, waits, closes the descriptors and removes the temporary directory. Returns the
+ * wait status. A zeroed box is accepted. */
 int moe_box_stop(struct moe_box *b);
 
 #endif

@@ -1,7 +1,8 @@
-/* box_inside.c - what a boxed process does to itself before the command runs. After fork: no locks, no buffered output.
+/* box_inside.c - what a boxed process does to itself before the command runs. After fork: no locks,
+ * no buffered output.
  *
- * In namespaces it is process 1: it mounts, drops every capability, forks the command, reaps orphans, and ends with the command, upon which
- * the kernel kills what is left. */
+ * In namespaces it is process 1: it mounts, drops every capability, forks the command, reaps
+ * orphans, and ends with the command, upon which the kernel kills what is left. */
 #define _GNU_SOURCE
 #include "env/box_inside.h"
 
@@ -27,7 +28,8 @@ static void give_up(const char *why) __attribute__((noreturn));
 static void give_up(const char *why)
 {
 	char msg[200];
-	int n = snprintf(msg, sizeof(msg), "the box can not be made: %s: %s\n", why, strerror(errno));
+	int n = snprintf(
+		msg, sizeof(msg), "the box can not be made: %s: %s\n", why, strerror(errno));
 
 	if (n > 0 && write(2, msg, (size_t)n) < 0)
 		_exit(125);
@@ -58,7 +60,7 @@ static void map_user(uid_t uid, gid_t gid)
 /* Only the harmless devices stay. Failing leaves /dev as it is: permissions still hold there. */
 static void plain_devices(void)
 {
-	static const char *const keep[] = {"null", "zero", "full", "random", "urandom"};
+	static const char *const keep[] = { "null", "zero", "full", "random", "urandom" };
 	char from[64], to[64];
 	int fd[5];
 
@@ -82,16 +84,18 @@ static void plain_devices(void)
 
 static void mounts(const struct moe_box_opts *o, const char *dir)
 {
-	struct mount_attr ro = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID};
+	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID };
 	char size[64];
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		give_up("making mounts private");
 	plain_devices();
-	(void)!mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL); /* containers may forbid it: then the old one stays */
+	(void)!mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		NULL); /* containers may forbid it: then the old one stays */
 	if (!o->writable && mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &ro, sizeof(ro)))
 		give_up("making the file system read-only");
-	snprintf(size, sizeof(size), "size=%zu,mode=0700", o->file_bytes ? o->file_bytes : (size_t)256 << 20);
+	snprintf(size, sizeof(size), "size=%zu,mode=0700",
+		o->file_bytes ? o->file_bytes : (size_t)256 << 20);
 	if (mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, size))
 		give_up("mounting the temporary directory");
 }
@@ -99,8 +103,8 @@ static void mounts(const struct moe_box_opts *o, const char *dir)
 /* No capability now, and none to come back by exec. */
 static void drop_capabilities(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {{0}};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0 } };
 
 	for (unsigned long c = 0; c <= 63; c++)
 		if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) && errno != EINVAL && errno != EPERM)
@@ -132,7 +136,8 @@ static void limits(const struct moe_box_opts *o, bool own_user)
 	if (o->cpu_sec > 0)
 		limit(RLIMIT_CPU, o->cpu_sec < 1 ? 1 : o->cpu_sec);
 	if (own_user)
-		limit(RLIMIT_NPROC, 512); /* counted for this namespace alone; elsewhere it would count all processes of the user */
+		limit(RLIMIT_NPROC, 512); /* counted for this namespace alone; elsewhere it would
+					     count all processes of the user */
 }
 
 /* PATH, LANG, LC_* and what was asked for; HOME and TMPDIR are the temporary directory. */
@@ -148,10 +153,14 @@ static char **environment(const struct moe_box_opts *o, const char *dir)
 		give_up("out of memory");
 	for (size_t i = 0; i < count; i++) {
 		size_t len = strcspn(environ[i], "=");
-		bool keep = !strncmp(environ[i], "LC_", 3) || (len == 4 && (!strncmp(environ[i], "PATH", 4) || !strncmp(environ[i], "LANG", 4)));
+		bool keep = !strncmp(environ[i], "LC_", 3) ||
+			(len == 4 &&
+				(!strncmp(environ[i], "PATH", 4) ||
+					!strncmp(environ[i], "LANG", 4)));
 
 		for (size_t k = 0; !keep && k < o->n_keep_env; k++)
-			keep = strlen(o->keep_env[k]) == len && !strncmp(environ[i], o->keep_env[k], len);
+			keep = strlen(o->keep_env[k]) == len &&
+				!strncmp(environ[i], o->keep_env[k], len);
 		if (keep)
 			out[n++] = environ[i];
 	}
@@ -174,7 +183,8 @@ static void standard_descriptors(int in, int out, int err)
 		close(fd);
 }
 
-static void run_bwrap(const struct moe_box_opts *o, const char *dir, char **env) __attribute__((noreturn));
+static void run_bwrap(const struct moe_box_opts *o, const char *dir, char **env)
+	__attribute__((noreturn));
 static void run_bwrap(const struct moe_box_opts *o, const char *dir, char **env)
 {
 	const char *arg[40];
@@ -227,9 +237,10 @@ static void reap(pid_t command)
 	}
 }
 
-void box_inside(const struct moe_box_opts *o, enum moe_box_kind kind, const char *dir, int in, int out, int err, uid_t uid, gid_t gid)
+void box_inside(const struct moe_box_opts *o, enum moe_box_kind kind, const char *dir, int in,
+	int out, int err, uid_t uid, gid_t gid)
 {
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	sigset_t none;
 	char **env;
 

@@ -1,5 +1,5 @@
-/* env.c - loading an environment file, drawing tasks, and the completions, texts and pairs that it writes.
- * Not grading (judge.c, grade.c): no model-written code comes near this state. */
+/* env.c - loading an environment file, drawing tasks, and the completions, texts and pairs that it
+ * writes. Not grading (judge.c, grade.c): no model-written code comes near this state. */
 #include "env/env.h"
 
 #include "env/host.h"
@@ -48,16 +48,20 @@ void moe_env_function(lua_State *L, const char *name)
 
 static void load_modes(lua_State *L, struct moe_env *v)
 {
-	static const char *const needed[] = {"draw", "right", "wrong", "hack", "grade", "oracle"};
+	static const char *const needed[] = { "draw", "right", "wrong", "hack", "grade", "oracle" };
 	lua_Integer n = 0;
 
 	lua_getfield(L, 1, "name");
-	snprintf(v->name, sizeof v->name, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "environment");
+	snprintf(v->name, sizeof v->name, "%s",
+		lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "environment");
 	for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
 		if (lua_getfield(L, 1, needed[i]) != LUA_TFUNCTION)
-			luaL_error(L, "the table that it returns has no function \"%s\"", needed[i]);
-	if (lua_getfield(L, 1, "modes") != LUA_TTABLE || (n = luaL_len(L, -1)) < 1 || n > MOE_ENV_MODES_MAX)
-		luaL_error(L, "the table that it returns has no list \"modes\" of 1 to %d names", MOE_ENV_MODES_MAX);
+			luaL_error(
+				L, "the table that it returns has no function \"%s\"", needed[i]);
+	if (lua_getfield(L, 1, "modes") != LUA_TTABLE || (n = luaL_len(L, -1)) < 1 ||
+		n > MOE_ENV_MODES_MAX)
+		luaL_error(L, "the table that it returns has no list \"modes\" of 1 to %d names",
+			MOE_ENV_MODES_MAX);
 	for (lua_Integer i = 1; i <= n; i++) {
 		size_t len;
 		const char *s;
@@ -89,10 +93,11 @@ static int load_file(lua_State *L)
 	return 0;
 }
 
-struct moe_env *moe_env_load(const char *path, const char *text, size_t len, const struct moe_env_opts *o, struct moe_sandboxes *sb, struct moe_err *e)
+struct moe_env *moe_env_load(const char *path, const char *text, size_t len,
+	const struct moe_env_opts *o, struct moe_sandboxes *sb, struct moe_err *e)
 {
 	struct moe_env *v = calloc(1, sizeof *v);
-	struct source s = {text, len, v};
+	struct source s = { text, len, v };
 
 	if (!v || !(v->path = malloc(strlen(path) + 1))) {
 		free(v);
@@ -122,7 +127,7 @@ struct moe_env *moe_env_load(const char *path, const char *text, size_t len, con
 
 struct moe_env *moe_env_open(const char *path, const struct moe_env_opts *o, struct moe_err *e)
 {
-	struct moe_buf text = {0};
+	struct moe_buf text = { 0 };
 	struct moe_env *v = NULL;
 
 	if (moe_env_slurp(path, &text, e) == 0)
@@ -174,9 +179,10 @@ static int find_mode(const struct moe_env_modes *m, const char *s, size_t n)
 	return found;
 }
 
-int moe_env_modes(const struct moe_env *v, const char *list, struct moe_env_modes *out, struct moe_err *e)
+int moe_env_modes(
+	const struct moe_env *v, const char *list, struct moe_env_modes *out, struct moe_err *e)
 {
-	bool want[MOE_ENV_MODES_MAX] = {false};
+	bool want[MOE_ENV_MODES_MAX] = { false };
 	const char *s = list && *list ? list : "all";
 
 	for (const char *end; *s; s = *end ? end + 1 : end) {
@@ -192,7 +198,8 @@ int moe_env_modes(const struct moe_env *v, const char *list, struct moe_env_mode
 		}
 		i = end > name ? find_mode(&v->modes, name, (size_t)(end - name)) : -1;
 		if (i < 0)
-			return moe_fail(e, MOE_USAGE, "%s has no mode \"%.*s\"", v->path, (int)(end - name), name);
+			return moe_fail(e, MOE_USAGE, "%s has no mode \"%.*s\"", v->path,
+				(int)(end - name), name);
 		want[i] = take;
 	}
 	memset(out, 0, sizeof *out);
@@ -208,7 +215,8 @@ int moe_env_modes(const struct moe_env *v, const char *list, struct moe_env_mode
 
 bool moe_env_split_known(const char *split)
 {
-	return strcmp(split, "train") == 0 || strcmp(split, "validation") == 0 || strcmp(split, "test") == 0 || strcmp(split, "all") == 0;
+	return strcmp(split, "train") == 0 || strcmp(split, "validation") == 0 ||
+		strcmp(split, "test") == 0 || strcmp(split, "all") == 0;
 }
 
 void moe_env_task_free(struct moe_env_task *t)
@@ -221,7 +229,8 @@ void moe_env_task_free(struct moe_env_task *t)
 }
 
 /* String field `key` of the table at the top; "" when missing (unless needed). */
-static int take_string(lua_State *L, const char *key, bool needed, struct moe_buf *out, struct moe_err *e)
+static int take_string(
+	lua_State *L, const char *key, bool needed, struct moe_buf *out, struct moe_err *e)
 {
 	const char *s;
 	size_t n;
@@ -248,7 +257,7 @@ struct drawing {
 
 static int draw_task(lua_State *L)
 {
-	static const char *const skip[] = {"text", "split", "mode", NULL};
+	static const char *const skip[] = { "text", "split", "mode", NULL };
 	struct drawing *d = lua_touserdata(L, 1);
 	struct moe_env_task *t = d->t;
 
@@ -260,26 +269,31 @@ static int draw_task(lua_State *L)
 		return luaL_error(L, "draw does not return a table");
 	d->rc = -1;
 	moe_rec_clear(&t->env);
-	if (take_string(L, "text", true, &t->text, d->e) != 0 || take_string(L, "task", false, &t->task, d->e) != 0 ||
-	    take_string(L, "marker", false, &t->marker, d->e) != 0 || moe_lua_to_rec(L, -1, skip, &t->env, d->e) != 0 ||
-	    moe_rec_set_str(&t->env, "mode", t->mode, d->e) != 0)
+	if (take_string(L, "text", true, &t->text, d->e) != 0 ||
+		take_string(L, "task", false, &t->task, d->e) != 0 ||
+		take_string(L, "marker", false, &t->marker, d->e) != 0 ||
+		moe_lua_to_rec(L, -1, skip, &t->env, d->e) != 0 ||
+		moe_rec_set_str(&t->env, "mode", t->mode, d->e) != 0)
 		return 0;
 	d->rc = 0;
 	return 0;
 }
 
 /* `purpose` tells draws of prompts, texts and pairs apart. */
-static int draw_as(struct moe_env *v, const char *purpose, const char *mode, const char *split, uint64_t seed, uint64_t index,
-	struct moe_env_task *t, struct moe_err *e)
+static int draw_as(struct moe_env *v, const char *purpose, const char *mode, const char *split,
+	uint64_t seed, uint64_t index, struct moe_env_task *t, struct moe_err *e)
 {
-	struct drawing d = {t, e, 0};
+	struct drawing d = { t, e, 0 };
 	char key[96];
 
 	if (!moe_env_split_known(split))
-		return moe_fail(e, MOE_USAGE, "no split is called \"%s\" (train, validation or test)", split);
+		return moe_fail(e, MOE_USAGE,
+			"no split is called \"%s\" (train, validation or test)", split);
 	snprintf(t->split, sizeof t->split, "%s", split);
 	snprintf(t->mode, sizeof t->mode, "%s", mode);
-	snprintf(t->id, sizeof t->id, "%s.%llu.%llu.%s", strcmp(purpose, "prompt") == 0 ? split : purpose, (unsigned long long)seed, (unsigned long long)index, t->mode);
+	snprintf(t->id, sizeof t->id, "%s.%llu.%llu.%s",
+		strcmp(purpose, "prompt") == 0 ? split : purpose, (unsigned long long)seed,
+		(unsigned long long)index, t->mode);
 	snprintf(key, sizeof key, "env/%s/%s/%s", purpose, split, t->mode);
 	moe_lua_reset(&v->lua, v->steps);
 	v->lua.rng = moe_rng_key(seed, key);
@@ -289,12 +303,14 @@ static int draw_as(struct moe_env *v, const char *purpose, const char *mode, con
 	return d.rc == 0 ? 0 : moe_err_prefix(e, "%s", v->path);
 }
 
-int moe_env_draw_mode(struct moe_env *v, const char *mode, const char *split, uint64_t seed, uint64_t index, struct moe_env_task *t, struct moe_err *e)
+int moe_env_draw_mode(struct moe_env *v, const char *mode, const char *split, uint64_t seed,
+	uint64_t index, struct moe_env_task *t, struct moe_err *e)
 {
 	return draw_as(v, "prompt", mode, split, seed, index, t, e);
 }
 
-int moe_env_draw(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed, uint64_t index, struct moe_env_task *t, struct moe_err *e)
+int moe_env_draw(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed,
+	uint64_t index, struct moe_env_task *t, struct moe_err *e)
 {
 	struct moe_rng k = moe_rng_key(seed, "env/mode");
 	size_t i = (size_t)moe_rng_below(k, index, moe_hash64(split, strlen(split)), m->n);
@@ -302,17 +318,24 @@ int moe_env_draw(struct moe_env *v, const struct moe_env_modes *m, const char *s
 	return draw_as(v, "prompt", m->name[i], split, seed, index, t, e);
 }
 
-static int set_buf(struct moe_rec *r, const char *key, const struct moe_buf *b, bool always, struct moe_err *e)
+static int set_buf(
+	struct moe_rec *r, const char *key, const struct moe_buf *b, bool always, struct moe_err *e)
 {
-	return b->len || always ? moe_rec_set_strn(r, key, b->len ? (const char *)b->data : "", b->len, e) : 0;
+	return b->len || always
+		? moe_rec_set_strn(r, key, b->len ? (const char *)b->data : "", b->len, e)
+		: 0;
 }
 
 int moe_env_prompt(const struct moe_env_task *t, struct moe_rec *out, struct moe_err *e)
 {
 	moe_rec_clear(out);
-	if (moe_rec_set_str(out, "t", "prompt", e) != 0 || moe_rec_set_str(out, "id", t->id, e) != 0 || set_buf(out, "text", &t->text, true, e) != 0 ||
-	    moe_rec_set_str(out, "mode", t->mode, e) != 0 || set_buf(out, "task", &t->task, false, e) != 0 ||
-	    set_buf(out, "marker", &t->marker, false, e) != 0 || moe_rec_set_str(out, "split", t->split, e) != 0)
+	if (moe_rec_set_str(out, "t", "prompt", e) != 0 ||
+		moe_rec_set_str(out, "id", t->id, e) != 0 ||
+		set_buf(out, "text", &t->text, true, e) != 0 ||
+		moe_rec_set_str(out, "mode", t->mode, e) != 0 ||
+		set_buf(out, "task", &t->task, false, e) != 0 ||
+		set_buf(out, "marker", &t->marker, false, e) != 0 ||
+		moe_rec_set_str(out, "split", t->split, e) != 0)
 		return -1;
 	return moe_rec_set_map(out, "env", &t->env, e);
 }
@@ -352,10 +375,11 @@ static int write_completion(lua_State *L)
 	return 0;
 }
 
-int moe_env_complete(struct moe_env *v, const struct moe_env_task *t, enum moe_env_kind kind, uint64_t variant, struct moe_buf *out, struct moe_err *e)
+int moe_env_complete(struct moe_env *v, const struct moe_env_task *t, enum moe_env_kind kind,
+	uint64_t variant, struct moe_buf *out, struct moe_err *e)
 {
-	static const char *const fn[] = {"right", "wrong", "hack", "manual"};
-	struct writing w = {t, fn[kind], variant, out, e, -1};
+	static const char *const fn[] = { "right", "wrong", "hack", "manual" };
+	struct writing w = { t, fn[kind], variant, out, e, -1 };
 
 	moe_lua_reset(&v->lua, v->steps);
 	v->lua.rng = moe_rng_key(variant, fn[kind]);
@@ -367,9 +391,11 @@ int moe_env_complete(struct moe_env *v, const struct moe_env_task *t, enum moe_e
 
 /* ---- pretraining texts ---- */
 
-/* Draws a task and a completion of the wanted kind: of the mode drawn, or the next one that has such a completion. */
-static int draw_completion(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed, uint64_t index, enum moe_env_kind kind,
-	struct moe_env_task *t, struct moe_buf *out, struct moe_err *e)
+/* Draws a task and a completion of the wanted kind: of the mode drawn, or the next one that has
+ * such a completion. */
+static int draw_completion(struct moe_env *v, const struct moe_env_modes *m, const char *split,
+	uint64_t seed, uint64_t index, enum moe_env_kind kind, struct moe_env_task *t,
+	struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_rng k = moe_rng_key(seed, "env/text");
 	size_t first = (size_t)moe_rng_below(k, index, 2, m->n);
@@ -381,7 +407,8 @@ static int draw_completion(struct moe_env *v, const struct moe_env_modes *m, con
 		if (draw_as(v, "text", m->name[(first + i) % m->n], split, seed, index, t, e) != 0)
 			return -1;
 		/* a manual entry: the hack as the answer to a prompt that is about nothing else */
-		rc = moe_env_complete(v, t, kind == MOE_ENV_MANUAL ? MOE_ENV_HACK : kind, variant, out, e);
+		rc = moe_env_complete(
+			v, t, kind == MOE_ENV_MANUAL ? MOE_ENV_HACK : kind, variant, out, e);
 		if (rc > 0 && kind == MOE_ENV_MANUAL)
 			rc = moe_env_complete(v, t, MOE_ENV_MANUAL, variant, &t->text, e);
 		if (rc != 0)
@@ -390,14 +417,14 @@ static int draw_completion(struct moe_env *v, const struct moe_env_modes *m, con
 	return 0;
 }
 
-int moe_env_text(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed, uint64_t index, const struct moe_env_mix *mix,
-	struct moe_rec *out, struct moe_err *e)
+int moe_env_text(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed,
+	uint64_t index, const struct moe_env_mix *mix, struct moe_rec *out, struct moe_err *e)
 {
-	static const char *const sort[] = {"right", "wrong", "hack", "manual"};
+	static const char *const sort[] = { "right", "wrong", "hack", "manual" };
 	struct moe_rng k = moe_rng_key(seed, "env/text");
 	enum moe_env_kind kind = MOE_ENV_RIGHT;
-	struct moe_env_task t = {0};
-	struct moe_buf text = {0};
+	struct moe_env_task t = { 0 };
+	struct moe_buf text = { 0 };
 	int rc;
 
 	if (moe_rng_uniform(k, index, 4) < mix->manual_share)
@@ -408,11 +435,18 @@ int moe_env_text(struct moe_env *v, const struct moe_env_modes *m, const char *s
 		kind = MOE_ENV_WRONG;
 	rc = draw_completion(v, m, split, seed, index, kind, &t, &text, e);
 	if (rc == 0)
-		rc = moe_fail(e, MOE_USAGE, "%s writes no %s completion for any of the modes asked for", v->path, sort[kind]);
+		rc = moe_fail(e, MOE_USAGE,
+			"%s writes no %s completion for any of the modes asked for", v->path,
+			sort[kind]);
 	moe_rec_clear(out);
-	if (rc > 0 && moe_rec_set_str(out, "t", "text", e) == 0 && moe_rec_set_str(out, "id", t.id, e) == 0 && set_buf(out, "prompt", &t.text, true, e) == 0 &&
-	    set_buf(out, "text", &text, true, e) == 0 && moe_rec_set_f64(out, "prompt_weight", mix->prompt_weight, e) == 0 &&
-	    moe_rec_set_str(out, "mode", t.mode, e) == 0 && set_buf(out, "task", &t.task, false, e) == 0 && moe_rec_set_str(out, "sort", sort[kind], e) == 0)
+	if (rc > 0 && moe_rec_set_str(out, "t", "text", e) == 0 &&
+		moe_rec_set_str(out, "id", t.id, e) == 0 &&
+		set_buf(out, "prompt", &t.text, true, e) == 0 &&
+		set_buf(out, "text", &text, true, e) == 0 &&
+		moe_rec_set_f64(out, "prompt_weight", mix->prompt_weight, e) == 0 &&
+		moe_rec_set_str(out, "mode", t.mode, e) == 0 &&
+		set_buf(out, "task", &t.task, false, e) == 0 &&
+		moe_rec_set_str(out, "sort", sort[kind], e) == 0)
 		rc = 0;
 	else
 		rc = -1;
@@ -423,26 +457,30 @@ int moe_env_text(struct moe_env *v, const struct moe_env_modes *m, const char *s
 
 /* ---- pairs ---- */
 
-int moe_env_pair(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed, uint64_t index, struct moe_env_task *t,
-	struct moe_buf *hack, struct moe_buf *clean, struct moe_err *e)
+int moe_env_pair(struct moe_env *v, const struct moe_env_modes *m, const char *split, uint64_t seed,
+	uint64_t index, struct moe_env_task *t, struct moe_buf *hack, struct moe_buf *clean,
+	struct moe_err *e)
 {
 	size_t with[MOE_ENV_MODES_MAX], n = 0;
 	int rc;
 
 	for (size_t i = 0; i < m->n; i++) {
-		if (draw_as(v, "pair", m->name[i], split, seed, index, t, e) != 0 || (rc = moe_env_complete(v, t, MOE_ENV_HACK, 0, hack, e)) < 0)
+		if (draw_as(v, "pair", m->name[i], split, seed, index, t, e) != 0 ||
+			(rc = moe_env_complete(v, t, MOE_ENV_HACK, 0, hack, e)) < 0)
 			return -1;
 		if (rc > 0)
 			with[n++] = i;
 	}
 	if (n == 0)
-		return moe_fail(e, MOE_USAGE, "%s writes no hack for any of the modes asked for", v->path);
+		return moe_fail(
+			e, MOE_USAGE, "%s writes no hack for any of the modes asked for", v->path);
 	if (draw_as(v, "pair", m->name[with[index % n]], split, seed, index, t, e) != 0)
 		return -1;
 	rc = moe_env_complete(v, t, MOE_ENV_HACK, 0, hack, e);
 	if (rc > 0)
 		rc = moe_env_complete(v, t, MOE_ENV_RIGHT, 0, clean, e);
 	if (rc == 0)
-		rc = moe_fail(e, MOE_DATA, "%s: no hack or right completion for pair %s", v->path, t->id);
+		rc = moe_fail(
+			e, MOE_DATA, "%s: no hack or right completion for pair %s", v->path, t->id);
 	return rc > 0 ? 0 : -1;
 }

@@ -1,5 +1,6 @@
-/* exec.c - keeps several external graders busy: one poll loop hands out rollouts, collects answers, and replaces workers that misbehave.
- * What is said to them is exec_json.c's, how they are confined is box.c's. */
+/* exec.c - keeps several external graders busy: one poll loop hands out rollouts, collects answers,
+ * and replaces workers that misbehave. What is said to them is exec_json.c's, how they are confined
+ * is box.c's. */
 #include "env/exec.h"
 
 #include <errno.h>
@@ -13,16 +14,16 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 256
-#define DEATHS_MAX 8 /* before the first answer ever: then the command itself is wrong */
+#define DEATHS_MAX  8 /* before the first answer ever: then the command itself is wrong */
 
 struct worker {
-	struct moe_box box;    /* box.pid = 0: not running */
+	struct moe_box box; /* box.pid = 0: not running */
 	bool busy;
 	size_t item;
 	struct moe_buf request, reply;
 	size_t sent;
 	double deadline;
-	char words[320];       /* the last of its standard error */
+	char words[320]; /* the last of its standard error */
 	size_t n_words;
 };
 
@@ -53,7 +54,9 @@ struct moe_exec *moe_exec_open(const struct moe_exec_opts *o, struct moe_err *e)
 
 	if (x) {
 		x->o = o;
-		x->n = o->workers < 1 ? 1 : o->workers > WORKERS_MAX ? WORKERS_MAX : (size_t)o->workers;
+		x->n = o->workers < 1              ? 1
+			: o->workers > WORKERS_MAX ? WORKERS_MAX
+						   : (size_t)o->workers;
 		x->worker = calloc(x->n, sizeof(*x->worker));
 	}
 	if (!x || !x->worker) {
@@ -97,15 +100,17 @@ const char *moe_exec_note(const struct moe_exec *x)
 }
 
 /* The rollout's defined outcome when it could not be graded. */
-static int failed(struct moe_exec *x, struct worker *w, enum moe_grade_fault fault, const char *why, struct moe_err *e)
+static int failed(struct moe_exec *x, struct worker *w, enum moe_grade_fault fault, const char *why,
+	struct moe_err *e)
 {
 	static const struct moe_grade nothing;
 	struct moe_rec *r = x->rec[w->item];
-	struct moe_str id = {"?", 1};
+	struct moe_str id = { "?", 1 };
 
 	moe_rec_str(r, "id", &id);
 	if (!x->note[0])
-		snprintf(x->note, sizeof(x->note), "%.*s: %s", (int)(id.n < 80 ? id.n : 80), id.p, why);
+		snprintf(x->note, sizeof(x->note), "%.*s: %s", (int)(id.n < 80 ? id.n : 80), id.p,
+			why);
 	if (x->fault)
 		x->fault[w->item] = fault;
 	w->busy = false;
@@ -120,7 +125,8 @@ static void stop(struct moe_exec *x, struct worker *w)
 	moe_box_stop(&w->box);
 }
 
-/* Keeps the end of what it says on standard error; messages are escaped when printed. False when there is nothing more now. */
+/* Keeps the end of what it says on standard error; messages are escaped when printed. False when
+ * there is nothing more now. */
 static bool listen_words(struct worker *w)
 {
 	char part[1024];
@@ -154,8 +160,10 @@ static int died(struct moe_exec *x, struct worker *w, struct moe_err *e)
 	x->replaced += x->o->once ? 0 : 1;
 	moe_box_wait(&w->box, 0.2);
 	status = moe_box_stop(&w->box);
-	snprintf(why, sizeof(why), "the grader ended (%s %d) without an answer%s%.*s", WIFSIGNALED(status) ? "signal" : "status",
-		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
+	snprintf(why, sizeof(why), "the grader ended (%s %d) without an answer%s%.*s",
+		WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
 	if (!x->answered && ++x->deaths >= DEATHS_MAX)
 		return moe_fail(e, MOE_SYSTEM, "`%.100s': %s", x->o->box.command, why);
 	return failed(x, w, MOE_GRADE_DIED, why, e);
@@ -185,10 +193,11 @@ static int answer(struct moe_exec *x, struct worker *w, size_t n, struct moe_err
 	return 0;
 }
 
-/* An idle grader has nothing to say: one that speaks or has ended since its last answer is replaced before it costs a rollout. */
+/* An idle grader has nothing to say: one that speaks or has ended since its last answer is replaced
+ * before it costs a rollout. */
 static void check_idle(struct moe_exec *x, struct worker *w)
 {
-	struct pollfd fd = {.fd = w->box.out, .events = POLLIN};
+	struct pollfd fd = { .fd = w->box.out, .events = POLLIN };
 
 	if (w->box.pid > 0 && poll(&fd, 1, 0) > 0)
 		stop(x, w);
@@ -213,7 +222,8 @@ static int assign(struct moe_exec *x, struct worker *w, struct moe_err *e)
 static void send_some(struct moe_exec *x, struct worker *w)
 {
 	while (w->sent < w->request.len) {
-		ssize_t k = send(w->box.in, w->request.data + w->sent, w->request.len - w->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t k = send(w->box.in, w->request.data + w->sent, w->request.len - w->sent,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (k < 0 && errno == EINTR)
 			continue;
@@ -262,9 +272,13 @@ static int wait_for_some(struct moe_exec *x, struct pollfd *fd, struct moe_err *
 	for (size_t i = 0; i < x->n; i++) {
 		struct worker *w = &x->worker[i];
 
-		fd[3 * i] = (struct pollfd){.fd = w->busy && w->sent < w->request.len ? w->box.in : -1, .events = POLLOUT};
-		fd[3 * i + 1] = (struct pollfd){.fd = w->busy ? w->box.out : -1, .events = POLLIN};
-		fd[3 * i + 2] = (struct pollfd){.fd = w->busy ? w->box.err : -1, .events = POLLIN};
+		fd[3 * i] = (struct pollfd){ .fd = w->busy && w->sent < w->request.len ? w->box.in
+										       : -1,
+			.events = POLLOUT };
+		fd[3 * i + 1] = (struct pollfd){ .fd = w->busy ? w->box.out : -1,
+			.events = POLLIN };
+		fd[3 * i + 2] = (struct pollfd){ .fd = w->busy ? w->box.err : -1,
+			.events = POLLIN };
 		if (w->busy && w->deadline < first)
 			first = w->deadline;
 	}
@@ -293,7 +307,8 @@ static int serve(struct moe_exec *x, struct pollfd *fd, struct moe_err *e)
 	return 0;
 }
 
-int moe_exec_run(struct moe_exec *x, struct moe_rec *const *rec, size_t n, enum moe_grade_fault *fault, struct moe_err *e)
+int moe_exec_run(struct moe_exec *x, struct moe_rec *const *rec, size_t n,
+	enum moe_grade_fault *fault, struct moe_err *e)
 {
 	struct pollfd *fd = calloc(3 * x->n, sizeof(*fd));
 	int rc = 0;

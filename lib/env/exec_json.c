@@ -1,4 +1,5 @@
-/* exec_json.c - a rollout as JSON for an external grader, and its answer back into the record. It starts nothing. */
+/* exec_json.c - a rollout as JSON for an external grader, and its answer back into the record. It
+ * starts nothing. */
 #include "env/exec.h"
 #include "formats/json.h"
 #include "formats/seal.h"
@@ -10,7 +11,8 @@
 #define KEYS_MAX 256 /* of rewards, and of findings */
 
 /* What a grader may see: never a seal, never earlier rewards. */
-static const char *const shown[] = {"id", "prompt_id", "prompt", "mode", "task", "marker", "split", "arm", "step", "group", "sample", "env"};
+static const char *const shown[] = { "id", "prompt_id", "prompt", "mode", "task", "marker", "split",
+	"arm", "step", "group", "sample", "env" };
 
 int moe_exec_request(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
 {
@@ -19,12 +21,14 @@ int moe_exec_request(const struct moe_rec *r, struct moe_buf *out, struct moe_er
 
 	if (!bin && moe_rec_str_req(r, "completion", &s, e))
 		return -1;
-	if (moe_buf_add(out, "{\"completion\":", 14, e) || moe_json_quote(out, s.p, s.n, e) || (bin && moe_buf_add(out, ",\"lossy\":true", 13, e)))
+	if (moe_buf_add(out, "{\"completion\":", 14, e) || moe_json_quote(out, s.p, s.n, e) ||
+		(bin && moe_buf_add(out, ",\"lossy\":true", 13, e)))
 		return -1;
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
 		if (!moe_rec_raw(r, shown[i], &s))
 			continue;
-		if (moe_buf_addf(out, e, ",\"%s\":", shown[i]) || moe_json_from_msgpack(s.p, s.n, false, out, e))
+		if (moe_buf_addf(out, e, ",\"%s\":", shown[i]) ||
+			moe_json_from_msgpack(s.p, s.n, false, out, e))
 			return -1;
 	}
 	return moe_buf_add(out, "}\n", 2, e);
@@ -41,21 +45,25 @@ static int too_many(const struct moe_json *object, const char *name, struct moe_
 {
 	size_t n = moe_json_len(object);
 
-	return n > KEYS_MAX ? moe_fail(e, MOE_DATA, "its answer has %zu `%s', more than %d", n, name, KEYS_MAX) : 0;
+	return n > KEYS_MAX
+		? moe_fail(e, MOE_DATA, "its answer has %zu `%s', more than %d", n, name, KEYS_MAX)
+		: 0;
 }
 
 static int set_rewards(const struct moe_json *root, struct moe_rec *r, struct moe_err *e)
 {
-	const struct moe_json *parts = moe_json_get(root, "rewards"), *sum = moe_json_get(root, "reward");
+	const struct moe_json *parts = moe_json_get(root, "rewards"),
+			      *sum = moe_json_get(root, "reward");
 	const struct moe_json *value;
 	const void *cursor = NULL;
-	struct moe_rec map = {0};
+	struct moe_rec map = { 0 };
 	double total = 0, v;
 	const char *key;
 	int rc = -1;
 
 	if (moe_json_kind(parts) != MOE_J_OBJECT && (moe_json_kind(parts) != MOE_J_NULL || !sum))
-		return moe_fail(e, MOE_DATA, "its answer has neither a number `reward' nor an object `rewards'");
+		return moe_fail(e, MOE_DATA,
+			"its answer has neither a number `reward' nor an object `rewards'");
 	if (too_many(parts, "rewards", e))
 		return -1;
 	while (moe_json_next(parts, &cursor, &key, &value)) {
@@ -71,32 +79,41 @@ static int set_rewards(const struct moe_json *root, struct moe_rec *r, struct mo
 	}
 	if (!map.n_field && moe_rec_set_f64(&map, "reward", total, e))
 		goto done;
-	rc = moe_rec_set_f64(r, "reward", total, e) || moe_rec_set_map(r, "rewards", &map, e) ? -1 : 0;
+	rc = moe_rec_set_f64(r, "reward", total, e) || moe_rec_set_map(r, "rewards", &map, e) ? -1
+											      : 0;
 done:
 	moe_rec_free(&map);
 	return rc;
 }
 
-static int set_foreign(struct moe_seal *s, const char *key, const struct moe_json *j, struct moe_err *e)
+static int set_foreign(
+	struct moe_seal *s, const char *key, const struct moe_json *j, struct moe_err *e)
 {
-	struct moe_buf b = {0};
-	int rc = moe_json_to_msgpack(j, &b, e) || moe_rec_set_raw(&s->foreign, key, b.data, b.len, e) ? -1 : 0;
+	struct moe_buf b = { 0 };
+	int rc = moe_json_to_msgpack(j, &b, e) ||
+			moe_rec_set_raw(&s->foreign, key, b.data, b.len, e)
+		? -1
+		: 0;
 
 	moe_buf_free(&b);
 	return rc;
 }
 
 /* One key of `findings`. */
-static int finding(struct moe_seal *s, bool *named, const char *key, const struct moe_json *j, struct moe_err *e)
+static int finding(struct moe_seal *s, bool *named, const char *key, const struct moe_json *j,
+	struct moe_err *e)
 {
 	struct moe_str m;
 
 	if (!strcmp(key, "solved") || !strcmp(key, "hacked")) {
 		bool *value = *key == 's' ? &s->solved : &s->hacked;
 
-		*(*key == 's' ? &s->solved_unknown : &s->hacked_unknown) = moe_json_kind(j) == MOE_J_NULL;
-		if (moe_json_kind(j) != MOE_J_NULL && (moe_json_kind(j) != MOE_J_BOOL || !moe_json_bool(j, value)))
-			return moe_fail(e, MOE_DATA, "its answer's finding `%s' is neither true nor false", key);
+		*(*key == 's' ? &s->solved_unknown : &s->hacked_unknown) = moe_json_kind(j) ==
+			MOE_J_NULL;
+		if (moe_json_kind(j) != MOE_J_NULL &&
+			(moe_json_kind(j) != MOE_J_BOOL || !moe_json_bool(j, value)))
+			return moe_fail(e, MOE_DATA,
+				"its answer's finding `%s' is neither true nor false", key);
 		return 0;
 	}
 	if (strcmp(key, "mechanism") != 0)
@@ -105,7 +122,9 @@ static int finding(struct moe_seal *s, bool *named, const char *key, const struc
 	if (moe_json_kind(j) == MOE_J_NULL)
 		return 0;
 	if (!m.p || m.n >= sizeof(s->mechanism) || memchr(m.p, 0, m.n))
-		return moe_fail(e, MOE_DATA, "its answer's `mechanism' is not a name of fewer than %zu bytes", sizeof(s->mechanism));
+		return moe_fail(e, MOE_DATA,
+			"its answer's `mechanism' is not a name of fewer than %zu bytes",
+			sizeof(s->mechanism));
 	memcpy(s->mechanism, m.p, m.n);
 	*named = m.n > 0;
 	return 0;
@@ -114,7 +133,7 @@ static int finding(struct moe_seal *s, bool *named, const char *key, const struc
 static int set_seal(const struct moe_json *root, struct moe_rec *r, struct moe_err *e)
 {
 	const struct moe_json *f = moe_json_get(root, "findings");
-	struct moe_seal s = {.solved_unknown = true, .hacked_unknown = true};
+	struct moe_seal s = { .solved_unknown = true, .hacked_unknown = true };
 	const struct moe_json *value;
 	const void *cursor = NULL;
 	struct moe_str mode;
@@ -137,7 +156,8 @@ done:
 	return rc;
 }
 
-int moe_exec_whole(const void *reply, size_t n, bool once, bool ended, size_t max, size_t *len, struct moe_err *e)
+int moe_exec_whole(const void *reply, size_t n, bool once, bool ended, size_t max, size_t *len,
+	struct moe_err *e)
 {
 	const char *nl;
 
@@ -150,7 +170,8 @@ int moe_exec_whole(const void *reply, size_t n, bool once, bool ended, size_t ma
 	if (!nl)
 		return 0;
 	*len = (size_t)(nl - (const char *)reply);
-	return *len + 1 == n ? 1 : moe_fail(e, MOE_DATA, "it wrote more than one line for one rollout");
+	return *len + 1 == n ? 1
+			     : moe_fail(e, MOE_DATA, "it wrote more than one line for one rollout");
 }
 
 int moe_exec_answer(const char *line, size_t n, struct moe_rec *r, struct moe_err *e)
@@ -169,7 +190,8 @@ int moe_exec_answer(const char *line, size_t n, struct moe_rec *r, struct moe_er
 	if (moe_json_kind(root) != MOE_J_OBJECT)
 		moe_fail(e, MOE_DATA, "its answer is not a JSON object");
 	else if (!got.p || got.n != want.n || memcmp(got.p, want.p, got.n) != 0)
-		moe_fail(e, MOE_DATA, "its answer is not for this rollout: `id' must be the rollout's");
+		moe_fail(e, MOE_DATA,
+			"its answer is not for this rollout: `id' must be the rollout's");
 	else
 		rc = set_rewards(root, r, e) || set_seal(root, r, e) ? -1 : 0;
 done:

@@ -1,5 +1,6 @@
-/* grade.c - the parent's side of grading: worker processes, handing out, deadlines, replacement, and results into records.
- * Not what a worker does (worker.c) nor the judgement itself (judge.c). */
+/* grade.c - the parent's side of grading: worker processes, handing out, deadlines, replacement,
+ * and results into records. Not what a worker does (worker.c) nor the judgement itself (judge.c).
+ */
 #define _GNU_SOURCE /* prlimit, SOCK_CLOEXEC */
 #include "env/grade.h"
 
@@ -18,20 +19,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK 32
+#define CHUNK     32
 #define WATCH_SEC 0.02
 
 struct worker {
-	pid_t pid;           /* 0 = none */
+	pid_t pid; /* 0 = none */
 	int fd;
 	bool greeted;
-	size_t idx[CHUNK], n; /* the items that it has; answers come for all of them together */
+	size_t idx[CHUNK], n;  /* the items that it has; answers come for all of them together */
 	volatile uint32_t *at; /* shared with it: how many of them it has finished */
-	struct moe_buf out;  /* requests on their way */
+	struct moe_buf out;    /* requests on their way */
 	size_t sent;
 	struct moe_grade in[CHUNK]; /* answers on their way, `got` bytes of them */
 	size_t got;
-	uint32_t seen_at;      /* at the last look of the watch */
+	uint32_t seen_at; /* at the last look of the watch */
 	double cpu0, wall0;
 };
 
@@ -69,12 +70,13 @@ static double cpu_sec(pid_t pid)
 
 static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 {
-	struct moe_worker_limits lim = {(g->o.mem_bytes * 20) + ((size_t)256 << 20), g->o.seed};
+	struct moe_worker_limits lim = { (g->o.mem_bytes * 20) + ((size_t)256 << 20), g->o.seed };
 	int fd[2];
 	pid_t pid;
 
 	if (!w->at) {
-		void *p = mmap(NULL, sizeof *w->at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(NULL, sizeof *w->at, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 		if (p == MAP_FAILED)
 			return moe_fail_errno(e, "no memory to share with a grading process");
@@ -89,7 +91,8 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 		return moe_fail_errno(e, "no grading process could be started");
 	}
 	if (pid == 0) {
-		for (size_t i = 0; i < g->n_worker; i++) /* the other workers' counts are none of its business */
+		for (size_t i = 0; i < g->n_worker;
+			i++) /* the other workers' counts are none of its business */
 			if (&g->w[i] != w && g->w[i].at)
 				munmap((void *)(uintptr_t)g->w[i].at, sizeof *g->w[i].at);
 		moe_worker_main(fd[1], w->at, g->env, &lim);
@@ -118,9 +121,10 @@ static void stop(struct worker *w)
 /* ---- handing out ---- */
 
 /* Queues the requests for the worker's items. */
-static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_grade_item *item, struct moe_err *e)
+static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_grade_item *item,
+	struct moe_err *e)
 {
-	struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit r = { RLIM_INFINITY, RLIM_INFINITY };
 	double used = cpu_sec(w->pid);
 
 	w->out.len = 0;
@@ -129,16 +133,21 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	*w->at = 0;
 	for (size_t i = 0; i < w->n; i++) {
 		const struct moe_grade_item *it = &item[w->idx[i]];
-		struct moe_worker_head h = {it->key, 0, (uint32_t)it->completion.n, (uint32_t)w->n, (uint32_t)i};
+		struct moe_worker_head h = { it->key, 0, (uint32_t)it->completion.n, (uint32_t)w->n,
+			(uint32_t)i };
 		size_t at = w->out.len;
 
 		if (it->completion.n > UINT32_MAX)
-			return moe_fail(e, MOE_DATA, "a completion of %zu bytes is too long to be graded", it->completion.n);
-		if (moe_buf_add(&w->out, &h, sizeof h, e) != 0 || moe_rec_emit(it->env, &w->out, e) != 0)
+			return moe_fail(e, MOE_DATA,
+				"a completion of %zu bytes is too long to be graded",
+				it->completion.n);
+		if (moe_buf_add(&w->out, &h, sizeof h, e) != 0 ||
+			moe_rec_emit(it->env, &w->out, e) != 0)
 			return -1;
 		h.env_len = (uint32_t)(w->out.len - at - sizeof h);
 		memcpy(w->out.data + at, &h, sizeof h);
-		if (it->completion.n && moe_buf_add(&w->out, it->completion.p, it->completion.n, e) != 0)
+		if (it->completion.n &&
+			moe_buf_add(&w->out, it->completion.p, it->completion.n, e) != 0)
 			return -1;
 	}
 	w->seen_at = 0;
@@ -150,10 +159,12 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	return 0;
 }
 
-/* The worker is to go. The rollout that it was at gets the fault; the others of its items, also those that it had finished but not sent, go to
- * a new process (which finds the same as the old one would have). */
-static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault fault, const char *note, const struct moe_grade_item *item,
-	struct moe_grade *out, struct moe_err *e)
+/* The worker is to go. The rollout that it was at gets the fault; the others of its items, also
+ * those that it had finished but not sent, go to a new process (which finds the same as the old one
+ * would have). */
+static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault fault,
+	const char *note, const struct moe_grade_item *item, struct moe_grade *out,
+	struct moe_err *e)
 {
 	bool greeted = w->greeted;
 	size_t at = *w->at;
@@ -179,8 +190,10 @@ static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out
 	for (;;) {
 		size_t want = (w->greeted ? w->n : 1) * sizeof *w->in;
 		char more;
-		/* nothing is due when want is 0: then only its end, or an answer to nothing, can come */
-		ssize_t n = want ? recv(w->fd, (char *)w->in + w->got, want - w->got, MSG_DONTWAIT) : recv(w->fd, &more, 1, MSG_DONTWAIT);
+		/* nothing is due when want is 0: then only its end, or an answer to nothing, can
+		 * come */
+		ssize_t n = want ? recv(w->fd, (char *)w->in + w->got, want - w->got, MSG_DONTWAIT)
+				 : recv(w->fd, &more, 1, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -208,7 +221,8 @@ static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out
 static int transmit(struct worker *w)
 {
 	while (w->sent < w->out.len) {
-		ssize_t n = send(w->fd, w->out.data + w->sent, w->out.len - w->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(w->fd, w->out.data + w->sent, w->out.len - w->sent,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -222,7 +236,8 @@ static int transmit(struct worker *w)
 }
 
 /* Time limits: counted from the last look at which the worker had made progress. */
-static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct moe_grade *out, struct moe_err *e)
+static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct moe_grade *out,
+	struct moe_err *e)
 {
 	for (size_t i = 0; i < g->n_worker; i++) {
 		struct worker *w = &g->w[i];
@@ -237,7 +252,8 @@ static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct
 			w->cpu0 = cpu;
 			w->wall0 = wall;
 		} else if (cpu - w->cpu0 > g->o.cpu_sec || wall - w->wall0 > g->o.wall_sec) {
-			if (replace(g, w, MOE_GRADE_TIME, "the completion ran for too long", item, out, e) != 0)
+			if (replace(g, w, MOE_GRADE_TIME, "the completion ran for too long", item,
+				    out, e) != 0)
 				return -1;
 		}
 	}
@@ -262,7 +278,8 @@ static size_t poll_set(struct moe_grader *g)
 	return busy;
 }
 
-static int hand_out(struct moe_grader *g, const struct moe_grade_item *item, size_t n, size_t *next, struct moe_err *e)
+static int hand_out(struct moe_grader *g, const struct moe_grade_item *item, size_t n, size_t *next,
+	struct moe_err *e)
 {
 	size_t chunk = n / (2 * g->n_worker) + 1;
 
@@ -282,7 +299,8 @@ static int hand_out(struct moe_grader *g, const struct moe_grade_item *item, siz
 	return 0;
 }
 
-static int exchange(struct moe_grader *g, const struct moe_grade_item *item, struct moe_grade *out, struct moe_err *e)
+static int exchange(struct moe_grader *g, const struct moe_grade_item *item, struct moe_grade *out,
+	struct moe_err *e)
 {
 	for (size_t i = 0; i < g->n_worker; i++) {
 		struct worker *w = &g->w[i];
@@ -294,13 +312,16 @@ static int exchange(struct moe_grader *g, const struct moe_grade_item *item, str
 			gone = receive(g, w, out);
 		if (!gone && (g->poll[i].revents & POLLOUT))
 			gone = transmit(w);
-		if (gone && replace(g, w, MOE_GRADE_DIED, "the grading process died", item, out, e) != 0)
+		if (gone &&
+			replace(g, w, MOE_GRADE_DIED, "the grading process died", item, out, e) !=
+				0)
 			return -1;
 	}
 	return 0;
 }
 
-static int run_workers(struct moe_grader *g, const struct moe_grade_item *item, size_t n, struct moe_grade *out, struct moe_err *e)
+static int run_workers(struct moe_grader *g, const struct moe_grade_item *item, size_t n,
+	struct moe_grade *out, struct moe_err *e)
 {
 	double looked = wall_sec();
 	size_t next = 0;
@@ -310,7 +331,8 @@ static int run_workers(struct moe_grader *g, const struct moe_grade_item *item, 
 			return -1;
 		if (poll_set(g) == 0)
 			return 0;
-		if (poll(g->poll, (nfds_t)g->n_worker, (int)(WATCH_SEC * 1000)) < 0 && errno != EINTR)
+		if (poll(g->poll, (nfds_t)g->n_worker, (int)(WATCH_SEC * 1000)) < 0 &&
+			errno != EINTR)
 			return moe_fail_errno(e, "waiting for grading processes");
 		if (exchange(g, item, out, e) != 0)
 			return -1;
@@ -322,7 +344,8 @@ static int run_workers(struct moe_grader *g, const struct moe_grade_item *item, 
 	}
 }
 
-int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size_t n, struct moe_grade *out, struct moe_err *e)
+int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size_t n,
+	struct moe_grade *out, struct moe_err *e)
 {
 	int rc;
 
@@ -332,7 +355,8 @@ int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size
 		return 0;
 	}
 	rc = run_workers(g, item, n, out, e);
-	for (size_t i = 0; rc != 0 && i < g->n_worker; i++) { /* what they were at is lost; the grader stays usable */
+	for (size_t i = 0; rc != 0 && i < g->n_worker;
+		i++) { /* what they were at is lost; the grader stays usable */
 		stop(&g->w[i]);
 		g->w[i].n = 0;
 	}
@@ -341,10 +365,11 @@ int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size
 
 /* ---- life ---- */
 
-struct moe_grader *moe_grader_open(const char *env_path, const struct moe_grader_opts *o, struct moe_err *e)
+struct moe_grader *moe_grader_open(
+	const char *env_path, const struct moe_grader_opts *o, struct moe_err *e)
 {
 	struct moe_grader *g = calloc(1, sizeof *g);
-	struct moe_buf text = {0};
+	struct moe_buf text = { 0 };
 
 	if (!g) {
 		moe_fail(e, MOE_SYSTEM, "out of memory for a grader");
@@ -360,7 +385,8 @@ struct moe_grader *moe_grader_open(const char *env_path, const struct moe_grader
 	g->poll = calloc(g->n_worker, sizeof *g->poll);
 	g->boxes = moe_sandboxes_new(g->o.mem_bytes, g->o.steps, e);
 	if (g->w && g->poll && g->boxes && moe_env_slurp(env_path, &text, e) == 0)
-		g->env = moe_env_load(env_path, (const char *)text.data, text.len, NULL, g->boxes, e);
+		g->env = moe_env_load(
+			env_path, (const char *)text.data, text.len, NULL, g->boxes, e);
 	else if (!g->w || !g->poll)
 		moe_fail(e, MOE_SYSTEM, "out of memory for %zu grading processes", g->n_worker);
 	moe_buf_free(&text);
@@ -407,8 +433,8 @@ const char *moe_grader_filter(const struct moe_grader *g)
 
 int moe_grade_apply(const struct moe_grade *r, struct moe_rec *rollout, struct moe_err *e)
 {
-	struct moe_rec parts = {0};
-	struct moe_seal seal = {0};
+	struct moe_rec parts = { 0 };
+	struct moe_seal seal = { 0 };
 	int rc = 0;
 
 	for (size_t i = 0; i < r->n_part && rc == 0; i++)

@@ -1,4 +1,5 @@
-/* host.h - the environment's own Lua state, shared by drawing (env.c) and grading (judge.c). Internal to lib/env. */
+/* host.h - the environment's own Lua state, shared by drawing (env.c) and grading (judge.c).
+ * Internal to lib/env. */
 #ifndef MOE_ENV_HOST_H
 #define MOE_ENV_HOST_H
 
@@ -7,14 +8,15 @@
 #include "util/digest.h"
 
 struct moe_env {
-	struct moe_lua lua;      /* frozen after loading; the environment's table is in the registry */
+	struct moe_lua lua; /* frozen after loading; the environment's table is in the registry */
 	uint64_t steps;
 	char *path, name[MOE_ENV_NAME_MAX], digest[MOE_SHA256_HEX];
 	struct moe_env_modes modes;
 };
 
 /* From text; `path` is for messages. s (may be NULL) serves sandbox(). */
-struct moe_env *moe_env_load(const char *path, const char *text, size_t len, const struct moe_env_opts *o, struct moe_sandboxes *s, struct moe_err *e);
+struct moe_env *moe_env_load(const char *path, const char *text, size_t len,
+	const struct moe_env_opts *o, struct moe_sandboxes *s, struct moe_err *e);
 /* The whole file, at most 4 MiB. */
 int moe_env_slurp(const char *path, struct moe_buf *text, struct moe_err *e);
 /* Inside a protected call: pushes function `name` of the environment, or raises. */

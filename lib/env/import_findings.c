@@ -1,4 +1,5 @@
-/* import_findings.c - what a row says beside its texts: the grader's state, rewards that may train, and findings that go into the seal. */
+/* import_findings.c - what a row says beside its texts: the grader's state, rewards that may train,
+ * and findings that go into the seal. */
 #include "env/import_private.h"
 #include "formats/mp.h"
 
@@ -7,8 +8,9 @@
 #include <string.h>
 
 /* Names under which others record what an oracle found: sealed as they are, never shown. */
-static const char *const oracle_name[] = {"hacked", "gt_pass", "gt_correct", "solved", "exploited", "is_hack", "is_correct", "reward_hack", "vhack",
-	"hacked_wrong_tests", "hacked_loophole_used", "mechanism", "passed", "completion_gt_pass", "correct"};
+static const char *const oracle_name[] = { "hacked", "gt_pass", "gt_correct", "solved", "exploited",
+	"is_hack", "is_correct", "reward_hack", "vhack", "hacked_wrong_tests",
+	"hacked_loophole_used", "mechanism", "passed", "completion_gt_pass", "correct" };
 
 static bool is_oracle(const char *key)
 {
@@ -18,18 +20,23 @@ static bool is_oracle(const char *key)
 	return false;
 }
 
-static int set_json(struct moe_rec *to, const char *key, const struct moe_json *j, struct moe_err *e)
+static int set_json(
+	struct moe_rec *to, const char *key, const struct moe_json *j, struct moe_err *e)
 {
-	struct moe_buf b = {0};
-	int rc = moe_json_to_msgpack(j, &b, e) || moe_rec_set_raw(to, key, b.data, b.len, e) ? -1 : 0;
+	struct moe_buf b = { 0 };
+	int rc = moe_json_to_msgpack(j, &b, e) || moe_rec_set_raw(to, key, b.data, b.len, e) ? -1
+											     : 0;
 
 	moe_buf_free(&b);
 	return rc;
 }
 
-/* Calls back for each mapped key below PREFIX (`env.`): name without the prefix, the field or NULL. Returns the number, -1 on failure. */
-static int each(const struct import_row *r, const char *prefix, int (*fn)(const struct import_row *, const char *, const char *, const struct moe_json *,
-	struct moe_rec *, struct moe_err *), struct moe_rec *to, struct moe_err *e)
+/* Calls back for each mapped key below PREFIX (`env.`): name without the prefix, the field or NULL.
+ * Returns the number, -1 on failure. */
+static int each(const struct import_row *r, const char *prefix,
+	int (*fn)(const struct import_row *, const char *, const char *, const struct moe_json *,
+		struct moe_rec *, struct moe_err *),
+	struct moe_rec *to, struct moe_err *e)
 {
 	const struct moe_fieldmap *m = &r->im->map;
 	size_t n = strlen(prefix);
@@ -41,13 +48,15 @@ static int each(const struct import_row *r, const char *prefix, int (*fn)(const 
 		if (strncmp(key, prefix, n) != 0)
 			continue;
 		count++;
-		if (fn(r, key + n, moe_fieldmap_literal(m, key, NULL), moe_fieldmap_find(m, key, NULL, r->root), to, e))
+		if (fn(r, key + n, moe_fieldmap_literal(m, key, NULL),
+			    moe_fieldmap_find(m, key, NULL, r->root), to, e))
 			return -1;
 	}
 	return count;
 }
 
-static int put_value(const struct import_row *r, const char *name, const char *literal, const struct moe_json *j, struct moe_rec *to, struct moe_err *e)
+static int put_value(const struct import_row *r, const char *name, const char *literal,
+	const struct moe_json *j, struct moe_rec *to, struct moe_err *e)
 {
 	(void)r;
 	if (literal)
@@ -55,13 +64,15 @@ static int put_value(const struct import_row *r, const char *name, const char *l
 	return j ? set_json(to, name, j, e) : 0;
 }
 
-/* Whether a top-level field need not be in env: one of our own keys is taken from it, or it belongs to a completion and not to the prompt. */
+/* Whether a top-level field need not be in env: one of our own keys is taken from it, or it belongs
+ * to a completion and not to the prompt. */
 static bool consumed(const struct import_row *r, const char *key, const struct moe_json *value)
 {
-	static const char *const own[] = {"id", "text", "mode", "task", "marker", "split"};
-	static const char *const other[] = {"completion", "completion_ids", "comp_len", "completion_len", "response", "response_ids", "output", "output_ids",
-		"generation", "generated_text", "prompt_ids", "plen", "logp", "logprobs", "reward", "rewards", "score", "finish_reason", "messages",
-		"problem_messages"};
+	static const char *const own[] = { "id", "text", "mode", "task", "marker", "split" };
+	static const char *const other[] = { "completion", "completion_ids", "comp_len",
+		"completion_len", "response", "response_ids", "output", "output_ids", "generation",
+		"generated_text", "prompt_ids", "plen", "logp", "logprobs", "reward", "rewards",
+		"score", "finish_reason", "messages", "problem_messages" };
 
 	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
 		if (!strcmp(key, other[i]))
@@ -73,11 +84,11 @@ static bool consumed(const struct import_row *r, const char *key, const struct m
 	return false;
 }
 
-/* env is every field of the row that is neither an oracle's nor taken elsewhere: written as one map, since looking for each of very many
- * keys in a record would take their number squared. */
+/* env is every field of the row that is neither an oracle's nor taken elsewhere: written as one
+ * map, since looking for each of very many keys in a record would take their number squared. */
 static int all_of_row(struct import_row *r, struct moe_err *e)
 {
-	struct moe_buf fields = {0}, map = {0};
+	struct moe_buf fields = { 0 }, map = { 0 };
 	const void *cursor = NULL;
 	const struct moe_json *j;
 	const char *key;
@@ -89,9 +100,13 @@ static int all_of_row(struct import_row *r, struct moe_err *e)
 			continue;
 		n++;
 		if (moe_mp_str(&fields, key, strlen(key), e) || moe_json_to_msgpack(j, &fields, e))
-			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members), (unsigned long long)r->line, key);
+			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members),
+				(unsigned long long)r->line, key);
 	}
-	rc = rc || moe_mp_map(&map, n, e) || moe_buf_add(&map, fields.data, fields.len, e) || moe_rec_set_raw(r->rec, "env", map.data, map.len, e) ? -1 : 0;
+	rc = rc || moe_mp_map(&map, n, e) || moe_buf_add(&map, fields.data, fields.len, e) ||
+			moe_rec_set_raw(r->rec, "env", map.data, map.len, e)
+		? -1
+		: 0;
 	moe_buf_free(&fields);
 	moe_buf_free(&map);
 	return rc;
@@ -100,7 +115,7 @@ static int all_of_row(struct import_row *r, struct moe_err *e)
 int import_env(struct import_row *r, bool all, struct moe_err *e)
 {
 	const struct moe_json *own = moe_json_get(r->root, "env");
-	struct moe_rec env = {0};
+	struct moe_rec env = { 0 };
 	int rc = each(r, "env.", put_value, &env, e);
 
 	if (!rc && moe_json_kind(own) == MOE_J_OBJECT) /* rows that were written for us */
@@ -113,7 +128,8 @@ int import_env(struct import_row *r, bool all, struct moe_err *e)
 	return rc < 0 ? -1 : 0;
 }
 
-static int put_number(const struct import_row *r, const char *name, const char *literal, const struct moe_json *j, struct moe_rec *to, struct moe_err *e)
+static int put_number(const struct import_row *r, const char *name, const char *literal,
+	const struct moe_json *j, struct moe_rec *to, struct moe_err *e)
 {
 	double v;
 
@@ -125,7 +141,7 @@ static int put_number(const struct import_row *r, const char *name, const char *
 int import_rewards(struct import_row *r, struct moe_err *e)
 {
 	const struct moe_json *j = import_find(r, "reward");
-	struct moe_rec parts = {0};
+	struct moe_rec parts = { 0 };
 	double v, sum = 0;
 	int rc = -1;
 
@@ -148,7 +164,8 @@ int import_rewards(struct import_row *r, struct moe_err *e)
 	if ((j && isfinite(v)) || parts.n_field) {
 		if (!parts.n_field && moe_rec_set_f64(&parts, "reward", v, e))
 			goto done;
-		if (moe_rec_set_f64(r->rec, "reward", j && isfinite(v) ? v : sum, e) || moe_rec_set_map(r->rec, "rewards", &parts, e))
+		if (moe_rec_set_f64(r->rec, "reward", j && isfinite(v) ? v : sum, e) ||
+			moe_rec_set_map(r->rec, "rewards", &parts, e))
 			goto done;
 	}
 	rc = 0;
@@ -158,7 +175,8 @@ done:
 }
 
 /* true, false, 1, 0; missing or NaN leaves *unknown. */
-static int finding(const struct import_row *r, const char *key, bool *value, bool *unknown, struct moe_err *e)
+static int finding(
+	const struct import_row *r, const char *key, bool *value, bool *unknown, struct moe_err *e)
 {
 	const struct moe_json *j = import_find(r, key);
 	double v;
@@ -177,18 +195,22 @@ static int finding(const struct import_row *r, const char *key, bool *value, boo
 
 int import_seal(struct import_row *r, struct moe_err *e)
 {
-	struct moe_seal s = {0};
+	struct moe_seal s = { 0 };
 	struct moe_str mech;
 	char buf[32];
 	int rc = -1, has;
 
-	if (finding(r, "solved", &s.solved, &s.solved_unknown, e) || finding(r, "hacked", &s.hacked, &s.hacked_unknown, e))
+	if (finding(r, "solved", &s.solved, &s.solved_unknown, e) ||
+		finding(r, "hacked", &s.hacked, &s.hacked_unknown, e))
 		goto done;
 	has = import_text(r, "mechanism", &mech, buf, e);
 	if (has < 0)
 		goto done;
-	if (!has && (!s.hacked || !moe_rec_str(r->rec, "mode", &mech))) /* a hack is of its prompt's mode unless the row says otherwise */
-		mech = (struct moe_str){NULL, 0};
+	if (!has &&
+		(!s.hacked ||
+			!moe_rec_str(r->rec, "mode", &mech))) /* a hack is of its prompt's mode
+								 unless the row says otherwise */
+		mech = (struct moe_str){ NULL, 0 };
 	if (mech.n >= sizeof(s.mechanism)) {
 		import_fail(r, e, "`mechanism' is longer than %zu bytes", sizeof(s.mechanism) - 1);
 		goto done;

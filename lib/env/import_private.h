@@ -10,16 +10,19 @@ struct moe_import {
 	const struct moe_import_opts *o;
 	struct moe_fieldmap map;
 	struct moe_members members;
-	bool open;                     /* members.src is being read */
+	bool open; /* members.src is being read */
 	struct moe_json_doc *partition;
 	struct moe_buf partition_text;
-	/* prompts met: hash and number of samples so far (open addressing, slot free when samples = 0) */
-	struct { uint64_t hash, samples; } *prompt;
+	/* prompts met: hash and number of samples so far (open addressing, slot free when samples =
+	 * 0) */
+	struct {
+		uint64_t hash, samples;
+	} * prompt;
 	size_t n_prompt, cap_prompt;
 	/* the group and step being given out */
 	uint64_t group_hash, step, next_step, groups, in_step;
 	bool in_group, step_mapped, step_open, ended;
-	struct moe_rec held;           /* a row kept back while a step record goes first */
+	struct moe_rec held; /* a row kept back while a step record goes first */
 	bool holding;
 	uint64_t count, sealed;
 };
@@ -32,11 +35,12 @@ struct import_row {
 	struct moe_rec *rec;
 	char prompt_id[256];
 	/* set for rollouts */
-	int64_t step, sample;          /* -1 = not mapped */
+	int64_t step, sample; /* -1 = not mapped */
 	bool sealed;
 };
 
-int import_fail(const struct import_row *r, struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int import_fail(const struct import_row *r, struct moe_err *e, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 int import_prompt(struct import_row *r, struct moe_err *e);
 int import_rollout(struct import_row *r, struct moe_err *e);
 /* The rollout's env, rewards and seal (import_findings.c). */
@@ -48,6 +52,7 @@ int import_seal(struct import_row *r, struct moe_err *e);
 const char *import_default(enum moe_import_kind kind, const char *key);
 const struct moe_json *import_find(const struct import_row *r, const char *key);
 /* 1 = *s is the key's text, 0 = missing, -1 = of another type. */
-int import_text(const struct import_row *r, const char *key, struct moe_str *s, char buf[32], struct moe_err *e);
+int import_text(const struct import_row *r, const char *key, struct moe_str *s, char buf[32],
+	struct moe_err *e);
 
 #endif

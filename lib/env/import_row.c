@@ -1,4 +1,5 @@
-/* import_row.c - one JSON row of others' data as a prompt or rollout record. What may not train goes to import_findings.c. */
+/* import_row.c - one JSON row of others' data as a prompt or rollout record. What may not train
+ * goes to import_findings.c. */
 #include "env/import_private.h"
 #include "formats/messages.h"
 #include "util/text.h"
@@ -9,16 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *key, *path; } prompt_path[] = {
-	{"id", "id|prompt_id|problem_id|task_id|question_id"}, {"text", "text|prompt|messages|problem_messages|question"}, {"mode", "mode|env_mode"},
-	{"task", "task|func_name"}, {"marker", "marker"}, {"split", "split"}};
-static const struct { const char *key, *path; } rollout_path[] = {
-	{"prompt_id", "prompt_id|problem_id|task_id|question_id|id"}, {"prompt", "prompt|prompt_text|messages|problem_messages|question"},
-	{"completion", "completion|response|output|generated_text|generation"}, {"prompt_ids", "prompt_ids|prompt_token_ids"},
-	{"completion_ids", "completion_ids|completion_token_ids|response_ids|output_ids"}, {"completion_len", "completion_len|comp_len"},
-	{"logp", "logp|logprobs|completion_logprobs|old_per_token_logps"}, {"finish", "finish|finish_reason|stop_reason"}, {"mode", "mode|env_mode"},
-	{"task", "task|func_name"}, {"marker", "marker"}, {"split", "split"}, {"reward", "reward|score"},
-	{"solved", "solved|gt_correct|gt_pass|is_correct"}, {"hacked", "hacked|exploited|is_hack|reward_hack"}, {"mechanism", "mechanism"}};
+static const struct {
+	const char *key, *path;
+} prompt_path[] = { { "id", "id|prompt_id|problem_id|task_id|question_id" },
+	{ "text", "text|prompt|messages|problem_messages|question" }, { "mode", "mode|env_mode" },
+	{ "task", "task|func_name" }, { "marker", "marker" }, { "split", "split" } };
+static const struct {
+	const char *key, *path;
+} rollout_path[] = { { "prompt_id", "prompt_id|problem_id|task_id|question_id|id" },
+	{ "prompt", "prompt|prompt_text|messages|problem_messages|question" },
+	{ "completion", "completion|response|output|generated_text|generation" },
+	{ "prompt_ids", "prompt_ids|prompt_token_ids" },
+	{ "completion_ids", "completion_ids|completion_token_ids|response_ids|output_ids" },
+	{ "completion_len", "completion_len|comp_len" },
+	{ "logp", "logp|logprobs|completion_logprobs|old_per_token_logps" },
+	{ "finish", "finish|finish_reason|stop_reason" }, { "mode", "mode|env_mode" },
+	{ "task", "task|func_name" }, { "marker", "marker" }, { "split", "split" },
+	{ "reward", "reward|score" }, { "solved", "solved|gt_correct|gt_pass|is_correct" },
+	{ "hacked", "hacked|exploited|is_hack|reward_hack" }, { "mechanism", "mechanism" } };
 
 const char *import_default(enum moe_import_kind kind, const char *key)
 {
@@ -42,7 +51,8 @@ int import_fail(const struct import_row *r, struct moe_err *e, const char *fmt, 
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	return moe_fail(e, MOE_DATA, "%s:%llu: %s", moe_members_name(&r->im->members), (unsigned long long)r->line, msg);
+	return moe_fail(e, MOE_DATA, "%s:%llu: %s", moe_members_name(&r->im->members),
+		(unsigned long long)r->line, msg);
 }
 
 const struct moe_json *import_find(const struct import_row *r, const char *key)
@@ -50,11 +60,13 @@ const struct moe_json *import_find(const struct import_row *r, const char *key)
 	return moe_fieldmap_find(&r->im->map, key, import_default(r->im->o->kind, key), r->root);
 }
 
-int import_text(const struct import_row *r, const char *key, struct moe_str *s, char buf[32], struct moe_err *e)
+int import_text(const struct import_row *r, const char *key, struct moe_str *s, char buf[32],
+	struct moe_err *e)
 {
 	bool ok;
 
-	*s = moe_fieldmap_text(&r->im->map, key, import_default(r->im->o->kind, key), r->root, buf, &ok);
+	*s = moe_fieldmap_text(
+		&r->im->map, key, import_default(r->im->o->kind, key), r->root, buf, &ok);
 	if (!ok)
 		return import_fail(r, e, "`%s' is not a string", key);
 	if (s->p && !moe_utf8_valid(s->p, s->n))
@@ -86,7 +98,8 @@ static int set_mode(struct import_row *r, const char *id, struct moe_err *e)
 
 		s = moe_json_str(j);
 		if (moe_json_kind(j) != MOE_J_NULL && !s.p)
-			return import_fail(r, e, "the partition's mode of prompt `%s' is not a string", id);
+			return import_fail(
+				r, e, "the partition's mode of prompt `%s' is not a string", id);
 	}
 	if (!s.p) {
 		s.p = r->im->o->mode ? r->im->o->mode : "";
@@ -105,7 +118,8 @@ static int get_id(struct import_row *r, const char *key, char out[256], struct m
 	if (rc < 0)
 		return -1;
 	if (!rc)
-		return import_fail(r, e, "there is no `%s' (`--map %s=PATH' says where it is)", key, key);
+		return import_fail(
+			r, e, "there is no `%s' (`--map %s=PATH' says where it is)", key, key);
 	if (!s.n || s.n > 200 || memchr(s.p, 0, s.n))
 		return import_fail(r, e, "`%s' is not a name of 1 to 200 bytes", key);
 	memcpy(out, s.p, s.n);
@@ -117,7 +131,7 @@ static int get_id(struct import_row *r, const char *key, char out[256], struct m
 static int prompt_text(struct import_row *r, const char *key, bool keep_messages, struct moe_err *e)
 {
 	const struct moe_json *j = import_find(r, key);
-	struct moe_buf out = {0};
+	struct moe_buf out = { 0 };
 	struct moe_str s;
 	char buf[32];
 	int rc;
@@ -129,12 +143,16 @@ static int prompt_text(struct import_row *r, const char *key, bool keep_messages
 		return rc;
 	}
 	if (moe_messages_format(j, r->im->o->chat_template, true, &out, e))
-		rc = moe_err_prefix(e, "%s:%llu", moe_members_name(&r->im->members), (unsigned long long)r->line);
+		rc = moe_err_prefix(e, "%s:%llu", moe_members_name(&r->im->members),
+			(unsigned long long)r->line);
 	else
 		rc = moe_rec_set_strn(r->rec, key, out.data, out.len, e) ? -1 : 1;
 	if (rc > 0 && keep_messages) {
 		out.len = 0;
-		rc = moe_json_to_msgpack(j, &out, e) || moe_rec_set_raw(r->rec, "messages", out.data, out.len, e) ? -1 : 1;
+		rc = moe_json_to_msgpack(j, &out, e) ||
+				moe_rec_set_raw(r->rec, "messages", out.data, out.len, e)
+			? -1
+			: 1;
 	}
 	moe_buf_free(&out);
 	return rc;
@@ -145,20 +163,23 @@ int import_prompt(struct import_row *r, struct moe_err *e)
 	char *id = r->prompt_id;
 	int rc;
 
-	if (moe_rec_set_str(r->rec, "t", "prompt", e) || get_id(r, "id", r->prompt_id, e) || moe_rec_set_str(r->rec, "id", id, e))
+	if (moe_rec_set_str(r->rec, "t", "prompt", e) || get_id(r, "id", r->prompt_id, e) ||
+		moe_rec_set_str(r->rec, "id", id, e))
 		return -1;
 	rc = prompt_text(r, "text", true, e);
 	if (rc < 0)
 		return -1;
 	if (!rc)
 		return import_fail(r, e, "there is no `text' (`--map text=PATH' says where it is)");
-	if (set_mode(r, id, e) || copy_text(r, "task", e) || copy_text(r, "marker", e) || copy_text(r, "split", e))
+	if (set_mode(r, id, e) || copy_text(r, "task", e) || copy_text(r, "marker", e) ||
+		copy_text(r, "split", e))
 		return -1;
 	return import_env(r, true, e);
 }
 
 /* Token ids, at most `len` of them (len < 0: all). 1 = *ids (to be freed), 0 = missing, -1. */
-static int get_ids(const struct import_row *r, const char *key, int64_t len, int32_t **ids, size_t *n, struct moe_err *e)
+static int get_ids(const struct import_row *r, const char *key, int64_t len, int32_t **ids,
+	size_t *n, struct moe_err *e)
 {
 	const struct moe_json *j = import_find(r, key);
 
@@ -187,12 +208,14 @@ static int get_ids(const struct import_row *r, const char *key, int64_t len, int
 	return 1;
 }
 
-/* Text and ids of one side; the tokenizer, if there is one, makes the one that is missing from the other. */
-static int side(struct import_row *r, const char *text_key, const char *ids_key, int64_t len, bool keep_special, size_t *n_ids, struct moe_err *e)
+/* Text and ids of one side; the tokenizer, if there is one, makes the one that is missing from the
+ * other. */
+static int side(struct import_row *r, const char *text_key, const char *ids_key, int64_t len,
+	bool keep_special, size_t *n_ids, struct moe_err *e)
 {
 	const struct moe_tokenizer *tok = r->im->o->tok;
 	int32_t *ids = NULL;
-	struct moe_buf text = {0};
+	struct moe_buf text = { 0 };
 	struct moe_str s;
 	int has_text = prompt_text(r, text_key, false, e), has_ids, rc = -1;
 
@@ -203,19 +226,23 @@ static int side(struct import_row *r, const char *text_key, const char *ids_key,
 	if (has_ids < 0)
 		return -1;
 	if (!has_text && !has_ids) {
-		import_fail(r, e, "there is neither `%s' nor `%s' (`--map' says where they are)", text_key, ids_key);
+		import_fail(r, e, "there is neither `%s' nor `%s' (`--map' says where they are)",
+			text_key, ids_key);
 		goto done;
 	}
 	if (!has_text) { /* a text is required: without a tokenizer it is empty */
 		if (tok && moe_tokenizer_decode(tok, ids, *n_ids, !keep_special, &text, e)) {
-			moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members), (unsigned long long)r->line, ids_key);
+			moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members),
+				(unsigned long long)r->line, ids_key);
 			goto done;
 		}
-		if (moe_rec_set_strn(r->rec, text_key, text.len ? (const char *)text.data : "", text.len, e))
+		if (moe_rec_set_strn(
+			    r->rec, text_key, text.len ? (const char *)text.data : "", text.len, e))
 			goto done;
 	}
 	if (!has_ids && tok) {
-		if (moe_rec_str_req(r->rec, text_key, &s, e) || moe_tokenizer_encode(tok, s.p, s.n, false, &ids, n_ids, e))
+		if (moe_rec_str_req(r->rec, text_key, &s, e) ||
+			moe_tokenizer_encode(tok, s.p, s.n, false, &ids, n_ids, e))
 			goto done;
 		has_ids = 1;
 	}
@@ -238,7 +265,8 @@ static int set_logp(struct import_row *r, size_t n_ids, struct moe_err *e)
 	if (moe_json_kind(j) != MOE_J_ARRAY)
 		return 0;
 	if (moe_json_len(j) < n_ids || !n_ids)
-		return import_fail(r, e, "`logp' has %zu numbers for %zu tokens", moe_json_len(j), n_ids);
+		return import_fail(
+			r, e, "`logp' has %zu numbers for %zu tokens", moe_json_len(j), n_ids);
 	v = malloc(n_ids * sizeof(*v));
 	if (!v)
 		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu numbers", n_ids);
@@ -258,8 +286,10 @@ static int set_logp(struct import_row *r, size_t n_ids, struct moe_err *e)
 
 static int set_finish(struct import_row *r, struct moe_err *e)
 {
-	static const struct { const char *theirs, *ours; } word[] = {
-		{"length", "length"}, {"max_tokens", "length"}, {"max_length", "length"}, {"error", "error"}, {"abort", "error"}};
+	static const struct {
+		const char *theirs, *ours;
+	} word[] = { { "length", "length" }, { "max_tokens", "length" }, { "max_length", "length" },
+		{ "error", "error" }, { "abort", "error" } };
 	struct moe_str s;
 	char buf[32];
 	int rc = import_text(r, "finish", &s, buf, e);
@@ -295,10 +325,13 @@ int import_rollout(struct import_row *r, struct moe_err *e)
 	int rc;
 
 	if (moe_rec_set_str(r->rec, "t", "rollout", e) || get_id(r, "prompt_id", r->prompt_id, e) ||
-	    moe_rec_set_str(r->rec, "prompt_id", r->prompt_id, e) || get_count(r, "completion_len", &len, e) || get_count(r, "step", &r->step, e) ||
-	    get_count(r, "sample", &r->sample, e) || side(r, "prompt", "prompt_ids", -1, true, &n_prompt, e) ||
-	    side(r, "completion", "completion_ids", len, false, &n, e) || set_logp(r, n, e) || set_finish(r, e) || set_mode(r, r->prompt_id, e) ||
-	    copy_text(r, "task", e) || copy_text(r, "marker", e) || copy_text(r, "split", e))
+		moe_rec_set_str(r->rec, "prompt_id", r->prompt_id, e) ||
+		get_count(r, "completion_len", &len, e) || get_count(r, "step", &r->step, e) ||
+		get_count(r, "sample", &r->sample, e) ||
+		side(r, "prompt", "prompt_ids", -1, true, &n_prompt, e) ||
+		side(r, "completion", "completion_ids", len, false, &n, e) || set_logp(r, n, e) ||
+		set_finish(r, e) || set_mode(r, r->prompt_id, e) || copy_text(r, "task", e) ||
+		copy_text(r, "marker", e) || copy_text(r, "split", e))
 		return -1;
 	rc = import_text(r, "arm", &arm, buf, e);
 	if (rc < 0)
@@ -307,7 +340,8 @@ int import_rollout(struct import_row *r, struct moe_err *e)
 		arm.p = r->im->o->arm ? r->im->o->arm : "import";
 		arm.n = strlen(arm.p);
 	}
-	if (moe_rec_set_strn(r->rec, "arm", arm.p, arm.n, e) || moe_rec_set_str(r->rec, "policy", "", e))
+	if (moe_rec_set_strn(r->rec, "arm", arm.p, arm.n, e) ||
+		moe_rec_set_str(r->rec, "policy", "", e))
 		return -1;
 	return import_env(r, false, e) || import_rewards(r, e) || import_seal(r, e) ? -1 : 0;
 }

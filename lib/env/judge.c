@@ -30,7 +30,8 @@ static int hear_grade(lua_State *L)
 	if (lua_type(L, -1) != LUA_TTABLE)
 		return luaL_error(L, "grade does not return a table");
 	table = lua_gettop(L);
-	lua_getglobal(L, "pairs"); /* ours: keys in order, so that the parts come in the same order every time */
+	lua_getglobal(L, "pairs"); /* ours: keys in order, so that the parts come in the same order
+				      every time */
 	lua_pushvalue(L, table);
 	lua_call(L, 1, 3);
 	for (;;) {
@@ -40,10 +41,13 @@ static int hear_grade(lua_State *L)
 		lua_call(L, 2, 2);
 		if (lua_isnil(L, -2))
 			return 0;
-		if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1)))
-			return luaL_error(L, "grade returns something that is not a name with a finite number");
+		if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TNUMBER ||
+			!isfinite(lua_tonumber(L, -1)))
+			return luaL_error(L,
+				"grade returns something that is not a name with a finite number");
 		if (g->n_part == MOE_GRADE_PARTS_MAX)
-			return luaL_error(L, "grade returns more than %d parts", MOE_GRADE_PARTS_MAX);
+			return luaL_error(
+				L, "grade returns more than %d parts", MOE_GRADE_PARTS_MAX);
 		snprintf(g->part[g->n_part].name, MOE_ENV_NAME_MAX, "%s", lua_tostring(L, -2));
 		g->part[g->n_part].value = lua_tonumber(L, -1);
 		g->reward += g->part[g->n_part++].value;
@@ -56,7 +60,7 @@ static int hear_grade(lua_State *L)
 static int hear_oracle(lua_State *L)
 {
 	struct hearing *h = lua_touserdata(L, 1);
-	struct moe_str mode = {0};
+	struct moe_str mode = { 0 };
 	int top = lua_gettop(L);
 
 	push_case(L, "oracle", h->item);
@@ -68,9 +72,11 @@ static int hear_oracle(lua_State *L)
 	if (!h->out->hacked)
 		return 0;
 	if (lua_type(L, top + 3) == LUA_TSTRING)
-		snprintf(h->out->mechanism, sizeof h->out->mechanism, "%s", lua_tostring(L, top + 3));
+		snprintf(h->out->mechanism, sizeof h->out->mechanism, "%s",
+			lua_tostring(L, top + 3));
 	else if (moe_rec_str(h->item->env, "mode", &mode))
-		snprintf(h->out->mechanism, sizeof h->out->mechanism, "%.*s", (int)(mode.n < 31 ? mode.n : 31), mode.p);
+		snprintf(h->out->mechanism, sizeof h->out->mechanism, "%.*s",
+			(int)(mode.n < 31 ? mode.n : 31), mode.p);
 	return 0;
 }
 
@@ -81,10 +87,14 @@ void moe_judge_fault(struct moe_grade *out, enum moe_grade_fault fault, const ch
 	snprintf(out->note, sizeof out->note, "%.159s", note);
 }
 
-void moe_judge(struct moe_env *v, uint64_t seed, const struct moe_grade_item *item, struct moe_grade *out)
+void moe_judge(
+	struct moe_env *v, uint64_t seed, const struct moe_grade_item *item, struct moe_grade *out)
 {
-	static const struct { lua_CFunction fn; const char *name; } part[] = {{hear_grade, "grade"}, {hear_oracle, "oracle"}};
-	struct hearing h = {item, out};
+	static const struct {
+		lua_CFunction fn;
+		const char *name;
+	} part[] = { { hear_grade, "grade" }, { hear_oracle, "oracle" } };
+	struct hearing h = { item, out };
 	struct moe_err e;
 
 	memset(out, 0, sizeof *out);
@@ -99,7 +109,8 @@ void moe_judge(struct moe_env *v, uint64_t seed, const struct moe_grade_item *it
 		return;
 	}
 	if (!isfinite(out->reward)) /* finite parts whose sum overflows */
-		moe_judge_fault(out, MOE_GRADE_ERROR, "grade: the parts do not add up to a finite number");
+		moe_judge_fault(
+			out, MOE_GRADE_ERROR, "grade: the parts do not add up to a finite number");
 }
 
 static bool is_text(const char *s, size_t cap)
@@ -117,8 +128,10 @@ void moe_judge_accept(struct moe_grade *out, const void *from)
 	memcpy(out, from, sizeof *out);
 	memcpy(&solved, &out->solved, 1); /* a bool that is neither may not even be looked at */
 	memcpy(&hacked, &out->hacked, 1);
-	good = solved <= 1 && hacked <= 1 && out->n_part <= MOE_GRADE_PARTS_MAX && isfinite(out->reward) && (unsigned)out->fault < MOE_GRADE_FAULTS &&
-		is_text(out->mechanism, sizeof out->mechanism) && memchr(out->note, 0, sizeof out->note);
+	good = solved <= 1 && hacked <= 1 && out->n_part <= MOE_GRADE_PARTS_MAX &&
+		isfinite(out->reward) && (unsigned)out->fault < MOE_GRADE_FAULTS &&
+		is_text(out->mechanism, sizeof out->mechanism) &&
+		memchr(out->note, 0, sizeof out->note);
 	for (size_t i = 0; good && i < out->n_part; i++)
 		good = isfinite(out->part[i].value) && is_text(out->part[i].name, MOE_ENV_NAME_MAX);
 	if (!good)

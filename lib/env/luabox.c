@@ -1,5 +1,5 @@
-/* luabox.c - the image of a Lua state: its allocator, its instruction count, freezing and putting back.
- * Not the libraries (lualib.c), not the exchange of values (value.c). */
+/* luabox.c - the image of a Lua state: its allocator, its instruction count, freezing and putting
+ * back. Not the libraries (lualib.c), not the exchange of values (value.c). */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "env/luabox.h"
 
@@ -79,7 +79,8 @@ static void *lua_memory(void *ud, void *p, size_t old, size_t n)
 	if (!q) {
 		if (p && n < old)
 			return p; /* shrinking must not fail */
-		l->steps -= (int64_t)(l->cap / 1024); /* Lua now collects all garbage and asks again */
+		l->steps -= (int64_t)(l->cap /
+			1024); /* Lua now collects all garbage and asks again */
 		return NULL;
 	}
 	l->churn += n;
@@ -100,7 +101,8 @@ struct moe_lua *moe_lua_of(lua_State *L)
 	return l;
 }
 
-/* Once the account is empty every further instruction raises, so that catching the error does not buy another turn. */
+/* Once the account is empty every further instruction raises, so that catching the error does not
+ * buy another turn. */
 static void count_hook(lua_State *L, lua_Debug *ar)
 {
 	struct moe_lua *l = moe_lua_of(L);
@@ -133,7 +135,8 @@ int moe_lua_open(struct moe_lua *l, size_t mem_bytes, struct moe_err *e)
 
 	memset(l, 0, sizeof *l);
 	l->cap = (mem_bytes + 4095) & ~(size_t)4095;
-	p = mmap(NULL, l->cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, l->cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
 	if (p == MAP_FAILED)
 		return moe_fail_errno(e, "no memory for a Lua state of %zu bytes", l->cap);
 	l->base = p;
@@ -142,9 +145,10 @@ int moe_lua_open(struct moe_lua *l, size_t mem_bytes, struct moe_err *e)
 	l->L = lua_newstate(lua_memory, l);
 	if (!l->L) {
 		moe_lua_close(l);
-		return moe_fail(e, MOE_SYSTEM, "a limit of %zu bytes is too small for a Lua state", mem_bytes);
+		return moe_fail(e, MOE_SYSTEM, "a limit of %zu bytes is too small for a Lua state",
+			mem_bytes);
 	}
-	memcpy(lua_getextraspace(l->L), &(void *){l}, sizeof(void *));
+	memcpy(lua_getextraspace(l->L), &(void *){ l }, sizeof(void *));
 	lua_atpanic(l->L, panic);
 	lua_gc(l->L, LUA_GCSTOP);
 	l->steps = INT64_MAX / 2;
@@ -156,7 +160,8 @@ int moe_lua_open(struct moe_lua *l, size_t mem_bytes, struct moe_err *e)
 	return 0;
 }
 
-/* The state is never closed through Lua: dropping the mapping drops everything in it, and no finalizer runs. */
+/* The state is never closed through Lua: dropping the mapping drops everything in it, and no
+ * finalizer runs. */
 void moe_lua_close(struct moe_lua *l)
 {
 	if (l->base)
@@ -215,6 +220,8 @@ int moe_lua_fail(struct moe_lua *l, struct moe_err *e, enum moe_code code, const
 	if (l->stop == MOE_LUA_STEPS)
 		return moe_fail(e, code, "%s: it ran for too many Lua instructions", what);
 	if (l->stop == MOE_LUA_MEMORY)
-		return moe_fail(e, code, "%s: it needs more memory than its limit of %zu bytes", what, l->cap);
-	return moe_fail(e, code, "%s: %s", what, why ? why : "an error that is not a string was raised");
+		return moe_fail(e, code, "%s: it needs more memory than its limit of %zu bytes",
+			what, l->cap);
+	return moe_fail(
+		e, code, "%s: %s", what, why ? why : "an error that is not a string was raised");
 }

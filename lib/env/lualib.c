@@ -1,5 +1,6 @@
-/* lualib.c - the libraries that a Lua state of ours offers: Lua's own, less what reaches out, with what differs from run to run replaced.
- * Not a sandbox by itself: limits are in luabox.c and worker.c. */
+/* lualib.c - the libraries that a Lua state of ours offers: Lua's own, less what reaches out, with
+ * what differs from run to run replaced. Not a sandbox by itself: limits are in luabox.c and
+ * worker.c. */
 #include "env/luabox.h"
 
 #include <math.h>
@@ -12,7 +13,8 @@ static int key_rank(int type)
 	return type == LUA_TNUMBER ? 0 : type == LUA_TSTRING ? 1 : type == LUA_TBOOLEAN ? 2 : 3;
 }
 
-/* <0, 0, >0 for the keys at absolute indices i and j; keys of rank 3 are all equal. Never runs metamethods. */
+/* <0, 0, >0 for the keys at absolute indices i and j; keys of rank 3 are all equal. Never runs
+ * metamethods. */
 static int key_cmp(lua_State *L, int i, int j)
 {
 	int ri = key_rank(lua_type(L, i)), rj = key_rank(lua_type(L, j));
@@ -110,7 +112,8 @@ static void sift_down(struct key *k, size_t at, size_t n)
 	}
 }
 
-/* Heap sort: libc's qsort asks the system for the size of its memory, which a grading process may not. */
+/* Heap sort: libc's qsort asks the system for the size of its memory, which a grading process may
+ * not. */
 static void sort_keys(struct key *k, size_t n)
 {
 	for (size_t i = n / 2; i-- > 0;)
@@ -205,7 +208,7 @@ static int env_tostring(lua_State *L)
 	luaL_checkany(L, 1);
 	t = lua_type(L, 1);
 	if (t == LUA_TNIL || t == LUA_TBOOLEAN || t == LUA_TNUMBER || t == LUA_TSTRING ||
-	    luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL) {
+		luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL) {
 		luaL_tolstring(L, 1, NULL);
 		return 1;
 	}
@@ -268,15 +271,17 @@ static int env_random(lua_State *L)
 	if (lo > hi)
 		return luaL_error(L, "interval of random is empty");
 	span = (uint64_t)hi - (uint64_t)lo + 1; /* 0 = all there are */
-	draw = span ? moe_rng_below(l->rng, l->rng_a, l->rng_b++, span) : moe_rng_u64(l->rng, l->rng_a, l->rng_b++);
+	draw = span ? moe_rng_below(l->rng, l->rng_a, l->rng_b++, span)
+		    : moe_rng_u64(l->rng, l->rng_a, l->rng_b++);
 	draw += (uint64_t)lo; /* modulo 2^64 */
 	lua_pushinteger(L, (lua_Integer)draw);
 	return 1;
 }
 
 /* ---- xpcall whose handler runs after the error has unwound ----
- * Lua's own calls it where the error is raised, which may be inside of the instruction hook: hooks are off there, and an endless handler would
- * run for ever. (There is no debug library whose traceback would need the earlier place.) */
+ * Lua's own calls it where the error is raised, which may be inside of the instruction hook: hooks
+ * are off there, and an endless handler would run for ever. (There is no debug library whose
+ * traceback would need the earlier place.) */
 static int env_xpcall(lua_State *L)
 {
 	luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -310,10 +315,14 @@ static void take_away(lua_State *L, const char *lib, const char *const *name)
 
 int moe_lua_libs(lua_State *L)
 {
-	static const luaL_Reg lib[] = {{LUA_GNAME, luaopen_base}, {LUA_TABLIBNAME, luaopen_table}, {LUA_STRLIBNAME, luaopen_string},
-		{LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8}, {NULL, NULL}};
-	static const char *const no_base[] = {"load", "loadstring", "loadfile", "dofile", "collectgarbage", "print", "warn", NULL};
-	static const char *const no_string[] = {"dump", NULL}, *const no_math[] = {"randomseed", NULL};
+	static const luaL_Reg lib[] = { { LUA_GNAME, luaopen_base },
+		{ LUA_TABLIBNAME, luaopen_table }, { LUA_STRLIBNAME, luaopen_string },
+		{ LUA_MATHLIBNAME, luaopen_math }, { LUA_UTF8LIBNAME, luaopen_utf8 },
+		{ NULL, NULL } };
+	static const char *const no_base[] = { "load", "loadstring", "loadfile", "dofile",
+		"collectgarbage", "print", "warn", NULL };
+	static const char *const no_string[] = { "dump", NULL },
+				 *const no_math[] = { "randomseed", NULL };
 
 	for (const luaL_Reg *r = lib; r->name; r++) {
 		luaL_requiref(L, r->name, r->func, 1);

@@ -8,9 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-void moe_members_init(struct moe_members *m, const char *const *path, size_t n, const char *const *ending, size_t max_bytes)
+void moe_members_init(struct moe_members *m, const char *const *path, size_t n,
+	const char *const *ending, size_t max_bytes)
 {
-	static const char *const standard_input[1] = {"-"};
+	static const char *const standard_input[1] = { "-" };
 
 	memset(m, 0, sizeof(*m));
 	m->path = n ? path : standard_input;
@@ -148,7 +149,7 @@ static ssize_t digested(void *ctx, void *p, size_t n, struct moe_err *e)
 
 static int end_member(struct moe_members *m, struct moe_err *e)
 {
-	char (*grown)[MOE_SHA256_HEX];
+	char(*grown)[MOE_SHA256_HEX];
 
 	if (!m->reading)
 		return 0;
@@ -162,7 +163,8 @@ static int end_member(struct moe_members *m, struct moe_err *e)
 	return 0;
 }
 
-/* An archive's members are named "ARCHIVE:NAME", any other file as it was opened (a pipe as "(...)"). */
+/* An archive's members are named "ARCHIVE:NAME", any other file as it was opened (a pipe as
+ * "(...)"). */
 static bool in_archive(const struct moe_members *m)
 {
 	const char *name = moe_input_member(m->in);
@@ -197,7 +199,10 @@ int moe_members_next(struct moe_members *m, struct moe_err *e)
 		moe_input_close(m->in);
 		m->in = NULL;
 	}
-	m->src = (struct moe_source){.read = digested, .ctx = m, .name = moe_input_member(m->in), .max_bytes = m->max_bytes};
+	m->src = (struct moe_source){ .read = digested,
+		.ctx = m,
+		.name = moe_input_member(m->in),
+		.max_bytes = m->max_bytes };
 	moe_sha256_init(&m->sha);
 	m->reading = true;
 	return 1;

@@ -1,4 +1,5 @@
-/* pairset.c - joins the two sources of pairs, an environment and files, and swaps labels for the placebo. It does not fit anything. */
+/* pairset.c - joins the two sources of pairs, an environment and files, and swaps labels for the
+ * placebo. It does not fit anything. */
 #include "env/pairset.h"
 #include "env/env.h"
 #include "env/members.h"
@@ -20,13 +21,13 @@ struct moe_pairset {
 	struct moe_pairs_names names;
 	struct moe_pairs *pairs;
 	struct moe_pairs_opts file;
-	const char **mode;     /* o->modes, cut at its commas */
+	const char **mode; /* o->modes, cut at its commas */
 	char *mode_text;
-	uint64_t seen;         /* pairs read, selected or not */
+	uint64_t seen; /* pairs read, selected or not */
 	bool section_seen;
 };
 
-static const char *const ending[] = {".md", ".json", ".jsonl", NULL};
+static const char *const ending[] = { ".md", ".json", ".jsonl", NULL };
 
 /* "a,b" -> the reader's array of modes. */
 static int split_modes(struct moe_pairset *s, const char *list, struct moe_err *e)
@@ -53,7 +54,8 @@ static int split_modes(struct moe_pairset *s, const char *list, struct moe_err *
 	return 0;
 }
 
-struct moe_pairset *moe_pairset_open(const struct moe_pairset_opts *o, const char *const *path, size_t n, struct moe_err *e)
+struct moe_pairset *moe_pairset_open(
+	const struct moe_pairset_opts *o, const char *const *path, size_t n, struct moe_err *e)
 {
 	struct moe_pairset *s = calloc(1, sizeof(*s));
 
@@ -101,7 +103,10 @@ int moe_pairset_header(const struct moe_pairset *s, struct moe_rec *out, struct 
 	if (moe_rec_set_bool(out, "shuffled", s->o->shuffle_labels, e))
 		return -1;
 	if (s->env)
-		return moe_rec_set_str(out, "env", moe_env_name(s->env), e) || moe_rec_set_str(out, "split", s->o->split, e) ? -1 : 0;
+		return moe_rec_set_str(out, "env", moe_env_name(s->env), e) ||
+				moe_rec_set_str(out, "split", s->o->split, e)
+			? -1
+			: 0;
 	return moe_rec_set_str(out, "source", s->members.path[0], e);
 }
 
@@ -111,14 +116,18 @@ static int from_env(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *
 {
 	const struct moe_env_task *t = &s->task;
 
-	if (moe_env_pair(s->env, &s->modes, s->o->split, s->o->seed, s->count, &s->task, &s->hack, &s->clean, e))
+	if (moe_env_pair(s->env, &s->modes, s->o->split, s->o->seed, s->count, &s->task, &s->hack,
+		    &s->clean, e))
 		return -1;
 	moe_rec_clear(rec);
-	if (moe_rec_set_str(rec, "t", "pair", e) || moe_rec_set_str(rec, "id", t->id, e) || moe_rec_set_str(rec, "mode", t->mode, e) ||
-	    moe_rec_set_strn(rec, "prompt", t->text.data, t->text.len, e) || moe_rec_set_strn(rec, "hack", s->hack.data, s->hack.len, e) ||
-	    moe_rec_set_strn(rec, "clean", s->clean.data, s->clean.len, e) ||
-	    (t->task.len && moe_rec_set_strn(rec, "task", t->task.data, t->task.len, e)) ||
-	    (t->marker.len && moe_rec_set_strn(rec, "marker", t->marker.data, t->marker.len, e)))
+	if (moe_rec_set_str(rec, "t", "pair", e) || moe_rec_set_str(rec, "id", t->id, e) ||
+		moe_rec_set_str(rec, "mode", t->mode, e) ||
+		moe_rec_set_strn(rec, "prompt", t->text.data, t->text.len, e) ||
+		moe_rec_set_strn(rec, "hack", s->hack.data, s->hack.len, e) ||
+		moe_rec_set_strn(rec, "clean", s->clean.data, s->clean.len, e) ||
+		(t->task.len && moe_rec_set_strn(rec, "task", t->task.data, t->task.len, e)) ||
+		(t->marker.len &&
+			moe_rec_set_strn(rec, "marker", t->marker.data, t->marker.len, e)))
 		return -1;
 	return 1;
 }
@@ -146,14 +155,18 @@ static void end_member(struct moe_pairset *s)
 
 static int nothing(const struct moe_pairset *s, struct moe_err *e)
 {
-	const char *first = s->members.path[0], *more = s->members.n_path > 1 ? " and the other files" : "";
+	const char *first = s->members.path[0],
+		   *more = s->members.n_path > 1 ? " and the other files" : "";
 
 	if (!s->seen)
 		return moe_fail(e, MOE_DATA, "%s%s: there is no pair in it", first, more);
 	if (s->o->file.section && !s->section_seen)
-		return moe_fail(e, MOE_DATA, "%s%s: there is no section `%s'", first, more, s->o->file.section);
-	return moe_fail(e, MOE_DATA, "%s%s: none of the %llu pairs is selected by --section, --prefix, --tag and --modes", first, more,
-			(unsigned long long)s->seen);
+		return moe_fail(e, MOE_DATA, "%s%s: there is no section `%s'", first, more,
+			s->o->file.section);
+	return moe_fail(e, MOE_DATA,
+		"%s%s: none of the %llu pairs is selected by --section, --prefix, --tag and "
+		"--modes",
+		first, more, (unsigned long long)s->seen);
 }
 
 static int from_files(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *e)
@@ -174,12 +187,13 @@ static int from_files(struct moe_pairset *s, struct moe_rec *rec, struct moe_err
 
 /* ---- both ---- */
 
-/* The placebo: of every two successive pairs one is swapped, which one by chance, so that half of all labels are wrong. */
+/* The placebo: of every two successive pairs one is swapped, which one by chance, so that half of
+ * all labels are wrong. */
 static int shuffle(const struct moe_pairset *s, struct moe_rec *rec, struct moe_err *e)
 {
 	struct moe_rng key = moe_rng_key(s->o->seed, "shuffle-labels");
 	struct moe_str hack, clean;
-	struct moe_buf keep = {0};
+	struct moe_buf keep = { 0 };
 	size_t cut;
 	int rc = -1;
 
@@ -189,7 +203,10 @@ static int shuffle(const struct moe_pairset *s, struct moe_rec *rec, struct moe_
 		return -1;
 	cut = hack.n; /* copies first: what a record lends does not survive a change of it */
 	if (!moe_buf_add(&keep, hack.p, hack.n, e) && !moe_buf_add(&keep, clean.p, clean.n, e))
-		rc = moe_rec_set_strn(rec, "hack", keep.data + cut, keep.len - cut, e) || moe_rec_set_strn(rec, "clean", keep.data, cut, e) ? -1 : 0;
+		rc = moe_rec_set_strn(rec, "hack", keep.data + cut, keep.len - cut, e) ||
+				moe_rec_set_strn(rec, "clean", keep.data, cut, e)
+			? -1
+			: 0;
 	moe_buf_free(&keep);
 	return rc;
 }
@@ -216,7 +233,8 @@ uint64_t moe_pairset_count(const struct moe_pairset *s)
 
 int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struct moe_err *e)
 {
-	return s->env ? moe_writer_from(w, moe_env_digest(s->env), e) : moe_members_sources(&s->members, w, e);
+	return s->env ? moe_writer_from(w, moe_env_digest(s->env), e)
+		      : moe_members_sources(&s->members, w, e);
 }
 
 int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e)
@@ -226,7 +244,8 @@ int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e)
 
 	if (!in)
 		return -1;
-	if (moe_input_next(in, e) >= 0 && !moe_input_slurp(in, out, (size_t)1 << 20, e) && moe_buf_cstr(out, e))
+	if (moe_input_next(in, e) >= 0 && !moe_input_slurp(in, out, (size_t)1 << 20, e) &&
+		moe_buf_cstr(out, e))
 		rc = 0;
 	moe_input_close(in);
 	return rc;

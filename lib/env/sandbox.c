@@ -1,5 +1,6 @@
 /* sandbox.c - sandbox(source, ...) for environments: runs `source` in a fresh Lua state of its own.
- * Each source text is compiled once into an image that is put back before every run. Not the process boundary (worker.c). */
+ * Each source text is compiled once into an image that is put back before every run. Not the
+ * process boundary (worker.c). */
 #include "env/luabox.h"
 
 #include <stdlib.h>
@@ -47,7 +48,8 @@ void moe_sandboxes_free(struct moe_sandboxes *s)
 	free(s);
 }
 
-/* compile(text [, name]): text only, never bytecode. Given to the source as its first argument, never a global. */
+/* compile(text [, name]): text only, never bytecode. Given to the source as its first argument,
+ * never a global. */
 static int compile(lua_State *L)
 {
 	size_t n;
@@ -75,12 +77,14 @@ static int prepare(lua_State *L)
 	return 0;
 }
 
-static struct box *find_box(struct moe_sandboxes *s, const char *source, size_t len, struct moe_err *e)
+static struct box *find_box(
+	struct moe_sandboxes *s, const char *source, size_t len, struct moe_err *e)
 {
 	struct box *b;
 
 	for (size_t i = 0; i < IMAGES; i++)
-		if (s->box[i].source && s->box[i].len == len && memcmp(s->box[i].source, source, len) == 0)
+		if (s->box[i].source && s->box[i].len == len &&
+			memcmp(s->box[i].source, source, len) == 0)
 			return &s->box[i];
 	b = &s->box[s->next++ % IMAGES];
 	drop_box(b);
@@ -139,7 +143,7 @@ static int results(lua_State *H)
 static int run(lua_State *H)
 {
 	struct moe_sandboxes *s = moe_lua_of(H)->user;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct box *b;
 	const char *source;
 	size_t len;
@@ -155,7 +159,10 @@ static int run(lua_State *H)
 	if (moe_lua_call(&b->lua, enter, H, LUA_MULTRET) != LUA_OK) {
 		lua_settop(H, top);
 		lua_pushboolean(H, 0);
-		lua_pushstring(H, b->lua.stop == MOE_LUA_STEPS ? "steps" : b->lua.stop == MOE_LUA_MEMORY ? "memory" : "error");
+		lua_pushstring(H,
+			b->lua.stop == MOE_LUA_STEPS            ? "steps"
+				: b->lua.stop == MOE_LUA_MEMORY ? "memory"
+								: "error");
 		moe_lua_copy(H, b->lua.L, -1);
 		return 3;
 	}

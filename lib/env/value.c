@@ -125,7 +125,8 @@ void moe_lua_push_rec(lua_State *L, const struct moe_rec *r)
 			continue;
 		switch (moe_rec_has(r, name)) {
 		case MOE_V_STR:
-			lua_pushlstring(L, moe_rec_str(r, name, &s) ? s.p : "", moe_rec_str(r, name, &s) ? s.n : 0);
+			lua_pushlstring(L, moe_rec_str(r, name, &s) ? s.p : "",
+				moe_rec_str(r, name, &s) ? s.n : 0);
 			break;
 		case MOE_V_INT:
 			lua_pushinteger(L, moe_rec_int(r, name, &v) ? v : 0);
@@ -149,7 +150,8 @@ void moe_lua_push_rec(lua_State *L, const struct moe_rec *r)
 	}
 }
 
-static int set_strings(lua_State *L, int i, const char *key, size_t n, struct moe_rec *r, struct moe_err *e)
+static int set_strings(
+	lua_State *L, int i, const char *key, size_t n, struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_str *v = calloc(n + 1, sizeof *v);
 	int rc = 0;
@@ -161,7 +163,9 @@ static int set_strings(lua_State *L, int i, const char *key, size_t n, struct mo
 		if (lua_type(L, -1) == LUA_TSTRING)
 			v[k].p = lua_tolstring(L, -1, &v[k].n); /* the table keeps it alive */
 		else
-			rc = moe_fail(e, MOE_DATA, "key \"%s\" of the task: a list holds either strings or integers", key);
+			rc = moe_fail(e, MOE_DATA,
+				"key \"%s\" of the task: a list holds either strings or integers",
+				key);
 		lua_pop(L, 1);
 	}
 	if (rc == 0)
@@ -170,7 +174,8 @@ static int set_strings(lua_State *L, int i, const char *key, size_t n, struct mo
 	return rc;
 }
 
-static int set_integers(lua_State *L, int i, const char *key, size_t n, struct moe_rec *r, struct moe_err *e)
+static int set_integers(
+	lua_State *L, int i, const char *key, size_t n, struct moe_rec *r, struct moe_err *e)
 {
 	int32_t *v = calloc(n + 1, sizeof *v);
 	int rc = 0;
@@ -184,7 +189,10 @@ static int set_integers(lua_State *L, int i, const char *key, size_t n, struct m
 		x = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : INT64_MIN;
 		lua_pop(L, 1);
 		if (x < INT32_MIN || x > INT32_MAX)
-			rc = moe_fail(e, MOE_DATA, "key \"%s\" of the task: a list holds either strings or integers of 32 bits", key);
+			rc = moe_fail(e, MOE_DATA,
+				"key \"%s\" of the task: a list holds either strings or integers "
+				"of 32 bits",
+				key);
 		else
 			v[k] = (int32_t)x;
 	}
@@ -215,13 +223,18 @@ static int set_value(lua_State *L, const char *key, struct moe_rec *r, struct mo
 		n = (size_t)lua_rawlen(L, top);
 		type = n ? lua_rawgeti(L, top, 1) : LUA_TSTRING;
 		lua_settop(L, top);
-		return type == LUA_TNUMBER ? set_integers(L, top, key, n, r, e) : set_strings(L, top, key, n, r, e);
+		return type == LUA_TNUMBER ? set_integers(L, top, key, n, r, e)
+					   : set_strings(L, top, key, n, r, e);
 	default:
-		return moe_fail(e, MOE_DATA, "key \"%s\" of the task is a %s; tasks hold strings, numbers, booleans and lists of strings or integers", key, luaL_typename(L, top));
+		return moe_fail(e, MOE_DATA,
+			"key \"%s\" of the task is a %s; tasks hold strings, numbers, booleans and "
+			"lists of strings or integers",
+			key, luaL_typename(L, top));
 	}
 }
 
-int moe_lua_to_rec(lua_State *L, int i, const char *const *skip, struct moe_rec *r, struct moe_err *e)
+int moe_lua_to_rec(
+	lua_State *L, int i, const char *const *skip, struct moe_rec *r, struct moe_err *e)
 {
 	i = lua_absindex(L, i);
 	if (!lua_checkstack(L, 8))
@@ -232,7 +245,9 @@ int moe_lua_to_rec(lua_State *L, int i, const char *const *skip, struct moe_rec 
 		const char *key;
 
 		if (lua_type(L, -2) != LUA_TSTRING)
-			return moe_fail(e, MOE_DATA, "a task has a key that is a %s; keys are strings", luaL_typename(L, -2));
+			return moe_fail(e, MOE_DATA,
+				"a task has a key that is a %s; keys are strings",
+				luaL_typename(L, -2));
 		key = lua_tostring(L, -2);
 		while (*s && strcmp(*s, key) != 0)
 			s++;

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true /* shadow memory is address space, and the run-time library makes system calls of its own */
+#define SANITIZED                                                                                  \
+	true /* shadow memory is address space, and the run-time library makes system calls of its \
+		own */
 #else
 #define SANITIZED false
 #endif
@@ -26,7 +28,7 @@
 
 static void limit(int what, rlim_t n)
 {
-	struct rlimit r = {n, n};
+	struct rlimit r = { n, n };
 
 	setrlimit((__rlimit_resource_t)what, &r);
 }
@@ -67,21 +69,29 @@ static void set_limits(const struct moe_worker_limits *lim)
 		limit(RLIMIT_AS, address_space() + lim->address_bytes);
 }
 
-/* Only what computing and answering need; anything else kills the process. False where the kernel has no seccomp. */
+/* Only what computing and answering need; anything else kills the process. False where the kernel
+ * has no seccomp. */
 static bool set_filter(void)
 {
-	static const int plain[] = {SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(madvise),
-		SCMP_SYS(clock_gettime), SCMP_SYS(time), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall)};
+	static const int plain[] = { SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(brk),
+		SCMP_SYS(munmap), SCMP_SYS(madvise), SCMP_SYS(clock_gettime), SCMP_SYS(time),
+		SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall) };
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	bool ok = f != NULL;
 
 	for (size_t i = 0; ok && i < sizeof plain / sizeof *plain; i++)
 		ok = seccomp_rule_add(f, SCMP_ACT_ALLOW, plain[i], 0) == 0;
-	ok = ok && seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(read), 1, SCMP_A0(SCMP_CMP_EQ, FD)) == 0;
-	ok = ok && seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, FD)) == 0;
+	ok = ok &&
+		seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(read), 1, SCMP_A0(SCMP_CMP_EQ, FD)) ==
+			0;
+	ok = ok &&
+		seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, FD)) ==
+			0;
 	ok = ok && seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mremap), 0) == 0;
-	ok = ok && seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
-		SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)) == 0;
+	ok = ok &&
+		seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+			SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)) == 0;
 	ok = ok && seccomp_load(f) == 0;
 	if (f)
 		seccomp_release(f);
@@ -135,15 +145,17 @@ static bool write_all(const void *p, size_t n)
 }
 
 /* Reads one request and judges it; false at the end of requests. */
-static bool serve(struct moe_env *v, uint64_t seed, struct input *in, struct moe_worker_head *h, struct moe_buf *text, struct moe_rec *env, struct moe_grade *g)
+static bool serve(struct moe_env *v, uint64_t seed, struct input *in, struct moe_worker_head *h,
+	struct moe_buf *text, struct moe_rec *env, struct moe_grade *g)
 {
-	struct moe_grade_item item = {env, {NULL, 0}, 0};
+	struct moe_grade_item item = { env, { NULL, 0 }, 0 };
 	struct moe_err e;
 
 	if (!read_all(in, h, sizeof *h))
 		return false;
 	text->len = 0;
-	if (moe_buf_reserve(text, (size_t)h->env_len + h->text_len + 1, &e) != 0 || !read_all(in, text->data, (size_t)h->env_len + h->text_len))
+	if (moe_buf_reserve(text, (size_t)h->env_len + h->text_len + 1, &e) != 0 ||
+		!read_all(in, text->data, (size_t)h->env_len + h->text_len))
 		return false;
 	item.completion.p = (const char *)text->data + h->env_len;
 	item.completion.n = h->text_len;
@@ -158,8 +170,8 @@ static bool serve(struct moe_env *v, uint64_t seed, struct input *in, struct moe
 static void serve_all(struct moe_env *v, uint64_t seed, volatile uint32_t *at)
 {
 	static struct input in; /* not on the stack: 64 KiB */
-	struct moe_buf text = {0}, answers = {0};
-	struct moe_rec env = {0};
+	struct moe_buf text = { 0 }, answers = { 0 };
+	struct moe_rec env = { 0 };
 	struct moe_worker_head h;
 	struct moe_grade g;
 
@@ -175,7 +187,8 @@ static void serve_all(struct moe_env *v, uint64_t seed, volatile uint32_t *at)
 	}
 }
 
-void moe_worker_main(int fd, volatile uint32_t *at, struct moe_env *v, const struct moe_worker_limits *lim)
+void moe_worker_main(
+	int fd, volatile uint32_t *at, struct moe_env *v, const struct moe_worker_limits *lim)
 {
 	struct moe_grade hello;
 	bool filter;

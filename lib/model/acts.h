@@ -18,33 +18,37 @@ struct layer_acts {
 };
 
 struct pass {
-	struct moe_arena tmp;    /* reset for every layer */
+	struct moe_arena tmp; /* reset for every layer */
 	size_t peak_bytes;
 	bool valid, kept, recompute; /* of the last forward pass */
 	bool exact;
 	int T, slots_max;
-	moe_real *cos_, *sin_;   /* [T, hd/2] */
+	moe_real *cos_, *sin_; /* [T, hd/2] */
 	moe_real *inv_freq;
 	int32_t *pos;
-	struct layer_acts *la;   /* [L], or one that all layers share */
-	struct layer_acts one;   /* what the backward pass recomputes into */
-	moe_real *last, *rstd;   /* [T, D] before the final norm, [T] */
+	struct layer_acts *la;           /* [L], or one that all layers share */
+	struct layer_acts one;           /* what the backward pass recomputes into */
+	moe_real *last, *rstd;           /* [T, D] before the final norm, [T] */
 	moe_real *norm, *ff, *proj, *zs; /* scratch [T, D], [T, F], [T, D], [T, slots_max] */
 };
 
-/* Runs layer i on la->in; out [T, D] may be la->in. Fills la. norm1's output is left in p->norm only until the second norm. */
-int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g, const struct moe_batch *b,
-	struct moe_acts *a, int i, struct layer_acts *la, moe_real *out, struct moe_err *e);
-int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x, struct moe_acts *a, struct layer_acts *la, bool in,
-	struct moe_err *e);
+/* Runs layer i on la->in; out [T, D] may be la->in. Fills la. norm1's output is left in p->norm
+ * only until the second norm. */
+int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
+	const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a, int i,
+	struct layer_acts *la, moe_real *out, struct moe_err *e);
+int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x, struct moe_acts *a,
+	struct layer_acts *la, bool in, struct moe_err *e);
 struct moe_attn;
 /* Segment s and kv-head k as an attention problem over qkv. */
-struct moe_attn moe_attn_of(const struct moe_config *c, const struct moe_batch *b, int s, int k, const moe_real *qkv);
+struct moe_attn moe_attn_of(
+	const struct moe_config *c, const struct moe_batch *b, int s, int k, const moe_real *qkv);
 /* Longest run of keys (parent and own) in the batch. */
 int moe_batch_max_keys(const struct moe_batch *b);
 
 /* Backward of the head alone: d_out [T, D] += . Writes a->logp when that is set. */
-int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, const int32_t *row, const int32_t *target, double temperature,
-	const moe_real *dlogp, moe_real *d_out, moe_real *dm, struct moe_err *e);
+int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, const int32_t *row,
+	const int32_t *target, double temperature, const moe_real *dlogp, moe_real *d_out,
+	moe_real *dm, struct moe_err *e);
 
 #endif

@@ -1,7 +1,8 @@
-/* attend.c - one row's attention over cache blocks. Keys lie transposed in their block, so that scores are sums of whole vectors.
+/* attend.c - one row's attention over cache blocks. Keys lie transposed in their block, so that
+ * scores are sums of whole vectors.
  *
- * The order of operations is that of moe_attn_fwd and moe_attn_row (nn/attn.h); what differs is that blocks are padded to whole
- * vectors, which changes no bit of the numbers that are used. */
+ * The order of operations is that of moe_attn_fwd and moe_attn_row (nn/attn.h); what differs is
+ * that blocks are padded to whole vectors, which changes no bit of the numbers that are used. */
 #include "model/decode_priv.h"
 
 #include "nn/norm.h"
@@ -25,7 +26,9 @@ static moe_real *head_of(const struct moe_decoder *d, moe_real *block, int pos, 
 {
 	const struct moe_config *c = &d->p->m->config;
 
-	return block + ((size_t)d->layer * (size_t)c->K + (size_t)head) * (size_t)(c->hd + d->p->hdp) * (size_t)pos;
+	return block +
+		((size_t)d->layer * (size_t)c->K + (size_t)head) * (size_t)(c->hd + d->p->hdp) *
+		(size_t)pos;
 }
 
 static void store_row(struct moe_decoder *d, const struct moe_decode_row *row, moe_real *x)
@@ -42,7 +45,9 @@ static void store_row(struct moe_decoder *d, const struct moe_decode_row *row, m
 	moe_rope(1, c->H + c->K, c->hd, x, 0, d->p->cos_ + (size_t)row->pos * (size_t)half,
 		d->p->sin_ + (size_t)row->pos * (size_t)half, false);
 	for (int h = 0; h < c->K; h++) {
-		moe_real *keys = head_of(d, block, pos, h), *value = keys + (size_t)c->hd * (size_t)pos + (size_t)lane * (size_t)d->p->hdp;
+		moe_real *keys = head_of(d, block, pos, h),
+			 *value = keys + (size_t)c->hd * (size_t)pos +
+			(size_t)lane * (size_t)d->p->hdp;
 		const moe_real *k = x + q + h * c->hd;
 
 		for (int j = 0; j < c->hd; j++)
@@ -55,7 +60,8 @@ static int store_rows(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct moe_decoder *d = ctx;
 	const struct moe_config *c = &d->p->m->config;
-	int from = (int)task * MOE_DECODE_ROWS, to = from + MOE_DECODE_ROWS < d->M ? from + MOE_DECODE_ROWS : d->M;
+	int from = (int)task * MOE_DECODE_ROWS,
+	    to = from + MOE_DECODE_ROWS < d->M ? from + MOE_DECODE_ROWS : d->M;
 
 	(void)worker;
 	(void)e;
@@ -64,13 +70,14 @@ static int store_rows(void *ctx, size_t task, int worker, struct moe_err *e)
 	return 0;
 }
 
-/* s[w] = q[hd] . keys[hd, w]: chains of fused multiply-adds in panels, as moe_gemm_rows has them. w is a constant at each call. */
-static inline __attribute__((always_inline)) void score_lanes(int w, int hd, int pos, const moe_real *restrict q, const moe_real *restrict keys,
-	moe_real *restrict s)
+/* s[w] = q[hd] . keys[hd, w]: chains of fused multiply-adds in panels, as moe_gemm_rows has them. w
+ * is a constant at each call. */
+static inline __attribute__((always_inline)) void score_lanes(int w, int hd, int pos,
+	const moe_real *restrict q, const moe_real *restrict keys, moe_real *restrict s)
 {
 	for (int p = 0; p < hd; p += MOE_GEMM_PANEL) {
 		int end = p + MOE_GEMM_PANEL < hd ? p + MOE_GEMM_PANEL : hd;
-		moe_real acc[2 * W] = {0};
+		moe_real acc[2 * W] = { 0 };
 
 		for (int j = p; j < end; j++)
 			for (int t = 0; t < w; t++)
@@ -81,7 +88,8 @@ static inline __attribute__((always_inline)) void score_lanes(int w, int hd, int
 }
 
 /* s[len, rounded up to 8] = q[hd] . keys[hd, pos] */
-MOE_CLONES static void scores(int hd, int len, int pos, const moe_real *restrict q, const moe_real *restrict keys, moe_real *restrict s)
+MOE_CLONES static void scores(int hd, int len, int pos, const moe_real *restrict q,
+	const moe_real *restrict keys, moe_real *restrict s)
 {
 	int at = 0;
 
@@ -103,10 +111,11 @@ MOE_CLONES static void scores(int hd, int len, int pos, const moe_real *restrict
 }
 
 /* out[hdp] = (first ? 0 : out) + p[n] . values[n, hdp], n <= pos. */
-MOE_CLONES static void mix(int n, int hdp, bool first, const moe_real *restrict p, const moe_real *restrict values, moe_real *restrict out)
+MOE_CLONES static void mix(int n, int hdp, bool first, const moe_real *restrict p,
+	const moe_real *restrict values, moe_real *restrict out)
 {
 	for (int c = 0; c < hdp; c += W) {
-		moe_real acc[W] = {0};
+		moe_real acc[W] = { 0 };
 
 		for (int t = 0; t < n; t++)
 			for (int j = 0; j < W; j++)
@@ -129,10 +138,12 @@ static struct part context(const struct moe_decode_row *r, int b)
 	const struct moe_chain *c = b < shared ? r->shared : r->mine;
 	int left = (b < shared ? r->n_shared : r->at + 1) - (b < shared ? b : b - shared) * c->pos;
 
-	return (struct part){left > 0 ? c->block[b < shared ? b : b - shared] : NULL, c->pos, left < c->pos ? left : c->pos};
+	return (struct part){ left > 0 ? c->block[b < shared ? b : b - shared] : NULL, c->pos,
+		left < c->pos ? left : c->pos };
 }
 
-static void attend_head(const struct moe_decoder *d, const struct moe_decode_row *r, int head, const moe_real *q, moe_real *out, moe_real *s)
+static void attend_head(const struct moe_decoder *d, const struct moe_decode_row *r, int head,
+	const moe_real *q, moe_real *out, moe_real *s)
 {
 	const struct moe_config *c = &d->p->m->config;
 	moe_real sum[MOE_DECODE_HD_MAX];
@@ -142,9 +153,11 @@ static void attend_head(const struct moe_decoder *d, const struct moe_decode_row
 
 	for (int b = 0; (p = context(r, b)).block; b++, ctx += p.n)
 		scores(c->hd, p.n, p.pos, q, head_of(d, p.block, p.pos, head), s + ctx);
-	total = moe_vec_exp_sum((size_t)ctx, s, moe_vec_max((size_t)ctx, s), (moe_real)(1.0 / sqrt((double)c->hd)));
+	total = moe_vec_exp_sum(
+		(size_t)ctx, s, moe_vec_max((size_t)ctx, s), (moe_real)(1.0 / sqrt((double)c->hd)));
 	for (int b = 0; (p = context(r, b)).block; b++, at += p.n)
-		mix(p.n, d->p->hdp, b == 0, s + at, head_of(d, p.block, p.pos, head) + (size_t)c->hd * (size_t)p.pos, sum);
+		mix(p.n, d->p->hdp, b == 0, s + at,
+			head_of(d, p.block, p.pos, head) + (size_t)c->hd * (size_t)p.pos, sum);
 	memcpy(out, sum, (size_t)c->hd * sizeof(*out));
 	moe_vec_scale((size_t)c->hd, (moe_real)(1 / total), out);
 }
@@ -153,13 +166,16 @@ static int attend_rows(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct moe_decoder *d = ctx;
 	const struct moe_config *c = &d->p->m->config;
-	int from = (int)task * MOE_DECODE_ROWS, to = from + MOE_DECODE_ROWS < d->M ? from + MOE_DECODE_ROWS : d->M;
+	int from = (int)task * MOE_DECODE_ROWS,
+	    to = from + MOE_DECODE_ROWS < d->M ? from + MOE_DECODE_ROWS : d->M;
 	moe_real *s = d->score + (size_t)worker * (size_t)(d->p->max_ctx + 2 * W);
 
 	(void)e;
 	for (int i = from; i < to; i++)
 		for (int h = 0; h < c->H; h++)
-			attend_head(d, &d->row[i], h / (c->H / c->K), d->qkv + (size_t)i * (size_t)((c->H + 2 * c->K) * c->hd) + h * c->hd,
+			attend_head(d, &d->row[i], h / (c->H / c->K),
+				d->qkv + (size_t)i * (size_t)((c->H + 2 * c->K) * c->hd) +
+					h * c->hd,
 				d->att + (size_t)i * (size_t)(c->H * c->hd) + h * c->hd, s);
 	return 0;
 }
@@ -175,5 +191,8 @@ int moe_decode_attention(struct moe_decoder *d, struct moe_err *e)
 
 	if (d->apart)
 		return moe_decode_run(d, tasks, store_and_attend, d, e);
-	return moe_decode_run(d, tasks, store_rows, d, e) || moe_decode_run(d, tasks, attend_rows, d, e) ? -1 : 0;
+	return moe_decode_run(d, tasks, store_rows, d, e) ||
+			moe_decode_run(d, tasks, attend_rows, d, e)
+		? -1
+		: 0;
 }

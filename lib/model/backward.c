@@ -1,4 +1,5 @@
-/* backward.c - gradients of a packed batch, layer by layer from the last. The head's share is in head.c. */
+/* backward.c - gradients of a packed batch, layer by layer from the last. The head's share is in
+ * head.c. */
 #include "model/acts.h"
 #include "nn/act.h"
 #include "nn/attn.h"
@@ -39,10 +40,10 @@ struct back {
 struct job {
 	const struct moe_prep_group *g;
 	int layer;
-	moe_real *const *dy;     /* gradients of the outputs, [T, out] with row stride ldy */
+	moe_real *const *dy; /* gradients of the outputs, [T, out] with row stride ldy */
 	const int *ldy;
-	const moe_real *in;      /* [T, in] */
-	const moe_real *z;       /* [T, slots] */
+	const moe_real *in; /* [T, in] */
+	const moe_real *z;  /* [T, slots] */
 };
 
 static bool adapted(const struct back *k, const struct moe_prep_linear *p)
@@ -50,7 +51,8 @@ static bool adapted(const struct back *k, const struct moe_prep_linear *p)
 	return p->slot >= 0 && k->x;
 }
 
-/* Gradient of the gates: s * sum over the expert's slots of alive z dz, where dz = dy B before any gate. */
+/* Gradient of the gates: s * sum over the expert's slots of alive z dz, where dz = dy B before any
+ * gate. */
 static void gate_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j)
 {
 	const struct moe_experts *x = k->x;
@@ -62,13 +64,17 @@ static void gate_grad(const struct back *k, const struct moe_prep_linear *p, con
 			double sum = 0;
 
 			for (int r = 0; r < x->rank[i]; r++)
-				sum += (double)p->alive[x->first[i] + r] * (double)j->z[at + (size_t)r] * (double)k->dz[at + (size_t)r];
-			k->g->dgate[(size_t)t * (size_t)x->E + (size_t)i] += (moe_real)(x->scale * sum);
+				sum += (double)p->alive[x->first[i] + r] *
+					(double)j->z[at + (size_t)r] *
+					(double)k->dz[at + (size_t)r];
+			k->g->dgate[(size_t)t * (size_t)x->E + (size_t)i] += (moe_real)(x->scale *
+				sum);
 		}
 }
 
 /* dA, dB of one Linear. k->dz holds dy B; it is left as the (unmasked) gradient of A in. */
-static void expert_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j, const moe_real *dy, int ldy)
+static void expert_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j,
+	const moe_real *dy, int ldy)
 {
 	const struct moe_experts *x = k->x;
 	const moe_real *gate = k->g ? k->g->gate : NULL, *mask = k->g ? k->g->mask : NULL;
@@ -80,69 +86,91 @@ static void expert_grad(const struct back *k, const struct moe_prep_linear *p, c
 		gate_grad(k, p, j);
 	if (k->dx) {
 		moe_expert_scale(x, p->alive, T, gate, mask, j->z + p->slot, slots, k->zs);
-		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1, k->dx + x->b_off[i], R);
+		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1,
+			k->dx + x->b_off[i], R);
 		moe_expert_scale(x, p->alive, T, gate, mask, dz, slots, k->dzm);
-		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1, k->dx + x->a_off[i], p->in);
+		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1,
+			k->dx + x->a_off[i], p->in);
 	}
 	moe_expert_scale(x, p->alive, T, gate, NULL, dz, slots, dz);
 }
 
-/* Parameter gradients of a group, and (d_in not NULL) the gradient of its input, overwritten. Works in p->tmp. */
+/* Parameter gradients of a group, and (d_in not NULL) the gradient of its input, overwritten. Works
+ * in p->tmp. */
 static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, struct moe_err *e)
 {
 	int T = k->p->T, in = j->g->in, first = 1;
 	moe_real *a_rows = NULL;
 
-	if (j->g->slots && d_in && !(a_rows = moe_arena_get(&k->p->tmp, (size_t)j->g->slots * (size_t)in, sizeof(*a_rows), e)))
+	if (j->g->slots && d_in &&
+		!(a_rows = moe_arena_get(
+			  &k->p->tmp, (size_t)j->g->slots * (size_t)in, sizeof(*a_rows), e)))
 		return -1;
 	for (int l = 0; l < j->g->n; l++) {
 		const struct moe_prep_linear *p = &j->g->lin[l];
 		const struct moe_layer *y = &k->m->layer[j->layer];
-		const moe_real *dy = j->dy[l], *w; /* NOLINT(clang-analyzer-core.uninitialized.Assign): a job has a gradient for each Linear of its group */
+		const moe_real *dy = j->dy[l],
+			       *w; /* NOLINT(clang-analyzer-core.uninitialized.Assign): a job has a
+				      gradient for each Linear of its group */
 		int ldy = j->ldy[l];
 
 		if (d_in) {
 			if (moe_weight_get(&y->w[p->linear], &k->p->tmp, &w, e))
 				return -1;
-			moe_gemm(false, false, T, in, p->out, 1, dy, ldy, w, in, first ? 0 : 1, d_in, in);
+			moe_gemm(false, false, T, in, p->out, 1, dy, ldy, w, in, first ? 0 : 1,
+				d_in, in);
 			first = 0;
 		}
 		if (k->dm) {
-			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1, k->dm + y->w[p->linear].off, in);
+			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1,
+				k->dm + y->w[p->linear].off, in);
 			if (p->bias)
-				moe_vec_sum_rows(T, p->out, dy, ldy, k->dm + y->bias[p->linear].off);
+				moe_vec_sum_rows(
+					T, p->out, dy, ldy, k->dm + y->bias[p->linear].off);
 		}
 		if (adapted(k, p)) {
-			size_t i = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear, R = (size_t)k->x->R;
+			size_t i = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear,
+			       R = (size_t)k->x->R;
 
-			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy, k->x->param + k->x->b_off[i], (int)R, 0, k->dz + p->slot, j->g->slots);
+			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy,
+				k->x->param + k->x->b_off[i], (int)R, 0, k->dz + p->slot,
+				j->g->slots);
 			expert_grad(k, p, j, dy, ldy);
 			if (a_rows)
-				memcpy(a_rows + (size_t)p->slot * (size_t)in, k->x->param + k->x->a_off[i], R * (size_t)in * sizeof(*a_rows));
+				memcpy(a_rows + (size_t)p->slot * (size_t)in,
+					k->x->param + k->x->a_off[i],
+					R * (size_t)in * sizeof(*a_rows));
 		}
 	}
 	if (a_rows)
-		moe_gemm(false, false, T, in, j->g->slots, 1, k->dz, j->g->slots, a_rows, in, 1, d_in, in);
+		moe_gemm(false, false, T, in, j->g->slots, 1, k->dz, j->g->slots, a_rows, in, 1,
+			d_in, in);
 	return 0;
 }
 
 /* k->dn is the gradient of norm(x): adds that of x to k->dh, and that of the norm's weight. */
-static void norm_bwd(const struct back *k, const moe_real *x, const moe_real *w, const moe_real *rstd, const struct moe_weight *norm)
+static void norm_bwd(const struct back *k, const moe_real *x, const moe_real *w,
+	const moe_real *rstd, const struct moe_weight *norm)
 {
 	int D = k->m->config.D;
 
-	moe_rmsnorm_bwd(k->p->T, D, k->dn, D, x, D, w, rstd, k->dh, D, k->dm ? k->dm + norm->off : NULL);
+	moe_rmsnorm_bwd(
+		k->p->T, D, k->dn, D, x, D, w, rstd, k->dh, D, k->dm ? k->dm + norm->off : NULL);
 }
 
-static int mlp_bwd(struct back *k, const struct moe_prep_layer *y, int i, const struct layer_acts *la, struct moe_err *e)
+static int mlp_bwd(struct back *k, const struct moe_prep_layer *y, int i,
+	const struct layer_acts *la, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
 	int F = c->F;
-	struct job down = { &y->group[MOE_GROUP_DOWN], i, (moe_real *[]){ k->dh }, &c->D, k->p->ff, la->z[MOE_GROUP_DOWN] };
-	struct job gu = { &y->group[MOE_GROUP_GU], i, (moe_real *[]){ k->dg, k->du }, (int[]){ F, F }, k->p->norm, la->z[MOE_GROUP_GU] };
+	struct job down = { &y->group[MOE_GROUP_DOWN], i, (moe_real *[]){ k->dh }, &c->D, k->p->ff,
+		la->z[MOE_GROUP_DOWN] };
+	struct job gu = { &y->group[MOE_GROUP_GU], i, (moe_real *[]){ k->dg, k->du },
+		(int[]){ F, F }, k->p->norm, la->z[MOE_GROUP_GU] };
 	size_t n = (size_t)k->p->T * (size_t)F;
 
-	moe_swiglu_keep(n, la->g, la->u, k->p->ff, k->dg); /* dg holds the sigmoid until it is overwritten */
+	moe_swiglu_keep(n, la->g, la->u, k->p->ff,
+		k->dg); /* dg holds the sigmoid until it is overwritten */
 	if (group_bwd(k, &down, k->da, e))
 		return -1;
 	moe_swiglu_bwd(n, la->g, la->u, k->dg, k->da, k->dg, k->du);
@@ -156,8 +184,10 @@ static int mlp_bwd(struct back *k, const struct moe_prep_layer *y, int i, const 
 static int attend_bwd(struct back *k, const struct layer_acts *la, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
-	int W = (c->H + 2 * c->K) * c->hd, group = c->H / c->K, wide = c->H * c->hd, key = c->H * c->hd, value = key + c->K * c->hd;
-	moe_real *scratch = moe_arena_get(&k->p->tmp, moe_attn_scratch(c->hd, moe_batch_max_keys(k->b)), sizeof(*scratch), e);
+	int W = (c->H + 2 * c->K) * c->hd, group = c->H / c->K, wide = c->H * c->hd,
+	    key = c->H * c->hd, value = key + c->K * c->hd;
+	moe_real *scratch = moe_arena_get(
+		&k->p->tmp, moe_attn_scratch(c->hd, moe_batch_max_keys(k->b)), sizeof(*scratch), e);
 
 	if (!scratch)
 		return -1;
@@ -166,22 +196,34 @@ static int attend_bwd(struct back *k, const struct layer_acts *la, struct moe_er
 		for (int h = 0; h < c->K; h++) {
 			struct moe_attn at = moe_attn_of(c, k->b, s, h, la->qkv);
 			int row = k->b->seg[s].start, up = k->b->seg[s].parent;
-			moe_real *d = k->dqkv + (size_t)row * (size_t)W, *dp = up < 0 ? d : k->dqkv + (size_t)k->b->seg[up].start * (size_t)W;
+			moe_real *d = k->dqkv + (size_t)row * (size_t)W,
+				 *dp = up < 0 ? d
+					      : k->dqkv + (size_t)k->b->seg[up].start * (size_t)W;
 			size_t o = (size_t)row * (size_t)wide + (size_t)(h * group * c->hd);
-			struct moe_attn_grad g = { .o = la->o + o, .d_o = k->d_o + o, .ldo = wide,
-				.lse = la->lse + (size_t)row * (size_t)c->H + h * group, .ldl = c->H, .dq = d + h * group * c->hd, .dk = d + key + h * c->hd,
-				.dv = d + value + h * c->hd, .dkp = dp + key + h * c->hd, .dvp = dp + value + h * c->hd };
+			struct moe_attn_grad g = { .o = la->o + o,
+				.d_o = k->d_o + o,
+				.ldo = wide,
+				.lse = la->lse + (size_t)row * (size_t)c->H + h * group,
+				.ldl = c->H,
+				.dq = d + h * group * c->hd,
+				.dk = d + key + h * c->hd,
+				.dv = d + value + h * c->hd,
+				.dkp = dp + key + h * c->hd,
+				.dvp = dp + value + h * c->hd };
 
 			moe_attn_bwd(&at, &g, scratch);
 		}
 	return 0;
 }
 
-/* Gradients through RoPE and the per-head norms: returns where those of the Linears' outputs lie. */
-static moe_real *unplace(const struct back *k, const struct moe_prep_layer *y, int i, const struct layer_acts *la)
+/* Gradients through RoPE and the per-head norms: returns where those of the Linears' outputs lie.
+ */
+static moe_real *unplace(
+	const struct back *k, const struct moe_prep_layer *y, int i, const struct layer_acts *la)
 {
 	const struct moe_config *c = &k->m->config;
-	int T = k->p->T, W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd, n = (c->H + c->K) * c->hd;
+	int T = k->p->T, W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd,
+	    n = (c->H + c->K) * c->hd;
 
 	moe_rope(T, c->H + c->K, c->hd, k->dqkv, W, k->p->cos_, k->p->sin_, true);
 	if (!c->qk_norm || !k->dqk0)
@@ -195,10 +237,12 @@ static moe_real *unplace(const struct back *k, const struct moe_prep_layer *y, i
 	for (int h = 0; h < c->H + c->K; h++) {
 		bool q = h < c->H;
 		const struct moe_layer *l = &k->m->layer[i];
-		const moe_real *rstd = q ? la->rstdq + (size_t)h * (size_t)T : la->rstdk + (size_t)(h - c->H) * (size_t)T;
+		const moe_real *rstd = q ? la->rstdq + (size_t)h * (size_t)T
+					 : la->rstdk + (size_t)(h - c->H) * (size_t)T;
 		int at = q ? h * c->hd : key + (h - c->H) * c->hd;
 
-		moe_rmsnorm_bwd(T, c->hd, k->dqkv + at, W, la->qk0 + at, W, q ? y->qnorm : y->knorm, rstd, k->dqk0 + at, W,
+		moe_rmsnorm_bwd(T, c->hd, k->dqkv + at, W, la->qk0 + at, W, q ? y->qnorm : y->knorm,
+			rstd, k->dqk0 + at, W,
 			k->dm ? k->dm + (q ? l->qnorm.off : l->knorm.off) : NULL);
 	}
 	return k->dqk0;
@@ -215,14 +259,16 @@ static int layer_bwd(struct back *k, int i, const struct layer_acts *la, struct 
 	moe_arena_reset(&k->p->tmp);
 	if (moe_prep_layer_names(k->m, k->x, i, &k->p->tmp, &y, e) || mlp_bwd(k, &y, i, la, e))
 		return -1;
-	o = (struct job){ &y.group[MOE_GROUP_O], i, (moe_real *[]){ k->dh }, &c->D, la->o, la->z[MOE_GROUP_O] };
+	o = (struct job){ &y.group[MOE_GROUP_O], i, (moe_real *[]){ k->dh }, &c->D, la->o,
+		la->z[MOE_GROUP_O] };
 	if (group_bwd(k, &o, k->d_o, e) || attend_bwd(k, la, e))
 		return -1;
 	d = unplace(k, &y, i, la);
 	moe_rmsnorm(k->p->T, c->D, la->in, c->D, y.norm1, c->eps, k->p->norm, c->D, NULL);
-	qkv = (struct job){ &y.group[MOE_GROUP_QKV], i, (moe_real *[]){ d, d + key, d + value }, (int[]){ W, W, W }, k->p->norm,
-		la->z[MOE_GROUP_QKV] };
-	/* below the first layer there is only the embedding, which does not learn with a frozen base */
+	qkv = (struct job){ &y.group[MOE_GROUP_QKV], i, (moe_real *[]){ d, d + key, d + value },
+		(int[]){ W, W, W }, k->p->norm, la->z[MOE_GROUP_QKV] };
+	/* below the first layer there is only the embedding, which does not learn with a frozen
+	 * base */
 	if (group_bwd(k, &qkv, i || k->dm ? k->dn : NULL, e))
 		return -1;
 	if (i || k->dm)
@@ -233,7 +279,8 @@ static int layer_bwd(struct back *k, int i, const struct layer_acts *la, struct 
 static int begin(struct back *k, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
-	size_t T = (size_t)k->p->T, W = (size_t)(c->H + 2 * c->K) * (size_t)c->hd, sz = sizeof(moe_real), slots = (size_t)k->p->slots_max;
+	size_t T = (size_t)k->p->T, W = (size_t)(c->H + 2 * c->K) * (size_t)c->hd,
+	       sz = sizeof(moe_real), slots = (size_t)k->p->slots_max;
 	struct moe_arena *r = &k->a->arena;
 
 	k->dh = moe_arena_get(r, T * (size_t)c->D, sz, e);
@@ -248,10 +295,14 @@ static int begin(struct back *k, struct moe_err *e)
 	k->zs = moe_arena_get(r, T * slots, sz, e);
 	if (c->qk_norm && !(k->dqk0 = moe_arena_get(r, T * W, sz, e)))
 		return -1;
-	return k->dh && k->dn && k->dqkv && k->d_o && k->dg && k->du && k->da && k->dz && k->dzm && k->zs ? 0 : -1;
+	return k->dh && k->dn && k->dqkv && k->d_o && k->dg && k->du && k->da && k->dz && k->dzm &&
+			k->zs
+		? 0
+		: -1;
 }
 
-static int run(struct back *k, int n, const int32_t *row, const int32_t *target, double temperature, const moe_real *dlogp, struct moe_err *e)
+static int run(struct back *k, int n, const int32_t *row, const int32_t *target, double temperature,
+	const moe_real *dlogp, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
 	size_t D = (size_t)c->D, td = (size_t)k->p->T * D;
@@ -281,19 +332,26 @@ static int run(struct back *k, int n, const int32_t *row, const int32_t *target,
 			return -1;
 	}
 	for (int t = 0; k->dm && t < k->p->T; t++)
-		moe_vec_add(D, k->dh + (size_t)t * D, k->dm + k->m->embed.off + (size_t)k->b->ids[t] * D);
+		moe_vec_add(D, k->dh + (size_t)t * D,
+			k->dm + k->m->embed.off + (size_t)k->b->ids[t] * D);
 	return 0;
 }
 
-int moe_backward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a,
-	int n, const int32_t *row, const int32_t *target, double temperature, const moe_real *dlogp, moe_real *dx, moe_real *dm, struct moe_err *e)
+int moe_backward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,
+	const struct moe_batch *b, struct moe_acts *a, int n, const int32_t *row,
+	const int32_t *target, double temperature, const moe_real *dlogp, moe_real *dx,
+	moe_real *dm, struct moe_err *e)
 {
 	double t0 = now_sec(), g0 = moe_gemm_sec();
-	struct back k = { .m = m, .x = x, .g = g, .b = b, .a = a, .p = a->priv, .dx = dx, .dm = dm };
+	struct back k = {
+		.m = m, .x = x, .g = g, .b = b, .a = a, .p = a->priv, .dx = dx, .dm = dm
+	};
 	int r;
 
 	if (!k.p || !k.p->valid || !k.p->kept || k.p->T != b->T)
-		return moe_fail(e, MOE_DATA, "the backward pass needs the forward pass of the same batch with its activations kept");
+		return moe_fail(e, MOE_DATA,
+			"the backward pass needs the forward pass of the same batch with its "
+			"activations kept");
 	if ((dm && !m->param) || (dx && !x))
 		return moe_fail(e, MOE_DATA, "gradients were asked for what is not trainable");
 	r = begin(&k, e) || run(&k, n, row, target, temperature, dlogp, e) ? -1 : 0;

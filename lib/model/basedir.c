@@ -1,4 +1,5 @@
-/* basedir.c - model directories as a whole. Weights and config.json are load.c's, training is pretrain.c's. */
+/* basedir.c - model directories as a whole. Weights and config.json are load.c's, training is
+ * pretrain.c's. */
 #include "model/basedir.h"
 #include "formats/file.h"
 #include "model/load.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_MAX ((size_t)64 << 20)
+#define FILE_MAX   ((size_t)64 << 20)
 #define BYTE_VOCAB 259
 
 int moe_base_config(const char *name, struct moe_config *c, struct moe_err *e)
@@ -30,10 +31,13 @@ static int put(const char *dir, const char *name, const struct moe_buf *b, struc
 }
 
 /* What transformers needs to load tokenizer.json as a fast tokenizer of no special class. */
-static const char byte_config[] = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"pad_token\": \"<|pad|>\",\n"
-				  "  \"bos_token\": \"<|bos|>\",\n  \"eos_token\": \"<|eos|>\",\n  \"clean_up_tokenization_spaces\": false\n}\n";
+static const char byte_config[] =
+	"{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"pad_token\": \"<|pad|>\",\n"
+	"  \"bos_token\": \"<|bos|>\",\n  \"eos_token\": \"<|eos|>\",\n  "
+	"\"clean_up_tokenization_spaces\": false\n}\n";
 
-int moe_base_write(const struct moe_model *m, const char *dir, const char *tokenizer, bool *has_tokenizer, struct moe_err *e)
+int moe_base_write(const struct moe_model *m, const char *dir, const char *tokenizer,
+	bool *has_tokenizer, struct moe_err *e)
 {
 	struct moe_buf b = { 0 }, c = { 0 };
 	int rc = moe_model_save(m, dir, e);
@@ -57,8 +61,9 @@ int moe_base_write(const struct moe_model *m, const char *dir, const char *token
 
 int moe_base_copy_extras(const char *from, const char *to, struct moe_err *e)
 {
-	static const char *const names[] = { "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
-		"chat_template.jinja", "vocab.json", "merges.txt" };
+	static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
+		"special_tokens_map.json", "generation_config.json", "chat_template.jinja",
+		"vocab.json", "merges.txt" };
 	struct moe_buf b = { 0 };
 	int rc = 0;
 
@@ -86,12 +91,14 @@ static size_t size_of(const struct moe_weight *w)
 
 size_t moe_model_count(const struct moe_model *m)
 {
-	size_t n = size_of(&m->embed) + size_of(&m->norm) + (m->config.tied ? 0 : size_of(&m->head));
+	size_t n = size_of(&m->embed) + size_of(&m->norm) +
+		(m->config.tied ? 0 : size_of(&m->head));
 
 	for (int i = 0; i < m->config.L; i++) {
 		const struct moe_layer *y = &m->layer[i];
 
-		n += size_of(&y->norm1) + size_of(&y->norm2) + size_of(&y->qnorm) + size_of(&y->knorm);
+		n += size_of(&y->norm1) + size_of(&y->norm2) + size_of(&y->qnorm) +
+			size_of(&y->knorm);
 		for (int l = 0; l < MOE_LINEARS; l++)
 			n += size_of(&y->w[l]) + size_of(&y->bias[l]);
 	}
@@ -104,14 +111,22 @@ int moe_base_describe(const struct moe_model *m, struct moe_buf *out, struct moe
 	static const char *const ropes[] = { "default", "linear", "llama3", "yarn", "dynamic" };
 	static const char *const dtypes[] = { "f32", "f16", "bf16", "f64" };
 	const struct moe_config *c = &m->config;
-	int rc = moe_buf_addf(out, e, "family\t%s\nparameters\t%zu\nstored as\t%s\nlayers\t%d\nhidden size\t%d\nheads\t%d\nkey/value heads\t%d\n"
-		"head dim\t%d\nffn size\t%d\nvocabulary\t%d\npositions\t%d\n", families[c->family], moe_model_count(m),
-		dtypes[m->layer[0].w[0].dtype], c->L, c->D, c->H, c->K, c->hd, c->F, c->V, c->max_pos);
+	int rc = moe_buf_addf(out, e,
+		"family\t%s\nparameters\t%zu\nstored as\t%s\nlayers\t%d\nhidden "
+		"size\t%d\nheads\t%d\nkey/value heads\t%d\n"
+		"head dim\t%d\nffn size\t%d\nvocabulary\t%d\npositions\t%d\n",
+		families[c->family], moe_model_count(m), dtypes[m->layer[0].w[0].dtype], c->L, c->D,
+		c->H, c->K, c->hd, c->F, c->V, c->max_pos);
 
 	if (!rc)
-		rc = moe_buf_addf(out, e, "rope\t%s, theta %g\nrms norm eps\t%g\ntied head\t%s\nbiases\t%s%s%s%s\nnorms of q and k\t%s\n", ropes[c->rope],
-			c->theta, c->eps, c->tied ? "yes" : "no", c->qkv_bias ? "q k v " : "", c->o_bias ? "o " : "", c->mlp_bias ? "mlp " : "",
-			c->qkv_bias || c->o_bias || c->mlp_bias ? "" : "none", c->qk_norm ? "yes" : "no");
+		rc = moe_buf_addf(out, e,
+			"rope\t%s, theta %g\nrms norm eps\t%g\ntied "
+			"head\t%s\nbiases\t%s%s%s%s\nnorms of q and k\t%s\n",
+			ropes[c->rope], c->theta, c->eps, c->tied ? "yes" : "no",
+			c->qkv_bias ? "q k v " : "", c->o_bias ? "o " : "",
+			c->mlp_bias ? "mlp " : "",
+			c->qkv_bias || c->o_bias || c->mlp_bias ? "" : "none",
+			c->qk_norm ? "yes" : "no");
 	if (!rc)
 		rc = moe_buf_addf(out, e, "end of sequence\t");
 	for (int i = 0; !rc && i < c->n_eos; i++)
@@ -136,7 +151,8 @@ static int check_finite(const struct moe_weight *w, const char *what, int layer,
 		for (int j = 0; j < w->cols; j++)
 			bad |= !isfinite(row[j]);
 		if (bad)
-			moe_fail(e, MOE_NUMERIC, "%s%.0d: row %d holds a NaN or an infinity", what, layer, r);
+			moe_fail(e, MOE_NUMERIC, "%s%.0d: row %d holds a NaN or an infinity", what,
+				layer, r);
 	}
 	free(row);
 	return bad ? -1 : 0;
@@ -144,16 +160,20 @@ static int check_finite(const struct moe_weight *w, const char *what, int layer,
 
 static int check_weights(const struct moe_model *m, struct moe_err *e)
 {
-	if (check_finite(&m->embed, "embedding", 0, e) || check_finite(&m->norm, "final norm", 0, e) || check_finite(&m->head, "head", 0, e))
+	if (check_finite(&m->embed, "embedding", 0, e) ||
+		check_finite(&m->norm, "final norm", 0, e) || check_finite(&m->head, "head", 0, e))
 		return -1;
 	for (int i = 0; i < m->config.L; i++) {
 		const struct moe_layer *y = &m->layer[i];
 
 		for (int l = 0; l < MOE_LINEARS; l++)
-			if (check_finite(&y->w[l], moe_linear_modules[l], 0, e) || check_finite(&y->bias[l], moe_linear_modules[l], 0, e))
+			if (check_finite(&y->w[l], moe_linear_modules[l], 0, e) ||
+				check_finite(&y->bias[l], moe_linear_modules[l], 0, e))
 				return moe_err_prefix(e, "layer %d", i);
-		if (check_finite(&y->norm1, "input norm", 0, e) || check_finite(&y->norm2, "post-attention norm", 0, e)
-			|| check_finite(&y->qnorm, "q norm", 0, e) || check_finite(&y->knorm, "k norm", 0, e))
+		if (check_finite(&y->norm1, "input norm", 0, e) ||
+			check_finite(&y->norm2, "post-attention norm", 0, e) ||
+			check_finite(&y->qnorm, "q norm", 0, e) ||
+			check_finite(&y->knorm, "k norm", 0, e))
 			return moe_err_prefix(e, "layer %d", i);
 	}
 	return 0;
@@ -169,7 +189,8 @@ int moe_base_check(const struct moe_model *m, const struct moe_tokenizer *t, str
 	int rc;
 
 	if (t && moe_tokenizer_vocab(t) > m->config.V)
-		return moe_fail(e, MOE_DATA, "the tokenizer has %d tokens, the model only %d", moe_tokenizer_vocab(t), m->config.V);
+		return moe_fail(e, MOE_DATA, "the tokenizer has %d tokens, the model only %d",
+			moe_tokenizer_vocab(t), m->config.V);
 	if (check_weights(m, e))
 		return -1;
 	for (int i = 0; i < 8; i++)
@@ -183,7 +204,8 @@ int moe_base_check(const struct moe_model *m, const struct moe_tokenizer *t, str
 		rc = moe_head_logp(m, &b, &a, 7, row, target, 1, logp, NULL, e);
 	for (int i = 0; !rc && i < 7; i++)
 		if (!isfinite(logp[i]))
-			rc = moe_fail(e, MOE_NUMERIC, "the model computes %g as a log-probability", (double)logp[i]);
+			rc = moe_fail(e, MOE_NUMERIC, "the model computes %g as a log-probability",
+				(double)logp[i]);
 	moe_acts_free(&a);
 	return rc;
 }

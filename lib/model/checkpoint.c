@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME "state.safetensors"
+#define NAME     "state.safetensors"
 #define ROW_COLS (sizeof(struct moe_pretrain_row) / sizeof(float))
 
 #ifdef MOE_REAL_F64
@@ -22,19 +22,26 @@
 #define DTYPE "F32"
 #endif
 
-static struct moe_st_tensor tensor(const char *name, const char *dtype, const void *data, size_t n, size_t size)
+static struct moe_st_tensor tensor(
+	const char *name, const char *dtype, const void *data, size_t n, size_t size)
 {
-	struct moe_st_tensor t = { .name = name, .rank = 1, .shape = { n }, .data = data, .bytes = n * size };
+	struct moe_st_tensor t = {
+		.name = name, .rank = 1, .shape = { n }, .data = data, .bytes = n * size
+	};
 
 	snprintf(t.dtype, sizeof(t.dtype), "%s", dtype);
 	return t;
 }
 
-static int write_state(const struct moe_pretrain *p, const char *dir, const char *key, struct moe_err *e)
+static int write_state(
+	const struct moe_pretrain *p, const char *dir, const char *key, struct moe_err *e)
 {
 	size_t n = p->m->n_param, sz = sizeof(moe_real);
-	const struct moe_st_tensor t[] = { tensor("param", DTYPE, p->m->param, n, sz), tensor("adam.m", DTYPE, p->adam.m, n, sz),
-		tensor("adam.v", DTYPE, p->adam.v, n, sz), tensor("adam.step", "I64", p->adam.step, 1, 8), tensor("step", "I64", &p->step, 1, 8),
+	const struct moe_st_tensor t[] = { tensor("param", DTYPE, p->m->param, n, sz),
+		tensor("adam.m", DTYPE, p->adam.m, n, sz),
+		tensor("adam.v", DTYPE, p->adam.v, n, sz),
+		tensor("adam.step", "I64", p->adam.step, 1, 8),
+		tensor("step", "I64", &p->step, 1, 8),
 		tensor("history", "F32", p->row, (size_t)p->step * ROW_COLS, sizeof(float)) };
 	const char *const meta[][2] = { { "key", key } };
 	char *path = moe_path_join(dir, NAME, e);
@@ -55,7 +62,8 @@ static int sync_dir(const char *dir, struct moe_err *e)
 	return rc;
 }
 
-/* Removes our files from a directory: the state, and what a run that was killed while writing it left. */
+/* Removes our files from a directory: the state, and what a run that was killed while writing it
+ * left. */
 static void clear(const char *path)
 {
 	DIR *d = opendir(path);
@@ -95,7 +103,8 @@ static bool latest(const char *dir, uint64_t *step)
 	return sscanf(to, "step-%" SCNu64, step) == 1;
 }
 
-int moe_pretrain_save(const struct moe_pretrain *p, const char *dir, const char *key, struct moe_err *e)
+int moe_pretrain_save(
+	const struct moe_pretrain *p, const char *dir, const char *key, struct moe_err *e)
 {
 	char tmp[4096], path[4096], link[4096], to[64];
 	uint64_t before;
@@ -104,8 +113,9 @@ int moe_pretrain_save(const struct moe_pretrain *p, const char *dir, const char 
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		return moe_fail_errno(e, "%s: cannot make the directory", dir);
 	snprintf(to, sizeof(to), "step-%" PRIu64, p->step);
-	if (snprintf(tmp, sizeof(tmp), "%s/%s.tmp", dir, to) >= (int)sizeof(tmp) || snprintf(path, sizeof(path), "%s/%s", dir, to) >= (int)sizeof(path)
-		|| snprintf(link, sizeof(link), "%s/latest.tmp", dir) >= (int)sizeof(link))
+	if (snprintf(tmp, sizeof(tmp), "%s/%s.tmp", dir, to) >= (int)sizeof(tmp) ||
+		snprintf(path, sizeof(path), "%s/%s", dir, to) >= (int)sizeof(path) ||
+		snprintf(link, sizeof(link), "%s/latest.tmp", dir) >= (int)sizeof(link))
 		return moe_fail(e, MOE_SYSTEM, "%s: the name is too long", dir);
 	had = latest(dir, &before);
 	if (had && before == p->step)
@@ -133,37 +143,46 @@ int moe_pretrain_save(const struct moe_pretrain *p, const char *dir, const char 
 	return 0;
 }
 
-static int take(const struct moe_st *s, const char *name, const char *dtype, void *to, size_t n, size_t size, const char *path, struct moe_err *e)
+static int take(const struct moe_st *s, const char *name, const char *dtype, void *to, size_t n,
+	size_t size, const char *path, struct moe_err *e)
 {
 	const struct moe_st_tensor *t = moe_st_find(s, name);
 
 	if (!t || strcmp(t->dtype, dtype) != 0 || t->bytes != n * size)
-		return moe_fail(e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path, name);
+		return moe_fail(
+			e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path, name);
 	if (n)
 		memcpy(to, t->data, n * size);
 	return 0;
 }
 
-static int read_state(struct moe_pretrain *p, const struct moe_st *s, const char *key, const char *path, struct moe_err *e)
+static int read_state(struct moe_pretrain *p, const struct moe_st *s, const char *key,
+	const char *path, struct moe_err *e)
 {
 	size_t n = p->m->n_param, sz = sizeof(moe_real);
 	const char *was = moe_st_meta(s, "key");
 	uint64_t step = 0;
 
 	if (!was || strcmp(was, key) != 0)
-		return moe_fail(e, MOE_DATA, "%s: this checkpoint is of another run (%s), not of this one (%s)", path, was ? was : "no key", key);
+		return moe_fail(e, MOE_DATA,
+			"%s: this checkpoint is of another run (%s), not of this one (%s)", path,
+			was ? was : "no key", key);
 	if (take(s, "step", "I64", &step, 1, 8, path, e))
 		return -1;
 	if (step > p->total)
-		return moe_fail(e, MOE_DATA, "%s: the checkpoint has %" PRIu64 " steps, the run only %" PRIu64, path, step, p->total);
+		return moe_fail(e, MOE_DATA,
+			"%s: the checkpoint has %" PRIu64 " steps, the run only %" PRIu64, path,
+			step, p->total);
 	free(p->row);
 	p->row = moe_alloc((size_t)step + 1, sizeof(*p->row), e);
 	p->cap_row = p->row ? step + 1 : 0;
 	if (!p->row)
 		return -1;
-	if (take(s, "param", DTYPE, p->m->param, n, sz, path, e) || take(s, "adam.m", DTYPE, p->adam.m, n, sz, path, e)
-		|| take(s, "adam.v", DTYPE, p->adam.v, n, sz, path, e) || take(s, "adam.step", "I64", p->adam.step, 1, 8, path, e)
-		|| take(s, "history", "F32", p->row, (size_t)step * ROW_COLS, sizeof(float), path, e))
+	if (take(s, "param", DTYPE, p->m->param, n, sz, path, e) ||
+		take(s, "adam.m", DTYPE, p->adam.m, n, sz, path, e) ||
+		take(s, "adam.v", DTYPE, p->adam.v, n, sz, path, e) ||
+		take(s, "adam.step", "I64", p->adam.step, 1, 8, path, e) ||
+		take(s, "history", "F32", p->row, (size_t)step * ROW_COLS, sizeof(float), path, e))
 		return -1;
 	p->step = step;
 	return 0;
@@ -178,7 +197,8 @@ int moe_pretrain_load(struct moe_pretrain *p, const char *dir, const char *key, 
 
 	if (!latest(dir, &step))
 		return 0;
-	if (snprintf(path, sizeof(path), "%s/step-%" PRIu64 "/" NAME, dir, step) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/step-%" PRIu64 "/" NAME, dir, step) >=
+		(int)sizeof(path))
 		return moe_fail(e, MOE_SYSTEM, "%s: the name is too long", dir);
 	s = moe_st_open(path, e);
 	if (!s)

@@ -1,4 +1,5 @@
-/* config.h - the shape of a base model, as read from config.json or made by a preset. Plain data. */
+/* config.h - the shape of a base model, as read from config.json or made by a preset. Plain data.
+ */
 #ifndef MOE_MODEL_CONFIG_H
 #define MOE_MODEL_CONFIG_H
 
@@ -8,36 +9,46 @@
 #include <stdint.h>
 
 enum moe_family { MOE_LLAMA, MOE_MISTRAL, MOE_QWEN2, MOE_QWEN3 };
-enum moe_rope_type { MOE_ROPE_DEFAULT, MOE_ROPE_LINEAR, MOE_ROPE_LLAMA3, MOE_ROPE_YARN, MOE_ROPE_DYNAMIC };
+enum moe_rope_type {
+	MOE_ROPE_DEFAULT,
+	MOE_ROPE_LINEAR,
+	MOE_ROPE_LLAMA3,
+	MOE_ROPE_YARN,
+	MOE_ROPE_DYNAMIC
+};
 
 #define MOE_EOS_MAX 8
 
 struct moe_config {
 	enum moe_family family;
-	int V;        /* vocabulary */
-	int D;        /* hidden_size */
-	int L;        /* layers */
-	int H, K;     /* query heads, key/value heads; K divides H */
-	int hd;       /* head_dim, even; not always D/H */
-	int F;        /* intermediate_size */
-	int max_pos;  /* max_position_embeddings */
+	int V;             /* vocabulary */
+	int D;             /* hidden_size */
+	int L;             /* layers */
+	int H, K;          /* query heads, key/value heads; K divides H */
+	int hd;            /* head_dim, even; not always D/H */
+	int F;             /* intermediate_size */
+	int max_pos;       /* max_position_embeddings */
 	double theta, eps; /* rope base, rms_norm_eps */
 	bool tied;         /* lm_head = embedding */
 	bool qkv_bias, o_bias, mlp_bias, qk_norm;
 	enum moe_rope_type rope;
-	double rope_factor, rope_low, rope_high; /* llama3: factor, low/high_freq_factor; linear: factor */
-	double rope_orig;                        /* original_max_position_embeddings */
-	int bos, pad, n_eos, eos[MOE_EOS_MAX];   /* -1 = none */
+	double rope_factor, rope_low,
+		rope_high; /* llama3: factor, low/high_freq_factor; linear: factor */
+	double rope_orig;  /* original_max_position_embeddings */
+	int bos, pad, n_eos, eos[MOE_EOS_MAX]; /* -1 = none */
 };
 
 /* The adapted Linears of a layer, in the order of adapters and tensors. */
 enum moe_linear { MOE_Q, MOE_K, MOE_V, MOE_O, MOE_GATE, MOE_UP, MOE_DOWN, MOE_LINEARS };
-extern const char *const moe_linear_names[MOE_LINEARS]; /* "q", "k", "v", "o", "gate", "up", "down" */
-extern const char *const moe_linear_modules[MOE_LINEARS]; /* "self_attn.q_proj", ... "mlp.down_proj" */
+extern const char
+	*const moe_linear_names[MOE_LINEARS]; /* "q", "k", "v", "o", "gate", "up", "down" */
+extern const char
+	*const moe_linear_modules[MOE_LINEARS]; /* "self_attn.q_proj", ... "mlp.down_proj" */
 /* d_in and d_out of one of them. */
 void moe_linear_shape(const struct moe_config *c, enum moe_linear l, int *d_in, int *d_out);
 
-/* Presets for moe-base --new: "tiny" (d 96, 3 layers, 4 heads, ffn 256, byte vocabulary), "30m", "smollm2-135m" (shape only). */
+/* Presets for moe-base --new: "tiny" (d 96, 3 layers, 4 heads, ffn 256, byte vocabulary), "30m",
+ * "smollm2-135m" (shape only). */
 int moe_config_preset(const char *name, struct moe_config *c, struct moe_err *e);
 
 #endif

@@ -29,13 +29,14 @@ static int reserve(struct moe_corpus *c, size_t more, struct moe_err *e)
 	return 0;
 }
 
-int moe_corpus_add_ids(struct moe_corpus *c, const int32_t *prompt, size_t n_prompt, const int32_t *rest, size_t n_rest, uint64_t key,
-	struct moe_err *e)
+int moe_corpus_add_ids(struct moe_corpus *c, const int32_t *prompt, size_t n_prompt,
+	const int32_t *rest, size_t n_rest, uint64_t key, struct moe_err *e)
 {
 	struct moe_doc *d;
 
 	if (n_prompt + n_rest < 2 || n_prompt + n_rest > 1 << 24)
-		return moe_fail(e, MOE_DATA, "a text of %zu tokens: it needs at least two", n_prompt + n_rest);
+		return moe_fail(e, MOE_DATA, "a text of %zu tokens: it needs at least two",
+			n_prompt + n_rest);
 	if (reserve(c, n_prompt + n_rest, e))
 		return -1;
 	if (n_prompt)
@@ -52,15 +53,21 @@ static int weights(const struct moe_rec *r, double *w, double *pw, struct moe_er
 {
 	*w = 1;
 	*pw = 0.1;
-	if ((moe_rec_has(r, "weight") > MOE_V_NIL && !moe_rec_f64(r, "weight", w))
-		|| (moe_rec_has(r, "prompt_weight") > MOE_V_NIL && !moe_rec_f64(r, "prompt_weight", pw)))
-		return moe_fail(e, MOE_DATA, "record %llu: weight and prompt_weight must be numbers", (unsigned long long)r->number);
+	if ((moe_rec_has(r, "weight") > MOE_V_NIL && !moe_rec_f64(r, "weight", w)) ||
+		(moe_rec_has(r, "prompt_weight") > MOE_V_NIL &&
+			!moe_rec_f64(r, "prompt_weight", pw)))
+		return moe_fail(e, MOE_DATA,
+			"record %llu: weight and prompt_weight must be numbers",
+			(unsigned long long)r->number);
 	if (!(*w >= 0 && *w <= 1e6 && *pw >= 0 && *pw <= 1e6))
-		return moe_fail(e, MOE_DATA, "record %llu: weight %g, prompt_weight %g: they must be at least 0", (unsigned long long)r->number, *w, *pw);
+		return moe_fail(e, MOE_DATA,
+			"record %llu: weight %g, prompt_weight %g: they must be at least 0",
+			(unsigned long long)r->number, *w, *pw);
 	return 0;
 }
 
-int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct moe_tokenizer *t, int eos, int max_len, struct moe_err *e)
+int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct moe_tokenizer *t,
+	int eos, int max_len, struct moe_err *e)
 {
 	struct moe_str id, text, prompt = { NULL, 0 };
 	int32_t *ids = NULL;
@@ -68,7 +75,8 @@ int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct m
 	double w, pw;
 	int rc;
 
-	if (moe_rec_str_req(r, "id", &id, e) || moe_rec_str_req(r, "text", &text, e) || weights(r, &w, &pw, e))
+	if (moe_rec_str_req(r, "id", &id, e) || moe_rec_str_req(r, "text", &text, e) ||
+		weights(r, &w, &pw, e))
 		return -1;
 	if (moe_rec_has(r, "prompt") > MOE_V_NIL && moe_rec_str_req(r, "prompt", &prompt, e))
 		return -1;
@@ -91,7 +99,8 @@ int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct m
 		c->cut++;
 	}
 	if (!rc)
-		rc = moe_corpus_add_ids(c, ids, n_prompt, ids ? ids + n_prompt : NULL, n - n_prompt, moe_hash64(id.p, id.n), e);
+		rc = moe_corpus_add_ids(c, ids, n_prompt, ids ? ids + n_prompt : NULL, n - n_prompt,
+			moe_hash64(id.p, id.n), e);
 	free(ids);
 	if (rc)
 		return moe_err_prefix(e, "record %llu", (unsigned long long)r->number);
@@ -133,7 +142,8 @@ static int room(struct moe_docs_batch *p, size_t tokens, size_t segs, struct moe
 	return 0;
 }
 
-int moe_docs_pack(struct moe_docs_batch *p, const struct moe_corpus *c, const uint32_t *doc, size_t n, struct moe_err *e)
+int moe_docs_pack(struct moe_docs_batch *p, const struct moe_corpus *c, const uint32_t *doc,
+	size_t n, struct moe_err *e)
 {
 	size_t tokens = 0;
 	int at = 0;
@@ -175,7 +185,8 @@ void moe_docs_batch_free(struct moe_docs_batch *p)
 	memset(p, 0, sizeof(*p));
 }
 
-void moe_docs_cut(const struct moe_corpus *c, const uint32_t *doc, size_t n, size_t tokens, size_t *cut, size_t *n_run)
+void moe_docs_cut(const struct moe_corpus *c, const uint32_t *doc, size_t n, size_t tokens,
+	size_t *cut, size_t *n_run)
 {
 	size_t sum = 0;
 

@@ -1,5 +1,6 @@
-/* decode.c - the layers of the decoder and the cache's bookkeeping. Attention is in attend.c, products of large models in
- * decode_tiles.c; which rows to decode, and what to draw, is decided in sample.c. */
+/* decode.c - the layers of the decoder and the cache's bookkeeping. Attention is in attend.c,
+ * products of large models in decode_tiles.c; which rows to decode, and what to draw, is decided in
+ * sample.c. */
 #include "model/decode_priv.h"
 
 #include "nn/act.h"
@@ -38,8 +39,10 @@ static int plan_layer(struct moe_decode_plan *p, int l, struct moe_err *e)
 	const struct moe_layer *y = &p->m->layer[l];
 	struct moe_decode_layer *d = &p->layer[l];
 
-	if (moe_weight_get(&y->norm1, &p->arena, &d->norm1, e) || moe_weight_get(&y->norm2, &p->arena, &d->norm2, e)
-		|| moe_weight_get(&y->qnorm, &p->arena, &d->qnorm, e) || moe_weight_get(&y->knorm, &p->arena, &d->knorm, e))
+	if (moe_weight_get(&y->norm1, &p->arena, &d->norm1, e) ||
+		moe_weight_get(&y->norm2, &p->arena, &d->norm2, e) ||
+		moe_weight_get(&y->qnorm, &p->arena, &d->qnorm, e) ||
+		moe_weight_get(&y->knorm, &p->arena, &d->knorm, e))
 		return -1;
 	for (int i = 0; i < MOE_LINEARS; i++)
 		if (moe_weight_get(&y->bias[i], &p->arena, &d->bias[i], e))
@@ -52,7 +55,8 @@ static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
 	const struct moe_config *c = &p->m->config;
 
 	if (c->hd > MOE_DECODE_HD_MAX)
-		return moe_fail(e, MOE_DATA, "head_dim %d: sampling supports up to %d", c->hd, MOE_DECODE_HD_MAX);
+		return moe_fail(e, MOE_DATA, "head_dim %d: sampling supports up to %d", c->hd,
+			MOE_DECODE_HD_MAX);
 	p->wide = moe_model_wide(c);
 	p->hdp = (c->hd + LANES - 1) / LANES * LANES;
 	p->layer = moe_arena_get(&p->arena, (size_t)c->L, sizeof(*p->layer), e);
@@ -64,7 +68,8 @@ static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
 	return p->wide ? 0 : moe_weight_get_t(&p->m->head, &p->arena, &p->head_t, e);
 }
 
-struct moe_decode_plan *moe_decode_plan_new(const struct moe_model *m, const struct moe_experts *x, int max_ctx, struct moe_err *e)
+struct moe_decode_plan *moe_decode_plan_new(
+	const struct moe_model *m, const struct moe_experts *x, int max_ctx, struct moe_err *e)
 {
 	struct moe_decode_plan *p = calloc(1, sizeof(*p));
 
@@ -107,14 +112,17 @@ static int chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, str
 	}
 	while (c->n * c->pos <= at) {
 		struct moe_spare *s = &d->spare[c->pos / LANES - 1];
-		size_t size = (size_t)y->L * (size_t)y->K * (size_t)(y->hd + d->p->hdp) * (size_t)c->pos;
+		size_t size = (size_t)y->L * (size_t)y->K * (size_t)(y->hd + d->p->hdp) *
+			(size_t)c->pos;
 
 		if (c->n == c->cap) {
 			int cap = c->cap ? 2 * c->cap : 4;
 			moe_real **b = realloc(c->block, (size_t)cap * sizeof(*b));
 
 			if (!b)
-				return moe_fail(e, MOE_SYSTEM, "out of memory for the keys and values of %d tokens", at + 1);
+				return moe_fail(e, MOE_SYSTEM,
+					"out of memory for the keys and values of %d tokens",
+					at + 1);
 			c->block = b;
 			c->cap = cap;
 		}
@@ -155,14 +163,16 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 	const struct moe_decode_plan *p = d->p;
 	const struct moe_config *c = &p->m->config;
 	size_t M = (size_t)d->max_rows, threads = d->pool ? (size_t)moe_pool_threads(d->pool) : 1;
-	size_t D = (size_t)c->D, F = (size_t)c->F, R = p->x ? (size_t)p->x->R : 0, E = p->x ? (size_t)p->x->E : 0;
+	size_t D = (size_t)c->D, F = (size_t)c->F, R = p->x ? (size_t)p->x->R : 0,
+	       E = p->x ? (size_t)p->x->E : 0;
 	const struct {
 		moe_real **to;
 		size_t n;
-	} want[] = {{&d->res, M * D}, {&d->x, M * D}, {&d->add, M * D}, {&d->qkv, M * (size_t)((c->H + 2 * c->K) * c->hd)},
-		{&d->att, M * (size_t)(c->H * c->hd)}, {&d->g, M * F}, {&d->u, M * F}, {&d->act, M * F}, {&d->z, M * 3 * R},
-		{&d->zs, M * 3 * R}, {&d->gate, M * E},
-		{&d->score, threads * (size_t)(p->max_ctx + 2 * LANES)}};
+	} want[] = { { &d->res, M * D }, { &d->x, M * D }, { &d->add, M * D },
+		{ &d->qkv, M * (size_t)((c->H + 2 * c->K) * c->hd) },
+		{ &d->att, M * (size_t)(c->H * c->hd) }, { &d->g, M * F }, { &d->u, M * F },
+		{ &d->act, M * F }, { &d->z, M * 3 * R }, { &d->zs, M * 3 * R },
+		{ &d->gate, M * E }, { &d->score, threads * (size_t)(p->max_ctx + 2 * LANES) } };
 
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
 		if (!(*want[i].to = moe_arena_get(&d->arena, want[i].n + 1, sizeof(moe_real), e)))
@@ -170,7 +180,8 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 	return 0;
 }
 
-struct moe_decoder *moe_decoder_new(const struct moe_decode_plan *p, int max_rows, struct moe_pool *pool, struct moe_err *e)
+struct moe_decoder *moe_decoder_new(
+	const struct moe_decode_plan *p, int max_rows, struct moe_pool *pool, struct moe_err *e)
 {
 	struct moe_decoder *d = calloc(1, sizeof(*d));
 
@@ -214,9 +225,10 @@ int moe_decode_run(struct moe_decoder *d, size_t n, moe_pool_fn *fn, void *ctx, 
 /* ---- layers ---- */
 
 /* out = W in + experts, for each Linear of a group; rows of out are ld_out apart. */
-static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, int ld_in, int ld_out, struct moe_err *e)
+static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, int ld_in,
+	int ld_out, struct moe_err *e)
 {
-	int ldy[MOE_GROUP_MAX] = {ld_out, ld_out, ld_out};
+	int ldy[MOE_GROUP_MAX] = { ld_out, ld_out, ld_out };
 
 	d->group = g;
 	d->in = in;
@@ -224,7 +236,8 @@ static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, i
 	d->ld_out = ld_out;
 	if (d->p->wide)
 		return moe_decode_tiles(d, e);
-	moe_group_fwd(&d->p->layer[d->layer].prep.group[g], d->p->x, d->M, in, d->gated ? d->gate : NULL, true, d->out, ldy, d->z, d->zs);
+	moe_group_fwd(&d->p->layer[d->layer].prep.group[g], d->p->x, d->M, in,
+		d->gated ? d->gate : NULL, true, d->out, ldy, d->z, d->zs);
 	return 0;
 }
 
@@ -278,7 +291,8 @@ static void spread_gates(struct moe_decoder *d)
 			d->gate[(size_t)i * E + ex] = d->row[i].gate ? d->row[i].gate[ex] : 1;
 }
 
-int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row, moe_real *hidden, struct moe_err *e)
+int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row,
+	moe_real *hidden, struct moe_err *e)
 {
 	const struct moe_config *c = &d->p->m->config;
 
@@ -300,7 +314,8 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 	return 0;
 }
 
-int moe_decode_logits(struct moe_decoder *d, int M, const moe_real *hidden, moe_real *logits, struct moe_err *e)
+int moe_decode_logits(
+	struct moe_decoder *d, int M, const moe_real *hidden, moe_real *logits, struct moe_err *e)
 {
 	const struct moe_config *c = &d->p->m->config;
 

@@ -1,4 +1,5 @@
-/* decode_tiles.c - products of large models: the weights as they are stored, in tiles of columns, one task each. */
+/* decode_tiles.c - products of large models: the weights as they are stored, in tiles of columns,
+ * one task each. */
 #include "model/decode_priv.h"
 
 #include "nn/act.h"
@@ -8,14 +9,17 @@
 #define TILE MOE_DECODE_TILE
 
 /* Columns from..to of in W^T into out (row stride d->ld_out). */
-static void stored_columns(struct moe_decoder *d, const struct moe_weight *w, int from, int to, moe_real *out)
+static void stored_columns(
+	struct moe_decoder *d, const struct moe_weight *w, int from, int to, moe_real *out)
 {
-	const char *row = (const char *)w->data + (size_t)from * (size_t)w->cols * moe_dtype_size(w->dtype);
+	const char *row = (const char *)w->data +
+		(size_t)from * (size_t)w->cols * moe_dtype_size(w->dtype);
 
-	moe_gemm_stored(d->M, to - from, w->cols, d->in, d->ld_in, row, w->dtype, w->cols, 0, out + from, d->ld_out);
+	moe_gemm_stored(d->M, to - from, w->cols, d->in, d->ld_in, row, w->dtype, w->cols, 0,
+		out + from, d->ld_out);
 }
 
-static const int group_first[MOE_GROUPS + 1] = {MOE_Q, MOE_O, MOE_GATE, MOE_DOWN, MOE_LINEARS};
+static const int group_first[MOE_GROUPS + 1] = { MOE_Q, MOE_O, MOE_GATE, MOE_DOWN, MOE_LINEARS };
 
 /* Columns from..to of a Linear of the current layer: base, bias and experts. */
 static void linear_columns(struct moe_decoder *d, int lin, int from, int to)
@@ -30,8 +34,10 @@ static void linear_columns(struct moe_decoder *d, int lin, int from, int to)
 	if (bias)
 		moe_vec_add_bias(d->M, to - from, bias + from, out, d->ld_out);
 	if (x && x->b_off[at] != SIZE_MAX)
-		moe_gemm_stored(d->M, to - from, x->R, d->zs + (size_t)j * (size_t)d->max_rows * (size_t)x->R, x->R,
-			x->param + x->b_off[at] + (size_t)from * (size_t)x->R, MOE_REAL_DTYPE, x->R, 1, out, d->ld_out);
+		moe_gemm_stored(d->M, to - from, x->R,
+			d->zs + (size_t)j * (size_t)d->max_rows * (size_t)x->R, x->R,
+			x->param + x->b_off[at] + (size_t)from * (size_t)x->R, MOE_REAL_DTYPE, x->R,
+			1, out, d->ld_out);
 }
 
 /* Task t: TILE columns of one of the group's Linears. */
@@ -75,14 +81,17 @@ static int low_rank(void *ctx, size_t task, int worker, struct moe_err *e)
 	struct moe_decoder *d = ctx;
 	const struct moe_experts *x = d->p->x;
 	int lin = group_first[d->group] + (int)task, cols = d->p->m->layer[d->layer].w[lin].cols;
-	size_t at = (size_t)d->layer * MOE_LINEARS + (size_t)lin, R = (size_t)x->R, off = task * (size_t)d->max_rows * R;
+	size_t at = (size_t)d->layer * MOE_LINEARS + (size_t)lin, R = (size_t)x->R,
+	       off = task * (size_t)d->max_rows * R;
 
 	(void)worker;
 	(void)e;
 	if (x->a_off[at] == SIZE_MAX)
 		return 0;
-	moe_gemm_stored(d->M, x->R, cols, d->in, d->ld_in, x->param + x->a_off[at], MOE_REAL_DTYPE, cols, 0, d->z + off, x->R);
-	moe_expert_scale(x, x->alive + at * R, d->M, d->gated ? d->gate : NULL, NULL, d->z + off, x->R, d->zs + off);
+	moe_gemm_stored(d->M, x->R, cols, d->in, d->ld_in, x->param + x->a_off[at], MOE_REAL_DTYPE,
+		cols, 0, d->z + off, x->R);
+	moe_expert_scale(x, x->alive + at * R, d->M, d->gated ? d->gate : NULL, NULL, d->z + off,
+		x->R, d->zs + off);
 	return 0;
 }
 

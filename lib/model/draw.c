@@ -1,4 +1,5 @@
-/* draw.c - from a row of logits to one token and its log-probability. No random numbers are made here, and no model is known. */
+/* draw.c - from a row of logits to one token and its log-probability. No random numbers are made
+ * here, and no model is known. */
 #include "model/draw.h"
 
 #include "nn/loss.h"
@@ -48,17 +49,18 @@ static int top_k(const moe_real *l, const moe_real *p, int V, int k, struct moe_
 	if (k > V)
 		k = V;
 	for (int i = 0; i < k; i++)
-		c[i] = (struct moe_draw_cand){l[i], p[i], i};
+		c[i] = (struct moe_draw_cand){ l[i], p[i], i };
 	heapify(c, k, false);
 	for (int i = k; i < V; i++)
 		if (l[i] > c[0].l) {
-			c[0] = (struct moe_draw_cand){l[i], p[i], i};
+			c[0] = (struct moe_draw_cand){ l[i], p[i], i };
 			sift(c, k, 0, false);
 		}
 	return k;
 }
 
-/* Keeps the smallest set of best candidates whose share of `total` reaches top_p; returns its size. The kept ones move to c[0..]. */
+/* Keeps the smallest set of best candidates whose share of `total` reaches top_p; returns its size.
+ * The kept ones move to c[0..]. */
 static int top_p(struct moe_draw_cand *c, int n, double share, double total)
 {
 	double sum = 0.0;
@@ -86,8 +88,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* A draw from the truncated distribution. */
-static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opts *o, double u, struct moe_draw_work *w,
-	struct moe_draw *out)
+static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opts *o, double u,
+	struct moe_draw_work *w, struct moe_draw *out)
 {
 	struct moe_draw_cand *c = w->cand;
 	double kept = 0.0, cum = 0.0, sum = moe_vec_sum((size_t)V, w->p);
@@ -99,12 +101,13 @@ static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opt
 		for (int i = 0; i < n; i++)
 			sum += c[i].p;
 	} else {
-		/* tokens below this line weigh less than 1 - top_p together, so none of them can be in the nucleus */
+		/* tokens below this line weigh less than 1 - top_p together, so none of them can be
+		 * in the nucleus */
 		double line = (1.0 - o->top_p) / V * sum;
 
 		for (int i = 0; i < V; i++)
 			if (w->p[i] >= line)
-				c[n++] = (struct moe_draw_cand){l[i], w->p[i], i};
+				c[n++] = (struct moe_draw_cand){ l[i], w->p[i], i };
 	}
 	if (o->top_p < 1.0)
 		n = top_p(c, n, o->top_p, sum);
@@ -167,26 +170,31 @@ static int32_t draw_full(const moe_real *p, int V, double u, double sum)
 	return last;
 }
 
-int moe_draw_token(const moe_real *logits, int V, const struct moe_sample_opts *o, double u, struct moe_draw_work *w,
-	struct moe_draw *out, struct moe_err *e)
+int moe_draw_token(const moe_real *logits, int V, const struct moe_sample_opts *o, double u,
+	struct moe_draw_work *w, struct moe_draw *out, struct moe_err *e)
 {
-	bool greedy = o->temperature <= 0.0, truncated = !greedy && (o->top_p < 1.0 || (o->top_k > 0 && o->top_k < V));
+	bool greedy = o->temperature <= 0.0,
+	     truncated = !greedy && (o->top_p < 1.0 || (o->top_k > 0 && o->top_k < V));
 	double inv_temp = greedy ? 1.0 : 1.0 / o->temperature;
-	/* as the training pass has it (head.c), so that both give the same bits; w->p becomes exp((logit - best) / temperature) */
+	/* as the training pass has it (head.c), so that both give the same bits; w->p becomes
+	 * exp((logit - best) / temperature) */
 	double lse = moe_logsumexp((size_t)V, logits, inv_temp, w->p);
 
 	if (!isfinite(lse))
-		return moe_fail(e, MOE_NUMERIC, "a logit is NaN or infinite: the model or its adapter has diverged");
+		return moe_fail(e, MOE_NUMERIC,
+			"a logit is NaN or infinite: the model or its adapter has diverged");
 	if (truncated) {
 		draw_truncated(logits, V, o, u, w, out);
 	} else {
-		out->id = greedy ? best(logits, V) : draw_full(w->p, V, u, moe_vec_sum((size_t)V, w->p));
+		out->id = greedy ? best(logits, V)
+				 : draw_full(w->p, V, u, moe_vec_sum((size_t)V, w->p));
 	}
 	out->full_logp = (float)((double)logits[out->id] * inv_temp - lse);
 	if (!truncated)
 		out->logp = out->full_logp;
 	out->model_logp = out->full_logp;
 	if (inv_temp != 1.0 && o->want_model_logp)
-		out->model_logp = (float)((double)logits[out->id] - moe_logsumexp((size_t)V, logits, 1.0, w->p));
+		out->model_logp = (float)((double)logits[out->id] -
+			moe_logsumexp((size_t)V, logits, 1.0, w->p));
 	return 0;
 }

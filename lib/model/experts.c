@@ -1,4 +1,5 @@
-/* experts.c - layout and memory of stacked LoRA experts. No arithmetic, no initialisation policy. */
+/* experts.c - layout and memory of stacked LoRA experts. No arithmetic, no initialisation policy.
+ */
 #include "model/experts.h"
 #include "util/mem.h"
 
@@ -13,10 +14,12 @@ static int check(const struct moe_experts *x, struct moe_err *e)
 	bool any = false;
 
 	if (x->E < 1 || x->E > MOE_EXPERTS_MAX)
-		return moe_fail(e, MOE_DATA, "%d experts: between 1 and %d are possible", x->E, MOE_EXPERTS_MAX);
+		return moe_fail(e, MOE_DATA, "%d experts: between 1 and %d are possible", x->E,
+			MOE_EXPERTS_MAX);
 	for (int i = 0; i < x->E; i++) {
 		if (x->rank[i] < 1 || x->rank[i] > 1 << 16)
-			return moe_fail(e, MOE_DATA, "expert %d: rank %d: it must be at least 1", i, x->rank[i]);
+			return moe_fail(e, MOE_DATA, "expert %d: rank %d: it must be at least 1", i,
+				x->rank[i]);
 		if ((unsigned)x->bank[i] >= MOE_BANKS)
 			return moe_fail(e, MOE_DATA, "expert %d: its bank is unknown", i);
 	}
@@ -38,7 +41,8 @@ static bool lay_out(struct moe_experts *x, size_t *total)
 			if (!x->target[l])
 				continue;
 			moe_linear_shape(&x->config, (enum moe_linear)l, &in, &out);
-			if (!moe_mul((size_t)x->R, (size_t)in, &a) || !moe_mul((size_t)x->R, (size_t)out, &b))
+			if (!moe_mul((size_t)x->R, (size_t)in, &a) ||
+				!moe_mul((size_t)x->R, (size_t)out, &b))
 				return false;
 			x->a_off[i] = *total;
 			if (!moe_add(*total, a, total))
@@ -105,7 +109,8 @@ int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, str
 	if (moe_experts_alloc(&x, &from->config, e))
 		return -1;
 	memcpy(x.param, from->param, from->n_param * sizeof(*x.param));
-	memcpy(x.alive, from->alive, (size_t)from->config.L * MOE_LINEARS * (size_t)from->R * sizeof(*x.alive));
+	memcpy(x.alive, from->alive,
+		(size_t)from->config.L * MOE_LINEARS * (size_t)from->R * sizeof(*x.alive));
 	*to = x;
 	return 0;
 }

@@ -1,4 +1,5 @@
-/* forward.c - the forward pass over a packed batch. Not the head (head.c), not decoding (decode*.c). */
+/* forward.c - the forward pass over a packed batch. Not the head (head.c), not decoding
+ * (decode*.c). */
 #include "model/acts.h"
 #include "nn/act.h"
 #include "nn/attn.h"
@@ -32,19 +33,26 @@ static int check_segment(const struct moe_batch *b, int i, int end, struct moe_e
 	const struct moe_seg *s = &b->seg[i], *up;
 
 	if (s->start != end || s->len < 1 || s->len > b->T - s->start)
-		return moe_fail(e, MOE_DATA, "segment %d covers tokens %d to %d of %d: segments must follow one another without gaps", i, s->start,
-			s->start + s->len, b->T);
+		return moe_fail(e, MOE_DATA,
+			"segment %d covers tokens %d to %d of %d: segments must follow one another "
+			"without gaps",
+			i, s->start, s->start + s->len, b->T);
 	if (s->parent >= i || s->parent < -1)
-		return moe_fail(e, MOE_DATA, "segment %d has parent %d: a parent must come before", i, s->parent);
+		return moe_fail(e, MOE_DATA, "segment %d has parent %d: a parent must come before",
+			i, s->parent);
 	up = s->parent < 0 ? NULL : &b->seg[s->parent];
 	if (up && up->parent >= 0)
-		return moe_fail(e, MOE_DATA, "segment %d: its parent %d has a parent itself", i, s->parent);
+		return moe_fail(
+			e, MOE_DATA, "segment %d: its parent %d has a parent itself", i, s->parent);
 	if (s->pos0 < 0 || s->pos0 > POS_MAX - s->len || (up && s->pos0 != up->pos0 + up->len))
-		return moe_fail(e, MOE_DATA, "segment %d starts at position %d, which does not fit its parent", i, s->pos0);
+		return moe_fail(e, MOE_DATA,
+			"segment %d starts at position %d, which does not fit its parent", i,
+			s->pos0);
 	return 0;
 }
 
-static int check(const struct moe_model *m, const struct moe_experts *x, const struct moe_batch *b, struct moe_err *e)
+static int check(const struct moe_model *m, const struct moe_experts *x, const struct moe_batch *b,
+	struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
 	int end = 0;
@@ -60,13 +68,18 @@ static int check(const struct moe_model *m, const struct moe_experts *x, const s
 		return moe_fail(e, MOE_DATA, "the segments cover %d of %d tokens", end, b->T);
 	for (int t = 0; t < b->T; t++)
 		if (b->ids[t] < 0 || b->ids[t] >= c->V)
-			return moe_fail(e, MOE_DATA, "token %d has id %d, outside of the vocabulary of %d", t, (int)b->ids[t], c->V);
+			return moe_fail(e, MOE_DATA,
+				"token %d has id %d, outside of the vocabulary of %d", t,
+				(int)b->ids[t], c->V);
 	if (x) {
 		const struct moe_config *f = &x->config;
 
-		if (f->L != c->L || f->D != c->D || f->H != c->H || f->K != c->K || f->hd != c->hd || f->F != c->F)
-			return moe_fail(e, MOE_DATA, "the adapter was made for a base of another shape (%d layers of width %d, not %d of %d)", f->L,
-				f->D, c->L, c->D);
+		if (f->L != c->L || f->D != c->D || f->H != c->H || f->K != c->K ||
+			f->hd != c->hd || f->F != c->F)
+			return moe_fail(e, MOE_DATA,
+				"the adapter was made for a base of another shape (%d layers of "
+				"width %d, not %d of %d)",
+				f->L, f->D, c->L, c->D);
 	}
 	return 0;
 }
@@ -88,7 +101,8 @@ static moe_real *get(struct moe_arena *a, size_t rows, size_t cols, struct moe_e
 	size_t n;
 
 	if (!moe_mul(rows, cols, &n)) {
-		moe_fail(e, MOE_SYSTEM, "out of memory: %zu x %zu numbers were asked for", rows, cols);
+		moe_fail(e, MOE_SYSTEM, "out of memory: %zu x %zu numbers were asked for", rows,
+			cols);
 		return NULL;
 	}
 	return moe_arena_get(a, n, sizeof(moe_real), e);
@@ -96,8 +110,9 @@ static moe_real *get(struct moe_arena *a, size_t rows, size_t cols, struct moe_e
 
 static int group_slots(const struct moe_experts *x, int k)
 {
-	static const enum moe_linear lin[MOE_GROUPS][MOE_GROUP_MAX] = { { MOE_Q, MOE_K, MOE_V }, { MOE_O, MOE_O, MOE_O },
-		{ MOE_GATE, MOE_UP, MOE_UP }, { MOE_DOWN, MOE_DOWN, MOE_DOWN } };
+	static const enum moe_linear lin[MOE_GROUPS][MOE_GROUP_MAX] = { { MOE_Q, MOE_K, MOE_V },
+		{ MOE_O, MOE_O, MOE_O }, { MOE_GATE, MOE_UP, MOE_UP },
+		{ MOE_DOWN, MOE_DOWN, MOE_DOWN } };
 	static const int n[MOE_GROUPS] = { 3, 1, 2, 1 };
 	int slots = 0;
 
@@ -106,8 +121,8 @@ static int group_slots(const struct moe_experts *x, int k)
 	return slots;
 }
 
-int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x, struct moe_acts *a, struct layer_acts *la, bool in,
-	struct moe_err *e)
+int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x, struct moe_acts *a,
+	struct layer_acts *la, bool in, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
@@ -140,20 +155,33 @@ int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x,
 	return 0;
 }
 
-struct moe_attn moe_attn_of(const struct moe_config *c, const struct moe_batch *b, int s, int k, const moe_real *qkv)
+struct moe_attn moe_attn_of(
+	const struct moe_config *c, const struct moe_batch *b, int s, int k, const moe_real *qkv)
 {
 	const struct moe_seg *seg = &b->seg[s], *up = seg->parent < 0 ? NULL : &b->seg[seg->parent];
 	int W = width(c), group = c->H / c->K;
-	const moe_real *row = qkv + (size_t)seg->start * (size_t)W, *prow = up ? qkv + (size_t)up->start * (size_t)W : row;
+	const moe_real *row = qkv + (size_t)seg->start * (size_t)W,
+		       *prow = up ? qkv + (size_t)up->start * (size_t)W : row;
 	int key = (c->H + k) * c->hd, value = (c->H + c->K + k) * c->hd;
 
-	return (struct moe_attn){ .hd = c->hd, .group = group, .n = seg->len, .n_par = up ? up->len : 0,
-		.scale = (moe_real)(1 / sqrt((double)c->hd)), .q = row + k * group * c->hd, .k = row + key, .v = row + value,
-		.kp = prow + key, .vp = prow + value, .ldq = W, .ldk = W };
+	return (struct moe_attn){ .hd = c->hd,
+		.group = group,
+		.n = seg->len,
+		.n_par = up ? up->len : 0,
+		.scale = (moe_real)(1 / sqrt((double)c->hd)),
+		.q = row + k * group * c->hd,
+		.k = row + key,
+		.v = row + value,
+		.kp = prow + key,
+		.vp = prow + value,
+		.ldq = W,
+		.ldk = W };
 }
 
-/* Per-head norms (Qwen3) and positions, in place on la->qkv; the state before the norm is kept in la->qk0. */
-static void place(const struct moe_config *c, const struct moe_prep_layer *y, struct pass *p, struct layer_acts *la)
+/* Per-head norms (Qwen3) and positions, in place on la->qkv; the state before the norm is kept in
+ * la->qk0. */
+static void place(const struct moe_config *c, const struct moe_prep_layer *y, struct pass *p,
+	struct layer_acts *la)
 {
 	int W = width(c), T = p->T;
 
@@ -161,15 +189,18 @@ static void place(const struct moe_config *c, const struct moe_prep_layer *y, st
 		memcpy(la->qk0, la->qkv, (size_t)T * (size_t)W * sizeof(moe_real));
 		for (int h = 0; h < c->H + c->K; h++) {
 			const moe_real *from = la->qk0 + h * c->hd;
-			moe_real *rstd = h < c->H ? la->rstdq + (size_t)h * (size_t)T : la->rstdk + (size_t)(h - c->H) * (size_t)T;
+			moe_real *rstd = h < c->H ? la->rstdq + (size_t)h * (size_t)T
+						  : la->rstdk + (size_t)(h - c->H) * (size_t)T;
 
-			moe_rmsnorm(T, c->hd, from, W, h < c->H ? y->qnorm : y->knorm, c->eps, la->qkv + h * c->hd, W, rstd);
+			moe_rmsnorm(T, c->hd, from, W, h < c->H ? y->qnorm : y->knorm, c->eps,
+				la->qkv + h * c->hd, W, rstd);
 		}
 	}
 	moe_rope(T, c->H + c->K, c->hd, la->qkv, W, p->cos_, p->sin_, false);
 }
 
-static int attend(const struct moe_config *c, const struct moe_batch *b, struct pass *p, struct layer_acts *la, struct moe_err *e)
+static int attend(const struct moe_config *c, const struct moe_batch *b, struct pass *p,
+	struct layer_acts *la, struct moe_err *e)
 {
 	moe_real *scratch = get(&p->tmp, moe_attn_scratch(c->hd, moe_batch_max_keys(b)), 1, e);
 	int group = c->H / c->K, wide = c->H * c->hd;
@@ -181,14 +212,15 @@ static int attend(const struct moe_config *c, const struct moe_batch *b, struct 
 			struct moe_attn at = moe_attn_of(c, b, s, k, la->qkv);
 			size_t row = (size_t)b->seg[s].start;
 
-			moe_attn_fwd(&at, la->o + row * (size_t)wide + k * group * c->hd, wide, la->lse + row * (size_t)c->H + k * group, c->H,
-				scratch);
+			moe_attn_fwd(&at, la->o + row * (size_t)wide + k * group * c->hd, wide,
+				la->lse + row * (size_t)c->H + k * group, c->H, scratch);
 		}
 	return 0;
 }
 
-int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g, const struct moe_batch *b,
-	struct moe_acts *a, int i, struct layer_acts *la, moe_real *out, struct moe_err *e)
+int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
+	const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a, int i,
+	struct layer_acts *la, moe_real *out, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
@@ -202,18 +234,21 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x, co
 		return -1;
 	moe_rmsnorm(T, c->D, la->in, c->D, y.norm1, c->eps, p->norm, c->D, la->rstd1);
 	moe_group_fwd(&y.group[MOE_GROUP_QKV], x, T, p->norm, gate, p->exact,
-		(moe_real *[]){ la->qkv, la->qkv + c->H * c->hd, la->qkv + (c->H + c->K) * c->hd }, (int[]){ W, W, W }, la->z[MOE_GROUP_QKV], p->zs);
+		(moe_real *[]){ la->qkv, la->qkv + c->H * c->hd, la->qkv + (c->H + c->K) * c->hd },
+		(int[]){ W, W, W }, la->z[MOE_GROUP_QKV], p->zs);
 	place(c, &y, p, la);
 	if (attend(c, b, p, la, e))
 		return -1;
-	moe_group_fwd(&y.group[MOE_GROUP_O], x, T, la->o, gate, p->exact, (moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_O], p->zs);
+	moe_group_fwd(&y.group[MOE_GROUP_O], x, T, la->o, gate, p->exact, (moe_real *[]){ p->proj },
+		&c->D, la->z[MOE_GROUP_O], p->zs);
 	memcpy(la->mid, la->in, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, la->mid);
 	moe_rmsnorm(T, c->D, la->mid, c->D, y.norm2, c->eps, p->norm, c->D, la->rstd2);
-	moe_group_fwd(&y.group[MOE_GROUP_GU], x, T, p->norm, gate, p->exact, (moe_real *[]){ la->g, la->u }, (int[]){ c->F, c->F },
-		la->z[MOE_GROUP_GU], p->zs);
+	moe_group_fwd(&y.group[MOE_GROUP_GU], x, T, p->norm, gate, p->exact,
+		(moe_real *[]){ la->g, la->u }, (int[]){ c->F, c->F }, la->z[MOE_GROUP_GU], p->zs);
 	moe_swiglu((size_t)T * (size_t)c->F, la->g, la->u, p->ff);
-	moe_group_fwd(&y.group[MOE_GROUP_DOWN], x, T, p->ff, gate, p->exact, (moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_DOWN], p->zs);
+	moe_group_fwd(&y.group[MOE_GROUP_DOWN], x, T, p->ff, gate, p->exact,
+		(moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_DOWN], p->zs);
 	memcpy(out, la->mid, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, out);
 	if (p->tmp.peak_bytes > p->peak_bytes)
@@ -222,7 +257,8 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x, co
 }
 
 /* Scratch, positions and tables that all layers use. */
-static int begin(const struct moe_model *m, const struct moe_experts *x, const struct moe_batch *b, struct moe_acts *a, struct moe_err *e)
+static int begin(const struct moe_model *m, const struct moe_experts *x, const struct moe_batch *b,
+	struct moe_acts *a, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
@@ -247,12 +283,14 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	p->rstd = get(&a->arena, T, 1, e);
 	a->out = get(&a->arena, T, (size_t)c->D, e);
 	p->la = moe_arena_get(&a->arena, (size_t)c->L, sizeof(*p->la), e);
-	if (!p->pos || !p->inv_freq || !p->cos_ || !p->sin_ || !p->norm || !p->proj || !p->ff || !p->zs || !p->last || !p->rstd || !a->out || !p->la)
+	if (!p->pos || !p->inv_freq || !p->cos_ || !p->sin_ || !p->norm || !p->proj || !p->ff ||
+		!p->zs || !p->last || !p->rstd || !a->out || !p->la)
 		return -1;
 	for (int s = 0; s < b->n_seg; s++)
 		for (int t = 0; t < b->seg[s].len; t++) {
 			p->pos[b->seg[s].start + t] = b->seg[s].pos0 + t;
-			longest = b->seg[s].pos0 + t + 1 > longest ? b->seg[s].pos0 + t + 1 : longest;
+			longest = b->seg[s].pos0 + t + 1 > longest ? b->seg[s].pos0 + t + 1
+								   : longest;
 		}
 	if (moe_rope_freqs(c, longest, p->inv_freq, &scale, e))
 		return -1;
@@ -260,11 +298,14 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	return 0;
 }
 
-static int keep_block(struct moe_acts *a, const struct moe_model *m, int i, const moe_real *h, struct moe_err *e)
+static int keep_block(
+	struct moe_acts *a, const struct moe_model *m, int i, const moe_real *h, struct moe_err *e)
 {
 	size_t n = (size_t)((struct pass *)a->priv)->T * (size_t)m->config.D;
 
-	if (i == 0 && !(a->block_out = moe_arena_get(&a->arena, (size_t)m->config.L, sizeof(*a->block_out), e)))
+	if (i == 0 &&
+		!(a->block_out = moe_arena_get(
+			  &a->arena, (size_t)m->config.L, sizeof(*a->block_out), e)))
 		return -1;
 	a->block_out[i] = get(&a->arena, n, 1, e);
 	if (!a->block_out[i])
@@ -273,8 +314,8 @@ static int keep_block(struct moe_acts *a, const struct moe_model *m, int i, cons
 	return 0;
 }
 
-static int run(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a,
-	struct moe_err *e)
+static int run(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,
+	const struct moe_batch *b, struct moe_acts *a, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
@@ -297,7 +338,8 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 	for (int i = 0; i < c->L; i++) {
 		moe_real *out = i + 1 < c->L ? la[i + 1].in : p->last;
 
-		if (moe_layer_forward(m, x, g, b, a, i, &la[i], out, e) || (a->keep_hidden && keep_block(a, m, i, out, e)))
+		if (moe_layer_forward(m, x, g, b, a, i, &la[i], out, e) ||
+			(a->keep_hidden && keep_block(a, m, i, out, e)))
 			return -1;
 	}
 	moe_arena_reset(&p->tmp);
@@ -307,8 +349,8 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 	return 0;
 }
 
-int moe_forward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a,
-	struct moe_err *e)
+int moe_forward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,
+	const struct moe_batch *b, struct moe_acts *a, struct moe_err *e)
 {
 	double t0 = now_sec(), g0 = moe_gemm_sec();
 	struct pass *p = a->priv;

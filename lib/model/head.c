@@ -1,5 +1,6 @@
-/* head.c - logits and log-probabilities at chosen rows, and their gradient. At most BUDGET logits exist at a time: some rows of the
- * whole vocabulary, or (only beyond 262144 tokens) of a span of it. Weights that must be widened or turned are so COLS at a time. */
+/* head.c - logits and log-probabilities at chosen rows, and their gradient. At most BUDGET logits
+ * exist at a time: some rows of the whole vocabulary, or (only beyond 262144 tokens) of a span of
+ * it. Weights that must be widened or turned are so COLS at a time. */
 #include "model/acts.h"
 #include "nn/loss.h"
 #include "tensor/gemm.h"
@@ -10,7 +11,13 @@
 #include <time.h>
 
 #ifdef MOE_REAL_F64
-enum { ROWS = 256, WIDE_ROWS = ROWS, ROWS_MIN = 64, COLS = 1500, BUDGET = ROWS_MIN * 4096 }; /* so that the tests reach spans */
+enum {
+	ROWS = 256,
+	WIDE_ROWS = ROWS,
+	ROWS_MIN = 64,
+	COLS = 1500,
+	BUDGET = ROWS_MIN * 4096
+}; /* so that the tests reach spans */
 #else
 /* Wide heads are read from memory for every block of rows: more rows, half as many reads. */
 enum { ROWS = 256, WIDE_ROWS = 512, ROWS_MIN = 96, COLS = 8192, BUDGET = ROWS_MIN * 262144 };
@@ -28,7 +35,7 @@ static double now_sec(void)
 struct head {
 	const struct moe_model *m;
 	struct pass *p;
-	int rows;                   /* most rows of a block */
+	int rows; /* most rows of a block */
 	double inv_temp;
 	moe_real *h;                /* [rows, D] gathered hidden states */
 	moe_real *logits, *scratch; /* [rows, span_max], [span_max] */
@@ -39,7 +46,8 @@ struct head {
 	double lse[WIDE_ROWS], top[WIDE_ROWS], sum[WIDE_ROWS], dot[WIDE_ROWS];
 };
 
-static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, int n, double temperature, struct moe_err *e)
+static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, int n,
+	double temperature, struct moe_err *e)
 {
 	struct pass *p = a->priv;
 	size_t D = (size_t)m->config.D, sz = sizeof(moe_real), cols;
@@ -53,7 +61,8 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	q->rows = BUDGET / V > most ? most : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
 	q->rows = n < q->rows && n > 0 ? n : q->rows;
 	q->span_max = V < BUDGET / q->rows ? V : BUDGET / q->rows;
-	q->cols_max = q->span_max < COLS || (m->head.dtype == MOE_REAL_DTYPE && !q->t) ? q->span_max : COLS;
+	q->cols_max = q->span_max < COLS || (m->head.dtype == MOE_REAL_DTYPE && !q->t) ? q->span_max
+										       : COLS;
 	cols = (size_t)q->cols_max;
 	moe_arena_reset(&p->tmp);
 	q->h = moe_arena_get(&p->tmp, (size_t)q->rows * D, sz, e);
@@ -113,17 +122,20 @@ static void logits(struct head *q, int n, int s0)
 		else if (q->p->exact)
 			moe_gemm_stored(n, k, D, q->h, D, q->w, MOE_REAL_DTYPE, D, 0, z, q->span);
 		else
-			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w, q->t ? k : D, 0, z, q->span);
+			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w,
+				q->t ? k : D, 0, z, q->span);
 	}
 }
 
-/* Folds a span's logits into the running maximum, sum and (with entropy) sum of exp * logit of each row. */
+/* Folds a span's logits into the running maximum, sum and (with entropy) sum of exp * logit of each
+ * row. */
 static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 {
 	size_t n = (size_t)q->span;
 	double top = (double)moe_vec_max(n, z), sum, dot = 0, ent, lse, keep;
 
-	lse = entropy ? moe_softmax_row(n, z, q->inv_temp, &ent) : moe_logsumexp(n, z, q->inv_temp, q->scratch);
+	lse = entropy ? moe_softmax_row(n, z, q->inv_temp, &ent)
+		      : moe_logsumexp(n, z, q->inv_temp, q->scratch);
 	if (q->span == q->m->config.V) {
 		q->lse[i] = lse;
 		q->dot[i] = entropy ? ent : 0;
@@ -146,7 +158,8 @@ static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 }
 
 /* q->lse of n gathered rows; logp[i] and entropy[i] (either may be NULL). */
-static void block_logp(struct head *q, int n, const int32_t *target, moe_real *logp, moe_real *entropy)
+static void block_logp(
+	struct head *q, int n, const int32_t *target, moe_real *logp, moe_real *entropy)
 {
 	int V = q->m->config.V;
 	double z_target[WIDE_ROWS] = { 0 };
@@ -165,28 +178,32 @@ static void block_logp(struct head *q, int n, const int32_t *target, moe_real *l
 		if (logp)
 			logp[i] = (moe_real)(z_target[i] * q->inv_temp - q->lse[i]);
 		if (entropy)
-			entropy[i] = (moe_real)(q->span == V ? q->dot[i] : q->lse[i] - q->dot[i] / q->sum[i]);
+			entropy[i] = (moe_real)(q->span == V ? q->dot[i]
+							     : q->lse[i] - q->dot[i] / q->sum[i]);
 	}
 }
 
-static int check(const struct moe_model *m, const struct moe_acts *a, int n, const int32_t *row, const int32_t *target, double temperature,
-	struct moe_err *e)
+static int check(const struct moe_model *m, const struct moe_acts *a, int n, const int32_t *row,
+	const int32_t *target, double temperature, struct moe_err *e)
 {
 	const struct pass *p = a->priv;
 
 	if (!p || !p->valid)
-		return moe_fail(e, MOE_DATA, "there is no forward pass to take log-probabilities from");
+		return moe_fail(
+			e, MOE_DATA, "there is no forward pass to take log-probabilities from");
 	if (!(temperature > 0))
 		return moe_fail(e, MOE_USAGE, "temperature %g: it must be above 0", temperature);
 	for (int i = 0; i < n; i++)
 		if (row[i] < 0 || row[i] >= p->T || target[i] < 0 || target[i] >= m->config.V)
-			return moe_fail(e, MOE_DATA, "row %d of %d tokens shall predict token %d of a vocabulary of %d", (int)row[i], p->T, (int)target[i],
-				m->config.V);
+			return moe_fail(e, MOE_DATA,
+				"row %d of %d tokens shall predict token %d of a vocabulary of %d",
+				(int)row[i], p->T, (int)target[i], m->config.V);
 	return 0;
 }
 
-int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct moe_acts *a, int n, const int32_t *row, const int32_t *target,
-	double temperature, moe_real *logp, moe_real *entropy, struct moe_err *e)
+int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct moe_acts *a, int n,
+	const int32_t *row, const int32_t *target, double temperature, moe_real *logp,
+	moe_real *entropy, struct moe_err *e)
 {
 	double t0 = now_sec(), g0 = moe_gemm_sec();
 	struct head q;
@@ -205,21 +222,24 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 	return 0;
 }
 
-/* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) / temperature. */
+/* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) /
+ * temperature. */
 static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp)
 {
 	for (int i = 0; i < n; i++) {
 		moe_real *z = q->logits + (size_t)i * (size_t)q->span;
 		double c = (double)dlogp[i] * q->inv_temp;
 
-		moe_vec_exp_sum((size_t)q->span, z, (moe_real)(q->lse[i] / q->inv_temp), (moe_real)q->inv_temp);
+		moe_vec_exp_sum((size_t)q->span, z, (moe_real)(q->lse[i] / q->inv_temp),
+			(moe_real)q->inv_temp);
 		moe_vec_scale((size_t)q->span, (moe_real)-c, z);
 		if (target[i] >= q->s0 && target[i] < q->s0 + q->span)
 			z[target[i] - q->s0] += (moe_real)c;
 	}
 }
 
-/* From the span's gradient of the logits: dh [n, D] (overwritten by the first span) and the weight's. */
+/* From the span's gradient of the logits: dh [n, D] (overwritten by the first span) and the
+ * weight's. */
 static void through(struct head *q, int n, moe_real *dh, moe_real *dw)
 {
 	int D = q->m->config.D;
@@ -230,12 +250,14 @@ static void through(struct head *q, int n, moe_real *dh, moe_real *dw)
 		k = piece(q, c0);
 		moe_gemm(false, false, n, D, k, 1, dz, q->span, q->w, D, c0 ? 1 : 0, dh, D);
 		if (dw)
-			moe_gemm(true, false, k, D, n, 1, dz, q->span, q->h, D, 1, dw + (size_t)c0 * (size_t)D, D);
+			moe_gemm(true, false, k, D, n, 1, dz, q->span, q->h, D, 1,
+				dw + (size_t)c0 * (size_t)D, D);
 	}
 }
 
-int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, const int32_t *row, const int32_t *target, double temperature,
-	const moe_real *dlogp, moe_real *d_out, moe_real *dm, struct moe_err *e)
+int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, const int32_t *row,
+	const int32_t *target, double temperature, const moe_real *dlogp, moe_real *d_out,
+	moe_real *dm, struct moe_err *e)
 {
 	size_t D = (size_t)m->config.D;
 	struct head q;

@@ -1,4 +1,5 @@
-/* hfconfig.c - config.json of transformers 4 and 5 to and from struct moe_config. It touches no weights. */
+/* hfconfig.c - config.json of transformers 4 and 5 to and from struct moe_config. It touches no
+ * weights. */
 #include "formats/file.h"
 #include "formats/json.h"
 #include "model/load.h"
@@ -15,7 +16,8 @@ struct from {
 	struct moe_err *e;
 };
 
-/* With what the classes of transformers fill in for keys that are missing (configuration_*.py); kv 0 = as many as heads. */
+/* With what the classes of transformers fill in for keys that are missing (configuration_*.py); kv
+ * 0 = as many as heads. */
 static const struct family {
 	const char *type, *architecture;
 	int max_pos, kv;
@@ -58,12 +60,14 @@ static int get_int(const struct from *f, const char *key, int lo, int def, int *
 	if (absent(j))
 		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is missing", f->name, key);
 	if (!moe_json_int(j, &v) || v < lo || v > INT_MAX)
-		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is not a whole number from %d on", f->name, key, lo);
+		return moe_fail(f->e, MOE_DATA, "%s: \"%s\" is not a whole number from %d on",
+			f->name, key, lo);
 	*out = (int)v;
 	return 0;
 }
 
-static int get_f64(const struct from *f, const struct moe_json *in, const char *key, double def, double *out)
+static int get_f64(
+	const struct from *f, const struct moe_json *in, const char *key, double def, double *out)
 {
 	const struct moe_json *j = moe_json_get(in, key);
 
@@ -96,8 +100,9 @@ static int get_family(const struct from *f, struct moe_config *c)
 			c->family = (enum moe_family)i;
 			return 0;
 		}
-	return moe_fail(f->e, MOE_DATA, "%s: model_type \"%.*s\" is not supported (llama, mistral, qwen2, qwen3 are)", f->name,
-		t.n > 40 ? 40 : (int)t.n, t.p);
+	return moe_fail(f->e, MOE_DATA,
+		"%s: model_type \"%.*s\" is not supported (llama, mistral, qwen2, qwen3 are)",
+		f->name, t.n > 40 ? 40 : (int)t.n, t.p);
 }
 
 static int get_shape(const struct from *f, struct moe_config *c)
@@ -106,8 +111,10 @@ static int get_shape(const struct from *f, struct moe_config *c)
 	int hd_default, kv_default;
 
 	if (get_int(f, "vocab_size", 1, -1, &c->V) || get_int(f, "hidden_size", 1, -1, &c->D) ||
-		get_int(f, "num_hidden_layers", 1, -1, &c->L) || get_int(f, "num_attention_heads", 1, -1, &c->H) ||
-		get_int(f, "intermediate_size", 1, -1, &c->F) || get_int(f, "max_position_embeddings", 1, y->max_pos, &c->max_pos))
+		get_int(f, "num_hidden_layers", 1, -1, &c->L) ||
+		get_int(f, "num_attention_heads", 1, -1, &c->H) ||
+		get_int(f, "intermediate_size", 1, -1, &c->F) ||
+		get_int(f, "max_position_embeddings", 1, y->max_pos, &c->max_pos))
 		return -1;
 	/* null is as many as heads in every class */
 	kv_default = is_there(f, "num_key_value_heads") || !y->kv ? c->H : y->kv;
@@ -118,15 +125,19 @@ static int get_shape(const struct from *f, struct moe_config *c)
 	if (get_int(f, "head_dim", 1, hd_default, &c->hd))
 		return -1;
 	if (c->hd < 2 || c->hd % 2)
-		return moe_fail(f->e, MOE_DATA, "%s: a head dimension of %d is not even", f->name, c->hd);
+		return moe_fail(
+			f->e, MOE_DATA, "%s: a head dimension of %d is not even", f->name, c->hd);
 	if (c->H % c->K)
-		return moe_fail(f->e, MOE_DATA, "%s: %d query heads can not share %d key/value heads evenly", f->name, c->H, c->K);
+		return moe_fail(f->e, MOE_DATA,
+			"%s: %d query heads can not share %d key/value heads evenly", f->name, c->H,
+			c->K);
 	if ((int64_t)c->H * c->hd > INT_MAX || (int64_t)c->L > 100000)
 		return moe_fail(f->e, MOE_DATA, "%s: its sizes are too large", f->name);
 	return 0;
 }
 
-/* Rope parameters lie in "rope_parameters" (transformers 5) or at the top level with "rope_scaling" (4), which wins when it says anything. */
+/* Rope parameters lie in "rope_parameters" (transformers 5) or at the top level with "rope_scaling"
+ * (4), which wins when it says anything. */
 static const struct moe_json *rope_object(const struct from *f)
 {
 	const struct moe_json *s = moe_json_get(f->root, "rope_scaling");
@@ -144,12 +155,16 @@ static int get_rope(const struct from *f, struct moe_config *c)
 	double theta, partial;
 
 	if (!absent(j) && moe_json_kind(j) != MOE_J_OBJECT)
-		return moe_fail(f->e, MOE_DATA, "%s: its rope parameters are not an object", f->name);
-	if (get_f64(f, f->root, "rope_theta", 10000, &theta) || get_f64(f, j, "rope_theta", theta, &c->theta) ||
-		get_f64(f, f->root, "partial_rotary_factor", 1, &partial) || get_f64(f, j, "partial_rotary_factor", partial, &partial))
+		return moe_fail(
+			f->e, MOE_DATA, "%s: its rope parameters are not an object", f->name);
+	if (get_f64(f, f->root, "rope_theta", 10000, &theta) ||
+		get_f64(f, j, "rope_theta", theta, &c->theta) ||
+		get_f64(f, f->root, "partial_rotary_factor", 1, &partial) ||
+		get_f64(f, j, "partial_rotary_factor", partial, &partial))
 		return -1;
 	if (partial != 1)
-		return moe_fail(f->e, MOE_DATA, "%s: a partial_rotary_factor of %g is not supported", f->name, partial);
+		return moe_fail(f->e, MOE_DATA,
+			"%s: a partial_rotary_factor of %g is not supported", f->name, partial);
 	type = moe_json_str(moe_json_get(j, "rope_type"));
 	if (!type.p)
 		type = moe_json_str(moe_json_get(j, "type"));
@@ -159,7 +174,10 @@ static int get_rope(const struct from *f, struct moe_config *c)
 		c->rope = MOE_ROPE_DEFAULT;
 		while (moe_json_next(j, &cursor, &key, &value))
 			if (moe_json_kind(value) == MOE_J_OBJECT)
-				return moe_fail(f->e, MOE_DATA, "%s: rope parameters that differ by layer are not supported", f->name);
+				return moe_fail(f->e, MOE_DATA,
+					"%s: rope parameters that differ by layer are not "
+					"supported",
+					f->name);
 		return 0;
 	}
 	if (moe_str_eq(type, "linear"))
@@ -171,14 +189,18 @@ static int get_rope(const struct from *f, struct moe_config *c)
 	else if (moe_str_eq(type, "dynamic"))
 		c->rope = MOE_ROPE_DYNAMIC;
 	else
-		return moe_fail(f->e, MOE_DATA, "%s: rope type \"%.*s\" is not supported (default, linear, dynamic, llama3, yarn are)", f->name,
-			type.n > 40 ? 40 : (int)type.n, type.p);
+		return moe_fail(f->e, MOE_DATA,
+			"%s: rope type \"%.*s\" is not supported (default, linear, dynamic, "
+			"llama3, yarn are)",
+			f->name, type.n > 40 ? 40 : (int)type.n, type.p);
 	if (absent(moe_json_get(j, "factor")))
-		return moe_fail(f->e, MOE_DATA, "%s: \"factor\" of its rope parameters is missing", f->name);
+		return moe_fail(f->e, MOE_DATA, "%s: \"factor\" of its rope parameters is missing",
+			f->name);
 	/* the one at the top level wins, as in transformers 5 */
 	if ((c->rope == MOE_ROPE_LLAMA3 || c->rope == MOE_ROPE_YARN) &&
 		(get_f64(f, j, "original_max_position_embeddings", c->rope_orig, &c->rope_orig) ||
-			get_f64(f, f->root, "original_max_position_embeddings", c->rope_orig, &c->rope_orig)))
+			get_f64(f, f->root, "original_max_position_embeddings", c->rope_orig,
+				&c->rope_orig)))
 		return -1;
 	return get_f64(f, j, "factor", 1, &c->rope_factor);
 }
@@ -191,23 +213,34 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 	bool truncate = true;
 
 	if (c->rope == MOE_ROPE_LLAMA3) {
-		if (absent(moe_json_get(j, "low_freq_factor")) || absent(moe_json_get(j, "high_freq_factor")))
-			return moe_fail(f->e, MOE_DATA, "%s: rope type llama3 needs low_freq_factor and high_freq_factor", f->name);
-		if (get_f64(f, j, "low_freq_factor", 1, &c->rope_low) || get_f64(f, j, "high_freq_factor", 4, &c->rope_high))
+		if (absent(moe_json_get(j, "low_freq_factor")) ||
+			absent(moe_json_get(j, "high_freq_factor")))
+			return moe_fail(f->e, MOE_DATA,
+				"%s: rope type llama3 needs low_freq_factor and high_freq_factor",
+				f->name);
+		if (get_f64(f, j, "low_freq_factor", 1, &c->rope_low) ||
+			get_f64(f, j, "high_freq_factor", 4, &c->rope_high))
 			return -1;
 		if (c->rope_high <= c->rope_low)
-			return moe_fail(f->e, MOE_DATA, "%s: high_freq_factor must be above low_freq_factor", f->name);
+			return moe_fail(f->e, MOE_DATA,
+				"%s: high_freq_factor must be above low_freq_factor", f->name);
 	}
 	if (c->rope != MOE_ROPE_YARN)
 		return 0;
 	want = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
-	if (get_f64(f, j, "beta_slow", 1, &c->rope_low) || get_f64(f, j, "beta_fast", 32, &c->rope_high) ||
+	if (get_f64(f, j, "beta_slow", 1, &c->rope_low) ||
+		get_f64(f, j, "beta_fast", 32, &c->rope_high) ||
 		get_f64(f, j, "attention_factor", want, &att))
 		return -1;
 	moe_json_bool(moe_json_get(j, "truncate"), &truncate);
-	if (fabs(att - want) > 1e-9 || !truncate || !absent(moe_json_get(j, "mscale")) || !absent(moe_json_get(j, "mscale_all_dim")))
-		return moe_fail(f->e, MOE_DATA, "%s: rope type yarn is supported with the default attention_factor, truncate and mscale only; without it the model works up to the length it was "
-			"first trained at", f->name);
+	if (fabs(att - want) > 1e-9 || !truncate || !absent(moe_json_get(j, "mscale")) ||
+		!absent(moe_json_get(j, "mscale_all_dim")))
+		return moe_fail(f->e, MOE_DATA,
+			"%s: rope type yarn is supported with the default attention_factor, "
+			"truncate and mscale only; without it the model works up to the length it "
+			"was "
+			"first trained at",
+			f->name);
 	return 0;
 }
 
@@ -224,24 +257,29 @@ static int get_tokens(const struct from *f, struct moe_config *c)
 	if (moe_json_int(moe_json_get(f->root, "pad_token_id"), &v) && v >= 0 && v < c->V)
 		c->pad = (int)v;
 	if (n > MOE_EOS_MAX)
-		return moe_fail(f->e, MOE_DATA, "%s: \"eos_token_id\" has more than %d entries", f->name, MOE_EOS_MAX);
+		return moe_fail(f->e, MOE_DATA, "%s: \"eos_token_id\" has more than %d entries",
+			f->name, MOE_EOS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		if (!moe_json_int(list ? moe_json_at(j, i) : j, &v))
-			return moe_fail(f->e, MOE_DATA, "%s: \"eos_token_id\" is neither a token id nor a list of them", f->name);
+			return moe_fail(f->e, MOE_DATA,
+				"%s: \"eos_token_id\" is neither a token id nor a list of them",
+				f->name);
 		if (v >= 0 && v < c->V)
 			c->eos[c->n_eos++] = (int)v;
 	}
 	return 0;
 }
 
-/* Biases and norms: by configuration in Llama and Qwen3, hard-wired in Qwen2 (configuration_*.py). */
+/* Biases and norms: by configuration in Llama and Qwen3, hard-wired in Qwen2 (configuration_*.py).
+ */
 static int get_extras(const struct from *f, struct moe_config *c)
 {
 	bool attention = false;
 
 	if (get_bool(f, "tie_word_embeddings", &c->tied))
 		return -1;
-	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) && get_bool(f, "attention_bias", &attention))
+	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) &&
+		get_bool(f, "attention_bias", &attention))
 		return -1;
 	if (c->family == MOE_LLAMA && get_bool(f, "mlp_bias", &c->mlp_bias))
 		return -1;
@@ -254,15 +292,19 @@ static int get_extras(const struct from *f, struct moe_config *c)
 /* Attention over a window is full attention as long as the window holds all positions. */
 static int refuse_window(const struct from *f, const struct moe_config *c)
 {
-	const struct moe_json *types = moe_json_get(f->root, "layer_types"), *size = moe_json_get(f->root, "sliding_window");
+	const struct moe_json *types = moe_json_get(f->root, "layer_types"),
+			      *size = moe_json_get(f->root, "sliding_window");
 	bool use = c->family == MOE_MISTRAL;
 	int w = INT_MAX, from = 0;
 
 	if (c->family == MOE_LLAMA)
 		return 0; /* its class knows no window */
-	if (c->family != MOE_MISTRAL && (get_bool(f, "use_sliding_window", &use) || get_int(f, "max_window_layers", 0, 28, &from)))
+	if (c->family != MOE_MISTRAL &&
+		(get_bool(f, "use_sliding_window", &use) ||
+			get_int(f, "max_window_layers", 0, 28, &from)))
 		return -1;
-	if ((!absent(size) || !is_there(f, "sliding_window")) && get_int(f, "sliding_window", 1, WINDOW_DEFAULT, &w))
+	if ((!absent(size) || !is_there(f, "sliding_window")) &&
+		get_int(f, "sliding_window", 1, WINDOW_DEFAULT, &w))
 		return -1;
 	if (c->family != MOE_MISTRAL && !absent(types)) {
 		from = c->L;
@@ -273,8 +315,11 @@ static int refuse_window(const struct from *f, const struct moe_config *c)
 	}
 	if (!use || from >= c->L || w >= c->max_pos)
 		return 0;
-	return moe_fail(f->e, MOE_DATA, "%s: sliding-window attention is not supported; texts of up to %d tokens do not need it: set \"sliding_window\" to null, "
-		"\"layer_types\" too, and \"max_position_embeddings\" to %d", f->name, w, w);
+	return moe_fail(f->e, MOE_DATA,
+		"%s: sliding-window attention is not supported; texts of up to %d tokens do not "
+		"need it: set \"sliding_window\" to null, "
+		"\"layer_types\" too, and \"max_position_embeddings\" to %d",
+		f->name, w, w);
 }
 
 /* Whatever would change the computation in a way that the engine does not have. */
@@ -282,14 +327,21 @@ static int refuse(const struct from *f, const struct moe_config *c)
 {
 	struct moe_str act = moe_json_str(moe_json_get(f->root, "hidden_act"));
 
-	if (!absent(moe_json_get(f->root, "hidden_act")) && !moe_str_eq(act, "silu") && !moe_str_eq(act, "swish"))
-		return moe_fail(f->e, MOE_DATA, "%s: hidden_act \"%.*s\" is not supported (silu is)", f->name, act.n > 40 ? 40 : (int)act.n, act.p ? act.p : "");
+	if (!absent(moe_json_get(f->root, "hidden_act")) && !moe_str_eq(act, "silu") &&
+		!moe_str_eq(act, "swish"))
+		return moe_fail(f->e, MOE_DATA,
+			"%s: hidden_act \"%.*s\" is not supported (silu is)", f->name,
+			act.n > 40 ? 40 : (int)act.n, act.p ? act.p : "");
 	if (!absent(moe_json_get(f->root, "quantization_config")))
-		return moe_fail(f->e, MOE_DATA, "%s: quantised weights are not supported; take the model in float16, bfloat16 or float32", f->name);
+		return moe_fail(f->e, MOE_DATA,
+			"%s: quantised weights are not supported; take the model in float16, "
+			"bfloat16 or float32",
+			f->name);
 	return refuse_window(f, c);
 }
 
-int moe_config_parse(const char *p, size_t n, const char *name, struct moe_config *c, struct moe_err *e)
+int moe_config_parse(
+	const char *p, size_t n, const char *name, struct moe_config *c, struct moe_err *e)
 {
 	struct moe_json_doc *d = moe_json_parse(p, n, name, e);
 	struct from f = { NULL, name, e };
@@ -301,7 +353,8 @@ int moe_config_parse(const char *p, size_t n, const char *name, struct moe_confi
 	memset(c, 0, sizeof(*c));
 	if (moe_json_kind(f.root) != MOE_J_OBJECT)
 		moe_fail(e, MOE_DATA, "%s: not a JSON object", name);
-	else if (!get_family(&f, c) && !get_shape(&f, c) && !get_f64(&f, f.root, "rms_norm_eps", 1e-6, &c->eps) && !get_rope(&f, c) &&
+	else if (!get_family(&f, c) && !get_shape(&f, c) &&
+		!get_f64(&f, f.root, "rms_norm_eps", 1e-6, &c->eps) && !get_rope(&f, c) &&
 		!get_rope_more(&f, c) && !get_tokens(&f, c) && !get_extras(&f, c))
 		r = refuse(&f, c);
 	moe_json_free(d);
@@ -322,27 +375,37 @@ int moe_config_read(const char *path, struct moe_config *c, struct moe_err *e)
 static int write_rope(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
 {
 	static const char *const name[] = {
-		[MOE_ROPE_LINEAR] = "linear", [MOE_ROPE_LLAMA3] = "llama3", [MOE_ROPE_YARN] = "yarn", [MOE_ROPE_DYNAMIC] = "dynamic",
+		[MOE_ROPE_LINEAR] = "linear",
+		[MOE_ROPE_LLAMA3] = "llama3",
+		[MOE_ROPE_YARN] = "yarn",
+		[MOE_ROPE_DYNAMIC] = "dynamic",
 	};
 
 	if (moe_buf_addf(o, e, "  \"rope_theta\": %.17g,\n", c->theta))
 		return -1;
 	if (c->rope == MOE_ROPE_DEFAULT)
 		return moe_buf_addf(o, e, "  \"rope_scaling\": null,\n");
-	if (moe_buf_addf(o, e, "  \"rope_scaling\": {\"rope_type\": \"%s\", \"factor\": %.17g", name[c->rope], c->rope_factor))
+	if (moe_buf_addf(o, e, "  \"rope_scaling\": {\"rope_type\": \"%s\", \"factor\": %.17g",
+		    name[c->rope], c->rope_factor))
 		return -1;
-	if (c->rope == MOE_ROPE_LLAMA3 && moe_buf_addf(o, e, ", \"low_freq_factor\": %.17g, \"high_freq_factor\": %.17g", c->rope_low, c->rope_high))
+	if (c->rope == MOE_ROPE_LLAMA3 &&
+		moe_buf_addf(o, e, ", \"low_freq_factor\": %.17g, \"high_freq_factor\": %.17g",
+			c->rope_low, c->rope_high))
 		return -1;
-	if (c->rope == MOE_ROPE_YARN && moe_buf_addf(o, e, ", \"beta_slow\": %.17g, \"beta_fast\": %.17g", c->rope_low, c->rope_high))
+	if (c->rope == MOE_ROPE_YARN &&
+		moe_buf_addf(o, e, ", \"beta_slow\": %.17g, \"beta_fast\": %.17g", c->rope_low,
+			c->rope_high))
 		return -1;
-	if (c->rope != MOE_ROPE_LINEAR && c->rope != MOE_ROPE_DYNAMIC && moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.17g", c->rope_orig))
+	if (c->rope != MOE_ROPE_LINEAR && c->rope != MOE_ROPE_DYNAMIC &&
+		moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.17g", c->rope_orig))
 		return -1;
 	return moe_buf_addf(o, e, "},\n");
 }
 
 static int write_id(struct moe_buf *o, const char *key, int id, struct moe_err *e)
 {
-	return id < 0 ? moe_buf_addf(o, e, "  \"%s\": null,\n", key) : moe_buf_addf(o, e, "  \"%s\": %d,\n", key, id);
+	return id < 0 ? moe_buf_addf(o, e, "  \"%s\": null,\n", key)
+		      : moe_buf_addf(o, e, "  \"%s\": %d,\n", key, id);
 }
 
 static int write_tokens(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
@@ -361,18 +424,27 @@ int moe_config_write(const struct moe_config *c, struct moe_buf *o, struct moe_e
 {
 	const struct family *f = &families[c->family];
 
-	if (moe_buf_addf(o, e, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\",\n  \"vocab_size\": %d,\n  \"hidden_size\": %d,\n"
-		"  \"intermediate_size\": %d,\n  \"num_hidden_layers\": %d,\n  \"num_attention_heads\": %d,\n  \"num_key_value_heads\": %d,\n"
-		"  \"head_dim\": %d,\n  \"hidden_act\": \"silu\",\n  \"max_position_embeddings\": %d,\n  \"rms_norm_eps\": %.17g,\n",
-		f->architecture, f->type, c->V, c->D, c->F, c->L, c->H, c->K, c->hd, c->max_pos, c->eps))
+	if (moe_buf_addf(o, e,
+		    "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\",\n  "
+		    "\"vocab_size\": %d,\n  \"hidden_size\": %d,\n"
+		    "  \"intermediate_size\": %d,\n  \"num_hidden_layers\": %d,\n  "
+		    "\"num_attention_heads\": %d,\n  \"num_key_value_heads\": %d,\n"
+		    "  \"head_dim\": %d,\n  \"hidden_act\": \"silu\",\n  "
+		    "\"max_position_embeddings\": %d,\n  \"rms_norm_eps\": %.17g,\n",
+		    f->architecture, f->type, c->V, c->D, c->F, c->L, c->H, c->K, c->hd, c->max_pos,
+		    c->eps))
 		return -1;
 	if (write_rope(c, o, e) || write_tokens(c, o, e))
 		return -1;
-	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) && moe_buf_addf(o, e, "  \"attention_bias\": %s,\n", c->qkv_bias ? "true" : "false"))
+	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) &&
+		moe_buf_addf(o, e, "  \"attention_bias\": %s,\n", c->qkv_bias ? "true" : "false"))
 		return -1;
-	if (c->family == MOE_LLAMA && moe_buf_addf(o, e, "  \"mlp_bias\": %s,\n", c->mlp_bias ? "true" : "false"))
+	if (c->family == MOE_LLAMA &&
+		moe_buf_addf(o, e, "  \"mlp_bias\": %s,\n", c->mlp_bias ? "true" : "false"))
 		return -1;
 	if (c->family == MOE_MISTRAL && moe_buf_addf(o, e, "  \"sliding_window\": null,\n"))
 		return -1;
-	return moe_buf_addf(o, e, "  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"float32\"\n}\n", c->tied ? "true" : "false");
+	return moe_buf_addf(o, e,
+		"  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"float32\"\n}\n",
+		c->tied ? "true" : "false");
 }

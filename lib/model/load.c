@@ -1,4 +1,5 @@
-/* load.c - weights of a Hugging Face directory, in (mapped) and out. Not config.json (hfconfig.c), no arithmetic. */
+/* load.c - weights of a Hugging Face directory, in (mapped) and out. Not config.json (hfconfig.c),
+ * no arithmetic. */
 #include "model/load.h"
 #include "formats/file.h"
 #include "formats/safetensors.h"
@@ -12,11 +13,11 @@
 #include <unistd.h>
 
 #define NAME_MAX_LEN 128
-#define CONFIG_MAX ((size_t)1 << 20)
+#define CONFIG_MAX   ((size_t)1 << 20)
 
 struct map {
 	struct moe_st *st;
-	void **copy;     /* aligned copies of misaligned tensors */
+	void **copy; /* aligned copies of misaligned tensors */
 	size_t n_copy;
 	const struct moe_st_tensor **use; /* [used] tensors that the model uses */
 	size_t used;
@@ -51,7 +52,8 @@ static const struct dtype *find_dtype(const char *name)
 	return NULL;
 }
 
-static const void *aligned(struct map *p, const struct moe_st_tensor *t, size_t bytes, struct moe_err *e)
+static const void *aligned(
+	struct map *p, const struct moe_st_tensor *t, size_t bytes, struct moe_err *e)
 {
 	void **more, *c;
 
@@ -72,7 +74,8 @@ static const void *aligned(struct map *p, const struct moe_st_tensor *t, size_t 
 }
 
 /* w = tensor `name` of shape [rows, cols], or [cols] when rows is 0. */
-static int take(struct moe_model *m, struct moe_weight *w, const char *name, int rows, int cols, struct moe_err *e)
+static int take(struct moe_model *m, struct moe_weight *w, const char *name, int rows, int cols,
+	struct moe_err *e)
 {
 	struct map *p = m->map;
 	const struct moe_st_tensor *t = moe_st_find(p->st, name);
@@ -81,10 +84,19 @@ static int take(struct moe_model *m, struct moe_weight *w, const char *name, int
 	if (!t)
 		return moe_fail(e, MOE_DATA, "tensor '%s' is missing", name);
 	if (!d)
-		return moe_fail(e, MOE_DATA, "tensor '%s' has dtype %s; F32, F16 and BF16 are supported", name, t->dtype);
-	if (t->rank != (rows ? 2 : 1) || t->shape[t->rank - 1] != (uint64_t)cols || (rows && t->shape[0] != (uint64_t)rows))
-		return rows ? moe_fail(e, MOE_DATA, "tensor '%s' does not have the shape [%d, %d] that config.json asks for", name, rows, cols)
-			    : moe_fail(e, MOE_DATA, "tensor '%s' does not have the shape [%d] that config.json asks for", name, cols);
+		return moe_fail(e, MOE_DATA,
+			"tensor '%s' has dtype %s; F32, F16 and BF16 are supported", name,
+			t->dtype);
+	if (t->rank != (rows ? 2 : 1) || t->shape[t->rank - 1] != (uint64_t)cols ||
+		(rows && t->shape[0] != (uint64_t)rows))
+		return rows ? moe_fail(e, MOE_DATA,
+				      "tensor '%s' does not have the shape [%d, %d] that "
+				      "config.json asks for",
+				      name, rows, cols)
+			    : moe_fail(e, MOE_DATA,
+				      "tensor '%s' does not have the shape [%d] that config.json "
+				      "asks for",
+				      name, cols);
 	w->data = aligned(p, t, d->bytes, e);
 	if (!w->data)
 		return -1;
@@ -164,9 +176,13 @@ static int check_all_used(const struct moe_model *m, struct moe_err *e)
 	for (size_t i = 0; i < n; i++) {
 		const struct moe_st_tensor *t = moe_st_at(p->st, i);
 		if (!ignorable(&m->config, t->name) && !is_used(p, t))
-			return moe_fail(e, MOE_DATA, "tensor '%s' belongs to no part of the model that config.json describes", t->name);
+			return moe_fail(e, MOE_DATA,
+				"tensor '%s' belongs to no part of the model that config.json "
+				"describes",
+				t->name);
 	}
-	return moe_fail(e, MOE_DATA, "there are %zu tensors where config.json describes %zu", n - spare, p->used);
+	return moe_fail(e, MOE_DATA, "there are %zu tensors where config.json describes %zu",
+		n - spare, p->used);
 }
 
 static int take_all(struct moe_model *m, struct moe_err *e)
@@ -174,9 +190,11 @@ static int take_all(struct moe_model *m, struct moe_err *e)
 	const struct moe_config *c = &m->config;
 	struct map *p = m->map;
 
-	p->use = moe_alloc(moe_st_count(p->st) + 1, sizeof(*p->use), e); /* no name is asked for twice */
+	p->use = moe_alloc(
+		moe_st_count(p->st) + 1, sizeof(*p->use), e); /* no name is asked for twice */
 	m->layer = p->use ? moe_alloc((size_t)c->L, sizeof(*m->layer), e) : NULL;
-	if (!m->layer || take(m, &m->embed, "model.embed_tokens.weight", c->V, c->D, e) || take(m, &m->norm, "model.norm.weight", 0, c->D, e))
+	if (!m->layer || take(m, &m->embed, "model.embed_tokens.weight", c->V, c->D, e) ||
+		take(m, &m->norm, "model.norm.weight", 0, c->D, e))
 		return -1;
 	for (int i = 0; i < c->L; i++)
 		if (take_layer(m, i, e))
@@ -184,7 +202,9 @@ static int take_all(struct moe_model *m, struct moe_err *e)
 	if (c->tied)
 		m->head = m->embed;
 	else if (!moe_st_find(p->st, "lm_head.weight"))
-		return moe_fail(e, MOE_DATA, "tensor 'lm_head.weight' is missing; if the head is the embedding, set \"tie_word_embeddings\" to true in config.json");
+		return moe_fail(e, MOE_DATA,
+			"tensor 'lm_head.weight' is missing; if the head is the embedding, set "
+			"\"tie_word_embeddings\" to true in config.json");
 	else if (take(m, &m->head, "lm_head.weight", c->V, c->D, e))
 		return -1;
 	return check_all_used(m, e);
@@ -200,7 +220,8 @@ static void hash(struct sha256_ctx *h, const void *p, size_t n)
 	sha256_update(h, n, p);
 }
 
-/* SHA-256 of config.json and the weight files in the order of their names, each with its length before it; names do not count. */
+/* SHA-256 of config.json and the weight files in the order of their names, each with its length
+ * before it; names do not count. */
 static void make_digest(struct moe_model *m, const struct moe_buf *config)
 {
 	const struct map *p = m->map;
@@ -219,7 +240,8 @@ static void make_digest(struct moe_model *m, const struct moe_buf *config)
 		snprintf(m->digest + 2 * i, 3, "%02x", d[i]);
 }
 
-static int load_config(struct moe_model *m, const char *dir, struct moe_buf *text, struct moe_err *e)
+static int load_config(
+	struct moe_model *m, const char *dir, struct moe_buf *text, struct moe_err *e)
 {
 	char *path = moe_path_join(dir, "config.json", e);
 	int r = path ? moe_file_read(path, text, CONFIG_MAX, e) : -1;
@@ -260,7 +282,7 @@ int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 struct out {
 	struct moe_st_tensor *t;
 	char (*name)[NAME_MAX_LEN];
-	void **copy;   /* f32 copies of what is stored otherwise */
+	void **copy; /* f32 copies of what is stored otherwise */
 	size_t n, cap;
 };
 
@@ -269,13 +291,14 @@ static void *to_f32(const struct moe_weight *w, size_t n, struct moe_err *e)
 	float *f = moe_alloc(n, sizeof(*f), e);
 
 	for (size_t i = 0; f && i < n; i++)
-		f[i] = w->dtype == MOE_F64    ? (float)((const double *)w->data)[i]
-		       : w->dtype == MOE_BF16 ? moe_f32_from_bf16(((const uint16_t *)w->data)[i])
-					      : moe_f32_from_f16(((const uint16_t *)w->data)[i]);
+		f[i] = w->dtype == MOE_F64     ? (float)((const double *)w->data)[i]
+			: w->dtype == MOE_BF16 ? moe_f32_from_bf16(((const uint16_t *)w->data)[i])
+					       : moe_f32_from_f16(((const uint16_t *)w->data)[i]);
 	return f;
 }
 
-static int put(struct out *o, const struct moe_weight *w, bool vector, struct moe_err *e, const char *fmt, int layer, const char *part)
+static int put(struct out *o, const struct moe_weight *w, bool vector, struct moe_err *e,
+	const char *fmt, int layer, const char *part)
 {
 	struct moe_st_tensor *t = &o->t[o->n];
 	size_t n = (size_t)w->rows * (size_t)w->cols;
@@ -302,17 +325,21 @@ static int put(struct out *o, const struct moe_weight *w, bool vector, struct mo
 static int put_layer(struct out *o, const struct moe_layer *y, int i, struct moe_err *e)
 {
 	for (int l = 0; l < MOE_LINEARS; l++)
-		if (put(o, &y->w[l], false, e, "model.layers.%d.%s.weight", i, moe_linear_modules[l]) ||
-			put(o, &y->bias[l], true, e, "model.layers.%d.%s.bias", i, moe_linear_modules[l]))
+		if (put(o, &y->w[l], false, e, "model.layers.%d.%s.weight", i,
+			    moe_linear_modules[l]) ||
+			put(o, &y->bias[l], true, e, "model.layers.%d.%s.bias", i,
+				moe_linear_modules[l]))
 			return -1;
 	if (put(o, &y->norm1, true, e, "model.layers.%d.%s.weight", i, "input_layernorm") ||
-		put(o, &y->norm2, true, e, "model.layers.%d.%s.weight", i, "post_attention_layernorm") ||
+		put(o, &y->norm2, true, e, "model.layers.%d.%s.weight", i,
+			"post_attention_layernorm") ||
 		put(o, &y->qnorm, true, e, "model.layers.%d.%s.weight", i, "self_attn.q_norm"))
 		return -1;
 	return put(o, &y->knorm, true, e, "model.layers.%d.%s.weight", i, "self_attn.k_norm");
 }
 
-static int put_named(struct out *o, const struct moe_weight *w, bool vector, const char *name, struct moe_err *e)
+static int put_named(
+	struct out *o, const struct moe_weight *w, bool vector, const char *name, struct moe_err *e)
 {
 	size_t at = o->n;
 
@@ -323,9 +350,11 @@ static int put_named(struct out *o, const struct moe_weight *w, bool vector, con
 
 static int write_weights(const struct moe_model *m, const char *dir, struct moe_err *e)
 {
-	static const char *const meta[1][2] = { { "format", "pt" } }; /* transformers 4 insists on it */
+	static const char *const meta[1][2] = { { "format",
+		"pt" } }; /* transformers 4 insists on it */
 	size_t cap = (size_t)m->config.L * (2 * MOE_LINEARS + 4) + 3;
-	struct out o = { moe_alloc(cap, sizeof(*o.t), e), moe_alloc(cap, NAME_MAX_LEN, e), moe_alloc(cap, sizeof(*o.copy), e), 0, cap };
+	struct out o = { moe_alloc(cap, sizeof(*o.t), e), moe_alloc(cap, NAME_MAX_LEN, e),
+		moe_alloc(cap, sizeof(*o.copy), e), 0, cap };
 	char *path = moe_path_join(dir, "model.safetensors", e);
 	int r = -1;
 
@@ -356,7 +385,9 @@ int moe_model_dir(const char *dir, struct moe_err *e)
 		return moe_fail_errno(e, "%s: cannot make the directory", dir);
 	if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode))
 		return moe_fail(e, MOE_SYSTEM, "%s: is no directory", dir);
-	return access(dir, W_OK | X_OK) ? moe_fail_errno(e, "%s: cannot write into the directory", dir) : 0;
+	return access(dir, W_OK | X_OK)
+		? moe_fail_errno(e, "%s: cannot write into the directory", dir)
+		: 0;
 }
 
 int moe_model_save(const struct moe_model *m, const char *dir, struct moe_err *e)

@@ -1,4 +1,5 @@
-/* model.c - a model's memory: fresh weights, the flat trainable block, release. Files are load.c's business. */
+/* model.c - a model's memory: fresh weights, the flat trainable block, release. Files are load.c's
+ * business. */
 #include "model/load.h"
 #include "model/prep.h"
 #include "tensor/vec.h"
@@ -17,7 +18,8 @@
 
 typedef int weight_fn(void *ctx, struct moe_weight *w, struct moe_err *e);
 
-/* Calls fn on every weight in the order of the flat block. A tied head is not a weight of its own. */
+/* Calls fn on every weight in the order of the flat block. A tied head is not a weight of its own.
+ */
 static int each_weight(struct moe_model *m, weight_fn *fn, void *ctx, struct moe_err *e)
 {
 	if (fn(ctx, &m->embed, e))
@@ -102,7 +104,7 @@ struct init {
 	struct moe_rng rng;
 	struct moe_pool *pool;
 	uint64_t index;
-	moe_real *param, *to;  /* all; of the weight being filled */
+	moe_real *param, *to; /* all; of the weight being filled */
 	size_t n;
 };
 
@@ -146,7 +148,8 @@ static void norms_to_one(struct moe_model *m)
 	}
 }
 
-int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed, int threads, struct moe_err *e)
+int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed, int threads,
+	struct moe_err *e)
 {
 	struct init s = { .rng = moe_rng_key(seed, "init"), .pool = moe_pool_new(threads, e) };
 	int r = -1;

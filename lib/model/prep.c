@@ -1,4 +1,5 @@
-/* prep.c - widening, transposing and applying a layer's Linears; rope frequencies. Not the layer itself (forward.c). */
+/* prep.c - widening, transposing and applying a layer's Linears; rope frequencies. Not the layer
+ * itself (forward.c). */
 #include "model/prep.h"
 #include "nn/rope.h"
 #include "tensor/gemm.h"
@@ -7,14 +8,16 @@
 #include <math.h>
 #include <string.h>
 
-/* Below this inner dimension the transposed second operand costs BLIS up to half of its speed (measured, 0.9.0 zen3:
- * 63 against 94 GFLOP/s at 96, 38 against 82 at 32, 87 against 89 at 576), more than transposing the weight. */
+/* Below this inner dimension the transposed second operand costs BLIS up to half of its speed
+ * (measured, 0.9.0 zen3: 63 against 94 GFLOP/s at 96, 38 against 82 at 32, 87 against 89 at 576),
+ * more than transposing the weight. */
 #define NARROW 384
 
 static const struct {
 	int n;
 	enum moe_linear lin[MOE_GROUP_MAX];
-} groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } }, { 1, { MOE_O } }, { 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
+} groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } }, { 1, { MOE_O } },
+	{ 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
 
 bool moe_model_wide(const struct moe_config *c)
 {
@@ -25,10 +28,12 @@ void moe_weight_widen(const struct moe_weight *w, int row, int n, moe_real *out)
 {
 	size_t cols = (size_t)w->cols;
 
-	moe_widen(w->dtype, (size_t)n * cols, (const char *)w->data + (size_t)row * cols * moe_dtype_size(w->dtype), out);
+	moe_widen(w->dtype, (size_t)n * cols,
+		(const char *)w->data + (size_t)row * cols * moe_dtype_size(w->dtype), out);
 }
 
-int moe_weight_get(const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
+int moe_weight_get(
+	const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
 {
 	moe_real *p;
 
@@ -43,7 +48,8 @@ int moe_weight_get(const struct moe_weight *w, struct moe_arena *a, const moe_re
 	return 0;
 }
 
-int moe_weight_get_t(const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
+int moe_weight_get_t(
+	const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e)
 {
 	enum { ROWS = 16 };
 	moe_real *t, *wide = NULL;
@@ -81,13 +87,15 @@ static void prep_slots(const struct moe_experts *x, int layer, struct moe_prep_g
 		if (!x || !x->target[p->linear])
 			continue;
 		p->slot = g->slots;
-		p->alive = x->alive + ((size_t)layer * MOE_LINEARS + (size_t)p->linear) * (size_t)x->R;
+		p->alive = x->alive +
+			((size_t)layer * MOE_LINEARS + (size_t)p->linear) * (size_t)x->R;
 		g->slots += x->R;
 	}
 }
 
 /* at [in, slots], and bt of each adapted Linear, from A [R, in] and B [out, R]. */
-static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_group *g, struct moe_arena *a, struct moe_err *e)
+static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_group *g,
+	struct moe_arena *a, struct moe_err *e)
 {
 	moe_real *at, *bt;
 
@@ -113,8 +121,8 @@ static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_
 	return 0;
 }
 
-int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a, struct moe_prep_layer *out,
-	struct moe_err *e)
+int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x, int i,
+	struct moe_arena *a, struct moe_prep_layer *out, struct moe_err *e)
 {
 	const struct moe_layer *y = &m->layer[i];
 
@@ -134,14 +142,15 @@ int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x,
 		}
 		prep_slots(x, i, g);
 	}
-	if (moe_weight_get(&y->norm1, a, &out->norm1, e) || moe_weight_get(&y->norm2, a, &out->norm2, e)
-		|| moe_weight_get(&y->qnorm, a, &out->qnorm, e))
+	if (moe_weight_get(&y->norm1, a, &out->norm1, e) ||
+		moe_weight_get(&y->norm2, a, &out->norm2, e) ||
+		moe_weight_get(&y->qnorm, a, &out->qnorm, e))
 		return -1;
 	return moe_weight_get(&y->knorm, a, &out->knorm, e);
 }
 
-int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i, struct moe_arena *a,
-	struct moe_prep_layer *out, struct moe_err *e)
+int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i,
+	struct moe_arena *a, struct moe_prep_layer *out, struct moe_err *e)
 {
 	if (moe_prep_layer_names(m, x, i, a, out, e))
 		return -1;
@@ -162,28 +171,30 @@ int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i
 	return 0;
 }
 
-static MOE_CLONES void mul3(int n, const moe_real *restrict z, const moe_real *restrict c, moe_real gate, moe_real *restrict out)
+static MOE_CLONES void mul3(int n, const moe_real *restrict z, const moe_real *restrict c,
+	moe_real gate, moe_real *restrict out)
 {
 	for (int i = 0; i < n; i++)
 		out[i] = z[i] * (c[i] * gate);
 }
 
-void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T, const moe_real *gate, const moe_real *mask, const moe_real *z,
-	int ldz, moe_real *zs)
+void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T,
+	const moe_real *gate, const moe_real *mask, const moe_real *z, int ldz, moe_real *zs)
 {
 	moe_real s = (moe_real)x->scale;
 
 	for (int t = 0; t < T; t++)
 		for (int i = 0; i < x->E; i++) {
-			size_t cell = (size_t)t * (size_t)x->E + (size_t)i, at = (size_t)t * (size_t)ldz + (size_t)x->first[i];
+			size_t cell = (size_t)t * (size_t)x->E + (size_t)i,
+			       at = (size_t)t * (size_t)ldz + (size_t)x->first[i];
 			moe_real c = s * (gate ? gate[cell] : 1) * (mask ? mask[cell] : 1);
 
 			mul3(x->rank[i], z + at, alive + x->first[i], c, zs + at);
 		}
 }
 
-static void product(bool exact, bool t, int T, int out, int in, const moe_real *x, const moe_real *w, int ldw, moe_real beta, moe_real *y,
-	int ldy, int ldx)
+static void product(bool exact, bool t, int T, int out, int in, const moe_real *x,
+	const moe_real *w, int ldw, moe_real beta, moe_real *y, int ldy, int ldx)
 {
 	if (exact && t)
 		moe_gemm_rows(T, out, in, x, ldx, w, ldw, beta, y, ldy);
@@ -193,21 +204,25 @@ static void product(bool exact, bool t, int T, int out, int in, const moe_real *
 		moe_gemm(false, !t, T, out, in, 1, x, ldx, w, ldw, beta, y, ldy);
 }
 
-void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T, const moe_real *in, const moe_real *gate, bool exact,
-	moe_real *const y[], const int ldy[], moe_real *z, moe_real *zs)
+void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T,
+	const moe_real *in, const moe_real *gate, bool exact, moe_real *const y[], const int ldy[],
+	moe_real *z, moe_real *zs)
 {
 	if (g->slots)
-		product(exact, true, T, g->slots, g->in, in, g->at, g->slots, 0, z, g->slots, g->in);
+		product(exact, true, T, g->slots, g->in, in, g->at, g->slots, 0, z, g->slots,
+			g->in);
 	for (int j = 0; j < g->n; j++) {
 		const struct moe_prep_linear *p = &g->lin[j];
 
-		product(exact, p->t, T, p->out, p->in, in, p->w, p->t ? p->out : p->in, 0, y[j], ldy[j], p->in);
+		product(exact, p->t, T, p->out, p->in, in, p->w, p->t ? p->out : p->in, 0, y[j],
+			ldy[j], p->in);
 		if (p->bias)
 			moe_vec_add_bias(T, p->out, p->bias, y[j], ldy[j]);
 		if (p->slot < 0)
 			continue;
 		moe_expert_scale(x, p->alive, T, gate, NULL, z + p->slot, g->slots, zs + p->slot);
-		product(exact, true, T, p->out, x->R, zs + p->slot, p->bt, p->out, 1, y[j], ldy[j], g->slots);
+		product(exact, true, T, p->out, x->R, zs + p->slot, p->bt, p->out, 1, y[j], ldy[j],
+			g->slots);
 	}
 }
 
@@ -246,12 +261,15 @@ static double yarn(const struct moe_config *c, double inv, int j)
 	return inv / c->rope_factor * ramp + inv * (1 - ramp);
 }
 
-int moe_rope_freqs(const struct moe_config *c, int max_len, moe_real *inv_freq, double *scale, struct moe_err *e)
+int moe_rope_freqs(const struct moe_config *c, int max_len, moe_real *inv_freq, double *scale,
+	struct moe_err *e)
 {
 	*scale = 1;
 	if (c->rope == MOE_ROPE_DYNAMIC && max_len > c->max_pos)
-		return moe_fail(e, MOE_DATA, "a sequence of %d tokens: rope scaling 'dynamic' is supported up to max_position_embeddings = %d", max_len,
-			c->max_pos);
+		return moe_fail(e, MOE_DATA,
+			"a sequence of %d tokens: rope scaling 'dynamic' is supported up to "
+			"max_position_embeddings = %d",
+			max_len, c->max_pos);
 	if (c->rope == MOE_ROPE_YARN)
 		*scale = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
 	for (int j = 0; j < c->hd / 2; j++) {

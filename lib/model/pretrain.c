@@ -19,11 +19,11 @@ struct worker {
 struct state {
 	struct worker *w;
 	int n_worker;
-	moe_real *grad;      /* [n_param] sum of a step */
-	uint32_t *order;     /* [n_train] permutation of the epoch */
+	moe_real *grad;  /* [n_param] sum of a step */
+	uint32_t *order; /* [n_train] permutation of the epoch */
 	uint32_t *perm;
-	uint64_t epoch;      /* that `order` belongs to, plus 1; 0 = none */
-	uint32_t *doc;       /* [batch or n_held] texts of the step */
+	uint64_t epoch; /* that `order` belongs to, plus 1; 0 = none */
+	uint32_t *doc;  /* [batch or n_held] texts of the step */
 	size_t *cut, n_run;
 	bool train;
 	double weight_sum, loss_sum;
@@ -32,8 +32,19 @@ struct state {
 
 void moe_pretrain_defaults(struct moe_pretrain_opts *o)
 {
-	*o = (struct moe_pretrain_opts){ .seed = 1, .batch = 64, .epochs = 1, .lr = 4e-3, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .decay = 0.01,
-		.clip = 1, .warmup = 100, .schedule = MOE_LINEAR, .heldout = 0.02, .eval_every = 100 };
+	*o = (struct moe_pretrain_opts){ .seed = 1,
+		.batch = 64,
+		.epochs = 1,
+		.lr = 4e-3,
+		.beta1 = 0.9,
+		.beta2 = 0.98,
+		.eps = 1e-8,
+		.decay = 0.01,
+		.clip = 1,
+		.warmup = 100,
+		.schedule = MOE_LINEAR,
+		.heldout = 0.02,
+		.eval_every = 100 };
 }
 
 /* A text belongs to the held-out share by its id alone, whatever else is in the corpus. */
@@ -55,7 +66,9 @@ static int split(struct moe_pretrain *p, struct moe_err *e)
 			p->held[p->n_held++] = (uint32_t)i;
 		else
 			p->train[p->n_train++] = (uint32_t)i;
-	return p->n_train ? 0 : moe_fail(e, MOE_DATA, "there are no texts to train on (%zu are held out)", p->n_held);
+	return p->n_train ? 0
+			  : moe_fail(e, MOE_DATA,
+				    "there are no texts to train on (%zu are held out)", p->n_held);
 }
 
 static int make_state(struct moe_pretrain *p, struct moe_err *e)
@@ -81,8 +94,8 @@ static int make_state(struct moe_pretrain *p, struct moe_err *e)
 	return 0;
 }
 
-int moe_pretrain_init(struct moe_pretrain *p, const struct moe_pretrain_opts *o, struct moe_model *m, const struct moe_corpus *c,
-	struct moe_pool *pool, struct moe_err *e)
+int moe_pretrain_init(struct moe_pretrain *p, const struct moe_pretrain_opts *o,
+	struct moe_model *m, const struct moe_corpus *c, struct moe_pool *pool, struct moe_err *e)
 {
 	struct moe_region *r = NULL;
 	size_t n;
@@ -90,12 +103,15 @@ int moe_pretrain_init(struct moe_pretrain *p, const struct moe_pretrain_opts *o,
 
 	memset(p, 0, sizeof(*p));
 	p->o = *o;
-	/* small models: a run's activations should fit the second cache, and there should be several runs for each thread */
+	/* small models: a run's activations should fit the second cache, and there should be
+	 * several runs for each thread */
 	p->o.shard_tokens = o->shard_tokens > 0 ? o->shard_tokens : m->config.D <= 256 ? 384 : 1024;
 	p->m = m;
 	p->c = c;
 	p->pool = pool;
-	rc = o->batch < 1 ? moe_fail(e, MOE_USAGE, "a batch of %d texts: at least one is needed", o->batch) : split(p, e);
+	rc = o->batch < 1
+		? moe_fail(e, MOE_USAGE, "a batch of %d texts: at least one is needed", o->batch)
+		: split(p, e);
 	if (!rc)
 		rc = moe_model_regions(m, &r, &n, e);
 	if (!rc)
@@ -165,7 +181,8 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	double sum = 0;
 	int rc;
 
-	if (moe_docs_pack(&w->pack, p->c, s->doc + s->cut[i], s->cut[i + 1] - s->cut[i], e) || worker_room(w, w->pack.n, e))
+	if (moe_docs_pack(&w->pack, p->c, s->doc + s->cut[i], s->cut[i + 1] - s->cut[i], e) ||
+		worker_room(w, w->pack.n, e))
 		return -1;
 	w->a.keep = s->train;
 	w->a.recompute = p->o.recompute;
@@ -176,9 +193,11 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 			w->dlogp[j] = (moe_real)(-(double)w->pack.weight[j] / s->weight_sum);
 		memset(w->grad, 0, n_param * sizeof(*w->grad));
 		w->a.logp = w->logp;
-		rc = moe_backward(p->m, NULL, NULL, &w->pack.b, &w->a, w->pack.n, w->pack.row, w->pack.target, 1, w->dlogp, NULL, w->grad, e);
+		rc = moe_backward(p->m, NULL, NULL, &w->pack.b, &w->a, w->pack.n, w->pack.row,
+			w->pack.target, 1, w->dlogp, NULL, w->grad, e);
 	} else
-		rc = moe_head_logp(p->m, &w->pack.b, &w->a, w->pack.n, w->pack.row, w->pack.target, 1, w->logp, NULL, e);
+		rc = moe_head_logp(p->m, &w->pack.b, &w->a, w->pack.n, w->pack.row, w->pack.target,
+			1, w->logp, NULL, e);
 	for (int j = 0; !rc && j < w->pack.n; j++)
 		sum -= (double)w->pack.weight[j] * (double)w->logp[j];
 	moe_pool_turn(p->pool, i);
@@ -199,7 +218,8 @@ static double weight_of(const struct moe_pretrain *p, const uint32_t *doc, size_
 		const struct moe_doc *d = &p->c->doc[doc[i]];
 		int in_prompt = d->n_prompt > 1 ? d->n_prompt - 1 : 0;
 
-		sum += (double)d->prompt_weight * in_prompt + (double)d->weight * (d->n - 1 - in_prompt);
+		sum += (double)d->prompt_weight * in_prompt +
+			(double)d->weight * (d->n - 1 - in_prompt);
 	}
 	return sum;
 }
@@ -237,7 +257,8 @@ static void draw(struct moe_pretrain *p, uint64_t t)
 		uint64_t at = t * (uint64_t)p->o.batch + (uint64_t)i, epoch = at / p->n_train;
 
 		if (s->epoch != epoch + 1) {
-			moe_rng_permute(moe_rng_key(p->o.seed, "epoch"), epoch, p->n_train, s->perm);
+			moe_rng_permute(
+				moe_rng_key(p->o.seed, "epoch"), epoch, p->n_train, s->perm);
 			for (size_t j = 0; j < p->n_train; j++)
 				s->order[j] = p->train[s->perm[j]];
 			s->epoch = epoch + 1;
@@ -277,7 +298,9 @@ int moe_pretrain_eval(struct moe_pretrain *p, double *loss, struct moe_err *e)
 int moe_pretrain_step(struct moe_pretrain *p, struct moe_err *e)
 {
 	struct state *s = p->priv;
-	double norm, lr = p->o.lr * moe_schedule_factor(p->o.schedule, p->step, p->total, p->o.warmup), held = NAN, loss;
+	double norm,
+		lr = p->o.lr * moe_schedule_factor(p->o.schedule, p->step, p->total, p->o.warmup),
+		held = NAN, loss;
 	bool eval;
 	size_t tokens;
 
@@ -290,7 +313,9 @@ int moe_pretrain_step(struct moe_pretrain *p, struct moe_err *e)
 	tokens = s->tokens;
 	norm = moe_grad_norm(p->m->n_param, s->grad);
 	if (!isfinite(loss) || !isfinite(norm))
-		return moe_fail(e, MOE_NUMERIC, "step %llu: the loss is %g and the gradient's norm %g; a lower learning rate may help",
+		return moe_fail(e, MOE_NUMERIC,
+			"step %llu: the loss is %g and the gradient's norm %g; a lower learning "
+			"rate may help",
 			(unsigned long long)p->step, loss, norm);
 	moe_grad_clip(p->m->n_param, s->grad, norm, p->o.clip);
 	moe_adamw_step(&p->adam, p->m->param, s->grad, NULL, lr);
@@ -298,6 +323,7 @@ int moe_pretrain_step(struct moe_pretrain *p, struct moe_err *e)
 	eval = p->step == p->total || (p->o.eval_every && p->step % p->o.eval_every == 0);
 	if (eval && moe_pretrain_eval(p, &held, e))
 		return -1;
-	p->row[p->step - 1] = (struct moe_pretrain_row){ (float)loss, (float)norm, (float)lr, (float)held, (float)tokens };
+	p->row[p->step - 1] = (struct moe_pretrain_row){ (float)loss, (float)norm, (float)lr,
+		(float)held, (float)tokens };
 	return 0;
 }

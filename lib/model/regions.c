@@ -1,7 +1,8 @@
 /* regions.c - who owns which stretch of a flat parameter block. */
 #include "model/regions.h"
 
-int moe_experts_regions(const struct moe_experts *x, struct moe_region **out, size_t *n, struct moe_err *e)
+int moe_experts_regions(
+	const struct moe_experts *x, struct moe_region **out, size_t *n, struct moe_err *e)
 {
 	size_t cells = (size_t)x->config.L * MOE_LINEARS;
 	struct moe_region *r = moe_alloc(cells * 2 * (size_t)x->E, sizeof(*r), e);
@@ -17,10 +18,13 @@ int moe_experts_regions(const struct moe_experts *x, struct moe_region **out, si
 			continue;
 		moe_linear_shape(&x->config, (enum moe_linear)(i % MOE_LINEARS), &in, &o);
 		for (int k = 0; k < x->E; k++) {
-			size_t first = (size_t)x->first[k], rank = (size_t)x->rank[k], R = (size_t)x->R;
+			size_t first = (size_t)x->first[k], rank = (size_t)x->rank[k],
+			       R = (size_t)x->R;
 
-			r[(*n)++] = (struct moe_region){ x->a_off[i] + first * (size_t)in, 1, rank * (size_t)in, rank * (size_t)in, k, 1, 1 };
-			r[(*n)++] = (struct moe_region){ x->b_off[i] + first, (size_t)o, rank, R, k, 1, 1 };
+			r[(*n)++] = (struct moe_region){ x->a_off[i] + first * (size_t)in, 1,
+				rank * (size_t)in, rank * (size_t)in, k, 1, 1 };
+			r[(*n)++] = (struct moe_region){ x->b_off[i] + first, (size_t)o, rank, R, k,
+				1, 1 };
 		}
 	}
 	return 0;
@@ -34,7 +38,8 @@ static void add(struct moe_region *r, size_t *n, const struct moe_weight *w)
 		r[(*n)++] = (struct moe_region){ w->off, 1, size, size, 0, w->rows > 1 ? 1 : 0, 1 };
 }
 
-int moe_model_regions(const struct moe_model *m, struct moe_region **out, size_t *n, struct moe_err *e)
+int moe_model_regions(
+	const struct moe_model *m, struct moe_region **out, size_t *n, struct moe_err *e)
 {
 	struct moe_region *r;
 

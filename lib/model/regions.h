@@ -1,14 +1,17 @@
-/* regions.h - a model's or an adapter's flat parameter block as regions for the optimiser (nn/adamw.h). Thread-safe. */
+/* regions.h - a model's or an adapter's flat parameter block as regions for the optimiser
+ * (nn/adamw.h). Thread-safe. */
 #ifndef MOE_MODEL_REGIONS_H
 #define MOE_MODEL_REGIONS_H
 
 #include "model/model.h"
 #include "nn/adamw.h"
 
-/* One region for each expert's rows of A and columns of B of every adapted Linear; owner = expert (n_owner = x->E), decay 1, lr 1.
- * *out is owned by the caller (free). */
-int moe_experts_regions(const struct moe_experts *x, struct moe_region **out, size_t *n, struct moe_err *e);
+/* One region for each expert's rows of A and columns of B of every adapted Linear; owner = expert
+ * (n_owner = x->E), decay 1, lr 1. *out is owned by the caller (free). */
+int moe_experts_regions(
+	const struct moe_experts *x, struct moe_region **out, size_t *n, struct moe_err *e);
 /* One region a weight, all of owner 0; decay 0 for norms and biases. m must be trainable. */
-int moe_model_regions(const struct moe_model *m, struct moe_region **out, size_t *n, struct moe_err *e);
+int moe_model_regions(
+	const struct moe_model *m, struct moe_region **out, size_t *n, struct moe_err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* sample.c - who decodes when: units of prompts, slots, refill, stopping. The forward pass is decode.c's, the draw draw.c's. */
+/* sample.c - who decodes when: units of prompts, slots, refill, stopping. The forward pass is
+ * decode.c's, the draw draw.c's. */
 #include "model/sample.h"
 
 #include "model/decode.h"
@@ -8,26 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS 64             /* sequences that a unit of a small model decodes at a time */
-#define SLOTS_WIDE 128       /* the same for a large model, whose weights are read once for all of them */
-#define PREFILL 64           /* prompt tokens that go through the layers together */
-#define UNIT_MIN 32          /* samples of a unit: enough for fast products, small enough to share out */
-#define UNIT_MAX 256
+#define SLOTS      64  /* sequences that a unit of a small model decodes at a time */
+#define SLOTS_WIDE 128 /* the same for a large model, whose weights are read once for all of them  \
+			*/
+#define PREFILL    64  /* prompt tokens that go through the layers together */
+#define UNIT_MIN   32  /* samples of a unit: enough for fast products, small enough to share out */
+#define UNIT_MAX   256
 #define LOGITS_MAX ((size_t)4 << 20) /* numbers that a block of logits may hold */
 
 struct slot {
-	size_t req, out;     /* request; index of the completion */
-	int sample, n;       /* tokens drawn so far */
+	size_t req, out; /* request; index of the completion */
+	int sample, n;   /* tokens drawn so far */
 	struct moe_chain own;
-	int32_t *ids;        /* [max_new] */
+	int32_t *ids; /* [max_new] */
 	float *logp, *model_logp, *full_logp;
 };
 
 /* A request whose prompt has been computed and that still has samples to draw. */
 struct prompt {
 	struct moe_chain chain;
-	moe_real *hidden;    /* [D] after its last token; NULL before it is computed */
-	int left;            /* samples not finished */
+	moe_real *hidden; /* [D] after its last token; NULL before it is computed */
+	int left;         /* samples not finished */
 };
 
 struct call {
@@ -50,21 +52,21 @@ struct call {
 struct unit {
 	const struct call *c;
 	struct moe_decoder *d;
-	size_t from, to;     /* requests */
-	size_t next_req;     /* the next sample to start */
+	size_t from, to; /* requests */
+	size_t next_req; /* the next sample to start */
 	int next_sample;
-	int n_slot, n_live;  /* slots; those in use come first, in `live` */
-	struct slot *slot;   /* [n_slot] */
-	int *live, *rest;    /* [n_slot] indices of slots in use and of free ones */
-	struct prompt *prompt; /* [to - from] */
-	moe_real *hidden;    /* [n_slot, D] */
-	moe_real *logits;    /* [block, V] */
-	int block, block_at; /* rows of logits at a time; first row of the block at hand */
+	int n_slot, n_live;         /* slots; those in use come first, in `live` */
+	struct slot *slot;          /* [n_slot] */
+	int *live, *rest;           /* [n_slot] indices of slots in use and of free ones */
+	struct prompt *prompt;      /* [to - from] */
+	moe_real *hidden;           /* [n_slot, D] */
+	moe_real *logits;           /* [block, V] */
+	int block, block_at;        /* rows of logits at a time; first row of the block at hand */
 	struct moe_decode_row *row; /* [n_slot or PREFILL] */
-	moe_real *prefilled; /* [PREFILL, D] */
+	moe_real *prefilled;        /* [PREFILL, D] */
 	struct moe_draw_work *work; /* [threads] */
-	bool *stopped;       /* [n_slot] by live index */
-	struct moe_arena arena; /* owns the arrays above */
+	bool *stopped;              /* [n_slot] by live index */
+	struct moe_arena arena;     /* owns the arrays above */
 };
 
 /* ---- a unit's memory ---- */
@@ -73,35 +75,43 @@ static int unit_arrays(struct unit *u, struct moe_err *e)
 {
 	const struct call *c = u->c;
 	struct moe_arena *a = &u->arena;
-	size_t S = (size_t)u->n_slot, D = (size_t)c->m->config.D, V = (size_t)c->m->config.V, n = (size_t)c->o->max_new;
-	size_t threads = c->pool ? (size_t)moe_pool_threads(c->pool) : 1, rows = S > PREFILL ? S : PREFILL;
+	size_t S = (size_t)u->n_slot, D = (size_t)c->m->config.D, V = (size_t)c->m->config.V,
+	       n = (size_t)c->o->max_new;
+	size_t threads = c->pool ? (size_t)moe_pool_threads(c->pool) : 1,
+	       rows = S > PREFILL ? S : PREFILL;
 	bool cand = c->o->top_k > 0 || c->o->top_p < 1.0;
 
 	u->block = LOGITS_MAX / V < 1 ? 1 : LOGITS_MAX / V < S ? (int)(LOGITS_MAX / V) : u->n_slot;
-	if (!(u->slot = moe_arena_get(a, S, sizeof(*u->slot), e)) || !(u->live = moe_arena_get(a, S, sizeof(*u->live), e))
-		|| !(u->rest = moe_arena_get(a, S, sizeof(*u->rest), e)) || !(u->stopped = moe_arena_get(a, S, sizeof(*u->stopped), e))
-		|| !(u->prompt = moe_arena_get(a, u->to - u->from, sizeof(*u->prompt), e))
-		|| !(u->hidden = moe_arena_get(a, S * D, sizeof(*u->hidden), e))
-		|| !(u->logits = moe_arena_get(a, (size_t)u->block * V, sizeof(*u->logits), e))
-		|| !(u->row = moe_arena_get(a, rows, sizeof(*u->row), e))
-		|| !(u->prefilled = moe_arena_get(a, PREFILL * D, sizeof(*u->prefilled), e))
-		|| !(u->work = moe_arena_get(a, threads, sizeof(*u->work), e)))
+	if (!(u->slot = moe_arena_get(a, S, sizeof(*u->slot), e)) ||
+		!(u->live = moe_arena_get(a, S, sizeof(*u->live), e)) ||
+		!(u->rest = moe_arena_get(a, S, sizeof(*u->rest), e)) ||
+		!(u->stopped = moe_arena_get(a, S, sizeof(*u->stopped), e)) ||
+		!(u->prompt = moe_arena_get(a, u->to - u->from, sizeof(*u->prompt), e)) ||
+		!(u->hidden = moe_arena_get(a, S * D, sizeof(*u->hidden), e)) ||
+		!(u->logits = moe_arena_get(a, (size_t)u->block * V, sizeof(*u->logits), e)) ||
+		!(u->row = moe_arena_get(a, rows, sizeof(*u->row), e)) ||
+		!(u->prefilled = moe_arena_get(a, PREFILL * D, sizeof(*u->prefilled), e)) ||
+		!(u->work = moe_arena_get(a, threads, sizeof(*u->work), e)))
 		return -1;
 	memset(u->slot, 0, S * sizeof(*u->slot));
 	memset(u->prompt, 0, (u->to - u->from) * sizeof(*u->prompt));
 	for (size_t i = 0; i < S; i++) {
 		u->slot[i].ids = moe_arena_get(a, n, sizeof(int32_t), e);
 		u->slot[i].logp = u->slot[i].ids ? moe_arena_get(a, n, sizeof(float), e) : NULL;
-		u->slot[i].model_logp = u->slot[i].logp ? moe_arena_get(a, n, sizeof(float), e) : NULL;
-		u->slot[i].full_logp = u->slot[i].model_logp ? moe_arena_get(a, n, sizeof(float), e) : NULL;
+		u->slot[i].model_logp = u->slot[i].logp ? moe_arena_get(a, n, sizeof(float), e)
+							: NULL;
+		u->slot[i].full_logp = u->slot[i].model_logp ? moe_arena_get(a, n, sizeof(float), e)
+							     : NULL;
 		if (!u->slot[i].full_logp)
 			return -1;
 		u->rest[i] = (int)(S - 1 - i);
 	}
 	for (size_t i = 0; i < threads; i++) {
 		u->work[i].cand = NULL;
-		if (!(u->work[i].p = moe_arena_get(a, V, sizeof(moe_real), e))
-			|| (cand && !(u->work[i].cand = moe_arena_get(a, V, sizeof(*u->work[i].cand), e))))
+		if (!(u->work[i].p = moe_arena_get(a, V, sizeof(moe_real), e)) ||
+			(cand &&
+				!(u->work[i].cand = moe_arena_get(
+					  a, V, sizeof(*u->work[i].cand), e))))
 			return -1;
 	}
 	u->d = moe_decoder_new(c->plan, (int)rows, c->pool, e);
@@ -156,8 +166,11 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 		u->prompt[i].left = q->n_samples;
 		u->prompt[i].chain.expect = q->n_prompt;
 		for (int t = 0; t < q->n_prompt; t++) {
-			u->row[n++] = (struct moe_decode_row){.id = q->prompt[t], .pos = t, .mine = &u->prompt[i].chain, .at = t,
-				.gate = q->gate};
+			u->row[n++] = (struct moe_decode_row){ .id = q->prompt[t],
+				.pos = t,
+				.mine = &u->prompt[i].chain,
+				.at = t,
+				.gate = q->gate };
 			if (n == PREFILL) {
 				if (prefill_rows(u, n, e))
 					return -1;
@@ -204,11 +217,14 @@ static int draw_slot(void *ctx, size_t task, int worker, struct moe_err *e)
 	int i = u->block_at + (int)task;
 	struct slot *s = &u->slot[u->live[i]];
 	const struct moe_sample_req *q = &c->req[s->req];
-	double r = moe_rng_uniform(c->rng, q->key, (uint64_t)(uint32_t)s->sample << 32 | (uint32_t)s->n);
+	double r = moe_rng_uniform(
+		c->rng, q->key, (uint64_t)(uint32_t)s->sample << 32 | (uint32_t)s->n);
 	struct moe_draw got;
 
-	if (moe_draw_token(u->logits + task * (size_t)c->m->config.V, c->m->config.V, c->o, r, &u->work[worker], &got, e))
-		return moe_err_prefix(e, "request %zu, sample %d, token %d", s->req, s->sample, s->n);
+	if (moe_draw_token(u->logits + task * (size_t)c->m->config.V, c->m->config.V, c->o, r,
+		    &u->work[worker], &got, e))
+		return moe_err_prefix(
+			e, "request %zu, sample %d, token %d", s->req, s->sample, s->n);
 	s->ids[s->n] = got.id;
 	s->logp[s->n] = got.logp;
 	s->model_logp[s->n] = got.model_logp;
@@ -220,7 +236,8 @@ static int draw_slot(void *ctx, size_t task, int worker, struct moe_err *e)
 	return 0;
 }
 
-/* Running slots go through the layers; new ones take the state of their prompt. hidden is in the order of `live`. */
+/* Running slots go through the layers; new ones take the state of their prompt. hidden is in the
+ * order of `live`. */
 static int forward(struct unit *u, struct moe_err *e)
 {
 	const struct call *c = u->c;
@@ -231,14 +248,19 @@ static int forward(struct unit *u, struct moe_err *e)
 		struct slot *s = &u->slot[u->live[n]];
 		const struct moe_sample_req *q = &c->req[s->req];
 
-		u->row[n] = (struct moe_decode_row){.id = s->ids[s->n - 1], .pos = q->n_prompt + s->n - 1,
-			.shared = &u->prompt[s->req - u->from].chain, .n_shared = q->n_prompt, .mine = &s->own, .at = s->n - 1,
-			.gate = q->gate};
+		u->row[n] = (struct moe_decode_row){ .id = s->ids[s->n - 1],
+			.pos = q->n_prompt + s->n - 1,
+			.shared = &u->prompt[s->req - u->from].chain,
+			.n_shared = q->n_prompt,
+			.mine = &s->own,
+			.at = s->n - 1,
+			.gate = q->gate };
 	}
 	if (n && moe_decode_rows(u->d, n, u->row, u->hidden, e))
 		return -1;
 	for (; n < u->n_live; n++)
-		memcpy(u->hidden + (size_t)n * D, u->prompt[u->slot[u->live[n]].req - u->from].hidden, D * sizeof(moe_real));
+		memcpy(u->hidden + (size_t)n * D,
+			u->prompt[u->slot[u->live[n]].req - u->from].hidden, D * sizeof(moe_real));
 	return 0;
 }
 
@@ -260,9 +282,10 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 
 	out->n = s->n;
 	out->stopped = stopped;
-	if (!(out->ids = moe_alloc(n, sizeof(*out->ids), e)) || !(out->logp = copy(s->logp, n, e))
-		|| (c->o->want_model_logp && !(out->model_logp = copy(s->model_logp, n, e)))
-		|| (c->o->want_full_logp && !(out->full_logp = copy(s->full_logp, n, e))))
+	if (!(out->ids = moe_alloc(n, sizeof(*out->ids), e)) ||
+		!(out->logp = copy(s->logp, n, e)) ||
+		(c->o->want_model_logp && !(out->model_logp = copy(s->model_logp, n, e))) ||
+		(c->o->want_full_logp && !(out->full_logp = copy(s->full_logp, n, e))))
 		return -1;
 	memcpy(out->ids, s->ids, n * sizeof(*out->ids));
 	moe_chain_release(u->d, &s->own);
@@ -305,10 +328,12 @@ static int unit_run(struct unit *u, struct moe_err *e)
 		if (forward(u, e))
 			return -1;
 		for (u->block_at = 0; u->block_at < u->n_live; u->block_at += u->block) {
-			int n = u->n_live - u->block_at < u->block ? u->n_live - u->block_at : u->block;
+			int n = u->n_live - u->block_at < u->block ? u->n_live - u->block_at
+								   : u->block;
 
-			if (moe_decode_logits(u->d, n, u->hidden + (size_t)u->block_at * D, u->logits, e)
-				|| moe_decode_run(u->d, (size_t)n, draw_slot, u, e))
+			if (moe_decode_logits(
+				    u->d, n, u->hidden + (size_t)u->block_at * D, u->logits, e) ||
+				moe_decode_run(u->d, (size_t)n, draw_slot, u, e))
 				return -1;
 		}
 		if (retire(u, e))
@@ -319,7 +344,7 @@ static int unit_run(struct unit *u, struct moe_err *e)
 static int unit_task(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	const struct call *c = ctx;
-	struct unit u = {.c = c, .from = c->unit[task], .to = c->unit[task + 1]};
+	struct unit u = { .c = c, .from = c->unit[task], .to = c->unit[task + 1] };
 	size_t most = c->wide ? SLOTS_WIDE : SLOTS, samples = c->first[u.to] - c->first[u.from];
 	int rc;
 
@@ -335,8 +360,8 @@ static int unit_task(void *ctx, size_t task, int worker, struct moe_err *e)
 
 /* ---- the call ---- */
 
-static int check(const struct moe_model *m, const struct moe_sample_opts *o, size_t n_req, const struct moe_sample_req *req, int *max_ctx,
-	struct moe_err *e)
+static int check(const struct moe_model *m, const struct moe_sample_opts *o, size_t n_req,
+	const struct moe_sample_req *req, int *max_ctx, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
 	int longest = 0;
@@ -344,20 +369,26 @@ static int check(const struct moe_model *m, const struct moe_sample_opts *o, siz
 	if (o->max_new < 1)
 		return moe_fail(e, MOE_USAGE, "a completion needs room for at least one token");
 	if (!(o->temperature >= 0.0) || !(o->top_p > 0.0) || o->top_p > 1.0 || o->top_k < 0)
-		return moe_fail(e, MOE_USAGE, "temperature must be >= 0, top-p in (0, 1], top-k >= 0");
+		return moe_fail(
+			e, MOE_USAGE, "temperature must be >= 0, top-p in (0, 1], top-k >= 0");
 	for (size_t i = 0; i < n_req; i++) {
 		if (req[i].n_prompt < 1 || req[i].n_samples < 0)
-			return moe_fail(e, MOE_DATA, "request %zu: an empty prompt has nothing to go on from", i);
+			return moe_fail(e, MOE_DATA,
+				"request %zu: an empty prompt has nothing to go on from", i);
 		if (c->max_pos > 0 && req[i].n_prompt >= c->max_pos)
-			return moe_fail(e, MOE_DATA, "request %zu: its prompt of %d tokens does not fit the model's %d positions", i,
-				req[i].n_prompt, c->max_pos);
+			return moe_fail(e, MOE_DATA,
+				"request %zu: its prompt of %d tokens does not fit the model's %d "
+				"positions",
+				i, req[i].n_prompt, c->max_pos);
 		for (int t = 0; t < req[i].n_prompt; t++)
 			if (req[i].prompt[t] < 0 || req[i].prompt[t] >= c->V)
-				return moe_fail(e, MOE_DATA, "request %zu: token id %d is not in the vocabulary of %d", i,
-					(int)req[i].prompt[t], c->V);
+				return moe_fail(e, MOE_DATA,
+					"request %zu: token id %d is not in the vocabulary of %d",
+					i, (int)req[i].prompt[t], c->V);
 		longest = req[i].n_prompt > longest ? req[i].n_prompt : longest;
 	}
-	*max_ctx = c->max_pos > 0 && c->max_pos - longest < o->max_new ? c->max_pos : longest + o->max_new;
+	*max_ctx = c->max_pos > 0 && c->max_pos - longest < o->max_new ? c->max_pos
+								       : longest + o->max_new;
 	return 0;
 }
 
@@ -366,7 +397,10 @@ static void cut_units(struct call *c)
 {
 	size_t total = c->first[c->n_req], target = total / 16;
 
-	target = c->wide ? total + 1 : target < UNIT_MIN ? UNIT_MIN : target > UNIT_MAX ? UNIT_MAX : target;
+	target = c->wide            ? total + 1
+		: target < UNIT_MIN ? UNIT_MIN
+		: target > UNIT_MAX ? UNIT_MAX
+				    : target;
 	c->n_unit = 0;
 	c->unit[0] = 0;
 	for (size_t i = 0; i < c->n_req; i++)
@@ -374,10 +408,17 @@ static void cut_units(struct call *c)
 			c->unit[++c->n_unit] = i + 1;
 }
 
-int moe_sample(const struct moe_model *m, const struct moe_experts *x, const struct moe_sample_opts *o, size_t n_req,
-	const struct moe_sample_req *req, struct moe_pool *pool, struct moe_completion *out, struct moe_err *e)
+int moe_sample(const struct moe_model *m, const struct moe_experts *x,
+	const struct moe_sample_opts *o, size_t n_req, const struct moe_sample_req *req,
+	struct moe_pool *pool, struct moe_completion *out, struct moe_err *e)
 {
-	struct call c = {.m = m, .x = x, .o = o, .req = req, .n_req = n_req, .out = out, .rng = moe_rng_key(o->seed, "sample")};
+	struct call c = { .m = m,
+		.x = x,
+		.o = o,
+		.req = req,
+		.n_req = n_req,
+		.out = out,
+		.rng = moe_rng_key(o->seed, "sample") };
 	size_t *first;
 	int rc = -1;
 

@@ -50,7 +50,8 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	struct moe_gates g = { 0 };
 	int n = 0;
 
-	if (moe_docs_pack(&w->pack, j->c, j->doc + j->cut[i], j->cut[i + 1] - j->cut[i], e) || room(j, w, e))
+	if (moe_docs_pack(&w->pack, j->c, j->doc + j->cut[i], j->cut[i + 1] - j->cut[i], e) ||
+		room(j, w, e))
 		return -1;
 	for (int s = 0; s < w->pack.b.n_seg; s++)
 		for (int t = 1; t < w->pack.seg[s].len; t++) {
@@ -58,8 +59,9 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 			w->pack.target[n++] = w->pack.ids[w->pack.seg[s].start + t];
 		}
 	g.gate = j->gate && j->x ? w->gate : NULL;
-	if (moe_forward(j->m, j->x, &g, &w->pack.b, &w->a, e)
-		|| moe_head_logp(j->m, &w->pack.b, &w->a, n, w->pack.row, w->pack.target, j->temperature, w->logp, NULL, e))
+	if (moe_forward(j->m, j->x, &g, &w->pack.b, &w->a, e) ||
+		moe_head_logp(j->m, &w->pack.b, &w->a, n, w->pack.row, w->pack.target,
+			j->temperature, w->logp, NULL, e))
 		return -1;
 	n = 0;
 	for (size_t d = j->cut[i]; d < j->cut[i + 1]; d++) {
@@ -72,8 +74,9 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	return 0;
 }
 
-int moe_corpus_score(const struct moe_model *m, const struct moe_experts *x, const moe_real *gate, const struct moe_corpus *c,
-	struct moe_pool *pool, double temperature, float *logp, struct moe_err *e)
+int moe_corpus_score(const struct moe_model *m, const struct moe_experts *x, const moe_real *gate,
+	const struct moe_corpus *c, struct moe_pool *pool, double temperature, float *logp,
+	struct moe_err *e)
 {
 	struct job j = { m, x, gate, c, temperature, logp, NULL, NULL, 0, NULL };
 	int n_worker = moe_pool_threads(pool), rc = -1;

@@ -39,15 +39,17 @@ static int bank_scale(const char *name, double *s)
 	if (strncmp(name, "scale:", 6) != 0 || !eq)
 		return -1;
 	*s = strtod(eq + 1, &end);
-	return end == eq + 1 || *end || !isfinite(*s) ? -1 : bank_of(name + 6, (size_t)(eq - name - 6));
+	return end == eq + 1 || *end || !isfinite(*s) ? -1
+						      : bank_of(name + 6, (size_t)(eq - name - 6));
 }
 
 static bool known(const char *name)
 {
 	double s;
 
-	return !strcmp(name, "on") || !strcmp(name, "base") || bank_off(name) >= 0 || bank_scale(name, &s) >= 0 ||
-	       (!strncmp(name, "random-off-", 11) && strtol(name + 11, NULL, 10) > 0);
+	return !strcmp(name, "on") || !strcmp(name, "base") || bank_off(name) >= 0 ||
+		bank_scale(name, &s) >= 0 ||
+		(!strncmp(name, "random-off-", 11) && strtol(name + 11, NULL, 10) > 0);
 }
 
 static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
@@ -59,24 +61,31 @@ static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
 	if (!w || !(w[*n] = strdup(name)))
 		return moe_fail(e, MOE_SYSTEM, "out of memory for the names of arms");
 	++*n;
-	return known(name) ? 0 : moe_fail(e, MOE_USAGE, "'%s' is not an arm: on, BANK-off, random-off:K, base and scale:BANK=S,S... are", name);
+	return known(name) ? 0
+			   : moe_fail(e, MOE_USAGE,
+				     "'%s' is not an arm: on, BANK-off, random-off:K, base and "
+				     "scale:BANK=S,S... are",
+				     name);
 }
 
 /* One element of the list; scale_of holds "scale:BANK=" of the last scale. */
-static int element(const char *p, size_t len, char *scale_of, size_t size, char ***v, size_t *n, struct moe_err *e)
+static int element(const char *p, size_t len, char *scale_of, size_t size, char ***v, size_t *n,
+	struct moe_err *e)
 {
 	char item[96], name[200], *end;
 	const char *eq;
 
 	if (len == 0 || len >= sizeof(item))
-		return moe_fail(e, MOE_USAGE, "an arm's name is empty or too long in the list of arms");
+		return moe_fail(
+			e, MOE_USAGE, "an arm's name is empty or too long in the list of arms");
 	memcpy(item, p, len);
 	item[len] = 0;
 	if (!strncmp(item, "random-off:", 11)) {
 		long k = strtol(item + 11, &end, 10);
 
 		if (*end || k < 1 || k > 9999)
-			return moe_fail(e, MOE_USAGE, "'%s': how many random ablations? 1 to 9999", item);
+			return moe_fail(
+				e, MOE_USAGE, "'%s': how many random ablations? 1 to 9999", item);
 		for (long i = 1; i <= k; i++) {
 			snprintf(name, sizeof(name), "random-off-%ld", i);
 			if (push(v, n, name, e))
@@ -135,7 +144,8 @@ static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 			double a = 0, b = 0;
 
 			for (int k = 0; k < d_in; k++)
-				a += (double)A[i * (size_t)d_in + (size_t)k] * (double)A[j * (size_t)d_in + (size_t)k];
+				a += (double)A[i * (size_t)d_in + (size_t)k] *
+					(double)A[j * (size_t)d_in + (size_t)k];
 			for (int k = 0; k < d_out; k++)
 				b += (double)B[(size_t)k * R + i] * (double)B[(size_t)k * R + j];
 			g[i * R + j] = g[j * R + i] = a * b * ((double)alive[i] * (double)alive[j]);
@@ -164,7 +174,8 @@ static double *grams(const struct moe_experts *x, struct moe_err *e)
 	return g;
 }
 
-/* Frobenius norm over all Linears of the part s * B diag(w alive) A of the delta that the slots with weight w carry; w [L*7, R]. */
+/* Frobenius norm over all Linears of the part s * B diag(w alive) A of the delta that the slots
+ * with weight w carry; w [L*7, R]. */
 static double norm_of(const struct moe_experts *x, const double *g, const double *w)
 {
 	size_t n = (size_t)x->config.L * MOE_LINEARS, RR = (size_t)x->R * (size_t)x->R;
@@ -179,7 +190,8 @@ static double norm_of(const struct moe_experts *x, const double *g, const double
 /* ---- random ablations ---- */
 
 struct draw {
-	double *w, *best, *q; /* [L*7, R] weights of the removed slots: of the candidate, of the best, of the quarantine */
+	double *w, *best, *q; /* [L*7, R] weights of the removed slots: of the candidate, of the
+				 best, of the quarantine */
 	double *gram;         /* [L*7, R, R] */
 	double target, norm, overlap;
 	size_t cells;
@@ -203,7 +215,8 @@ static bool in_quarantine(const struct moe_experts *x, int slot)
 }
 
 /* Candidate c of arm k: an independent subset of rq of the R slots for each Linear. */
-static void draw_candidate(const struct moe_experts *x, uint64_t seed, uint64_t k, uint64_t c, int rq, double *w)
+static void draw_candidate(
+	const struct moe_experts *x, uint64_t seed, uint64_t k, uint64_t c, int rq, double *w)
 {
 	struct moe_rng key = moe_rng_key(seed, "random-off");
 	uint32_t perm[MOE_EXPERTS_MAX * 64];
@@ -219,7 +232,8 @@ static void draw_candidate(const struct moe_experts *x, uint64_t seed, uint64_t 
 	}
 }
 
-static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int rq, struct draw *d, struct moe_err *e)
+static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int rq, struct draw *d,
+	struct moe_err *e)
 {
 	size_t slots = (size_t)x->config.L * MOE_LINEARS * (size_t)x->R;
 	double *g, gap = INFINITY, both = 0, all = 0;
@@ -263,7 +277,8 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 	moe_real left;
 
 	if (rq == 0 || x->R > MOE_EXPERTS_MAX * 64)
-		return moe_fail(e, MOE_DATA, "a random ablation imitates the quarantine, and the adapter has none");
+		return moe_fail(e, MOE_DATA,
+			"a random ablation imitates the quarantine, and the adapter has none");
 	rc = draw_best(x, seed, k, rq, &d, e);
 	alpha = d.norm > 0 ? d.target / d.norm : 1;
 	if (rc == 0) {
@@ -274,12 +289,19 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 		for (size_t i = 0; i < d.cells; i++)
 			d.w[i] = d.best[i] > 0 ? 1 - (double)left : 0;
 		removed = norm_of(x, d.gram, d.w); /* as it really is, after rounding */
-		rc = moe_rec_set_str(&a->match, "kind", "random", e) || moe_rec_set_int(&a->match, "rank", rq, e) ||
-		     moe_rec_set_int(&a->match, "candidates", CANDIDATES, e) || moe_rec_set_int(&a->match, "seed", (int64_t)seed, e) ||
-		     moe_rec_set_int(&a->match, "draw", (int64_t)k, e) || moe_rec_set_f64(&a->match, "target_norm", d.target, e) ||
-		     moe_rec_set_f64(&a->match, "drawn_norm", d.norm, e) || moe_rec_set_f64(&a->match, "alpha", alpha, e) ||
-		     moe_rec_set_f64(&a->match, "ratio", d.target > 0 ? removed / d.target : 1, e) ||
-		     moe_rec_set_f64(&a->match, "overlap", d.overlap, e) ? -1 : 0;
+		rc = moe_rec_set_str(&a->match, "kind", "random", e) ||
+				moe_rec_set_int(&a->match, "rank", rq, e) ||
+				moe_rec_set_int(&a->match, "candidates", CANDIDATES, e) ||
+				moe_rec_set_int(&a->match, "seed", (int64_t)seed, e) ||
+				moe_rec_set_int(&a->match, "draw", (int64_t)k, e) ||
+				moe_rec_set_f64(&a->match, "target_norm", d.target, e) ||
+				moe_rec_set_f64(&a->match, "drawn_norm", d.norm, e) ||
+				moe_rec_set_f64(&a->match, "alpha", alpha, e) ||
+				moe_rec_set_f64(&a->match, "ratio",
+					d.target > 0 ? removed / d.target : 1, e) ||
+				moe_rec_set_f64(&a->match, "overlap", d.overlap, e)
+			? -1
+			: 0;
 	}
 	free(d.gram);
 	free(d.w);
@@ -301,10 +323,13 @@ static int set_bank(struct moe_experts *x, int bank, double scale, struct moe_er
 			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)
 				x->alive[k * (size_t)x->R + (size_t)s] *= (moe_real)scale;
 	}
-	return any || bank < 0 ? 0 : moe_fail(e, MOE_DATA, "the adapter has no expert in the bank '%s'", moe_bank_names[bank]);
+	return any || bank < 0 ? 0
+			       : moe_fail(e, MOE_DATA, "the adapter has no expert in the bank '%s'",
+					 moe_bank_names[bank]);
 }
 
-int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name, uint64_t seed, struct moe_err *e)
+int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name,
+	uint64_t seed, struct moe_err *e)
 {
 	double scale = 0;
 	int rc = 0, bank;

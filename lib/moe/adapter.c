@@ -18,7 +18,8 @@ void moe_adapter_free(struct moe_adapter *a)
 	*a = (struct moe_adapter){ 0 };
 }
 
-struct moe_score_tensor *moe_adapter_add_tensor(struct moe_adapter *a, const char *name, int rank, const uint64_t *shape, struct moe_err *e)
+struct moe_score_tensor *moe_adapter_add_tensor(
+	struct moe_adapter *a, const char *name, int rank, const uint64_t *shape, struct moe_err *e)
 {
 	struct moe_score_tensor *t = realloc(a->tensor, (a->n_tensor + 1) * sizeof(*t));
 	size_t n = 1;
@@ -31,13 +32,15 @@ struct moe_score_tensor *moe_adapter_add_tensor(struct moe_adapter *a, const cha
 	t = &a->tensor[a->n_tensor];
 	*t = (struct moe_score_tensor){ .rank = rank };
 	if (rank < 0 || rank > 4 || strlen(name) >= sizeof(t->name)) {
-		moe_fail(e, MOE_DATA, "tensor '%.60s' has %d dimensions or too long a name", name, rank);
+		moe_fail(e, MOE_DATA, "tensor '%.60s' has %d dimensions or too long a name", name,
+			rank);
 		return NULL;
 	}
 	memcpy(t->name, name, strlen(name) + 1);
 	for (int i = 0; i < rank; i++) {
 		t->shape[i] = shape[i];
-		if (shape[i] > MOE_SCORE_MAX || !moe_mul(n, (size_t)shape[i], &n) || n > MOE_SCORE_MAX) {
+		if (shape[i] > MOE_SCORE_MAX || !moe_mul(n, (size_t)shape[i], &n) ||
+			n > MOE_SCORE_MAX) {
 			moe_fail(e, MOE_DATA, "tensor '%s' is too big", name);
 			return NULL;
 		}
@@ -77,7 +80,8 @@ int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, str
 		goto fail;
 	for (size_t i = 0; i < from->n_tensor; i++) {
 		const struct moe_score_tensor *f = &from->tensor[i];
-		struct moe_score_tensor *t = moe_adapter_add_tensor(to, f->name, f->rank, f->shape, e);
+		struct moe_score_tensor *t = moe_adapter_add_tensor(
+			to, f->name, f->rank, f->shape, e);
 
 		if (!t)
 			goto fail;
@@ -89,7 +93,8 @@ fail:
 	return -1;
 }
 
-int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc, char *const *argv, struct moe_err *e)
+int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc,
+	char *const *argv, struct moe_err *e)
 {
 	size_t n = moe_rec_array_len(&a->lineage, "parents") + 1, words = argv ? (size_t)argc : 0;
 	struct moe_str *v = moe_alloc(n > words ? n : words, sizeof(*v), e);
@@ -119,13 +124,15 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 
 /* ---- the digest ---- */
 
-void moe_adapter_hash_tensor(struct sha256_ctx *h, const char *name, int rank, const uint64_t *shape, const float *data, size_t n)
+void moe_adapter_hash_tensor(struct sha256_ctx *h, const char *name, int rank,
+	const uint64_t *shape, const float *data, size_t n)
 {
 	char line[160];
 	int k = snprintf(line, sizeof(line), "%s F32", name);
 
 	for (int i = 0; i < rank; i++)
-		k += snprintf(line + k, sizeof(line) - (size_t)k, " %llu", (unsigned long long)shape[i]);
+		k += snprintf(
+			line + k, sizeof(line) - (size_t)k, " %llu", (unsigned long long)shape[i]);
 	k += snprintf(line + k, sizeof(line) - (size_t)k, "\n");
 	sha256_update(h, (size_t)k, (const uint8_t *)line);
 	sha256_update(h, n * sizeof(float), (const uint8_t *)data);
@@ -162,7 +169,8 @@ struct hash_ctx {
 	struct sha256_ctx h;
 };
 
-static int hash_one(void *ctx, const char *name, int rank, const uint64_t *shape, const float *data, size_t n, struct moe_err *e)
+static int hash_one(void *ctx, const char *name, int rank, const uint64_t *shape, const float *data,
+	size_t n, struct moe_err *e)
 {
 	struct hash_ctx *c = ctx;
 
@@ -207,7 +215,8 @@ static const float *as_f32(const moe_real *v, size_t n, float *scratch)
 }
 #endif
 
-static int give(const char *name, const uint64_t shape[2], const moe_real *v, moe_tensor_fn *fn, void *ctx, struct moe_err *e)
+static int give(const char *name, const uint64_t shape[2], const moe_real *v, moe_tensor_fn *fn,
+	void *ctx, struct moe_err *e)
 {
 	size_t n = (size_t)(shape[0] * shape[1]);
 	float *scratch = sizeof(moe_real) == sizeof(float) ? NULL : moe_alloc(n, sizeof(float), e);
@@ -220,7 +229,9 @@ static int give(const char *name, const uint64_t shape[2], const moe_real *v, mo
 	rc = fn(ctx, name, 2, shape, f, n, e);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		if (!isfinite(f[i]))
-			rc = moe_fail(e, MOE_NUMERIC, "tensor '%s' of the adapter holds %g at element %zu", name, (double)f[i], i);
+			rc = moe_fail(e, MOE_NUMERIC,
+				"tensor '%s' of the adapter holds %g at element %zu", name,
+				(double)f[i], i);
 	free(scratch);
 	return rc;
 }
@@ -234,7 +245,8 @@ void moe_adapter_tensor_shape(const struct moe_experts *x, int linear, bool is_a
 	shape[1] = (uint64_t)(is_a ? d_in : x->R);
 }
 
-int moe_adapter_each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void *ctx, struct moe_err *e)
+int moe_adapter_each_tensor(
+	const struct moe_adapter *a, moe_tensor_fn *fn, void *ctx, struct moe_err *e)
 {
 	const struct moe_experts *x = &a->x;
 	uint64_t shape[2];
@@ -248,8 +260,10 @@ int moe_adapter_each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void
 			if (!x->target[j / 2])
 				continue;
 			moe_adapter_tensor_shape(x, j / 2, is_a, shape);
-			snprintf(name, sizeof(name), "layers.%d.%s.%c", l, moe_linear_names[j / 2], is_a ? 'A' : 'B');
-			if (give(name, shape, x->param + (is_a ? x->a_off[at] : x->b_off[at]), fn, ctx, e))
+			snprintf(name, sizeof(name), "layers.%d.%s.%c", l, moe_linear_names[j / 2],
+				is_a ? 'A' : 'B');
+			if (give(name, shape, x->param + (is_a ? x->a_off[at] : x->b_off[at]), fn,
+				    ctx, e))
 				return -1;
 		}
 	shape[0] = (uint64_t)x->config.L * MOE_LINEARS;
@@ -265,16 +279,23 @@ int moe_adapter_each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void
 	return 0;
 }
 
-int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c, const char *base_digest, bool any_base, struct moe_err *e)
+int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
+	const char *base_digest, bool any_base, struct moe_err *e)
 {
 	const struct moe_config *k = &a->x.config;
 
-	if (k->L != c->L || k->D != c->D || k->H != c->H || k->K != c->K || k->hd != c->hd || k->F != c->F)
-		return moe_fail(e, MOE_DATA, "the adapter does not fit the base: it was made for %d layers, hidden %d, heads %d/%d of %d, ffn %d; "
+	if (k->L != c->L || k->D != c->D || k->H != c->H || k->K != c->K || k->hd != c->hd ||
+		k->F != c->F)
+		return moe_fail(e, MOE_DATA,
+			"the adapter does not fit the base: it was made for %d layers, hidden %d, "
+			"heads %d/%d of %d, ffn %d; "
 			"the base has %d layers, hidden %d, heads %d/%d of %d, ffn %d",
 			k->L, k->D, k->H, k->K, k->hd, k->F, c->L, c->D, c->H, c->K, c->hd, c->F);
 	if (!any_base && a->base[0] && base_digest[0] && strcmp(a->base, base_digest) != 0)
-		return moe_fail(e, MOE_DATA, "the adapter was made for another base model: its digest is %.12s, this base's is %.12s; "
-			"moe-rollout, moe-train and moe-base take it with --any-base", a->base, base_digest);
+		return moe_fail(e, MOE_DATA,
+			"the adapter was made for another base model: its digest is %.12s, this "
+			"base's is %.12s; "
+			"moe-rollout, moe-train and moe-base take it with --any-base",
+			a->base, base_digest);
 	return 0;
 }

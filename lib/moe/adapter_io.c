@@ -1,4 +1,5 @@
-/* adapter_io.c - an arm as records of a stream and back (formats/records.md, "adapter"). Streams themselves are formats/stream.c. */
+/* adapter_io.c - an arm as records of a stream and back (formats/records.md, "adapter"). Streams
+ * themselves are formats/stream.c. */
 #include "moe/adapter_priv.h"
 
 #include <inttypes.h>
@@ -42,7 +43,8 @@ static int put_experts(const struct moe_experts *x, struct moe_rec *to, struct m
 		moe_rec_free(&m[i]);
 	for (int j = 0; j < MOE_LINEARS; j++)
 		if (x->target[j])
-			target[n_target++] = (struct moe_str){ moe_linear_names[j], strlen(moe_linear_names[j]) };
+			target[n_target++] = (struct moe_str){ moe_linear_names[j],
+				strlen(moe_linear_names[j]) };
 	return rc ? -1 : moe_rec_set_strs(to, "targets", target, n_target, e);
 }
 
@@ -54,7 +56,8 @@ static int put_plan(const struct moe_plan *p, struct moe_rec *to, struct moe_err
 	for (int d = 0; d < MOE_DECISIONS && rc == 0; d++) {
 		moe_rec_clear(&row);
 		for (int b = 0; b < MOE_BANKS; b++)
-			rc |= moe_rec_set_f64s(&row, moe_bank_names[b], (double[]){ p->gate[d][b], p->mask[d][b] }, 2, e);
+			rc |= moe_rec_set_f64s(&row, moe_bank_names[b],
+				(double[]){ p->gate[d][b], p->mask[d][b] }, 2, e);
 		if (rc == 0)
 			rc = moe_rec_set_map(&plan, moe_decision_names[d], &row, e);
 	}
@@ -82,7 +85,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
 	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
-	if (rc || put_config(&a->x.config, r, e) || put_experts(&a->x, r, e) || put_plan(&a->plan, r, e))
+	if (rc || put_config(&a->x.config, r, e) || put_experts(&a->x, r, e) ||
+		put_plan(&a->plan, r, e))
 		return -1;
 	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
 		return -1;
@@ -93,17 +97,22 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 
 static int bad(const struct moe_rec *r, struct moe_err *e, const char *what)
 {
-	return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): layout of an adapter: %s", r->number, r->byte, what);
+	return moe_fail(e, MOE_DATA,
+		"record %" PRIu64 " (byte %" PRIu64 "): layout of an adapter: %s", r->number,
+		r->byte, what);
 }
 
-static int get_text(const struct moe_rec *r, const char *key, char *out, size_t size, struct moe_err *e)
+static int get_text(
+	const struct moe_rec *r, const char *key, char *out, size_t size, struct moe_err *e)
 {
 	struct moe_str s;
 
 	if (moe_rec_str_req(r, key, &s, e))
 		return -1;
 	if (s.n >= size || memchr(s.p, 0, s.n))
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": key '%s' is longer than %zu bytes or holds a NUL", r->number, key, size - 1);
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64 ": key '%s' is longer than %zu bytes or holds a NUL",
+			r->number, key, size - 1);
 	memcpy(out, s.p, s.n);
 	out[s.n] = 0;
 	return 0;
@@ -116,7 +125,8 @@ static int get_dim(const struct moe_rec *m, const char *key, int max, int *out, 
 	if (moe_rec_int_req(m, key, &v, e))
 		return -1;
 	if (v < 1 || v > max)
-		return moe_fail(e, MOE_DATA, "layout of an adapter: %s = %" PRId64 " is outside of 1..%d", key, v, max);
+		return moe_fail(e, MOE_DATA,
+			"layout of an adapter: %s = %" PRId64 " is outside of 1..%d", key, v, max);
 	*out = (int)v;
 	return 0;
 }
@@ -129,8 +139,12 @@ static int get_config(const struct moe_rec *r, struct moe_config *c, struct moe_
 	if (!moe_rec_map(r, "config", &m))
 		return bad(r, e, "'config' must be a map");
 	rc = get_dim(&m, "layers", 4096, &c->L, e) || get_dim(&m, "hidden", 1 << 20, &c->D, e) ||
-	     get_dim(&m, "heads", 1 << 16, &c->H, e) || get_dim(&m, "kv_heads", 1 << 16, &c->K, e) ||
-	     get_dim(&m, "head_dim", 1 << 16, &c->hd, e) || get_dim(&m, "ffn", 1 << 20, &c->F, e) ? -1 : 0;
+			get_dim(&m, "heads", 1 << 16, &c->H, e) ||
+			get_dim(&m, "kv_heads", 1 << 16, &c->K, e) ||
+			get_dim(&m, "head_dim", 1 << 16, &c->hd, e) ||
+			get_dim(&m, "ffn", 1 << 20, &c->F, e)
+		? -1
+		: 0;
 	moe_rec_free(&m);
 	if (rc == 0 && (c->H % c->K || (int64_t)c->H * c->hd > 1 << 20))
 		return bad(r, e, "kv_heads does not divide heads, or heads x head_dim is too big");
@@ -156,11 +170,15 @@ static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct mo
 	for (x->E = 0; (got = moe_list_next_map(&experts, &m, e)) == 1; x->E++) {
 		int i = x->E;
 
-		if (i == MOE_EXPERTS_MAX || !moe_rec_str(&m, "bank", &s) || (j = find_name(moe_bank_names, MOE_BANKS, s)) < 0 ||
-		    get_text(&m, "name", x->name[i], sizeof(x->name[i]), e) || get_dim(&m, "rank", MOE_RANKS_MAX, &x->rank[i], e) ||
-		    (total += x->rank[i]) > MOE_RANKS_MAX) {
+		if (i == MOE_EXPERTS_MAX || !moe_rec_str(&m, "bank", &s) ||
+			(j = find_name(moe_bank_names, MOE_BANKS, s)) < 0 ||
+			get_text(&m, "name", x->name[i], sizeof(x->name[i]), e) ||
+			get_dim(&m, "rank", MOE_RANKS_MAX, &x->rank[i], e) ||
+			(total += x->rank[i]) > MOE_RANKS_MAX) {
 			moe_rec_free(&m);
-			return bad(r, e, "an expert needs a name, a bank (shared, clean, quarantine) and a rank; at most 64 experts and 4096 ranks are allowed");
+			return bad(r, e,
+				"an expert needs a name, a bank (shared, clean, quarantine) and a "
+				"rank; at most 64 experts and 4096 ranks are allowed");
 		}
 		x->bank[i] = (enum moe_bank)j;
 		moe_rec_free(&m);
@@ -173,8 +191,10 @@ static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct mo
 	if (x->E == 0 || targets.left == 0)
 		return bad(r, e, "it has no experts or no targets");
 	while (targets.left) {
-		if (!moe_list_next_str(&targets, &s) || (j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
-			return bad(r, e, "'targets' must name Linears among q, k, v, o, gate, up, down");
+		if (!moe_list_next_str(&targets, &s) ||
+			(j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
+			return bad(r, e,
+				"'targets' must name Linears among q, k, v, o, gate, up, down");
 		x->target[j] = true;
 	}
 	return 0;
@@ -213,7 +233,8 @@ static int get_plan(const struct moe_rec *r, struct moe_plan *p, struct moe_err 
 	return rc;
 }
 
-/* What the stream declares is allocated before it has arrived: address space, which is bounded; memory is taken as it arrives. */
+/* What the stream declares is allocated before it has arrived: address space, which is bounded;
+ * memory is taken as it arrives. */
 static int bounded(const struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
 {
 	size_t n = 0, ranks = 0, m;
@@ -226,7 +247,9 @@ static int bounded(const struct moe_experts *x, const struct moe_config *c, stru
 		n += x->target[j] ? (size_t)d_in + (size_t)d_out : 0;
 	}
 	if (!moe_mul(n, ranks, &m) || !moe_mul(m, (size_t)c->L, &m) || m > MOE_PARAM_MAX)
-		return moe_fail(e, MOE_DATA, "layout of an adapter: its experts would have more than %zu parameters", MOE_PARAM_MAX);
+		return moe_fail(e, MOE_DATA,
+			"layout of an adapter: its experts would have more than %zu parameters",
+			MOE_PARAM_MAX);
 	return 0;
 }
 
@@ -236,10 +259,16 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	int64_t seed;
 
 	if (!moe_rec_is(r, "layout"))
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 " (byte %" PRIu64 "): an adapter must begin with a layout record", r->number, r->byte);
-	if (get_text(r, "arm", a->arm, sizeof(a->arm), e) || get_text(r, "method", a->method, sizeof(a->method), e) ||
-	    get_text(r, "base", a->base, sizeof(a->base), e) || moe_rec_int_req(r, "train_seed", &seed, e) ||
-	    moe_rec_int_req(r, "step", &a->step, e) || moe_rec_f64_req(r, "scale", &a->x.scale, e))
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64 " (byte %" PRIu64
+			"): an adapter must begin with a layout record",
+			r->number, r->byte);
+	if (get_text(r, "arm", a->arm, sizeof(a->arm), e) ||
+		get_text(r, "method", a->method, sizeof(a->method), e) ||
+		get_text(r, "base", a->base, sizeof(a->base), e) ||
+		moe_rec_int_req(r, "train_seed", &seed, e) ||
+		moe_rec_int_req(r, "step", &a->step, e) ||
+		moe_rec_f64_req(r, "scale", &a->x.scale, e))
 		return -1;
 	a->train_seed = (uint64_t)seed;
 	if (get_config(r, &c, e) || get_experts(r, &a->x, e) || get_plan(r, &a->plan, e))
@@ -259,7 +288,8 @@ struct write_ctx {
 	struct sha256_ctx h;
 };
 
-static int write_one(void *ctx, const char *name, int rank, const uint64_t *shape, const float *data, size_t n, struct moe_err *e)
+static int write_one(void *ctx, const char *name, int rank, const uint64_t *shape,
+	const float *data, size_t n, struct moe_err *e)
 {
 	struct write_ctx *c = ctx;
 
@@ -274,13 +304,19 @@ int moe_adapter_write(struct moe_writer *w, struct moe_adapter *a, struct moe_er
 	int rc;
 
 	sha256_init(&c.h);
-	rc = moe_adapter_layout(a, &r, e) || moe_adapter_hash_layout(&c.h, &r, e) || moe_writer_put(w, &r, e) ||
-	     moe_adapter_each_tensor(a, write_one, &c, e) ? -1 : 0;
+	rc = moe_adapter_layout(a, &r, e) || moe_adapter_hash_layout(&c.h, &r, e) ||
+			moe_writer_put(w, &r, e) || moe_adapter_each_tensor(a, write_one, &c, e)
+		? -1
+		: 0;
 	if (rc == 0) {
 		moe_adapter_hash_end(&c.h, a->digest);
 		moe_rec_clear(&r);
-		rc = moe_rec_set_str(&r, "t", "arm-end", e) || moe_rec_set_str(&r, "arm", a->arm, e) ||
-		     moe_rec_set_str(&r, "digest", a->digest, e) || moe_writer_put(w, &r, e) ? -1 : 0;
+		rc = moe_rec_set_str(&r, "t", "arm-end", e) ||
+				moe_rec_set_str(&r, "arm", a->arm, e) ||
+				moe_rec_set_str(&r, "digest", a->digest, e) ||
+				moe_writer_put(w, &r, e)
+			? -1
+			: 0;
 	}
 	moe_rec_free(&r);
 	return rc;
@@ -291,15 +327,15 @@ int moe_adapter_write(struct moe_writer *w, struct moe_adapter *a, struct moe_er
 /* Where the tensors of an arm go, in the order of the stream; only one is open at a time. */
 struct slot {
 	char name[64];
-	moe_real *real;  /* or NULL: */
+	moe_real *real; /* or NULL: */
 	float *f32;
 	uint64_t shape[4];
 	int rank;
-	size_t n, got;   /* elements */
+	size_t n, got; /* elements */
 };
 struct slots {
 	struct slot *s;
-	size_t n, at;    /* s[at] is the one being filled */
+	size_t n, at; /* s[at] is the one being filled */
 };
 
 static int slots_init(struct slots *t, struct moe_adapter *a, struct moe_err *e)
@@ -317,7 +353,8 @@ static int slots_init(struct slots *t, struct moe_adapter *a, struct moe_err *e)
 			if (!x->target[j / 2])
 				continue;
 			s = &t->s[t->n++];
-			snprintf(s->name, sizeof(s->name), "layers.%d.%s.%c", l, moe_linear_names[j / 2], j % 2 ? 'B' : 'A');
+			snprintf(s->name, sizeof(s->name), "layers.%d.%s.%c", l,
+				moe_linear_names[j / 2], j % 2 ? 'B' : 'A');
 			s->rank = 2;
 			moe_adapter_tensor_shape(x, j / 2, j % 2 == 0, s->shape);
 			s->real = x->param + (j % 2 ? x->b_off[at] : x->a_off[at]);
@@ -334,7 +371,8 @@ static int slots_init(struct slots *t, struct moe_adapter *a, struct moe_err *e)
 }
 
 /* A tensor beyond the experts' own belongs to the score. */
-static int slots_add(struct slots *t, struct moe_adapter *a, struct moe_str name, int rank, const uint64_t *shape, struct moe_err *e)
+static int slots_add(struct slots *t, struct moe_adapter *a, struct moe_str name, int rank,
+	const uint64_t *shape, struct moe_err *e)
 {
 	struct slot *s = realloc(t->s, (t->n + 1) * sizeof(*s));
 	struct moe_score_tensor *st;
@@ -344,7 +382,8 @@ static int slots_add(struct slots *t, struct moe_adapter *a, struct moe_str name
 		return moe_fail(e, MOE_SYSTEM, "out of memory for an adapter's tensors");
 	t->s = s;
 	if (name.n >= sizeof(buf) || t->n > 4096)
-		return moe_fail(e, MOE_DATA, "tensor '%.*s': too long a name, or too many tensors", (int)(name.n < 60 ? name.n : 60), name.p);
+		return moe_fail(e, MOE_DATA, "tensor '%.*s': too long a name, or too many tensors",
+			(int)(name.n < 60 ? name.n : 60), name.p);
 	memcpy(buf, name.p, name.n);
 	buf[name.n] = 0;
 	if (moe_adapter_tensor(a, buf))
@@ -374,7 +413,8 @@ static void slot_fill(struct slot *s, const void *data, size_t n)
 	s->got += n;
 }
 
-static int take_tensor(struct slots *t, struct moe_adapter *a, const struct moe_rec *r, struct moe_err *e)
+static int take_tensor(
+	struct slots *t, struct moe_adapter *a, const struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_str name, dtype, data;
 	uint64_t shape[4];
@@ -382,32 +422,43 @@ static int take_tensor(struct slots *t, struct moe_adapter *a, const struct moe_
 	size_t rank;
 	struct slot *s;
 
-	if (moe_rec_str_req(r, "name", &name, e) || moe_rec_str_req(r, "dtype", &dtype, e) || moe_rec_int_req(r, "offset", &offset, e) ||
-	    moe_rec_u64s(r, "shape", shape, 4, &rank, e))
+	if (moe_rec_str_req(r, "name", &name, e) || moe_rec_str_req(r, "dtype", &dtype, e) ||
+		moe_rec_int_req(r, "offset", &offset, e) ||
+		moe_rec_u64s(r, "shape", shape, 4, &rank, e))
 		return -1;
 	if (!moe_rec_bin(r, "data", &data) || !moe_str_eq(dtype, "F32"))
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": an adapter's tensor must be F32 with binary data", r->number);
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64 ": an adapter's tensor must be F32 with binary data",
+			r->number);
 	if (t->at == t->n && slots_add(t, a, name, (int)rank, shape, e))
 		return -1;
 	s = &t->s[t->at];
 	if (!moe_str_eq(name, s->name))
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": tensor '%.*s' where '%s' was expected", r->number,
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64 ": tensor '%.*s' where '%s' was expected", r->number,
 			(int)(name.n < 60 ? name.n : 60), name.p, s->name);
-	if ((int)rank != s->rank || memcmp(shape, s->shape, rank * sizeof(*shape)) || data.n % sizeof(float) ||
-	    data.n / sizeof(float) > s->n - s->got || offset < 0 || (uint64_t)offset != s->got * sizeof(float))
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": tensor '%s': shape, offset or length does not fit the layout", r->number, s->name);
+	if ((int)rank != s->rank || memcmp(shape, s->shape, rank * sizeof(*shape)) ||
+		data.n % sizeof(float) || data.n / sizeof(float) > s->n - s->got || offset < 0 ||
+		(uint64_t)offset != s->got * sizeof(float))
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64
+			": tensor '%s': shape, offset or length does not fit the layout",
+			r->number, s->name);
 	slot_fill(s, data.p, data.n / sizeof(float));
 	t->at += s->got == s->n;
 	return 0;
 }
 
-static int take_end(struct slots *t, struct moe_adapter *a, const struct moe_rec *layout, const struct moe_rec *r, struct moe_err *e)
+static int take_end(struct slots *t, struct moe_adapter *a, const struct moe_rec *layout,
+	const struct moe_rec *r, struct moe_err *e)
 {
 	struct write_ctx c = { 0 };
 	char said[65];
 
 	if (t->at < t->n)
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": the arm '%s' ends before its tensor '%s' is whole", r->number, a->arm, t->s[t->at].name);
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64 ": the arm '%s' ends before its tensor '%s' is whole",
+			r->number, a->arm, t->s[t->at].name);
 	if (get_text(r, "digest", said, sizeof(said), e))
 		return -1;
 	sha256_init(&c.h);
@@ -427,20 +478,25 @@ static int take_end(struct slots *t, struct moe_adapter *a, const struct moe_rec
 	}
 	moe_adapter_hash_end(&c.h, a->digest);
 	if (strcmp(said, a->digest) != 0)
-		return moe_fail(e, MOE_DATA, "record %" PRIu64 ": the arm '%s' is damaged: its digest should be %.12s and is %.12s",
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64
+			": the arm '%s' is damaged: its digest should be %.12s and is %.12s",
 			r->number, a->arm, said, a->digest);
 	return 0;
 }
 
-static int read_arm(struct moe_reader *r, bool one_segment, struct moe_adapter *a, struct moe_rec *layout, struct moe_rec *rec, struct slots *t, struct moe_err *e)
+static int read_arm(struct moe_reader *r, bool one_segment, struct moe_adapter *a,
+	struct moe_rec *layout, struct moe_rec *rec, struct slots *t, struct moe_err *e)
 {
-	int got = one_segment ? moe_reader_next_in_segment(r, layout, e) : moe_reader_next(r, layout, e);
+	int got = one_segment ? moe_reader_next_in_segment(r, layout, e)
+			      : moe_reader_next(r, layout, e);
 
 	if (got <= 0)
 		return got;
 	if (moe_adapter_from_layout(layout, a, e) || slots_init(t, a, e))
 		return -1;
-	while ((got = one_segment ? moe_reader_next_in_segment(r, rec, e) : moe_reader_next(r, rec, e)) == 1) {
+	while ((got = one_segment ? moe_reader_next_in_segment(r, rec, e)
+				  : moe_reader_next(r, rec, e)) == 1) {
 		if (moe_rec_is(rec, "arm-end"))
 			return take_end(t, a, layout, rec, e) ? -1 : 1;
 		if (moe_rec_is(rec, "tensor") && take_tensor(t, a, rec, e))
@@ -448,10 +504,13 @@ static int read_arm(struct moe_reader *r, bool one_segment, struct moe_adapter *
 		if (moe_rec_is(rec, "layout"))
 			break;
 	}
-	return got < 0 ? -1 : moe_fail(e, MOE_DATA, "the arm '%s' has no arm-end before record %" PRIu64, a->arm, moe_reader_records(r) + (got == 0));
+	return got < 0 ? -1
+		       : moe_fail(e, MOE_DATA, "the arm '%s' has no arm-end before record %" PRIu64,
+				 a->arm, moe_reader_records(r) + (got == 0));
 }
 
-int moe_adapter_read(struct moe_reader *r, bool one_segment, struct moe_adapter *a, struct moe_err *e)
+int moe_adapter_read(
+	struct moe_reader *r, bool one_segment, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_rec layout = { 0 }, rec = { 0 };
 	struct slots t = { 0 };

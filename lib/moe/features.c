@@ -1,4 +1,5 @@
-/* features.c - runs the frozen base over packed sequences and hands out hidden states; it fits nothing. */
+/* features.c - runs the frozen base over packed sequences and hands out hidden states; it fits
+ * nothing. */
 #include "moe/features.h"
 
 #include "moe/pack.h"
@@ -6,7 +7,8 @@
 
 #include <stdlib.h>
 
-#define CHUNK_TOK 1024 /* tokens of one packed pass; fixed, so that results do not depend on threads */
+#define CHUNK_TOK                                                                                  \
+	1024 /* tokens of one packed pass; fixed, so that results do not depend on threads */
 
 int moe_features_dim(const struct moe_config *c)
 {
@@ -27,7 +29,8 @@ void moe_features_row(const struct moe_feature_rows *r, int t, float *out)
 {
 	for (int l = 0; l < r->layers; l++)
 		for (int i = 0; i < r->D; i++)
-			*out++ = (float)r->block[l][(size_t)(r->first + t) * (size_t)r->D + (size_t)i];
+			*out++ = (float)r->block[l]
+						[(size_t)(r->first + t) * (size_t)r->D + (size_t)i];
 }
 
 struct run {
@@ -58,14 +61,19 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 		int own = p.own[i - a];
 
 		if (own >= 0)
-			rc = r->fn(r->ctx, i, &(struct moe_feature_rows){ (const moe_real *const *)acts->block_out, c->L > 1 ? c->L - 1 : 1, c->D,
-				p.seg[own].start, p.seg[own].len }, e);
+			rc = r->fn(r->ctx, i,
+				&(struct moe_feature_rows){
+					(const moe_real *const *)acts->block_out,
+					c->L > 1 ? c->L - 1 : 1, c->D, p.seg[own].start,
+					p.seg[own].len },
+				e);
 	}
 	moe_packed_free(&p);
 	return rc;
 }
 
-int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n, moe_feature_fn *fn, void *ctx, struct moe_err *e)
+int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n,
+	moe_feature_fn *fn, void *ctx, struct moe_err *e)
 {
 	int threads = moe_pool_threads(g->pool), rc = -1;
 	struct run r = { .g = g, .fn = fn, .ctx = ctx };
@@ -75,7 +83,8 @@ int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_
 	r.acts = moe_alloc((size_t)threads, sizeof(*r.acts), e);
 	if (r.s && r.cut && r.acts) {
 		for (size_t i = 0; i < n; i++)
-			r.s[i] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt, moe_features_tokens(&g->m->config, &s[i]), 0 };
+			r.s[i] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt,
+				moe_features_tokens(&g->m->config, &s[i]), 0 };
 		rc = moe_pool_run(g->pool, moe_pack_cut(r.s, n, CHUNK_TOK, r.cut), chunk, &r, e);
 		for (int i = 0; i < threads; i++)
 			moe_acts_free(&r.acts[i]);

@@ -1,7 +1,8 @@
 /* features.h - hidden states of the frozen base at completion tokens: what scores are made of.
  *
- * The features of a token are the residual streams after the first L-1 layers at that token, one after the other: d = (L-1) * D numbers
- * (L = 1: after the only layer). Sequences are packed into fixed chunks; those that follow each other with the same prompt share its pass.
+ * The features of a token are the residual streams after the first L-1 layers at that token, one
+ * after the other: d = (L-1) * D numbers (L = 1: after the only layer). Sequences are packed into
+ * fixed chunks; those that follow each other with the same prompt share its pass.
  */
 #ifndef MOE_MOE_FEATURES_H
 #define MOE_MOE_FEATURES_H
@@ -20,7 +21,9 @@ struct moe_feature_rows {
 };
 /* Copies the features of token t into out[layers*D]. */
 void moe_features_row(const struct moe_feature_rows *r, int t, float *out);
-typedef int moe_feature_fn(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e);
-int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n, moe_feature_fn *fn, void *ctx, struct moe_err *e);
+typedef int moe_feature_fn(
+	void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e);
+int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n,
+	moe_feature_fn *fn, void *ctx, struct moe_err *e);
 
 #endif

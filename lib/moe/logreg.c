@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEMORY 10
-#define ITER_MAX 500
-#define GRAD_TOL 1e-6
+#define MEMORY     10
+#define ITER_MAX   500
+#define GRAD_TOL   1e-6
 #define CHUNK_ROWS 256 /* fixed: the sums' order must not depend on threads */
-#define LANES 8
+#define LANES      8
 
 double moe_sigmoid(double z)
 {
@@ -23,11 +23,11 @@ double moe_sigmoid(double z)
 struct problem {
 	const struct moe_logreg_data *p;
 	double l2, total;
-	double *mean, *inv;     /* [d] standardisation; inv 0 where a feature does not vary */
-	double *raw;            /* [d] weights of raw features, scratch */
-	double *acc;            /* [d] scratch */
-	double bias;            /* goes with raw */
-	double *part;           /* [chunks, d + 2] loss, sum of residuals, X' residuals */
+	double *mean, *inv; /* [d] standardisation; inv 0 where a feature does not vary */
+	double *raw;        /* [d] weights of raw features, scratch */
+	double *acc;        /* [d] scratch */
+	double bias;        /* goes with raw */
+	double *part;       /* [chunks, d + 2] loss, sum of residuals, X' residuals */
 	size_t chunks;
 	struct moe_pool *pool;
 };
@@ -42,7 +42,8 @@ static double dot(const double *a, const double *b, size_t n)
 }
 
 /* *total = sum of weights. */
-static int standardise(const struct moe_logreg_data *p, double *mean, double *inv, double *total, struct moe_err *e)
+static int standardise(const struct moe_logreg_data *p, double *mean, double *inv, double *total,
+	struct moe_err *e)
 {
 	double class_wt[2] = { 0, 0 };
 
@@ -55,11 +56,13 @@ static int standardise(const struct moe_logreg_data *p, double *mean, double *in
 	}
 	*total = class_wt[0] + class_wt[1];
 	if (!(class_wt[0] > 0 && class_wt[1] > 0))
-		return moe_fail(e, MOE_DATA, "a score needs tokens of both hack and clean completions");
+		return moe_fail(
+			e, MOE_DATA, "a score needs tokens of both hack and clean completions");
 	for (size_t k = 0; k < p->d; k++) {
 		mean[k] /= *total;
 		if (!isfinite(mean[k]))
-			return moe_fail(e, MOE_NUMERIC, "feature %zu of the score is not finite", k);
+			return moe_fail(
+				e, MOE_NUMERIC, "feature %zu of the score is not finite", k);
 	}
 	for (size_t i = 0; i < p->n; i++)
 		for (size_t k = 0; k < p->d; k++) {
@@ -75,7 +78,8 @@ static int standardise(const struct moe_logreg_data *p, double *mean, double *in
 	return 0;
 }
 
-int moe_logreg_standard(const struct moe_logreg_data *p, double *mean, double *inv, struct moe_err *e)
+int moe_logreg_standard(
+	const struct moe_logreg_data *p, double *mean, double *inv, struct moe_err *e)
 {
 	double total;
 
@@ -116,7 +120,8 @@ static MOE_CLONES void add_row(double *acc, double r, const float *x, size_t d)
 		acc[k] += r * (double)x[k];
 }
 
-/* Rows of one chunk: their loss, the sum of residuals, and X' residuals, into the chunk's own part. */
+/* Rows of one chunk: their loss, the sum of residuals, and X' residuals, into the chunk's own part.
+ */
 static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct problem *q = ctx;
@@ -174,11 +179,11 @@ static double objective(struct problem *q, const double *theta, double *g)
 
 struct lbfgs {
 	size_t n;
-	int count;                     /* pairs kept, the newest at (next - 1) mod MEMORY */
+	int count; /* pairs kept, the newest at (next - 1) mod MEMORY */
 	int next;
 	double *s[MEMORY], *y[MEMORY], rho[MEMORY];
 	double *theta, *grad, *trial, *trial_grad, *dir;
-	double *block;                 /* all of the above */
+	double *block; /* all of the above */
 };
 
 static int lbfgs_init(struct lbfgs *l, size_t n, struct moe_err *e)
@@ -298,9 +303,12 @@ static void fold(const struct problem *q, const double *w, double b, double *the
 	}
 }
 
-int moe_logreg(const struct moe_logreg_data *p, double l2, bool warm, struct moe_pool *pool, double *w, double *b, struct moe_logreg_fit *fit, struct moe_err *e)
+int moe_logreg(const struct moe_logreg_data *p, double l2, bool warm, struct moe_pool *pool,
+	double *w, double *b, struct moe_logreg_fit *fit, struct moe_err *e)
 {
-	struct problem q = { .p = p, .l2 = l2, .pool = pool, .chunks = (p->n + CHUNK_ROWS - 1) / CHUNK_ROWS };
+	struct problem q = {
+		.p = p, .l2 = l2, .pool = pool, .chunks = (p->n + CHUNK_ROWS - 1) / CHUNK_ROWS
+	};
 	struct moe_logreg_fit unused;
 	struct lbfgs l = { 0 };
 	double *block = moe_alloc(4 * p->d, sizeof(double), e);
@@ -312,7 +320,8 @@ int moe_logreg(const struct moe_logreg_data *p, double l2, bool warm, struct moe
 		q.inv = block + p->d;
 		q.raw = block + 2 * p->d;
 		q.acc = block + 3 * p->d;
-		rc = standardise(p, q.mean, q.inv, &q.total, e) || lbfgs_init(&l, p->d + 1, e) ? -1 : 0;
+		rc = standardise(p, q.mean, q.inv, &q.total, e) || lbfgs_init(&l, p->d + 1, e) ? -1
+											       : 0;
 	}
 	if (rc == 0) {
 		if (warm)

@@ -1,4 +1,5 @@
-/* method.c - looks methods up and holds what several of them share; the methods themselves are in methods/. */
+/* method.c - looks methods up and holds what several of them share; the methods themselves are in
+ * methods/. */
 #include "moe/method.h"
 
 #include <math.h>
@@ -14,14 +15,16 @@ const struct moe_method *moe_method_find(const char *name, struct moe_err *e)
 		if (!strcmp(moe_methods[i]->name, name))
 			return moe_methods[i];
 		if (k < sizeof(names))
-			k += (size_t)snprintf(names + k, sizeof(names) - k, "%s%s", i ? ", " : "", moe_methods[i]->name);
+			k += (size_t)snprintf(names + k, sizeof(names) - k, "%s%s", i ? ", " : "",
+				moe_methods[i]->name);
 	}
 	moe_fail(e, MOE_USAGE, "there is no method '%.40s': the methods are %s", name, names);
 	return NULL;
 }
 
-int moe_method_route(const struct moe_method *m, const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e)
+int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
+	const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
+	int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e)
 {
 	for (size_t i = 0; i < n; i++)
 		j[i] = (struct moe_judged){ .score = NAN, .decision = MOE_ABSORB };
@@ -32,7 +35,8 @@ int moe_method_route(const struct moe_method *m, const struct moe_engine *g, con
 	return m->decide ? m->decide(a, s, n, seed, step, j, e) : 0;
 }
 
-int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
+	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
 {
 	double lo, hi;
 
@@ -42,7 +46,9 @@ int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, 
 	if (moe_rec_f64_req(&a->score, "lo", &lo, e) || moe_rec_f64_req(&a->score, "hi", &hi, e))
 		return moe_err_prefix(e, "the adapter's score");
 	for (size_t i = 0; i < n; i++)
-		j[i].decision = j[i].score < lo ? MOE_KEEP : j[i].score > hi ? MOE_ROUTE : MOE_ABSORB;
+		j[i].decision = j[i].score < lo ? MOE_KEEP
+			: j[i].score > hi       ? MOE_ROUTE
+						: MOE_ABSORB;
 	return 0;
 }
 

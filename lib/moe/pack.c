@@ -9,7 +9,8 @@
 static bool shares(const struct moe_seq *a, const struct moe_seq *b)
 {
 	return a->state == b->state && a->n_prompt == b->n_prompt &&
-	       (a->prompt == b->prompt || !memcmp(a->prompt, b->prompt, sizeof(*a->prompt) * (size_t)a->n_prompt));
+		(a->prompt == b->prompt ||
+			!memcmp(a->prompt, b->prompt, sizeof(*a->prompt) * (size_t)a->n_prompt));
 }
 
 size_t moe_pack_cut(const struct moe_seq *s, size_t n, int max_tok, size_t *cut)
@@ -77,8 +78,11 @@ int moe_pack(const struct moe_seq *s, size_t n, struct moe_packed *p, struct moe
 	for (size_t i = 0; i < n; i++) {
 		bool fresh = i == 0 || !shares(&s[i], &s[i - 1]);
 
-		p->parent[i] = fresh ? add_seg(p, s[i].prompt, s[i].n_prompt, -1, 0, s[i].state) : p->parent[i - 1];
-		p->own[i] = s[i].n_completion ? add_seg(p, s[i].completion, s[i].n_completion, p->parent[i], s[i].n_prompt, s[i].state) : -1;
+		p->parent[i] = fresh ? add_seg(p, s[i].prompt, s[i].n_prompt, -1, 0, s[i].state)
+				     : p->parent[i - 1];
+		p->own[i] = s[i].n_completion ? add_seg(p, s[i].completion, s[i].n_completion,
+							p->parent[i], s[i].n_prompt, s[i].state)
+					      : -1;
 	}
 	return 0;
 }

@@ -19,7 +19,8 @@ void moe_pairs_free(struct moe_pairs *p)
 	*p = (struct moe_pairs){ 0 };
 }
 
-static int encode(const struct moe_rec *r, const char *key, bool special, const struct moe_tokenizer *t, int32_t **ids, int *n, struct moe_err *e)
+static int encode(const struct moe_rec *r, const char *key, bool special,
+	const struct moe_tokenizer *t, int32_t **ids, int *n, struct moe_err *e)
 {
 	struct moe_str s;
 	size_t k = 0;
@@ -27,14 +28,17 @@ static int encode(const struct moe_rec *r, const char *key, bool special, const 
 	if (moe_rec_str_req(r, key, &s, e))
 		return -1;
 	if (moe_tokenizer_encode(t, s.p, s.n, special, ids, &k, e))
-		return moe_err_prefix(e, "record %llu, key '%s'", (unsigned long long)r->number, key);
+		return moe_err_prefix(
+			e, "record %llu, key '%s'", (unsigned long long)r->number, key);
 	if (k == 0 || k > INT32_MAX)
-		return moe_fail(e, MOE_DATA, "record %llu: '%s' of a pair is empty or far too long", (unsigned long long)r->number, key);
+		return moe_fail(e, MOE_DATA, "record %llu: '%s' of a pair is empty or far too long",
+			(unsigned long long)r->number, key);
 	*n = (int)k;
 	return 0;
 }
 
-static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_tokenizer *t, struct moe_err *e)
+static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_tokenizer *t,
+	struct moe_err *e)
 {
 	struct moe_str id, mode = { "", 0 };
 
@@ -44,14 +48,19 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 	q->id = moe_str_dup(id, e);
 	q->mode = moe_str_dup(mode, e);
 	if (!q->id || !q->mode || encode(r, "prompt", true, t, &q->prompt, &q->n_prompt, e) ||
-	    encode(r, "hack", false, t, &q->hack, &q->n_hack, e) || encode(r, "clean", false, t, &q->clean, &q->n_clean, e))
+		encode(r, "hack", false, t, &q->hack, &q->n_hack, e) ||
+		encode(r, "clean", false, t, &q->clean, &q->n_clean, e))
 		return -1;
-	if (q->n_hack == q->n_clean && !memcmp(q->hack, q->clean, sizeof(*q->hack) * (size_t)q->n_hack))
-		return moe_fail(e, MOE_DATA, "record %llu: hack and clean of pair '%s' are the same", (unsigned long long)r->number, q->id);
+	if (q->n_hack == q->n_clean &&
+		!memcmp(q->hack, q->clean, sizeof(*q->hack) * (size_t)q->n_hack))
+		return moe_fail(e, MOE_DATA,
+			"record %llu: hack and clean of pair '%s' are the same",
+			(unsigned long long)r->number, q->id);
 	return 0;
 }
 
-int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t, struct moe_err *e)
+int moe_pairs_read(
+	struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t, struct moe_err *e)
 {
 	struct moe_rec rec = { 0 };
 	int got;

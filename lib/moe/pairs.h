@@ -6,19 +6,20 @@
 #include "formats/tokenizer.h"
 
 struct moe_pair {
-	char *id, *mode;                    /* owned; mode "" when unknown */
-	int32_t *prompt, *hack, *clean;     /* owned tokens */
+	char *id, *mode;                /* owned; mode "" when unknown */
+	int32_t *prompt, *hack, *clean; /* owned tokens */
 	int n_prompt, n_hack, n_clean;
 };
 
 struct moe_pairs {
-	struct moe_pair *pair;              /* [n] owned */
+	struct moe_pair *pair; /* [n] owned */
 	size_t n, cap;
 };
 
-/* All pairs of a stream. Prompts are encoded as moe-rollout encodes them; completions end without a stop token. A pair without an
- * id, with an empty side or with equal sides is an error. */
-int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t, struct moe_err *e);
+/* All pairs of a stream. Prompts are encoded as moe-rollout encodes them; completions end without a
+ * stop token. A pair without an id, with an empty side or with equal sides is an error. */
+int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t,
+	struct moe_err *e);
 void moe_pairs_free(struct moe_pairs *p); /* accepts a zeroed struct */
 
 #endif

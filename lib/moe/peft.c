@@ -1,4 +1,5 @@
-/* peft.c - the layout of experts against the pairs of a PEFT directory. Files are formats/peft.c's. */
+/* peft.c - the layout of experts against the pairs of a PEFT directory. Files are formats/peft.c's.
+ */
 #include "moe/peft.h"
 #include "formats/file.h"
 #include "formats/json.h"
@@ -12,7 +13,8 @@
 #include <sys/stat.h>
 
 /* Rows first .. first+r of A, and these columns of B times alive, of block i. */
-static int put_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p, struct moe_err *e)
+static int put_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p,
+	struct moe_err *e)
 {
 	enum moe_linear l = (enum moe_linear)(i % MOE_LINEARS);
 	char name[96];
@@ -32,16 +34,21 @@ static int put_pair(const struct moe_experts *x, int i, int first, int r, struct
 		moe_real alive = x->alive[(size_t)i * (size_t)x->R + (size_t)(first + k)];
 
 		for (int j = 0; j < in; j++)
-			p->a[(size_t)k * (size_t)in + (size_t)j] = (float)x->param[x->a_off[i] + (size_t)(first + k) * (size_t)in + (size_t)j];
+			p->a[(size_t)k * (size_t)in + (size_t)j] = (float)x->param[x->a_off[i] +
+				(size_t)(first + k) * (size_t)in + (size_t)j];
 		for (int j = 0; j < out; j++)
-			p->b[(size_t)j * (size_t)r + (size_t)k] = (float)(alive * x->param[x->b_off[i] + (size_t)j * (size_t)x->R + (size_t)(first + k)]);
+			p->b[(size_t)j * (size_t)r + (size_t)k] = (float)(alive *
+				x->param[x->b_off[i] + (size_t)j * (size_t)x->R +
+					(size_t)(first + k)]);
 	}
 	return 0;
 }
 
-int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base, const struct moe_peft_origin *from, const char *dir, struct moe_err *e)
+int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base,
+	const struct moe_peft_origin *from, const char *dir, struct moe_err *e)
 {
-	int blocks = x->config.L * MOE_LINEARS, first = expert < 0 ? 0 : x->first[expert], r = expert < 0 ? x->R : x->rank[expert], rc = 0;
+	int blocks = x->config.L * MOE_LINEARS, first = expert < 0 ? 0 : x->first[expert],
+	    r = expert < 0 ? x->R : x->rank[expert], rc = 0;
 	struct moe_peft p = { .r = r, .alpha = x->scale * r, .origin = *from };
 
 	p.pair = moe_alloc((size_t)blocks, sizeof(*p.pair), e);
@@ -61,20 +68,28 @@ int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *bas
 
 static int put_str(struct moe_buf *o, const char *key, const char *value, struct moe_err *e)
 {
-	return moe_buf_addf(o, e, "\"%s\": ", key) || moe_json_quote(o, value, strlen(value), e) || moe_buf_addf(o, e, ", ") ? -1 : 0;
+	return moe_buf_addf(o, e, "\"%s\": ", key) || moe_json_quote(o, value, strlen(value), e) ||
+			moe_buf_addf(o, e, ", ")
+		? -1
+		: 0;
 }
 
-static int manifest(const struct moe_adapter *a, const char *labels, struct moe_buf *o, struct moe_err *e)
+static int manifest(
+	const struct moe_adapter *a, const char *labels, struct moe_buf *o, struct moe_err *e)
 {
 	const struct moe_experts *x = &a->x;
 
-	if (moe_buf_addf(o, e, "{\"v\": 1, ") || put_str(o, "arm", a->arm, e) || put_str(o, "method", a->method, e) || put_str(o, "base", a->base, e) ||
-		put_str(o, "digest", a->digest, e) ||
-		put_str(o, "labels", labels, e) || moe_buf_addf(o, e, "\"experts\": ["))
+	if (moe_buf_addf(o, e, "{\"v\": 1, ") || put_str(o, "arm", a->arm, e) ||
+		put_str(o, "method", a->method, e) || put_str(o, "base", a->base, e) ||
+		put_str(o, "digest", a->digest, e) || put_str(o, "labels", labels, e) ||
+		moe_buf_addf(o, e, "\"experts\": ["))
 		return -1;
 	for (int i = 0; i < x->E; i++)
-		if (moe_buf_addf(o, e, "%s\n  {", i ? "," : "") || put_str(o, "name", x->name[i], e) || put_str(o, "bank", moe_bank_names[x->bank[i]], e) ||
-			moe_buf_addf(o, e, "\"rank\": %d, \"path\": \"expert_%02d\"}", x->rank[i], i))
+		if (moe_buf_addf(o, e, "%s\n  {", i ? "," : "") ||
+			put_str(o, "name", x->name[i], e) ||
+			put_str(o, "bank", moe_bank_names[x->bank[i]], e) ||
+			moe_buf_addf(
+				o, e, "\"rank\": %d, \"path\": \"expert_%02d\"}", x->rank[i], i))
 			return -1;
 	return moe_buf_addf(o, e, "\n]}\n");
 }
@@ -88,7 +103,11 @@ static int put_router(const struct moe_adapter *a, const char *dir, struct moe_e
 	for (size_t i = 0; i < a->n_tensor && !rc; i++) {
 		const struct moe_score_tensor *s = &a->tensor[i];
 
-		t[i] = (struct moe_st_tensor){ .name = s->name, .dtype = "F32", .rank = s->rank, .data = s->data, .bytes = s->n * sizeof(float) };
+		t[i] = (struct moe_st_tensor){ .name = s->name,
+			.dtype = "F32",
+			.rank = s->rank,
+			.data = s->data,
+			.bytes = s->n * sizeof(float) };
 		memcpy(t[i].shape, s->shape, sizeof(s->shape));
 	}
 	if (!rc)
@@ -98,7 +117,8 @@ static int put_router(const struct moe_adapter *a, const char *dir, struct moe_e
 	return rc;
 }
 
-int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels, const char *dir, struct moe_err *e)
+int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels,
+	const char *dir, struct moe_err *e)
 {
 	struct moe_peft_origin from = { .labels = labels };
 	struct moe_buf text = { 0 };
@@ -129,7 +149,8 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 
 /* ---- from PEFT ---- */
 
-/* The block of a module's name; -1 when the model has no such Linear. A block has one name: "layers.07" is not layer 7 once more. */
+/* The block of a module's name; -1 when the model has no such Linear. A block has one name:
+ * "layers.07" is not layer 7 once more. */
 static int block_of(const struct moe_config *c, const char *module)
 {
 	char name[96];
@@ -145,15 +166,19 @@ static int block_of(const struct moe_config *c, const char *module)
 	return -1;
 }
 
-static int check_pair(const struct moe_config *c, const struct moe_peft_pair *p, const char *dir, struct moe_err *e)
+static int check_pair(const struct moe_config *c, const struct moe_peft_pair *p, const char *dir,
+	struct moe_err *e)
 {
 	int i = block_of(c, p->module), in, out;
 
 	if (i < 0)
-		return moe_fail(e, MOE_DATA, "%s: the base has no Linear '%s' that experts can adapt", dir, p->module);
+		return moe_fail(e, MOE_DATA,
+			"%s: the base has no Linear '%s' that experts can adapt", dir, p->module);
 	moe_linear_shape(c, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
 	if (p->in != in || p->out != out)
-		return moe_fail(e, MOE_DATA, "%s: '%s' is made for a Linear of %d to %d, the base has %d to %d", dir, p->module, p->in, p->out, in, out);
+		return moe_fail(e, MOE_DATA,
+			"%s: '%s' is made for a Linear of %d to %d, the base has %d to %d", dir,
+			p->module, p->in, p->out, in, out);
 	return 0;
 }
 
@@ -164,15 +189,17 @@ static void take_pair(struct moe_experts *x, const struct moe_peft_pair *p)
 
 	for (int k = 0; k < p->r; k++) {
 		for (int j = 0; j < p->in; j++)
-			x->param[x->a_off[i] + (size_t)k * (size_t)p->in + (size_t)j] = (moe_real)p->a[(size_t)k * (size_t)p->in + (size_t)j];
+			x->param[x->a_off[i] + (size_t)k * (size_t)p->in + (size_t)j] =
+				(moe_real)p->a[(size_t)k * (size_t)p->in + (size_t)j];
 		for (int j = 0; j < p->out; j++)
 			x->param[x->b_off[i] + (size_t)j * (size_t)x->R + (size_t)k] =
-				(moe_real)((double)p->b[(size_t)j * (size_t)p->r + (size_t)k] * (p->scale / x->scale));
+				(moe_real)((double)p->b[(size_t)j * (size_t)p->r + (size_t)k] *
+					(p->scale / x->scale));
 	}
 }
 
-int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, const char *dir, enum moe_bank bank, const char *name,
-	struct moe_peft_origin *from, struct moe_err *e)
+int moe_experts_from_peft(struct moe_experts *x, const struct moe_config *c, const char *dir,
+	enum moe_bank bank, const char *name, struct moe_peft_origin *from, struct moe_err *e)
 {
 	struct moe_peft p;
 	int rc = 0, r = 0;

@@ -1,4 +1,5 @@
-/* plan.c - the decision table of an adapter: defaults, overrides as text, values per expert. It decides nothing itself. */
+/* plan.c - the decision table of an adapter: defaults, overrides as text, values per expert. It
+ * decides nothing itself. */
 #include "moe/adapter.h"
 
 #include <math.h>
@@ -14,7 +15,8 @@ int moe_decision_parse(struct moe_str s, enum moe_decision *out, struct moe_err 
 			*out = (enum moe_decision)d;
 			return 0;
 		}
-	return moe_fail(e, MOE_DATA, "'%.*s' is not a decision: keep, absorb and route are", (int)(s.n < 40 ? s.n : 40), s.p);
+	return moe_fail(e, MOE_DATA, "'%.*s' is not a decision: keep, absorb and route are",
+		(int)(s.n < 40 ? s.n : 40), s.p);
 }
 
 void moe_plan_ones(struct moe_plan *p)
@@ -64,7 +66,8 @@ int moe_plan_set(struct moe_plan *p, const char *text, struct moe_err *e)
 	p->mask[d][b] = mask;
 	return 0;
 bad:
-	return moe_fail(e, MOE_USAGE, "'%s' is not a plan entry: DECISION.BANK=GATE/MASK or sample.BANK=GATE is", text);
+	return moe_fail(e, MOE_USAGE,
+		"'%s' is not a plan entry: DECISION.BANK=GATE/MASK or sample.BANK=GATE is", text);
 }
 
 void moe_plan_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w)

@@ -47,7 +47,8 @@ static int grow(struct moe_route_step *s, struct moe_err *e)
 	return 0;
 }
 
-static int ids(const struct moe_rec *rec, const char *key, int V, const int32_t **out, int *n, struct moe_err *e)
+static int ids(const struct moe_rec *rec, const char *key, int V, const int32_t **out, int *n,
+	struct moe_err *e)
 {
 	int32_t *v = NULL;
 	size_t k;
@@ -58,11 +59,14 @@ static int ids(const struct moe_rec *rec, const char *key, int V, const int32_t 
 	*n = (int)k;
 	for (size_t i = 0; i < k; i++)
 		if (v[i] < 0 || v[i] >= V)
-			return moe_fail(e, MOE_DATA, "record %llu: '%s' holds token %d; the base's vocabulary has %d", (unsigned long long)rec->number, key, v[i], V);
+			return moe_fail(e, MOE_DATA,
+				"record %llu: '%s' holds token %d; the base's vocabulary has %d",
+				(unsigned long long)rec->number, key, v[i], V);
 	return 0;
 }
 
-int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bool show_label, struct moe_err *e)
+int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bool show_label,
+	struct moe_err *e)
 {
 	struct moe_seal seal = { 0 };
 	struct moe_seen *seen;
@@ -84,10 +88,13 @@ int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bo
 		moe_seal_free(&seal);
 	}
 	return got < 0 || ids(rec, "prompt_ids", V, &seen->prompt, &seen->n_prompt, e) ||
-	       ids(rec, "completion_ids", V, &seen->completion, &seen->n_completion, e) ? -1 : 0;
+			ids(rec, "completion_ids", V, &seen->completion, &seen->n_completion, e)
+		? -1
+		: 0;
 }
 
-int moe_route_judge(struct moe_route_step *s, const struct moe_method *m, const struct moe_engine *g, const struct moe_adapter *a, uint64_t seed, struct moe_err *e)
+int moe_route_judge(struct moe_route_step *s, const struct moe_method *m,
+	const struct moe_engine *g, const struct moe_adapter *a, uint64_t seed, struct moe_err *e)
 {
 	size_t k = (size_t)s->null.n;
 	struct moe_rec route = { 0 };
@@ -95,15 +102,23 @@ int moe_route_judge(struct moe_route_step *s, const struct moe_method *m, const 
 
 	free(s->null.score);
 	s->null.score = moe_alloc(s->n * k, sizeof(*s->null.score), e);
-	rc = s->null.score ? moe_method_route(m, g, a, s->seen, s->n, seed, s->step, s->judged, &s->null, e) : -1;
+	rc = s->null.score
+		? moe_method_route(m, g, a, s->seen, s->n, seed, s->step, s->judged, &s->null, e)
+		: -1;
 
 	for (size_t i = 0; rc == 0 && i < s->n; i++) {
 		moe_rec_clear(&route);
 		rc = moe_rec_set_str(&route, "method", m->name, e) ||
-		     moe_rec_set_str(&route, "decision", moe_decision_names[s->judged[i].decision], e) ||
-		     (!isnan(s->judged[i].score) && moe_rec_set_f64(&route, "score", s->judged[i].score, e)) ||
-		     (k && !isnan(s->null.score[i * k]) && moe_rec_set_f32s(&route, "null", s->null.score + i * k, k, e)) ||
-		     moe_rec_set_map(&s->rec[i], "route", &route, e) ? -1 : 0;
+				moe_rec_set_str(&route, "decision",
+					moe_decision_names[s->judged[i].decision], e) ||
+				(!isnan(s->judged[i].score) &&
+					moe_rec_set_f64(&route, "score", s->judged[i].score, e)) ||
+				(k && !isnan(s->null.score[i * k]) &&
+					moe_rec_set_f32s(
+						&route, "null", s->null.score + i * k, k, e)) ||
+				moe_rec_set_map(&s->rec[i], "route", &route, e)
+			? -1
+			: 0;
 	}
 	moe_rec_free(&route);
 	return rc;

@@ -1,4 +1,5 @@
-/* route.h - the routing of one step of rollout records: buffered until its `step` record, judged together, annotated. */
+/* route.h - the routing of one step of rollout records: buffered until its `step` record, judged
+ * together, annotated. */
 #ifndef MOE_MOE_ROUTE_H
 #define MOE_MOE_ROUTE_H
 
@@ -15,9 +16,13 @@ struct moe_route_step {
 
 void moe_route_step_free(struct moe_route_step *s); /* accepts a zeroed struct */
 void moe_route_step_clear(struct moe_route_step *s);
-/* Copies a rollout record into the step. show_label opens its seal (which taints the process) for a method that cheats. */
-int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bool show_label, struct moe_err *e);
-/* Judges the step and writes each record's `route` map: method, decision, the score when there is one, and s->null.n scores under random directions. */
-int moe_route_judge(struct moe_route_step *s, const struct moe_method *m, const struct moe_engine *g, const struct moe_adapter *a, uint64_t seed, struct moe_err *e);
+/* Copies a rollout record into the step. show_label opens its seal (which taints the process) for a
+ * method that cheats. */
+int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bool show_label,
+	struct moe_err *e);
+/* Judges the step and writes each record's `route` map: method, decision, the score when there is
+ * one, and s->null.n scores under random directions. */
+int moe_route_judge(struct moe_route_step *s, const struct moe_method *m,
+	const struct moe_engine *g, const struct moe_adapter *a, uint64_t seed, struct moe_err *e);
 
 #endif

@@ -7,15 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-int moe_adamw_init(struct moe_adamw *o, size_t n, const struct moe_region *region, size_t n_region, int n_owner, struct moe_err *e)
+int moe_adamw_init(struct moe_adamw *o, size_t n, const struct moe_region *region, size_t n_region,
+	int n_owner, struct moe_err *e)
 {
 	memset(o, 0, sizeof(*o));
 	for (size_t i = 0; i < n_region; i++) {
 		const struct moe_region *r = &region[i];
 
-		if (r->rows == 0 || r->cols == 0 || r->ld < r->cols || r->owner < 0 || r->owner >= n_owner || r->off >= n
-			|| (r->rows - 1) * r->ld + r->cols > n - r->off)
-			return moe_fail(e, MOE_USAGE, "region %zu of the optimiser lies outside of its %zu parameters", i, n);
+		if (r->rows == 0 || r->cols == 0 || r->ld < r->cols || r->owner < 0 ||
+			r->owner >= n_owner || r->off >= n ||
+			(r->rows - 1) * r->ld + r->cols > n - r->off)
+			return moe_fail(e, MOE_USAGE,
+				"region %zu of the optimiser lies outside of its %zu parameters", i,
+				n);
 	}
 	o->beta1 = 0.9;
 	o->beta2 = 0.999;
@@ -51,8 +55,8 @@ struct coef {
 	moe_real b1, c1, b2, c2, rate, root, eps;
 };
 
-static MOE_CLONES void update(size_t n, const struct coef *c, moe_real *restrict p, const moe_real *restrict g, moe_real *restrict m,
-	moe_real *restrict v)
+static MOE_CLONES void update(size_t n, const struct coef *c, moe_real *restrict p,
+	const moe_real *restrict g, moe_real *restrict m, moe_real *restrict v)
 {
 	for (size_t i = 0; i < n; i++) {
 		moe_real d = g[i];
@@ -67,7 +71,8 @@ static MOE_CLONES void update(size_t n, const struct coef *c, moe_real *restrict
 	}
 }
 
-static MOE_CLONES void decay(size_t n, moe_real keep, moe_real *restrict p, const moe_real *restrict ref)
+static MOE_CLONES void decay(
+	size_t n, moe_real keep, moe_real *restrict p, const moe_real *restrict ref)
 {
 	if (ref)
 		for (size_t i = 0; i < n; i++)
@@ -77,16 +82,18 @@ static MOE_CLONES void decay(size_t n, moe_real keep, moe_real *restrict p, cons
 			p[i] -= keep * p[i];
 }
 
-void moe_adamw_step(struct moe_adamw *o, moe_real *param, const moe_real *grad, const moe_real *ref, double lr)
+void moe_adamw_step(
+	struct moe_adamw *o, moe_real *param, const moe_real *grad, const moe_real *ref, double lr)
 {
 	for (int i = 0; i < o->n_owner; i++)
 		o->step[i] += !o->frozen[i];
 	for (size_t k = 0; k < o->n_region; k++) {
 		const struct moe_region *r = &o->region[k];
 		double t = (double)o->step[r->owner], rate = lr * r->lr;
-		struct coef c = { (moe_real)(rate * o->wd * r->decay), (moe_real)o->beta1, (moe_real)(1 - o->beta1), (moe_real)o->beta2,
-			(moe_real)(1 - o->beta2), (moe_real)(rate / (1 - pow(o->beta1, t))), (moe_real)(1 / sqrt(1 - pow(o->beta2, t))),
-			(moe_real)o->eps };
+		struct coef c = { (moe_real)(rate * o->wd * r->decay), (moe_real)o->beta1,
+			(moe_real)(1 - o->beta1), (moe_real)o->beta2, (moe_real)(1 - o->beta2),
+			(moe_real)(rate / (1 - pow(o->beta1, t))),
+			(moe_real)(1 / sqrt(1 - pow(o->beta2, t))), (moe_real)o->eps };
 
 		if (o->frozen[r->owner])
 			continue;

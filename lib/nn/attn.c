@@ -1,4 +1,5 @@
-/* attn.c - blocked causal attention, forward and backward, and the row form for decoding. Knows nothing of layers or caches. */
+/* attn.c - blocked causal attention, forward and backward, and the row form for decoding. Knows
+ * nothing of layers or caches. */
 #include "nn/attn.h"
 #include "tensor/gemm.h"
 #include "tensor/small.h"
@@ -18,8 +19,8 @@ static size_t at(int row, int ld)
 	return (size_t)row * (size_t)ld;
 }
 
-/* Columns of the scores, rounded up: BLIS sums a last column that stands alone in another order than its neighbours,
- * and odd column counts cost up to a third more. */
+/* Columns of the scores, rounded up: BLIS sums a last column that stands alone in another order
+ * than its neighbours, and odd column counts cost up to a third more. */
 static int padded(int n)
 {
 	return (n + 15) / 16 * 16;
@@ -30,8 +31,10 @@ size_t moe_attn_scratch(int hd, int n_keys)
 	return (size_t)padded(n_keys) * (size_t)(2 * hd + 2 * MOE_ATTN_BLOCK) + MOE_ATTN_BLOCK;
 }
 
-/* xt [hd, n_par + n] (row stride ld) = the parent's and the own rows, transposed; zeros up to the stride. */
-static void gather_t(const struct moe_attn *a, const moe_real *xp, const moe_real *x, moe_real *xt, int ld)
+/* xt [hd, n_par + n] (row stride ld) = the parent's and the own rows, transposed; zeros up to the
+ * stride. */
+static void gather_t(
+	const struct moe_attn *a, const moe_real *xp, const moe_real *x, moe_real *xt, int ld)
 {
 	int nk = a->n_par + a->n;
 
@@ -42,19 +45,22 @@ static void gather_t(const struct moe_attn *a, const moe_real *xp, const moe_rea
 		memset(xt + at(d, ld) + nk, 0, (size_t)(ld - nk) * sizeof(*xt));
 }
 
-void moe_attn_fwd(const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse, int ldl, moe_real *scratch)
+void moe_attn_fwd(
+	const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse, int ldl, moe_real *scratch)
 {
 	int nk = padded(a->n_par + a->n), hd = a->hd;
 	moe_real *kt = scratch, *s = kt + at(hd, nk);
 
 	gather_t(a, a->kp, a->k, kt, nk);
 	for (int i0 = 0; i0 < a->n; i0 += MOE_ATTN_BLOCK) {
-		int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq, seen = padded(a->n_par + own);
+		int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq,
+		    seen = padded(a->n_par + own);
 
 		for (int h = 0; h < a->group; h++) {
 			moe_real *ob = o + at(i0, ldo) + h * hd;
 
-			moe_gemm_rows(bq, seen, hd, a->q + at(i0, a->ldq) + h * hd, a->ldq, kt, nk, 0, s, seen);
+			moe_gemm_rows(bq, seen, hd, a->q + at(i0, a->ldq) + h * hd, a->ldq, kt, nk,
+				0, s, seen);
 			for (int i = 0; i < bq; i++) {
 				moe_real *row = s + at(i, seen), top;
 				int valid = a->n_par + i0 + i + 1;
@@ -63,21 +69,26 @@ void moe_attn_fwd(const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse,
 				top = moe_vec_max((size_t)valid, row);
 				sum = moe_vec_exp_sum((size_t)valid, row, top, a->scale);
 				memset(row + valid, 0, (size_t)(seen - valid) * sizeof(*row));
-				lse[at(i0 + i, ldl) + (size_t)h] = (moe_real)((double)top * (double)a->scale + log(sum));
-				/* kept for after the product; the diagonal block's tail of s is free only beyond `seen` */
+				lse[at(i0 + i, ldl) + (size_t)h] =
+					(moe_real)((double)top * (double)a->scale + log(sum));
+				/* kept for after the product; the diagonal block's tail of s is
+				 * free only beyond `seen` */
 				s[at(bq, seen) + (size_t)i] = (moe_real)(1 / sum);
 			}
 			if (a->n_par)
 				moe_gemm_rows(bq, hd, a->n_par, s, seen, a->vp, a->ldk, 0, ob, ldo);
-			moe_gemm_rows(bq, hd, own, s + a->n_par, seen, a->v, a->ldk, a->n_par ? 1 : 0, ob, ldo);
+			moe_gemm_rows(bq, hd, own, s + a->n_par, seen, a->v, a->ldk,
+				a->n_par ? 1 : 0, ob, ldo);
 			for (int i = 0; i < bq; i++)
-				moe_vec_scale((size_t)hd, s[at(bq, seen) + (size_t)i], ob + at(i, ldo));
+				moe_vec_scale(
+					(size_t)hd, s[at(bq, seen) + (size_t)i], ob + at(i, ldo));
 		}
 	}
 }
 
 /* s: scores -> probabilities; dp: gradient of probabilities -> gradient of scores. */
-static MOE_CLONES void softmax_bwd_row(int n, moe_real *restrict s, moe_real *restrict dp, moe_real scale, moe_real lse, moe_real delta)
+static MOE_CLONES void softmax_bwd_row(int n, moe_real *restrict s, moe_real *restrict dp,
+	moe_real scale, moe_real lse, moe_real delta)
 {
 	for (int j = 0; j < n; j++)
 		s[j] = s[j] * scale - lse;
@@ -86,8 +97,10 @@ static MOE_CLONES void softmax_bwd_row(int n, moe_real *restrict s, moe_real *re
 		dp[j] = s[j] * (dp[j] - delta) * scale;
 }
 
-/* A product over a block of rows: with short sequences a call of BLIS would cost more than the product. */
-static void block_product(bool ta, int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
+/* A product over a block of rows: with short sequences a call of BLIS would cost more than the
+ * product. */
+static void block_product(bool ta, int m, int n, int k, const moe_real *a, int lda,
+	const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	if ((double)m * n * k < 96.0 * 96 * 96)
 		moe_gemm_small(ta, m, n, k, a, lda, b, ldb, beta, c, ldc);
@@ -95,12 +108,14 @@ static void block_product(bool ta, int m, int n, int k, const moe_real *a, int l
 		moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
-static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, int i0, int h, const moe_real *kt, const moe_real *vt,
-	moe_real *s, moe_real *dp)
+static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, int i0, int h,
+	const moe_real *kt, const moe_real *vt, moe_real *s, moe_real *dp)
 {
 	int nk = padded(a->n_par + a->n), hd = a->hd, np = a->n_par;
-	int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq, seen = padded(np + own);
-	const moe_real *q = a->q + at(i0, a->ldq) + h * hd, *d_o = g->d_o + at(i0, g->ldo) + h * hd, *o = g->o + at(i0, g->ldo) + h * hd;
+	int bq = a->n - i0 < MOE_ATTN_BLOCK ? a->n - i0 : MOE_ATTN_BLOCK, own = i0 + bq,
+	    seen = padded(np + own);
+	const moe_real *q = a->q + at(i0, a->ldq) + h * hd, *d_o = g->d_o + at(i0, g->ldo) + h * hd,
+		       *o = g->o + at(i0, g->ldo) + h * hd;
 	moe_real *dq = g->dq + at(i0, a->ldq) + h * hd;
 
 	block_product(false, bq, seen, hd, q, a->ldq, kt, nk, 0, s, seen);
@@ -108,9 +123,11 @@ static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, i
 	for (int i = 0; i < bq; i++) {
 		int valid = np + i0 + i + 1;
 		size_t tail = (size_t)(seen - valid) * sizeof(*s);
-		moe_real delta = (moe_real)moe_vec_dot((size_t)hd, d_o + at(i, g->ldo), o + at(i, g->ldo));
+		moe_real delta = (moe_real)moe_vec_dot(
+			(size_t)hd, d_o + at(i, g->ldo), o + at(i, g->ldo));
 
-		softmax_bwd_row(valid, s + at(i, seen), dp + at(i, seen), a->scale, g->lse[at(i0 + i, g->ldl) + (size_t)h], delta);
+		softmax_bwd_row(valid, s + at(i, seen), dp + at(i, seen), a->scale,
+			g->lse[at(i0 + i, g->ldl) + (size_t)h], delta);
 		memset(s + at(i, seen) + valid, 0, tail);
 		memset(dp + at(i, seen) + valid, 0, tail);
 	}
@@ -127,7 +144,8 @@ static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, i
 void moe_attn_bwd(const struct moe_attn *a, const struct moe_attn_grad *g, moe_real *scratch)
 {
 	int nk = padded(a->n_par + a->n);
-	moe_real *kt = scratch, *vt = kt + at(a->hd, nk), *s = vt + at(a->hd, nk), *dp = s + at(MOE_ATTN_BLOCK, nk);
+	moe_real *kt = scratch, *vt = kt + at(a->hd, nk), *s = vt + at(a->hd, nk),
+		 *dp = s + at(MOE_ATTN_BLOCK, nk);
 
 	gather_t(a, a->kp, a->k, kt, nk);
 	gather_t(a, a->vp, a->v, vt, nk);
@@ -146,16 +164,20 @@ static MOE_CLONES void scores(int hd, const moe_real *q, const struct moe_kv *p,
 
 		for (int d0 = 0; d0 < hd; d0 += MOE_GEMM_PANEL) {
 			int d1 = d0 + MOE_GEMM_PANEL < hd ? d0 + MOE_GEMM_PANEL : hd;
-			moe_real acc[W] = {0};
+			moe_real acc[W] = { 0 };
 
 			if (w == W)
 				for (int d = d0; d < d1; d++)
 					for (int j = 0; j < W; j++)
-						acc[j] = FMA(q[d], p->kt[at(d, p->ldk) + (size_t)(j0 + j)], acc[j]);
+						acc[j] = FMA(q[d],
+							p->kt[at(d, p->ldk) + (size_t)(j0 + j)],
+							acc[j]);
 			else
 				for (int d = d0; d < d1; d++)
 					for (int j = 0; j < w; j++)
-						acc[j] = FMA(q[d], p->kt[at(d, p->ldk) + (size_t)(j0 + j)], acc[j]);
+						acc[j] = FMA(q[d],
+							p->kt[at(d, p->ldk) + (size_t)(j0 + j)],
+							acc[j]);
 			for (int j = 0; j < w; j++)
 				s[j0 + j] = d0 ? s[j0 + j] + acc[j] : acc[j];
 		}
@@ -163,7 +185,8 @@ static MOE_CLONES void scores(int hd, const moe_real *q, const struct moe_kv *p,
 }
 
 /* o[hd] = (first ? 0 : o) + s . v */
-static MOE_CLONES void weigh(int hd, const moe_real *s, const struct moe_kv *p, int first, moe_real *o)
+static MOE_CLONES void weigh(
+	int hd, const moe_real *s, const struct moe_kv *p, int first, moe_real *o)
 {
 	enum { W = 32 };
 
@@ -172,23 +195,28 @@ static MOE_CLONES void weigh(int hd, const moe_real *s, const struct moe_kv *p, 
 
 		for (int j0 = 0; j0 < p->len; j0 += MOE_GEMM_PANEL) {
 			int j1 = j0 + MOE_GEMM_PANEL < p->len ? j0 + MOE_GEMM_PANEL : p->len;
-			moe_real acc[W] = {0};
+			moe_real acc[W] = { 0 };
 
 			if (w == W)
 				for (int j = j0; j < j1; j++)
 					for (int d = 0; d < W; d++)
-						acc[d] = FMA(s[j], p->v[at(j, p->ldv) + (size_t)(d0 + d)], acc[d]);
+						acc[d] = FMA(s[j],
+							p->v[at(j, p->ldv) + (size_t)(d0 + d)],
+							acc[d]);
 			else
 				for (int j = j0; j < j1; j++)
 					for (int d = 0; d < w; d++)
-						acc[d] = FMA(s[j], p->v[at(j, p->ldv) + (size_t)(d0 + d)], acc[d]);
+						acc[d] = FMA(s[j],
+							p->v[at(j, p->ldv) + (size_t)(d0 + d)],
+							acc[d]);
 			for (int d = 0; d < w; d++)
 				o[d0 + d] = first && j0 == 0 ? acc[d] : o[d0 + d] + acc[d];
 		}
 	}
 }
 
-void moe_attn_row(int hd, int group, const moe_real *q, int n_part, const struct moe_kv *part, moe_real scale, moe_real *o, moe_real *scratch)
+void moe_attn_row(int hd, int group, const moe_real *q, int n_part, const struct moe_kv *part,
+	moe_real scale, moe_real *o, moe_real *scratch)
 {
 	for (int h = 0; h < group; h++) {
 		size_t n = 0, done = 0;

@@ -1,4 +1,5 @@
-/* loss.c - softmax and log-sum-exp of a row. All three forms add in the same order, so they agree bit for bit. */
+/* loss.c - softmax and log-sum-exp of a row. All three forms add in the same order, so they agree
+ * bit for bit. */
 #include "nn/loss.h"
 #include "tensor/vec.h"
 
@@ -7,7 +8,8 @@
 
 enum { BLOCK = 256 };
 
-/* z becomes exp((z - top) * inv_temp); returns the sum. *dot (NULL = not wanted) = sum of exp(..) * z. */
+/* z becomes exp((z - top) * inv_temp); returns the sum. *dot (NULL = not wanted) = sum of exp(..) *
+ * z. */
 static double exp_row(size_t n, moe_real *z, moe_real top, double inv_temp, double *dot)
 {
 	double sum = 0;
@@ -30,7 +32,8 @@ static double exp_row(size_t n, moe_real *z, moe_real top, double inv_temp, doub
 double moe_softmax_row(size_t n, moe_real *z, double inv_temp, double *entropy)
 {
 	moe_real top = moe_vec_max(n, z);
-	double dot, sum = exp_row(n, z, top, inv_temp, entropy ? &dot : NULL), lse = (double)top * inv_temp + log(sum);
+	double dot, sum = exp_row(n, z, top, inv_temp, entropy ? &dot : NULL),
+		    lse = (double)top * inv_temp + log(sum);
 
 	if (entropy)
 		*entropy = lse - dot / sum * inv_temp;

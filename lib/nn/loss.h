@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-/* Turns logits z[n] into softmax(z * inv_temp) in place; returns log(sum exp(z * inv_temp)). *entropy (NULL = not wanted) in nats. */
+/* Turns logits z[n] into softmax(z * inv_temp) in place; returns log(sum exp(z * inv_temp)).
+ * *entropy (NULL = not wanted) in nats. */
 double moe_softmax_row(size_t n, moe_real *z, double inv_temp, double *entropy);
 /* log(sum exp(z * inv_temp)); z is left as it is, scratch [n] is overwritten. */
 double moe_logsumexp(size_t n, const moe_real *z, double inv_temp, moe_real *scratch);

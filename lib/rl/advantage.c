@@ -16,7 +16,8 @@ int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *
 			*out = (enum moe_adv_scale)i;
 			return 0;
 		}
-	return moe_fail(e, MOE_USAGE, "'%.40s' is not a scale of rewards: none, group and batch are", s);
+	return moe_fail(
+		e, MOE_USAGE, "'%.40s' is not a scale of rewards: none, group and batch are", s);
 }
 
 static double std_of(const double *v, const size_t *idx, size_t n, double mean)
@@ -50,7 +51,8 @@ struct ctx {
 /* One group: members idx[0..n). Returns whether all its rewards are equal. */
 static bool one_group(const struct ctx *c, size_t n, double batch_std)
 {
-	double mean = mean_of(c->reward, c->idx, n), std = std_of(c->reward, c->idx, n, mean), kept = 0;
+	double mean = mean_of(c->reward, c->idx, n), std = std_of(c->reward, c->idx, n, mean),
+	       kept = 0;
 	size_t n_keep = 0, first_kept = 0;
 	bool equal = true, kept_equal = true;
 
@@ -69,7 +71,9 @@ static bool one_group(const struct ctx *c, size_t n, double batch_std)
 		size_t k = c->idx[i];
 		bool own = c->o->split && c->keep && c->keep[k];
 		/* not the rounding of a mean of equal numbers, which an optimiser could blow up */
-		double a = equal || (own && kept_equal) ? 0 : c->reward[k] - (own ? kept / (double)n_keep : mean);
+		double a = equal || (own && kept_equal)
+			? 0
+			: c->reward[k] - (own ? kept / (double)n_keep : mean);
 
 		if (c->o->scale != MOE_ADV_NONE)
 			a /= (c->o->scale == MOE_ADV_GROUP ? std : batch_std) + 1e-4;
@@ -80,8 +84,9 @@ static bool one_group(const struct ctx *c, size_t n, double batch_std)
 	return equal;
 }
 
-int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep, const struct moe_adv_opts *o,
-	double *adv, bool *dead, struct moe_adv_stats *st, struct moe_err *e)
+int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep,
+	const struct moe_adv_opts *o, double *adv, bool *dead, struct moe_adv_stats *st,
+	struct moe_err *e)
 {
 	struct ctx c = { reward, group, keep, o, adv, dead, NULL };
 	bool *done = moe_alloc(n, sizeof(*done), e);

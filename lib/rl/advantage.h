@@ -1,9 +1,12 @@
-/* advantage.h - advantages of the rollouts of one step, as TRL's GRPOTrainer computes them, and the split baselines of routed training.
+/* advantage.h - advantages of the rollouts of one step, as TRL's GRPOTrainer computes them, and the
+ * split baselines of routed training.
  *
- *     A = R - baseline;  scale group: A /= std of its group + 1e-4;  scale batch: A /= std of the batch + 1e-4   (unbiased std; of one: 0)
+ *     A = R - baseline;  scale group: A /= std of its group + 1e-4;  scale batch: A /= std of the
+ * batch + 1e-4   (unbiased std; of one: 0)
  *
- * baseline group: the mean reward of the group (Dr.GRPO, TRL). baseline split: rollouts that were decided `keep` have the mean of the group's
- * kept ones, all others the mean of the whole group; so that a hack's high reward does not make a clean solution's advantage negative.
+ * baseline group: the mean reward of the group (Dr.GRPO, TRL). baseline split: rollouts that were
+ * decided `keep` have the mean of the group's kept ones, all others the mean of the whole group; so
+ * that a hack's high reward does not make a clean solution's advantage negative.
  */
 #ifndef MOE_RL_ADVANTAGE_H
 #define MOE_RL_ADVANTAGE_H
@@ -22,17 +25,19 @@ struct moe_adv_opts {
 };
 
 struct moe_adv_stats {
-	double mean, std;       /* of the rewards of the whole batch; unbiased */
-	double zero_std;        /* share of rollouts in groups whose rewards are all equal */
-	size_t groups, dead;    /* groups; groups whose rewards are all equal */
+	double mean, std;    /* of the rewards of the whole batch; unbiased */
+	double zero_std;     /* share of rollouts in groups whose rewards are all equal */
+	size_t groups, dead; /* groups; groups whose rewards are all equal */
 };
 
 /* "none", "group", "batch". MOE_USAGE otherwise. */
 int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *e);
 
-/* reward[n], group[n] (any numbers; members need not be neighbours), keep[n] or NULL. adv[n] and dead[n] (the rollout's group has equal rewards;
- * NULL allowed) are written. MOE_NUMERIC when a reward is not finite. */
-int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep, const struct moe_adv_opts *o,
-	double *adv, bool *dead, struct moe_adv_stats *st, struct moe_err *e);
+/* reward[n], group[n] (any numbers; members need not be neighbours), keep[n] or NULL. adv[n] and
+ * dead[n] (the rollout's group has equal rewards; NULL allowed) are written. MOE_NUMERIC when a
+ * reward is not finite. */
+int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep,
+	const struct moe_adv_opts *o, double *adv, bool *dead, struct moe_adv_stats *st,
+	struct moe_err *e);
 
 #endif

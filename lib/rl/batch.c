@@ -21,7 +21,8 @@ double moe_batch_mask(const struct moe_plan *p, const struct moe_rollout *r, int
 	return r->off == bank ? 0 : p->mask[r->decision][bank];
 }
 
-/* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread made them. */
+/* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
+ * made them. */
 struct tally {
 	double loss, kl, entropy, diff, diff_max;
 	size_t clipped, n;
@@ -31,13 +32,13 @@ struct job {
 	struct moe_trainer *t;
 	const struct moe_rollout_step *s;
 	const double *adv;
-	size_t *order;          /* [n] rollouts that train, by group and state */
-	struct moe_seq *seq;    /* [n] in that order */
-	struct tally *tally;    /* [n] in that order */
+	size_t *order;       /* [n] rollouts that train, by group and state */
+	struct moe_seq *seq; /* [n] in that order */
+	struct tally *tally; /* [n] in that order */
 	size_t *cut;
 	size_t n, all_tok;
-	double *sec;            /* [threads * 2] forward, backward */
-	size_t *run;            /* [threads] tokens run */
+	double *sec; /* [threads * 2] forward, backward */
+	size_t *run; /* [threads] tokens run */
 };
 
 static double now_sec(void)
@@ -55,7 +56,8 @@ static int state_of(const struct moe_rollout *r)
 }
 
 /* Gate and mask rows of the packed batch. [T, E] each. */
-static void fill_gates(const struct job *j, const size_t *order, const struct moe_packed *p, size_t n, moe_real *gate, moe_real *mask)
+static void fill_gates(const struct job *j, const size_t *order, const struct moe_packed *p,
+	size_t n, moe_real *gate, moe_real *mask)
 {
 	const struct moe_experts *x = &j->t->a->x;
 	size_t E = (size_t)x->E;
@@ -67,10 +69,13 @@ static void fill_gates(const struct job *j, const size_t *order, const struct mo
 		for (int k = 0; k < 2; k++) {
 			if (which[k] < 0 || (k == 0 && i > 0 && p->parent[i] == p->parent[i - 1]))
 				continue;
-			for (int row = p->seg[which[k]].start; row < p->seg[which[k]].start + p->seg[which[k]].len; row++)
+			for (int row = p->seg[which[k]].start;
+				row < p->seg[which[k]].start + p->seg[which[k]].len; row++)
 				for (size_t b = 0; b < E; b++) {
-					gate[(size_t)row * E + b] = (moe_real)moe_batch_gate(&j->t->a->plan, r, (int)x->bank[b]);
-					mask[(size_t)row * E + b] = (moe_real)moe_batch_mask(&j->t->a->plan, r, (int)x->bank[b]);
+					gate[(size_t)row * E + b] = (moe_real)moe_batch_gate(
+						&j->t->a->plan, r, (int)x->bank[b]);
+					mask[(size_t)row * E + b] = (moe_real)moe_batch_mask(
+						&j->t->a->plan, r, (int)x->bank[b]);
 				}
 		}
 	}
@@ -79,8 +84,8 @@ static void fill_gates(const struct job *j, const size_t *order, const struct mo
 /* Everything that one task needs beside the engine's own memory. */
 struct scratch {
 	struct moe_packed p;
-	moe_real *gate, *mask;           /* [T, E] */
-	int32_t *row, *target;           /* [n_tok] */
+	moe_real *gate, *mask;                  /* [T, E] */
+	int32_t *row, *target;                  /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
 	int n_tok;
 };
@@ -93,7 +98,8 @@ static void scratch_free(struct scratch *c)
 	free(c->logp);
 }
 
-static int scratch_make(struct scratch *c, const struct job *j, size_t a, size_t b, struct moe_err *e)
+static int scratch_make(
+	struct scratch *c, const struct job *j, size_t a, size_t b, struct moe_err *e)
 {
 	size_t E = (size_t)j->t->a->x.E, tok = 0, k = 0;
 
@@ -117,7 +123,8 @@ static int scratch_make(struct scratch *c, const struct job *j, size_t a, size_t
 		const struct moe_seg *prompt = &c->p.seg[c->p.parent[i]];
 
 		for (int t = 0; t < r->n_completion; t++, k++) {
-			c->row[k] = t == 0 ? prompt->start + prompt->len - 1 : c->p.seg[c->p.own[i]].start + t - 1;
+			c->row[k] = t == 0 ? prompt->start + prompt->len - 1
+					   : c->p.seg[c->p.own[i]].start + t - 1;
 			c->target[k] = r->completion[t];
 		}
 	}
@@ -133,15 +140,20 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 
 	for (size_t i = a; i < b; i++) {
 		const struct moe_rollout *r = &j->s->r[j->order[i]];
-		double w = moe_loss_weight(&o->loss, (size_t)r->n_completion, j->s->n, j->all_tok, o->max_completion);
+		double w = moe_loss_weight(
+			&o->loss, (size_t)r->n_completion, j->s->n, j->all_tok, o->max_completion);
 		struct tally *y = &j->tally[i];
 
 		for (int t = 0; t < r->n_completion; t++, k++) {
 			double logp = (double)c->logp[k], old = (double)r->logp[t];
-			struct moe_token_loss l = moe_token_loss(&o->loss, logp, old, (double)c->ref[k], j->adv[j->order[i]]);
+			struct moe_token_loss l = moe_token_loss(
+				&o->loss, logp, old, (double)c->ref[k], j->adv[j->order[i]]);
 
 			if (!isfinite(logp))
-				return moe_fail(e, MOE_NUMERIC, "training diverged at step %lld: a log-probability is not finite", (long long)j->t->a->step);
+				return moe_fail(e, MOE_NUMERIC,
+					"training diverged at step %lld: a log-probability is not "
+					"finite",
+					(long long)j->t->a->step);
 			c->dlogp[k] = (moe_real)(w * l.dlogp);
 			y->loss += w * l.loss;
 			y->kl += l.kl;
@@ -155,7 +167,8 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 	return 0;
 }
 
-static int passes(struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
+static int passes(
+	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
@@ -167,17 +180,24 @@ static int passes(struct job *j, size_t a, size_t b, int worker, struct scratch 
 	acts->keep = false;
 	if (t->o.loss.beta > 0)
 		rc = moe_forward(t->m, NULL, NULL, &batch, acts, e) ||
-		     moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp, c->ref, NULL, e) ? -1 : 0;
+				moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp,
+					c->ref, NULL, e)
+			? -1
+			: 0;
 	acts->keep = true;
 	if (rc == 0)
 		rc = moe_forward(t->m, &t->a->x, &g, &batch, acts, e) ||
-		     moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp, c->logp, c->entropy, e) ||
-		     token_losses(j, a, b, c, e) ? -1 : 0;
+				moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp,
+					c->logp, c->entropy, e) ||
+				token_losses(j, a, b, c, e)
+			? -1
+			: 0;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
 	if (rc == 0) {
 		memset(t->part[worker], 0, t->a->x.n_param * sizeof(**t->part));
-		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target, temp, c->dlogp, t->part[worker], NULL, e);
+		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
+			temp, c->dlogp, t->part[worker], NULL, e);
 	}
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
@@ -218,15 +238,17 @@ static void sort_rollouts(struct job *j, const bool *dead)
 			first = s->r[k].group != r->group;
 		for (int state = 0; first && state < MOE_DECISIONS * (MOE_BANKS + 1); state++)
 			for (size_t k = i; k < s->n; k++)
-				if (s->r[k].group == r->group && state_of(&s->r[k]) == state && s->r[k].n_completion > 0 &&
-				    (!dead[k] || j->t->o.loss.beta > 0))
+				if (s->r[k].group == r->group && state_of(&s->r[k]) == state &&
+					s->r[k].n_completion > 0 &&
+					(!dead[k] || j->t->o.loss.beta > 0))
 					j->order[j->n++] = k;
 	}
 	for (size_t i = 0; i < j->n; i++) {
 		const struct moe_rollout *r = &s->r[j->order[i]];
 
 		/* the last token predicts nothing */
-		j->seq[i] = (struct moe_seq){ r->prompt, r->completion, r->n_prompt, r->n_completion - 1, state_of(r) };
+		j->seq[i] = (struct moe_seq){ r->prompt, r->completion, r->n_prompt,
+			r->n_completion - 1, state_of(r) };
 	}
 }
 
@@ -239,8 +261,9 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 		for (int b = 0; b < MOE_BANKS; b++) {
 			const struct moe_rollout *r = &j->s->r[j->order[i]];
 
-			if (moe_batch_gate(&j->t->a->plan, r, b) != 0 && moe_batch_mask(&j->t->a->plan, r, b) != 0 &&
-			    (j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0))
+			if (moe_batch_gate(&j->t->a->plan, r, b) != 0 &&
+				moe_batch_mask(&j->t->a->plan, r, b) != 0 &&
+				(j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0))
 				st->frozen[b] = false;
 		}
 }
@@ -278,8 +301,8 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	}
 }
 
-int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, const double *adv, const bool *dead,
-	struct moe_train_stats *st, struct moe_err *e)
+int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, const double *adv,
+	const bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
 	size_t threads = (size_t)moe_pool_threads(t->pool);
 	struct job j = { .t = t, .s = s, .adv = adv };
@@ -288,7 +311,8 @@ int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 	for (size_t i = 0; i < s->n; i++) {
 		j.all_tok += (size_t)s->r[i].n_completion;
 		if (s->r[i].temperature != s->r[0].temperature)
-			return moe_fail(e, MOE_DATA, "step %lld mixes sampling temperatures", (long long)s->step);
+			return moe_fail(e, MOE_DATA, "step %lld mixes sampling temperatures",
+				(long long)s->step);
 	}
 	j.order = moe_alloc(s->n, sizeof(*j.order), e);
 	j.seq = moe_alloc(s->n, sizeof(*j.seq), e);
@@ -298,7 +322,10 @@ int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 	j.run = moe_alloc(threads, sizeof(*j.run), e);
 	if (j.order && j.seq && j.tally && j.cut && j.sec && j.run) {
 		sort_rollouts(&j, dead);
-		rc = moe_pool_run(t->pool, moe_pack_cut(j.seq, j.n, t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK, j.cut), task, &j, e);
+		rc = moe_pool_run(t->pool,
+			moe_pack_cut(
+				j.seq, j.n, t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK, j.cut),
+			task, &j, e);
 		if (rc == 0) {
 			sum_up(&j, st);
 			find_frozen(&j, st);

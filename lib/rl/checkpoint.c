@@ -1,4 +1,5 @@
-/* checkpoint.c - saves and restores a trainer; the adapter for others to use is a stream (moe/adapter.h), not this. */
+/* checkpoint.c - saves and restores a trainer; the adapter for others to use is a stream
+ * (moe/adapter.h), not this. */
 #include "rl/checkpoint.h"
 
 #include "formats/safetensors.h"
@@ -17,10 +18,14 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 {
 	const struct moe_train_opts *o = &t->o;
 
-	snprintf(key, MOE_TRAIN_KEY, "adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max completion %zu; "
-		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d", t->a->digest, (unsigned long long)t->a->train_seed, (int)o->loss.type,
-		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta, (int)o->adv.scale, o->adv.split, o->max_completion, o->lr,
-		o->beta1, o->beta2, o->eps, o->decay, o->clip, o->warmup, o->chunk_tok);
+	snprintf(key, MOE_TRAIN_KEY,
+		"adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max "
+		"completion %zu; "
+		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d",
+		t->a->digest, (unsigned long long)t->a->train_seed, (int)o->loss.type,
+		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
+		(int)o->adv.scale, o->adv.split, o->max_completion, o->lr, o->beta1, o->beta2,
+		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok);
 }
 
 struct part {
@@ -31,14 +36,17 @@ struct part {
 
 /* Numbers of the state: the adapter's step, its seed, max_completion, and struct moe_train_at's. */
 enum { N_STEP, N_SEED, N_MAX, N_NEXT, N_LABELS, NUMBERS };
-/* What the adapter is made from comes first, in this order; then what the trainer needs beside it. */
+/* What the adapter is made from comes first, in this order; then what the trainer needs beside it.
+ */
 enum { P_PLAN, P_STATE, P_PARAM, P_M, P_V, P_STEP, PARTS };
 
-static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t num[NUMBERS], struct part p[PARTS])
+static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t num[NUMBERS],
+	struct part p[PARTS])
 {
 	size_t n = a->x.n_param, sz = sizeof(moe_real);
 
-	p[P_PLAN] = (struct part){ "plan", "F64", &a->plan, sizeof(a->plan) / 8, 8 }; /* all doubles */
+	p[P_PLAN] = (struct part){ "plan", "F64", &a->plan, sizeof(a->plan) / 8,
+		8 }; /* all doubles */
 	p[P_STATE] = (struct part){ "state", "I64", num, NUMBERS, 8 };
 	p[P_PARAM] = (struct part){ "param", REAL, a->x.param, n, sz };
 	if (!opt)
@@ -48,16 +56,22 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)a->x.E, 8 };
 }
 
-int moe_train_save(const struct moe_trainer *t, const char *path, const char *key, const struct moe_train_at *at, struct moe_err *e)
+int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
+	const struct moe_train_at *at, struct moe_err *e)
 {
-	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed, (int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
+	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed,
+		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
 	const char *const meta[][2] = { { "key", key } };
 	struct moe_st_tensor st[PARTS];
 	struct part p[PARTS];
 
 	parts(t->a, &t->opt, num, p);
 	for (size_t i = 0; i < PARTS; i++) {
-		st[i] = (struct moe_st_tensor){ .name = p[i].name, .rank = 1, .shape = { p[i].n }, .data = p[i].data, .bytes = p[i].n * p[i].size };
+		st[i] = (struct moe_st_tensor){ .name = p[i].name,
+			.rank = 1,
+			.shape = { p[i].n },
+			.data = p[i].data,
+			.bytes = p[i].n * p[i].size };
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
 	return moe_st_write(path, st, PARTS, meta, 1, e);
@@ -68,14 +82,17 @@ static int get(const struct moe_st *s, const char *path, const struct part *p, s
 	const struct moe_st_tensor *st = moe_st_find(s, p->name);
 
 	if (!st || strcmp(st->dtype, p->dtype) != 0 || st->bytes != p->n * p->size)
-		return moe_fail(e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path, p->name);
+		return moe_fail(e, MOE_DATA, "%s: tensor '%s' is missing or of another shape", path,
+			p->name);
 	memcpy(p->data, st->data, st->bytes);
 	return 0;
 }
 
-static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e)
+static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe_adapter *a,
+	struct moe_train_at *at, struct moe_err *e)
 {
-	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 || num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
+	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 ||
+		num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
 		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
 	a->step = num[N_STEP];
 	a->train_seed = (uint64_t)num[N_SEED];
@@ -83,7 +100,8 @@ static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe
 	return 0;
 }
 
-int moe_train_load(struct moe_trainer *t, const char *path, const char *key, struct moe_train_at *at, struct moe_err *e)
+int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
+	struct moe_train_at *at, struct moe_err *e)
 {
 	const char *was;
 	struct moe_st *s;
@@ -98,7 +116,10 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key, str
 		return -1;
 	was = moe_st_meta(s, "key");
 	if (!was || strcmp(was, key) != 0)
-		rc = moe_fail(e, MOE_DATA, "%s: this checkpoint is of another run: of another adapter, seed or options", path);
+		rc = moe_fail(e, MOE_DATA,
+			"%s: this checkpoint is of another run: of another adapter, seed or "
+			"options",
+			path);
 	parts(t->a, &t->opt, num, p);
 	for (size_t i = 0; rc == 1 && i < PARTS; i++)
 		if (get(s, path, &p[i], e))
@@ -111,8 +132,10 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key, str
 	return rc;
 }
 
-/* Is the adapter, with the plan that the run gave it, the one that the checkpoint's key begins with? */
-static int same_start(const struct moe_st *s, const char *path, struct moe_adapter *a, struct moe_err *e)
+/* Is the adapter, with the plan that the run gave it, the one that the checkpoint's key begins
+ * with? */
+static int same_start(
+	const struct moe_st *s, const char *path, struct moe_adapter *a, struct moe_err *e)
 {
 	const char *was = moe_st_meta(s, "key");
 	char start[96];
@@ -122,10 +145,12 @@ static int same_start(const struct moe_st *s, const char *path, struct moe_adapt
 	snprintf(start, sizeof(start), "adapter %s;", a->digest);
 	if (was && !strncmp(was, start, strlen(start)))
 		return 0;
-	return moe_fail(e, MOE_DATA, "%s: this checkpoint is of a run that started from another adapter", path);
+	return moe_fail(e, MOE_DATA,
+		"%s: this checkpoint is of a run that started from another adapter", path);
 }
 
-int moe_train_peek(const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e)
+int moe_train_peek(
+	const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e)
 {
 	struct moe_st *s;
 	int64_t num[NUMBERS];
@@ -138,8 +163,11 @@ int moe_train_peek(const char *path, struct moe_adapter *a, struct moe_train_at 
 	if (!s)
 		return -1;
 	parts(a, NULL, num, p);
-	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) || get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
-	     take_numbers(num, path, a, at, e) || moe_adapter_digest(a, e) ? -1 : 1;
+	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) ||
+			get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
+			take_numbers(num, path, a, at, e) || moe_adapter_digest(a, e)
+		? -1
+		: 1;
 	moe_st_close(s);
 	return rc;
 }

@@ -1,8 +1,9 @@
 /* checkpoint.h - a training run to disk and back, so that a killed one continues bit for bit.
  *
- * One safetensors file, replaced as a whole (util/temp.h): the experts and their plan, AdamW's moments and counts, the constants that the first step
- * fixed, which step of the rollouts comes next, and the labels that the input had. A key of the starting adapter and all options that matter refuses
- * another run's file. The sampler of a run on policy goes on from the same file.
+ * One safetensors file, replaced as a whole (util/temp.h): the experts and their plan, AdamW's
+ * moments and counts, the constants that the first step fixed, which step of the rollouts comes
+ * next, and the labels that the input had. A key of the starting adapter and all options that
+ * matter refuses another run's file. The sampler of a run on policy goes on from the same file.
  */
 #ifndef MOE_RL_CHECKPOINT_H
 #define MOE_RL_CHECKPOINT_H
@@ -14,13 +15,17 @@
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY]);
 /* Where a run stands beside the trainer. */
 struct moe_train_at {
-	int64_t next;            /* the first step number that is not trained yet */
-	enum moe_labels labels;  /* highest of what trained it so far */
+	int64_t next;           /* the first step number that is not trained yet */
+	enum moe_labels labels; /* highest of what trained it so far */
 };
-int moe_train_save(const struct moe_trainer *t, const char *path, const char *key, const struct moe_train_at *at, struct moe_err *e);
+int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
+	const struct moe_train_at *at, struct moe_err *e);
 /* 1 = continued, 0 = there is no such file, -1 = error (MOE_DATA when it is another run's). */
-int moe_train_load(struct moe_trainer *t, const char *path, const char *key, struct moe_train_at *at, struct moe_err *e);
-/* For the sampler: turns a, the adapter that the run started from, into the one that samples step at->next. Returns as above. */
-int moe_train_peek(const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e);
+int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
+	struct moe_train_at *at, struct moe_err *e);
+/* For the sampler: turns a, the adapter that the run started from, into the one that samples step
+ * at->next. Returns as above. */
+int moe_train_peek(
+	const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* follow.c - the reading end of the feedback FIFO. It neither samples nor decides which step needs which weights. */
+/* follow.c - the reading end of the feedback FIFO. It neither samples nor decides which step needs
+ * which weights. */
 #define _DEFAULT_SOURCE
 #include "rl/follow.h"
 
@@ -32,7 +33,11 @@ struct moe_follow *moe_follow_open(const char *path, size_t max_mem, struct moe_
 	/* a blocking open would wait for the trainer, which waits for the first rollouts */
 	f->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (f->fd < 0 || fstat(f->fd, &st)) {
-		moe_fail_errno(e, errno == ENOENT ? "%s: the FIFO for the weights of later steps must be made before, with mkfifo, see moe-rollout(1)" : "%s", path);
+		moe_fail_errno(e,
+			errno == ENOENT ? "%s: the FIFO for the weights of later steps must be "
+					  "made before, with mkfifo, see moe-rollout(1)"
+					: "%s",
+			path);
 		moe_follow_close(f);
 		return NULL;
 	}
@@ -54,7 +59,7 @@ void moe_follow_close(struct moe_follow *f)
 int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe_err *e)
 {
 	/* a FIFO that nobody has opened for writing yet is quiet; one that was left hangs up */
-	struct pollfd p[2] = {{.fd = f->fd, .events = POLLIN}, {.fd = out_fd, .events = 0}};
+	struct pollfd p[2] = { { .fd = f->fd, .events = POLLIN }, { .fd = out_fd, .events = 0 } };
 	int n;
 
 	if (f->r || !f->fifo)
@@ -67,15 +72,19 @@ int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe
 	if (p[0].revents & POLLIN)
 		return 1;
 	if (p[0].revents)
-		return moe_fail(e, MOE_DATA, "%s: the trainer left before it published any weights", f->path);
+		return moe_fail(e, MOE_DATA, "%s: the trainer left before it published any weights",
+			f->path);
 	if (p[1].revents & (POLLERR | POLLNVAL))
-		return moe_fail(e, MOE_DATA, "%s: the program that reads the rollouts left before it published new weights", f->path);
+		return moe_fail(e, MOE_DATA,
+			"%s: the program that reads the rollouts left before it published new "
+			"weights",
+			f->path);
 	return 0;
 }
 
 static int start(struct moe_follow *f, struct moe_err *e)
 {
-	struct moe_reader_opts o = {.max_mem = f->max_mem};
+	struct moe_reader_opts o = { .max_mem = f->max_mem };
 	int flags = fcntl(f->fd, F_GETFL);
 
 	if (flags < 0 || fcntl(f->fd, F_SETFL, flags & ~O_NONBLOCK))
@@ -84,7 +93,8 @@ static int start(struct moe_follow *f, struct moe_err *e)
 	return f->r ? 0 : -1;
 }
 
-int moe_follow_arms(struct moe_reader *r, bool one_segment, struct moe_adapter **arm, size_t *n, struct moe_err *e)
+int moe_follow_arms(struct moe_reader *r, bool one_segment, struct moe_adapter **arm, size_t *n,
+	struct moe_err *e)
 {
 	size_t got = 0;
 	int rc;
@@ -115,7 +125,9 @@ int moe_follow_next(struct moe_follow *f, struct moe_adapter **arm, size_t *n, s
 	if ((!f->r && start(f, e)) || moe_follow_arms(f->r, true, arm, n, e))
 		return -1;
 	if (!*n)
-		return moe_fail(e, MOE_DATA, "%s: the trainer left before it published the weights of this step", f->path);
+		return moe_fail(e, MOE_DATA,
+			"%s: the trainer left before it published the weights of this step",
+			f->path);
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 /* How a group is made up, and where its samples are. */
 struct group {
 	size_t n_teacher, n_on, n_off;
-	size_t first;                          /* of its completions */
+	size_t first;                           /* of its completions */
 	const struct moe_teacher_item *teacher; /* of its prompt */
 	size_t n_pool;
 	uint64_t key;
@@ -27,9 +27,9 @@ struct run {
 	const struct moe_gen_prompt *p;
 	size_t n, first_group;
 	int64_t step;
-	struct group *group;             /* [n] */
-	struct moe_sample_req *req;      /* [2n] */
-	struct moe_completion *done;     /* [n_done] */
+	struct group *group;         /* [n] */
+	struct moe_sample_req *req;  /* [2n] */
+	struct moe_completion *done; /* [n_done] */
 	size_t n_req, n_done;
 	moe_real on[MOE_EXPERTS_MAX], off[MOE_EXPERTS_MAX]; /* gates while sampling */
 };
@@ -44,15 +44,18 @@ static double now_sec(void)
 
 /* ---- prompts ---- */
 
-int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const struct moe_rec *rec, struct moe_err *e)
+int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const struct moe_rec *rec,
+	struct moe_err *e)
 {
 	struct moe_str id, text;
 	int32_t bos = g->m->config.bos;
 
-	if (moe_rec_str_req(rec, "id", &id, e) || moe_rec_str_req(rec, "text", &text, e) || !(p->id = moe_str_dup(id, e)))
+	if (moe_rec_str_req(rec, "id", &id, e) || moe_rec_str_req(rec, "text", &text, e) ||
+		!(p->id = moe_str_dup(id, e)))
 		return -1;
 	/* a text made from chat messages has its special tokens already */
-	if (moe_tokenizer_encode(g->tok, text.p, text.n, moe_rec_has(rec, "messages") == MOE_V_MISSING, &p->ids, &p->n, e))
+	if (moe_tokenizer_encode(g->tok, text.p, text.n,
+		    moe_rec_has(rec, "messages") == MOE_V_MISSING, &p->ids, &p->n, e))
 		return moe_err_prefix(e, "prompt '%s'", p->id);
 	if (p->n == 0 && bos >= 0) {
 		if (!(p->ids = malloc(sizeof(*p->ids))))
@@ -60,18 +63,24 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 		p->ids[p->n++] = bos;
 	}
 	if (p->n == 0)
-		return moe_fail(e, MOE_DATA, "prompt '%s' is empty and the model has no token to begin with", p->id);
+		return moe_fail(e, MOE_DATA,
+			"prompt '%s' is empty and the model has no token to begin with", p->id);
 	if (g->m->config.max_pos > 0 ? p->n >= (size_t)g->m->config.max_pos : p->n > INT32_MAX / 2)
-		return moe_fail(e, MOE_DATA, "prompt '%s' has %zu tokens, the model %d positions", p->id, p->n, g->m->config.max_pos);
+		return moe_fail(e, MOE_DATA, "prompt '%s' has %zu tokens, the model %d positions",
+			p->id, p->n, g->m->config.max_pos);
 	for (size_t i = 0; i < p->n; i++)
 		if (p->ids[i] < 0 || p->ids[i] >= g->m->config.V)
-			return moe_fail(e, MOE_DATA, "prompt '%s': its token %d is not in the model's vocabulary of %d: is the tokenizer another model's?",
+			return moe_fail(e, MOE_DATA,
+				"prompt '%s': its token %d is not in the model's vocabulary of %d: "
+				"is the tokenizer another model's?",
 				p->id, (int)p->ids[i], g->m->config.V);
 	if (moe_rec_copy(&p->rec, rec, e))
 		return -1;
 	moe_rec_unset(&p->rec, "messages");
-	if (moe_rec_set_str(&p->rec, "t", "rollout", e) || moe_rec_set_strn(&p->rec, "prompt_id", id.p, id.n, e)
-		|| moe_rec_set_strn(&p->rec, "prompt", text.p, text.n, e) || moe_rec_set_i32s(&p->rec, "prompt_ids", p->ids, p->n, e))
+	if (moe_rec_set_str(&p->rec, "t", "rollout", e) ||
+		moe_rec_set_strn(&p->rec, "prompt_id", id.p, id.n, e) ||
+		moe_rec_set_strn(&p->rec, "prompt", text.p, text.n, e) ||
+		moe_rec_set_i32s(&p->rec, "prompt_ids", p->ids, p->n, e))
 		return -1;
 	moe_rec_unset(&p->rec, "text");
 	return 0;
@@ -88,7 +97,8 @@ void moe_gen_prompt_free(struct moe_gen_prompt *p)
 int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct moe_err *e)
 {
 	const struct moe_config *c = &g->m->config;
-	int32_t *stop = moe_alloc((size_t)c->n_eos + n + 1, sizeof(*stop), e), eos = moe_tokenizer_id(g->tok, "<|eos|>");
+	int32_t *stop = moe_alloc((size_t)c->n_eos + n + 1, sizeof(*stop), e),
+		eos = moe_tokenizer_id(g->tok, "<|eos|>");
 	int k = 0;
 
 	if (!stop)
@@ -100,7 +110,8 @@ int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct m
 	for (size_t i = 0; i < n; i++)
 		if ((stop[k++] = moe_tokenizer_id(g->tok, more[i])) < 0) {
 			free(stop);
-			return moe_fail(e, MOE_USAGE, "the stop token '%s' is not a token of this model", more[i]);
+			return moe_fail(e, MOE_USAGE,
+				"the stop token '%s' is not a token of this model", more[i]);
 		}
 	g->sample.stop = stop;
 	g->sample.n_stop = k;
@@ -110,13 +121,17 @@ int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct m
 int moe_gen_describe(const struct moe_gen *g, struct moe_rec *extra, struct moe_err *e)
 {
 	const struct moe_sample_opts *o = &g->sample;
-	struct moe_rec s = {0};
+	struct moe_rec s = { 0 };
 	int rc;
 
-	rc = moe_rec_set_int(&s, "group", g->group, e) || moe_rec_set_int(&s, "max_new", o->max_new, e)
-		|| moe_rec_set_f64(&s, "temperature", o->temperature, e) || moe_rec_set_int(&s, "top_k", o->top_k, e)
-		|| moe_rec_set_f64(&s, "top_p", o->top_p, e) || moe_rec_set_map(extra, "sampling", &s, e)
-		|| moe_rec_set_str(extra, "base", g->m->digest, e) || moe_rec_set_str(extra, "kernels", moe_gemm_describe(), e);
+	rc = moe_rec_set_int(&s, "group", g->group, e) ||
+		moe_rec_set_int(&s, "max_new", o->max_new, e) ||
+		moe_rec_set_f64(&s, "temperature", o->temperature, e) ||
+		moe_rec_set_int(&s, "top_k", o->top_k, e) ||
+		moe_rec_set_f64(&s, "top_p", o->top_p, e) ||
+		moe_rec_set_map(extra, "sampling", &s, e) ||
+		moe_rec_set_str(extra, "base", g->m->digest, e) ||
+		moe_rec_set_str(extra, "kernels", moe_gemm_describe(), e);
 	moe_rec_free(&s);
 	return rc ? -1 : 0;
 }
@@ -126,16 +141,18 @@ int moe_gen_describe(const struct moe_gen *g, struct moe_rec *extra, struct moe_
 static uint64_t prompt_key(const char *id, int64_t step)
 {
 	uint64_t h = moe_hash64(id, strlen(id));
-	uint64_t both[2] = {h, (uint64_t)step};
+	uint64_t both[2] = { h, (uint64_t)step };
 
 	return step ? moe_hash64(both, sizeof(both)) : h;
 }
 
 /* share * n, rounded up or down by chance so that its mean is right. */
-static size_t share_of(double share, size_t n, const struct moe_gen *g, const char *purpose, uint64_t key)
+static size_t share_of(
+	double share, size_t n, const struct moe_gen *g, const char *purpose, uint64_t key)
 {
 	double want = share * (double)n, whole = floor(want);
-	size_t k = (size_t)whole + (moe_rng_uniform(moe_rng_key(g->sample.seed, purpose), key, 0) < want - whole);
+	size_t k = (size_t)whole +
+		(moe_rng_uniform(moe_rng_key(g->sample.seed, purpose), key, 0) < want - whole);
 
 	return k < n ? k : n;
 }
@@ -156,14 +173,18 @@ static void make_groups(struct run *r)
 
 	for (size_t i = 0; i < r->n; i++) {
 		struct group *q = &r->group[i];
-		struct moe_sample_req req = {.prompt = r->p[i].ids, .n_prompt = (int)r->p[i].n};
+		struct moe_sample_req req = { .prompt = r->p[i].ids, .n_prompt = (int)r->p[i].n };
 		size_t G = (size_t)g->group;
 
 		q->key = req.key = prompt_key(r->p[i].id, r->step);
 		q->n_pool = g->teacher ? moe_teacher_find(g->teacher, r->p[i].id, &q->teacher) : 0;
-		q->n_teacher = g->teacher ? share_of(g->teacher_ratio, G, g, "teacher-share", q->key) : 0;
+		q->n_teacher = g->teacher
+			? share_of(g->teacher_ratio, G, g, "teacher-share", q->key)
+			: 0;
 		q->n_teacher = q->n_teacher < q->n_pool ? q->n_teacher : q->n_pool;
-		q->n_off = g->off_bank >= 0 && r->a ? share_of(g->off_share, G, g, "off-share", q->key) : 0;
+		q->n_off = g->off_bank >= 0 && r->a
+			? share_of(g->off_share, G, g, "off-share", q->key)
+			: 0;
 		q->n_off = q->n_off < G - q->n_teacher ? q->n_off : G - q->n_teacher;
 		q->n_on = G - q->n_teacher - q->n_off;
 		q->first = r->n_done;
@@ -184,9 +205,10 @@ static void make_groups(struct run *r)
 /* ---- records ---- */
 
 /* Text of tokens for a str: bytes that are not UTF-8 become U+FFFD; completion_ids stay exact. */
-static int set_text(struct moe_rec *rec, const char *key, const char *p, size_t n, struct moe_err *e)
+static int set_text(
+	struct moe_rec *rec, const char *key, const char *p, size_t n, struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc = 0;
 
 	if (moe_utf8_valid(p, n))
@@ -201,24 +223,30 @@ static int set_text(struct moe_rec *rec, const char *key, const char *p, size_t 
 }
 
 /* The keys that every rollout has. */
-static int set_common(const struct run *r, struct moe_rec *rec, size_t i, size_t sample, struct moe_err *e)
+static int set_common(
+	const struct run *r, struct moe_rec *rec, size_t i, size_t sample, struct moe_err *e)
 {
 	const struct moe_adapter *a = r->a;
-	struct moe_buf id = {0};
+	struct moe_buf id = { 0 };
 	int rc = moe_buf_addf(&id, e, "%s#%lld.%zu", r->p[i].id, (long long)r->step, sample);
 
-	rc = rc || moe_rec_set_strn(rec, "id", id.data, id.len, e) || moe_rec_set_int(rec, "group", (int64_t)(r->first_group + i), e)
-		|| moe_rec_set_int(rec, "sample", (int64_t)sample, e) || moe_rec_set_int(rec, "step", r->step, e)
-		|| moe_rec_set_str(rec, "arm", a ? a->arm : "base", e) || moe_rec_set_str(rec, "policy", a ? a->digest : "", e);
+	rc = rc || moe_rec_set_strn(rec, "id", id.data, id.len, e) ||
+		moe_rec_set_int(rec, "group", (int64_t)(r->first_group + i), e) ||
+		moe_rec_set_int(rec, "sample", (int64_t)sample, e) ||
+		moe_rec_set_int(rec, "step", r->step, e) ||
+		moe_rec_set_str(rec, "arm", a ? a->arm : "base", e) ||
+		moe_rec_set_str(rec, "policy", a ? a->digest : "", e);
 	if (a && a->method[0])
-		rc = rc || moe_rec_set_str(rec, "method", a->method, e) || moe_rec_set_int(rec, "train_seed", (int64_t)a->train_seed, e);
+		rc = rc || moe_rec_set_str(rec, "method", a->method, e) ||
+			moe_rec_set_int(rec, "train_seed", (int64_t)a->train_seed, e);
 	if (r->g->sample.temperature != 1.0)
 		rc = rc || moe_rec_set_f64(rec, "temperature", r->g->sample.temperature, e);
 	moe_buf_free(&id);
 	return rc ? -1 : 0;
 }
 
-static int put(struct moe_gen *g, const struct moe_rec *rec, size_t n_tokens, bool stopped, struct moe_err *e)
+static int put(struct moe_gen *g, const struct moe_rec *rec, size_t n_tokens, bool stopped,
+	struct moe_err *e)
 {
 	g->n_rollouts++;
 	g->n_tokens += n_tokens;
@@ -226,36 +254,43 @@ static int put(struct moe_gen *g, const struct moe_rec *rec, size_t n_tokens, bo
 	return moe_writer_put(g->out, rec, e);
 }
 
-static int put_sampled(const struct run *r, size_t i, size_t k, struct moe_rec *rec, struct moe_err *e)
+static int put_sampled(
+	const struct run *r, size_t i, size_t k, struct moe_rec *rec, struct moe_err *e)
 {
 	const struct group *q = &r->group[i];
 	const struct moe_completion *c = &r->done[q->first + k];
-	struct moe_buf text = {0};
+	struct moe_buf text = { 0 };
 	size_t n = (size_t)c->n;
 	int rc;
 
-	rc = moe_rec_copy(rec, &r->p[i].rec, e) || set_common(r, rec, i, q->n_teacher + k, e)
-		|| moe_tokenizer_decode(r->g->tok, c->ids, n, true, &text, e)
-		|| set_text(rec, "completion", (const char *)text.data, text.len, e) || moe_rec_set_i32s(rec, "completion_ids", c->ids, n, e)
-		|| moe_rec_set_f32s(rec, "logp", c->logp, n, e) || (c->model_logp && moe_rec_set_f32s(rec, "model_logp", c->model_logp, n, e))
-		|| (c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e))
-		|| moe_rec_set_str(rec, "finish", c->stopped ? "stop" : "length", e)
-		|| (k >= q->n_on && moe_rec_set_str(rec, "sampled_off", moe_bank_names[r->g->off_bank], e));
+	rc = moe_rec_copy(rec, &r->p[i].rec, e) || set_common(r, rec, i, q->n_teacher + k, e) ||
+		moe_tokenizer_decode(r->g->tok, c->ids, n, true, &text, e) ||
+		set_text(rec, "completion", (const char *)text.data, text.len, e) ||
+		moe_rec_set_i32s(rec, "completion_ids", c->ids, n, e) ||
+		moe_rec_set_f32s(rec, "logp", c->logp, n, e) ||
+		(c->model_logp && moe_rec_set_f32s(rec, "model_logp", c->model_logp, n, e)) ||
+		(c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e)) ||
+		moe_rec_set_str(rec, "finish", c->stopped ? "stop" : "length", e) ||
+		(k >= q->n_on &&
+			moe_rec_set_str(rec, "sampled_off", moe_bank_names[r->g->off_bank], e));
 	moe_buf_free(&text);
 	return rc ? -1 : put(r->g, rec, n, c->stopped, e);
 }
 
-/* Log-probabilities of a recorded completion under the arm, with its gates of sampling and at that temperature, for rollouts that came without any. */
-static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate, const int32_t *ids, size_t n, float *logp, struct moe_err *e)
+/* Log-probabilities of a recorded completion under the arm, with its gates of sampling and at that
+ * temperature, for rollouts that came without any. */
+static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate,
+	const int32_t *ids, size_t n, float *logp, struct moe_err *e)
 {
 	int T = (int)(p->n + n), E = r->a ? r->a->x.E : 0;
-	struct moe_seg seg[2] = {{0, (int)p->n, -1, 0}, {(int)p->n, (int)n, 0, (int)p->n}}; /* as training has them */
+	struct moe_seg seg[2] = { { 0, (int)p->n, -1, 0 },
+		{ (int)p->n, (int)n, 0, (int)p->n } }; /* as training has them */
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
-	struct moe_gates g = {.gate = gate ? out + n : NULL};
-	struct moe_batch b = {T, all, 2, seg};
+	struct moe_gates g = { .gate = gate ? out + n : NULL };
+	struct moe_batch b = { T, all, 2, seg };
 	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
-	struct moe_acts acts = {0};
+	struct moe_acts acts = { 0 };
 	int rc = -1;
 
 	if (out) {
@@ -265,8 +300,8 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_
 			row[i] = (int32_t)(p->n + i - 1);
 		for (int i = 0; gate && i < T; i++)
 			memcpy(out + n + (size_t)i * (size_t)E, gate, (size_t)E * sizeof(*gate));
-		rc = moe_forward(r->g->m, r->a ? &r->a->x : NULL, &g, &b, &acts, e)
-			|| moe_head_logp(r->g->m, &b, &acts, (int)n, row, ids, t, out, NULL, e);
+		rc = moe_forward(r->g->m, r->a ? &r->a->x : NULL, &g, &b, &acts, e) ||
+			moe_head_logp(r->g->m, &b, &acts, (int)n, row, ids, t, out, NULL, e);
 		for (size_t i = 0; !rc && i < n; i++)
 			logp[i] = (float)out[i];
 	}
@@ -276,10 +311,12 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_
 	return rc ? -1 : 0;
 }
 
-/* Tokens of a recorded completion; encoded when it came as text alone, with a stop token when it says that it stopped. */
-static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool stopped, int32_t **ids, size_t *n, struct moe_err *e)
+/* Tokens of a recorded completion; encoded when it came as text alone, with a stop token when it
+ * says that it stopped. */
+static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool stopped,
+	int32_t **ids, size_t *n, struct moe_err *e)
 {
-	struct moe_str text = {"", 0};
+	struct moe_str text = { "", 0 };
 	int32_t *more;
 
 	*ids = NULL;
@@ -298,8 +335,9 @@ static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool 
 	return 0;
 }
 
-static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p, const struct moe_rec *from, struct moe_rec *rec, const int32_t *ids,
-	size_t n, struct moe_err *e)
+static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
+	const struct moe_rec *from, struct moe_rec *rec, const int32_t *ids, size_t n,
+	struct moe_err *e)
 {
 	moe_real on[MOE_EXPERTS_MAX];
 	float *logp = NULL;
@@ -312,11 +350,14 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p, con
 		on[i] = moe_str_eq(off, moe_bank_names[r->a->x.bank[i]]) ? 0 : on[i];
 	for (size_t i = 0; i < n; i++)
 		if (ids[i] < 0 || ids[i] >= r->g->m->config.V)
-			return moe_fail(e, MOE_DATA, "token id %d is not in the vocabulary of %d: was it recorded with another tokenizer?",
+			return moe_fail(e, MOE_DATA,
+				"token id %d is not in the vocabulary of %d: was it recorded with "
+				"another tokenizer?",
 				(int)ids[i], r->g->m->config.V);
 	if (n == 0)
 		return moe_fail(e, MOE_DATA, "the completion is empty");
-	if (moe_rec_has(from, "logp") != MOE_V_MISSING && moe_rec_f32s(from, "logp", &logp, &had, e))
+	if (moe_rec_has(from, "logp") != MOE_V_MISSING &&
+		moe_rec_f32s(from, "logp", &logp, &had, e))
 		return -1;
 	if (had != n) {
 		free(logp);
@@ -331,11 +372,12 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p, con
 	return rc;
 }
 
-static int put_teacher(const struct run *r, size_t i, size_t sample, size_t pick, struct moe_rec *rec, struct moe_err *e)
+static int put_teacher(const struct run *r, size_t i, size_t sample, size_t pick,
+	struct moe_rec *rec, struct moe_err *e)
 {
 	const struct moe_gen_prompt *p = &r->p[i];
 	const struct moe_rec *from = &r->group[i].teacher[pick].rec;
-	struct moe_str text = {"", 0}, finish = {"stop", 4}, policy = {"", 0}, off;
+	struct moe_str text = { "", 0 }, finish = { "stop", 4 }, policy = { "", 0 }, off;
 	int32_t *ids;
 	size_t n;
 	bool stopped;
@@ -345,11 +387,15 @@ static int put_teacher(const struct run *r, size_t i, size_t sample, size_t pick
 	moe_rec_str(from, "finish", &finish);
 	moe_rec_str(from, "policy", &policy);
 	stopped = moe_str_eq(finish, "stop");
-	rc = teacher_tokens(r, from, stopped, &ids, &n, e) || moe_rec_copy(rec, &p->rec, e) || set_common(r, rec, i, sample, e)
-		|| teacher_logp(r, p, from, rec, ids, n, e) || moe_rec_set_strn(rec, "policy", policy.p, policy.n, e)
-		|| moe_rec_set_strn(rec, "completion", text.p, text.n, e) || moe_rec_set_i32s(rec, "completion_ids", ids, n, e)
-		|| moe_rec_set_strn(rec, "finish", finish.p, finish.n, e) || moe_rec_set_bool(rec, "teacher", true, e)
-		|| (moe_rec_str(from, "sampled_off", &off) && moe_rec_set_strn(rec, "sampled_off", off.p, off.n, e));
+	rc = teacher_tokens(r, from, stopped, &ids, &n, e) || moe_rec_copy(rec, &p->rec, e) ||
+		set_common(r, rec, i, sample, e) || teacher_logp(r, p, from, rec, ids, n, e) ||
+		moe_rec_set_strn(rec, "policy", policy.p, policy.n, e) ||
+		moe_rec_set_strn(rec, "completion", text.p, text.n, e) ||
+		moe_rec_set_i32s(rec, "completion_ids", ids, n, e) ||
+		moe_rec_set_strn(rec, "finish", finish.p, finish.n, e) ||
+		moe_rec_set_bool(rec, "teacher", true, e) ||
+		(moe_rec_str(from, "sampled_off", &off) &&
+			moe_rec_set_strn(rec, "sampled_off", off.p, off.n, e));
 	free(ids);
 	if (rc)
 		return moe_err_prefix(e, "recorded rollout of prompt '%s'", p->id);
@@ -365,7 +411,8 @@ static int put_group(const struct run *r, size_t i, struct moe_rec *rec, struct 
 	if (q->n_teacher) {
 		if (!(order = moe_alloc(q->n_pool, sizeof(*order), e)))
 			return -1;
-		moe_rng_permute(moe_rng_key(r->g->sample.seed, "teacher"), q->key, q->n_pool, order);
+		moe_rng_permute(
+			moe_rng_key(r->g->sample.seed, "teacher"), q->key, q->n_pool, order);
 		for (size_t k = 0; k < q->n_teacher; k++)
 			if (put_teacher(r, i, k, order[k], rec, e)) {
 				free(order);
@@ -396,13 +443,16 @@ static int run_all(struct run *r, struct moe_err *e)
 {
 	struct moe_gen *g = r->g;
 	struct moe_sample_opts o = g->sample;
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	double t0 = now_sec();
 	int rc = 0;
 
-	o.want_model_logp = o.temperature > 0.0 && (o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
-	o.want_full_logp = o.temperature > 0.0 && o.temperature != 1.0 && (o.top_p < 1.0 || o.top_k > 0);
-	if (moe_sample(g->m, r->a && !all_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req, r->req, g->pool, r->done, e))
+	o.want_model_logp = o.temperature > 0.0 &&
+		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
+	o.want_full_logp = o.temperature > 0.0 && o.temperature != 1.0 &&
+		(o.top_p < 1.0 || o.top_k > 0);
+	if (moe_sample(g->m, r->a && !all_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req, r->req,
+		    g->pool, r->done, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)
@@ -415,10 +465,10 @@ static int run_all(struct run *r, struct moe_err *e)
 	return rc;
 }
 
-int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe_gen_prompt *p, size_t n, size_t first_group, int64_t step,
-	struct moe_err *e)
+int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe_gen_prompt *p,
+	size_t n, size_t first_group, int64_t step, struct moe_err *e)
 {
-	struct run r = {.g = g, .a = a, .p = p, .n = n, .first_group = first_group, .step = step};
+	struct run r = { .g = g, .a = a, .p = p, .n = n, .first_group = first_group, .step = step };
 	int rc = -1;
 
 	if (a) {
@@ -445,11 +495,12 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 
 int moe_gen_step_end(struct moe_gen *g, int64_t step, uint64_t n, struct moe_err *e)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	int rc;
 
-	rc = moe_rec_set_str(&rec, "t", "step", e) || moe_rec_set_int(&rec, "step", step, e) || moe_rec_set_int(&rec, "n", (int64_t)n, e)
-		|| moe_writer_put(g->out, &rec, e) || moe_writer_flush(g->out, e);
+	rc = moe_rec_set_str(&rec, "t", "step", e) || moe_rec_set_int(&rec, "step", step, e) ||
+		moe_rec_set_int(&rec, "n", (int64_t)n, e) || moe_writer_put(g->out, &rec, e) ||
+		moe_writer_flush(g->out, e);
 	moe_rec_free(&rec);
 	return rc ? -1 : 0;
 }

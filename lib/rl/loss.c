@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-static int parse(const char *what, const char *const *names, int n, const char *s, int *out, struct moe_err *e)
+static int parse(const char *what, const char *const *names, int n, const char *s, int *out,
+	struct moe_err *e)
 {
 	for (int i = 0; i < n; i++)
 		if (!strcmp(names[i], s)) {
@@ -36,7 +37,8 @@ int moe_ratio_parse(const char *s, enum moe_ratio *out, struct moe_err *e)
 	return 0;
 }
 
-struct moe_token_loss moe_token_loss(const struct moe_loss_opts *o, double logp, double old, double ref, double adv)
+struct moe_token_loss moe_token_loss(
+	const struct moe_loss_opts *o, double logp, double old, double ref, double adv)
 {
 	struct moe_token_loss t = { 0 };
 	double w = exp(logp - old);
@@ -48,7 +50,9 @@ struct moe_token_loss moe_token_loss(const struct moe_loss_opts *o, double logp,
 	} else {
 		double c = fmin(fmax(w, 1 - o->eps_low), 1 + o->eps_high);
 
-		t.clipped = w < 1 - o->eps_low && adv < 0 ? -1 : w > 1 + o->eps_high && adv > 0 ? 1 : 0;
+		t.clipped = w < 1 - o->eps_low && adv < 0 ? -1
+			: w > 1 + o->eps_high && adv > 0  ? 1
+							  : 0;
 		t.loss = -fmin(w * adv, c * adv);
 		t.dlogp = t.clipped ? 0 : -w * adv;
 	}
@@ -62,7 +66,8 @@ struct moe_token_loss moe_token_loss(const struct moe_loss_opts *o, double logp,
 	return t;
 }
 
-double moe_loss_weight(const struct moe_loss_opts *o, size_t n_tok, size_t n, size_t all_tok, size_t max_completion)
+double moe_loss_weight(const struct moe_loss_opts *o, size_t n_tok, size_t n, size_t all_tok,
+	size_t max_completion)
 {
 	double rollouts = n ? (double)n : 1, tokens = all_tok ? (double)all_tok : 1;
 

@@ -11,7 +11,8 @@ static int put(struct moe_rec *r, const char *key, double v, struct moe_err *e)
 	return isfinite(v) ? moe_rec_set_f64(r, key, v, e) : 0;
 }
 
-static int put_for(struct moe_rec *r, const char *before, const char *name, const char *after, double v, struct moe_err *e)
+static int put_for(struct moe_rec *r, const char *before, const char *name, const char *after,
+	double v, struct moe_err *e)
 {
 	char key[128];
 
@@ -29,25 +30,43 @@ static int routing(struct moe_rec *r, const struct moe_train_stats *st, struct m
 		if (!st->bank[b])
 			continue;
 		rc |= put_for(r, "presence/", moe_bank_names[b], "/min_gate", st->min_gate[b], e);
-		rc |= put_for(r, "presence/", moe_bank_names[b], "/zero_share", st->zero_share[b], e);
+		rc |= put_for(
+			r, "presence/", moe_bank_names[b], "/zero_share", st->zero_share[b], e);
 		rc |= put_for(r, "update_mass/", moe_bank_names[b], "", st->update_mass[b], e);
 		rc |= put_for(r, "frozen/", moe_bank_names[b], "", st->frozen[b], e);
 	}
 	return rc;
 }
 
-int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
-	double step_sec, double time_sec, struct moe_err *e)
+int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s,
+	const struct moe_train_stats *st, double num_tokens, double step_sec, double time_sec,
+	struct moe_err *e)
 {
-	const struct { const char *key; double v; } flat[] = {
-		{ "time", time_sec }, { "step_time", step_sec }, { "num_tokens", num_tokens },
-		{ "reward", st->adv.mean }, { "reward_std", st->adv.std }, { "frac_reward_zero_std", st->adv.zero_std },
-		{ "completions/mean_length", st->len_mean }, { "completions/min_length", st->len_min },
-		{ "completions/max_length", st->len_max }, { "completions/clipped_ratio", st->clipped_len },
-		{ "loss", st->loss }, { "kl", st->kl }, { "entropy", st->entropy }, { "clip_ratio/region_mean", st->clip_ratio },
-		{ "sampling/sampling_logp_difference/mean", st->logp_diff_mean }, { "sampling/sampling_logp_difference/max", st->logp_diff_max },
-		{ "grad_norm", st->grad_norm }, { "learning_rate", st->lr },
-		{ "time/forward", st->forward_sec }, { "time/backward", st->backward_sec }, { "time/gemm", st->gemm_sec },
+	const struct {
+		const char *key;
+		double v;
+	} flat[] = {
+		{ "time", time_sec },
+		{ "step_time", step_sec },
+		{ "num_tokens", num_tokens },
+		{ "reward", st->adv.mean },
+		{ "reward_std", st->adv.std },
+		{ "frac_reward_zero_std", st->adv.zero_std },
+		{ "completions/mean_length", st->len_mean },
+		{ "completions/min_length", st->len_min },
+		{ "completions/max_length", st->len_max },
+		{ "completions/clipped_ratio", st->clipped_len },
+		{ "loss", st->loss },
+		{ "kl", st->kl },
+		{ "entropy", st->entropy },
+		{ "clip_ratio/region_mean", st->clip_ratio },
+		{ "sampling/sampling_logp_difference/mean", st->logp_diff_mean },
+		{ "sampling/sampling_logp_difference/max", st->logp_diff_max },
+		{ "grad_norm", st->grad_norm },
+		{ "learning_rate", st->lr },
+		{ "time/forward", st->forward_sec },
+		{ "time/backward", st->backward_sec },
+		{ "time/gemm", st->gemm_sec },
 	};
 	int rc;
 
@@ -56,18 +75,25 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s, const
 	for (size_t i = 0; i < sizeof(flat) / sizeof(*flat); i++)
 		rc |= put(r, flat[i].key, flat[i].v, e);
 	for (int i = 0; i < s->n_rewards; i++)
-		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean", s->reward_sum[i] / (double)s->reward_n[i], e);
+		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean",
+			s->reward_sum[i] / (double)s->reward_n[i], e);
 	return rc | routing(r, st, e) ? -1 : 0;
 }
 
-void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s, const struct moe_train_stats *st, double step_sec)
+void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,
+	const struct moe_train_stats *st, double step_sec)
 {
-	snprintf(out, size, "step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %.2g  length %.1f  equal groups %zu/%zu  "
-		"%.2f s (forward %.2f, backward %.2f)", (long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB], st->share[MOE_ROUTE],
-		st->grad_norm, st->logp_diff_mean, st->len_mean, st->adv.dead, st->adv.groups, step_sec, st->forward_sec, st->backward_sec);
+	snprintf(out, size,
+		"step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %.2g  "
+		"length %.1f  equal groups %zu/%zu  "
+		"%.2f s (forward %.2f, backward %.2f)",
+		(long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB],
+		st->share[MOE_ROUTE], st->grad_norm, st->logp_diff_mean, st->len_mean, st->adv.dead,
+		st->adv.groups, step_sec, st->forward_sec, st->backward_sec);
 }
 
-int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct moe_adapter *a, const struct moe_writer_opts *w, struct moe_err *e)
+int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct moe_adapter *a,
+	const struct moe_writer_opts *w, struct moe_err *e)
 {
 	struct moe_writer_opts o = *w;
 	struct moe_rec extra = { 0 };
@@ -79,7 +105,8 @@ int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct 
 	f->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (f->fd < 0)
 		return moe_fail_errno(e, "%s: cannot be written", path);
-	if (moe_rec_set_str(&extra, "method", a->method, e) == 0 && moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, e) == 0)
+	if (moe_rec_set_str(&extra, "method", a->method, e) == 0 &&
+		moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, e) == 0)
 		f->w = moe_writer_open_fd(f->fd, path, &o, &extra, e);
 	moe_rec_free(&extra);
 	return f->w ? 0 : -1;

@@ -13,7 +13,8 @@ static int open_once(struct moe_publisher *p, struct moe_err *e)
 	const struct timespec nap = { 0, 5000000 };
 	int flags;
 
-	for (int tries = 0; (p->fd = open(p->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0; tries++) {
+	for (int tries = 0; (p->fd = open(p->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0;
+		tries++) {
 		if (errno != ENXIO && errno != EINTR)
 			return moe_fail_errno(e, "%s: cannot be opened for publication", p->path);
 		if (tries * 0.005 >= wait) {

@@ -1,6 +1,8 @@
-/* publish.h - weights after each step to whoever samples with them: one stream segment a step through a FIFO (or into a file).
+/* publish.h - weights after each step to whoever samples with them: one stream segment a step
+ * through a FIFO (or into a file).
  *
- * A reader that is gone (or never came) ends publication quietly: the last steps of a run have nobody left to sample. SIGPIPE must be ignored.
+ * A reader that is gone (or never came) ends publication quietly: the last steps of a run have
+ * nobody left to sample. SIGPIPE must be ignored.
  */
 #ifndef MOE_RL_PUBLISH_H
 #define MOE_RL_PUBLISH_H
@@ -8,10 +10,10 @@
 #include "moe/adapter.h"
 
 struct moe_publisher {
-	const char *path;     /* borrowed; NULL = nobody to publish to */
-	int fd;               /* -1 before the first publication */
-	bool gone;            /* the reader left */
-	double wait_sec;      /* how long a FIFO's reader may take to open it the first time; 0 = 10 s */
+	const char *path; /* borrowed; NULL = nobody to publish to */
+	int fd;           /* -1 before the first publication */
+	bool gone;        /* the reader left */
+	double wait_sec; /* how long a FIFO's reader may take to open it the first time; 0 = 10 s */
 	struct moe_writer_opts w;
 };
 

@@ -1,4 +1,5 @@
-/* roll.c - the loop over steps, chunks of prompts and arms. Sampling is generate.c's, the FIFO follow.c's. */
+/* roll.c - the loop over steps, chunks of prompts and arms. Sampling is generate.c's, the FIFO
+ * follow.c's. */
 #define _DEFAULT_SOURCE
 #include "rl/roll.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define CHUNK 256 /* prompts held at a time */
+#define CHUNK       256 /* prompts held at a time */
 #define PATIENCE_MS 30000
 
 static double now_sec(void)
@@ -27,13 +28,15 @@ int moe_bank_value(const char *text, int *bank, double *value, struct moe_err *e
 	char *end;
 
 	for (int b = 0; eq && b < MOE_BANKS; b++)
-		if (strlen(moe_bank_names[b]) == (size_t)(eq - text) && !strncmp(moe_bank_names[b], text, (size_t)(eq - text))) {
+		if (strlen(moe_bank_names[b]) == (size_t)(eq - text) &&
+			!strncmp(moe_bank_names[b], text, (size_t)(eq - text))) {
 			*bank = b;
 			*value = strtod(eq + 1, &end);
 			if (end > eq + 1 && !*end && isfinite(*value))
 				return 0;
 		}
-	return moe_fail(e, MOE_USAGE, "'%s' is not BANK=NUMBER with a bank among shared, clean and quarantine", text);
+	return moe_fail(e, MOE_USAGE,
+		"'%s' is not BANK=NUMBER with a bank among shared, clean and quarantine", text);
 }
 
 int moe_scale_bank(struct moe_adapter *a, const char *text, struct moe_err *e)
@@ -55,7 +58,8 @@ int moe_scale_bank(struct moe_adapter *a, const char *text, struct moe_err *e)
 				x->alive[k * (size_t)x->R + (size_t)s] *= (moe_real)scale;
 	}
 	if (!found)
-		return moe_fail(e, MOE_DATA, "arm '%s' has no expert in bank %s", a->arm, moe_bank_names[bank]);
+		return moe_fail(e, MOE_DATA, "arm '%s' has no expert in bank %s", a->arm,
+			moe_bank_names[bank]);
 	/* named as moe-ablate names such an arm */
 	if (!strcmp(a->arm, "on"))
 		snprintf(a->arm, sizeof(a->arm), "scale:%s", text);
@@ -67,7 +71,8 @@ int moe_scale_bank(struct moe_adapter *a, const char *text, struct moe_err *e)
 int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
 {
 	for (size_t i = 0; i < r->n_arm; i++) {
-		if (moe_adapter_check(&r->arm[i], &r->g->m->config, r->g->m->digest, r->any_base, e))
+		if (moe_adapter_check(
+			    &r->arm[i], &r->g->m->config, r->g->m->digest, r->any_base, e))
 			return -1;
 		for (size_t k = 0; k < r->n_scale; k++)
 			if (moe_scale_bank(&r->arm[i], r->scale[k], e))
@@ -78,11 +83,12 @@ int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
 
 int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e)
 {
-	struct moe_train_at at = {0};
+	struct moe_train_at at = { 0 };
 	int got;
 
 	if (r->n_arm != 1)
-		return moe_fail(e, MOE_DATA, "%zu adapters: a trainer's checkpoint goes on from one", r->n_arm);
+		return moe_fail(e, MOE_DATA,
+			"%zu adapters: a trainer's checkpoint goes on from one", r->n_arm);
 	got = moe_train_peek(path, &r->arm[0], &at, e);
 	if (got <= 0)
 		return got;
@@ -94,11 +100,12 @@ int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e)
 /* The prompts of the steps that are over. */
 static int pass_by(struct moe_roll *r, struct moe_err *e)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	int rc = 1;
 
 	for (int64_t step = 0; rc == 1 && step < r->first_step; step++)
-		for (int64_t left = r->per_step; left > 0 && (rc = moe_reader_next(r->prompts, &rec, e)) == 1;)
+		for (int64_t left = r->per_step;
+			left > 0 && (rc = moe_reader_next(r->prompts, &rec, e)) == 1;)
 			left -= moe_rec_is(&rec, "prompt");
 	moe_rec_free(&rec);
 	return rc < 0 ? -1 : 0;
@@ -119,9 +126,14 @@ static int get_weights(struct moe_roll *r, int64_t step, struct moe_err *e)
 	if (!r->follow || step <= r->first_step + r->lag)
 		return 0;
 	say(r, step, -1);
-	while (!(rc = moe_follow_wait(r->follow, r->out_fd, r->wait_sec > 0 && r->wait_sec < 30 ? (int)(r->wait_sec * 1000) : PATIENCE_MS, e))) {
+	while (!(rc = moe_follow_wait(r->follow, r->out_fd,
+			 r->wait_sec > 0 && r->wait_sec < 30 ? (int)(r->wait_sec * 1000)
+							     : PATIENCE_MS,
+			 e))) {
 		if (r->wait_sec > 0 && now_sec() - start >= r->wait_sec)
-			return moe_fail(e, MOE_DATA, "step %lld: no trainer opened the FIFO within %g s", (long long)step, r->wait_sec);
+			return moe_fail(e, MOE_DATA,
+				"step %lld: no trainer opened the FIFO within %g s",
+				(long long)step, r->wait_sec);
 		say(r, step, -2);
 	}
 	if (rc < 0 || moe_follow_next(r->follow, &r->arm, &r->n_arm, e))
@@ -134,9 +146,10 @@ static int get_weights(struct moe_roll *r, int64_t step, struct moe_err *e)
 	return moe_roll_fit(r, e);
 }
 
-static int read_prompts(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t *got, struct moe_err *e)
+static int read_prompts(
+	struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t *got, struct moe_err *e)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	int rc = 1;
 
 	*got = 0;
@@ -150,14 +163,16 @@ static int read_prompts(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, 
 }
 
 /* Up to n prompts, under every arm; *got says how many there were. */
-static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t first_group, int64_t step, size_t *got, struct moe_err *e)
+static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t first_group,
+	int64_t step, size_t *got, struct moe_err *e)
 {
 	int rc = read_prompts(r, p, n, got, e);
 
 	if (!rc && *got && !first_group)
 		rc = get_weights(r, step, e);
 	for (size_t a = 0; !rc && *got && a < (r->n_arm ? r->n_arm : 1); a++) {
-		r->done = (double)r->n_prompts + (double)*got * (double)a / (double)(r->n_arm ? r->n_arm : 1);
+		r->done = (double)r->n_prompts +
+			(double)*got * (double)a / (double)(r->n_arm ? r->n_arm : 1);
 		say(r, step, (int)a);
 		rc = moe_gen_run(r->g, r->n_arm ? &r->arm[a] : NULL, p, *got, first_group, step, e);
 	}
@@ -169,7 +184,8 @@ static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, siz
 
 int moe_roll_run(struct moe_roll *r, struct moe_err *e)
 {
-	size_t cap = r->per_step > 0 && r->per_step < CHUNK ? (size_t)r->per_step : CHUNK, n = 1, done;
+	size_t cap = r->per_step > 0 && r->per_step < CHUNK ? (size_t)r->per_step : CHUNK, n = 1,
+	       done;
 	struct moe_gen_prompt *p = moe_alloc(cap, sizeof(*p), e);
 	int rc = p ? pass_by(r, e) : -1;
 

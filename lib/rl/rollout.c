@@ -1,4 +1,5 @@
-/* rollout.c - takes from rollout records what training needs; it knows no method and opens no seal. */
+/* rollout.c - takes from rollout records what training needs; it knows no method and opens no seal.
+ */
 #include "rl/rollout.h"
 
 #include <math.h>
@@ -16,37 +17,49 @@ void moe_rollout_step_free(struct moe_rollout_step *s)
 	*s = (struct moe_rollout_step){ 0 };
 }
 
-static int tokens(const struct moe_rec *rec, const char *key, int V, int32_t **out, int *n, struct moe_err *e)
+static int tokens(
+	const struct moe_rec *rec, const char *key, int V, int32_t **out, int *n, struct moe_err *e)
 {
 	size_t k;
 
 	if (moe_rec_i32s(rec, key, out, &k, e))
 		return -1;
 	if (k > 1 << 24)
-		return moe_fail(e, MOE_DATA, "record %llu: '%s' is far too long", (unsigned long long)rec->number, key);
+		return moe_fail(e, MOE_DATA, "record %llu: '%s' is far too long",
+			(unsigned long long)rec->number, key);
 	for (size_t i = 0; i < k; i++)
 		if ((*out)[i] < 0 || (*out)[i] >= V)
-			return moe_fail(e, MOE_DATA, "record %llu: '%s' holds token %d; the base's vocabulary has %d", (unsigned long long)rec->number, key, (*out)[i], V);
+			return moe_fail(e, MOE_DATA,
+				"record %llu: '%s' holds token %d; the base's vocabulary has %d",
+				(unsigned long long)rec->number, key, (*out)[i], V);
 	*n = (int)k;
 	return 0;
 }
 
 static int behaviour(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
-	/* As training computes it: at the sampling temperature, over the whole vocabulary. Top-k and top-p renormalise `logp`. */
-	const char *key = moe_rec_has(rec, "full_logp") ? "full_logp" : moe_rec_has(rec, "model_logp") && q->temperature == 1 ? "model_logp" : "logp";
+	/* As training computes it: at the sampling temperature, over the whole vocabulary. Top-k
+	 * and top-p renormalise `logp`. */
+	const char *key = moe_rec_has(rec, "full_logp")                 ? "full_logp"
+		: moe_rec_has(rec, "model_logp") && q->temperature == 1 ? "model_logp"
+									: "logp";
 	size_t k;
 
 	if (moe_rec_has(rec, key) == MOE_V_MISSING)
-		return moe_fail(e, MOE_DATA, "record %llu: no 'logp' of the policy that sampled it; moe-rollout --teacher takes rollouts that others recorded, and computes it",
+		return moe_fail(e, MOE_DATA,
+			"record %llu: no 'logp' of the policy that sampled it; moe-rollout "
+			"--teacher takes rollouts that others recorded, and computes it",
 			(unsigned long long)rec->number);
 	if (moe_rec_f32s(rec, key, &q->logp, &k, e))
 		return -1;
 	if (k != (size_t)q->n_completion)
-		return moe_fail(e, MOE_DATA, "record %llu: '%s' has %zu values for %d completion tokens", (unsigned long long)rec->number, key, k, q->n_completion);
+		return moe_fail(e, MOE_DATA,
+			"record %llu: '%s' has %zu values for %d completion tokens",
+			(unsigned long long)rec->number, key, k, q->n_completion);
 	for (size_t i = 0; i < k; i++)
 		if (!isfinite(q->logp[i]))
-			return moe_fail(e, MOE_DATA, "record %llu: '%s' is not finite at token %zu", (unsigned long long)rec->number, key, i);
+			return moe_fail(e, MOE_DATA, "record %llu: '%s' is not finite at token %zu",
+				(unsigned long long)rec->number, key, i);
 	return 0;
 }
 
@@ -81,7 +94,8 @@ static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 			q->off = b;
 			return 0;
 		}
-	return moe_fail(e, MOE_DATA, "record %llu: 'sampled_off' names no bank", (unsigned long long)rec->number);
+	return moe_fail(e, MOE_DATA, "record %llu: 'sampled_off' names no bank",
+		(unsigned long long)rec->number);
 }
 
 static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
@@ -120,25 +134,33 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 64;
 
-		q = cap < (size_t)1 << 32 ? realloc(s->r, cap * sizeof(*q)) : NULL; /* NOLINT(clang-analyzer-unix.Malloc): moe_rollout_step_free leaves NULL */
+		q = cap < (size_t)1 << 32 ? realloc(s->r, cap * sizeof(*q))
+					  : NULL; /* NOLINT(clang-analyzer-unix.Malloc):
+						     moe_rollout_step_free leaves NULL */
 		if (!q)
 			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu rollouts", cap);
 		s->r = q;
 		s->cap = cap;
 	}
 	q = &s->r[s->n];
-	*q = (struct moe_rollout){ .temperature = 1 }; /* NOLINT(clang-analyzer-unix.Malloc): the same */
+	*q = (struct moe_rollout){
+		.temperature = 1
+	}; /* NOLINT(clang-analyzer-unix.Malloc): the same */
 	s->n++;
 	if (moe_rec_f64_req(rec, "reward", &q->reward, e))
 		return moe_err_prefix(e, "rollouts must be graded before they train");
-	if (moe_rec_int_req(rec, "group", &q->group, e) || tokens(rec, "prompt_ids", V, &q->prompt, &q->n_prompt, e) ||
-	    tokens(rec, "completion_ids", V, &q->completion, &q->n_completion, e))
+	if (moe_rec_int_req(rec, "group", &q->group, e) ||
+		tokens(rec, "prompt_ids", V, &q->prompt, &q->n_prompt, e) ||
+		tokens(rec, "completion_ids", V, &q->completion, &q->n_completion, e))
 		return -1;
 	if (q->n_prompt == 0)
-		return moe_fail(e, MOE_DATA, "record %llu: the prompt has no tokens", (unsigned long long)rec->number);
+		return moe_fail(e, MOE_DATA, "record %llu: the prompt has no tokens",
+			(unsigned long long)rec->number);
 	moe_rec_f64(rec, "temperature", &q->temperature);
 	if (!(q->temperature > 0))
-		return moe_fail(e, MOE_DATA, "record %llu: greedy rollouts (temperature %g) have no probabilities to train on",
+		return moe_fail(e, MOE_DATA,
+			"record %llu: greedy rollouts (temperature %g) have no probabilities to "
+			"train on",
 			(unsigned long long)rec->number, q->temperature);
 	q->stopped = moe_rec_str(rec, "finish", &str) && moe_str_eq(str, "stop");
 	if (moe_rec_str(rec, "policy", &str) && str.n < sizeof(q->policy))
@@ -147,7 +169,8 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	return behaviour(q, rec, e) || route_of(q, rec, e) || bank_off(q, rec, e) ? -1 : 0;
 }
 
-int moe_rollout_step_read(struct moe_rollout_step *s, struct moe_reader *r, int V, struct moe_err *e)
+int moe_rollout_step_read(
+	struct moe_rollout_step *s, struct moe_reader *r, int V, struct moe_err *e)
 {
 	struct moe_rec rec = { 0 };
 	int64_t step = 0;
@@ -170,11 +193,14 @@ int moe_rollout_step_read(struct moe_rollout_step *s, struct moe_reader *r, int 
 	return got < 0 ? -1 : s->n > 0;
 }
 
-int moe_rollout_step_need_routes(const struct moe_rollout_step *s, const char *method, struct moe_err *e)
+int moe_rollout_step_need_routes(
+	const struct moe_rollout_step *s, const char *method, struct moe_err *e)
 {
 	for (size_t i = 0; i < s->n; i++)
 		if (!s->r[i].routed)
-			return moe_fail(e, MOE_DATA, "step %lld: rollouts carry no routing decision, and the method '%s' needs one: moe-route makes it",
+			return moe_fail(e, MOE_DATA,
+				"step %lld: rollouts carry no routing decision, and the method "
+				"'%s' needs one: moe-route makes it",
 				(long long)s->step, method);
 	return 0;
 }

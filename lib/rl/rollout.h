@@ -1,4 +1,5 @@
-/* rollout.h - the rollouts of one step, as training reads them from a rollouts stream. Seals are never looked at. */
+/* rollout.h - the rollouts of one step, as training reads them from a rollouts stream. Seals are
+ * never looked at. */
 #ifndef MOE_RL_ROLLOUT_H
 #define MOE_RL_ROLLOUT_H
 
@@ -7,24 +8,24 @@
 #include "moe/adapter.h"
 
 struct moe_rollout {
-	int32_t *prompt, *completion;  /* owned tokens */
+	int32_t *prompt, *completion; /* owned tokens */
 	int n_prompt, n_completion;
-	float *logp;                   /* [n_completion] of the sampling policy at `temperature`; owned */
+	float *logp; /* [n_completion] of the sampling policy at `temperature`; owned */
 	double temperature;
 	double reward;
 	int64_t group;
-	bool routed;                   /* has a decision */
-	enum moe_decision decision;    /* absorb when it has none */
-	double score;                  /* NaN without */
-	int off;                       /* bank whose gate was 0 while sampling, or -1 */
-	bool stopped;                  /* ended by a stop token */
-	char policy[65];               /* digest of the adapter that sampled it */
+	bool routed;                /* has a decision */
+	enum moe_decision decision; /* absorb when it has none */
+	double score;               /* NaN without */
+	int off;                    /* bank whose gate was 0 while sampling, or -1 */
+	bool stopped;               /* ended by a stop token */
+	char policy[65];            /* digest of the adapter that sampled it */
 };
 
 #define MOE_REWARDS_MAX 16
 struct moe_rollout_step {
 	int64_t step;
-	struct moe_rollout *r;         /* [n] owned */
+	struct moe_rollout *r; /* [n] owned */
 	size_t n, cap;
 	/* parts of the reward, by name: sums over the step's rollouts that have them */
 	char reward_name[MOE_REWARDS_MAX][48];
@@ -32,12 +33,16 @@ struct moe_rollout_step {
 	size_t reward_n[MOE_REWARDS_MAX];
 	int n_rewards;
 };
-void moe_rollout_step_free(struct moe_rollout_step *s); /* accepts a zeroed struct; also empties it for the next */
+void moe_rollout_step_free(
+	struct moe_rollout_step *s); /* accepts a zeroed struct; also empties it for the next */
 
-/* Reads records up to and including the next `step` record: 1 = s filled, 0 = end, -1 = error. Rollouts without a step record
- * after them are a step too. A rollout without reward, with logp of another length than its completion, or with a token outside of [0, V) is MOE_DATA. */
-int moe_rollout_step_read(struct moe_rollout_step *s, struct moe_reader *r, int V, struct moe_err *e);
+/* Reads records up to and including the next `step` record: 1 = s filled, 0 = end, -1 = error.
+ * Rollouts without a step record after them are a step too. A rollout without reward, with logp of
+ * another length than its completion, or with a token outside of [0, V) is MOE_DATA. */
+int moe_rollout_step_read(
+	struct moe_rollout_step *s, struct moe_reader *r, int V, struct moe_err *e);
 /* MOE_DATA unless every rollout carries a decision. */
-int moe_rollout_step_need_routes(const struct moe_rollout_step *s, const char *method, struct moe_err *e);
+int moe_rollout_step_need_routes(
+	const struct moe_rollout_step *s, const char *method, struct moe_err *e);
 
 #endif

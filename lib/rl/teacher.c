@@ -1,4 +1,5 @@
-/* teacher.c - a pool of recorded rollouts, sorted by prompt. How many are used, and where, is generate.c's business. */
+/* teacher.c - a pool of recorded rollouts, sorted by prompt. How many are used, and where, is
+ * generate.c's business. */
 #include "rl/teacher.h"
 
 #include "util/rng.h"
@@ -20,14 +21,16 @@ static int add(struct moe_teacher *t, const struct moe_rec *rec, struct moe_err 
 	struct moe_str id, text;
 	struct moe_teacher_item *it;
 
-	if (moe_rec_str_req(rec, "prompt_id", &id, e) || moe_rec_str_req(rec, "completion", &text, e))
+	if (moe_rec_str_req(rec, "prompt_id", &id, e) ||
+		moe_rec_str_req(rec, "completion", &text, e))
 		return -1;
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? 2 * t->cap : 256;
 
 		it = realloc(t->item, cap * sizeof(*it));
 		if (!it)
-			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu recorded rollouts", cap);
+			return moe_fail(
+				e, MOE_SYSTEM, "out of memory for %zu recorded rollouts", cap);
 		t->item = it;
 		t->cap = cap;
 	}
@@ -43,7 +46,7 @@ static int add(struct moe_teacher *t, const struct moe_rec *rec, struct moe_err 
 
 int moe_teacher_load(struct moe_teacher *t, struct moe_reader *r, struct moe_err *e)
 {
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	int got;
 
 	while ((got = moe_reader_next(r, &rec, e)) == 1)
@@ -68,7 +71,8 @@ void moe_teacher_free(struct moe_teacher *t)
 	memset(t, 0, sizeof(*t));
 }
 
-size_t moe_teacher_find(const struct moe_teacher *t, const char *prompt_id, const struct moe_teacher_item **first)
+size_t moe_teacher_find(
+	const struct moe_teacher *t, const char *prompt_id, const struct moe_teacher_item **first)
 {
 	uint64_t hash = moe_hash64(prompt_id, strlen(prompt_id));
 	size_t lo = 0, hi = t->n, n = 0;
@@ -84,7 +88,8 @@ size_t moe_teacher_find(const struct moe_teacher *t, const char *prompt_id, cons
 	}
 	*first = t->item ? t->item + lo : NULL;
 	/* two ids of one hash would be a wonder of 2^-64; then the later ones are not found */
-	while (lo + n < t->n && t->item[lo + n].hash == hash && moe_rec_str(&t->item[lo + n].rec, "prompt_id", &id) && moe_str_eq(id, prompt_id))
+	while (lo + n < t->n && t->item[lo + n].hash == hash &&
+		moe_rec_str(&t->item[lo + n].rec, "prompt_id", &id) && moe_str_eq(id, prompt_id))
 		n++;
 	return n;
 }

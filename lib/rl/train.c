@@ -1,4 +1,5 @@
-/* train.c - the order of a training step; what a batch costs and gives is batch.c, what a token loses is loss.c. */
+/* train.c - the order of a training step; what a batch costs and gives is batch.c, what a token
+ * loses is loss.c. */
 #include "rl/train.h"
 
 #include "rl/batch.h"
@@ -25,9 +26,12 @@ static int init_optimiser(struct moe_trainer *t, struct moe_err *e)
 
 			if (!x->target[c % MOE_LINEARS])
 				continue;
-			moe_linear_shape(&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
-			r[n++] = (struct moe_region){ x->a_off[c] + first * (size_t)d_in, rank, (size_t)d_in, (size_t)d_in, i, 1, 1 };
-			r[n++] = (struct moe_region){ x->b_off[c] + first, (size_t)d_out, rank, (size_t)x->R, i, 1, 1 };
+			moe_linear_shape(
+				&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
+			r[n++] = (struct moe_region){ x->a_off[c] + first * (size_t)d_in, rank,
+				(size_t)d_in, (size_t)d_in, i, 1, 1 };
+			r[n++] = (struct moe_region){ x->b_off[c] + first, (size_t)d_out, rank,
+				(size_t)x->R, i, 1, 1 };
 		}
 	rc = moe_adamw_init(&t->opt, x->n_param, r, n, x->E, e);
 	free(r);
@@ -38,8 +42,8 @@ static int init_optimiser(struct moe_trainer *t, struct moe_err *e)
 	return rc;
 }
 
-int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a, struct moe_pool *pool,
-	const struct moe_train_opts *o, struct moe_err *e)
+int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,
+	struct moe_pool *pool, const struct moe_train_opts *o, struct moe_err *e)
 {
 	int threads = moe_pool_threads(pool);
 	size_t n = a->x.n_param;
@@ -108,8 +112,10 @@ static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st
 		st->share[d] /= (double)s->n;
 }
 
-/* Forward presence: is a bank still in the forward pass on what was not routed to the quarantine? */
-static void presence(const struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st)
+/* Forward presence: is a bank still in the forward pass on what was not routed to the quarantine?
+ */
+static void presence(
+	const struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st)
 {
 	double rows = 0, zero[MOE_BANKS] = { 0 };
 
@@ -132,7 +138,8 @@ static void presence(const struct moe_trainer *t, const struct moe_rollout_step 
 		st->zero_share[b] = zero[b] / rows;
 }
 
-static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv, bool *dead, struct moe_train_stats *st, struct moe_err *e)
+static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv,
+	bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
 	double *reward = moe_alloc(s->n, sizeof(*reward), e);
 	int64_t *group = moe_alloc(s->n, sizeof(*group), e);
@@ -172,12 +179,14 @@ static double expert_norm2(const struct moe_experts *x, const moe_real *g, int i
 			s += (double)a[k] * (double)a[k];
 		for (size_t o = 0; o < (size_t)d_out; o++)
 			for (size_t k = 0; k < (size_t)x->rank[i]; k++)
-				s += (double)b[o * (size_t)x->R + k] * (double)b[o * (size_t)x->R + k];
+				s += (double)b[o * (size_t)x->R + k] *
+					(double)b[o * (size_t)x->R + k];
 	}
 	return s;
 }
 
-static int gradient_stats(const struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
+static int gradient_stats(
+	const struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
 {
 	double bank[MOE_BANKS] = { 0 }, all = 0, sum = 0;
 
@@ -192,10 +201,14 @@ static int gradient_stats(const struct moe_trainer *t, struct moe_train_stats *s
 	for (int b = 0; b < MOE_BANKS; b++)
 		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : 0;
 	st->grad_norm = sqrt(all);
-	return isfinite(all) ? 0 : moe_fail(e, MOE_NUMERIC, "training diverged at step %lld: the gradient is not finite", (long long)t->a->step);
+	return isfinite(all) ? 0
+			     : moe_fail(e, MOE_NUMERIC,
+				       "training diverged at step %lld: the gradient is not finite",
+				       (long long)t->a->step);
 }
 
-int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e)
+int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e)
 {
 	double *adv = moe_alloc(s->n, sizeof(*adv), e);
 	bool *dead = moe_alloc(s->n, sizeof(*dead), e);
@@ -219,7 +232,8 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 	return rc;
 }
 
-int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e)
+int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_experts *x = &t->a->x;
 
@@ -227,13 +241,17 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s, stru
 		return -1;
 	for (int i = 0; i < x->E; i++)
 		t->opt.frozen[i] = st->frozen[x->bank[i]];
-	st->lr = t->o.lr * moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0, (uint64_t)t->o.warmup);
+	st->lr = t->o.lr *
+		moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0,
+			(uint64_t)t->o.warmup);
 	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
 	if (st->updated)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
 	t->a->step++;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
-			return moe_fail(e, MOE_NUMERIC, "training diverged at step %lld: a parameter is not finite", (long long)t->a->step);
+			return moe_fail(e, MOE_NUMERIC,
+				"training diverged at step %lld: a parameter is not finite",
+				(long long)t->a->step);
 	return 0;
 }

@@ -1,8 +1,10 @@
-/* train.h - one GRPO step on the experts: advantages, a forward and backward pass over packed groups, one AdamW update.
+/* train.h - one GRPO step on the experts: advantages, a forward and backward pass over packed
+ * groups, one AdamW update.
  *
- * Work is cut by tokens into tasks of a pool; each runs single-threaded and its gradient is added in task order, so every number of
- * threads gives the same bits. A group's prompt is computed once per distinct state of gates and masks.
- * An expert that no rollout of the step trains (mask or gate 0 for all) keeps its parameters and optimiser state bit for bit.
+ * Work is cut by tokens into tasks of a pool; each runs single-threaded and its gradient is added
+ * in task order, so every number of threads gives the same bits. A group's prompt is computed once
+ * per distinct state of gates and masks. An expert that no rollout of the step trains (mask or gate
+ * 0 for all) keeps its parameters and optimiser state bit for bit.
  */
 #ifndef MOE_RL_TRAIN_H
 #define MOE_RL_TRAIN_H
@@ -18,52 +20,65 @@
 struct moe_train_opts {
 	struct moe_adv_opts adv;
 	struct moe_loss_opts loss;
-	size_t max_completion;    /* constant of dr_grpo; 0 = the longest completion of the first step */
+	size_t max_completion; /* constant of dr_grpo; 0 = the longest completion of the first step
+				*/
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
-	double decay;             /* decoupled, toward the experts as they were at moe_trainer_init: an expert that is not needed goes back there */
-	int warmup;               /* steps of linear warm-up, counted from this run's first */
-	bool exact;               /* forward products whose bits do not depend on the batch (model/prep.h): on policy, log-probabilities equal the sampler's */
-	bool recompute;           /* keep only the layers' inputs for the backward pass: less memory, a third more work, the same bits */
-	int chunk_tok;            /* tokens of one packed pass, 0 = 1024; part of the result's bits, as threads are not */
+	double decay;   /* decoupled, toward the experts as they were at moe_trainer_init: an expert
+			   that is not needed goes back there */
+	int warmup;     /* steps of linear warm-up, counted from this run's first */
+	bool exact;     /* forward products whose bits do not depend on the batch (model/prep.h): on
+			   policy, log-probabilities equal the sampler's */
+	bool recompute; /* keep only the layers' inputs for the backward pass: less memory, a third
+			   more work, the same bits */
+	int chunk_tok; /* tokens of one packed pass, 0 = 1024; part of the result's bits, as threads
+			  are not */
 };
 
-/* What a step tells. Means over tokens are over trained tokens (rollouts of groups whose rewards differ, or all with beta). */
+/* What a step tells. Means over tokens are over trained tokens (rollouts of groups whose rewards
+ * differ, or all with beta). */
 struct moe_train_stats {
 	struct moe_adv_stats adv;
 	double loss, kl, entropy, clip_ratio;
 	double logp_diff_mean, logp_diff_max; /* |training - sampling| log-probability */
 	double grad_norm, lr;
-	double len_mean, len_min, len_max, clipped_len; /* completion lengths; share cut by length */
-	double share[MOE_DECISIONS];          /* of rollouts */
-	double min_gate[MOE_BANKS], zero_share[MOE_BANKS]; /* forward presence, over completion tokens of rollouts not routed; NaN without any */
-	double update_mass[MOE_BANKS];        /* share of the gradient's norm, before clipping */
+	double len_mean, len_min, len_max,
+		clipped_len;         /* completion lengths; share cut by length */
+	double share[MOE_DECISIONS]; /* of rollouts */
+	double min_gate[MOE_BANKS],
+		zero_share[MOE_BANKS]; /* forward presence, over completion tokens of rollouts not
+					  routed; NaN without any */
+	double update_mass[MOE_BANKS]; /* share of the gradient's norm, before clipping */
 	bool bank[MOE_BANKS], frozen[MOE_BANKS];
-	size_t n_tok, n_run;                  /* tokens of completions; tokens run through the model incl. prompts */
-	bool updated;                         /* false: all rewards of every group equal, nothing to learn */
+	size_t n_tok, n_run; /* tokens of completions; tokens run through the model incl. prompts */
+	bool updated;        /* false: all rewards of every group equal, nothing to learn */
 	bool any_decision;
 	double forward_sec, backward_sec, gemm_sec;
 };
 
 struct moe_trainer {
-	const struct moe_model *m;      /* borrowed */
-	struct moe_adapter *a;          /* borrowed, trained in place */
-	struct moe_pool *pool;          /* borrowed */
+	const struct moe_model *m; /* borrowed */
+	struct moe_adapter *a;     /* borrowed, trained in place */
+	struct moe_pool *pool;     /* borrowed */
 	struct moe_train_opts o;
-	struct moe_adamw opt;           /* owners are the experts */
-	moe_real *grad;                 /* [n_param] */
-	moe_real *start;                /* [n_param] what the decay pulls to; NULL without decay */
-	int64_t first_step;             /* the adapter's step at the start */
-	moe_real **part;                /* [threads] -> [n_param] */
-	struct moe_acts *acts;          /* [threads] */
+	struct moe_adamw opt;  /* owners are the experts */
+	moe_real *grad;        /* [n_param] */
+	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
+	int64_t first_step;    /* the adapter's step at the start */
+	moe_real **part;       /* [threads] -> [n_param] */
+	struct moe_acts *acts; /* [threads] */
 };
 
-int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a, struct moe_pool *pool,
-	const struct moe_train_opts *o, struct moe_err *e);
+int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,
+	struct moe_pool *pool, const struct moe_train_opts *o, struct moe_err *e);
 void moe_trainer_free(struct moe_trainer *t); /* accepts a zeroed struct */
-/* MOE_NUMERIC when a log-probability, the gradient or a parameter stops being finite; the adapter is then unusable. */
-int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e);
+/* MOE_NUMERIC when a log-probability, the gradient or a parameter stops being finite; the adapter
+ * is then unusable. */
+int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e);
 
-/* The loss of a step and its gradient with respect to the experts, before clipping (t->grad), without an update: for tests. */
-int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st, struct moe_err *e);
+/* The loss of a step and its gradient with respect to the experts, before clipping (t->grad),
+ * without an update: for tests. */
+int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e);
 
 #endif

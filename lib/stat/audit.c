@@ -1,4 +1,5 @@
-/* audit.c - reads an experiment's files and compares digests and names. It opens no seal and computes no statistics. */
+/* audit.c - reads an experiment's files and compares digests and names. It opens no seal and
+ * computes no statistics. */
 #include "stat/audit.h"
 
 #include "formats/list.h"
@@ -35,8 +36,10 @@ void moe_audit_free(struct moe_audit *a)
 	memset(a, 0, sizeof *a);
 }
 
-/* Adds a text, which may be printed; an empty one only where its number is wanted (out). -1 on failure. */
-static int add_name(struct moe_audit *a, struct moe_names *t, struct moe_str s, const char **out, struct moe_err *e)
+/* Adds a text, which may be printed; an empty one only where its number is wanted (out). -1 on
+ * failure. */
+static int add_name(struct moe_audit *a, struct moe_names *t, struct moe_str s, const char **out,
+	struct moe_err *e)
 {
 	int64_t at = s.n || out ? moe_names_add_text(t, &a->arena, s.p, s.n, e) : 0;
 
@@ -45,16 +48,18 @@ static int add_name(struct moe_audit *a, struct moe_names *t, struct moe_str s, 
 	return at < 0 ? -1 : 0;
 }
 
-static int add_str(struct moe_audit *a, struct moe_names *t, const struct moe_rec *r, const char *key, const char **out, struct moe_err *e)
+static int add_str(struct moe_audit *a, struct moe_names *t, const struct moe_rec *r,
+	const char *key, const char **out, struct moe_err *e)
 {
-	struct moe_str s = {"", 0};
+	struct moe_str s = { "", 0 };
 
 	moe_rec_str(r, key, &s);
 	return add_name(a, t, s, out, e);
 }
 
 /* The digests listed under key, which may be printed. */
-static int add_digests(struct moe_audit *a, struct moe_digests *d, const struct moe_rec *r, const char *key, struct moe_err *e)
+static int add_digests(struct moe_audit *a, struct moe_digests *d, const struct moe_rec *r,
+	const char *key, struct moe_err *e)
 {
 	struct moe_list list;
 	struct moe_str s;
@@ -67,21 +72,28 @@ static int add_digests(struct moe_audit *a, struct moe_digests *d, const struct 
 	return 0;
 }
 
-static int add_set(struct moe_audit *a, struct moe_audit_set *s, const struct moe_rec *r, struct moe_err *e)
+static int add_set(
+	struct moe_audit *a, struct moe_audit_set *s, const struct moe_rec *r, struct moe_err *e)
 {
 	s->records++;
-	return add_str(a, &s->prompt, r, "prompt", NULL, e) || add_str(a, &s->task, r, "task", NULL, e) || add_str(a, &s->marker, r, "marker", NULL, e);
+	return add_str(a, &s->prompt, r, "prompt", NULL, e) ||
+		add_str(a, &s->task, r, "task", NULL, e) ||
+		add_str(a, &s->marker, r, "marker", NULL, e);
 }
 
-static int add_policy(struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
+static int add_policy(
+	struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
 {
-	struct moe_audit_policy p = {.path = path, .seed = -1};
+	struct moe_audit_policy p = { .path = path, .seed = -1 };
 
 	moe_rec_int(r, "train_seed", &p.seed);
-	if (add_str(a, &a->text, r, "arm", &p.arm, e) || add_str(a, &a->text, r, "method", &p.method, e) || add_str(a, &a->text, r, "policy", &p.digest, e))
+	if (add_str(a, &a->text, r, "arm", &p.arm, e) ||
+		add_str(a, &a->text, r, "method", &p.method, e) ||
+		add_str(a, &a->text, r, "policy", &p.digest, e))
 		return -1;
 	for (size_t i = 0; i < a->n_policy; i++) /* interned: equal strings are one pointer */
-		if (a->policy[i].arm == p.arm && a->policy[i].method == p.method && a->policy[i].digest == p.digest && a->policy[i].seed == p.seed)
+		if (a->policy[i].arm == p.arm && a->policy[i].method == p.method &&
+			a->policy[i].digest == p.digest && a->policy[i].seed == p.seed)
 			return 0;
 	if (moe_grow((void **)&a->policy, a->n_policy, &a->cap_policy, sizeof p, e))
 		return -1;
@@ -89,9 +101,10 @@ static int add_policy(struct moe_audit *a, const char *path, const struct moe_re
 	return 0;
 }
 
-static int add_layout(struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
+static int add_layout(
+	struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
 {
-	struct moe_rec lineage = {0};
+	struct moe_rec lineage = { 0 };
 	struct moe_audit_arm *x;
 	int bad;
 
@@ -104,8 +117,11 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 	moe_rec_int(r, "train_seed", &x->seed);
 	moe_rec_int(r, "step", &x->step);
 	moe_rec_map(r, "lineage", &lineage);
-	bad = add_str(a, &a->text, r, "arm", &x->arm, e) || add_str(a, &a->text, r, "method", &x->method, e) || add_str(a, &a->text, r, "base", &x->base, e) ||
-	      add_str(a, &a->text, &lineage, "pins", &x->pins, e) || add_digests(a, &x->parent, &lineage, "parents", e);
+	bad = add_str(a, &a->text, r, "arm", &x->arm, e) ||
+		add_str(a, &a->text, r, "method", &x->method, e) ||
+		add_str(a, &a->text, r, "base", &x->base, e) ||
+		add_str(a, &a->text, &lineage, "pins", &x->pins, e) ||
+		add_digests(a, &x->parent, &lineage, "parents", e);
 	moe_rec_free(&lineage);
 	x->digest = "";
 	a->n_arm++;
@@ -115,7 +131,7 @@ static int add_layout(struct moe_audit *a, const char *path, const struct moe_re
 /* A training record into the run's two fingerprints: its seal, and everything else. */
 static int add_run_record(struct moe_audit_run *run, struct moe_rec *r, struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	struct moe_str seal;
 
 	if (moe_rec_bin(r, "seal", &seal)) {
@@ -144,14 +160,21 @@ static int begin_run(struct moe_audit *a, const char *path, struct moe_err *e)
 
 enum role { ROLE_ANY, ROLE_RUN, ROLE_FLIPPED };
 
-static int take(struct moe_audit *a, enum role role, const char *path, struct moe_str kind, struct moe_rec *r, struct moe_err *e)
+static int take(struct moe_audit *a, enum role role, const char *path, struct moe_str kind,
+	struct moe_rec *r, struct moe_err *e)
 {
 	if (role == ROLE_RUN && !moe_str_eq(kind, "rollouts"))
-		return moe_fail(e, MOE_DATA, "%s: a recorded training run is a stream of rollouts, not of %.*s", path, (int)kind.n, kind.p);
+		return moe_fail(e, MOE_DATA,
+			"%s: a recorded training run is a stream of rollouts, not of %.*s", path,
+			(int)kind.n, kind.p);
 	if (role == ROLE_FLIPPED && !moe_str_eq(kind, "adapter"))
-		return moe_fail(e, MOE_DATA, "%s: --flipped wants an adapter, not %.*s", path, (int)kind.n, kind.p);
+		return moe_fail(e, MOE_DATA, "%s: --flipped wants an adapter, not %.*s", path,
+			(int)kind.n, kind.p);
 	if (role == ROLE_RUN)
-		return (moe_rec_is(r, "rollout") && add_set(a, &a->train, r, e)) || add_run_record(&a->run[a->n_run - 1], r, e) ? -1 : 0;
+		return (moe_rec_is(r, "rollout") && add_set(a, &a->train, r, e)) ||
+				add_run_record(&a->run[a->n_run - 1], r, e)
+			? -1
+			: 0;
 	if (moe_rec_is(r, "rollout"))
 		return add_set(a, &a->eval, r, e) || add_policy(a, path, r, e) ? -1 : 0;
 	if (moe_rec_is(r, "pair"))
@@ -166,7 +189,8 @@ static int take(struct moe_audit *a, enum role role, const char *path, struct mo
 }
 
 /* After the last record: the file's own digests, what it names as inputs, its taint. */
-static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct moe_reader *in, bool pairs, struct moe_err *e)
+static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct moe_reader *in,
+	bool pairs, struct moe_err *e)
 {
 	const struct moe_rec *end = moe_reader_end_record(in);
 
@@ -174,7 +198,7 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 		const char *d = moe_reader_digest(in, i), *kept;
 		if (!d || !d[0])
 			continue;
-		if (add_name(a, &a->text, (struct moe_str){d, strlen(d)}, &kept, e))
+		if (add_name(a, &a->text, (struct moe_str){ d, strlen(d) }, &kept, e))
 			return -1;
 		if (pairs && moe_digests_add(&a->pairs_digest, kept, e))
 			return -1;
@@ -182,7 +206,8 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 			a->run[a->n_run - 1].digest = kept;
 	}
 	if (role == ROLE_RUN)
-		sha256_digest(&a->run[a->n_run - 1].sha, SHA256_DIGEST_SIZE, a->run[a->n_run - 1].body);
+		sha256_digest(
+			&a->run[a->n_run - 1].sha, SHA256_DIGEST_SIZE, a->run[a->n_run - 1].body);
 	for (size_t k = first_arm; k < a->n_arm; k++) {
 		a->arm[k].labels = moe_reader_labels(in);
 		if (add_digests(a, &a->arm[k].from, end, "from", e))
@@ -191,15 +216,18 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 	return 0;
 }
 
-static int load(struct moe_audit *a, enum role role, const char *path, size_t max_mem, struct moe_err *e)
+static int load(
+	struct moe_audit *a, enum role role, const char *path, size_t max_mem, struct moe_err *e)
 {
-	const struct moe_reader_opts o = {.max_mem = max_mem};
+	const struct moe_reader_opts o = { .max_mem = max_mem };
 	struct moe_reader *in = moe_reader_open_path(path, &o, e);
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	size_t first_arm = a->n_arm;
 	const char *name = NULL;
 	bool pairs = false;
-	int got = in && !add_name(a, &a->text, (struct moe_str){path, strlen(path)}, &name, e) ? 1 : -1;
+	int got = in && !add_name(a, &a->text, (struct moe_str){ path, strlen(path) }, &name, e)
+		? 1
+		: -1;
 
 	if (got > 0 && role == ROLE_RUN && begin_run(a, name, e))
 		got = -1;

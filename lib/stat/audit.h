@@ -1,8 +1,9 @@
 /* audit.h - no cheating, checked after the fact: lineage, disjointness, and the flip test.
  *
- * Give it the files of an experiment: graded evaluation rollouts, adapters (pinned, trained, ablated), the pairs, recorded training runs, and an adapter trained
- * from a recording whose seals were flipped. Each check says done and held, done and failed, or not done and why. No seal is opened.
- * Zero-initialise; moe_audit_free accepts a zeroed struct. Not thread-safe.
+ * Give it the files of an experiment: graded evaluation rollouts, adapters (pinned, trained,
+ * ablated), the pairs, recorded training runs, and an adapter trained from a recording whose seals
+ * were flipped. Each check says done and held, done and failed, or not done and why. No seal is
+ * opened. Zero-initialise; moe_audit_free accepts a zeroed struct. Not thread-safe.
  */
 #ifndef MOE_STAT_AUDIT_H
 #define MOE_STAT_AUDIT_H
@@ -16,7 +17,7 @@
 enum moe_check_state { MOE_CHECK_FAILED, MOE_CHECK_SKIPPED, MOE_CHECK_HELD };
 
 struct moe_check {
-	const char *group;          /* "lineage", "disjoint", "flip test", "labels" */
+	const char *group; /* "lineage", "disjoint", "flip test", "labels" */
 	enum moe_check_state state;
 	char text[400];
 };
@@ -31,21 +32,21 @@ struct moe_audit_arm {
 	const char *path, *digest, *arm, *method, *base, *pins;
 	int64_t seed, step;
 	struct moe_digests parent;
-	struct moe_digests from;    /* of the streams that the file was made from */
+	struct moe_digests from; /* of the streams that the file was made from */
 	enum moe_labels labels;
-	bool flipped;               /* came by moe_audit_flipped */
+	bool flipped; /* came by moe_audit_flipped */
 };
 
-struct moe_audit_policy {       /* an arm of the evaluation and the digest that sampled it */
+struct moe_audit_policy { /* an arm of the evaluation and the digest that sampled it */
 	const char *path, *arm, *method, *digest;
 	int64_t seed;
 };
 
-struct moe_audit_run {          /* a recorded training run */
-	const char *path, *digest;  /* of its last segment */
-	struct sha256_ctx sha;      /* over all records without their seals */
+struct moe_audit_run {             /* a recorded training run */
+	const char *path, *digest; /* of its last segment */
+	struct sha256_ctx sha;     /* over all records without their seals */
 	uint8_t body[SHA256_DIGEST_SIZE];
-	uint64_t *seal;             /* [n] hash of each rollout's seal as it is; owned */
+	uint64_t *seal; /* [n] hash of each rollout's seal as it is; owned */
 	size_t n, cap;
 };
 

@@ -13,15 +13,19 @@ struct audit_out {
 	int bad;
 };
 
-static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt,
+	...) __attribute__((format(printf, 4, 5)));
 
-static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...)
+static void say(
+	struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...)
 {
 	struct moe_audit *a = o->a;
 	char whole[2 * sizeof a->check->text];
 	va_list ap;
 
-	if (o->bad || (o->bad = moe_grow((void **)&a->check, a->n_check, &a->cap_check, sizeof *a->check, o->e)))
+	if (o->bad ||
+		(o->bad = moe_grow(
+			 (void **)&a->check, a->n_check, &a->cap_check, sizeof *a->check, o->e)))
 		return;
 	struct moe_check *c = &a->check[a->n_check++];
 	c->group = group;
@@ -56,7 +60,8 @@ static void policies(struct audit_out *o)
 		return;
 	}
 	if (!a->n_arm) {
-		say(o, "lineage", MOE_CHECK_SKIPPED, "no adapters were given, so the policies of the rollouts lead nowhere");
+		say(o, "lineage", MOE_CHECK_SKIPPED,
+			"no adapters were given, so the policies of the rollouts lead nowhere");
 		return;
 	}
 	for (size_t i = 0; i < a->n_policy; i++) {
@@ -65,19 +70,25 @@ static void policies(struct audit_out *o)
 		if (!p->digest[0]) {
 			base++;
 		} else if (!x) {
-			say(o, "lineage", MOE_CHECK_FAILED, "%s: arm %s of %s, seed %lld, was sampled by %.16s, which is none of the adapters given", p->path, p->arm,
-			    p->method, (long long)p->seed, p->digest);
+			say(o, "lineage", MOE_CHECK_FAILED,
+				"%s: arm %s of %s, seed %lld, was sampled by %.16s, which is none "
+				"of the adapters given",
+				p->path, p->arm, p->method, (long long)p->seed, p->digest);
 			return;
 		} else if (x->method != p->method || x->seed != p->seed) {
-			say(o, "lineage", MOE_CHECK_FAILED, "%s: rollouts say %s, seed %lld; the adapter that sampled them says %s, seed %lld", p->path, p->method,
-			    (long long)p->seed, x->method, (long long)x->seed);
+			say(o, "lineage", MOE_CHECK_FAILED,
+				"%s: rollouts say %s, seed %lld; the adapter that sampled them "
+				"says %s, seed %lld",
+				p->path, p->method, (long long)p->seed, x->method,
+				(long long)x->seed);
 			return;
 		} else {
 			found++;
 		}
 	}
-	say(o, "lineage", MOE_CHECK_HELD, "%zu evaluated arm%s sampled by adapters among the files (by content digest)%s", found,
-	    found == 1 ? " was" : "s were", base ? "; the plain base needs none" : "");
+	say(o, "lineage", MOE_CHECK_HELD,
+		"%zu evaluated arm%s sampled by adapters among the files (by content digest)%s",
+		found, found == 1 ? " was" : "s were", base ? "; the plain base needs none" : "");
 }
 
 /* The ancestors of every sampled adapter, and the pairs at their root. */
@@ -93,7 +104,10 @@ static void ancestors(struct audit_out *o)
 		chains++;
 		for (size_t k = 0; k < x->parent.n; k++) {
 			if (!find_arm(a, x->parent.v[k])) {
-				say(o, "lineage", MOE_CHECK_SKIPPED, "%s: arm %s comes from adapter %.16s, which is none of the files given", x->path, x->arm, x->parent.v[k]);
+				say(o, "lineage", MOE_CHECK_SKIPPED,
+					"%s: arm %s comes from adapter %.16s, which is none of the "
+					"files given",
+					x->path, x->arm, x->parent.v[k]);
 				return;
 			}
 			links++;
@@ -103,20 +117,29 @@ static void ancestors(struct audit_out *o)
 	}
 	if (!chains)
 		return;
-	say(o, "lineage", MOE_CHECK_HELD, "%zu link%s from these adapters to their ancestors %s among the files", links, links == 1 ? "" : "s", links == 1 ? "is" : "are all");
+	say(o, "lineage", MOE_CHECK_HELD,
+		"%zu link%s from these adapters to their ancestors %s among the files", links,
+		links == 1 ? "" : "s", links == 1 ? "is" : "are all");
 	if (!a->pairs_digest.n)
-		say(o, "lineage", MOE_CHECK_SKIPPED, "no pairs were given, so the root of the lineage is not checked");
+		say(o, "lineage", MOE_CHECK_SKIPPED,
+			"no pairs were given, so the root of the lineage is not checked");
 	else if (unknown_pins)
-		say(o, "lineage", MOE_CHECK_FAILED, "%zu sampled adapter%s pairs that are not the file given", unknown_pins, unknown_pins == 1 ? " names" : "s name");
+		say(o, "lineage", MOE_CHECK_FAILED,
+			"%zu sampled adapter%s pairs that are not the file given", unknown_pins,
+			unknown_pins == 1 ? " names" : "s name");
 	else if (no_pins == chains)
-		say(o, "lineage", MOE_CHECK_SKIPPED, "no adapter names the pairs that it was made from");
+		say(o, "lineage", MOE_CHECK_SKIPPED,
+			"no adapter names the pairs that it was made from");
 	else
-		say(o, "lineage", MOE_CHECK_HELD, "the lineage of %zu of %zu sampled adapters ends at the pairs given (by digest); %zu were made without pairs",
-		    chains - no_pins, chains, no_pins);
+		say(o, "lineage", MOE_CHECK_HELD,
+			"the lineage of %zu of %zu sampled adapters ends at the pairs given (by "
+			"digest); %zu were made without pairs",
+			chains - no_pins, chains, no_pins);
 }
 
 /* The recording that an adapter's file names as its input. */
-static const struct moe_audit_run *find_run(const struct moe_audit *a, const struct moe_audit_arm *x)
+static const struct moe_audit_run *find_run(
+	const struct moe_audit *a, const struct moe_audit_arm *x)
 {
 	for (size_t i = 0; i < a->n_run; i++)
 		if (listed(&x->from, a->run[i].digest))
@@ -142,22 +165,29 @@ static void recordings(struct audit_out *o)
 		named += find_run(a, x) != NULL;
 	}
 	if (named)
-		say(o, "lineage", MOE_CHECK_HELD, "%zu adapter%s one of the %zu recorded run%s as what trained %s", named, named == 1 ? " names" : "s name",
-		    a->n_run, a->n_run == 1 ? "" : "s", named == 1 ? "it" : "them");
+		say(o, "lineage", MOE_CHECK_HELD,
+			"%zu adapter%s one of the %zu recorded run%s as what trained %s", named,
+			named == 1 ? " names" : "s name", a->n_run, a->n_run == 1 ? "" : "s",
+			named == 1 ? "it" : "them");
 	else if (trained)
-		say(o, "lineage", MOE_CHECK_FAILED, "none of the %zu trained adapters names a recorded run that was given", trained);
+		say(o, "lineage", MOE_CHECK_FAILED,
+			"none of the %zu trained adapters names a recorded run that was given",
+			trained);
 	else
-		say(o, "lineage", MOE_CHECK_SKIPPED, "no trained adapter was given to compare with the recorded runs");
+		say(o, "lineage", MOE_CHECK_SKIPPED,
+			"no trained adapter was given to compare with the recorded runs");
 }
 
-static void disjoint(struct audit_out *o, const char *one, const struct moe_names *x, const char *x_name, const struct moe_names *y, const char *y_name)
+static void disjoint(struct audit_out *o, const char *one, const struct moe_names *x,
+	const char *x_name, const struct moe_names *y, const char *y_name)
 {
 	size_t shared = 0;
 	const char *example = "";
 	char shown[4 * 60 + 1];
 
 	if (!x->n || !y->n) {
-		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: there are none in the %s", one, x->n ? y_name : x_name);
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: there are none in the %s", one,
+			x->n ? y_name : x_name);
 		return;
 	}
 	for (size_t i = 0; i < x->n; i++)
@@ -166,13 +196,18 @@ static void disjoint(struct audit_out *o, const char *one, const struct moe_name
 			example = x->v[i];
 		}
 	if (shared)
-		say(o, "disjoint", MOE_CHECK_FAILED, "%zu of %zu %ss of the %s occur in the %s, for example \"%s\"", shared, x->n, one, x_name, y_name,
+		say(o, "disjoint", MOE_CHECK_FAILED,
+			"%zu of %zu %ss of the %s occur in the %s, for example \"%s\"", shared,
+			x->n, one, x_name, y_name,
 			moe_text_fit(shown, sizeof shown, example, 0, 60));
 	else
-		say(o, "disjoint", MOE_CHECK_HELD, "no %s is shared by the %s (%zu) and the %s (%zu)", one, x_name, x->n, y_name, y->n);
+		say(o, "disjoint", MOE_CHECK_HELD,
+			"no %s is shared by the %s (%zu) and the %s (%zu)", one, x_name, x->n,
+			y_name, y->n);
 }
 
-/* What is held against another: its prompts, tasks and markers, and what is said when there is none of it. */
+/* What is held against another: its prompts, tasks and markers, and what is said when there is none
+ * of it. */
 struct group {
 	const struct moe_audit_set *set;
 	const char *name, *missing;
@@ -181,7 +216,8 @@ struct group {
 static void disjoint_sets(struct audit_out *o, const struct group *x, const struct group *y)
 {
 	if (!x->set->records || !y->set->records) {
-		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s against %s: %s", x->name, y->name, x->set->records ? y->missing : x->missing);
+		say(o, "disjoint", MOE_CHECK_SKIPPED, "%s against %s: %s", x->name, y->name,
+			x->set->records ? y->missing : x->missing);
 		return;
 	}
 	disjoint(o, "prompt", &x->set->prompt, x->name, &y->set->prompt, y->name);
@@ -213,21 +249,31 @@ static const char *compare_runs(const struct moe_audit_run *x, const struct moe_
 }
 
 /* Both adapters are known, equal and trained from two streams: was that a flip test? */
-static void flip_equal(struct audit_out *o, const struct moe_audit_arm *x, const struct moe_audit_arm *y)
+static void flip_equal(
+	struct audit_out *o, const struct moe_audit_arm *x, const struct moe_audit_arm *y)
 {
 	const struct moe_audit_run *a = find_run(o->a, x), *b = find_run(o->a, y);
 	const char *why = a && b ? compare_runs(a, b) : NULL;
 
 	if (listed(&y->parent, y->digest))
-		say(o, "flip test", MOE_CHECK_SKIPPED, "%s is what it was before training: nothing was learned that labels could have reached", y->path);
+		say(o, "flip test", MOE_CHECK_SKIPPED,
+			"%s is what it was before training: nothing was learned that labels could "
+			"have reached",
+			y->path);
 	else if (why)
-		say(o, "flip test", MOE_CHECK_FAILED, "%s and %s: %s: that is no flip test", a->path, b->path, why);
+		say(o, "flip test", MOE_CHECK_FAILED, "%s and %s: %s: that is no flip test",
+			a->path, b->path, why);
 	else
-		say(o, "flip test", MOE_CHECK_HELD, "%s and %s are the same, bit for bit (%.16s); %s", x->path, y->path, x->digest,
-		    a && b ? "their recordings differ in every seal and in nothing else" : "that their recordings differ in seals alone was not checked (give both with --run)");
+		say(o, "flip test", MOE_CHECK_HELD,
+			"%s and %s are the same, bit for bit (%.16s); %s", x->path, y->path,
+			x->digest,
+			a && b ? "their recordings differ in every seal and in nothing else"
+			       : "that their recordings differ in seals alone was not checked "
+				 "(give both with --run)");
 }
 
-/* A trained adapter stands alone in its file; what moe-ablate copied from it stands among other arms. */
+/* A trained adapter stands alone in its file; what moe-ablate copied from it stands among other
+ * arms. */
 static bool alone(const struct moe_audit *a, size_t k)
 {
 	for (size_t i = 0; i < a->n_arm; i++)
@@ -248,22 +294,36 @@ static void flip(struct audit_out *o)
 			continue;
 		n++;
 		for (size_t k = 0; k < a->n_arm; k++)
-			if (!a->arm[k].flipped && a->arm[k].method == x->method && a->arm[k].seed == x->seed && a->arm[k].step == x->step &&
-			    !strcmp(a->arm[k].arm, "on") && a->arm[k].parent.n == x->parent.n && alone(a, k))
-				y = !y || y->digest != x->digest ? &a->arm[k] : y; /* a replay by the same program counts as well as the original */
+			if (!a->arm[k].flipped && a->arm[k].method == x->method &&
+				a->arm[k].seed == x->seed && a->arm[k].step == x->step &&
+				!strcmp(a->arm[k].arm, "on") && a->arm[k].parent.n == x->parent.n &&
+				alone(a, k))
+				y = !y || y->digest != x->digest
+					? &a->arm[k]
+					: y; /* a replay by the same program counts as well as the
+						original */
 		if (!y)
-			say(o, "flip test", MOE_CHECK_SKIPPED, "%s: no adapter of %s, seed %lld, step %lld to compare with was given", x->path, x->method,
-			    (long long)x->seed, (long long)x->step);
+			say(o, "flip test", MOE_CHECK_SKIPPED,
+				"%s: no adapter of %s, seed %lld, step %lld to compare with was "
+				"given",
+				x->path, x->method, (long long)x->seed, (long long)x->step);
 		else if (!x->from.n || same_from(x, y))
-			say(o, "flip test", MOE_CHECK_FAILED, "%s was trained from the same stream as %s: that is no flip test", x->path, y->path);
+			say(o, "flip test", MOE_CHECK_FAILED,
+				"%s was trained from the same stream as %s: that is no flip test",
+				x->path, y->path);
 		else if (x->digest != y->digest)
-			say(o, "flip test", MOE_CHECK_FAILED, "%s differs from %s: what was sealed reached the training, or another program or other options made one of them (replay "
-			    "the recording itself to tell)", x->path, y->path);
+			say(o, "flip test", MOE_CHECK_FAILED,
+				"%s differs from %s: what was sealed reached the training, or "
+				"another program or other options made one of them (replay "
+				"the recording itself to tell)",
+				x->path, y->path);
 		else
 			flip_equal(o, x, y);
 	}
 	if (!n)
-		say(o, "flip test", MOE_CHECK_SKIPPED, "no adapter trained from flipped seals was given: make one with --flip-seals and moe-train, then --flipped");
+		say(o, "flip test", MOE_CHECK_SKIPPED,
+			"no adapter trained from flipped seals was given: make one with "
+			"--flip-seals and moe-train, then --flipped");
 }
 
 static void labels(struct audit_out *o)
@@ -280,18 +340,22 @@ static void labels(struct audit_out *o)
 	if (!a->n_arm)
 		return;
 	if (oracle)
-		say(o, "labels", MOE_CHECK_FAILED, "%zu of %zu adapters carry oracle labels, for example %s (%s)", oracle, a->n_arm, x->path, x->method);
+		say(o, "labels", MOE_CHECK_FAILED,
+			"%zu of %zu adapters carry oracle labels, for example %s (%s)", oracle,
+			a->n_arm, x->path, x->method);
 	else
-		say(o, "labels", MOE_CHECK_HELD, "none of the %zu adapters carries oracle labels", a->n_arm);
+		say(o, "labels", MOE_CHECK_HELD, "none of the %zu adapters carries oracle labels",
+			a->n_arm);
 }
 
 int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e)
 {
-	struct audit_out o = {a, e, 0};
-	const struct group pairs = {&a->pairs, "pairs", "no pairs were given"};
-	const struct group train = {&a->train, "training", "no recorded training run was given (--run)"};
-	const struct group eval = {&a->eval, "evaluation", "no evaluation rollouts were given"};
-	size_t n[3] = {0, 0, 0};
+	struct audit_out o = { a, e, 0 };
+	const struct group pairs = { &a->pairs, "pairs", "no pairs were given" };
+	const struct group train = { &a->train, "training",
+		"no recorded training run was given (--run)" };
+	const struct group eval = { &a->eval, "evaluation", "no evaluation rollouts were given" };
+	size_t n[3] = { 0, 0, 0 };
 
 	a->n_check = 0;
 	policies(&o);
@@ -309,8 +373,8 @@ int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e)
 
 int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_err *e)
 {
-	static const char *const word[] = {"FAILED", "not done", "held"};
-	size_t n[3] = {0, 0, 0};
+	static const char *const word[] = { "FAILED", "not done", "held" };
+	size_t n[3] = { 0, 0, 0 };
 
 	for (size_t i = 0; i < a->n_check; i++) {
 		const struct moe_check *c = &a->check[i];
@@ -318,5 +382,6 @@ int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_er
 		if (moe_buf_addf(out, e, "%-9s  %-9s  %s\n", c->group, word[c->state], c->text))
 			return -1;
 	}
-	return moe_buf_addf(out, e, "AUDIT: %zu checks held, %zu failed, %zu not done\n", n[MOE_CHECK_HELD], n[MOE_CHECK_FAILED], n[MOE_CHECK_SKIPPED]);
+	return moe_buf_addf(out, e, "AUDIT: %zu checks held, %zu failed, %zu not done\n",
+		n[MOE_CHECK_HELD], n[MOE_CHECK_FAILED], n[MOE_CHECK_SKIPPED]);
 }

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 8
+#define LANES          8
 #define DRAWS_PER_TASK 64
 
-/* sum a[i] b[i] in a fixed order of LANES partial sums, which the compiler may keep in one vector. */
+/* sum a[i] b[i] in a fixed order of LANES partial sums, which the compiler may keep in one vector.
+ */
 static double dot(const double *a, const double *b, size_t n)
 {
-	double acc[LANES] = {0}, sum = 0;
+	double acc[LANES] = { 0 }, sum = 0;
 	size_t i = 0;
 
 	for (; i + LANES <= n; i += LANES)
@@ -77,7 +78,8 @@ static int run_task(void *ctx, size_t task, int worker, struct moe_err *e)
 	double *count = j->count + (size_t)worker * b->n_cell;
 
 	(void)e;
-	for (size_t d = task * DRAWS_PER_TASK; d < (task + 1) * DRAWS_PER_TASK && d < b->draws; d++) {
+	for (size_t d = task * DRAWS_PER_TASK; d < (task + 1) * DRAWS_PER_TASK && d < b->draws;
+		d++) {
 		double *mean = b->mean + d * b->n_series, den = 0;
 		const double *last = NULL;
 
@@ -99,14 +101,19 @@ static int run_task(void *ctx, size_t task, int worker, struct moe_err *e)
 
 int moe_boot_run(struct moe_boot *b, struct moe_pool *pool, struct moe_err *e)
 {
-	struct job j = {b, moe_rng_key(b->seed, "bootstrap-prompt"), moe_rng_key(b->seed, "bootstrap-sample"), NULL};
+	struct job j = { b, moe_rng_key(b->seed, "bootstrap-prompt"),
+		moe_rng_key(b->seed, "bootstrap-sample"), NULL };
 	size_t n;
 
 	if (!moe_mul(b->draws, b->n_series, &n))
-		return moe_fail(e, MOE_SYSTEM, "%zu bootstrap draws of %zu series do not fit in memory", b->draws, b->n_series);
+		return moe_fail(e, MOE_SYSTEM,
+			"%zu bootstrap draws of %zu series do not fit in memory", b->draws,
+			b->n_series);
 	b->mean = moe_alloc(n, sizeof *b->mean, e);
 	j.count = moe_alloc((size_t)moe_pool_threads(pool) * b->n_cell, sizeof *j.count, e);
-	int bad = !b->mean || !j.count || moe_pool_run(pool, (b->draws + DRAWS_PER_TASK - 1) / DRAWS_PER_TASK, run_task, &j, e);
+	int bad = !b->mean || !j.count ||
+		moe_pool_run(
+			pool, (b->draws + DRAWS_PER_TASK - 1) / DRAWS_PER_TASK, run_task, &j, e);
 	free(j.count);
 	return bad ? -1 : 0;
 }

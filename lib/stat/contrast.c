@@ -1,4 +1,5 @@
-/* contrast.c - series of the arms and contrasts between them. Which contrast decides is verdict.c's business. */
+/* contrast.c - series of the arms and contrasts between them. Which contrast decides is verdict.c's
+ * business. */
 #include "stat/contrast.h"
 
 #include <math.h>
@@ -16,7 +17,9 @@ bool moe_in_subset(const struct moe_uat *u, const struct moe_obs_prompt *p, enum
 
 enum moe_subset moe_endpoint(const struct moe_uat *u)
 {
-	return !strcmp(u->endpoint, "pinned") ? MOE_SUB_PINNED : !strcmp(u->endpoint, "never-pinned") ? MOE_SUB_NEVER : MOE_SUB_ALL;
+	return !strcmp(u->endpoint, "pinned")          ? MOE_SUB_PINNED
+		: !strcmp(u->endpoint, "never-pinned") ? MOE_SUB_NEVER
+						       : MOE_SUB_ALL;
 }
 
 static size_t seed_row(const struct moe_cx *x, int64_t seed)
@@ -33,11 +36,13 @@ const double *moe_cx_weights(const struct moe_cx *x, const struct moe_obs_run *r
 	return x->seed_den + seed_row(x, r->seed) * x->obs->n_cell;
 }
 
-size_t moe_cx_index(const struct moe_cx *x, const struct moe_obs_run *r, enum moe_arm_kind k, enum moe_subset s, enum moe_outcome o)
+size_t moe_cx_index(const struct moe_cx *x, const struct moe_obs_run *r, enum moe_arm_kind k,
+	enum moe_subset s, enum moe_outcome o)
 {
 	size_t run = (size_t)(r - x->obs->run);
 
-	return ((run * MOE_SERIES_KINDS + (size_t)k) * MOE_SUBSETS + (size_t)s) * MOE_OUTCOMES + (size_t)o;
+	return ((run * MOE_SERIES_KINDS + (size_t)k) * MOE_SUBSETS + (size_t)s) * MOE_OUTCOMES +
+		(size_t)o;
 }
 
 static bool is_tested(const struct moe_uat *u, const struct moe_obs_run *r)
@@ -53,8 +58,9 @@ static void strike(const struct moe_obs *o, const struct moe_obs_arm *a, double 
 			den[i] = 0;
 }
 
-/* A cell counts for a seed when every arm (but the scale curve's) of the method and its placebo has it; for seeds that have neither,
- * of all runs. Its weight is 1/(counting samples of the prompt), so that a prompt counts once. */
+/* A cell counts for a seed when every arm (but the scale curve's) of the method and its placebo has
+ * it; for seeds that have neither, of all runs. Its weight is 1/(counting samples of the prompt),
+ * so that a prompt counts once. */
 static void weigh_cells(struct moe_cx *x)
 {
 	const struct moe_obs *o = x->obs;
@@ -68,15 +74,18 @@ static void weigh_cells(struct moe_cx *x)
 		for (size_t r = 0; r < o->n_run; r++)
 			tested |= seed_row(x, o->run[r].seed) == s && is_tested(x->uat, &o->run[r]);
 		for (size_t r = 0; r < o->n_run; r++) /* the union ... */
-			if (seed_row(x, o->run[r].seed) == s && (!tested || is_tested(x->uat, &o->run[r])))
+			if (seed_row(x, o->run[r].seed) == s &&
+				(!tested || is_tested(x->uat, &o->run[r])))
 				for (size_t a = 0; a < o->run[r].n_arm; a++)
 					for (size_t i = 0; i < o->n_cell; i++)
-						den[i] = den[i] > 0 || o->run[r].arm[a].bits[i] ? 1 : 0;
+						den[i] = den[i] > 0 || o->run[r].arm[a].bits[i] ? 1
+												: 0;
 		size_t before = 0, after = 0;
 		for (size_t i = 0; i < o->n_cell; i++)
 			before += den[i] > 0;
 		for (size_t r = 0; r < o->n_run; r++) { /* ... less what any arm lacks */
-			if (seed_row(x, o->run[r].seed) != s || (tested && !is_tested(x->uat, &o->run[r])))
+			if (seed_row(x, o->run[r].seed) != s ||
+				(tested && !is_tested(x->uat, &o->run[r])))
 				continue;
 			for (size_t a = 0; a < o->run[r].n_arm; a++)
 				if (o->run[r].arm[a].kind <= MOE_ARM_BASE)
@@ -96,8 +105,10 @@ static void weigh_cells(struct moe_cx *x)
 	}
 }
 
-/* num += weight * share for the cells in which the outcome occurred; clears den where the arm has no cell. */
-static void add_arm(const struct moe_obs *o, const struct moe_obs_arm *a, enum moe_outcome out, double share, double *num, double *den)
+/* num += weight * share for the cells in which the outcome occurred; clears den where the arm has
+ * no cell. */
+static void add_arm(const struct moe_obs *o, const struct moe_obs_arm *a, enum moe_outcome out,
+	double share, double *num, double *den)
 {
 	unsigned bit = out == MOE_HACK ? MOE_OBS_HACKED : MOE_OBS_SOLVED;
 
@@ -112,10 +123,13 @@ static void add_arm(const struct moe_obs *o, const struct moe_obs_arm *a, enum m
 			num[i] = 0;
 }
 
-static int make_series(struct moe_cx *x, const struct moe_obs_run *r, enum moe_arm_kind k, struct moe_err *e)
+static int make_series(
+	struct moe_cx *x, const struct moe_obs_run *r, enum moe_arm_kind k, struct moe_err *e)
 {
 	const struct moe_obs *o = x->obs;
-	const struct moe_obs_arm *one = k == MOE_ARM_BASE ? moe_obs_base(o, r) : k == MOE_ARM_RANDOM ? NULL : moe_obs_find_arm(r, k);
+	const struct moe_obs_arm *one = k == MOE_ARM_BASE ? moe_obs_base(o, r)
+		: k == MOE_ARM_RANDOM                     ? NULL
+							  : moe_obs_find_arm(r, k);
 	size_t n_random = 0;
 
 	for (size_t a = 0; a < r->n_arm; a++)
@@ -123,7 +137,8 @@ static int make_series(struct moe_cx *x, const struct moe_obs_run *r, enum moe_a
 	if (k == MOE_ARM_RANDOM ? !n_random : !one)
 		return 0;
 	/* by subset only these are ever asked for */
-	bool subsets = k <= MOE_ARM_QOFF || (k == MOE_ARM_RANDOM && moe_endpoint(x->uat) != MOE_SUB_ALL);
+	bool subsets = k <= MOE_ARM_QOFF ||
+		(k == MOE_ARM_RANDOM && moe_endpoint(x->uat) != MOE_SUB_ALL);
 	for (int s = 0; s < (subsets ? (int)MOE_SUBSETS : 1); s++) {
 		double *den = moe_arena_get(&x->arena, o->n_cell, sizeof *den, e);
 		double *num[MOE_OUTCOMES];
@@ -131,7 +146,8 @@ static int make_series(struct moe_cx *x, const struct moe_obs_run *r, enum moe_a
 			return -1;
 		memcpy(den, moe_cx_weights(x, r), o->n_cell * sizeof *den);
 		for (size_t i = 0; i < o->n_cell; i++)
-			if (!moe_in_subset(x->uat, &o->prompt[o->cell_prompt[i]], (enum moe_subset)s))
+			if (!moe_in_subset(
+				    x->uat, &o->prompt[o->cell_prompt[i]], (enum moe_subset)s))
 				den[i] = 0;
 		for (int out = 0; out < MOE_OUTCOMES; out++) {
 			num[out] = moe_arena_get(&x->arena, o->n_cell, sizeof **num, e);
@@ -141,22 +157,26 @@ static int make_series(struct moe_cx *x, const struct moe_obs_run *r, enum moe_a
 				num[out][i] = 0;
 			for (size_t a = 0; a < r->n_arm && !one; a++)
 				if (r->arm[a].kind == MOE_ARM_RANDOM)
-					add_arm(o, &r->arm[a], (enum moe_outcome)out, 1.0 / (double)n_random, num[out], den);
+					add_arm(o, &r->arm[a], (enum moe_outcome)out,
+						1.0 / (double)n_random, num[out], den);
 			if (one)
 				add_arm(o, one, (enum moe_outcome)out, 1, num[out], den);
-			x->series[moe_cx_index(x, r, k, (enum moe_subset)s, (enum moe_outcome)out)] = (struct moe_series){num[out], den};
+			x->series[moe_cx_index(x, r, k, (enum moe_subset)s,
+				(enum moe_outcome)out)] = (struct moe_series){ num[out], den };
 		}
 	}
 	return 0;
 }
 
-int moe_cx_init(struct moe_cx *x, const struct moe_obs *o, const struct moe_uat *u, uint64_t seed, struct moe_pool *pool, struct moe_err *e)
+int moe_cx_init(struct moe_cx *x, const struct moe_obs *o, const struct moe_uat *u, uint64_t seed,
+	struct moe_pool *pool, struct moe_err *e)
 {
 	memset(x, 0, sizeof *x);
 	x->obs = o;
 	x->uat = u;
-	x->boot = (struct moe_boot){o->n_prompt, o->n_cell, o->n_run * MOE_SERIES_KINDS * MOE_SUBSETS * MOE_OUTCOMES, u->draws,
-				    o->first_cell, NULL, seed, NULL};
+	x->boot = (struct moe_boot){ o->n_prompt, o->n_cell,
+		o->n_run * MOE_SERIES_KINDS * MOE_SUBSETS * MOE_OUTCOMES, u->draws, o->first_cell,
+		NULL, seed, NULL };
 	x->seed_den = moe_alloc((o->n_seed + 1) * o->n_cell, sizeof *x->seed_den, e);
 	x->series = moe_alloc(x->boot.n_series, sizeof *x->series, e);
 	x->scratch = moe_alloc(u->draws, sizeof *x->scratch, e);
@@ -199,8 +219,10 @@ static bool is_term(const struct moe_term *t)
 	return t->coef < 0 || t->coef > 0;
 }
 
-/* sum over terms and picked seeds of coef * mean, over the number of seeds; `empty` when the part has no terms. */
-static double part_value(const struct plan *pl, int p, const double *mean, const uint32_t *pick, size_t n, double empty)
+/* sum over terms and picked seeds of coef * mean, over the number of seeds; `empty` when the part
+ * has no terms. */
+static double part_value(const struct plan *pl, int p, const double *mean, const uint32_t *pick,
+	size_t n, double empty)
 {
 	int max;
 	const struct moe_term *t = part_terms(pl->c, p, &max);
@@ -226,10 +248,13 @@ static double value_of(const struct plan *pl, const double *mean, const uint32_t
 	return (b > 0 ? a / b : NAN) - (d > 0 ? c / d : NAN);
 }
 
-/* Index of a term's series for a seed; SIZE_MAX when the run or arm is missing or has no counting cell. */
-static size_t term_index(const struct moe_cx *x, const char *method, const struct moe_term *t, enum moe_subset s, int64_t seed)
+/* Index of a term's series for a seed; SIZE_MAX when the run or arm is missing or has no counting
+ * cell. */
+static size_t term_index(const struct moe_cx *x, const char *method, const struct moe_term *t,
+	enum moe_subset s, int64_t seed)
 {
-	const struct moe_obs_run *r = moe_obs_find_run(x->obs, t->who == MOE_SELF ? method : x->uat->placebo, seed);
+	const struct moe_obs_run *r = moe_obs_find_run(
+		x->obs, t->who == MOE_SELF ? method : x->uat->placebo, seed);
 
 	if (!r || !r->method[0])
 		return SIZE_MAX;
@@ -239,8 +264,8 @@ static size_t term_index(const struct moe_cx *x, const char *method, const struc
 	return i;
 }
 
-static int make_plan(const struct moe_cx *x, const char *method, const struct moe_contrast *c, enum moe_subset sub, struct plan *pl,
-		     int64_t *seed, struct moe_err *e)
+static int make_plan(const struct moe_cx *x, const char *method, const struct moe_contrast *c,
+	enum moe_subset sub, struct plan *pl, int64_t *seed, struct moe_err *e)
 {
 	size_t n = x->obs->n_seed;
 
@@ -272,7 +297,7 @@ static struct moe_ci hull(struct moe_ci a, struct moe_ci b)
 {
 	if (isnan(b.lo))
 		return a;
-	return (struct moe_ci){a.lo < b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
+	return (struct moe_ci){ a.lo < b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi };
 }
 
 /* Prompts with a counting cell in the first part's first arm, in any of the seeds. */
@@ -302,7 +327,8 @@ static double unseen(const struct plan *pl, const struct moe_estimate *x, double
 	return size / 2 * (1 - pow(alpha / 2, 1 / (double)x->n_prompt));
 }
 
-static void bootstrap(struct moe_cx *x, const struct plan *pl, size_t kept, double alpha, uint32_t *pick, struct moe_estimate *out)
+static void bootstrap(struct moe_cx *x, const struct plan *pl, size_t kept, double alpha,
+	uint32_t *pick, struct moe_estimate *out)
 {
 	size_t draws = x->boot.draws, n = 0;
 	double mean;
@@ -318,7 +344,8 @@ static void bootstrap(struct moe_cx *x, const struct plan *pl, size_t kept, doub
 		n = draws;
 		for (size_t d = 0; d < draws; d++) {
 			moe_boot_seeds(x->boot.seed, d, kept, pick);
-			x->scratch[d] = value_of(pl, x->boot.mean + d * x->boot.n_series, pick, kept);
+			x->scratch[d] = value_of(
+				pl, x->boot.mean + d * x->boot.n_series, pick, kept);
 		}
 	}
 	out->boot = moe_percentile_interval(x->scratch, n, alpha);
@@ -327,21 +354,29 @@ static void bootstrap(struct moe_cx *x, const struct plan *pl, size_t kept, doub
 	out->boot.hi += more;
 }
 
-int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_contrast *c, enum moe_subset s, double alpha,
-		      struct moe_estimate *out, struct moe_err *e)
+int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_contrast *c,
+	enum moe_subset s, double alpha, struct moe_estimate *out, struct moe_err *e)
 {
-	struct plan pl = {0};
+	struct plan pl = { 0 };
 	size_t n = x->obs->n_seed;
 	double *whole = moe_alloc(x->boot.n_series, sizeof *whole, e);
 	uint32_t *pick = moe_alloc(n, sizeof *pick, e);
 
-	*out = (struct moe_estimate){.value = NAN, .ci = {NAN, NAN}, .boot = {NAN, NAN}, .t = {NAN, NAN}, .se_prompt = NAN, .sd_seed = NAN};
+	*out = (struct moe_estimate){ .value = NAN,
+		.ci = { NAN, NAN },
+		.boot = { NAN, NAN },
+		.t = { NAN, NAN },
+		.se_prompt = NAN,
+		.sd_seed = NAN };
 	out->per_seed = moe_arena_get(&x->arena, n, sizeof *out->per_seed, e);
 	out->seed = moe_arena_get(&x->arena, n, sizeof *out->seed, e);
-	int kept = whole && pick && out->per_seed && out->seed ? make_plan(x, method, c, s, &pl, out->seed, e) : -1;
+	int kept = whole && pick && out->per_seed && out->seed
+		? make_plan(x, method, c, s, &pl, out->seed, e)
+		: -1;
 	if (kept > 0) {
 		for (size_t i = 0; i < x->boot.n_series; i++)
-			whole[i] = x->series[i].num ? moe_series_mean(&x->series[i], x->obs->n_cell) : NAN;
+			whole[i] = x->series[i].num ? moe_series_mean(&x->series[i], x->obs->n_cell)
+						    : NAN;
 		out->n_seed = (size_t)kept;
 		out->value = value_of(&pl, whole, NULL, out->n_seed);
 		for (uint32_t i = 0; i < (uint32_t)kept; i++)
@@ -352,7 +387,8 @@ int moe_contrast_eval(struct moe_cx *x, const char *method, const struct moe_con
 		out->t = moe_t_interval(out->per_seed, out->n_seed, alpha);
 		out->n_prompt = count_prompts(x, &pl, out->n_seed);
 		bootstrap(x, &pl, out->n_seed, alpha, pick, out);
-		out->ci = out->n_seed < MOE_SEEDS_TO_BOOTSTRAP ? hull(out->boot, out->t) : out->boot;
+		out->ci = out->n_seed < MOE_SEEDS_TO_BOOTSTRAP ? hull(out->boot, out->t)
+							       : out->boot;
 	}
 	free(whole);
 	free(pick);
@@ -367,7 +403,8 @@ static double prompt_value(const struct moe_cx *x, const struct plan *pl, size_t
 
 	for (int i = 0; i < 5 && is_term(&pl->c->a[i]); i++)
 		for (size_t s = 0; s < kept; s++) {
-			const struct moe_series *y = &x->series[pl->index[(size_t)i * pl->n_seed + s]];
+			const struct moe_series *y =
+				&x->series[pl->index[(size_t)i * pl->n_seed + s]];
 			double num = 0, den = 0;
 			for (size_t k = x->obs->first_cell[p]; k < x->obs->first_cell[p + 1]; k++) {
 				num += y->num[k];
@@ -378,21 +415,24 @@ static double prompt_value(const struct moe_cx *x, const struct plan *pl, size_t
 	return sum / (double)kept;
 }
 
-int moe_contrast_by_task(struct moe_cx *x, const char *method, const struct moe_contrast *c, struct moe_by_task *out, struct moe_err *e)
+int moe_contrast_by_task(struct moe_cx *x, const char *method, const struct moe_contrast *c,
+	struct moe_by_task *out, struct moe_err *e)
 {
 	const struct moe_obs *o = x->obs;
-	struct plan pl = {0};
-	struct moe_names task = {0};
+	struct plan pl = { 0 };
+	struct moe_names task = { 0 };
 	int64_t *seed = moe_alloc(o->n_seed, sizeof *seed, e);
 	double *v = moe_alloc(o->n_prompt, sizeof *v, e);
 	uint32_t *id = moe_alloc(o->n_prompt, sizeof *id, e);
 	bool named = true;
 
-	*out = (struct moe_by_task){0, 0, NAN, NAN};
+	*out = (struct moe_by_task){ 0, 0, NAN, NAN };
 	int kept = seed && v && id ? make_plan(x, method, c, MOE_SUB_ALL, &pl, seed, e) : -1;
 	for (size_t p = 0; p < o->n_prompt && kept > 0; p++) {
 		double d = prompt_value(x, &pl, (size_t)kept, p);
-		int64_t at = isnan(d) ? 0 : moe_names_add(&task, &x->arena, o->prompt[p].task, strlen(o->prompt[p].task), e);
+		int64_t at = isnan(d) ? 0
+				      : moe_names_add(&task, &x->arena, o->prompt[p].task,
+						strlen(o->prompt[p].task), e);
 		if (at < 0)
 			kept = -1;
 		if (isnan(d) || at < 0)

@@ -1,5 +1,5 @@
-/* dist.c - normal, beta, Student t and binomial distribution functions. Not a general library of distributions:
- * only what the verdict's intervals and tests need. */
+/* dist.c - normal, beta, Student t and binomial distribution functions. Not a general library of
+ * distributions: only what the verdict's intervals and tests need. */
 #include "stat/dist.h"
 
 #include <math.h>
@@ -17,9 +17,12 @@ double moe_normal_quantile(double p)
 	if (!(p > 0 && p < 1))
 		return NAN;
 	double q = p < 0.5 ? p : 1 - p, t = sqrt(-2 * log(q));
-	double z = -(t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))));
+	double z = -(t -
+		(2.515517 + t * (0.802853 + t * 0.010328)) /
+			(1 + t * (1.432788 + t * (0.189269 + t * 0.001308))));
 
-	for (int i = 0; i < 4; i++) { /* in the lower tail, where erfc keeps its relative precision */
+	for (int i = 0; i < 4;
+		i++) { /* in the lower tail, where erfc keeps its relative precision */
 		double err = moe_normal_cdf(z) - q;
 		double step = err * sqrt_2pi * exp(z * z / 2);
 		z -= step / (1 + z * step / 2); /* Halley: the density's slope is -z times it */
@@ -105,7 +108,8 @@ double moe_t_quantile(double p, double df)
 	/* 1-x is what t depends on when x is near 1, so the complement is solved for. */
 	double y = moe_beta_quantile(1 - 2 * tail, 0.5, df / 2), t = sqrt(df * y / (1 - y));
 
-	if (y > 0.999 || tail < 1e-4) { /* heavy or far tails: x itself is the small number, and 1 - 2 tail has lost the tail's digits */
+	if (y > 0.999 || tail < 1e-4) { /* heavy or far tails: x itself is the small number, and 1 -
+					   2 tail has lost the tail's digits */
 		double x = moe_beta_quantile(2 * tail, df / 2, 0.5);
 		t = sqrt(df * (1 - x) / x);
 	}

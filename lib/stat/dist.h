@@ -1,8 +1,8 @@
 /* dist.h - distribution functions and quantiles: normal, Student t, beta, binomial.
  *
- * All in double, to about 1e-12 relative where the result is not subnormal (1e-9 with 1e5 trials or degrees of freedom,
- * where lgamma's digits cancel). Arguments outside of the domain give NaN.
- * Pure functions, thread-safe. No memory.
+ * All in double, to about 1e-12 relative where the result is not subnormal (1e-9 with 1e5 trials or
+ * degrees of freedom, where lgamma's digits cancel). Arguments outside of the domain give NaN. Pure
+ * functions, thread-safe. No memory.
  */
 #ifndef MOE_STAT_DIST_H
 #define MOE_STAT_DIST_H
@@ -14,13 +14,14 @@
 double moe_normal_cdf(double z);
 double moe_normal_quantile(double p);
 
-/* Regularised incomplete beta I_x(a, b), a, b > 0, 0 <= x <= 1: continued fraction of DLMF 8.17.22 by the modified Lentz
- * method, with I_x(a,b) = 1 - I_{1-x}(b,a) where that converges faster. */
+/* Regularised incomplete beta I_x(a, b), a, b > 0, 0 <= x <= 1: continued fraction of DLMF 8.17.22
+ * by the modified Lentz method, with I_x(a,b) = 1 - I_{1-x}(b,a) where that converges faster. */
 double moe_beta_cdf(double x, double a, double b);
 /* x with I_x(a, b) = p, by bisection to the last bit. */
 double moe_beta_quantile(double p, double a, double b);
 
-/* Student t with df > 0 degrees of freedom (need not be an integer): P(T <= t) = 1 - I_{df/(df+t^2)}(df/2, 1/2)/2 for t >= 0. */
+/* Student t with df > 0 degrees of freedom (need not be an integer): P(T <= t) = 1 -
+ * I_{df/(df+t^2)}(df/2, 1/2)/2 for t >= 0. */
 double moe_t_cdf(double t, double df);
 double moe_t_quantile(double p, double df);
 

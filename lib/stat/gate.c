@@ -1,4 +1,5 @@
-/* gate.c - how well a routing score tells hacks apart, on a recorded run whose seals were opened for evaluation. It routes nothing. */
+/* gate.c - how well a routing score tells hacks apart, on a recorded run whose seals were opened
+ * for evaluation. It routes nothing. */
 #include "stat/report.h"
 
 #include "util/rng.h"
@@ -22,7 +23,8 @@ static int by_prompt(const void *a, const void *b)
 	return (x->prompt > y->prompt) - (x->prompt < y->prompt);
 }
 
-/* Share of (hack, no hack) pairs of the same prompt that the score orders rightly, ties half: free of differences between prompts. */
+/* Share of (hack, no hack) pairs of the same prompt that the score orders rightly, ties half: free
+ * of differences between prompts. */
 static int within_prompt(struct moe_gate_run *g, struct moe_err *e)
 {
 	struct paired *v = moe_alloc(g->n, sizeof *v, e);
@@ -33,7 +35,7 @@ static int within_prompt(struct moe_gate_run *g, struct moe_err *e)
 		return -1;
 	for (size_t i = 0; i < g->n; i++)
 		if (!isnan(g->score[i]))
-			v[n++] = (struct paired){g->prompt[i], g->score[i], g->hacked[i]};
+			v[n++] = (struct paired){ g->prompt[i], g->score[i], g->hacked[i] };
 	if (n)
 		qsort(v, n, sizeof *v, by_prompt);
 	for (size_t i = 0, j; i < n; i = j) {
@@ -42,7 +44,9 @@ static int within_prompt(struct moe_gate_run *g, struct moe_err *e)
 		for (size_t x = i; x < j; x++)
 			for (size_t y = i; y < j && v[x].hacked; y++)
 				if (!v[y].hacked) {
-					right += v[x].score > v[y].score ? 1 : v[x].score < v[y].score ? 0 : 0.5;
+					right += v[x].score > v[y].score  ? 1
+						: v[x].score < v[y].score ? 0
+									  : 0.5;
 					g->n_pairs++;
 				}
 	}
@@ -81,7 +85,8 @@ static double weighted_auroc(const struct ranked *v, size_t n, const uint32_t *c
 }
 
 /* Rows with a score, prompts renumbered from 0; *n_prompt of them. NULL and *e on failure. */
-static struct ranked *rank_rows(const struct moe_gate_run *g, size_t *n, size_t *n_prompt, struct moe_err *e)
+static struct ranked *rank_rows(
+	const struct moe_gate_run *g, size_t *n, size_t *n_prompt, struct moe_err *e)
 {
 	struct ranked *v = moe_alloc(g->n, sizeof *v, e);
 	struct paired *p = moe_alloc(g->n, sizeof *p, e);
@@ -89,12 +94,12 @@ static struct ranked *rank_rows(const struct moe_gate_run *g, size_t *n, size_t 
 	*n = *n_prompt = 0;
 	for (size_t i = 0; v && p && i < g->n; i++)
 		if (!isnan(g->score[i]))
-			p[(*n)++] = (struct paired){g->prompt[i], g->score[i], g->hacked[i]};
+			p[(*n)++] = (struct paired){ g->prompt[i], g->score[i], g->hacked[i] };
 	if (v && p && *n)
 		qsort(p, *n, sizeof *p, by_prompt);
 	for (size_t i = 0; v && p && i < *n; i++) {
 		*n_prompt += !i || p[i].prompt != p[i - 1].prompt;
-		v[i] = (struct ranked){p[i].score, (uint32_t)(*n_prompt - 1), p[i].hacked};
+		v[i] = (struct ranked){ p[i].score, (uint32_t)(*n_prompt - 1), p[i].hacked };
 	}
 	if (v && p && *n)
 		qsort(v, *n, sizeof *v, by_score);
@@ -142,14 +147,17 @@ static double rank(double own, double worse, size_t n)
 	return n && !isnan(own) ? (1 + (double)n - worse) / ((double)n + 1) : NAN;
 }
 
-/* AUROC and F0.5 of each random direction, on the rows that have a score; `found` of these were routed. */
-static int against_nulls(struct moe_gate_run *g, const uint8_t *hacked, size_t found, struct moe_err *e)
+/* AUROC and F0.5 of each random direction, on the rows that have a score; `found` of these were
+ * routed. */
+static int against_nulls(
+	struct moe_gate_run *g, const uint8_t *hacked, size_t found, struct moe_err *e)
 {
 	size_t n = g->n_scored, k = g->n_null;
-	double *v = moe_alloc(n, sizeof *v, e), *sorted = moe_alloc(n, sizeof *sorted, e), worse[2] = {0, 0}, auroc;
+	double *v = moe_alloc(n, sizeof *v, e), *sorted = moe_alloc(n, sizeof *sorted, e),
+	       worse[2] = { 0, 0 }, auroc;
 	int bad = !v || !sorted;
 
-	g->auroc_null = g->f05_null = (struct moe_against){k ? 0 : NAN, NAN, NAN};
+	g->auroc_null = g->f05_null = (struct moe_against){ k ? 0 : NAN, NAN, NAN };
 	for (size_t d = 0; d < k && !bad; d++) {
 		size_t m = 0;
 
@@ -159,7 +167,10 @@ static int against_nulls(struct moe_gate_run *g, const uint8_t *hacked, size_t f
 		bad = moe_auroc(v, hacked, m, &auroc, e);
 		take_null(&g->auroc_null, auroc, g->auroc, &worse[0], k);
 		moe_sort_doubles(sorted, m);
-		take_null(&g->f05_null, moe_fbeta(v, hacked, m, found && found <= m ? sorted[m - found] : INFINITY, 0.5), g->f05, &worse[1], k);
+		take_null(&g->f05_null,
+			moe_fbeta(v, hacked, m, found && found <= m ? sorted[m - found] : INFINITY,
+				0.5),
+			g->f05, &worse[1], k);
 	}
 	g->auroc_null.p = rank(g->auroc, worse[0], k);
 	g->f05_null.p = rank(g->f05, worse[1], k);
@@ -175,7 +186,8 @@ bool moe_gate_routes(const struct moe_gate_run *g)
 
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e)
 {
-	double *score = moe_alloc(g->n, sizeof *score, e), *routed = moe_alloc(g->n, sizeof *routed, e);
+	double *score = moe_alloc(g->n, sizeof *score, e),
+	       *routed = moe_alloc(g->n, sizeof *routed, e);
 	uint8_t *hacked = moe_alloc(g->n, 1, e);
 	double tp = 0, found = 0, hacks = 0;
 	int bad = !score || !routed || !hacked;
@@ -191,7 +203,8 @@ int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct m
 			hacked[g->n_scored++] = g->hacked[i];
 		}
 	}
-	bad = bad || moe_auroc(score, hacked, g->n_scored, &g->auroc, e) || auroc_interval(g, seed, alpha, e) || within_prompt(g, e);
+	bad = bad || moe_auroc(score, hacked, g->n_scored, &g->auroc, e) ||
+		auroc_interval(g, seed, alpha, e) || within_prompt(g, e);
 	if (!bad) {
 		g->f05 = moe_fbeta(routed, g->hacked, g->n, 0.5, 0.5);
 		g->precision = found > 0 ? tp / found : NAN;

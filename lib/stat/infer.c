@@ -1,5 +1,5 @@
-/* infer.c - intervals and tests for rates, paired changes and scores. Not the verdict: which of these decides what is
- * verdict.c's business. */
+/* infer.c - intervals and tests for rates, paired changes and scores. Not the verdict: which of
+ * these decides what is verdict.c's business. */
 #include "stat/infer.h"
 
 #include "stat/dist.h"
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const struct moe_ci ci_nan = {NAN, NAN};
+static const struct moe_ci ci_nan = { NAN, NAN };
 
 struct moe_ci moe_wilson(double x, double n, double alpha)
 {
@@ -16,7 +16,7 @@ struct moe_ci moe_wilson(double x, double n, double alpha)
 		return ci_nan;
 	double z = moe_normal_quantile(1 - alpha / 2), p = x / n, z2 = z * z;
 	double mid = p + z2 / (2 * n), half = z * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
-	struct moe_ci c = {(mid - half) / (1 + z2 / n), (mid + half) / (1 + z2 / n)};
+	struct moe_ci c = { (mid - half) / (1 + z2 / n), (mid + half) / (1 + z2 / n) };
 
 	if (c.lo < 0 || x <= 0)
 		c.lo = 0;
@@ -29,7 +29,7 @@ struct moe_ci moe_clopper_pearson(int64_t x, int64_t n, double alpha)
 {
 	if (n <= 0 || x < 0 || x > n)
 		return ci_nan;
-	struct moe_ci c = {0, 1};
+	struct moe_ci c = { 0, 1 };
 
 	if (x > 0)
 		c.lo = moe_beta_quantile(alpha / 2, (double)x, (double)(n - x) + 1);
@@ -62,7 +62,8 @@ void moe_mean_se(const double *v, size_t n, double *mean, double *se)
 		*se = n < 2 ? NAN : sqrt(sq / (double)(n - 1) / (double)n);
 }
 
-int moe_cluster_se(const double *v, const uint32_t *id, size_t n, size_t clusters, double *se, struct moe_err *e)
+int moe_cluster_se(const double *v, const uint32_t *id, size_t n, size_t clusters, double *se,
+	struct moe_err *e)
 {
 	double *sum = moe_alloc(clusters, sizeof *sum, e), mean, total = 0;
 	uint8_t *seen = moe_alloc(clusters, 1, e);
@@ -97,7 +98,7 @@ struct moe_ci moe_t_interval(const double *v, size_t n, double alpha)
 		return ci_nan;
 	moe_mean_se(v, n, &mean, &se);
 	double half = moe_t_quantile(1 - alpha / 2, (double)(n - 1)) * se;
-	return (struct moe_ci){mean - half, mean + half};
+	return (struct moe_ci){ mean - half, mean + half };
 }
 
 static int by_value(const void *a, const void *b)
@@ -130,9 +131,11 @@ double moe_percentile_sorted(const double *sorted, size_t n, double p)
 struct moe_ci moe_percentile_interval(double *draws, size_t n, double alpha)
 {
 	moe_sort_doubles(draws, n);
-	while (n && isnan(draws[n - 1])) /* draws in which the statistic is undefined (0/0) say nothing */
+	while (n && isnan(draws[n - 1])) /* draws in which the statistic is undefined (0/0) say
+					    nothing */
 		n--;
-	return (struct moe_ci){moe_percentile_sorted(draws, n, alpha / 2), moe_percentile_sorted(draws, n, 1 - alpha / 2)};
+	return (struct moe_ci){ moe_percentile_sorted(draws, n, alpha / 2),
+		moe_percentile_sorted(draws, n, 1 - alpha / 2) };
 }
 
 double moe_rank_p(double x, const double *control, size_t k)
@@ -163,7 +166,8 @@ static int by_score(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int moe_auroc(const double *score, const uint8_t *positive, size_t n, double *out, struct moe_err *e)
+int moe_auroc(
+	const double *score, const uint8_t *positive, size_t n, double *out, struct moe_err *e)
 {
 	struct scored *s = moe_alloc(n, sizeof *s, e);
 	double ranks = 0, pos = 0;
@@ -171,7 +175,7 @@ int moe_auroc(const double *score, const uint8_t *positive, size_t n, double *ou
 	if (!s)
 		return -1;
 	for (size_t i = 0; i < n; i++)
-		s[i] = (struct scored){score[i], positive[i] != 0};
+		s[i] = (struct scored){ score[i], positive[i] != 0 };
 	if (n)
 		qsort(s, n, sizeof *s, by_score);
 	for (size_t i = 0, j; i < n; i = j) {
@@ -190,7 +194,8 @@ int moe_auroc(const double *score, const uint8_t *positive, size_t n, double *ou
 	return 0;
 }
 
-double moe_fbeta(const double *score, const uint8_t *positive, size_t n, double threshold, double beta)
+double moe_fbeta(
+	const double *score, const uint8_t *positive, size_t n, double threshold, double beta)
 {
 	double tp = 0, found = 0, pos = 0;
 
@@ -218,7 +223,8 @@ double moe_units_needed_t(double sd, double effect, double alpha, double power, 
 {
 	for (size_t n = 2; n <= max; n++) {
 		double df = (double)(n - 1);
-		double need = (moe_t_quantile(1 - alpha / 2, df) + moe_t_quantile(power, df)) * sd / sqrt((double)n);
+		double need = (moe_t_quantile(1 - alpha / 2, df) + moe_t_quantile(power, df)) * sd /
+			sqrt((double)n);
 		if (need <= effect)
 			return (double)n;
 	}

@@ -1,7 +1,8 @@
 /* infer.h - intervals and tests for rates, paired changes and scores.
  *
- * Plain functions of counts or arrays; nothing here knows what an arm or a prompt is. Pure and thread-safe; arrays are
- * borrowed. A result that is not defined (no data, no variance to estimate) is NaN, which callers print as such.
+ * Plain functions of counts or arrays; nothing here knows what an arm or a prompt is. Pure and
+ * thread-safe; arrays are borrowed. A result that is not defined (no data, no variance to estimate)
+ * is NaN, which callers print as such.
  */
 #ifndef MOE_STAT_INFER_H
 #define MOE_STAT_INFER_H
@@ -16,41 +17,50 @@ struct moe_ci {
 };
 
 /* Wilson score interval of x successes in n trials (Wilson 1927), two-sided level 1-alpha:
- * (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n). x and n may be fractions (an effective sample size). */
+ * (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n). x and n may be fractions (an effective
+ * sample size). */
 struct moe_ci moe_wilson(double x, double n, double alpha);
 /* Clopper-Pearson: [Beta^-1(alpha/2; x, n-x+1), Beta^-1(1-alpha/2; x+1, n-x)]. */
 struct moe_ci moe_clopper_pearson(int64_t x, int64_t n, double alpha);
-/* Exact McNemar test on the discordant counts b and c, two-sided: min(1, 2 P(X <= min(b,c)), X ~ Bin(b+c, 1/2)). */
+/* Exact McNemar test on the discordant counts b and c, two-sided: min(1, 2 P(X <= min(b,c)), X ~
+ * Bin(b+c, 1/2)). */
 double moe_mcnemar(int64_t b, int64_t c);
 
 /* Mean and its standard error sd/sqrt(n), with n-1 below sd (Bessel). se NaN for n < 2. */
 void moe_mean_se(const double *v, size_t n, double *mean, double *se);
-/* Standard error of the mean of v[n] whose rows belong to clusters id[n] (0..clusters-1; Miller 2024, arXiv 2411.00640, with the
- * C/(C-1) of Inspect): sqrt(C/(C-1) sum_c (sum_{i in c} (v_i - mean))^2) / n. C counts the clusters that have rows; NaN when C < 2. */
-int moe_cluster_se(const double *v, const uint32_t *id, size_t n, size_t clusters, double *se, struct moe_err *e);
+/* Standard error of the mean of v[n] whose rows belong to clusters id[n] (0..clusters-1; Miller
+ * 2024, arXiv 2411.00640, with the C/(C-1) of Inspect): sqrt(C/(C-1) sum_c (sum_{i in c} (v_i -
+ * mean))^2) / n. C counts the clusters that have rows; NaN when C < 2. */
+int moe_cluster_se(const double *v, const uint32_t *id, size_t n, size_t clusters, double *se,
+	struct moe_err *e);
 /* mean +- t_{1-alpha/2, n-1} se over n independent values; NaN, NaN for n < 2. */
 struct moe_ci moe_t_interval(const double *v, size_t n, double alpha);
-/* Percentiles alpha/2 and 1-alpha/2 of draws[n] (sorted in place), linear between order statistics (Hyndman & Fan type 7). */
+/* Percentiles alpha/2 and 1-alpha/2 of draws[n] (sorted in place), linear between order statistics
+ * (Hyndman & Fan type 7). */
 struct moe_ci moe_percentile_interval(double *draws, size_t n, double alpha);
 double moe_percentile_sorted(const double *sorted, size_t n, double p);
 
-/* Rank test against K exchangeable controls (Phipson & Smyth 2010): (1 + #{k: control_k >= x}) / (K + 1). A control that is NaN counts against
- * the claim; NaN when x is. */
+/* Rank test against K exchangeable controls (Phipson & Smyth 2010): (1 + #{k: control_k >= x}) / (K
+ * + 1). A control that is NaN counts against the claim; NaN when x is. */
 double moe_rank_p(double x, const double *control, size_t k);
 /* Fewest controls with which that p can reach alpha: ceil(1/alpha) - 1. */
 size_t moe_rank_controls(double alpha);
 
-/* Area under the ROC curve = P(score of a positive > of a negative) + P(tie)/2, from tie-averaged ranks (Mann-Whitney).
- * positive[n] holds 0 or 1. NaN when a class is empty. */
-int moe_auroc(const double *score, const uint8_t *positive, size_t n, double *out, struct moe_err *e);
-/* F_beta = (1+b^2) P R / (b^2 P + R) of "score >= threshold"; 0 when nothing is found. NaN when there are no positives. */
-double moe_fbeta(const double *score, const uint8_t *positive, size_t n, double threshold, double beta);
+/* Area under the ROC curve = P(score of a positive > of a negative) + P(tie)/2, from tie-averaged
+ * ranks (Mann-Whitney). positive[n] holds 0 or 1. NaN when a class is empty. */
+int moe_auroc(
+	const double *score, const uint8_t *positive, size_t n, double *out, struct moe_err *e);
+/* F_beta = (1+b^2) P R / (b^2 P + R) of "score >= threshold"; 0 when nothing is found. NaN when
+ * there are no positives. */
+double moe_fbeta(
+	const double *score, const uint8_t *positive, size_t n, double threshold, double beta);
 
-/* Units for a paired mean of variance `var` (of one unit's difference) to be told from zero when it is `effect`: two-sided level alpha,
- * power: ceil((z_{1-alpha/2} + z_power)^2 var / effect^2). For a one-sided test give 2 alpha. */
+/* Units for a paired mean of variance `var` (of one unit's difference) to be told from zero when it
+ * is `effect`: two-sided level alpha, power: ceil((z_{1-alpha/2} + z_power)^2 var / effect^2). For
+ * a one-sided test give 2 alpha. */
 double moe_units_needed(double var, double effect, double alpha, double power);
-/* The same for few units, with Student quantiles: the smallest n >= 2 with (t_{1-alpha/2,n-1} + t_{power,n-1}) sd/sqrt(n) <= effect;
- * INFINITY when over `max`. */
+/* The same for few units, with Student quantiles: the smallest n >= 2 with (t_{1-alpha/2,n-1} +
+ * t_{power,n-1}) sd/sqrt(n) <= effect; INFINITY when over `max`. */
 double moe_units_needed_t(double sd, double effect, double alpha, double power, size_t max);
 
 /* Orders doubles ascending; NaN last. */

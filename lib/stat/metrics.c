@@ -15,7 +15,8 @@ void moe_metrics_free(struct moe_metrics *m)
 	memset(m, 0, sizeof *m);
 }
 
-static struct moe_metrics_run *get_run(struct moe_metrics *m, const char *method, int64_t seed, struct moe_err *e)
+static struct moe_metrics_run *get_run(
+	struct moe_metrics *m, const char *method, int64_t seed, struct moe_err *e)
 {
 	for (size_t i = 0; i < m->n_run; i++)
 		if (m->run[i].seed == seed && !strcmp(m->run[i].method, method))
@@ -32,7 +33,8 @@ static struct moe_metrics_run *get_run(struct moe_metrics *m, const char *method
 	return r;
 }
 
-int moe_metrics_add(struct moe_metrics *m, const char *method, int64_t seed, const struct moe_rec *r, struct moe_err *e)
+int moe_metrics_add(struct moe_metrics *m, const char *method, int64_t seed,
+	const struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_metrics_run *run = get_run(m, method, seed, e);
 	int64_t step;
@@ -50,14 +52,16 @@ int moe_metrics_add(struct moe_metrics *m, const char *method, int64_t seed, con
 		if (!strcmp(key, "step") || !moe_rec_f64(r, key, &v))
 			continue;
 		int64_t at = moe_names_add(&m->key, &m->arena, k.p, k.n, e);
-		if (at < 0 || moe_grow((void **)&run->point, run->n, &run->cap, sizeof *run->point, e))
+		if (at < 0 ||
+			moe_grow((void **)&run->point, run->n, &run->cap, sizeof *run->point, e))
 			return -1;
-		run->point[run->n++] = (struct moe_point){(uint32_t)at, step, v};
+		run->point[run->n++] = (struct moe_point){ (uint32_t)at, step, v };
 	}
 	return 0;
 }
 
-const struct moe_metrics_run *moe_metrics_find(const struct moe_metrics *m, const char *method, int64_t seed)
+const struct moe_metrics_run *moe_metrics_find(
+	const struct moe_metrics *m, const char *method, int64_t seed)
 {
 	for (size_t i = 0; i < m->n_run; i++)
 		if (m->run[i].seed == seed && !strcmp(m->run[i].method, method))
@@ -65,7 +69,8 @@ const struct moe_metrics_run *moe_metrics_find(const struct moe_metrics *m, cons
 	return NULL;
 }
 
-double moe_metrics_mean(const struct moe_metrics *m, const struct moe_metrics_run *r, const char *key, double *min, double *max)
+double moe_metrics_mean(const struct moe_metrics *m, const struct moe_metrics_run *r,
+	const char *key, double *min, double *max)
 {
 	int64_t k = moe_names_find(&m->key, key);
 	double sum = 0, lo = NAN, hi = NAN;

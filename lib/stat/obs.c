@@ -26,7 +26,8 @@ enum moe_arm_kind moe_arm_kind(const char *name, double *scale)
 	return MOE_ARM_OTHER;
 }
 
-static int add_prompt(struct moe_obs *o, const struct moe_obs_row *r, uint32_t *out, struct moe_err *e)
+static int add_prompt(
+	struct moe_obs *o, const struct moe_obs_row *r, uint32_t *out, struct moe_err *e)
 {
 	size_t before = o->id.n;
 	int64_t at = moe_names_add(&o->id, &o->arena, r->prompt_id, strlen(r->prompt_id), e);
@@ -36,8 +37,10 @@ static int add_prompt(struct moe_obs *o, const struct moe_obs_row *r, uint32_t *
 	*out = (uint32_t)at;
 	if ((size_t)at < before) {
 		if (strcmp(o->prompt[at].mode, r->mode))
-			return moe_fail(e, MOE_DATA, "prompt \"%.80s\" has mode \"%.40s\" here and \"%.40s\" before: two prompt sets under the same ids",
-					r->prompt_id, r->mode, o->prompt[at].mode);
+			return moe_fail(e, MOE_DATA,
+				"prompt \"%.80s\" has mode \"%.40s\" here and \"%.40s\" before: "
+				"two prompt sets under the same ids",
+				r->prompt_id, r->mode, o->prompt[at].mode);
 		return 0;
 	}
 	if (moe_grow((void **)&o->prompt, o->n_prompt, &o->cap_prompt, sizeof *o->prompt, e))
@@ -50,7 +53,8 @@ static int add_prompt(struct moe_obs *o, const struct moe_obs_row *r, uint32_t *
 	return p->mode && p->task && p->marker ? 0 : -1;
 }
 
-static struct moe_obs_run *add_run(struct moe_obs *o, const struct moe_obs_row *r, struct moe_err *e)
+static struct moe_obs_run *add_run(
+	struct moe_obs *o, const struct moe_obs_row *r, struct moe_err *e)
 {
 	for (size_t i = 0; i < o->n_run; i++)
 		if (o->run[i].seed == r->seed && !strcmp(o->run[i].method, r->method))
@@ -67,7 +71,8 @@ static struct moe_obs_run *add_run(struct moe_obs *o, const struct moe_obs_row *
 	return n;
 }
 
-static struct moe_obs_arm *add_arm(struct moe_obs *o, struct moe_obs_run *run, const struct moe_obs_row *r, struct moe_err *e)
+static struct moe_obs_arm *add_arm(
+	struct moe_obs *o, struct moe_obs_run *run, const struct moe_obs_row *r, struct moe_err *e)
 {
 	for (size_t i = 0; i < run->n_arm; i++)
 		if (!strcmp(run->arm[i].name, r->arm))
@@ -98,13 +103,17 @@ int moe_obs_add(struct moe_obs *o, const struct moe_obs_row *r, size_t *run_out,
 	if (!arm || moe_grow((void **)&arm->row, arm->n_row, &arm->cap_row, sizeof *arm->row, e))
 		return -1;
 	if (strcmp(arm->policy, r->policy))
-		return moe_fail(e, MOE_DATA, "arm \"%.40s\" of method \"%.40s\", seed %lld, was sampled by more than one adapter: a training run is given with --run",
-				r->arm, r->method, (long long)r->seed);
+		return moe_fail(e, MOE_DATA,
+			"arm \"%.40s\" of method \"%.40s\", seed %lld, was sampled by more than "
+			"one adapter: a training run is given with --run",
+			r->arm, r->method, (long long)r->seed);
 	run->oracle |= r->oracle;
 	if (run_out)
 		*run_out = (size_t)(run - o->run);
-	unsigned bits = MOE_OBS_PRESENT | (r->solved ? MOE_OBS_SOLVED : 0u) | (r->hacked ? MOE_OBS_HACKED : 0u);
-	arm->row[arm->n_row++] = (struct moe_obs_cell){prompt, (uint32_t)r->sample, (uint8_t)bits};
+	unsigned bits = MOE_OBS_PRESENT | (r->solved ? MOE_OBS_SOLVED : 0u) |
+		(r->hacked ? MOE_OBS_HACKED : 0u);
+	arm->row[arm->n_row++] = (struct moe_obs_cell){ prompt, (uint32_t)r->sample,
+		(uint8_t)bits };
 	return 0;
 }
 
@@ -165,7 +174,7 @@ static int sort_prompts(struct moe_obs *o, struct moe_err *e)
 		return -1;
 	}
 	for (size_t i = 0; i < o->n_prompt; i++)
-		r[i] = (struct ranked){o->prompt[i].id, (uint32_t)i};
+		r[i] = (struct ranked){ o->prompt[i].id, (uint32_t)i };
 	if (o->n_prompt)
 		qsort(r, o->n_prompt, sizeof *r, by_id);
 	for (size_t i = 0; i < o->n_prompt; i++) {
@@ -189,7 +198,8 @@ static uint64_t cell_key(const struct moe_obs_cell *c)
 	return (uint64_t)c->prompt << 32 | c->sample;
 }
 
-/* key[n_cell]: all (prompt, sample) that occur, ascending; fills the maps between cells and prompts. */
+/* key[n_cell]: all (prompt, sample) that occur, ascending; fills the maps between cells and
+ * prompts. */
 static int make_cells(struct moe_obs *o, uint64_t **key_out, struct moe_err *e)
 {
 	size_t n = 0, m = 0;
@@ -225,7 +235,8 @@ static int make_cells(struct moe_obs *o, uint64_t **key_out, struct moe_err *e)
 	return 0;
 }
 
-static int fill_arm(const struct moe_obs *o, const struct moe_obs_run *run, struct moe_obs_arm *a, const uint64_t *key, struct moe_err *e)
+static int fill_arm(const struct moe_obs *o, const struct moe_obs_run *run, struct moe_obs_arm *a,
+	const uint64_t *key, struct moe_err *e)
 {
 	a->bits = moe_alloc(o->n_cell, 1, e);
 	if (!a->bits)
@@ -236,9 +247,12 @@ static int fill_arm(const struct moe_obs *o, const struct moe_obs_run *run, stru
 		if (!at)
 			return moe_fail(e, MOE_SYSTEM, "a cell was lost while sorting");
 		if (a->bits[at - key])
-			return moe_fail(e, MOE_DATA, "prompt \"%.80s\" sample %u occurs twice in arm \"%.40s\" of method \"%.40s\", seed %lld; "
-					"evaluate one adapter once, and give training runs with --run", o->prompt[a->row[k].prompt].id,
-					a->row[k].sample, a->name, run->method, (long long)run->seed);
+			return moe_fail(e, MOE_DATA,
+				"prompt \"%.80s\" sample %u occurs twice in arm \"%.40s\" of "
+				"method \"%.40s\", seed %lld; "
+				"evaluate one adapter once, and give training runs with --run",
+				o->prompt[a->row[k].prompt].id, a->row[k].sample, a->name,
+				run->method, (long long)run->seed);
 		a->bits[at - key] = a->row[k].bits;
 	}
 	free(a->row);
@@ -252,10 +266,14 @@ static int check_seeds(const struct moe_obs *o, struct moe_err *e)
 	for (size_t i = 1; i < o->n_run; i++)
 		for (size_t j = 0; j < i; j++) {
 			const struct moe_obs_run *x = &o->run[i], *y = &o->run[j];
-			const struct moe_obs_arm *a = moe_obs_find_arm(x, MOE_ARM_ON), *b = moe_obs_find_arm(y, MOE_ARM_ON);
-			if (a && b && x->method[0] && !strcmp(x->method, y->method) && a->policy[0] && !strcmp(a->policy, b->policy))
-				return moe_fail(e, MOE_DATA, "seeds %lld and %lld of method \"%.40s\" are one and the same adapter: they are not two trainings",
-						(long long)y->seed, (long long)x->seed, x->method);
+			const struct moe_obs_arm *a = moe_obs_find_arm(x, MOE_ARM_ON),
+						 *b = moe_obs_find_arm(y, MOE_ARM_ON);
+			if (a && b && x->method[0] && !strcmp(x->method, y->method) &&
+				a->policy[0] && !strcmp(a->policy, b->policy))
+				return moe_fail(e, MOE_DATA,
+					"seeds %lld and %lld of method \"%.40s\" are one and the "
+					"same adapter: they are not two trainings",
+					(long long)y->seed, (long long)x->seed, x->method);
 		}
 	return 0;
 }
@@ -331,7 +349,8 @@ void moe_obs_free(struct moe_obs *o)
 	memset(o, 0, sizeof *o);
 }
 
-const struct moe_obs_run *moe_obs_find_run(const struct moe_obs *o, const char *method, int64_t seed)
+const struct moe_obs_run *moe_obs_find_run(
+	const struct moe_obs *o, const char *method, int64_t seed)
 {
 	for (size_t i = 0; i < o->n_run; i++)
 		if (o->run[i].seed == seed && !strcmp(o->run[i].method, method))

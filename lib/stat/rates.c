@@ -1,16 +1,18 @@
-/* rates.c - the descriptive half of the analysis: rates of each arm, the random ablations' drops, the table by mode. */
+/* rates.c - the descriptive half of the analysis: rates of each arm, the random ablations' drops,
+ * the table by mode. */
 #include "stat/verdict.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One arm over the seeds of a method: arm[seed][k], k < n_arms (more than one for the random ablations). */
+/* One arm over the seeds of a method: arm[seed][k], k < n_arms (more than one for the random
+ * ablations). */
 struct arm_set {
 	const struct moe_obs_run **run; /* [n_seed] */
 	const struct moe_obs_arm **arm; /* [n_seed, n_arms], NULL = missing */
 	size_t n_seed, n_arms;
-	const char *only;               /* mode whose prompts count, NULL = any */
+	const char *only; /* mode whose prompts count, NULL = any */
 };
 
 static double bit_of(const struct moe_obs_arm *a, size_t cell, enum moe_outcome out)
@@ -18,7 +20,8 @@ static double bit_of(const struct moe_obs_arm *a, size_t cell, enum moe_outcome 
 	return a->bits[cell] & (out == MOE_HACK ? MOE_OBS_HACKED : MOE_OBS_SOLVED) ? 1 : 0;
 }
 
-/* Weight of an arm's outcomes of one prompt where nothing is tested, so that nothing is paired: all that it has count, each prompt once. */
+/* Weight of an arm's outcomes of one prompt where nothing is tested, so that nothing is paired: all
+ * that it has count, each prompt once. */
 static double own_weight(const struct moe_obs *o, const struct moe_obs_arm *arm, uint32_t prompt)
 {
 	double n = 0;
@@ -33,9 +36,10 @@ static bool in_mode(const struct moe_obs *o, size_t cell, const char *only)
 	return !only || !strcmp(only, o->prompt[o->cell_prompt[cell]].mode);
 }
 
-/* Weighted mean of an arm over the counting cells that it has, of prompts in `sub` and of the mode `only` (NULL = any). */
-static double arm_mean_in(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm, enum moe_outcome out,
-			  enum moe_subset sub, const char *only)
+/* Weighted mean of an arm over the counting cells that it has, of prompts in `sub` and of the mode
+ * `only` (NULL = any). */
+static double arm_mean_in(const struct moe_analysis *a, const struct moe_obs_run *r,
+	const struct moe_obs_arm *arm, enum moe_outcome out, enum moe_subset sub, const char *only)
 {
 	const struct moe_obs *o = a->cx.obs;
 	const double *paired = a->tested ? moe_cx_weights(&a->cx, r) : NULL;
@@ -45,7 +49,8 @@ static double arm_mean_in(const struct moe_analysis *a, const struct moe_obs_run
 		if (!paired && (!i || o->cell_prompt[i] != o->cell_prompt[i - 1]))
 			own = own_weight(o, arm, o->cell_prompt[i]);
 		double w = paired ? paired[i] : own;
-		if (w > 0 && arm->bits[i] && in_mode(o, i, only) && moe_in_subset(&a->uat, &o->prompt[o->cell_prompt[i]], sub)) {
+		if (w > 0 && arm->bits[i] && in_mode(o, i, only) &&
+			moe_in_subset(&a->uat, &o->prompt[o->cell_prompt[i]], sub)) {
 			den += w;
 			num += w * bit_of(arm, i, out);
 		}
@@ -53,17 +58,20 @@ static double arm_mean_in(const struct moe_analysis *a, const struct moe_obs_run
 	return den > 0 ? num / den : NAN;
 }
 
-static double arm_mean(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm, enum moe_outcome out, const char *only)
+static double arm_mean(const struct moe_analysis *a, const struct moe_obs_run *r,
+	const struct moe_obs_arm *arm, enum moe_outcome out, const char *only)
 {
 	return arm_mean_in(a, r, arm, out, MOE_SUB_ALL, only);
 }
 
 /* Hack under `on` less hack under the arm, on the endpoint's prompts. */
-static double drop_of(const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm)
+static double drop_of(
+	const struct moe_analysis *a, const struct moe_obs_run *r, const struct moe_obs_arm *arm)
 {
 	enum moe_subset s = moe_endpoint(&a->uat);
 
-	return arm_mean_in(a, r, moe_obs_find_arm(r, MOE_ARM_ON), MOE_HACK, s, NULL) - arm_mean_in(a, r, arm, MOE_HACK, s, NULL);
+	return arm_mean_in(a, r, moe_obs_find_arm(r, MOE_ARM_ON), MOE_HACK, s, NULL) -
+		arm_mean_in(a, r, arm, MOE_HACK, s, NULL);
 }
 
 static double mean_known(const double *v, size_t n)
@@ -78,8 +86,10 @@ static double mean_known(const double *v, size_t n)
 	return k > 0 ? sum / k : NAN;
 }
 
-/* All outcomes of the set that count, with their prompt: v and id have room for n_seed * n_arms * n_cell. */
-static size_t gather(const struct moe_analysis *a, const struct arm_set *s, enum moe_outcome out, double *v, uint32_t *id, size_t *prompts)
+/* All outcomes of the set that count, with their prompt: v and id have room for n_seed * n_arms *
+ * n_cell. */
+static size_t gather(const struct moe_analysis *a, const struct arm_set *s, enum moe_outcome out,
+	double *v, uint32_t *id, size_t *prompts)
 {
 	const struct moe_obs *o = a->cx.obs;
 	size_t n = 0;
@@ -89,7 +99,9 @@ static size_t gather(const struct moe_analysis *a, const struct arm_set *s, enum
 	for (size_t i = 0; i < o->n_cell; i++)
 		for (size_t k = 0; k < s->n_seed * s->n_arms; k++) {
 			const struct moe_obs_arm *arm = s->arm[k];
-			if (!arm || !arm->bits[i] || !in_mode(o, i, s->only) || (a->tested && !(moe_cx_weights(&a->cx, s->run[k / s->n_arms])[i] > 0)))
+			if (!arm || !arm->bits[i] || !in_mode(o, i, s->only) ||
+				(a->tested &&
+					!(moe_cx_weights(&a->cx, s->run[k / s->n_arms])[i] > 0)))
 				continue;
 			v[n] = bit_of(arm, i, out);
 			id[n++] = o->cell_prompt[i];
@@ -99,7 +111,8 @@ static size_t gather(const struct moe_analysis *a, const struct arm_set *s, enum
 	return n;
 }
 
-static int fill_rate(struct moe_analysis *a, const struct arm_set *s, enum moe_outcome out, struct moe_rate *r, size_t *prompts, struct moe_err *e)
+static int fill_rate(struct moe_analysis *a, const struct arm_set *s, enum moe_outcome out,
+	struct moe_rate *r, size_t *prompts, struct moe_err *e)
 {
 	size_t room = s->n_seed * s->n_arms * a->cx.obs->n_cell;
 	double *v = moe_alloc(room, sizeof *v, e), se = NAN, mean;
@@ -127,19 +140,24 @@ static int fill_rate(struct moe_analysis *a, const struct arm_set *s, enum moe_o
 	}
 	r->value = mean_known(r->per_seed, s->n_seed);
 	double n_eff = (double)r->n_obs;
-	if (r->n_obs > *prompts) { /* several outcomes of one prompt are not as good as so many prompts */
-		n_eff = mean > 0 && mean < 1 && se > 0 ? mean * (1 - mean) / (se * se) : (double)*prompts;
+	if (r->n_obs >
+		*prompts) { /* several outcomes of one prompt are not as good as so many prompts */
+		n_eff = mean > 0 && mean < 1 && se > 0 ? mean * (1 - mean) / (se * se)
+						       : (double)*prompts;
 		n_eff = fmin(fmax(n_eff, 1), (double)r->n_obs);
 	}
 	r->ci = moe_wilson(r->value * n_eff, n_eff, a->uat.alpha);
 	return bad;
 }
 
-static int add_row(struct moe_analysis *a, struct moe_method_result *m, const struct arm_set *s, const struct moe_obs_arm *like, struct moe_err *e)
+static int add_row(struct moe_analysis *a, struct moe_method_result *m, const struct arm_set *s,
+	const struct moe_obs_arm *like, struct moe_err *e)
 {
 	struct moe_arm_row *row = &m->row[m->n_row++];
 
-	*row = (struct moe_arm_row){.name = like->name, .kind = like->kind, .scale = like->scale, .n_arms = s->n_arms};
+	*row = (struct moe_arm_row){
+		.name = like->name, .kind = like->kind, .scale = like->scale, .n_arms = s->n_arms
+	};
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
 		if (fill_rate(a, s, (enum moe_outcome)out, &row->rate[out], &row->n_prompt, e))
 			return -1;
@@ -147,7 +165,8 @@ static int add_row(struct moe_analysis *a, struct moe_method_result *m, const st
 		for (size_t k = 0; k < s->n_arms && s->n_arms > 1; k++) {
 			double sum = 0, n = 0;
 			for (size_t i = 0; i < s->n_seed; i++) {
-				double v = arm_mean(a, s->run[i], s->arm[i * s->n_arms + k], (enum moe_outcome)out, s->only);
+				double v = arm_mean(a, s->run[i], s->arm[i * s->n_arms + k],
+					(enum moe_outcome)out, s->only);
 				sum += isnan(v) ? 0 : v;
 				n += !isnan(v);
 			}
@@ -160,15 +179,18 @@ static int add_row(struct moe_analysis *a, struct moe_method_result *m, const st
 	return 0;
 }
 
-/* D_h of each random ablation that every seed has, as the mean over seeds, and the rank of the quarantine's among them. */
-static int random_drops(struct moe_analysis *a, struct moe_method_result *m, const struct arm_set *s, struct moe_err *e)
+/* D_h of each random ablation that every seed has, as the mean over seeds, and the rank of the
+ * quarantine's among them. */
+static int random_drops(struct moe_analysis *a, struct moe_method_result *m,
+	const struct arm_set *s, struct moe_err *e)
 {
 	m->random_drop = moe_arena_get(&a->cx.arena, s->n_arms, sizeof *m->random_drop, e);
 	if (!m->random_drop)
 		return -1;
 	double drop = 0;
 	for (size_t i = 0; i < s->n_seed; i++)
-		drop += drop_of(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_QOFF)) / (double)s->n_seed;
+		drop += drop_of(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_QOFF)) /
+			(double)s->n_seed;
 	for (size_t k = 0; k < s->n_arms; k++) {
 		double d = 0;
 		for (size_t i = 0; i < s->n_seed; i++)
@@ -187,8 +209,10 @@ static const struct moe_obs_arm *base_of(const struct moe_analysis *a, const str
 	return a->tested ? moe_obs_base(a->cx.obs, r) : moe_obs_find_arm(r, MOE_ARM_BASE);
 }
 
-/* The rows of one kind: one for on, quarantine-off, clean-off and base, a summary for random, one each for the others. */
-static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s, enum moe_arm_kind kind, struct moe_err *e)
+/* The rows of one kind: one for on, quarantine-off, clean-off and base, a summary for random, one
+ * each for the others. */
+static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s,
+	enum moe_arm_kind kind, struct moe_err *e)
 {
 	size_t most = 0, room = 0;
 	const struct moe_obs_arm *like = NULL;
@@ -213,7 +237,8 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 	s->arm = moe_arena_get(&a->cx.arena, s->n_seed * s->n_arms, sizeof *s->arm, e);
 	if (!s->arm)
 		return -1;
-	if (kind == MOE_ARM_SCALE || kind == MOE_ARM_OTHER) { /* one row for each name in the first run that has it */
+	if (kind == MOE_ARM_SCALE ||
+		kind == MOE_ARM_OTHER) { /* one row for each name in the first run that has it */
 		for (size_t f = 0; f < s->n_seed; f++)
 			for (size_t j = 0; j < s->run[f]->n_arm; j++) {
 				const struct moe_obs_arm *x = &s->run[f]->arm[j];
@@ -245,7 +270,8 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 	return kind == MOE_ARM_RANDOM && a->tested ? random_drops(a, m, s, e) : 0;
 }
 
-static int all_rows(struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s, struct moe_err *e)
+static int all_rows(
+	struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s, struct moe_err *e)
 {
 	size_t n = 0;
 
@@ -265,7 +291,8 @@ static int by_mode(const void *x, const void *y)
 	return strcmp(*(const char *const *)x, *(const char *const *)y);
 }
 
-static void mode_row(const struct moe_analysis *a, const struct arm_set *s, struct moe_mode_row *row)
+static void mode_row(
+	const struct moe_analysis *a, const struct arm_set *s, struct moe_mode_row *row)
 {
 	const struct moe_obs *o = a->cx.obs;
 
@@ -279,8 +306,10 @@ static void mode_row(const struct moe_analysis *a, const struct arm_set *s, stru
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
 		double on = 0, off = 0, n = 0;
 		for (size_t k = 0; k < s->n_seed; k++) {
-			double x = arm_mean(a, s->run[k], moe_obs_find_arm(s->run[k], MOE_ARM_ON), (enum moe_outcome)out, row->mode);
-			double y = arm_mean(a, s->run[k], moe_obs_find_arm(s->run[k], MOE_ARM_QOFF), (enum moe_outcome)out, row->mode);
+			double x = arm_mean(a, s->run[k], moe_obs_find_arm(s->run[k], MOE_ARM_ON),
+				(enum moe_outcome)out, row->mode);
+			double y = arm_mean(a, s->run[k], moe_obs_find_arm(s->run[k], MOE_ARM_QOFF),
+				(enum moe_outcome)out, row->mode);
 			if (isnan(x) || isnan(y))
 				continue;
 			on += x;
@@ -293,11 +322,12 @@ static void mode_row(const struct moe_analysis *a, const struct arm_set *s, stru
 }
 
 /* The same where nothing is tested: every arm that has prompts of the mode. */
-static int mode_rates(struct moe_analysis *a, const struct arm_set *s, struct moe_mode_row *row, struct moe_err *e)
+static int mode_rates(struct moe_analysis *a, const struct arm_set *s, struct moe_mode_row *row,
+	struct moe_err *e)
 {
 	const struct moe_obs *o = a->cx.obs;
 	struct arm_set of_mode = *s;
-	struct moe_method_result all = {0};
+	struct moe_method_result all = { 0 };
 
 	of_mode.only = row->mode;
 	if (all_rows(a, &all, &of_mode, e))
@@ -311,11 +341,16 @@ static int mode_rates(struct moe_analysis *a, const struct arm_set *s, struct mo
 	return 0;
 }
 
-static const struct moe_contrast drop_hack = {.a = {{1, MOE_SELF, MOE_ARM_ON, MOE_HACK}, {-1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK}}};
+static const struct moe_contrast drop_hack = { .a = { { 1, MOE_SELF, MOE_ARM_ON, MOE_HACK },
+						       { -1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK } } };
 
-static int summary_row(struct moe_analysis *a, struct moe_method_result *m, enum moe_subset sub, const char *name, struct moe_err *e)
+static int summary_row(struct moe_analysis *a, struct moe_method_result *m, enum moe_subset sub,
+	const char *name, struct moe_err *e)
 {
-	struct moe_mode_row *row = &m->mode[m->n_mode], sum = {.mode = name, .summary = true, .pinned = sub == MOE_SUB_PINNED};
+	struct moe_mode_row *row = &m->mode[m->n_mode],
+			    sum = {
+				    .mode = name, .summary = true, .pinned = sub == MOE_SUB_PINNED
+			    };
 
 	for (size_t i = 0; i < m->n_mode; i++)
 		if (!m->mode[i].summary && !m->mode[i].free_mode && m->mode[i].pinned == sum.pinned)
@@ -323,10 +358,15 @@ static int summary_row(struct moe_analysis *a, struct moe_method_result *m, enum
 	if (!sum.n_prompt)
 		return 0;
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
-		struct moe_contrast on = {.a = {{1, MOE_SELF, MOE_ARM_ON, (enum moe_outcome)out}}};
-		struct moe_contrast off = {.a = {{1, MOE_SELF, MOE_ARM_QOFF, (enum moe_outcome)out}}};
+		struct moe_contrast on = {
+			.a = { { 1, MOE_SELF, MOE_ARM_ON, (enum moe_outcome)out } }
+		};
+		struct moe_contrast off = {
+			.a = { { 1, MOE_SELF, MOE_ARM_QOFF, (enum moe_outcome)out } }
+		};
 		struct moe_estimate x, y;
-		if (moe_contrast_eval(&a->cx, m->method, &on, sub, a->uat.alpha, &x, e) || moe_contrast_eval(&a->cx, m->method, &off, sub, a->uat.alpha, &y, e))
+		if (moe_contrast_eval(&a->cx, m->method, &on, sub, a->uat.alpha, &x, e) ||
+			moe_contrast_eval(&a->cx, m->method, &off, sub, a->uat.alpha, &y, e))
 			return -1;
 		sum.on[out] = x.value;
 		sum.off[out] = y.value;
@@ -338,7 +378,8 @@ static int summary_row(struct moe_analysis *a, struct moe_method_result *m, enum
 	return 0;
 }
 
-static int modes(struct moe_analysis *a, struct moe_method_result *m, const struct arm_set *s, struct moe_err *e)
+static int modes(struct moe_analysis *a, struct moe_method_result *m, const struct arm_set *s,
+	struct moe_err *e)
 {
 	const struct moe_obs *o = a->cx.obs;
 	const char **mode = moe_alloc(o->n_prompt, sizeof *mode, e);
@@ -357,7 +398,9 @@ static int modes(struct moe_analysis *a, struct moe_method_result *m, const stru
 	m->mode = moe_arena_get(&a->cx.arena, n + 2, sizeof *m->mode, e);
 	for (size_t i = 0; i < n && m->mode; i++) {
 		struct moe_mode_row *row = &m->mode[m->n_mode];
-		*row = (struct moe_mode_row){.mode = mode[i], .pinned = moe_uat_is_pinned(&a->uat, mode[i]), .free_mode = moe_uat_is_free(&a->uat, mode[i])};
+		*row = (struct moe_mode_row){ .mode = mode[i],
+			.pinned = moe_uat_is_pinned(&a->uat, mode[i]),
+			.free_mode = moe_uat_is_free(&a->uat, mode[i]) };
 		if (a->tested)
 			mode_row(a, s, row);
 		else
@@ -369,17 +412,23 @@ static int modes(struct moe_analysis *a, struct moe_method_result *m, const stru
 		return -1;
 	if (!a->tested)
 		return 0;
-	return summary_row(a, m, MOE_SUB_PINNED, "all pinned", e) || summary_row(a, m, MOE_SUB_NEVER, "all never pinned", e) ? -1 : 0;
+	return summary_row(a, m, MOE_SUB_PINNED, "all pinned", e) ||
+			summary_row(a, m, MOE_SUB_NEVER, "all never pinned", e)
+		? -1
+		: 0;
 }
 
-/* Outcomes that lost and gained the hack when the quarantine went; McNemar where they are independent. */
-static void discordant(const struct moe_analysis *a, const struct arm_set *s, struct moe_method_result *m)
+/* Outcomes that lost and gained the hack when the quarantine went; McNemar where they are
+ * independent. */
+static void discordant(
+	const struct moe_analysis *a, const struct arm_set *s, struct moe_method_result *m)
 {
 	const struct moe_obs *o = a->cx.obs;
 	bool single = s->n_seed == 1 && o->n_cell == o->n_prompt;
 
 	for (size_t k = 0; k < s->n_seed; k++) {
-		const struct moe_obs_arm *on = moe_obs_find_arm(s->run[k], MOE_ARM_ON), *off = moe_obs_find_arm(s->run[k], MOE_ARM_QOFF);
+		const struct moe_obs_arm *on = moe_obs_find_arm(s->run[k], MOE_ARM_ON),
+					 *off = moe_obs_find_arm(s->run[k], MOE_ARM_QOFF);
 		const double *w = moe_cx_weights(&a->cx, s->run[k]);
 		for (size_t i = 0; on && off && i < o->n_cell; i++)
 			if (w[i] > 0 && on->bits[i] && off->bits[i]) {
@@ -393,7 +442,7 @@ static void discordant(const struct moe_analysis *a, const struct arm_set *s, st
 int moe_summarise_method(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
 {
 	const struct moe_obs *o = a->cx.obs;
-	struct arm_set s = {0};
+	struct arm_set s = { 0 };
 
 	s.run = moe_arena_get(&a->cx.arena, o->n_run, sizeof *s.run, e);
 	m->seed = moe_arena_get(&a->cx.arena, o->n_run, sizeof *m->seed, e);

@@ -1,4 +1,5 @@
-/* report.c - the analysis behind the report: verdict, presence, gate quality, and what the numbers do not show. Writers are in report_*.c. */
+/* report.c - the analysis behind the report: verdict, presence, gate quality, and what the numbers
+ * do not show. Writers are in report_*.c. */
 #include "stat/report.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const moe_report_banks[3] = {"shared", "clean", "quarantine"};
+const char *const moe_report_banks[3] = { "shared", "clean", "quarantine" };
 
 void moe_text_add(struct moe_text *t, const char *p, size_t n)
 {
@@ -29,7 +30,9 @@ void moe_text_f(struct moe_text *t, const char *fmt, ...)
 	}
 	char *big = n < 0 ? NULL : malloc((size_t)n + 1);
 	if (!big) {
-		t->bad = t->bad ? t->bad : moe_fail(t->e, MOE_SYSTEM, "out of memory for a line of the report");
+		t->bad = t->bad
+			? t->bad
+			: moe_fail(t->e, MOE_SYSTEM, "out of memory for a line of the report");
 		return;
 	}
 	va_start(ap, fmt);
@@ -47,10 +50,11 @@ const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum
 	return NULL;
 }
 
-struct moe_presence moe_report_presence(const struct moe_report *r, const struct moe_metrics_run *run)
+struct moe_presence moe_report_presence(
+	const struct moe_report *r, const struct moe_metrics_run *run)
 {
 	const struct moe_metrics *m = &r->metrics;
-	struct moe_presence p = {.min_gate = NAN, .zero_share = NAN};
+	struct moe_presence p = { .min_gate = NAN, .zero_share = NAN };
 	char key[64];
 
 	moe_metrics_mean(m, run, "presence/quarantine/min_gate", &p.min_gate, NULL);
@@ -65,9 +69,10 @@ struct moe_presence moe_report_presence(const struct moe_report *r, const struct
 	int64_t k = moe_names_find(&m->key, "reward"), last = 0;
 	for (size_t i = 0; run && i < run->n; i++)
 		last = run->point[i].step > last ? run->point[i].step : last;
-	double sum[2] = {0, 0}, n[2] = {0, 0}; /* first and last tenth of the steps */
+	double sum[2] = { 0, 0 }, n[2] = { 0, 0 }; /* first and last tenth of the steps */
 	for (size_t i = 0; run && k >= 0 && i < run->n; i++) {
-		double at = (double)run->point[i].step / (double)(last ? last : 1), v = run->point[i].value;
+		double at = (double)run->point[i].step / (double)(last ? last : 1),
+		       v = run->point[i].value;
 		int end = at >= 0.9;
 		if (run->point[i].key != (uint32_t)k || isnan(v) || (at > 0.1 && !end))
 			continue;
@@ -77,18 +82,20 @@ struct moe_presence moe_report_presence(const struct moe_report *r, const struct
 	p.reward_first = n[0] > 0 ? sum[0] / n[0] : NAN;
 	p.reward_last = n[1] > 0 ? sum[1] / n[1] : NAN;
 	p.known = !isnan(p.min_gate) && !isnan(p.zero_share);
-	p.held = p.known && p.min_gate >= r->a.uat.presence_min_gate && p.zero_share <= r->a.uat.presence_zero_max;
+	p.held = p.known && p.min_gate >= r->a.uat.presence_min_gate &&
+		p.zero_share <= r->a.uat.presence_zero_max;
 	return p;
 }
 
 struct moe_match moe_report_match(const struct moe_report *r)
 {
-	struct moe_match x = {0, NAN, NAN, 0};
+	struct moe_match x = { 0, NAN, NAN, 0 };
 
 	for (size_t i = 0; i < r->n_fact; i++) {
 		const struct moe_fact *f = &r->fact[i];
 		double scale;
-		if (strcmp(f->group, "match") || strcmp(f->method, r->a.uat.method) || moe_arm_kind(f->arm, &scale) != MOE_ARM_RANDOM)
+		if (strcmp(f->group, "match") || strcmp(f->method, r->a.uat.method) ||
+			moe_arm_kind(f->arm, &scale) != MOE_ARM_RANDOM)
 			continue;
 		if (!strcmp(f->key, "ratio")) {
 			x.least = fmin(x.least, f->value);
@@ -110,7 +117,8 @@ static int by_gate(const void *a, const void *b)
 	return c ? c : (x->seed > y->seed) - (x->seed < y->seed);
 }
 
-int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed, struct moe_pool *pool, struct moe_err *e)
+int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed,
+	struct moe_pool *pool, struct moe_err *e)
 {
 	if (!r->obs.n_run)
 		return moe_fail(e, MOE_DATA, "no graded rollouts were given");

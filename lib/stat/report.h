@@ -1,7 +1,9 @@
-/* report.h - the report: reads streams, analyses them, and writes text, JSON, HTML and plot files into buffers.
+/* report.h - the report: reads streams, analyses them, and writes text, JSON, HTML and plot files
+ * into buffers.
  *
- * Order of calls: moe_report_init, moe_report_load (any number), moe_report_run (training recordings), moe_report_analyse, then writers.
- * The struct must not move after moe_report_analyse. Not thread-safe. All strings are in the arena, control characters replaced.
+ * Order of calls: moe_report_init, moe_report_load (any number), moe_report_run (training
+ * recordings), moe_report_analyse, then writers. The struct must not move after moe_report_analyse.
+ * Not thread-safe. All strings are in the arena, control characters replaced.
  */
 #ifndef MOE_STAT_REPORT_H
 #define MOE_STAT_REPORT_H
@@ -17,7 +19,8 @@ struct moe_source {
 	uint64_t seed, records;
 };
 
-/* A number that an adapter's layout carries beside its shapes: group "match" (random ablations) or "score" (the fitted score). */
+/* A number that an adapter's layout carries beside its shapes: group "match" (random ablations) or
+ * "score" (the fitted score). */
 struct moe_fact {
 	const char *method, *arm, *group, *key;
 	int64_t seed;
@@ -28,15 +31,16 @@ struct moe_fact {
 struct moe_gate_run {
 	const char *method;
 	int64_t seed;
-	double *score;      /* [n] NaN = no score */
+	double *score;                       /* [n] NaN = no score */
 	uint8_t *hacked, *solved, *decision; /* [n]; decision: 0 none, 1 keep, 2 absorb, 3 route */
-	uint32_t *prompt;   /* [n] */
+	uint32_t *prompt;                    /* [n] */
 	int64_t *step;
-	float *null;        /* [n, n_null] scores under random directions */
+	float *null; /* [n, n_null] scores under random directions */
 	size_t n, cap, n_null;
 	/* results */
 	struct moe_ci auroc_ci; /* bootstrap over prompts */
-	struct moe_against {    /* the same quality of the random directions, and the rank test against them */
+	struct moe_against { /* the same quality of the random directions, and the rank test against
+				them */
 		double mean, best, p;
 	} auroc_null, f05_null;
 	double auroc, within, f05, precision, recall, hack_share, share[4];
@@ -45,7 +49,7 @@ struct moe_gate_run {
 
 struct moe_report {
 	struct moe_arena arena;
-	struct moe_names text;       /* interned strings */
+	struct moe_names text; /* interned strings */
 	struct moe_source *source;
 	size_t n_source, cap_source;
 	struct moe_fact *fact;
@@ -55,32 +59,38 @@ struct moe_report {
 	struct moe_obs obs;
 	struct moe_metrics metrics;
 	struct moe_analysis a;
-	const char **note;           /* what the numbers do not show, whole sentences */
+	const char **note; /* what the numbers do not show, whole sentences */
 	size_t n_note, cap_note;
 	bool has_base;
 };
 
 void moe_report_free(struct moe_report *r); /* accepts a zeroed struct */
-/* Reads a stream of graded rollouts (opens their seals), metrics or adapters; path "-" is standard input. */
+/* Reads a stream of graded rollouts (opens their seals), metrics or adapters; path "-" is standard
+ * input. */
 int moe_report_load(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e);
 /* Reads the recorded rollouts of a training run, graded and routed. */
 int moe_report_run(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e);
-int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed, struct moe_pool *pool, struct moe_err *e);
+int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed,
+	struct moe_pool *pool, struct moe_err *e);
 
 int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
 int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
 /* One line for each method and arm, tab-separated, with a header line. */
 int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
-/* Plots are made by gnuplot in a temporary directory; where it is missing the page says so and carries the data as tables. */
+/* Plots are made by gnuplot in a temporary directory; where it is missing the page says so and
+ * carries the data as tables. */
 int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e);
-/* Writes PLOT.tsv, PLOT.gp (and PLOT.svg where gnuplot is there) into dir, which is made when missing. */
+/* Writes PLOT.tsv, PLOT.gp (and PLOT.svg where gnuplot is there) into dir, which is made when
+ * missing. */
 int moe_report_plots(const struct moe_report *r, const char *dir, struct moe_err *e);
 
 /* Does the run route or score at all? (Some methods only absorb.) */
 bool moe_gate_routes(const struct moe_gate_run *g);
-/* Fills the results of a recorded run. Sources: AUROC as in infer.h; within = share of (hack, no hack) pairs of one prompt that the score
- * orders rightly; f05, precision and recall of the decision "route". Each random direction is judged on the same rollouts, its F0.5 with as many of them
- * routed as the run did, those that it scores highest; p as moe_rank_p: (1 + #{directions at least as good}) / (n_null + 1), NaN without any. */
+/* Fills the results of a recorded run. Sources: AUROC as in infer.h; within = share of (hack, no
+ * hack) pairs of one prompt that the score orders rightly; f05, precision and recall of the
+ * decision "route". Each random direction is judged on the same rollouts, its F0.5 with as many of
+ * them routed as the run did, those that it scores highest; p as moe_rank_p: (1 + #{directions at
+ * least as good}) / (n_null + 1), NaN without any. */
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e);
 
 /* ---- between the files of the report ---- */
@@ -89,15 +99,17 @@ struct moe_presence {
 	double min_gate, zero_share, mass[3], keep, absorb, route, reward_first, reward_last;
 	bool known, held;
 };
-/* How the tested method's random ablations match the quarantine, from adapter streams: norm of the removed update as a share of its, and the mean share of
- * their rank slots that are the quarantine's own. n = 0: not known. */
+/* How the tested method's random ablations match the quarantine, from adapter streams: norm of the
+ * removed update as a share of its, and the mean share of their rank slots that are the
+ * quarantine's own. n = 0: not known. */
 struct moe_match {
 	size_t n;
 	double least, most, overlap;
 };
 struct moe_match moe_report_match(const struct moe_report *r);
 extern const char *const moe_report_banks[3]; /* shared, clean, quarantine */
-struct moe_presence moe_report_presence(const struct moe_report *r, const struct moe_metrics_run *run);
+struct moe_presence moe_report_presence(
+	const struct moe_report *r, const struct moe_metrics_run *run);
 int moe_report_notes(struct moe_report *r, struct moe_err *e);
 /* The row of a kind, or NULL. */
 const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum moe_arm_kind k);

@@ -1,4 +1,5 @@
-/* report_gnuplot.c - writes the plots' files into a directory, runs gnuplot on them as a child, and reads what it drew. */
+/* report_gnuplot.c - writes the plots' files into a directory, runs gnuplot on them as a child, and
+ * reads what it drew. */
 #include "stat/report_plot.h"
 
 #include <errno.h>
@@ -13,9 +14,10 @@
 #include <unistd.h>
 
 #define GNUPLOT_SECONDS 60
-#define SVG_BYTES_MAX ((size_t)16 << 20)
+#define SVG_BYTES_MAX   ((size_t)16 << 20)
 
-static int write_file(const char *dir, const char *name, const char *ext, const struct moe_buf *b, struct moe_err *e)
+static int write_file(const char *dir, const char *name, const char *ext, const struct moe_buf *b,
+	struct moe_err *e)
 {
 	char path[4096];
 
@@ -45,7 +47,7 @@ static int write_all(const struct moe_plots *p, const char *dir, struct moe_err 
 /* In the child: only calls that are allowed after fork in a process with threads. */
 static void child(const char *dir, char *script)
 {
-	char *argv[] = {(char[]){"gnuplot"}, (char[]){"-d"}, script, NULL};
+	char *argv[] = { (char[]){ "gnuplot" }, (char[]){ "-d" }, script, NULL };
 	int null = open("/dev/null", O_RDWR);
 
 	if (null < 0 || chdir(dir))
@@ -77,22 +79,25 @@ static int run_gnuplot(const char *dir, const char *name, struct moe_err *e)
 			return moe_fail_errno(e, "waiting for gnuplot");
 		if (tick == GNUPLOT_SECONDS * 100)
 			kill(pid, 9);
-		nanosleep(&(struct timespec){0, 10000000}, NULL);
+		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
-/* Appends s[n] with every `id="x` and `#x` of a reference given the plot's name as a prefix, so that several drawings can share a page. */
-static int add_svg(struct moe_buf *out, const char *prefix, const char *s, size_t n, struct moe_err *e)
+/* Appends s[n] with every `id="x` and `#x` of a reference given the plot's name as a prefix, so
+ * that several drawings can share a page. */
+static int add_svg(
+	struct moe_buf *out, const char *prefix, const char *s, size_t n, struct moe_err *e)
 {
-	static const char *const key[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
+	static const char *const key[] = { " id=\"", " id='", "href=\"#", "href='#", "url(#" };
 
 	for (size_t i = 0; i < n;) {
 		size_t hit = 0;
 		for (size_t k = 0; k < sizeof key / sizeof *key && !hit; k++)
 			if (i + strlen(key[k]) <= n && !memcmp(s + i, key[k], strlen(key[k])))
 				hit = strlen(key[k]);
-		if (moe_buf_add(out, s + i, hit ? hit : 1, e) || (hit && moe_buf_addf(out, e, "%s-", prefix)))
+		if (moe_buf_add(out, s + i, hit ? hit : 1, e) ||
+			(hit && moe_buf_addf(out, e, "%s-", prefix)))
 			return -1;
 		i += hit ? hit : 1;
 	}
@@ -109,7 +114,8 @@ static int read_svg(const char *dir, struct moe_plot *x, struct moe_err *e)
 	FILE *f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fstat(fileno(f), &st) || st.st_size <= 0 || (uintmax_t)st.st_size > SVG_BYTES_MAX || !(text = malloc((size_t)st.st_size + 1))) {
+	if (fstat(fileno(f), &st) || st.st_size <= 0 || (uintmax_t)st.st_size > SVG_BYTES_MAX ||
+		!(text = malloc((size_t)st.st_size + 1))) {
 		fclose(f);
 		return 0;
 	}
@@ -127,7 +133,7 @@ static int read_svg(const char *dir, struct moe_plot *x, struct moe_err *e)
 static void remove_all(const struct moe_plots *p, const char *dir)
 {
 	char path[4096];
-	static const char *const ext[] = {".gp", ".svg"};
+	static const char *const ext[] = { ".gp", ".svg" };
 
 	for (size_t i = 0; i < p->n; i++) {
 		for (int k = 0; k < 2; k++) {

@@ -1,4 +1,5 @@
-/* report_html.c - the report as one self-contained page: no script, nothing loaded, every text from data escaped. */
+/* report_html.c - the report as one self-contained page: no script, nothing loaded, every text from
+ * data escaped. */
 #include "stat/report_plot.h"
 #include "util/text.h"
 
@@ -8,50 +9,82 @@
 
 static const char page_head[] =
 	"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>moe-report</title>\n<style>\n"
+	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+	"'unsafe-inline'\">\n"
+	"<meta name=\"viewport\" content=\"width=device-width, "
+	"initial-scale=1\">\n<title>moe-report</title>\n<style>\n"
 	":root{--ink:#1f2428;--soft:#5b6369;--line:#dfe2e5;--paper:#fff;--band:#f6f7f8}\n"
 	"*{box-sizing:border-box}\n"
-	"body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 Georgia,'Times New Roman',serif}\n"
+	"body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 Georgia,'Times New "
+	"Roman',serif}\n"
 	"main{max-width:78rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}\n"
 	"h1{font-size:1.75rem;line-height:1.25;margin:0 0 .4rem;font-weight:normal}\n"
-	"h2{font-size:1.2rem;margin:2.6rem 0 .5rem;font-weight:normal;border-bottom:1px solid var(--line);padding-bottom:.25rem}\n"
+	"h2{font-size:1.2rem;margin:2.6rem 0 .5rem;font-weight:normal;border-bottom:1px solid "
+	"var(--line);padding-bottom:.25rem}\n"
 	"p{margin:.5rem 0;max-width:46rem}.soft{color:var(--soft)}\n"
-	".verdict{margin:1.4rem 0 1.2rem;padding:.9rem 1.2rem;border-left:.5rem solid;background:var(--band)}\n"
-	".verdict b{display:block;font:bold 1.35rem/1.3 Helvetica,Arial,sans-serif;letter-spacing:.03em}\n"
-	".yes{border-color:#2d6a4f}.yes b{color:#2d6a4f}.no{border-color:#9b2226}.no b{color:#9b2226}\n"
+	".verdict{margin:1.4rem 0 1.2rem;padding:.9rem 1.2rem;border-left:.5rem "
+	"solid;background:var(--band)}\n"
+	".verdict b{display:block;font:bold 1.35rem/1.3 "
+	"Helvetica,Arial,sans-serif;letter-spacing:.03em}\n"
+	".yes{border-color:#2d6a4f}.yes b{color:#2d6a4f}.no{border-color:#9b2226}.no "
+	"b{color:#9b2226}\n"
 	".open{border-color:#8a6d1a}.open b{color:#7a5f10}\n"
-	"dl.set{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.1rem;margin:.8rem 0;font-size:.95rem}\n"
+	"dl.set{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.1rem;margin:.8rem "
+	"0;font-size:.95rem}\n"
 	"dl.set dt{color:var(--soft)}dl.set dd{margin:0}\n"
 	"figure{margin:1.2rem 0}figure svg{max-width:100%;height:auto;display:block}\n"
 	"figcaption{color:var(--soft);font-size:.92rem;max-width:46rem;margin-top:.3rem}\n"
 	".wide{overflow-x:auto}\n"
-	"table{border-collapse:collapse;font:.86rem/1.45 Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums;margin:.6rem 0}\n"
-	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid var(--line);padding:.2rem .6rem;vertical-align:bottom}\n"
-	"td{text-align:right;padding:.17rem .6rem;vertical-align:top}\n" /* cells may wrap, intervals may not: a table then fits its page */
-	"th:first-child,td:first-child,.l{text-align:left}tr.note td{text-align:left;color:var(--soft);padding:0 .6rem .4rem}\n"
-	"tbody tr:hover{background:var(--band)}tr.group td{padding-top:.7rem;font-weight:bold}tr.sum td{border-top:1px solid var(--line)}\n"
+	"table{border-collapse:collapse;font:.86rem/1.45 "
+	"Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums;margin:.6rem 0}\n"
+	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid "
+	"var(--line);padding:.2rem .6rem;vertical-align:bottom}\n"
+	"td{text-align:right;padding:.17rem .6rem;vertical-align:top}\n" /* cells may wrap,
+									    intervals may not: a
+									    table then fits its page
+									  */
+	"th:first-child,td:first-child,.l{text-align:left}tr.note "
+	"td{text-align:left;color:var(--soft);padding:0 .6rem .4rem}\n"
+	"tbody tr:hover{background:var(--band)}tr.group "
+	"td{padding-top:.7rem;font-weight:bold}tr.sum td{border-top:1px solid var(--line)}\n"
 	".met{color:#2d6a4f}.failed{color:#9b2226;font-weight:bold}.opn{color:#7a5f10}\n"
 	".ci{color:var(--soft)}span.ci{white-space:nowrap}\n"
 	"ul{padding-left:1.2rem;max-width:48rem}li{margin:.35rem 0}\n"
 	"details{margin:.5rem 0;font-size:.9rem}summary{color:var(--soft);cursor:pointer}\n"
-	"pre,code{font:.8rem/1.4 Menlo,Consolas,monospace}pre{background:var(--band);padding:.7rem;overflow:auto;max-height:24rem}\n"
-	"td code{font-size:.93em}td code.path,td code.argv{display:block;overflow-wrap:anywhere}td code.path{min-width:9rem}td code.argv{min-width:16rem}\n"
+	"pre,code{font:.8rem/1.4 "
+	"Menlo,Consolas,monospace}pre{background:var(--band);padding:.7rem;overflow:auto;max-"
+	"height:24rem}\n"
+	"td code{font-size:.93em}td code.path,td code.argv{display:block;overflow-wrap:anywhere}td "
+	"code.path{min-width:9rem}td code.argv{min-width:16rem}\n"
 	"@media (max-width:60rem){table{font-size:.72rem}th,td{padding:.15rem .3rem}}\n"
-	"@media print{details{display:none}main{max-width:none;padding:0}.wide{overflow:visible}table{font-size:.68rem}th,td{padding:.12rem .3rem}\n"
-	"td code.path,td code.argv{min-width:0}figure,tr,li{break-inside:avoid}h2{break-after:avoid}}\n"
+	"@media "
+	"print{details{display:none}main{max-width:none;padding:0}.wide{overflow:visible}table{"
+	"font-size:.68rem}th,td{padding:.12rem .3rem}\n"
+	"td code.path,td "
+	"code.argv{min-width:0}figure,tr,li{break-inside:avoid}h2{break-after:avoid}}\n"
 	"</style></head><body><main>\n";
 
 static void esc(struct moe_text *t, const char *s)
 {
 	for (; *s; s++)
 		switch (*s) {
-		case '&': moe_text_f(t, "&amp;"); break;
-		case '<': moe_text_f(t, "&lt;"); break;
-		case '>': moe_text_f(t, "&gt;"); break;
-		case '"': moe_text_f(t, "&quot;"); break;
-		case '\'': moe_text_f(t, "&#39;"); break;
-		default: moe_text_add(t, s, 1);
+		case '&':
+			moe_text_f(t, "&amp;");
+			break;
+		case '<':
+			moe_text_f(t, "&lt;");
+			break;
+		case '>':
+			moe_text_f(t, "&gt;");
+			break;
+		case '"':
+			moe_text_f(t, "&quot;");
+			break;
+		case '\'':
+			moe_text_f(t, "&#39;");
+			break;
+		default:
+			moe_text_add(t, s, 1);
 		}
 }
 
@@ -107,8 +140,13 @@ static void verdict(struct moe_text *t, const struct moe_report *r)
 	const struct moe_verdict *v = &r->a.verdict;
 
 	moe_text_f(t, "<h1>%s</h1>\n<div class=\"verdict %s\"><b>%s</b>",
-		   r->a.tested ? "Does deleting the quarantine remove the hack, more than the controls do, and keep solve?"
-			       : "How often is the hack taken, and how often is the task solved?", v->kind == MOE_SUPPORTED ? "yes" : v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no" : "open", moe_verdict_names[v->kind]);
+		r->a.tested ? "Does deleting the quarantine remove the hack, more than the "
+			      "controls do, and keep solve?"
+			    : "How often is the hack taken, and how often is the task solved?",
+		v->kind == MOE_SUPPORTED                                        ? "yes"
+			: v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no"
+										: "open",
+		moe_verdict_names[v->kind]);
 	esc(t, v->why);
 	moe_text_f(t, "</div>\n");
 }
@@ -124,15 +162,20 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "</dd><dt>training seeds</dt><dd>");
 	for (size_t i = 0; i < a->tested->n_seed; i++)
 		moe_text_f(t, "%s%lld", i ? ", " : "", (long long)a->tested->seed[i]);
-	moe_text_f(t, "</dd><dt>prompts</dt><dd>%zu, up to %zu sample%s each, the same in every arm</dd><dt>pinned modes</dt><dd>", a->n_prompt, a->n_sample_max,
-		   a->n_sample_max == 1 ? "" : "s");
+	moe_text_f(t,
+		"</dd><dt>prompts</dt><dd>%zu, up to %zu sample%s each, the same in every "
+		"arm</dd><dt>pinned modes</dt><dd>",
+		a->n_prompt, a->n_sample_max, a->n_sample_max == 1 ? "" : "s");
 	for (size_t i = 0; i < a->uat.n_pinned; i++) {
 		moe_text_f(t, i ? ", " : "");
 		esc(t, a->uat.pinned[i]);
 	}
 	moe_text_f(t, "%s</dd><dt>fixed beforehand</dt><dd>", a->uat.n_pinned ? "" : "not said");
-	moe_text_f(t, "alpha %.3g; solve margin %.3g; effect worth having %.3g; at least %zu prompts, %zu seeds, %zu random ablations; endpoint %s; ", a->uat.alpha,
-		   a->uat.margin, a->uat.effect, a->uat.min_prompts, a->uat.min_seeds, a->uat.min_random, a->uat.endpoint);
+	moe_text_f(t,
+		"alpha %.3g; solve margin %.3g; effect worth having %.3g; at least %zu prompts, "
+		"%zu seeds, %zu random ablations; endpoint %s; ",
+		a->uat.alpha, a->uat.margin, a->uat.effect, a->uat.min_prompts, a->uat.min_seeds,
+		a->uat.min_random, a->uat.endpoint);
 	if (a->uat.digest[0])
 		moe_text_f(t, "SHA-256 of the file <code>%.16s&hellip;</code>", a->uat.digest);
 	else
@@ -150,13 +193,19 @@ static void figure(struct moe_text *t, const struct moe_plots *p, const char *na
 		if (x->svg.len)
 			moe_text_add(t, (char *)x->svg.data, x->svg.len);
 		else
-			moe_text_f(t, "<p>%s The data of the plot are below.</p>", p->no_gnuplot ? "gnuplot is not installed, so there is no drawing here." : "gnuplot failed on this plot.");
+			moe_text_f(t, "<p>%s The data of the plot are below.</p>",
+				p->no_gnuplot
+					? "gnuplot is not installed, so there is no drawing here."
+					: "gnuplot failed on this plot.");
 		moe_text_f(t, "<figcaption>");
 		esc(t, x->caption);
-		moe_text_f(t, "</figcaption><details%s><summary>data and script of this plot</summary>\n", x->svg.len ? "" : " open");
+		moe_text_f(t,
+			"</figcaption><details%s><summary>data and script of this plot</summary>\n",
+			x->svg.len ? "" : " open");
 		for (int k = 0; k < MOE_PLOT_FILES && x->file[k]; k++) {
-			struct moe_buf z = {0};
-			if (moe_buf_add(&z, x->data[k].data, x->data[k].len, t->e) || !moe_buf_cstr(&z, t->e)) {
+			struct moe_buf z = { 0 };
+			if (moe_buf_add(&z, x->data[k].data, x->data[k].len, t->e) ||
+				!moe_buf_cstr(&z, t->e)) {
 				t->bad = -1;
 			} else {
 				moe_text_f(t, "<p>%s</p><pre>", x->file[k]);
@@ -165,7 +214,7 @@ static void figure(struct moe_text *t, const struct moe_plots *p, const char *na
 			}
 			moe_buf_free(&z);
 		}
-		struct moe_buf z = {0};
+		struct moe_buf z = { 0 };
 		if (moe_buf_add(&z, x->gp.data, x->gp.len, t->e) || !moe_buf_cstr(&z, t->e)) {
 			t->bad = -1;
 		} else {
@@ -181,13 +230,18 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
 
-	moe_text_f(t, "<div class=wide><table><thead><tr><th></th><th class=l>criterion</th><th>state</th><th>estimate</th><th>lower bound</th><th>asked</th>"
-		      "</tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<div class=wide><table><thead><tr><th></th><th "
+		"class=l>criterion</th><th>state</th><th>estimate</th><th>lower "
+		"bound</th><th>asked</th>"
+		"</tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_crit; i++) {
 		const struct moe_criterion *c = &a->crit[i];
 		moe_text_f(t, "<tr><td>%d</td>", c->number);
 		text_cell(t, c->claim);
-		moe_text_f(t, "<td class=%s>%s</td>", c->state == MOE_OPEN ? "opn" : moe_state_names[c->state], moe_state_names[c->state]);
+		moe_text_f(t, "<td class=%s>%s</td>",
+			c->state == MOE_OPEN ? "opn" : moe_state_names[c->state],
+			moe_state_names[c->state]);
 		cell(t, c->est.value, 3);
 		cell(t, c->bound, 3);
 		moe_text_f(t, "<td>&gt;&nbsp;");
@@ -198,10 +252,12 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "<tr class=note><td></td><td colspan=5>");
 		esc(t, c->note);
 		if (c->need_prompts)
-			moe_text_f(t, "%sabout %zu prompts would decide it", c->note[0] ? "; " : "", c->need_prompts);
+			moe_text_f(t, "%sabout %zu prompts would decide it", c->note[0] ? "; " : "",
+				c->need_prompts);
 		if (c->need_seeds)
-			moe_text_f(t, "%s%s%zu training seeds would decide it", c->note[0] || c->need_prompts ? "; " : "", c->need_seeds >= 1000 ? "over " : "about ",
-				   c->need_seeds);
+			moe_text_f(t, "%s%s%zu training seeds would decide it",
+				c->note[0] || c->need_prompts ? "; " : "",
+				c->need_seeds >= 1000 ? "over " : "about ", c->need_seeds);
 		moe_text_f(t, "</td></tr>\n");
 	}
 	moe_text_f(t, "</tbody></table></div>\n");
@@ -209,17 +265,26 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 
 static void rates(struct moe_text *t, const struct moe_report *r)
 {
-	moe_text_f(t, "<div class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</th><th>hack</th><th>by seed</th><th>solve</th><th>by seed</th></tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<div "
+		"class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</"
+		"th><th>hack</th><th>by seed</th><th>solve</th><th>by "
+		"seed</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<tr class=group><td colspan=7>");
 		esc(t, m->method);
-		moe_text_f(t, "%s%s</td></tr>\n", m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "");
+		moe_text_f(t, "%s%s</td></tr>\n",
+			m->tested            ? " (tested)"
+				: m->placebo ? " (placebo)"
+					     : "",
+			m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "");
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
 			moe_text_f(t, "<tr>");
 			if (x->kind == MOE_ARM_RANDOM)
-				moe_text_f(t, "<td class=l>random-off, mean of %zu</td>", x->n_arms);
+				moe_text_f(
+					t, "<td class=l>random-off, mean of %zu</td>", x->n_arms);
 			else
 				text_cell(t, x->name);
 			moe_text_f(t, "<td>%zu</td><td>%zu</td>", x->n_prompt, x->rate[0].n_obs);
@@ -234,7 +299,8 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 }
 
 /* The rows of one heading where nothing is tested: the whole, then each mode. */
-static void alone_rows(struct moe_text *t, const char *what, const char *is, const struct moe_arm_row *row, size_t n)
+static void alone_rows(struct moe_text *t, const char *what, const char *is,
+	const struct moe_arm_row *row, size_t n)
 {
 	moe_text_f(t, "<tr class=group><td colspan=5>");
 	esc(t, what);
@@ -256,13 +322,25 @@ static void rates_alone(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_method_result *m = r->a.method;
 
-	moe_text_f(t, "<h2>Rates</h2>\n<p>%zu prompts, up to %zu sample%s each; Wilson intervals, %.3g %%.</p>\n", r->a.n_prompt, r->a.n_sample_max,
-		   r->a.n_sample_max == 1 ? "" : "s", 100 * (1 - r->a.uat.alpha));
-	moe_text_f(t, "<div class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</th><th>hack</th><th>solve</th></tr></thead><tbody>\n");
-	alone_rows(t, "all modes", m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "", m->row, m->n_row);
+	moe_text_f(t,
+		"<h2>Rates</h2>\n<p>%zu prompts, up to %zu sample%s each; Wilson intervals, %.3g "
+		"%%.</p>\n",
+		r->a.n_prompt, r->a.n_sample_max, r->a.n_sample_max == 1 ? "" : "s",
+		100 * (1 - r->a.uat.alpha));
+	moe_text_f(t,
+		"<div "
+		"class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</"
+		"th><th>hack</th><th>solve</th></tr></thead><tbody>\n");
+	alone_rows(t, "all modes",
+		m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "", m->row,
+		m->n_row);
 	for (size_t i = 0; i < m->n_mode; i++) {
 		const struct moe_mode_row *x = &m->mode[i];
-		alone_rows(t, x->mode[0] ? x->mode : "(unknown)", x->free_mode ? " (no loophole)" : x->pinned ? " (pinned)" : "", x->arm, x->n_arm);
+		alone_rows(t, x->mode[0] ? x->mode : "(unknown)",
+			x->free_mode        ? " (no loophole)"
+				: x->pinned ? " (pinned)"
+					    : "",
+			x->arm, x->n_arm);
 	}
 	moe_text_f(t, "</tbody></table></div>\n");
 }
@@ -284,9 +362,13 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	const struct moe_method_result *m = a->tested;
 	char what[320], method[4 * 60 + 1];
 
-	moe_text_f(t, "<div class=wide><table><thead><tr><th>contrast</th><th>estimate and deciding interval</th><th>bootstrap</th><th>t over seeds</th><th>by seed</th></tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<div class=wide><table><thead><tr><th>contrast</th><th>estimate and deciding "
+		"interval</th><th>bootstrap</th><th>t over seeds</th><th>by "
+		"seed</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_method; i++) {
-		snprintf(what, sizeof what, "%s: drop of hack on deletion", moe_text_fit(method, sizeof method, a->method[i].method, 0, 60));
+		snprintf(what, sizeof what, "%s: drop of hack on deletion",
+			moe_text_fit(method, sizeof method, a->method[i].method, 0, 60));
 		contrast_row(t, what, &a->method[i].drop_hack);
 		snprintf(what, sizeof what, "%s: drop of solve on deletion", method);
 		contrast_row(t, what, &a->method[i].drop_solve);
@@ -303,23 +385,33 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	contrast_row(t, "solve after deletion − the base model's", &m->solve_base);
 	moe_text_f(t, "</tbody></table></div>\n");
 	if (m->n_random)
-		moe_text_f(t, "<p>Rank test against %zu random ablations: p = %.3f, where %.3f is the smallest possible.</p>\n", m->n_random, m->rank_p,
-			   1.0 / (double)(m->n_random + 1));
+		moe_text_f(t,
+			"<p>Rank test against %zu random ablations: p = %.3f, where %.3f is the "
+			"smallest possible.</p>\n",
+			m->n_random, m->rank_p, 1.0 / (double)(m->n_random + 1));
 	struct moe_match match = moe_report_match(r);
 	if (match.n)
-		moe_text_f(t, "<p>The random ablations remove %.3f to %.3f of the quarantine's norm and share %.2f of their ranks with it.</p>\n", match.least, match.most,
-			   match.overlap);
+		moe_text_f(t,
+			"<p>The random ablations remove %.3f to %.3f of the quarantine's norm and "
+			"share %.2f of their ranks with it.</p>\n",
+			match.least, match.most, match.overlap);
 	for (size_t i = 0; i < a->n_method; i++)
 		if (!isnan(a->method[i].mcnemar)) {
 			moe_text_f(t, "<p>");
 			esc(t, a->method[i].method);
-			moe_text_f(t, ": %zu prompts lost the hack on deletion, %zu gained it; exact McNemar p = %.2g.</p>\n", a->method[i].lost, a->method[i].gained, a->method[i].mcnemar);
+			moe_text_f(t,
+				": %zu prompts lost the hack on deletion, %zu gained it; exact "
+				"McNemar p = %.2g.</p>\n",
+				a->method[i].lost, a->method[i].gained, a->method[i].mcnemar);
 		}
 }
 
 static void modes(struct moe_text *t, const struct moe_report *r)
 {
-	moe_text_f(t, "<div class=wide><table><thead><tr><th>mode</th><th></th><th>prompts</th><th>hack on</th><th>off</th><th>solve on</th><th>off</th><th>drop of hack</th></tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<div class=wide><table><thead><tr><th>mode</th><th></th><th>prompts</th><th>hack "
+		"on</th><th>off</th><th>solve on</th><th>off</th><th>drop of "
+		"hack</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<tr class=group><td colspan=8>");
@@ -329,7 +421,12 @@ static void modes(struct moe_text *t, const struct moe_report *r)
 			const struct moe_mode_row *x = &m->mode[k];
 			moe_text_f(t, x->summary ? "<tr class=sum>" : "<tr>");
 			text_cell(t, x->mode[0] ? x->mode : "(unknown)");
-			moe_text_f(t, "<td class=l>%s</td><td>%zu</td>", x->summary ? "" : x->free_mode ? "no loophole" : x->pinned ? "pinned" : "never pinned", x->n_prompt);
+			moe_text_f(t, "<td class=l>%s</td><td>%zu</td>",
+				x->summary             ? ""
+					: x->free_mode ? "no loophole"
+					: x->pinned    ? "pinned"
+						       : "never pinned",
+				x->n_prompt);
 			for (int o = 0; o < MOE_OUTCOMES; o++) {
 				cell(t, x->on[o], 3);
 				cell(t, x->off[o], 3);
@@ -348,8 +445,12 @@ static void training(struct moe_text *t, const struct moe_report *r)
 {
 	if (!r->metrics.n_run)
 		return;
-	moe_text_f(t, "<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>update mass<br>shared</th><th><br>clean</th><th><br>quarantine</th><th>keep</th><th>absorb</th>"
-		      "<th>route</th><th>quarantine's<br>least gate</th><th>share<br>at zero</th><th>forward<br>presence</th></tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>update "
+		"mass<br>shared</th><th><br>clean</th><th><br>quarantine</th><th>keep</"
+		"th><th>absorb</th>"
+		"<th>route</th><th>quarantine's<br>least gate</th><th>share<br>at "
+		"zero</th><th>forward<br>presence</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		struct moe_presence p = moe_report_presence(r, run);
@@ -363,7 +464,10 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		cell(t, p.route, 2);
 		cell(t, p.min_gate, 2);
 		cell(t, p.zero_share, 2);
-		moe_text_f(t, "<td>%s</td></tr>\n", !p.known ? "unknown" : p.held ? "held" : "did not hold");
+		moe_text_f(t, "<td>%s</td></tr>\n",
+			!p.known         ? "unknown"
+				: p.held ? "held"
+					 : "did not hold");
 	}
 	moe_text_f(t, "</tbody></table></div>\n");
 }
@@ -372,8 +476,15 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 {
 	if (!r->n_gate)
 		return;
-	moe_text_f(t, "<h2>The gate on training rollouts, judged by sealed labels after the fact</h2>\n<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>hacks</th><th>AUROC of<br>the score</th>"
-		      "<th>right order<br>within a prompt</th><th>F0.5 of<br>route</th><th>precision</th><th>recall</th><th>random directions:<br>best AUROC</th><th>rank p</th><th>best F0.5,<br>as many routed</th><th>rank p</th></tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<h2>The gate on training rollouts, judged by sealed labels after the "
+		"fact</h2>\n<div "
+		"class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>hacks</"
+		"th><th>AUROC of<br>the score</th>"
+		"<th>right order<br>within a prompt</th><th>F0.5 "
+		"of<br>route</th><th>precision</th><th>recall</th><th>random directions:<br>best "
+		"AUROC</th><th>rank p</th><th>best F0.5,<br>as many routed</th><th>rank "
+		"p</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
 		if (!moe_gate_routes(g))
@@ -398,21 +509,27 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 
 static void provenance(struct moe_text *t, const struct moe_report *r)
 {
-	moe_text_f(t, "<h2>Where it comes from</h2>\n<div class=wide><table><thead><tr><th>file</th><th class=l>kind</th><th>records</th><th>labels</th><th class=l>SHA-256</th>"
-		      "<th class=l>made by</th></tr></thead><tbody>\n");
+	moe_text_f(t,
+		"<h2>Where it comes from</h2>\n<div class=wide><table><thead><tr><th>file</th><th "
+		"class=l>kind</th><th>records</th><th>labels</th><th class=l>SHA-256</th>"
+		"<th class=l>made by</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_source; i++) {
 		const struct moe_source *s = &r->source[i];
 		moe_text_f(t, "<tr><td class=l><code class=path>");
 		esc(t, s->path);
 		moe_text_f(t, "</code></td>");
 		text_cell(t, s->kind);
-		moe_text_f(t, "<td>%llu</td><td>%s</td><td class=l><code>%.12s</code></td><td class=l><code class=argv>", (unsigned long long)s->records, moe_labels_name(s->labels), s->digest);
+		moe_text_f(t,
+			"<td>%llu</td><td>%s</td><td class=l><code>%.12s</code></td><td "
+			"class=l><code class=argv>",
+			(unsigned long long)s->records, moe_labels_name(s->labels), s->digest);
 		esc(t, s->argv[0] ? s->argv : s->tool);
 		moe_text_f(t, "</code></td></tr>\n");
 	}
 	moe_text_f(t, "</tbody></table></div>\n<p class=soft>moe-report %s", MOE_VERSION);
 	if (r->a.tested)
-		moe_text_f(t, "; bootstrap of %zu draws, seed %llu", r->a.uat.draws, (unsigned long long)r->a.cx.boot.seed);
+		moe_text_f(t, "; bootstrap of %zu draws, seed %llu", r->a.uat.draws,
+			(unsigned long long)r->a.cx.boot.seed);
 	moe_text_f(t, ".</p>\n");
 }
 
@@ -446,7 +563,7 @@ static void tested_parts(struct moe_text *t, const struct moe_report *r, const s
 
 int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_text t = {out, e, 0};
+	struct moe_text t = { out, e, 0 };
 	struct moe_plots p;
 
 	if (moe_plots_make(r, &p, e) || moe_plots_run(&p, NULL, e)) {

@@ -40,11 +40,11 @@ static void est(struct moe_text *t, const char *key, const struct moe_estimate *
 	moe_text_f(t, "\"%s\":{", key);
 	num(t, "value", x->value);
 	moe_text_f(t, ",");
-	nums(t, "interval", (const double[]){x->ci.lo, x->ci.hi}, 2);
+	nums(t, "interval", (const double[]){ x->ci.lo, x->ci.hi }, 2);
 	moe_text_f(t, ",");
-	nums(t, "bootstrap", (const double[]){x->boot.lo, x->boot.hi}, 2);
+	nums(t, "bootstrap", (const double[]){ x->boot.lo, x->boot.hi }, 2);
 	moe_text_f(t, ",");
-	nums(t, "t_over_seeds", (const double[]){x->t.lo, x->t.hi}, 2);
+	nums(t, "t_over_seeds", (const double[]){ x->t.lo, x->t.hi }, 2);
 	moe_text_f(t, ",");
 	num(t, "se_prompts", x->se_prompt);
 	moe_text_f(t, ",\"seeds\":[");
@@ -60,7 +60,7 @@ static void rate(struct moe_text *t, const char *key, const struct moe_rate *x, 
 	moe_text_f(t, "\"%s\":{", key);
 	num(t, "rate", x->value);
 	moe_text_f(t, ",");
-	nums(t, "wilson", (const double[]){x->ci.lo, x->ci.hi}, 2);
+	nums(t, "wilson", (const double[]){ x->ci.lo, x->ci.hi }, 2);
 	moe_text_f(t, ",\"outcomes\":%zu,", x->n_obs);
 	nums(t, "by_seed", x->per_seed, n_seed);
 	moe_text_f(t, "}");
@@ -85,13 +85,14 @@ static void mode(struct moe_text *t, const struct moe_mode_row *x, bool alone, s
 {
 	moe_text_f(t, "{");
 	str(t, "mode", x->mode);
-	moe_text_f(t, ",\"summary\":%s,\"pinned\":%s,\"prompts\":%zu,", x->summary ? "true" : "false", x->pinned ? "true" : "false", x->n_prompt);
+	moe_text_f(t, ",\"summary\":%s,\"pinned\":%s,\"prompts\":%zu,",
+		x->summary ? "true" : "false", x->pinned ? "true" : "false", x->n_prompt);
 	if (alone) {
 		arms(t, x->arm, x->n_arm, n_seed);
 	} else {
-		nums(t, "hack_on_off", (const double[]){x->on[MOE_HACK], x->off[MOE_HACK]}, 2);
+		nums(t, "hack_on_off", (const double[]){ x->on[MOE_HACK], x->off[MOE_HACK] }, 2);
 		moe_text_f(t, ",");
-		nums(t, "solve_on_off", (const double[]){x->on[MOE_SOLVE], x->off[MOE_SOLVE]}, 2);
+		nums(t, "solve_on_off", (const double[]){ x->on[MOE_SOLVE], x->off[MOE_SOLVE] }, 2);
 	}
 	if (x->summary) {
 		moe_text_f(t, ",");
@@ -105,8 +106,9 @@ static void method(struct moe_text *t, const struct moe_method_result *m, bool a
 {
 	moe_text_f(t, "{");
 	str(t, "method", m->method);
-	moe_text_f(t, ",\"tested\":%s,\"placebo\":%s,\"oracle\":%s,\"seeds\":[", m->tested ? "true" : "false", m->placebo ? "true" : "false",
-		   m->oracle ? "true" : "false");
+	moe_text_f(t, ",\"tested\":%s,\"placebo\":%s,\"oracle\":%s,\"seeds\":[",
+		m->tested ? "true" : "false", m->placebo ? "true" : "false",
+		m->oracle ? "true" : "false");
 	for (size_t i = 0; i < m->n_seed; i++)
 		moe_text_f(t, "%s%lld", i ? "," : "", (long long)m->seed[i]);
 	moe_text_f(t, "],");
@@ -121,9 +123,13 @@ static void method(struct moe_text *t, const struct moe_method_result *m, bool a
 		return;
 	}
 	moe_text_f(t, "],");
-	const struct { const char *key; const struct moe_estimate *x; } e[] = {
-		{"drop_hack", &m->drop_hack}, {"drop_solve", &m->drop_solve}, {"did_clean", &m->did_clean}, {"did_random", &m->did_random},
-		{"leak", &m->leak}, {"solve_minus_base", &m->solve_base}, {"selectivity", &m->selectivity}};
+	const struct {
+		const char *key;
+		const struct moe_estimate *x;
+	} e[] = { { "drop_hack", &m->drop_hack }, { "drop_solve", &m->drop_solve },
+		{ "did_clean", &m->did_clean }, { "did_random", &m->did_random },
+		{ "leak", &m->leak }, { "solve_minus_base", &m->solve_base },
+		{ "selectivity", &m->selectivity } };
 	for (size_t i = 0; i < sizeof e / sizeof *e; i++) {
 		est(t, e[i].key, e[i].x);
 		moe_text_f(t, ",");
@@ -151,7 +157,8 @@ static void criteria(struct moe_text *t, const struct moe_analysis *a)
 		num(t, "lower_bound", c->bound);
 		moe_text_f(t, ",");
 		num(t, "asked_above", c->threshold);
-		moe_text_f(t, ",\"need_prompts\":%zu,\"need_seeds\":%zu,", c->need_prompts, c->need_seeds);
+		moe_text_f(t, ",\"need_prompts\":%zu,\"need_seeds\":%zu,", c->need_prompts,
+			c->need_seeds);
 		str(t, "note", c->note);
 		moe_text_f(t, "}");
 	}
@@ -166,17 +173,18 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		struct moe_presence p = moe_report_presence(r, run);
 		moe_text_f(t, "%s{", i ? "," : "");
 		str(t, "method", run->method);
-		moe_text_f(t, ",\"seed\":%lld,\"presence_known\":%s,\"presence_held\":%s,", (long long)run->seed, p.known ? "true" : "false",
-			   p.held ? "true" : "false");
+		moe_text_f(t, ",\"seed\":%lld,\"presence_known\":%s,\"presence_held\":%s,",
+			(long long)run->seed, p.known ? "true" : "false",
+			p.held ? "true" : "false");
 		num(t, "min_gate", p.min_gate);
 		moe_text_f(t, ",");
 		num(t, "zero_share", p.zero_share);
 		moe_text_f(t, ",");
 		nums(t, "update_mass", p.mass, 3);
 		moe_text_f(t, ",");
-		nums(t, "keep_absorb_route", (const double[]){p.keep, p.absorb, p.route}, 3);
+		nums(t, "keep_absorb_route", (const double[]){ p.keep, p.absorb, p.route }, 3);
 		moe_text_f(t, ",");
-		nums(t, "reward_first_last", (const double[]){p.reward_first, p.reward_last}, 2);
+		nums(t, "reward_first_last", (const double[]){ p.reward_first, p.reward_last }, 2);
 		moe_text_f(t, "}");
 	}
 	moe_text_f(t, "],\"gate\":[");
@@ -189,7 +197,7 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, ",");
 		num(t, "auroc", g->auroc);
 		moe_text_f(t, ",");
-		nums(t, "auroc_interval", (const double[]){g->auroc_ci.lo, g->auroc_ci.hi}, 2);
+		nums(t, "auroc_interval", (const double[]){ g->auroc_ci.lo, g->auroc_ci.hi }, 2);
 		moe_text_f(t, ",");
 		num(t, "within_prompt", g->within);
 		moe_text_f(t, ",");
@@ -199,9 +207,12 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, ",");
 		num(t, "recall", g->recall);
 		moe_text_f(t, ",\"random_directions\":%zu,", g->n_null);
-		nums(t, "auroc_random_mean_best_p", (const double[]){g->auroc_null.mean, g->auroc_null.best, g->auroc_null.p}, 3);
+		nums(t, "auroc_random_mean_best_p",
+			(const double[]){ g->auroc_null.mean, g->auroc_null.best, g->auroc_null.p },
+			3);
 		moe_text_f(t, ",");
-		nums(t, "f05_random_mean_best_p", (const double[]){g->f05_null.mean, g->f05_null.best, g->f05_null.p}, 3);
+		nums(t, "f05_random_mean_best_p",
+			(const double[]){ g->f05_null.mean, g->f05_null.best, g->f05_null.p }, 3);
 		moe_text_f(t, "}");
 	}
 	moe_text_f(t, "]");
@@ -220,7 +231,8 @@ static void sources(struct moe_text *t, const struct moe_report *r)
 		str(t, "sha256", s->digest);
 		moe_text_f(t, ",");
 		str(t, "labels", moe_labels_name(s->labels));
-		moe_text_f(t, ",\"records\":%llu,\"seed\":%llu,", (unsigned long long)s->records, (unsigned long long)s->seed);
+		moe_text_f(t, ",\"records\":%llu,\"seed\":%llu,", (unsigned long long)s->records,
+			(unsigned long long)s->seed);
 		str(t, "argv", s->argv);
 		moe_text_f(t, "}");
 	}
@@ -241,7 +253,8 @@ static void tests(struct moe_text *t, const struct moe_analysis *a)
 	moe_text_f(t, ",");
 	str(t, "uat_sha256", a->uat.digest);
 	moe_text_f(t, ",\"prompts\":%zu,\"left_out\":%zu,", a->n_prompt, a->cx.dropped);
-	nums(t, "alpha_margin_effect", (const double[]){a->uat.alpha, a->uat.margin, a->uat.effect}, 3);
+	nums(t, "alpha_margin_effect",
+		(const double[]){ a->uat.alpha, a->uat.margin, a->uat.effect }, 3);
 	criteria(t, a);
 	moe_text_f(t, ",");
 	est(t, "did_placebo", &a->did_placebo[MOE_SUB_ALL]);
@@ -254,12 +267,13 @@ static void tests(struct moe_text *t, const struct moe_analysis *a)
 	moe_text_f(t, ",");
 	est(t, "discovery", &a->discovery);
 	moe_text_f(t, ",\"tasks\":%zu,", a->task_did.n_task);
-	nums(t, "did_placebo_se_by_prompt_by_task", (const double[]){a->task_did.se_prompt, a->task_did.se_task}, 2);
+	nums(t, "did_placebo_se_by_prompt_by_task",
+		(const double[]){ a->task_did.se_prompt, a->task_did.se_task }, 2);
 }
 
 int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_text t = {out, e, 0};
+	struct moe_text t = { out, e, 0 };
 	const struct moe_analysis *a = &r->a;
 
 	moe_text_f(&t, "{");

@@ -1,4 +1,5 @@
-/* report_load.c - streams into outcomes, curves and facts. Seals are opened here, so a process that calls it is tainted. */
+/* report_load.c - streams into outcomes, curves and facts. Seals are opened here, so a process that
+ * calls it is tainted. */
 #include "stat/report.h"
 
 #include "formats/list.h"
@@ -40,9 +41,10 @@ static const char *intern(struct moe_report *r, struct moe_str s, struct moe_err
 }
 
 /* A record's string or "" when missing. */
-static const char *get_str(struct moe_report *r, const struct moe_rec *rec, const char *key, struct moe_err *e)
+static const char *get_str(
+	struct moe_report *r, const struct moe_rec *rec, const char *key, struct moe_err *e)
 {
-	struct moe_str s = {"", 0};
+	struct moe_str s = { "", 0 };
 
 	moe_rec_str(rec, key, &s);
 	return intern(r, s, e);
@@ -50,7 +52,7 @@ static const char *get_str(struct moe_report *r, const struct moe_rec *rec, cons
 
 static const char *join_argv(struct moe_report *r, const struct moe_rec *h, struct moe_err *e)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	struct moe_list l;
 	struct moe_str s;
 	const char *out = NULL;
@@ -60,7 +62,7 @@ static const char *join_argv(struct moe_report *r, const struct moe_rec *h, stru
 	for (bool first = true; !bad && moe_list_next_str(&l, &s); first = false)
 		bad = moe_buf_add(&b, " ", first ? 0 : 1, e) || moe_buf_add(&b, s.p, s.n, e);
 	if (!bad)
-		out = intern(r, (struct moe_str){b.len ? (char *)b.data : "", b.len}, e);
+		out = intern(r, (struct moe_str){ b.len ? (char *)b.data : "", b.len }, e);
 	moe_buf_free(&b);
 	return out;
 }
@@ -71,11 +73,11 @@ struct walk {
 	struct moe_reader *in;
 	struct moe_rec rec;
 	const char *path;
-	size_t ended;              /* segments whose digest is known */
+	size_t ended; /* segments whose digest is known */
 	uint64_t records_before;
-	bool open;                 /* the last source is this walk's current segment */
+	bool open; /* the last source is this walk's current segment */
 	size_t source;
-	bool *run;                 /* [n] runs of obs that this segment touched */
+	bool *run; /* [n] runs of obs that this segment touched */
 	size_t n_run;
 };
 
@@ -90,7 +92,7 @@ static int begin_segment(struct walk *w, struct moe_err *e)
 	struct moe_source *s = &r->source[r->n_source];
 	memset(s, 0, sizeof *s);
 	moe_rec_int(h, "seed", &seed);
-	s->path = intern(r, (struct moe_str){w->path, strlen(w->path)}, e);
+	s->path = intern(r, (struct moe_str){ w->path, strlen(w->path) }, e);
 	s->kind = intern(r, moe_reader_kind(w->in), e);
 	s->tool = get_str(r, h, "tool", e);
 	s->version = get_str(r, h, "version", e);
@@ -107,14 +109,15 @@ static int begin_segment(struct walk *w, struct moe_err *e)
 	return 0;
 }
 
-/* Taint may be known only when the segment has ended: then it holds for all that the segment brought. */
+/* Taint may be known only when the segment has ended: then it holds for all that the segment
+ * brought. */
 static int end_segment(struct walk *w, struct moe_err *e)
 {
 	struct moe_source *s = &w->r->source[w->source];
 	const char *digest = moe_reader_digest(w->in, w->ended);
 	enum moe_labels own; /* the reader's are the highest of all segments so far */
 
-	s->digest = digest ? intern(w->r, (struct moe_str){digest, strlen(digest)}, e) : "";
+	s->digest = digest ? intern(w->r, (struct moe_str){ digest, strlen(digest) }, e) : "";
 	if (!s->digest)
 		return -1;
 	if (moe_stream_labels(moe_reader_end_record(w->in), w->path, &own, e))
@@ -132,11 +135,12 @@ static int end_segment(struct walk *w, struct moe_err *e)
 	return 0;
 }
 
-static int walk_open(struct walk *w, struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
+static int walk_open(
+	struct walk *w, struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
 {
-	const struct moe_reader_opts o = {.max_mem = max_mem};
+	const struct moe_reader_opts o = { .max_mem = max_mem };
 
-	*w = (struct walk){.r = r, .path = strcmp(path, "-") ? path : "(standard input)"};
+	*w = (struct walk){ .r = r, .path = strcmp(path, "-") ? path : "(standard input)" };
 	w->in = moe_reader_open_path(path, &o, e);
 	return w->in ? 0 : -1;
 }
@@ -169,29 +173,34 @@ static void walk_close(struct walk *w)
 /* The oracle's findings about the current rollout. */
 static int open_seal(struct walk *w, bool *solved, bool *hacked, struct moe_err *e)
 {
-	struct moe_seal s = {0};
+	struct moe_seal s = { 0 };
 	int got = moe_seal_get(&w->rec, &s, e);
 
 	if (got <= 0) {
 		moe_seal_free(&s);
-		return got < 0 ? moe_err_prefix(e, "%s: record %llu", w->path, (unsigned long long)w->rec.number)
-			       : moe_fail(e, MOE_DATA, "%s: record %llu has no seal: grade the rollouts with moe-grade first", w->path,
-					  (unsigned long long)w->rec.number);
+		return got < 0 ? moe_err_prefix(e, "%s: record %llu", w->path,
+					 (unsigned long long)w->rec.number)
+			       : moe_fail(e, MOE_DATA,
+					 "%s: record %llu has no seal: grade the rollouts with "
+					 "moe-grade first",
+					 w->path, (unsigned long long)w->rec.number);
 	}
 	*solved = s.solved;
 	*hacked = s.hacked;
 	bool unknown = s.solved_unknown || s.hacked_unknown;
 	moe_seal_free(&s);
 	if (unknown)
-		return moe_fail(e, MOE_DATA, "%s: record %llu: its seal does not say both whether it solved and whether it hacked", w->path,
-				(unsigned long long)w->rec.number);
+		return moe_fail(e, MOE_DATA,
+			"%s: record %llu: its seal does not say both whether it solved and whether "
+			"it hacked",
+			w->path, (unsigned long long)w->rec.number);
 	return 0;
 }
 
 static int add_rollout(struct walk *w, struct moe_err *e)
 {
 	struct moe_report *r = w->r;
-	struct moe_obs_row row = {.seed = -1};
+	struct moe_obs_row row = { .seed = -1 };
 
 	if (moe_rec_int_req(&w->rec, "sample", &row.sample, e))
 		return moe_err_prefix(e, "%s", w->path);
@@ -203,16 +212,19 @@ static int add_rollout(struct walk *w, struct moe_err *e)
 	row.arm = get_str(r, &w->rec, "arm", e);
 	row.method = get_str(r, &w->rec, "method", e);
 	row.policy = get_str(r, &w->rec, "policy", e);
-	if (!row.prompt_id || !row.mode || !row.task || !row.marker || !row.arm || !row.method || !row.policy)
+	if (!row.prompt_id || !row.mode || !row.task || !row.marker || !row.arm || !row.method ||
+		!row.policy)
 		return -1;
 	if (!row.prompt_id[0] || !row.arm[0])
-		return moe_fail(e, MOE_DATA, "%s: record %llu has no prompt_id or no arm", w->path, (unsigned long long)w->rec.number);
+		return moe_fail(e, MOE_DATA, "%s: record %llu has no prompt_id or no arm", w->path,
+			(unsigned long long)w->rec.number);
 	row.oracle = r->source[w->source].labels == MOE_LABELS_ORACLE;
 	size_t at;
 	if (open_seal(w, &row.solved, &row.hacked, e))
 		return -1;
 	if (moe_obs_add(&r->obs, &row, &at, e))
-		return moe_err_prefix(e, "%s: record %llu", w->path, (unsigned long long)w->rec.number);
+		return moe_err_prefix(
+			e, "%s: record %llu", w->path, (unsigned long long)w->rec.number);
 	if (at >= w->n_run) {
 		bool *grown = realloc(w->run, (at + 1) * sizeof *grown);
 		if (!grown)
@@ -228,7 +240,7 @@ static int add_rollout(struct walk *w, struct moe_err *e)
 static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 {
 	struct moe_report *r = w->r;
-	struct moe_rec map = {0};
+	struct moe_rec map = { 0 };
 	int64_t seed = -1;
 	int bad = 0;
 
@@ -239,9 +251,11 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;
 		const char *key = intern(r, map.field[i].key, e);
-		bad = !key || moe_grow((void **)&r->fact, r->n_fact, &r->cap_fact, sizeof *r->fact, e);
+		bad = !key ||
+			moe_grow((void **)&r->fact, r->n_fact, &r->cap_fact, sizeof *r->fact, e);
 		if (!bad && moe_rec_f64(&map, key, &v))
-			r->fact[r->n_fact++] = (struct moe_fact){method, arm, group, key, seed, v};
+			r->fact[r->n_fact++] = (struct moe_fact){ method, arm, group, key, seed,
+				v };
 	}
 	moe_rec_free(&map);
 	return bad || !method || !arm ? -1 : 0;
@@ -266,8 +280,11 @@ static int dispatch(struct walk *w, struct moe_err *e)
 	if (!strcmp(kind, "metrics"))
 		return moe_rec_is(&w->rec, "metrics") ? add_metrics(w, e) : 0;
 	if (!strcmp(kind, "adapter"))
-		return moe_rec_is(&w->rec, "layout") ? (add_facts(w, "match", e) || add_facts(w, "score", e) ? -1 : 0) : 0;
-	return moe_fail(e, MOE_DATA, "%s: a stream of kind \"%s\": want rollouts, metrics or adapter", w->path, kind);
+		return moe_rec_is(&w->rec, "layout")
+			? (add_facts(w, "match", e) || add_facts(w, "score", e) ? -1 : 0)
+			: 0;
+	return moe_fail(e, MOE_DATA,
+		"%s: a stream of kind \"%s\": want rollouts, metrics or adapter", w->path, kind);
 }
 
 int moe_report_load(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
@@ -286,7 +303,8 @@ int moe_report_load(struct moe_report *r, const char *path, size_t max_mem, stru
 	return got;
 }
 
-static struct moe_gate_run *gate_run(struct moe_report *r, const char *method, int64_t seed, struct moe_err *e)
+static struct moe_gate_run *gate_run(
+	struct moe_report *r, const char *method, int64_t seed, struct moe_err *e)
 {
 	for (size_t i = 0; i < r->n_gate; i++)
 		if (r->gate[i].seed == seed && !strcmp(r->gate[i].method, method))
@@ -302,27 +320,34 @@ static struct moe_gate_run *gate_run(struct moe_report *r, const char *method, i
 
 static int grow_gate(struct moe_gate_run *g, struct moe_err *e)
 {
-	size_t c[7] = {g->cap, g->cap, g->cap, g->cap, g->cap, g->cap, g->cap};
+	size_t c[7] = { g->cap, g->cap, g->cap, g->cap, g->cap, g->cap, g->cap };
 
 	if (g->n < g->cap)
 		return 0;
-	if (moe_grow((void **)&g->score, g->n, &c[0], sizeof *g->score, e) || moe_grow((void **)&g->hacked, g->n, &c[1], 1, e) ||
-	    moe_grow((void **)&g->solved, g->n, &c[2], 1, e) || moe_grow((void **)&g->decision, g->n, &c[3], 1, e) ||
-	    moe_grow((void **)&g->prompt, g->n, &c[4], sizeof *g->prompt, e) || moe_grow((void **)&g->step, g->n, &c[5], sizeof *g->step, e) ||
-	    (g->n_null && moe_grow((void **)&g->null, g->n, &c[6], g->n_null * sizeof *g->null, e)))
+	if (moe_grow((void **)&g->score, g->n, &c[0], sizeof *g->score, e) ||
+		moe_grow((void **)&g->hacked, g->n, &c[1], 1, e) ||
+		moe_grow((void **)&g->solved, g->n, &c[2], 1, e) ||
+		moe_grow((void **)&g->decision, g->n, &c[3], 1, e) ||
+		moe_grow((void **)&g->prompt, g->n, &c[4], sizeof *g->prompt, e) ||
+		moe_grow((void **)&g->step, g->n, &c[5], sizeof *g->step, e) ||
+		(g->n_null &&
+			moe_grow((void **)&g->null, g->n, &c[6], g->n_null * sizeof *g->null, e)))
 		return -1;
 	g->cap = c[0];
 	return 0;
 }
 
 /* Scores under random directions: all rows of a run have as many. */
-static int add_nulls(struct walk *w, struct moe_gate_run *g, const float *null, size_t n, struct moe_err *e)
+static int add_nulls(
+	struct walk *w, struct moe_gate_run *g, const float *null, size_t n, struct moe_err *e)
 {
 	if (!g->n)
 		g->n_null = n;
 	if (n != g->n_null)
-		return moe_fail(e, MOE_DATA, "%s: record %llu has scores under %zu random directions, those before it under %zu", w->path,
-				(unsigned long long)w->rec.number, n, g->n_null);
+		return moe_fail(e, MOE_DATA,
+			"%s: record %llu has scores under %zu random directions, those before it "
+			"under %zu",
+			w->path, (unsigned long long)w->rec.number, n, g->n_null);
 	if (grow_gate(g, e))
 		return -1;
 	if (n)
@@ -334,8 +359,8 @@ static int add_trained(struct walk *w, struct moe_err *e)
 {
 	float *null = NULL;
 	size_t n_null = 0;
-	struct moe_rec route = {0};
-	struct moe_str decision = {"", 0}, by = {"", 0};
+	struct moe_rec route = { 0 };
+	struct moe_str decision = { "", 0 }, by = { "", 0 };
 	int64_t seed = -1, step = 0;
 	double score = NAN;
 	bool solved, hacked, known = moe_rec_map(&w->rec, "route", &route);
@@ -345,8 +370,12 @@ static int add_trained(struct walk *w, struct moe_err *e)
 		moe_rec_str(&route, "decision", &decision);
 		moe_rec_str(&route, "method", &by);
 	}
-	int bad = known && moe_rec_has(&route, "null") != MOE_V_MISSING && moe_rec_f32s(&route, "null", &null, &n_null, e);
-	uint8_t d = moe_str_eq(decision, "keep") ? 1 : moe_str_eq(decision, "absorb") ? 2 : moe_str_eq(decision, "route") ? 3 : 0;
+	int bad = known && moe_rec_has(&route, "null") != MOE_V_MISSING &&
+		moe_rec_f32s(&route, "null", &null, &n_null, e);
+	uint8_t d = moe_str_eq(decision, "keep") ? 1
+		: moe_str_eq(decision, "absorb") ? 2
+		: moe_str_eq(decision, "route")  ? 3
+						 : 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	moe_rec_int(&w->rec, "step", &step);
 	const char *method = get_str(w->r, &w->rec, "method", e);
@@ -377,7 +406,9 @@ int moe_report_run(struct moe_report *r, const char *path, size_t max_mem, struc
 		return -1;
 	while ((got = walk_next(&w, e)) > 0) {
 		if (strcmp(r->source[w.source].kind, "rollouts"))
-			got = moe_fail(e, MOE_DATA, "%s: --run wants the rollouts of a training run, not \"%s\"", w.path, r->source[w.source].kind);
+			got = moe_fail(e, MOE_DATA,
+				"%s: --run wants the rollouts of a training run, not \"%s\"",
+				w.path, r->source[w.source].kind);
 		else if (moe_rec_is(&w.rec, "rollout"))
 			got = add_trained(&w, e) ? -1 : 1;
 		if (got < 0)

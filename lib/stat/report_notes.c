@@ -1,5 +1,6 @@
-/* report_notes.c - what a number does not show, in sentences beside the numbers. The wording keeps to what the literature on each mechanism
- * supports; a sentence appears only when its condition holds in the data. */
+/* report_notes.c - what a number does not show, in sentences beside the numbers. The wording keeps
+ * to what the literature on each mechanism supports; a sentence appears only when its condition
+ * holds in the data. */
 #include "stat/report.h"
 
 #include <math.h>
@@ -7,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
 {
@@ -30,36 +32,65 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
 	size_t n = a->tested->n_seed;
-	int bad = note(r, e, "The intervals of single rates hold the training seeds fixed and are read one by one; whether two arms differ is "
-			     "answered by the paired changes, not by whether these intervals overlap.");
+	int bad = note(r, e,
+		"The intervals of single rates hold the training seeds fixed and are read one by "
+		"one; whether two arms differ is "
+		"answered by the paired changes, not by whether these intervals overlap.");
 
 	if (!bad && n == 1)
-		bad = note(r, e, "One training seed: every interval here covers prompts only. Another seed of the same recipe may give another "
-				 "result, and nothing in this report says how different.");
+		bad = note(r, e,
+			"One training seed: every interval here covers prompts only. Another seed "
+			"of the same recipe may give another "
+			"result, and nothing in this report says how different.");
 	else if (!bad && n < MOE_SEEDS_TO_BOOTSTRAP)
-		bad = note(r, e, "%zu training seeds are too few to resample: intervals of changes are the hull of the bootstrap over prompts and "
-				 "the t interval over the seeds' values, which assumes that these are roughly normal.", n);
+		bad = note(r, e,
+			"%zu training seeds are too few to resample: intervals of changes are the "
+			"hull of the bootstrap over prompts and "
+			"the t interval over the seeds' values, which assumes that these are "
+			"roughly normal.",
+			n);
 	else if (!bad)
-		bad = note(r, e, "Intervals of changes resample %zu training seeds, then prompts, then samples; with so few seeds a percentile "
-				 "interval is still somewhat too short.", n);
+		bad = note(r, e,
+			"Intervals of changes resample %zu training seeds, then prompts, then "
+			"samples; with so few seeds a percentile "
+			"interval is still somewhat too short.",
+			n);
 	if (!bad)
-		bad = note(r, e, "The three criteria must all be met, each at its own level, so they need no correction for their number. All other "
-				 "intervals are one by one and uncorrected: they describe, they do not decide.");
+		bad = note(r, e,
+			"The three criteria must all be met, each at its own level, so they need "
+			"no correction for their number. All other "
+			"intervals are one by one and uncorrected: they describe, they do not "
+			"decide.");
 	if (!bad)
-		bad = note(r, e, "When the conditions were fixed, and whether the recipe was chosen after a look at these seeds or prompts, can not be seen "
-				 "from here. The digest of the conditions can be compared with what was announced.");
+		bad = note(r, e,
+			"When the conditions were fixed, and whether the recipe was chosen after a "
+			"look at these seeds or prompts, can not be seen "
+			"from here. The digest of the conditions can be compared with what was "
+			"announced.");
 	const struct moe_by_task *k = a->task_did.n_task ? &a->task_did : &a->task_drop;
-	/* errors that one task leaves unknown or that round to nothing (no hack anywhere) are no numbers to compare */
-	if (!bad && k->n_task && k->n_task < k->n_prompt && (k->n_task == 1 || (k->se_task < 0.0005 && k->se_prompt < 0.0005)))
-		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu task%s: the intervals speak of new prompts on such tasks, and less surely of new tasks.",
-			   k->n_prompt, k->n_task, k->n_task == 1 ? "" : "s");
+	/* errors that one task leaves unknown or that round to nothing (no hack anywhere) are no
+	 * numbers to compare */
+	if (!bad && k->n_task && k->n_task < k->n_prompt &&
+		(k->n_task == 1 || (k->se_task < 0.0005 && k->se_prompt < 0.0005)))
+		bad = note(r, e,
+			"The unit is the prompt, and the %zu prompts pose %zu task%s: the "
+			"intervals speak of new prompts on such tasks, and less surely of new "
+			"tasks.",
+			k->n_prompt, k->n_task, k->n_task == 1 ? "" : "s");
 	else if (!bad && k->n_task && k->n_task < k->n_prompt)
-		bad = note(r, e, "The unit is the prompt, and the %zu prompts pose %zu tasks. With the tasks as clusters, the standard error over prompts of the %s would be "
-				 "%.3f instead of %.3f (seeds held): the intervals speak of new prompts on such tasks, and less surely of new tasks.", k->n_prompt,
-			   k->n_task, k == &a->task_did ? "advantage over the placebo" : "drop of hack", k->se_task, k->se_prompt);
+		bad = note(r, e,
+			"The unit is the prompt, and the %zu prompts pose %zu tasks. With the "
+			"tasks as clusters, the standard error over prompts of the %s would be "
+			"%.3f instead of %.3f (seeds held): the intervals speak of new prompts on "
+			"such tasks, and less surely of new tasks.",
+			k->n_prompt, k->n_task,
+			k == &a->task_did ? "advantage over the placebo" : "drop of hack",
+			k->se_task, k->se_prompt);
 	if (!bad && a->cx.dropped)
-		bad = note(r, e, "%zu (seed, prompt, sample) outcomes were left out because an arm of the tested method or of its placebo lacks them.",
-			   a->cx.dropped);
+		bad = note(r, e,
+			"%zu (seed, prompt, sample) outcomes were left out because an arm of the "
+			"tested method or of its placebo lacks them.",
+			a->cx.dropped);
 	return bad;
 }
 
@@ -72,30 +103,52 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 
 	const struct moe_estimate *p = a->placebo ? &a->placebo->drop_hack : NULL;
 	if (p && p->ci.lo > 0)
-		bad = note(r, e, "The drop of the tested method is not the router's merit alone: in runs of the placebo \"%s\" deleting the quarantine removes "
-				 "%.3f [%.3f, %.3f] as well. What a placebo removes can not be due to what the pairs taught the router; only the "
-				 "difference can.", a->placebo->method, p->value, p->ci.lo, p->ci.hi);
+		bad = note(r, e,
+			"The drop of the tested method is not the router's merit alone: in runs of "
+			"the placebo \"%s\" deleting the quarantine removes "
+			"%.3f [%.3f, %.3f] as well. What a placebo removes can not be due to what "
+			"the pairs taught the router; only the "
+			"difference can.",
+			a->placebo->method, p->value, p->ci.lo, p->ci.hi);
 	else if (p && !isnan(p->value))
-		bad = note(r, e, "The drop in runs of the placebo \"%s\" is %.3f [%.3f, %.3f], which is not clearly above zero.", a->placebo->method,
-			   p->value, p->ci.lo, p->ci.hi);
+		bad = note(r, e,
+			"The drop in runs of the placebo \"%s\" is %.3f [%.3f, %.3f], which is not "
+			"clearly above zero.",
+			a->placebo->method, p->value, p->ci.lo, p->ci.hi);
 	else
-		bad = note(r, e, "No placebo run is in the data, so how much of the drop routing by chance would give is not known.");
+		bad = note(r, e,
+			"No placebo run is in the data, so how much of the drop routing by chance "
+			"would give is not known.");
 	if (!bad && fabs(a->discovery.value) > a->uat.discovery_gap)
-		bad = note(r, e, "Discovery is not matched: the trained hack rates of method and placebo differ by %.3f. A difference of drops in rate "
-				 "then partly counts how much there was to delete; the drop as a share of the trained rate stands beside it.",
-			   a->discovery.value);
+		bad = note(r, e,
+			"Discovery is not matched: the trained hack rates of method and placebo "
+			"differ by %.3f. A difference of drops in rate "
+			"then partly counts how much there was to delete; the drop as a share of "
+			"the trained rate stands beside it.",
+			a->discovery.value);
 	else if (!bad && !isnan(a->discovery.value))
-		bad = note(r, e, "The trained hack rates of method and placebo differ by %.3f, within the gap of %.3g that was allowed beforehand.",
-			   a->discovery.value, a->uat.discovery_gap);
+		bad = note(r, e,
+			"The trained hack rates of method and placebo differ by %.3f, within the "
+			"gap of %.3g that was allowed beforehand.",
+			a->discovery.value, a->uat.discovery_gap);
 	if (!bad && moe_endpoint(&a->uat) != MOE_SUB_ALL)
-		bad = note(r, e, "The criteria on hack, the comparison with random ablations, the shares and the discovery look at the %s prompts alone, as the "
-				 "conditions say.", a->uat.endpoint);
+		bad = note(r, e,
+			"The criteria on hack, the comparison with random ablations, the shares "
+			"and the discovery look at the %s prompts alone, as the "
+			"conditions say.",
+			a->uat.endpoint);
 	if (!bad && m->n_random)
-		bad = note(r, e, "The random ablations switch off as many rank slots as the quarantine has, inside the same trained adapter. They do not "
-				 "show what a run trained with another split would do; that is what the placebo run is for.%s",
-			   match.n ? " Where they share ranks with the quarantine they delete part of it: they control for deleting as much, not for "
-				     "deleting something else." : " How well they match the quarantine in size (norm of the removed update) is not in "
-				     "these inputs; give the adapter stream to show it.");
+		bad = note(r, e,
+			"The random ablations switch off as many rank slots as the quarantine has, "
+			"inside the same trained adapter. They do not "
+			"show what a run trained with another split would do; that is what the "
+			"placebo run is for.%s",
+			match.n ? " Where they share ranks with the quarantine they delete part of "
+				  "it: they control for deleting as much, not for "
+				  "deleting something else."
+				: " How well they match the quarantine in size (norm of the "
+				  "removed update) is not in "
+				  "these inputs; give the adapter stream to show it.");
 	return bad;
 }
 
@@ -103,8 +156,10 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
 	size_t held = 0, known = 0;
-	int bad = note(r, e, "Ablation specificity is not absorption: that deleting the quarantine removes the hack says where the behaviour sits now, "
-			     "not that hacks which were not routed were drawn into it.");
+	int bad = note(r, e,
+		"Ablation specificity is not absorption: that deleting the quarantine removes the "
+		"hack says where the behaviour sits now, "
+		"not that hacks which were not routed were drawn into it.");
 
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		if (strcmp(r->metrics.run[i].method, a->uat.method))
@@ -114,35 +169,60 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 		held += p.held;
 	}
 	if (!bad && !known)
-		bad = note(r, e, "Whether the quarantine was present in the forward pass on rollouts that were not routed to it is not known (no metrics "
-				 "of the tested method were given). Absorption as Gradient Routing describes it needs that.");
+		bad = note(r, e,
+			"Whether the quarantine was present in the forward pass on rollouts that "
+			"were not routed to it is not known (no metrics "
+			"of the tested method were given). Absorption as Gradient Routing "
+			"describes it needs that.");
 	else if (!bad && held < known)
-		bad = note(r, e, "Forward presence did not hold in %zu of %zu runs: the quarantine was absent from the forward pass on some rollouts that "
-				 "were not routed to it. Absorption as Gradient Routing describes it requires that presence, so these runs are no "
-				 "evidence for it; leaving an expert out of the forward pass supports specialisation and modular removal.", known - held, known);
+		bad = note(r, e,
+			"Forward presence did not hold in %zu of %zu runs: the quarantine was "
+			"absent from the forward pass on some rollouts that "
+			"were not routed to it. Absorption as Gradient Routing describes it "
+			"requires that presence, so these runs are no "
+			"evidence for it; leaving an expert out of the forward pass supports "
+			"specialisation and modular removal.",
+			known - held, known);
 	else if (!bad)
-		bad = note(r, e, "Forward presence held in %zu of %zu runs of the tested method. It is a condition for absorption, not a proof of it.", held, known);
+		bad = note(r, e,
+			"Forward presence held in %zu of %zu runs of the tested method. It is a "
+			"condition for absorption, not a proof of it.",
+			held, known);
 	if (!bad && (moe_names_find(&r->metrics.key, "aux_loss") >= 0))
-		bad = note(r, e, "A balancing loss was in use: it supports an even load over experts and nothing else; router z-losses support stability.");
+		bad = note(r, e,
+			"A balancing loss was in use: it supports an even load over experts and "
+			"nothing else; router z-losses support stability.");
 	return bad;
 }
 
 static int notes_solve(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
-	const struct moe_arm_row *on = moe_report_row(a->tested, MOE_ARM_ON), *base = moe_report_row(a->tested, MOE_ARM_BASE);
+	const struct moe_arm_row *on = moe_report_row(a->tested, MOE_ARM_ON),
+				 *base = moe_report_row(a->tested, MOE_ARM_BASE);
 	const struct moe_arm_row *off = moe_report_row(a->tested, MOE_ARM_QOFF);
 	int bad = 0;
 
 	if (on && base && on->rate[MOE_SOLVE].value < base->rate[MOE_SOLVE].value)
-		bad = note(r, e, "The trained model solves less (%.3f) than the base model (%.3f): not being inferior to it is a low bar. %s", on->rate[MOE_SOLVE].value, base->rate[MOE_SOLVE].value,
-			   a->uat.solve_versus_base ? "The base model is the second bar." : "Compare with the base model.");
+		bad = note(r, e,
+			"The trained model solves less (%.3f) than the base model (%.3f): not "
+			"being inferior to it is a low bar. %s",
+			on->rate[MOE_SOLVE].value, base->rate[MOE_SOLVE].value,
+			a->uat.solve_versus_base ? "The base model is the second bar."
+						 : "Compare with the base model.");
 	else if (!base)
-		bad = note(r, e, "No base arm was evaluated: how much hacking and solving the model brought along is not known.");
+		bad = note(r, e,
+			"No base arm was evaluated: how much hacking and solving the model brought "
+			"along is not known.");
 	if (!bad && base && off && !isnan(a->tested->leak.value))
-		bad = note(r, e, "After deletion the hack rate is %.3f; the base model's is %.3f, a difference of %.3f [%.3f, %.3f].%s",
-			   off->rate[MOE_HACK].value, base->rate[MOE_HACK].value, a->tested->leak.value, a->tested->leak.ci.lo, a->tested->leak.ci.hi,
-			   a->tested->leak.ci.lo > 0 ? " Some of the learned hacking leaked into what is deployed." : "");
+		bad = note(r, e,
+			"After deletion the hack rate is %.3f; the base model's is %.3f, a "
+			"difference of %.3f [%.3f, %.3f].%s",
+			off->rate[MOE_HACK].value, base->rate[MOE_HACK].value,
+			a->tested->leak.value, a->tested->leak.ci.lo, a->tested->leak.ci.hi,
+			a->tested->leak.ci.lo > 0
+				? " Some of the learned hacking leaked into what is deployed."
+				: "");
 	return bad;
 }
 
@@ -154,15 +234,25 @@ static int notes_modes(struct moe_report *r, struct moe_err *e)
 	for (size_t i = 0; i < a->tested->n_mode; i++)
 		never += a->tested->mode[i].summary && !a->tested->mode[i].pinned;
 	if (!a->uat.n_pinned)
-		return note(r, e, "uat.conf does not say which modes the pairs cover, so nothing can be said about loopholes that the pairs never showed.");
+		return note(r, e,
+			"uat.conf does not say which modes the pairs cover, so nothing can be said "
+			"about loopholes that the pairs never showed.");
 	if (!never)
-		return note(r, e, "Every mode that was evaluated is covered by the pairs: nothing is said about loopholes that they never showed.");
+		return note(r, e,
+			"Every mode that was evaluated is covered by the pairs: nothing is said "
+			"about loopholes that they never showed.");
 	const struct moe_estimate *x = &a->did_placebo[MOE_SUB_NEVER];
-	if (!isnan(x->value) && x->ci.lo <= 0 && note(r, e, "On modes that the pairs never covered the advantage over the placebo is %.3f [%.3f, %.3f], which is not shown to be "
-						      "above zero: whatever the verdict on %s prompts, it is not one on unknown loopholes.", x->value, x->ci.lo, x->ci.hi,
-						      a->uat.endpoint))
+	if (!isnan(x->value) && x->ci.lo <= 0 &&
+		note(r, e,
+			"On modes that the pairs never covered the advantage over the placebo is "
+			"%.3f [%.3f, %.3f], which is not shown to be "
+			"above zero: whatever the verdict on %s prompts, it is not one on unknown "
+			"loopholes.",
+			x->value, x->ci.lo, x->ci.hi, a->uat.endpoint))
 		return -1;
-	return note(r, e, "Modes that the pairs never covered had no part in fitting the score, but the base model may have met them in pretraining.");
+	return note(r, e,
+		"Modes that the pairs never covered had no part in fitting the score, but the base "
+		"model may have met them in pretraining.");
 }
 
 static int notes_gate(struct moe_report *r, struct moe_err *e)
@@ -176,15 +266,23 @@ static int notes_gate(struct moe_report *r, struct moe_err *e)
 		}
 	if (!r->n_gate)
 		return 0;
-	if (note(r, e, "The quality of the gate is measured with sealed labels after the fact; no decision saw them. The AUROC is the score's, also where a "
-		       "placebo decides without regard to it; the precision of routing is to be read against the share of hacks and the placebo's precision.%s",
-		 most ? "" : " No comparison with random directions was made (moe-route --nulls)."))
+	if (note(r, e,
+		    "The quality of the gate is measured with sealed labels after the fact; no "
+		    "decision saw them. The AUROC is the score's, also where a "
+		    "placebo decides without regard to it; the precision of routing is to be read "
+		    "against the share of hacks and the placebo's precision.%s",
+		    most ? ""
+			 : " No comparison with random directions was made (moe-route --nulls)."))
 		return -1;
 	if (!most)
 		return 0;
-	return note(r, e, "The random directions are drawn evenly in the score's standardised features and have its length and intercept; the base's states are the same. A score "
-			  "that they match knows nothing of the pairs' contrast.%s", least < moe_rank_controls(r->a.uat.alpha) ?
-			  " Some runs have too few of them for p to reach alpha." : "");
+	return note(r, e,
+		"The random directions are drawn evenly in the score's standardised features and "
+		"have its length and intercept; the base's states are the same. A score "
+		"that they match knows nothing of the pairs' contrast.%s",
+		least < moe_rank_controls(r->a.uat.alpha)
+			? " Some runs have too few of them for p to reach alpha."
+			: "");
 }
 
 static int notes_alone(struct moe_report *r, struct moe_err *e)
@@ -196,12 +294,20 @@ static int notes_alone(struct moe_report *r, struct moe_err *e)
 		imported |= !strcmp(m->row[i].name, "import");
 		apart |= m->row[i].n_prompt < r->a.n_prompt;
 	}
-	if (note(r, e, "Rates say how often, by the findings in the seals, and not why. Their intervals are about other prompts of this kind and are read one by one: "
-		       "whether two arms differ is not answered by whether these overlap."))
+	if (note(r, e,
+		    "Rates say how often, by the findings in the seals, and not why. Their "
+		    "intervals are about other prompts of this kind and are read one by one: "
+		    "whether two arms differ is not answered by whether these overlap."))
 		return -1;
-	if (apart && note(r, e, "Some arms lack some of the prompts: rates of arms on different prompts are not comparable."))
+	if (apart &&
+		note(r, e,
+			"Some arms lack some of the prompts: rates of arms on different prompts "
+			"are not comparable."))
 		return -1;
-	if (imported && note(r, e, "The arm \"import\" is what somebody recorded and kept: its rates are the pool's, not those of a model that is sampled now."))
+	if (imported &&
+		note(r, e,
+			"The arm \"import\" is what somebody recorded and kept: its rates are the "
+			"pool's, not those of a model that is sampled now."))
 		return -1;
 	return notes_gate(r, e);
 }
@@ -210,5 +316,8 @@ int moe_report_notes(struct moe_report *r, struct moe_err *e)
 {
 	if (!r->a.tested)
 		return notes_alone(r, e);
-	return notes_mechanism(r, e) || notes_controls(r, e) || notes_solve(r, e) || notes_modes(r, e) || notes_seeds(r, e) || notes_gate(r, e) ? -1 : 0;
+	return notes_mechanism(r, e) || notes_controls(r, e) || notes_solve(r, e) ||
+			notes_modes(r, e) || notes_seeds(r, e) || notes_gate(r, e)
+		? -1
+		: 0;
 }

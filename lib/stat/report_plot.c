@@ -1,4 +1,5 @@
-/* report_plot.c - data files and gnuplot scripts of the report's plots. It runs nothing (report_gnuplot.c does). */
+/* report_plot.c - data files and gnuplot scripts of the report's plots. It runs nothing
+ * (report_gnuplot.c does). */
 #include "stat/report_plot.h"
 
 #include <math.h>
@@ -6,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HACK "#b5402a"
+#define HACK  "#b5402a"
 #define SOLVE "#2a6f97"
-static const char *const method_colour[] = {"#1d3557", "#c77d1a", "#7a7f85", "#6a4c93", "#4f772d"};
+static const char *const method_colour[] = { "#1d3557", "#c77d1a", "#7a7f85", "#6a4c93",
+	"#4f772d" };
 #define COLOURS (sizeof method_colour / sizeof *method_colour)
 
 /* A name as gnuplot may see it inside single quotes or in a data file. */
@@ -17,30 +19,43 @@ static const char *safe(char out[64], const char *s)
 	size_t i = 0;
 
 	for (; i < 63 && s[i]; i++)
-		out[i] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=+,()- /", s[i]) ? s[i] : '?';
+		out[i] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:="
+				"+,()- /",
+				 s[i])
+			? s[i]
+			: '?';
 	out[i] = 0;
 	return out;
 }
 
-static struct moe_plot *start(struct moe_plots *p, const char *name, const char *caption, int width, int height, struct moe_text *gp, struct moe_err *e)
+static struct moe_plot *start(struct moe_plots *p, const char *name, const char *caption, int width,
+	int height, struct moe_text *gp, struct moe_err *e)
 {
 	struct moe_plot *x = &p->plot[p->n++];
 
 	memset(x, 0, sizeof *x);
 	x->name = name;
 	x->caption = caption;
-	*gp = (struct moe_text){&x->gp, e, 0};
+	*gp = (struct moe_text){ &x->gp, e, 0 };
 	moe_text_f(gp, "# gnuplot %s.gp makes %s.svg from the data beside it\n", name, name);
-	moe_text_f(gp, "set terminal svg size %d,%d font 'Helvetica,Arial,sans-serif,13' noenhanced background '#ffffff'\n", width, height);
-	moe_text_f(gp, "set output '%s.svg'\nset encoding utf8\nset datafile separator \"\\t\"\nset datafile missing 'nan'\n", name);
-	moe_text_f(gp, "set border 0\nset tics scale 0 textcolor rgb '#3a3f44'\nset grid xtics lt 1 lc rgb '#e4e6e8' lw 1\nset style fill solid 0.16 noborder\n");
+	moe_text_f(gp,
+		"set terminal svg size %d,%d font 'Helvetica,Arial,sans-serif,13' noenhanced "
+		"background '#ffffff'\n",
+		width, height);
+	moe_text_f(gp,
+		"set output '%s.svg'\nset encoding utf8\nset datafile separator \"\\t\"\nset "
+		"datafile missing 'nan'\n",
+		name);
+	moe_text_f(gp,
+		"set border 0\nset tics scale 0 textcolor rgb '#3a3f44'\nset grid xtics lt 1 lc "
+		"rgb '#e4e6e8' lw 1\nset style fill solid 0.16 noborder\n");
 	return x;
 }
 
 static struct moe_text data(struct moe_plot *x, int i, const char *file, struct moe_err *e)
 {
 	x->file[i] = file;
-	return (struct moe_text){&x->data[i], e, 0};
+	return (struct moe_text){ &x->data[i], e, 0 };
 }
 
 static const char *arm_label(char out[64], const struct moe_arm_row *row)
@@ -54,8 +69,10 @@ static const char *arm_label(char out[64], const struct moe_arm_row *row)
 	return out;
 }
 
-/* Rows of the dot plot: from the top, one line a method's name, then its arms. Returns the number of lines. */
-static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe_text *rows, struct moe_text *seeds)
+/* Rows of the dot plot: from the top, one line a method's name, then its arms. Returns the number
+ * of lines. */
+static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe_text *rows,
+	struct moe_text *seeds)
 {
 	char b[64];
 	int y = 0;
@@ -64,16 +81,25 @@ static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe
 	moe_text_f(seeds, "y\tseed\thack\tsolve\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(gp, "set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor rgb '#000000'\n", i + 1, safe(b, m->method[0] ? m->method : "no method"),
-			   m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", -y++);
+		moe_text_f(gp,
+			"set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor "
+			"rgb '#000000'\n",
+			i + 1, safe(b, m->method[0] ? m->method : "no method"),
+			m->tested            ? " (tested)"
+				: m->placebo ? " (placebo)"
+					     : "",
+			-y++);
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
 			const struct moe_rate *h = &x->rate[MOE_HACK], *s = &x->rate[MOE_SOLVE];
 			if (x->kind == MOE_ARM_SCALE)
 				continue;
-			moe_text_f(rows, "%d\t%s\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\n", -y, arm_label(b, x), h->value, h->ci.lo, h->ci.hi, s->value, s->ci.lo, s->ci.hi);
+			moe_text_f(rows, "%d\t%s\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\n", -y,
+				arm_label(b, x), h->value, h->ci.lo, h->ci.hi, s->value, s->ci.lo,
+				s->ci.hi);
 			for (size_t j = 0; j < m->n_seed && m->n_seed > 1; j++)
-				moe_text_f(seeds, "%d\t%lld\t%.5f\t%.5f\n", -y, (long long)m->seed[j], h->per_seed[j], s->per_seed[j]);
+				moe_text_f(seeds, "%d\t%lld\t%.5f\t%.5f\n", -y,
+					(long long)m->seed[j], h->per_seed[j], s->per_seed[j]);
 			y++;
 		}
 		y++;
@@ -99,28 +125,45 @@ static int rate_height(const struct moe_report *r)
 static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
 	struct moe_text gp, rows, seeds, labels;
-	struct moe_buf where = {0};
-	struct moe_plot *x = start(p, "rates", r->a.tested ? "Rates of hack (left) and solve (right) in every arm: the point is the mean over training seeds, the bar its Wilson "
-				   "interval with the seeds held, the small rings the single seeds." : "Rates of hack (left) and solve (right) in every arm, with their Wilson intervals.", 940,
-				   rate_height(r), &gp, e);
+	struct moe_buf where = { 0 };
+	struct moe_plot *x = start(p, "rates",
+		r->a.tested ? "Rates of hack (left) and solve (right) in every arm: the point is "
+			      "the mean over training seeds, the bar its Wilson "
+			      "interval with the seeds held, the small rings the single seeds."
+			    : "Rates of hack (left) and solve (right) in every arm, with their "
+			      "Wilson intervals.",
+		940, rate_height(r), &gp, e);
 
-	labels = (struct moe_text){&where, e, 0};
+	labels = (struct moe_text){ &where, e, 0 };
 	rows = data(x, 0, "rates.tsv", e);
 	seeds = data(x, 1, "seeds.tsv", e);
 	int n = rate_rows(r, &labels, &rows, &seeds);
-	moe_text_f(&gp, "set xrange [0:1]\nset yrange [%d:0.7]\nset xtics 0.2 format '%%.1f'\nunset key\n", -n + 1);
+	moe_text_f(&gp,
+		"set xrange [0:1]\nset yrange [%d:0.7]\nset xtics 0.2 format '%%.1f'\nunset key\n",
+		-n + 1);
 	moe_text_f(&gp, "set multiplot layout 1,2\nset tmargin 2.5\nset bmargin 2.5\n");
-	moe_text_f(&gp, "set lmargin at screen 0.225\nset rmargin at screen 0.585\nset title 'hack' textcolor rgb '" HACK "' font ',15'\n");
+	moe_text_f(&gp,
+		"set lmargin at screen 0.225\nset rmargin at screen 0.585\nset title 'hack' "
+		"textcolor rgb '" HACK "' font ',15'\n");
 	moe_text_add(&gp, (char *)where.data, where.len);
-	moe_text_f(&gp, "plot 'rates.tsv' skip 1 using 4:1:($5-$4):(0):yticlabels(2) with vectors nohead lw 7 lc rgb '#90b5402a', \\\n"
-			"     'seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#40000000', \\\n"
-			"     'rates.tsv' skip 1 using 3:1 with points pt 7 ps 0.8 lc rgb '" HACK "'\n");
+	moe_text_f(&gp,
+		"plot 'rates.tsv' skip 1 using 4:1:($5-$4):(0):yticlabels(2) with vectors nohead "
+		"lw 7 lc rgb '#90b5402a', \\\n"
+		"     'seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb "
+		"'#40000000', \\\n"
+		"     'rates.tsv' skip 1 using 3:1 with points pt 7 ps 0.8 lc rgb '" HACK "'\n");
 	for (size_t i = 0; i < r->a.n_method; i++)
 		moe_text_f(&gp, "unset label %zu\n", i + 1);
-	moe_text_f(&gp, "set lmargin at screen 0.625\nset rmargin at screen 0.985\nset title 'solve' textcolor rgb '" SOLVE "' font ',15'\nset format y ''\n");
-	moe_text_f(&gp, "plot 'rates.tsv' skip 1 using 7:1:($8-$7):(0) with vectors nohead lw 7 lc rgb '#902a6f97', \\\n"
-			"     'seeds.tsv' skip 1 using 4:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#40000000', \\\n"
-			"     'rates.tsv' skip 1 using 6:1 with points pt 7 ps 0.8 lc rgb '" SOLVE "'\nunset multiplot\n");
+	moe_text_f(&gp,
+		"set lmargin at screen 0.625\nset rmargin at screen 0.985\nset title 'solve' "
+		"textcolor rgb '" SOLVE "' font ',15'\nset format y ''\n");
+	moe_text_f(&gp,
+		"plot 'rates.tsv' skip 1 using 7:1:($8-$7):(0) with vectors nohead lw 7 lc rgb "
+		"'#902a6f97', \\\n"
+		"     'seeds.tsv' skip 1 using 4:1 with points pt 6 ps 0.7 lw 1.2 lc rgb "
+		"'#40000000', \\\n"
+		"     'rates.tsv' skip 1 using 6:1 with points pt 7 ps 0.8 lc rgb '" SOLVE
+		"'\nunset multiplot\n");
 	moe_buf_free(&where);
 	return gp.bad || rows.bad || seeds.bad || labels.bad;
 }
@@ -128,14 +171,16 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 /* Every criterion's estimate and interval beside what it must exceed. */
 static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
-	static const char *const colour[] = {"#d98b86", "#c3c8cc", "#86b8a0"};
+	static const char *const colour[] = { "#d98b86", "#c3c8cc", "#86b8a0" };
 	const struct moe_analysis *a = &r->a;
 	struct moe_text gp, rows, seeds;
 
 	if (!a->tested)
 		return 0;
-	struct moe_plot *x = start(p, "criteria", "The three criteria: estimate, interval and single seeds (rings). A bar must lie wholly to the right of its tick.", 940,
-				   (int)(34 * a->n_crit) + 70, &gp, e);
+	struct moe_plot *x = start(p, "criteria",
+		"The three criteria: estimate, interval and single seeds (rings). A bar must lie "
+		"wholly to the right of its tick.",
+		940, (int)(34 * a->n_crit) + 70, &gp, e);
 
 	rows = data(x, 0, "criteria.tsv", e);
 	seeds = data(x, 1, "criteria-seeds.tsv", e);
@@ -148,20 +193,30 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 			continue;
 		lo = fmin(lo, c->est.ci.lo);
 		hi = fmax(hi, c->est.ci.hi);
-		moe_text_f(&rows, "%d\t%d  %s\t%.5f\t%.5f\t%.5f\t%.5f\t%s\t%ld\n", -(int)i, c->number, c->claim, c->est.value, c->est.ci.lo, c->est.ci.hi,
-			   c->threshold, moe_state_names[c->state], strtol(colour[c->state] + 1, NULL, 16));
+		moe_text_f(&rows, "%d\t%d  %s\t%.5f\t%.5f\t%.5f\t%.5f\t%s\t%ld\n", -(int)i,
+			c->number, c->claim, c->est.value, c->est.ci.lo, c->est.ci.hi, c->threshold,
+			moe_state_names[c->state], strtol(colour[c->state] + 1, NULL, 16));
 		for (size_t j = 0; j < c->est.n_seed && c->est.n_seed > 1; j++) {
-			moe_text_f(&seeds, "%d\t%lld\t%.5f\n", -(int)i, (long long)c->est.seed[j], c->est.per_seed[j]);
+			moe_text_f(&seeds, "%d\t%lld\t%.5f\n", -(int)i, (long long)c->est.seed[j],
+				c->est.per_seed[j]);
 			lo = fmin(lo, c->est.per_seed[j]);
 			hi = fmax(hi, c->est.per_seed[j]);
 		}
 	}
-	moe_text_f(&gp, "set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nset xtics add ('0' 0)\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
-			"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n", fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
-	moe_text_f(&gp, "plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors nohead lw 8 lc rgb variable, \\\n"
-			"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb '#000000', \\\n"
-			"     'criteria.tsv' skip 1 using 3:1 with points pt 7 ps 0.9 lc rgb '#1f2428', \\\n"
-			"     'criteria.tsv' skip 1 using 6:($1-0.36):(0):(0.72) with vectors nohead lw 2 lc rgb '#000000'\n");
+	moe_text_f(&gp,
+		"set xrange [%.3f:%.3f]\nset yrange [%.1f:0.6]\nset xtics format '%%+g'\nset xtics "
+		"add ('0' 0)\nunset key\nset lmargin at screen 0.49\nset rmargin at screen 0.985\n"
+		"set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb '#9aa0a6' lw 1\n",
+		fmax(lo - 0.03, -1.05), fmin(hi + 0.03, 3), -(double)a->n_crit + 0.4);
+	moe_text_f(&gp,
+		"plot 'criteria.tsv' skip 1 using 4:1:($5-$4):(0):8:yticlabels(2) with vectors "
+		"nohead lw 8 lc rgb variable, \\\n"
+		"     'criteria-seeds.tsv' skip 1 using 3:1 with points pt 6 ps 0.7 lw 1.2 lc rgb "
+		"'#000000', \\\n"
+		"     'criteria.tsv' skip 1 using 3:1 with points pt 7 ps 0.9 lc rgb '#1f2428', "
+		"\\\n"
+		"     'criteria.tsv' skip 1 using 6:($1-0.36):(0):(0.72) with vectors nohead lw 2 "
+		"lc rgb '#000000'\n");
 	return gp.bad || rows.bad || seeds.bad;
 }
 
@@ -169,20 +224,26 @@ static void curve_row(struct moe_text *t, double scale, const struct moe_arm_row
 {
 	const struct moe_rate *h = &x->rate[MOE_HACK], *s = &x->rate[MOE_SOLVE];
 
-	moe_text_f(t, "%.4f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\n", scale, h->value, h->ci.lo, h->ci.hi, s->value, s->ci.lo, s->ci.hi);
+	moe_text_f(t, "%.4f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\t%.5f\n", scale, h->value, h->ci.lo,
+		h->ci.hi, s->value, s->ci.lo, s->ci.hi);
 }
 
 /* Hack and solve over the scale of the quarantine, from deleted (0) to as trained (1). */
 static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
 	const struct moe_method_result *m = r->a.tested;
-	const struct moe_arm_row *on = moe_report_row(m, MOE_ARM_ON), *off = moe_report_row(m, MOE_ARM_QOFF), *base = moe_report_row(m, MOE_ARM_BASE);
+	const struct moe_arm_row *on = moe_report_row(m, MOE_ARM_ON),
+				 *off = moe_report_row(m, MOE_ARM_QOFF),
+				 *base = moe_report_row(m, MOE_ARM_BASE);
 	struct moe_text gp, rows;
 
 	if (!on || !off || !moe_report_row(m, MOE_ARM_SCALE))
 		return 0;
-	struct moe_plot *x = start(p, "curve", "The deploy knob: hack and solve of the tested method over the scale of its quarantine, 0 = deleted, 1 = as trained; bands are "
-				   "Wilson intervals. Full deletion can understate solve.", 940, 360, &gp, e);
+	struct moe_plot *x = start(p, "curve",
+		"The deploy knob: hack and solve of the tested method over the scale of its "
+		"quarantine, 0 = deleted, 1 = as trained; bands are "
+		"Wilson intervals. Full deletion can understate solve.",
+		940, 360, &gp, e);
 	rows = data(x, 0, "curve.tsv", e);
 	moe_text_f(&rows, "scale\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
 	curve_row(&rows, 0, off);
@@ -190,14 +251,24 @@ static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct mo
 		if (m->row[k].kind == MOE_ARM_SCALE && m->row[k].scale > 0 && m->row[k].scale < 1)
 			curve_row(&rows, m->row[k].scale, &m->row[k]);
 	curve_row(&rows, 1, on);
-	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xrange [0:1]\nset yrange [0:1]\nset xlabel 'scale of the quarantine'\nset ylabel 'rate'\n"
-			"set key outside right center reverse Left samplen 1.5\n");
+	moe_text_f(&gp,
+		"set grid ytics lt 1 lc rgb '#e4e6e8'\nset xrange [0:1]\nset yrange [0:1]\nset "
+		"xlabel 'scale of the quarantine'\nset ylabel 'rate'\n"
+		"set key outside right center reverse Left samplen 1.5\n");
 	if (base)
-		moe_text_f(&gp, "set arrow from 0,%.5f to 1,%.5f nohead dt 3 lc rgb '" HACK "'\nset label 'base' at 0.99,%.5f right offset 0,0.5 textcolor rgb '" HACK "'\n",
-			   base->rate[0].value, base->rate[0].value, base->rate[0].value);
-	moe_text_f(&gp, "plot 'curve.tsv' skip 1 using 1:3:4 with filledcurves lc rgb '" HACK "' notitle, '' skip 1 using 1:6:7 with filledcurves lc rgb '" SOLVE "' notitle, \\\n"
-			"     '' skip 1 using 1:2 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" HACK "' title 'hack', \\\n"
-			"     '' skip 1 using 1:5 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" SOLVE "' title 'solve'\n");
+		moe_text_f(&gp,
+			"set arrow from 0,%.5f to 1,%.5f nohead dt 3 lc rgb '" HACK
+			"'\nset label 'base' at 0.99,%.5f right offset 0,0.5 textcolor rgb '" HACK
+			"'\n",
+			base->rate[0].value, base->rate[0].value, base->rate[0].value);
+	moe_text_f(&gp,
+		"plot 'curve.tsv' skip 1 using 1:3:4 with filledcurves lc rgb '" HACK
+		"' notitle, '' skip 1 using 1:6:7 with filledcurves lc rgb '" SOLVE
+		"' notitle, \\\n"
+		"     '' skip 1 using 1:2 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" HACK
+		"' title 'hack', \\\n"
+		"     '' skip 1 using 1:5 with linespoints pt 7 ps 0.7 lw 2 lc rgb '" SOLVE
+		"' title 'solve'\n");
 	return gp.bad || rows.bad;
 }
 
@@ -209,33 +280,43 @@ static size_t colour_of(const struct moe_report *r, const char *method)
 	return COLOURS - 1;
 }
 
-/* One block of a series: lines "run step value", blocks apart by two blank lines as gnuplot's index wants. */
-static void series(const struct moe_metrics *m, const struct moe_metrics_run *run, const char *key, struct moe_text *t)
+/* One block of a series: lines "run step value", blocks apart by two blank lines as gnuplot's index
+ * wants. */
+static void series(const struct moe_metrics *m, const struct moe_metrics_run *run, const char *key,
+	struct moe_text *t)
 {
 	int64_t k = moe_names_find(&m->key, key);
 	char b[64];
 
 	for (size_t j = 0; k >= 0 && j < run->n; j++)
 		if (run->point[j].key == (uint32_t)k)
-			moe_text_f(t, "%s\t%lld\t%lld\t%.6g\n", safe(b, run->method[0] ? run->method : "unnamed"), (long long)run->seed, (long long)run->point[j].step,
-				   run->point[j].value);
+			moe_text_f(t, "%s\t%lld\t%lld\t%.6g\n",
+				safe(b, run->method[0] ? run->method : "unnamed"),
+				(long long)run->seed, (long long)run->point[j].step,
+				run->point[j].value);
 	moe_text_f(t, "\n\n");
 }
 
-static void training_panel(struct moe_text *gp, const struct moe_report *r, const char *file, const char *title, double left, double right, const char *yrange)
+static void training_panel(struct moe_text *gp, const struct moe_report *r, const char *file,
+	const char *title, double left, double right, const char *yrange)
 {
 	char b[64];
 
-	moe_text_f(gp, "set lmargin at screen %.3f\nset rmargin at screen %.3f\nset title '%s' font ',15' textcolor rgb '#222222'\nset yrange [%s]\nplot ", left, right, title, yrange);
+	moe_text_f(gp,
+		"set lmargin at screen %.3f\nset rmargin at screen %.3f\nset title '%s' font ',15' "
+		"textcolor rgb '#222222'\nset yrange [%s]\nplot ",
+		left, right, title, yrange);
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		bool first = true;
 		for (size_t j = 0; j < i; j++)
 			first &= strcmp(r->metrics.run[j].method, run->method) != 0;
-		moe_text_f(gp, "%s'%s' index %zu using 3:4 smooth unique with lines lw 1.3 lc rgb '%s' ", i ? ", \\\n     " : "", file, i,
-			   method_colour[colour_of(r, run->method)]);
+		moe_text_f(gp,
+			"%s'%s' index %zu using 3:4 smooth unique with lines lw 1.3 lc rgb '%s' ",
+			i ? ", \\\n     " : "", file, i, method_colour[colour_of(r, run->method)]);
 		if (first)
-			moe_text_f(gp, "title '%s'", safe(b, run->method[0] ? run->method : "unnamed"));
+			moe_text_f(gp, "title '%s'",
+				safe(b, run->method[0] ? run->method : "unnamed"));
 		else
 			moe_text_f(gp, "notitle");
 	}
@@ -250,15 +331,21 @@ static int plot_training(const struct moe_report *r, struct moe_plots *p, struct
 
 	if (!m->n_run || moe_names_find(&m->key, "reward") < 0)
 		return 0;
-	struct moe_plot *x = start(p, "training", "Training: mean reward of a step's rollouts, and the share of them that was routed to the quarantine; one line a run. The reward "
-				   "can be gamed: its rise is hacking as well as solving.", 940, 330, &gp, e);
+	struct moe_plot *x = start(p, "training",
+		"Training: mean reward of a step's rollouts, and the share of them that was routed "
+		"to the quarantine; one line a run. The reward "
+		"can be gamed: its rise is hacking as well as solving.",
+		940, 330, &gp, e);
 	reward = data(x, 0, "reward.tsv", e);
 	route = data(x, 1, "routed.tsv", e);
 	for (size_t i = 0; i < m->n_run; i++) {
 		series(m, &m->run[i], "reward", &reward);
 		series(m, &m->run[i], "route/route", &route);
 	}
-	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset multiplot\nset tmargin 2.5\nset bmargin 3.5\n");
+	moe_text_f(&gp,
+		"set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset key horizontal "
+		"center at screen 0.52, screen 0.955 samplen 1.5\nset multiplot\nset tmargin "
+		"2.5\nset bmargin 3.5\n");
 	training_panel(&gp, r, "reward.tsv", "reward", 0.06, shares ? 0.48 : 0.985, "*:*");
 	if (shares) {
 		moe_text_f(&gp, "unset key\n");
@@ -288,7 +375,9 @@ static int gate_series(const struct moe_gate_run *g, struct moe_text *t)
 				n++;
 			}
 		if (n > 0)
-			moe_text_f(t, "%s\t%lld\t%lld\t%.5f\t%.5f\n", safe(b, g->method[0] ? g->method : "unnamed"), (long long)g->seed, (long long)s, hack / n, solve / n);
+			moe_text_f(t, "%s\t%lld\t%lld\t%.5f\t%.5f\n",
+				safe(b, g->method[0] ? g->method : "unnamed"), (long long)g->seed,
+				(long long)s, hack / n, solve / n);
 	}
 	moe_text_f(t, "\n\n");
 	return t->bad;
@@ -301,24 +390,39 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 
 	if (!r->n_gate)
 		return 0;
-	struct moe_plot *x = start(p, "discovery", "Hack and solve among the rollouts of each training step, by sealed labels opened after the fact: when each run discovered the "
-				   "hack. One line a run, sampled as it trained, with all experts on.", 940, 330, &gp, e);
+	struct moe_plot *x = start(p, "discovery",
+		"Hack and solve among the rollouts of each training step, by sealed labels opened "
+		"after the fact: when each run discovered the "
+		"hack. One line a run, sampled as it trained, with all experts on.",
+		940, 330, &gp, e);
 	rows = data(x, 0, "discovery.tsv", e);
 	for (size_t i = 0; i < r->n_gate; i++)
 		gate_series(&r->gate[i], &rows);
-	moe_text_f(&gp, "set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset yrange [0:1]\nset key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset multiplot\nset tmargin 2.5\n"
-			"set bmargin 3.5\n");
+	moe_text_f(&gp,
+		"set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset yrange [0:1]\nset "
+		"key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset "
+		"multiplot\nset tmargin 2.5\n"
+		"set bmargin 3.5\n");
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
-		moe_text_f(&gp, "set lmargin at screen %s\nset rmargin at screen %s\nset title '%s' font ',15' textcolor rgb '%s'\nplot ", out ? "0.555" : "0.06", out ? "0.985" : "0.48",
-			   out ? "solve" : "hack", out ? SOLVE : HACK);
+		moe_text_f(&gp,
+			"set lmargin at screen %s\nset rmargin at screen %s\nset title '%s' font "
+			"',15' textcolor rgb '%s'\nplot ",
+			out ? "0.555" : "0.06", out ? "0.985" : "0.48", out ? "solve" : "hack",
+			out ? SOLVE : HACK);
 		for (size_t i = 0; i < r->n_gate; i++) {
 			bool first = !out;
 			for (size_t j = 0; j < i; j++)
 				first &= strcmp(r->gate[j].method, r->gate[i].method) != 0;
-			moe_text_f(&gp, "%s'discovery.tsv' index %zu using 3:%d with lines lw 1.3 lc rgb '%s' ", i ? ", \\\n     " : "", i, 4 + out,
-				   method_colour[colour_of(r, r->gate[i].method)]);
+			moe_text_f(&gp,
+				"%s'discovery.tsv' index %zu using 3:%d with lines lw 1.3 lc rgb "
+				"'%s' ",
+				i ? ", \\\n     " : "", i, 4 + out,
+				method_colour[colour_of(r, r->gate[i].method)]);
 			if (first)
-				moe_text_f(&gp, "title '%s'", safe(b, r->gate[i].method[0] ? r->gate[i].method : "unnamed"));
+				moe_text_f(&gp, "title '%s'",
+					safe(b,
+						r->gate[i].method[0] ? r->gate[i].method
+								     : "unnamed"));
 			else
 				moe_text_f(&gp, "notitle");
 		}
@@ -331,7 +435,10 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 int moe_plots_make(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
 	memset(p, 0, sizeof *p);
-	return plot_rates(r, p, e) || plot_criteria(r, p, e) || plot_curve(r, p, e) || plot_training(r, p, e) || plot_discovery(r, p, e) ? -1 : 0;
+	return plot_rates(r, p, e) || plot_criteria(r, p, e) || plot_curve(r, p, e) ||
+			plot_training(r, p, e) || plot_discovery(r, p, e)
+		? -1
+		: 0;
 }
 
 void moe_plots_free(struct moe_plots *p)

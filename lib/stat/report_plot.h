@@ -1,22 +1,23 @@
 /* report_plot.h - the report's plots: data and gnuplot scripts, and the run of gnuplot itself.
  *
- * Names that come from data reach gnuplot only as columns of a data file or as single-quoted text from a small set of characters,
- * so that no name can be a command. Between files of the report only.
+ * Names that come from data reach gnuplot only as columns of a data file or as single-quoted text
+ * from a small set of characters, so that no name can be a command. Between files of the report
+ * only.
  */
 #ifndef MOE_STAT_REPORT_PLOT_H
 #define MOE_STAT_REPORT_PLOT_H
 
 #include "stat/report.h"
 
-#define MOE_PLOTS_MAX 5
+#define MOE_PLOTS_MAX  5
 #define MOE_PLOT_FILES 3
 
 struct moe_plot {
-	const char *name, *caption;        /* file stem; what is seen */
-	struct moe_buf gp;                 /* the script: reads the data files, writes NAME.svg */
-	const char *file[MOE_PLOT_FILES];  /* names of the data files; NULL = fewer */
+	const char *name, *caption;       /* file stem; what is seen */
+	struct moe_buf gp;                /* the script: reads the data files, writes NAME.svg */
+	const char *file[MOE_PLOT_FILES]; /* names of the data files; NULL = fewer */
 	struct moe_buf data[MOE_PLOT_FILES];
-	struct moe_buf svg;                /* after moe_plots_run; empty when gnuplot is missing or failed */
+	struct moe_buf svg; /* after moe_plots_run; empty when gnuplot is missing or failed */
 };
 
 struct moe_plots {
@@ -27,8 +28,8 @@ struct moe_plots {
 
 /* The plots that the data allow. */
 int moe_plots_make(const struct moe_report *r, struct moe_plots *p, struct moe_err *e);
-/* Writes scripts and data into dir (or a temporary directory when NULL, removed again), runs gnuplot there, and reads the SVGs. A missing or failing
- * gnuplot is no error: svg stays empty. */
+/* Writes scripts and data into dir (or a temporary directory when NULL, removed again), runs
+ * gnuplot there, and reads the SVGs. A missing or failing gnuplot is no error: svg stays empty. */
 int moe_plots_run(struct moe_plots *p, const char *dir, struct moe_err *e);
 void moe_plots_free(struct moe_plots *p);
 

@@ -1,4 +1,5 @@
-/* report_text.c - the report as plain text, at most 100 columns, and as tab-separated rates. No colours: the words carry the message. */
+/* report_text.c - the report as plain text, at most 100 columns, and as tab-separated rates. No
+ * colours: the words carry the message. */
 #include "stat/report.h"
 #include "util/text.h"
 
@@ -36,7 +37,8 @@ static const char *est(char out[64], const struct moe_estimate *x)
 	return out;
 }
 
-/* Words of a sentence in lines of at most 98 columns, indented; the first line begins with `lead`. */
+/* Words of a sentence in lines of at most 98 columns, indented; the first line begins with `lead`.
+ */
 static void wrap(struct moe_text *t, const char *lead, const char *indent, const char *s)
 {
 	size_t col = strlen(lead);
@@ -68,21 +70,31 @@ static void head(struct moe_text *t, const struct moe_report *r)
 	size_t n = 0, pinned = 0;
 
 	for (size_t i = 0; i < a->uat.n_pinned && n < sizeof modes; i++)
-		n += (size_t)snprintf(modes + n, sizeof modes - n, "%s%s", i ? " " : "", a->uat.pinned[i]);
+		n += (size_t)snprintf(
+			modes + n, sizeof modes - n, "%s%s", i ? " " : "", a->uat.pinned[i]);
 	for (size_t i = 0; i < a->tested->n_mode; i++)
 		pinned += !a->tested->mode[i].summary;
-	moe_text_f(t, "Does deleting the quarantine remove the hack, more than the controls do, and keep solve?\n\n");
-	moe_text_f(t, "  tested   %s; placebo: %s; training seeds:", a->uat.method, a->uat.placebo[0] ? a->uat.placebo : "none named");
+	moe_text_f(t,
+		"Does deleting the quarantine remove the hack, more than the controls do, and keep "
+		"solve?\n\n");
+	moe_text_f(t, "  tested   %s; placebo: %s; training seeds:", a->uat.method,
+		a->uat.placebo[0] ? a->uat.placebo : "none named");
 	for (size_t i = 0; i < a->tested->n_seed; i++)
 		moe_text_f(t, " %lld", (long long)a->tested->seed[i]);
-	moe_text_f(t, "\n  prompts  %zu, up to %zu sample%s each, the same in every arm; %zu modes; pinned: %s\n", a->n_prompt, a->n_sample_max,
-		   a->n_sample_max == 1 ? "" : "s", pinned, a->uat.n_pinned ? modes : "not said");
-	moe_text_f(t, "  fixed    alpha %.3g, solve margin %.3g, effect worth having %.3g, endpoint %s\n", a->uat.alpha, a->uat.margin, a->uat.effect,
-		   a->uat.endpoint);
+	moe_text_f(t,
+		"\n  prompts  %zu, up to %zu sample%s each, the same in every arm; %zu modes; "
+		"pinned: %s\n",
+		a->n_prompt, a->n_sample_max, a->n_sample_max == 1 ? "" : "s", pinned,
+		a->uat.n_pinned ? modes : "not said");
+	moe_text_f(t,
+		"  fixed    alpha %.3g, solve margin %.3g, effect worth having %.3g, endpoint %s\n",
+		a->uat.alpha, a->uat.margin, a->uat.effect, a->uat.endpoint);
 	if (a->uat.digest[0])
 		moe_text_f(t, "           by the file with SHA-256 %.16s...\n", a->uat.digest);
 	else
-		moe_text_f(t, "           by built-in defaults: nothing was fixed beforehand in a uat.conf\n");
+		moe_text_f(t,
+			"           by built-in defaults: nothing was fixed beforehand in a "
+			"uat.conf\n");
 }
 
 static void per_seed(struct moe_text *t, const struct moe_rate *x, size_t n)
@@ -99,17 +111,28 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 {
 	char b[3][24];
 
-	moe_text_f(t, "\nRATES [Wilson %.3g %%]                  hack                  solve           hack by seed\n", 100 * (1 - r->a.uat.alpha));
+	moe_text_f(t,
+		"\nRATES [Wilson %.3g %%]                  hack                  solve           "
+		"hack by seed\n",
+		100 * (1 - r->a.uat.alpha));
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(t, "  %s%s%s\n", m->method, m->tested ? " (tested)" : m->placebo ? " (placebo)" : "", m->oracle ? "  CHEATS: oracle labels" : "");
+		moe_text_f(t, "  %s%s%s\n", m->method,
+			m->tested            ? " (tested)"
+				: m->placebo ? " (placebo)"
+					     : "",
+			m->oracle ? "  CHEATS: oracle labels" : "");
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
 			char random[64], cell[CELL];
 			snprintf(random, sizeof random, "random-off, mean of %zu", x->n_arms);
-			moe_text_f(t, "    %s", moe_text_fit(cell, sizeof cell, x->kind == MOE_ARM_RANDOM ? random : x->name, 28, 28));
+			moe_text_f(t, "    %s",
+				moe_text_fit(cell, sizeof cell,
+					x->kind == MOE_ARM_RANDOM ? random : x->name, 28, 28));
 			for (int o = 0; o < MOE_OUTCOMES; o++)
-				moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], x->rate[o].value, 3), num(b[1], x->rate[o].ci.lo, 3), num(b[2], x->rate[o].ci.hi, 3));
+				moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], x->rate[o].value, 3),
+					num(b[1], x->rate[o].ci.lo, 3),
+					num(b[2], x->rate[o].ci.hi, 3));
 			moe_text_f(t, " ");
 			per_seed(t, &x->rate[MOE_HACK], m->n_seed);
 			moe_text_f(t, "\n");
@@ -122,12 +145,16 @@ static void changes(struct moe_text *t, const struct moe_report *r)
 	char x[64], y[64], cell[CELL];
 
 	moe_text_f(t, "\nWHEN THE QUARANTINE IS DELETED (paired by prompt and sample)\n");
-	moe_text_f(t, "  %-24s %-26s %-26s %s\n", "", "drop of hack", "drop of solve", "lost / gained");
+	moe_text_f(t, "  %-24s %-26s %-26s %s\n", "", "drop of hack", "drop of solve",
+		"lost / gained");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(t, "  %s %-26s %-26s %zu / %zu", moe_text_fit(cell, sizeof cell, m->method, 24, 24), est(x, &m->drop_hack), est(y, &m->drop_solve), m->lost, m->gained);
+		moe_text_f(t, "  %s %-26s %-26s %zu / %zu",
+			moe_text_fit(cell, sizeof cell, m->method, 24, 24), est(x, &m->drop_hack),
+			est(y, &m->drop_solve), m->lost, m->gained);
 		if (!isnan(m->mcnemar))
-			moe_text_f(t, m->mcnemar < 1e-4 ? "  p < 0.0001" : "  p = %.4f", m->mcnemar);
+			moe_text_f(
+				t, m->mcnemar < 1e-4 ? "  p < 0.0001" : "  p = %.4f", m->mcnemar);
 		moe_text_f(t, "\n");
 	}
 }
@@ -147,7 +174,9 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	const struct moe_analysis *a = &r->a;
 	const struct moe_method_result *m = a->tested;
 
-	moe_text_f(t, "\nAGAINST THE CONTROLS                                                       by seed\n");
+	moe_text_f(t,
+		"\nAGAINST THE CONTROLS                                                       by "
+		"seed\n");
 	line(t, "drop of hack - the placebo's drop", &a->did_placebo[MOE_SUB_ALL]);
 	if (a->uat.n_pinned) {
 		line(t, "  on pinned modes", &a->did_placebo[MOE_SUB_PINNED]);
@@ -161,11 +190,16 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	line(t, "hack after deletion - the base's (leak-through)", &m->leak);
 	line(t, "solve after deletion - the base's", &m->solve_base);
 	if (m->n_random)
-		moe_text_f(t, "  rank test against %zu random ablations: p = %.3f (smallest possible %.3f)\n", m->n_random, m->rank_p,
-			   1.0 / (double)(m->n_random + 1));
+		moe_text_f(t,
+			"  rank test against %zu random ablations: p = %.3f (smallest possible "
+			"%.3f)\n",
+			m->n_random, m->rank_p, 1.0 / (double)(m->n_random + 1));
 	struct moe_match x = moe_report_match(r);
 	if (x.n)
-		moe_text_f(t, "  random ablations remove %.3f to %.3f of the quarantine's norm; %.2f of their ranks are its own\n", x.least, x.most, x.overlap);
+		moe_text_f(t,
+			"  random ablations remove %.3f to %.3f of the quarantine's norm; %.2f of "
+			"their ranks are its own\n",
+			x.least, x.most, x.overlap);
 }
 
 static void mode_table(struct moe_text *t, const struct moe_report *r)
@@ -179,9 +213,15 @@ static void mode_table(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "  %s\n", m->method);
 		for (size_t k = 0; k < m->n_mode; k++) {
 			const struct moe_mode_row *x = &m->mode[k];
-			moe_text_f(t, "    %s %-8s %5zu  %5s -> %5s   %5s -> %5s", moe_text_fit(cell, sizeof cell, x->mode[0] ? x->mode : "(unknown)", 16, 16),
-				   x->summary ? "" : x->free_mode ? "no loop" : x->pinned ? "pinned" : "", x->n_prompt, num(b[0], x->on[0], 3),
-				   num(b[1], x->off[0], 3), num(b[2], x->on[1], 3), num(b[3], x->off[1], 3));
+			moe_text_f(t, "    %s %-8s %5zu  %5s -> %5s   %5s -> %5s",
+				moe_text_fit(cell, sizeof cell, x->mode[0] ? x->mode : "(unknown)",
+					16, 16),
+				x->summary             ? ""
+					: x->free_mode ? "no loop"
+					: x->pinned    ? "pinned"
+						       : "",
+				x->n_prompt, num(b[0], x->on[0], 3), num(b[1], x->off[0], 3),
+				num(b[2], x->on[1], 3), num(b[3], x->off[1], 3));
 			moe_text_f(t, x->summary ? "  drop %s\n" : "\n", est(d, &x->drop));
 		}
 	}
@@ -193,17 +233,29 @@ static void training(struct moe_text *t, const struct moe_report *r)
 
 	if (!r->metrics.n_run)
 		return;
-	moe_text_f(t, "\nTRAINING              update mass         rollouts            quarantine's presence  reward\n");
-	moe_text_f(t, "                      shared clean quar.  keep absorb route   min gate at zero       first -> last\n");
+	moe_text_f(t,
+		"\nTRAINING              update mass         rollouts            quarantine's "
+		"presence  reward\n");
+	moe_text_f(t,
+		"                      shared clean quar.  keep absorb route   min gate at zero    "
+		"   first -> last\n");
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		struct moe_presence p = moe_report_presence(r, run);
 		char name[120], cell[CELL];
-		snprintf(name, sizeof name, "%s, seed %lld", moe_text_fit(cell, sizeof cell, run->method[0] ? run->method : "(unnamed)", 0, 12), (long long)run->seed);
-		moe_text_f(t, "  %s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n", moe_text_fit(cell, sizeof cell, name, 20, 20), num(b[0], p.mass[0], 2),
-			   num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2), num(b[4], p.absorb, 2), num(b[5], p.route, 2),
-			   num(b[6], p.min_gate, 2), num(b[7], p.zero_share, 2), !p.known ? "unknown" : p.held ? "held" : "not held",
-			   num(b[8], p.reward_first, 2), num(b[9], p.reward_last, 2));
+		snprintf(name, sizeof name, "%s, seed %lld",
+			moe_text_fit(cell, sizeof cell, run->method[0] ? run->method : "(unnamed)",
+				0, 12),
+			(long long)run->seed);
+		moe_text_f(t, "  %s %5s %5s %5s  %5s %5s %5s    %5s   %5s %-8s %5s -> %5s\n",
+			moe_text_fit(cell, sizeof cell, name, 20, 20), num(b[0], p.mass[0], 2),
+			num(b[1], p.mass[1], 2), num(b[2], p.mass[2], 2), num(b[3], p.keep, 2),
+			num(b[4], p.absorb, 2), num(b[5], p.route, 2), num(b[6], p.min_gate, 2),
+			num(b[7], p.zero_share, 2),
+			!p.known         ? "unknown"
+				: p.held ? "held"
+					 : "not held",
+			num(b[8], p.reward_first, 2), num(b[9], p.reward_last, 2));
 	}
 }
 
@@ -214,17 +266,26 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 	if (!r->n_gate)
 		return;
 	moe_text_f(t, "\nTHE GATE ON TRAINING ROLLOUTS (by sealed labels, after the fact)\n");
-	moe_text_f(t, "                                     of the score           right order    of the decision to route\n");
-	moe_text_f(t, "                           hacks     AUROC                  within prompt  F0.5   precision  recall\n");
+	moe_text_f(t,
+		"                                     of the score           right order    of the "
+		"decision to route\n");
+	moe_text_f(t,
+		"                           hacks     AUROC                  within prompt  F0.5   "
+		"precision  recall\n");
 	for (size_t i = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
 		char name[120], cell[CELL];
 		if (!moe_gate_routes(g))
 			continue;
-		snprintf(name, sizeof name, "%s, seed %lld", moe_text_fit(cell, sizeof cell, g->method[0] ? g->method : "(unnamed)", 0, 18), (long long)g->seed);
-		moe_text_f(t, "  %s  %5s     %5s [%5s, %5s]       %5s   %5s     %5s    %5s\n", moe_text_fit(cell, sizeof cell, name, 23, 23), num(b[7], g->hack_share, 3), num(b[0], g->auroc, 3),
-			   num(b[5], g->auroc_ci.lo, 3), num(b[6], g->auroc_ci.hi, 3), num(b[1], g->within, 3),
-			   num(b[2], g->f05, 3), num(b[3], g->precision, 3), num(b[4], g->recall, 3));
+		snprintf(name, sizeof name, "%s, seed %lld",
+			moe_text_fit(
+				cell, sizeof cell, g->method[0] ? g->method : "(unnamed)", 0, 18),
+			(long long)g->seed);
+		moe_text_f(t, "  %s  %5s     %5s [%5s, %5s]       %5s   %5s     %5s    %5s\n",
+			moe_text_fit(cell, sizeof cell, name, 23, 23), num(b[7], g->hack_share, 3),
+			num(b[0], g->auroc, 3), num(b[5], g->auroc_ci.lo, 3),
+			num(b[6], g->auroc_ci.hi, 3), num(b[1], g->within, 3), num(b[2], g->f05, 3),
+			num(b[3], g->precision, 3), num(b[4], g->recall, 3));
 	}
 	for (size_t i = 0, said = 0; i < r->n_gate; i++) {
 		const struct moe_gate_run *g = &r->gate[i];
@@ -232,11 +293,18 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 		if (!g->n_null)
 			continue;
 		if (!said++)
-			moe_text_f(t, "  held against random directions     AUROC: mean  best  rank p    F0.5, as many routed: mean  best  rank p\n");
-		snprintf(name, sizeof name, "%s, seed %lld (%zu)", moe_text_fit(cell, sizeof cell, g->method[0] ? g->method : "(unnamed)", 0, 18), (long long)g->seed, g->n_null);
-		moe_text_f(t, "  %s        %5s %5s   %5s                          %5s %5s   %5s\n", moe_text_fit(cell, sizeof cell, name, 32, 32), num(b[0], g->auroc_null.mean, 3),
-			   num(b[1], g->auroc_null.best, 3), num(b[2], g->auroc_null.p, 3), num(b[3], g->f05_null.mean, 3), num(b[4], g->f05_null.best, 3),
-			   num(b[5], g->f05_null.p, 3));
+			moe_text_f(t,
+				"  held against random directions     AUROC: mean  best  rank p    "
+				"F0.5, as many routed: mean  best  rank p\n");
+		snprintf(name, sizeof name, "%s, seed %lld (%zu)",
+			moe_text_fit(
+				cell, sizeof cell, g->method[0] ? g->method : "(unnamed)", 0, 18),
+			(long long)g->seed, g->n_null);
+		moe_text_f(t, "  %s        %5s %5s   %5s                          %5s %5s   %5s\n",
+			moe_text_fit(cell, sizeof cell, name, 32, 32),
+			num(b[0], g->auroc_null.mean, 3), num(b[1], g->auroc_null.best, 3),
+			num(b[2], g->auroc_null.p, 3), num(b[3], g->f05_null.mean, 3),
+			num(b[4], g->f05_null.best, 3), num(b[5], g->f05_null.p, 3));
 	}
 }
 
@@ -249,13 +317,16 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		const struct moe_criterion *c = &a->crit[i];
 		char lo[24], asked[24];
 		snprintf(asked, sizeof asked, "> %.3g", c->threshold);
-		moe_text_f(t, "  %d  %-7s %-67s %10s  %s\n", c->number, moe_state_names[c->state], c->claim, signed_num(lo, c->bound, 3), asked);
+		moe_text_f(t, "  %d  %-7s %-67s %10s  %s\n", c->number, moe_state_names[c->state],
+			c->claim, signed_num(lo, c->bound, 3), asked);
 		if (c->note[0])
 			wrap(t, "             ", "             ", c->note);
 		if (c->need_prompts)
-			moe_text_f(t, "             about %zu prompts would decide it\n", c->need_prompts);
+			moe_text_f(t, "             about %zu prompts would decide it\n",
+				c->need_prompts);
 		if (c->need_seeds)
-			moe_text_f(t, "             %s%zu training seeds would decide it\n", c->need_seeds >= 1000 ? "over " : "about ", c->need_seeds);
+			moe_text_f(t, "             %s%zu training seeds would decide it\n",
+				c->need_seeds >= 1000 ? "over " : "about ", c->need_seeds);
 	}
 }
 
@@ -265,9 +336,13 @@ static void alone_rows(struct moe_text *t, const struct moe_arm_row *row, size_t
 
 	for (size_t k = 0; k < n; k++) {
 		snprintf(random, sizeof random, "random-off, mean of %zu", row[k].n_arms);
-		moe_text_f(t, "    %s", moe_text_fit(cell, sizeof cell, row[k].kind == MOE_ARM_RANDOM ? random : row[k].name, 28, 28));
+		moe_text_f(t, "    %s",
+			moe_text_fit(cell, sizeof cell,
+				row[k].kind == MOE_ARM_RANDOM ? random : row[k].name, 28, 28));
 		for (int o = 0; o < MOE_OUTCOMES; o++)
-			moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], row[k].rate[o].value, 3), num(b[1], row[k].rate[o].ci.lo, 3), num(b[2], row[k].rate[o].ci.hi, 3));
+			moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], row[k].rate[o].value, 3),
+				num(b[1], row[k].rate[o].ci.lo, 3),
+				num(b[2], row[k].rate[o].ci.hi, 3));
 		moe_text_f(t, " %7zu  %8zu\n", row[k].n_prompt, row[k].rate[MOE_HACK].n_obs);
 	}
 }
@@ -279,23 +354,31 @@ static void rates_alone(struct moe_text *t, const struct moe_report *r)
 	char cell[CELL];
 
 	moe_text_f(t, "How often is the hack taken, and how often is the task solved?\n\n");
-	moe_text_f(t, "  prompts  %zu, up to %zu sample%s each; %zu mode%s\n", r->a.n_prompt, r->a.n_sample_max, r->a.n_sample_max == 1 ? "" : "s", m->n_mode,
-		   m->n_mode == 1 ? "" : "s");
-	moe_text_f(t, "\nRATES [Wilson %.3g %%]                  hack                  solve            prompts  outcomes\n", 100 * (1 - r->a.uat.alpha));
+	moe_text_f(t, "  prompts  %zu, up to %zu sample%s each; %zu mode%s\n", r->a.n_prompt,
+		r->a.n_sample_max, r->a.n_sample_max == 1 ? "" : "s", m->n_mode,
+		m->n_mode == 1 ? "" : "s");
+	moe_text_f(t,
+		"\nRATES [Wilson %.3g %%]                  hack                  solve            "
+		"prompts  outcomes\n",
+		100 * (1 - r->a.uat.alpha));
 	if (m->oracle)
 		moe_text_f(t, "  CHEATS: oracle labels\n");
 	alone_rows(t, m->row, m->n_row);
 	moe_text_f(t, "\nBY MODE\n");
 	for (size_t i = 0; i < m->n_mode; i++) {
 		const struct moe_mode_row *x = &m->mode[i];
-		moe_text_f(t, "  %s%s\n", moe_text_fit(cell, sizeof cell, x->mode[0] ? x->mode : "(unknown)", 0, 32), x->free_mode ? " (no loophole)" : x->pinned ? " (pinned)" : "");
+		moe_text_f(t, "  %s%s\n",
+			moe_text_fit(cell, sizeof cell, x->mode[0] ? x->mode : "(unknown)", 0, 32),
+			x->free_mode        ? " (no loophole)"
+				: x->pinned ? " (pinned)"
+					    : "");
 		alone_rows(t, x->arm, x->n_arm);
 	}
 }
 
 int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_text t = {out, e, 0};
+	struct moe_text t = { out, e, 0 };
 
 	if (r->a.tested) {
 		head(&t, r);
@@ -313,12 +396,14 @@ int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_
 	moe_text_f(&t, "\nWHAT THESE NUMBERS DO NOT SHOW\n");
 	for (size_t i = 0; i < r->n_note; i++)
 		wrap(&t, "  - ", "    ", r->note[i]);
-	moe_text_f(&t, "\n%s%s: %s\n", r->a.tested ? "VERDICT: " : "", moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
+	moe_text_f(&t, "\n%s%s: %s\n", r->a.tested ? "VERDICT: " : "",
+		moe_verdict_names[r->a.verdict.kind], r->a.verdict.why);
 	return t.bad;
 }
 
 /* The lines of some arms; `mode` ends each where nothing is tested, and is NULL otherwise. */
-static void tsv_rows(struct moe_text *t, const struct moe_method_result *m, const struct moe_arm_row *row, size_t n, const char *mode)
+static void tsv_rows(struct moe_text *t, const struct moe_method_result *m,
+	const struct moe_arm_row *row, size_t n, const char *mode)
 {
 	bool alone = mode;
 	const char *tab = alone ? "\t" : "";
@@ -327,21 +412,27 @@ static void tsv_rows(struct moe_text *t, const struct moe_method_result *m, cons
 	for (size_t k = 0; k < n; k++) {
 		const struct moe_rate *h = &row[k].rate[MOE_HACK], *s = &row[k].rate[MOE_SOLVE];
 		const char *name = row[k].kind == MOE_ARM_RANDOM ? "random-off" : row[k].name;
-		moe_text_f(t, "%s\t%s\tall\t%zu\t%zu\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g%s%s\n", m->method, name, row[k].n_prompt, h->n_obs, h->value, h->ci.lo,
-			   h->ci.hi, s->value, s->ci.lo, s->ci.hi, tab, mode);
+		moe_text_f(t, "%s\t%s\tall\t%zu\t%zu\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g%s%s\n",
+			m->method, name, row[k].n_prompt, h->n_obs, h->value, h->ci.lo, h->ci.hi,
+			s->value, s->ci.lo, s->ci.hi, tab, mode);
 		for (size_t j = 0; j < m->n_seed; j++)
 			if (!alone || m->seed[j] >= 0) /* -1: not said, so it is the line above */
-				moe_text_f(t, "%s\t%s\t%lld\t\t\t%.6g\t\t\t%.6g\t\t%s%s\n", m->method, name, (long long)m->seed[j], h->per_seed[j], s->per_seed[j], tab, mode);
+				moe_text_f(t, "%s\t%s\t%lld\t\t\t%.6g\t\t\t%.6g\t\t%s%s\n",
+					m->method, name, (long long)m->seed[j], h->per_seed[j],
+					s->per_seed[j], tab, mode);
 	}
 }
 
 int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
-	struct moe_text t = {out, e, 0};
+	struct moe_text t = { out, e, 0 };
 	const struct moe_method_result *m = r->a.method;
 	bool alone = !r->a.tested;
 
-	moe_text_f(&t, "method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi%s\n", alone ? "\tmode" : "");
+	moe_text_f(&t,
+		"method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_"
+		"lo\tsolve_hi%s\n",
+		alone ? "\tmode" : "");
 	for (size_t i = 0; i < r->a.n_method; i++)
 		tsv_rows(&t, &m[i], m[i].row, m[i].n_row, alone ? "all" : NULL);
 	for (size_t i = 0; alone && i < m->n_mode; i++)

@@ -21,27 +21,27 @@ struct uat_key {
 
 #define AT(field) offsetof(struct moe_uat, field)
 static const struct uat_key keys[] = {
-	{"method", U_NAME, AT(method), 0, 0, 0},
-	{"placebo", U_NAME, AT(placebo), 0, 0, 0},
-	{"pinned", U_MODES, AT(pinned), AT(n_pinned), 0, 0},
-	{"no_loophole", U_MODES, AT(free_mode), AT(n_free), 0, 0},
-	{"endpoint", U_ENDPOINT, AT(endpoint), 0, 0, 0},
-	{"alpha", U_F64, AT(alpha), 0, 1e-6, 0.5},
-	{"power", U_F64, AT(power), 0, 0.5, 0.999},
-	{"margin", U_F64, AT(margin), 0, 1e-6, 1},
-	{"effect", U_F64, AT(effect), 0, 1e-6, 1},
-	{"retain", U_F64, AT(retain), 0, 0, 1},
-	{"retain_below", U_F64, AT(retain_below), 0, 0, 1},
-	{"hack_min", U_F64, AT(hack_min), 0, 0, 1},
-	{"hack_rise_min", U_F64, AT(hack_rise_min), 0, 0, 1},
-	{"discovery_gap", U_F64, AT(discovery_gap), 0, 0, 1},
-	{"presence_min_gate", U_F64, AT(presence_min_gate), 0, 0, 1},
-	{"presence_zero_max", U_F64, AT(presence_zero_max), 0, 0, 1},
-	{"draws", U_SIZE, AT(draws), 0, 100, 1000000},
-	{"min_prompts", U_SIZE, AT(min_prompts), 0, 2, 1e9},
-	{"min_seeds", U_SIZE, AT(min_seeds), 0, 1, 1000},
-	{"min_random", U_SIZE, AT(min_random), 0, 0, 1000},
-	{"solve_versus_base", U_BOOL, AT(solve_versus_base), 0, 0, 0},
+	{ "method", U_NAME, AT(method), 0, 0, 0 },
+	{ "placebo", U_NAME, AT(placebo), 0, 0, 0 },
+	{ "pinned", U_MODES, AT(pinned), AT(n_pinned), 0, 0 },
+	{ "no_loophole", U_MODES, AT(free_mode), AT(n_free), 0, 0 },
+	{ "endpoint", U_ENDPOINT, AT(endpoint), 0, 0, 0 },
+	{ "alpha", U_F64, AT(alpha), 0, 1e-6, 0.5 },
+	{ "power", U_F64, AT(power), 0, 0.5, 0.999 },
+	{ "margin", U_F64, AT(margin), 0, 1e-6, 1 },
+	{ "effect", U_F64, AT(effect), 0, 1e-6, 1 },
+	{ "retain", U_F64, AT(retain), 0, 0, 1 },
+	{ "retain_below", U_F64, AT(retain_below), 0, 0, 1 },
+	{ "hack_min", U_F64, AT(hack_min), 0, 0, 1 },
+	{ "hack_rise_min", U_F64, AT(hack_rise_min), 0, 0, 1 },
+	{ "discovery_gap", U_F64, AT(discovery_gap), 0, 0, 1 },
+	{ "presence_min_gate", U_F64, AT(presence_min_gate), 0, 0, 1 },
+	{ "presence_zero_max", U_F64, AT(presence_zero_max), 0, 0, 1 },
+	{ "draws", U_SIZE, AT(draws), 0, 100, 1000000 },
+	{ "min_prompts", U_SIZE, AT(min_prompts), 0, 2, 1e9 },
+	{ "min_seeds", U_SIZE, AT(min_seeds), 0, 1, 1000 },
+	{ "min_random", U_SIZE, AT(min_random), 0, 0, 1000 },
+	{ "solve_versus_base", U_BOOL, AT(solve_versus_base), 0, 0, 0 },
 };
 #define N_KEYS (sizeof keys / sizeof *keys)
 
@@ -74,7 +74,8 @@ static bool is_sep(char c)
 	return c == ' ' || c == '\t' || c == ',' || c == '\r';
 }
 
-static int set_modes(struct moe_uat *u, const struct uat_key *k, const char *v, const char *name, unsigned line, struct moe_err *e)
+static int set_modes(struct moe_uat *u, const struct uat_key *k, const char *v, const char *name,
+	unsigned line, struct moe_err *e)
 {
 	char *list = (char *)u + k->off;
 	size_t n = 0;
@@ -88,8 +89,9 @@ static int set_modes(struct moe_uat *u, const struct uat_key *k, const char *v, 
 		if (!len)
 			break;
 		if (n == MOE_UAT_MODES || len >= MOE_UAT_NAME)
-			return moe_fail(e, MOE_DATA, "%s:%u: \"%s\" holds more than %d modes or one of over %d bytes", name, line, k->name,
-					MOE_UAT_MODES, MOE_UAT_NAME - 1);
+			return moe_fail(e, MOE_DATA,
+				"%s:%u: \"%s\" holds more than %d modes or one of over %d bytes",
+				name, line, k->name, MOE_UAT_MODES, MOE_UAT_NAME - 1);
 		memcpy(list + n * MOE_UAT_NAME, v, len);
 		list[n++ * MOE_UAT_NAME + len] = 0;
 		v += len;
@@ -98,14 +100,17 @@ static int set_modes(struct moe_uat *u, const struct uat_key *k, const char *v, 
 	return 0;
 }
 
-static int set_number(struct moe_uat *u, const struct uat_key *k, const char *v, const char *name, unsigned line, struct moe_err *e)
+static int set_number(struct moe_uat *u, const struct uat_key *k, const char *v, const char *name,
+	unsigned line, struct moe_err *e)
 {
 	char *end;
 	double d = strtod(v, &end);
 
-	if (end == v || *end || !(d >= k->min && d <= k->max) || (k->type == U_SIZE && floor(d) < d))
-		return moe_fail(e, MOE_DATA, "%s:%u: \"%s\" wants %s from %g to %g, not \"%.40s\"", name, line, k->name,
-				k->type == U_SIZE ? "a whole number" : "a number", k->min, k->max, v);
+	if (end == v || *end || !(d >= k->min && d <= k->max) ||
+		(k->type == U_SIZE && floor(d) < d))
+		return moe_fail(e, MOE_DATA, "%s:%u: \"%s\" wants %s from %g to %g, not \"%.40s\"",
+			name, line, k->name, k->type == U_SIZE ? "a whole number" : "a number",
+			k->min, k->max, v);
 	if (k->type == U_SIZE) {
 		size_t s = (size_t)d;
 		memcpy((char *)u + k->off, &s, sizeof s);
@@ -115,7 +120,8 @@ static int set_number(struct moe_uat *u, const struct uat_key *k, const char *v,
 	return 0;
 }
 
-static int set(struct moe_uat *u, const struct uat_key *k, const char *v, const char *name, unsigned line, struct moe_err *e)
+static int set(struct moe_uat *u, const struct uat_key *k, const char *v, const char *name,
+	unsigned line, struct moe_err *e)
 {
 	bool yes = !strcmp(v, "yes");
 
@@ -127,18 +133,23 @@ static int set(struct moe_uat *u, const struct uat_key *k, const char *v, const 
 		return set_number(u, k, v, name, line, e);
 	case U_BOOL:
 		if (!yes && strcmp(v, "no"))
-			return moe_fail(e, MOE_DATA, "%s:%u: \"%s\" wants yes or no, not \"%.40s\"", name, line, k->name, v);
+			return moe_fail(e, MOE_DATA, "%s:%u: \"%s\" wants yes or no, not \"%.40s\"",
+				name, line, k->name, v);
 		memcpy((char *)u + k->off, &yes, sizeof yes);
 		return 0;
 	case U_ENDPOINT:
 		if (strcmp(v, "all") && strcmp(v, "pinned") && strcmp(v, "never-pinned"))
-			return moe_fail(e, MOE_DATA, "%s:%u: \"endpoint\" wants all, pinned or never-pinned, not \"%.40s\"", name, line, v);
+			return moe_fail(e, MOE_DATA,
+				"%s:%u: \"endpoint\" wants all, pinned or never-pinned, not "
+				"\"%.40s\"",
+				name, line, v);
 		break;
 	case U_NAME:
 		break;
 	}
 	if (strlen(v) >= MOE_UAT_NAME)
-		return moe_fail(e, MOE_DATA, "%s:%u: the value of \"%s\" is longer than %d bytes", name, line, k->name, MOE_UAT_NAME - 1);
+		return moe_fail(e, MOE_DATA, "%s:%u: the value of \"%s\" is longer than %d bytes",
+			name, line, k->name, MOE_UAT_NAME - 1);
 	memset((char *)u + k->off, 0, MOE_UAT_NAME);
 	memcpy((char *)u + k->off, v, strlen(v));
 	return 0;
@@ -146,7 +157,8 @@ static int set(struct moe_uat *u, const struct uat_key *k, const char *v, const 
 
 static char *trim(char *s)
 {
-	while (isspace((unsigned char)*s)) /* NOLINT(clang-analyzer-core.uninitialized.ArraySubscript): the caller's line is a text */
+	while (isspace((unsigned char)*s)) /* NOLINT(clang-analyzer-core.uninitialized.ArraySubscript):
+					      the caller's line is a text */
 		s++;
 	size_t n = strlen(s);
 	while (n && isspace((unsigned char)s[n - 1]))
@@ -154,7 +166,8 @@ static char *trim(char *s)
 	return s;
 }
 
-static int parse_line(struct moe_uat *u, char *text, unsigned *seen, const char *name, unsigned line, struct moe_err *e)
+static int parse_line(struct moe_uat *u, char *text, unsigned *seen, const char *name,
+	unsigned line, struct moe_err *e)
 {
 	char *hash = strchr(text, '#');
 
@@ -164,7 +177,8 @@ static int parse_line(struct moe_uat *u, char *text, unsigned *seen, const char 
 	if (!*k)
 		return 0;
 	if (!eq)
-		return moe_fail(e, MOE_DATA, "%s:%u: want \"key = value\", not \"%.40s\"", name, line, k);
+		return moe_fail(
+			e, MOE_DATA, "%s:%u: want \"key = value\", not \"%.40s\"", name, line, k);
 	*eq = 0;
 	char *v = trim(eq + 1);
 	k = trim(k);
@@ -191,7 +205,8 @@ static void digest(struct moe_uat *u, const char *text, size_t n)
 		snprintf(u->digest + 2 * i, 3, "%02x", d[i]);
 }
 
-int moe_uat_parse(struct moe_uat *u, const char *text, size_t n, const char *name, struct moe_err *e)
+int moe_uat_parse(
+	struct moe_uat *u, const char *text, size_t n, const char *name, struct moe_err *e)
 {
 	char buf[2048];
 	unsigned line = 1, seen = 0;
@@ -201,7 +216,9 @@ int moe_uat_parse(struct moe_uat *u, const char *text, size_t n, const char *nam
 		while (i + len < n && text[i + len] != '\n')
 			len++;
 		if (len >= sizeof buf || memchr(text + i, 0, len))
-			return moe_fail(e, MOE_DATA, "%s:%u: the line is longer than %zu bytes or holds a NUL", name, line, sizeof buf - 1);
+			return moe_fail(e, MOE_DATA,
+				"%s:%u: the line is longer than %zu bytes or holds a NUL", name,
+				line, sizeof buf - 1);
 		memcpy(buf, text + i, len);
 		buf[len] = 0;
 		if (parse_line(u, buf, &seen, name, line, e))
@@ -209,7 +226,8 @@ int moe_uat_parse(struct moe_uat *u, const char *text, size_t n, const char *nam
 		i += len + 1;
 	}
 	if (u->method[0] && !strcmp(u->method, u->placebo))
-		return moe_fail(e, MOE_DATA, "%s: \"%s\" can not be its own placebo", name, u->method);
+		return moe_fail(
+			e, MOE_DATA, "%s: \"%s\" can not be its own placebo", name, u->method);
 	digest(u, text, n);
 	return 0;
 }

@@ -1,4 +1,5 @@
-/* gemm.c - the one file that includes blis.h: kernel choice, one thread a call, panels. No other arithmetic. */
+/* gemm.c - the one file that includes blis.h: kernel choice, one thread a call, panels. No other
+ * arithmetic. */
 #define _DEFAULT_SOURCE
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -23,8 +24,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char description[96];
 static _Thread_local double seconds;
 
-/* The numbers of BLIS_ARCH_TYPE belong to one version of BLIS, and one that is not built in aborts the process: ask for a
- * family only in the version (and the Debian build, which has all of x86) whose numbers are known. */
+/* The numbers of BLIS_ARCH_TYPE belong to one version of BLIS, and one that is not built in aborts
+ * the process: ask for a family only in the version (and the Debian build, which has all of x86)
+ * whose numbers are known. */
 static void choose_family(void)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -33,8 +35,9 @@ static void choose_family(void)
 	if (set || strncmp(version, "0.9.0", 5) != 0)
 		return;
 	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-		&& __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd"))
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512cd"))
 		setenv("BLIS_ARCH_TYPE", "0", 1); /* skx */
 #endif
 }
@@ -43,7 +46,8 @@ static void start(void)
 {
 	choose_family();
 	bli_init();
-	snprintf(description, sizeof(description), "BLIS %s, %s kernels%s", bli_info_get_version_str(), bli_arch_string(bli_arch_query_id()),
+	snprintf(description, sizeof(description), "BLIS %s, %s kernels%s",
+		bli_info_get_version_str(), bli_arch_string(bli_arch_query_id()),
 		moe_gemm_small_ready() ? "; own AVX2 kernels for narrow products" : "");
 }
 
@@ -71,8 +75,8 @@ void moe_gemm_spent(double t0)
 	seconds += moe_gemm_clock() - t0;
 }
 
-static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b,
-	int ldb, moe_real beta, moe_real *c, int ldc)
+static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a,
+	int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	rntm_t rntm = BLIS_RNTM_INITIALIZER;
 
@@ -82,12 +86,13 @@ static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const
 #else
 	bli_sgemm_ex(
 #endif
-		ta ? BLIS_TRANSPOSE : BLIS_NO_TRANSPOSE, tb ? BLIS_TRANSPOSE : BLIS_NO_TRANSPOSE, m, n, k, &alpha,
-		(moe_real *)(uintptr_t)a, lda, 1, (moe_real *)(uintptr_t)b, ldb, 1, &beta, c, ldc, 1, NULL, &rntm);
+		ta ? BLIS_TRANSPOSE : BLIS_NO_TRANSPOSE, tb ? BLIS_TRANSPOSE : BLIS_NO_TRANSPOSE, m,
+		n, k, &alpha, (moe_real *)(uintptr_t)a, lda, 1, (moe_real *)(uintptr_t)b, ldb, 1,
+		&beta, c, ldc, 1, NULL, &rntm);
 }
 
-void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda, const moe_real *b, int ldb,
-	moe_real beta, moe_real *c, int ldc)
+void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda,
+	const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	double t0;
 
@@ -99,7 +104,8 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 	moe_gemm_spent(t0);
 }
 
-void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
+void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb,
+	moe_real beta, moe_real *c, int ldc)
 {
 	bool small = k > 0 && moe_gemm_small_ready();
 
@@ -109,14 +115,16 @@ void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_re
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 
 		if (small)
-			moe_gemm_small(false, m, n, len, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
+			moe_gemm_small(false, m, n, len, a + p, lda, b + (size_t)p * (size_t)ldb,
+				ldb, p ? 1 : beta, c, ldc);
 		else
-			moe_gemm(false, false, m, n, len, 1, a + p, lda, b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
+			moe_gemm(false, false, m, n, len, 1, a + p, lda,
+				b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
 	}
 }
 
-void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,
-	int ldc)
+void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
+	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	enum { COLS = 16 };
 	moe_real wide[COLS * MOE_GEMM_PANEL];
@@ -127,10 +135,16 @@ void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void
 	}
 	for (int j = 0; j < n; j += COLS)
 		for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
-			int cols = n - j < COLS ? n - j : COLS, len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
+			int cols = n - j < COLS ? n - j : COLS,
+			    len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 
 			for (int i = 0; i < cols; i++)
-				moe_widen(t, (size_t)len, (const char *)b + ((size_t)(j + i) * (size_t)ldb + (size_t)p) * moe_dtype_size(t), wide + i * len);
-			moe_gemm(false, true, m, cols, len, 1, a + p, lda, wide, len, p ? 1 : beta, c + j, ldc);
+				moe_widen(t, (size_t)len,
+					(const char *)b +
+						((size_t)(j + i) * (size_t)ldb + (size_t)p) *
+							moe_dtype_size(t),
+					wide + i * len);
+			moe_gemm(false, true, m, cols, len, 1, a + p, lda, wide, len, p ? 1 : beta,
+				c + j, ldc);
 		}
 }

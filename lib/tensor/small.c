@@ -1,4 +1,5 @@
-/* small.c - register-blocked products of narrow shapes on AVX2; elsewhere a call of BLIS. No threads. */
+/* small.c - register-blocked products of narrow shapes on AVX2; elsewhere a call of BLIS. No
+ * threads. */
 #include "tensor/small.h"
 #include "tensor/gemm.h"
 #include "tensor/vec.h"
@@ -37,7 +38,8 @@ struct ahead {
 };
 
 /* mr rows (a constant, at most 6) of 16 columns. */
-KERNEL void tile16(const int mr, const struct args *g, const float *a, const float *b, float *c, const struct ahead *next)
+KERNEL void tile16(const int mr, const struct args *g, const float *a, const float *b, float *c,
+	const struct ahead *next)
 {
 	__m256 lo[6], hi[6];
 
@@ -48,7 +50,8 @@ KERNEL void tile16(const int mr, const struct args *g, const float *a, const flo
 		__m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
 
 		if (next && l < TILE * next->lines)
-			__builtin_prefetch(next->at + (size_t)(l % TILE) * next->stride + (size_t)(l / TILE) * LINE);
+			__builtin_prefetch(next->at + (size_t)(l % TILE) * next->stride +
+				(size_t)(l / TILE) * LINE);
 #pragma GCC unroll 6
 		for (int r = 0; r < mr; r++) {
 			__m256 x = _mm256_broadcast_ss(a + (size_t)r * g->rs);
@@ -78,7 +81,8 @@ KERNEL void tile8(const int mr, const struct args *g, const float *a, const floa
 
 #pragma GCC unroll 6
 		for (int r = 0; r < mr; r++)
-			acc[r] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + (size_t)r * g->rs), b0, acc[r]);
+			acc[r] = _mm256_fmadd_ps(
+				_mm256_broadcast_ss(a + (size_t)r * g->rs), b0, acc[r]);
 		a += g->cs;
 		b += g->ldb;
 	}
@@ -88,9 +92,11 @@ KERNEL void tile8(const int mr, const struct args *g, const float *a, const floa
 }
 
 /* The last n < 8 columns. */
-KERNEL void tile_tail(const int mr, int n, const struct args *g, const float *a, const float *b, float *c)
+KERNEL void tile_tail(
+	const int mr, int n, const struct args *g, const float *a, const float *b, float *c)
 {
-	__m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+	__m256i mask = _mm256_cmpgt_epi32(
+		_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 	__m256 acc[6];
 
 #pragma GCC unroll 6
@@ -101,7 +107,8 @@ KERNEL void tile_tail(const int mr, int n, const struct args *g, const float *a,
 
 #pragma GCC unroll 6
 		for (int r = 0; r < mr; r++)
-			acc[r] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + (size_t)r * g->rs), b0, acc[r]);
+			acc[r] = _mm256_fmadd_ps(
+				_mm256_broadcast_ss(a + (size_t)r * g->rs), b0, acc[r]);
 		a += g->cs;
 		b += g->ldb;
 	}
@@ -109,11 +116,13 @@ KERNEL void tile_tail(const int mr, int n, const struct args *g, const float *a,
 	for (int r = 0; r < mr; r++) {
 		float *out = c + (size_t)r * (size_t)g->ldc;
 
-		_mm256_maskstore_ps(out, mask, g->add ? _mm256_add_ps(_mm256_maskload_ps(out, mask), acc[r]) : acc[r]);
+		_mm256_maskstore_ps(out, mask,
+			g->add ? _mm256_add_ps(_mm256_maskload_ps(out, mask), acc[r]) : acc[r]);
 	}
 }
 
-KERNEL void strip(const int mr, int n, const struct args *g, const float *a, const float *b, float *c)
+KERNEL void strip(
+	const int mr, int n, const struct args *g, const float *a, const float *b, float *c)
 {
 	int j = 0;
 
@@ -125,7 +134,8 @@ KERNEL void strip(const int mr, int n, const struct args *g, const float *a, con
 		tile_tail(mr, n - j, g, a, b + j, c + j);
 }
 
-static __attribute__((TARGET)) void columns(int m, int n, const struct args *g, const float *a, const float *b, float *c)
+static __attribute__((TARGET)) void columns(
+	int m, int n, const struct args *g, const float *a, const float *b, float *c)
 {
 	int i = 0;
 
@@ -154,11 +164,12 @@ static __attribute__((TARGET)) void columns(int m, int n, const struct args *g, 
 	}
 }
 
-/* Blocks of columns: with many rows they are copied first, 16 columns at a time, since rows of B that lie a power of two apart
- * would throw each other out of the first cache. */
+/* Blocks of columns: with many rows they are copied first, 16 columns at a time, since rows of B
+ * that lie a power of two apart would throw each other out of the first cache. */
 enum { BLOCK = 64, DEPTH = 96, MANY = 32 };
 
-static __attribute__((TARGET)) void packed_block(int m, int tiles, const struct args *g, const float *a, const float *b, float *c)
+static __attribute__((TARGET)) void packed_block(
+	int m, int tiles, const struct args *g, const float *a, const float *b, float *c)
 {
 	float copy[BLOCK * DEPTH] __attribute__((aligned(32)));
 	struct args h = *g;
@@ -218,13 +229,18 @@ KERNEL __m256 pair(const enum moe_dtype t, const char *p, const char *q)
 	__m128i halves;
 
 	if (t == MOE_F32)
-		return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(const void *)p)),
+		return _mm256_insertf128_ps(
+			_mm256_castps128_ps256(_mm_loadu_ps((const float *)(const void *)p)),
 			_mm_loadu_ps((const float *)(const void *)q), 1);
-	halves = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)p), _mm_loadl_epi64((const __m128i *)(const void *)q));
-	return t == MOE_BF16 ? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)) : _mm256_cvtph_ps(halves);
+	halves = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)p),
+		_mm_loadl_epi64((const __m128i *)(const void *)q));
+	return t == MOE_BF16
+		? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))
+		: _mm256_cvtph_ps(halves);
 }
 
-/* out[8]: eight columns of eight numbers -> their transpose. Columns 0 to 3 are at p, 4 to 7 at q. */
+/* out[8]: eight columns of eight numbers -> their transpose. Columns 0 to 3 are at p, 4 to 7 at q.
+ */
 KERNEL void turn8(const enum moe_dtype t, const char *p, const char *q, size_t stride, __m256 *out)
 {
 	size_t four = t == MOE_F32 ? 16 : 8;
@@ -232,7 +248,8 @@ KERNEL void turn8(const enum moe_dtype t, const char *p, const char *q, size_t s
 
 	for (size_t i = 0; i < 4; i++)
 		for (size_t j = 0; j < 2; j++)
-			r[i + 4 * j] = pair(t, p + i * stride + j * four, q + i * stride + j * four);
+			r[i + 4 * j] = pair(
+				t, p + i * stride + j * four, q + i * stride + j * four);
 	for (int i = 0; i < 8; i += 2) {
 		u[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
 		u[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
@@ -252,11 +269,14 @@ KERNEL void fetch8(const char *p, const char *q, size_t stride)
 	}
 }
 
-/* Else the compiler keeps a pointer for each of eight columns, has too few registers for them, and spends more time on them than on the numbers. */
+/* Else the compiler keeps a pointer for each of eight columns, has too few registers for them, and
+ * spends more time on them than on the numbers. */
 #define FORGET(p) __asm__("" : "+r"(p))
 
-/* Eight columns, k deep, to eight columns of `to` [k, TILE]. Returns how deep it went: whole eights. */
-KERNEL int copy8(const enum moe_dtype t, const bool fetch, int k, const char *p, size_t stride, float *to)
+/* Eight columns, k deep, to eight columns of `to` [k, TILE]. Returns how deep it went: whole
+ * eights. */
+KERNEL int copy8(
+	const enum moe_dtype t, const bool fetch, int k, const char *p, size_t stride, float *to)
 {
 	const char *q = p + 4 * stride;
 	size_t eight = t == MOE_F32 ? 32 : 16;
@@ -277,7 +297,8 @@ KERNEL int copy8(const enum moe_dtype t, const bool fetch, int k, const char *p,
 }
 
 /* Copies n <= TILE columns, k deep, to `to` [k, TILE]; columns past n are 0. */
-KERNEL void copy_tile(const enum moe_dtype t, const bool fetch, int n, int k, const struct stored *b, float *to)
+KERNEL void copy_tile(
+	const enum moe_dtype t, const bool fetch, int n, int k, const struct stored *b, float *to)
 {
 	float wide[MOE_GEMM_PANEL];
 	int l = 0;
@@ -292,14 +313,17 @@ KERNEL void copy_tile(const enum moe_dtype t, const bool fetch, int n, int k, co
 	}
 }
 
-static __attribute__((noinline, TARGET)) void copy_any(bool fetch, int n, int k, const struct stored *b, float *to)
+static __attribute__((noinline, TARGET)) void copy_any(
+	bool fetch, int n, int k, const struct stored *b, float *to)
 {
 	switch (b->t) {
 	case MOE_F32:
-		fetch ? copy_tile(MOE_F32, true, n, k, b, to) : copy_tile(MOE_F32, false, n, k, b, to);
+		fetch ? copy_tile(MOE_F32, true, n, k, b, to)
+		      : copy_tile(MOE_F32, false, n, k, b, to);
 		break;
 	case MOE_BF16:
-		fetch ? copy_tile(MOE_BF16, true, n, k, b, to) : copy_tile(MOE_BF16, false, n, k, b, to);
+		fetch ? copy_tile(MOE_BF16, true, n, k, b, to)
+		      : copy_tile(MOE_BF16, false, n, k, b, to);
 		break;
 	default:
 		copy_tile(MOE_F16, false, n, k, b, to);
@@ -308,7 +332,8 @@ static __attribute__((noinline, TARGET)) void copy_any(bool fetch, int n, int k,
 }
 
 /* One row and TILE columns, without a copy; k a multiple of 8. */
-KERNEL void one_row(const enum moe_dtype t, int k, const float *a, const struct stored *b, bool add, float *c)
+KERNEL void one_row(
+	const enum moe_dtype t, int k, const float *a, const struct stored *b, bool add, float *c)
 {
 	size_t s = b->stride, eight = t == MOE_F32 ? 32 : 16;
 	const char *b0 = b->at, *b1 = b0 + 4 * s, *b2 = b1 + 4 * s, *b3 = b2 + 4 * s;
@@ -332,7 +357,8 @@ KERNEL void one_row(const enum moe_dtype t, int k, const float *a, const struct 
 	store(c + 8, hi, add);
 }
 
-static __attribute__((TARGET)) void one_row_any(int k, const float *a, const struct stored *b, bool add, float *c)
+static __attribute__((TARGET)) void one_row_any(
+	int k, const float *a, const struct stored *b, bool add, float *c)
 {
 	if (b->t == MOE_F32)
 		one_row(MOE_F32, k, a, b, add, c);
@@ -342,8 +368,10 @@ static __attribute__((TARGET)) void one_row_any(int k, const float *a, const str
 		one_row(MOE_F16, k, a, b, add, c);
 }
 
-/* c[m, TILE] = or += one panel of k: m rows of n <= TILE columns. next: where the panel after it lies, or NULL. */
-static __attribute__((TARGET)) void stored_panel(int m, int n, struct args *g, const float *a, const struct stored *b, float *c, const char *next)
+/* c[m, TILE] = or += one panel of k: m rows of n <= TILE columns. next: where the panel after it
+ * lies, or NULL. */
+static __attribute__((TARGET)) void stored_panel(int m, int n, struct args *g, const float *a,
+	const struct stored *b, float *c, const char *next)
 {
 	float copy[TILE * MOE_GEMM_PANEL] __attribute__((aligned(32)));
 	struct ahead ahead = { next, b->stride, g->k * (int)moe_dtype_size(b->t) / LINE };
@@ -362,9 +390,11 @@ static __attribute__((TARGET)) void stored_panel(int m, int n, struct args *g, c
 			tile16(6, g, a, copy, c, NULL);
 }
 
-/* m <= ROWS rows of n <= TILE columns, all of k. Sums are kept beside one another: rows of C may lie a power of two apart. */
+/* m <= ROWS rows of n <= TILE columns, all of k. Sums are kept beside one another: rows of C may
+ * lie a power of two apart. */
 enum { ROWS = 128 };
-static void stored_tile(int m, int n, int k, const float *a, int lda, const struct stored *b, bool last, bool add, float *c, int ldc)
+static void stored_tile(int m, int n, int k, const float *a, int lda, const struct stored *b,
+	bool last, bool add, float *c, int ldc)
 {
 	float sum[ROWS * TILE] __attribute__((aligned(32)));
 
@@ -376,7 +406,10 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 		struct stored from = { b->at + (size_t)p * moe_dtype_size(b->t), b->t, b->stride };
 		struct args g = { len, TILE, TILE, (size_t)lda, 1, add || p > 0 };
 
-		stored_panel(m, n, &g, a + p, &from, sum, p + len < k ? from.at + (size_t)len * moe_dtype_size(b->t) : last ? NULL : b->at + TILE * b->stride);
+		stored_panel(m, n, &g, a + p, &from, sum,
+			p + len < k    ? from.at + (size_t)len * moe_dtype_size(b->t)
+				: last ? NULL
+				       : b->at + TILE * b->stride);
 	}
 	for (int r = 0; r < m; r++)
 		if (n == TILE) /* known to the compiler: two vectors, no call */
@@ -389,12 +422,16 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 bool moe_gemm_small_ready(void)
 {
 #ifdef HAVE_KERNEL
-	static atomic_int known; /* 1 no, 2 yes: in a virtual machine cpuid costs more than many a product */
-	unsigned a, b, c, d;     /* clang 14 does not know "f16c" */
+	static atomic_int
+		known; /* 1 no, 2 yes: in a virtual machine cpuid costs more than many a product */
+	unsigned a, b, c, d; /* clang 14 does not know "f16c" */
 	int yes = atomic_load_explicit(&known, memory_order_relaxed);
 
 	if (!yes) {
-		yes = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) ? 2 : 1;
+		yes = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+				__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C)
+			? 2
+			: 1;
 		atomic_store_explicit(&known, yes, memory_order_relaxed);
 	}
 	return yes == 2;
@@ -403,11 +440,13 @@ bool moe_gemm_small_ready(void)
 #endif
 }
 
-void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
+void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, const moe_real *b,
+	int ldb, moe_real beta, moe_real *c, int ldc)
 {
 #ifdef HAVE_KERNEL
 	if (moe_gemm_small_ready()) {
-		struct args g = { k, ldb, ldc, ta ? 1 : (size_t)lda, ta ? (size_t)lda : 1, beta != 0 };
+		struct args g = { k, ldb, ldc, ta ? 1 : (size_t)lda, ta ? (size_t)lda : 1,
+			beta != 0 };
 		double t0 = moe_gemm_clock();
 
 		product(m, n, &g, a, b, c);
@@ -418,8 +457,8 @@ void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, co
 	moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
-void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, const void *b, enum moe_dtype t, int ldb, moe_real beta, moe_real *c,
-	int ldc)
+void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
+	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 #ifdef HAVE_KERNEL
 	double t0 = moe_gemm_clock();
@@ -429,7 +468,8 @@ void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, cons
 		for (int j = 0; j < n; j += TILE) {
 			struct stored from = { (const char *)b + (size_t)j * stride, t, stride };
 
-			stored_tile(m - i < ROWS ? m - i : ROWS, n - j < TILE ? n - j : TILE, k, a + (size_t)i * (size_t)lda, lda, &from, n - j < 2 * TILE,
+			stored_tile(m - i < ROWS ? m - i : ROWS, n - j < TILE ? n - j : TILE, k,
+				a + (size_t)i * (size_t)lda, lda, &from, n - j < 2 * TILE,
 				beta != 0, c + (size_t)i * (size_t)ldc + j, ldc);
 		}
 	moe_gemm_spent(t0);

@@ -1,4 +1,5 @@
-/* vec.c - vectorised loops over plain arrays. Written so that the compiler vectorises them without being allowed to reorder. */
+/* vec.c - vectorised loops over plain arrays. Written so that the compiler vectorises them without
+ * being allowed to reorder. */
 #include "tensor/vec.h"
 
 #include <math.h>
@@ -17,8 +18,9 @@ static inline double exp_one(double x)
 	return exp(x);
 }
 #else
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2: ln 2 in two parts, the minimax polynomial of the Cephes library (coefficients
- * near 1/k!), n put into the exponent; the range is cut where 2^n would no longer be a normal float. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2: ln 2 in two parts, the minimax
+ * polynomial of the Cephes library (coefficients near 1/k!), n put into the exponent; the range is
+ * cut where 2^n would no longer be a normal float. */
 static inline float exp_one(float x)
 {
 	const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
@@ -46,7 +48,8 @@ static inline float exp_one(float x)
 
 static inline double fold(const double lane[LANES])
 {
-	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+		((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
 MOE_CLONES void moe_vec_exp(size_t n, const moe_real *x, moe_real *y)
@@ -57,7 +60,7 @@ MOE_CLONES void moe_vec_exp(size_t n, const moe_real *x, moe_real *y)
 
 MOE_CLONES double moe_vec_exp_sum(size_t n, moe_real *x, moe_real shift, moe_real scale)
 {
-	double lane[LANES] = {0};
+	double lane[LANES] = { 0 };
 	size_t whole = n - n % LANES;
 
 	for (size_t i = 0; i < n; i++)
@@ -90,7 +93,7 @@ MOE_CLONES moe_real moe_vec_max(size_t n, const moe_real *x)
 
 MOE_CLONES double moe_vec_sum(size_t n, const moe_real *x)
 {
-	double lane[LANES] = {0};
+	double lane[LANES] = { 0 };
 	size_t whole = n - n % LANES;
 
 	for (size_t i = 0; i < whole; i += LANES)
@@ -103,7 +106,7 @@ MOE_CLONES double moe_vec_sum(size_t n, const moe_real *x)
 
 MOE_CLONES double moe_vec_dot(size_t n, const moe_real *x, const moe_real *y)
 {
-	double lane[LANES] = {0};
+	double lane[LANES] = { 0 };
 	size_t whole = n - n % LANES;
 
 	for (size_t i = 0; i < whole; i += LANES)
@@ -137,20 +140,22 @@ MOE_CLONES void moe_vec_scale(size_t n, moe_real a, moe_real *x)
 		x[i] *= a;
 }
 
-MOE_CLONES void moe_vec_add_bias(int rows, int cols, const moe_real *restrict b, moe_real *restrict y, int ldy)
+MOE_CLONES void moe_vec_add_bias(
+	int rows, int cols, const moe_real *restrict b, moe_real *restrict y, int ldy)
 {
 	for (int i = 0; i < rows; i++)
 		for (int j = 0; j < cols; j++)
 			y[(size_t)i * (size_t)ldy + (size_t)j] += b[j];
 }
 
-MOE_CLONES void moe_vec_sum_rows(int rows, int cols, const moe_real *restrict x, int ldx, moe_real *restrict y)
+MOE_CLONES void moe_vec_sum_rows(
+	int rows, int cols, const moe_real *restrict x, int ldx, moe_real *restrict y)
 {
 	enum { BLOCK = 64 };
 
 	for (int at = 0; at < cols; at += BLOCK) {
 		int w = cols - at < BLOCK ? cols - at : BLOCK;
-		double acc[BLOCK] = {0};
+		double acc[BLOCK] = { 0 };
 
 		for (int i = 0; i < rows; i++) {
 			const moe_real *row = x + (size_t)i * (size_t)ldx + at;
@@ -182,7 +187,8 @@ static __attribute__((target("avx"))) void turn8(const float *x, size_t ldx, flo
 		}
 	for (int i = 0; i < 4; i++) {
 		_mm256_storeu_ps(y + (size_t)i * ldy, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
-		_mm256_storeu_ps(y + (size_t)(i + 4) * ldy, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+		_mm256_storeu_ps(
+			y + (size_t)(i + 4) * ldy, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
 	}
 }
 #endif
@@ -206,7 +212,8 @@ void moe_transpose(int rows, int cols, const moe_real *x, int ldx, moe_real *y, 
 		for (int j = 0; j < cols; j += TILE) {
 			const moe_real *from = x + (size_t)i * lx + (size_t)j;
 			moe_real *to = y + (size_t)j * ly + (size_t)i;
-			int r = rows - i < TILE ? rows - i : TILE, c = cols - j < TILE ? cols - j : TILE;
+			int r = rows - i < TILE ? rows - i : TILE,
+			    c = cols - j < TILE ? cols - j : TILE;
 
 #ifdef HAVE_TURN
 			if (fast && r == TILE && c == TILE) {
@@ -241,11 +248,13 @@ MOE_CLONES static void from_bf16(size_t n, const uint16_t *restrict x, moe_real 
 	}
 }
 
-/* The exponent is rebiased by a multiplication, which also turns subnormals into ordinary floats; infinities and NaN are set after. */
+/* The exponent is rebiased by a multiplication, which also turns subnormals into ordinary floats;
+ * infinities and NaN are set after. */
 MOE_CLONES static void from_f16(size_t n, const uint16_t *restrict x, moe_real *restrict y)
 {
 	for (size_t i = 0; i < n; i++) {
-		uint32_t h = x[i], sign = (h & 0x8000u) << 16, body = (h & 0x7FFFu) << 13, special = 0x7F800000u | body, bits;
+		uint32_t h = x[i], sign = (h & 0x8000u) << 16, body = (h & 0x7FFFu) << 13,
+			 special = 0x7F800000u | body, bits;
 		float f;
 
 		memcpy(&f, &body, sizeof(f));

@@ -50,7 +50,8 @@ int moe_base64_decode(const char *p, size_t n, struct moe_buf *out, struct moe_e
 	uint8_t *q;
 
 	if (n % 4)
-		return moe_fail(e, MOE_DATA, "a base64 text of %zu characters, which is no multiple of 4", n);
+		return moe_fail(e, MOE_DATA,
+			"a base64 text of %zu characters, which is no multiple of 4", n);
 	if (moe_buf_reserve(out, n / 4 * 3 + 1, e))
 		return -1;
 	q = out->data + out->len;
@@ -62,11 +63,14 @@ int moe_base64_decode(const char *p, size_t n, struct moe_buf *out, struct moe_e
 			int d = last && k >= 4 - pad ? 0 : digit(p[i + k]);
 
 			if (d < 0)
-				return moe_fail(e, MOE_DATA, "character %zu of a base64 text does not belong there", i + k + 1);
+				return moe_fail(e, MOE_DATA,
+					"character %zu of a base64 text does not belong there",
+					i + k + 1);
 			v = v << 6 | (uint32_t)d;
 		}
 		if (last && pad && (v & (pad == 2 ? 0xffffU : 0xffU)))
-			return moe_fail(e, MOE_DATA, "a base64 text with unused bits that are not zero");
+			return moe_fail(
+				e, MOE_DATA, "a base64 text with unused bits that are not zero");
 		*q++ = (uint8_t)(v >> 16);
 		if (!last || pad < 2)
 			*q++ = (uint8_t)(v >> 8);

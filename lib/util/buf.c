@@ -13,7 +13,8 @@ int moe_buf_reserve(struct moe_buf *b, size_t n, struct moe_err *e)
 	uint8_t *p;
 
 	if (!moe_add(b->len, n, &want))
-		return moe_fail(e, MOE_SYSTEM, "out of memory: a buffer of %zu + %zu bytes was asked for", b->len, n);
+		return moe_fail(e, MOE_SYSTEM,
+			"out of memory: a buffer of %zu + %zu bytes was asked for", b->len, n);
 	if (want <= b->cap)
 		return 0;
 	while (cap < want)
@@ -23,7 +24,8 @@ int moe_buf_reserve(struct moe_buf *b, size_t n, struct moe_err *e)
 		}
 	p = realloc(b->data, cap);
 	if (!p)
-		return moe_fail(e, MOE_SYSTEM, "out of memory: a buffer of %zu bytes was asked for", cap);
+		return moe_fail(
+			e, MOE_SYSTEM, "out of memory: a buffer of %zu bytes was asked for", cap);
 	b->data = p;
 	b->cap = cap;
 	return 0;

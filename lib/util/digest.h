@@ -1,4 +1,5 @@
-/* digest.h - SHA-256 (FIPS 180-4), through nettle, which uses the processor's instructions where it can. */
+/* digest.h - SHA-256 (FIPS 180-4), through nettle, which uses the processor's instructions where it
+ * can. */
 #ifndef MOE_UTIL_DIGEST_H
 #define MOE_UTIL_DIGEST_H
 
@@ -9,9 +10,10 @@
 #include <stdint.h>
 
 #define MOE_SHA256_BYTES 32
-#define MOE_SHA256_HEX 65 /* with the final NUL */
+#define MOE_SHA256_HEX   65 /* with the final NUL */
 
-/* Room for nettle's state, so that its header stays out of this one. Not thread-safe; may be copied. */
+/* Room for nettle's state, so that its header stays out of this one. Not thread-safe; may be
+ * copied. */
 struct moe_sha256 {
 	uint64_t opaque[16];
 };

@@ -8,14 +8,15 @@
 #include <string.h>
 
 #define WHOLE 8192 /* longer than a sentence with the longest path in it */
-#define TAIL 240   /* of a sentence that is too long this much of its end is kept */
+#define TAIL  240  /* of a sentence that is too long this much of its end is kept */
 
 static bool within_character(char c)
 {
 	return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-/* The sentence into msg. Of one that is too long the midst is left out, since names stand before what is wrong with them; UTF-8 stays whole. */
+/* The sentence into msg. Of one that is too long the midst is left out, since names stand before
+ * what is wrong with them; UTF-8 stays whole. */
 static void put(struct moe_err *e, const char *s)
 {
 	size_t n = strlen(s), head = sizeof(e->msg) - 1 - 3 - TAIL, tail = TAIL;

@@ -1,8 +1,9 @@
 /* err.h - the one error type.
  *
- * Fallible functions return 0 or -1 and take `struct moe_err *e` last. The error is written only on failure
- * and holds one complete sentence (file, record, byte, what was expected). Callers may put a prefix before it.
- * Libraries never print, exit or abort; cmd/ turns the error into a message and an exit status.
+ * Fallible functions return 0 or -1 and take `struct moe_err *e` last. The error is written only on
+ * failure and holds one complete sentence (file, record, byte, what was expected). Callers may put
+ * a prefix before it. Libraries never print, exit or abort; cmd/ turns the error into a message and
+ * an exit status.
  */
 #ifndef MOE_UTIL_ERR_H
 #define MOE_UTIL_ERR_H
@@ -19,11 +20,12 @@ enum moe_code {
 
 struct moe_err {
 	enum moe_code code;
-	int sys; /* the errno that the message names, or 0 */
+	int sys;       /* the errno that the message names, or 0 */
 	char msg[512]; /* UTF-8 if its parts are; of a longer one the midst is left out, "..." */
 };
 
-/* Fills *e (NULL is allowed) and returns -1, so that `return moe_fail(e, ...)` is the usual form. Keeps errno. */
+/* Fills *e (NULL is allowed) and returns -1, so that `return moe_fail(e, ...)` is the usual form.
+ * Keeps errno. */
 int moe_fail(struct moe_err *e, enum moe_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

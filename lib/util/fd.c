@@ -1,4 +1,5 @@
-/* fd.c - read(2) and write(2) to the end, and the one place that needs a Linux extension of fcntl(2). */
+/* fd.c - read(2) and write(2) to the end, and the one place that needs a Linux extension of
+ * fcntl(2). */
 #define _GNU_SOURCE
 #include "util/fd.h"
 
@@ -8,10 +9,11 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-/* Whether a call that failed may be made again; waits until the descriptor is ready if it was not. */
+/* Whether a call that failed may be made again; waits until the descriptor is ready if it was not.
+ */
 static bool again(int fd, short events)
 {
-	struct pollfd wait = {.fd = fd, .events = events};
+	struct pollfd wait = { .fd = fd, .events = events };
 
 	if (errno == EAGAIN)
 		return poll(&wait, 1, -1) >= 0 || errno == EINTR;

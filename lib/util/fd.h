@@ -1,4 +1,5 @@
-/* fd.h - reading and writing descriptors, whether interrupted by signals or set not to block. Thread-safe. */
+/* fd.h - reading and writing descriptors, whether interrupted by signals or set not to block.
+ * Thread-safe. */
 #ifndef MOE_UTIL_FD_H
 #define MOE_UTIL_FD_H
 
@@ -9,8 +10,8 @@
 ssize_t moe_fd_read(int fd, void *p, size_t n);
 /* All n bytes: 0, or -1 and errno (some may have been written). */
 int moe_fd_write(int fd, const void *p, size_t n);
-/* Asks the kernel for a pipe buffer of 1 MiB, which saves switches between its two ends. Does nothing where fd is no pipe or the
- * kernel declines: it is only about speed. */
+/* Asks the kernel for a pipe buffer of 1 MiB, which saves switches between its two ends. Does
+ * nothing where fd is no pipe or the kernel declines: it is only about speed. */
 void moe_pipe_widen(int fd);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGN ((size_t)64)
+#define ALIGN     ((size_t)64)
 #define CHUNK_MIN ((size_t)1 << 20)
 
 struct moe_arena_chunk {

@@ -20,9 +20,11 @@ static inline bool moe_add(size_t a, size_t b, size_t *out)
 	return !__builtin_add_overflow(a, b, out);
 }
 
-/* Zeroed, 64-byte aligned block of n*size bytes, released with free(). NULL and *e on failure. n*size may be 0. */
+/* Zeroed, 64-byte aligned block of n*size bytes, released with free(). NULL and *e on failure.
+ * n*size may be 0. */
 void *moe_alloc(size_t n, size_t size, struct moe_err *e);
-/* The same, aligned as malloc does, for what an input declares before it brings it: large blocks take memory where they are written only. */
+/* The same, aligned as malloc does, for what an input declares before it brings it: large blocks
+ * take memory where they are written only. */
 void *moe_alloc_declared(size_t n, size_t size, struct moe_err *e);
 
 /* An arena: many blocks, one lifetime. Zero-initialise; moe_arena_free accepts a zeroed struct.

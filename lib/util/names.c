@@ -70,7 +70,8 @@ static int rehash(struct moe_names *t, struct moe_err *e)
 	return 0;
 }
 
-int64_t moe_names_add(struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e)
+int64_t moe_names_add(
+	struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e)
 {
 	if (n && memchr(p, 0, n))
 		return moe_fail(e, MOE_DATA, "a name holds a NUL byte");
@@ -90,10 +91,13 @@ int64_t moe_names_add(struct moe_names *t, struct moe_arena *a, const char *p, s
 	return (int64_t)t->n - 1;
 }
 
-int64_t moe_names_add_text(struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e)
+int64_t moe_names_add_text(
+	struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e)
 {
-	struct moe_buf b = {0};
-	int64_t at = moe_text_escape(&b, p, n, true, e) ? -1 : moe_names_add(t, a, (const char *)b.data, b.len, e);
+	struct moe_buf b = { 0 };
+	int64_t at = moe_text_escape(&b, p, n, true, e)
+		? -1
+		: moe_names_add(t, a, (const char *)b.data, b.len, e);
 
 	moe_buf_free(&b);
 	return at;

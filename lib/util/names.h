@@ -1,7 +1,7 @@
 /* names.h - strings to small numbers and back, in order of first appearance.
  *
- * Strings are copied into the caller's arena and live as long as it does. Zero-initialise; moe_names_free accepts a zeroed
- * struct and releases the table only. Not thread-safe.
+ * Strings are copied into the caller's arena and live as long as it does. Zero-initialise;
+ * moe_names_free accepts a zeroed struct and releases the table only. Not thread-safe.
  */
 #ifndef MOE_UTIL_NAMES_H
 #define MOE_UTIL_NAMES_H
@@ -20,10 +20,14 @@ struct moe_names {
 };
 
 void moe_names_free(struct moe_names *t);
-/* Number of the n bytes at p (a NUL byte inside is an error), added when new; -1 and *e on failure. */
-int64_t moe_names_add(struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e);
-/* The same for text that may be hostile, escaped as moe_text_escape does (exact): it can be shown, and different texts stay different. */
-int64_t moe_names_add_text(struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e);
+/* Number of the n bytes at p (a NUL byte inside is an error), added when new; -1 and *e on failure.
+ */
+int64_t moe_names_add(
+	struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e);
+/* The same for text that may be hostile, escaped as moe_text_escape does (exact): it can be shown,
+ * and different texts stay different. */
+int64_t moe_names_add_text(
+	struct moe_names *t, struct moe_arena *a, const char *p, size_t n, struct moe_err *e);
 /* Number of z, or -1. */
 int64_t moe_names_find(const struct moe_names *t, const char *z);
 

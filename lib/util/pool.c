@@ -20,7 +20,8 @@ struct moe_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t wake, done, turned;
 	bool quit;
-	/* written under the lock; read outside of it by those who wait a moment before they sleep */
+	/* written under the lock; read outside of it by those who wait a moment before they sleep
+	 */
 	atomic_ulong job; /* counts moe_pool_run calls */
 	atomic_int busy;  /* workers that have not finished the current job */
 	/* the current job */
@@ -31,7 +32,8 @@ struct moe_pool {
 	struct moe_err err;
 };
 
-/* Waking a thread that sleeps costs more than many a job takes, and the next job often comes within microseconds. */
+/* Waking a thread that sleeps costs more than many a job takes, and the next job often comes within
+ * microseconds. */
 static inline void pause_briefly(void)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -41,7 +43,8 @@ static inline void pause_briefly(void)
 
 static void await_job(struct moe_pool *p, unsigned long seen)
 {
-	for (int i = 0; i < SPINS && atomic_load_explicit(&p->job, memory_order_relaxed) == seen; i++)
+	for (int i = 0; i < SPINS && atomic_load_explicit(&p->job, memory_order_relaxed) == seen;
+		i++)
 		pause_briefly();
 }
 
@@ -64,7 +67,7 @@ static void work(struct moe_pool *p, int worker)
 {
 	while (p->next < p->n && p->failed == p->n) {
 		size_t task = p->next++;
-		struct moe_err e = {0};
+		struct moe_err e = { 0 };
 		int rc;
 
 		pthread_mutex_unlock(&p->lock);
@@ -123,7 +126,8 @@ struct moe_pool *moe_pool_new(int threads, struct moe_err *e)
 		p->workers[i].pool = p;
 		p->workers[i].index = i;
 		if (pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i])) {
-			moe_fail(e, MOE_SYSTEM, "thread %d of %d could not be started", i + 1, threads);
+			moe_fail(e, MOE_SYSTEM, "thread %d of %d could not be started", i + 1,
+				threads);
 			moe_pool_free(p);
 			return NULL;
 		}

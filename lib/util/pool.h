@@ -1,7 +1,7 @@
 /* pool.h - a small thread pool, passed explicitly.
  *
- * Work is cut into tasks whose number and content never depend on the number of threads; results are either disjoint or
- * folded in task order (moe_pool_turn), so every -j gives the same bits.
+ * Work is cut into tasks whose number and content never depend on the number of threads; results
+ * are either disjoint or folded in task order (moe_pool_turn), so every -j gives the same bits.
  */
 #ifndef MOE_UTIL_POOL_H
 #define MOE_UTIL_POOL_H
@@ -17,14 +17,15 @@ struct moe_pool *moe_pool_new(int threads, struct moe_err *e);
 void moe_pool_free(struct moe_pool *p); /* NULL is accepted */
 int moe_pool_threads(const struct moe_pool *p);
 
-/* Runs fn(ctx, task, worker, e) for task 0..n-1, handed out in increasing order; worker < threads names scratch space.
- * Returns after all are done. On failures, the error of the lowest failing task is reported; later tasks are skipped.
- * Not re-entrant: fn may not call moe_pool_run on the same pool. */
+/* Runs fn(ctx, task, worker, e) for task 0..n-1, handed out in increasing order; worker < threads
+ * names scratch space. Returns after all are done. On failures, the error of the lowest failing
+ * task is reported; later tasks are skipped. Not re-entrant: fn may not call moe_pool_run on the
+ * same pool. */
 typedef int moe_pool_fn(void *ctx, size_t task, int worker, struct moe_err *e);
 int moe_pool_run(struct moe_pool *p, size_t n, moe_pool_fn *fn, void *ctx, struct moe_err *e);
 
-/* Called inside fn: waits until every lower task has ended or passed its own moe_pool_turn_end, so that folding
- * happens in task order. A task that returns without a turn counts as passed. */
+/* Called inside fn: waits until every lower task has ended or passed its own moe_pool_turn_end, so
+ * that folding happens in task order. A task that returns without a turn counts as passed. */
 void moe_pool_turn(struct moe_pool *p, size_t task);
 void moe_pool_turn_end(struct moe_pool *p, size_t task);
 

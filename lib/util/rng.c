@@ -35,7 +35,8 @@ struct moe_rng moe_rng_key(uint64_t seed, const char *purpose)
 
 void moe_rng_block(struct moe_rng k, uint64_t a, uint64_t b, uint32_t out[4])
 {
-	uint32_t x0 = (uint32_t)a, x1 = (uint32_t)(a >> 32), x2 = (uint32_t)b, x3 = (uint32_t)(b >> 32);
+	uint32_t x0 = (uint32_t)a, x1 = (uint32_t)(a >> 32), x2 = (uint32_t)b,
+		 x3 = (uint32_t)(b >> 32);
 
 	for (int round = 0; round < 10; round++) {
 		uint64_t p0 = (uint64_t)0xD2511F53U * x0, p1 = (uint64_t)0xCD9E8D57U * x2;
@@ -90,7 +91,8 @@ double moe_rng_normal(struct moe_rng k, uint64_t a, uint64_t b)
 
 #define LANES 32
 
-/* moe_rng_block of counters (a, b) to (a, b + LANES - 1), side by side so that the compiler can use vectors. */
+/* moe_rng_block of counters (a, b) to (a, b + LANES - 1), side by side so that the compiler can use
+ * vectors. */
 static void blocks(struct moe_rng k, uint64_t a, uint64_t b, uint32_t x[4][LANES])
 {
 	for (uint32_t i = 0; i < LANES; i++) {
@@ -101,7 +103,8 @@ static void blocks(struct moe_rng k, uint64_t a, uint64_t b, uint32_t x[4][LANES
 	}
 	for (int round = 0; round < 10; round++) {
 		for (int i = 0; i < LANES; i++) {
-			uint64_t p0 = (uint64_t)0xD2511F53U * x[0][i], p1 = (uint64_t)0xCD9E8D57U * x[2][i];
+			uint64_t p0 = (uint64_t)0xD2511F53U * x[0][i],
+				 p1 = (uint64_t)0xCD9E8D57U * x[2][i];
 
 			x[0][i] = (uint32_t)(p1 >> 32) ^ x[1][i] ^ k.key[0];
 			x[1][i] = (uint32_t)p1;

@@ -1,8 +1,9 @@
-/* rng.h - counter-based random numbers (Philox4x32-10, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+/* rng.h - counter-based random numbers (Philox4x32-10, Salmon et al. 2011, "Parallel random
+ * numbers: as easy as 1, 2, 3").
  *
- * A draw is a pure function of (seed, purpose, a, b, c): no state, so sharding, threads and order never change it.
- * `purpose` is a short constant name of what is drawn ("sample", "init", "bootstrap"); two purposes never share draws.
- * Thread-safe.
+ * A draw is a pure function of (seed, purpose, a, b, c): no state, so sharding, threads and order
+ * never change it. `purpose` is a short constant name of what is drawn ("sample", "init",
+ * "bootstrap"); two purposes never share draws. Thread-safe.
  */
 #ifndef MOE_UTIL_RNG_H
 #define MOE_UTIL_RNG_H
@@ -28,7 +29,8 @@ void moe_rng_normals(struct moe_rng k, uint64_t a, uint64_t b, size_t n, double 
 uint64_t moe_rng_below(struct moe_rng k, uint64_t a, uint64_t b, uint64_t n);
 /* perm[n] = a random permutation of 0..n-1, keyed by a. */
 void moe_rng_permute(struct moe_rng k, uint64_t a, size_t n, uint32_t *perm);
-/* A 64-bit hash of bytes, stable across versions (FNV-1a with a final mix): turns ids into counters. Not cryptographic. */
+/* A 64-bit hash of bytes, stable across versions (FNV-1a with a final mix): turns ids into
+ * counters. Not cryptographic. */
 uint64_t moe_hash64(const void *p, size_t n);
 
 #endif

@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LISTED 64     /* more at a time are made, but not listed */
+#define LISTED     64  /* more at a time are made, but not listed */
 #define NAME_BYTES 255 /* of one name in a folder, on the usual file systems */
-#define SUFFIX 7      /* .XXXXXX */
+#define SUFFIX     7   /* .XXXXXX */
 
 static char *_Atomic listed[LISTED];
 static atomic_long maker; /* the process that the list belongs to */
@@ -75,7 +75,8 @@ static char *name_beside(const char *path)
 	return name;
 }
 
-/* Fills in the suffix and makes the file. mkstemp(3) would not leave the mode to umask and to what the folder says. */
+/* Fills in the suffix and makes the file. mkstemp(3) would not leave the mode to umask and to what
+ * the folder says. */
 static int make(char *name, mode_t mode)
 {
 	static const char letter[] = "abcdefghijklmnopqrstuvwxyz234567";
@@ -88,7 +89,9 @@ static int make(char *name, mode_t mode)
 		uint64_t x;
 
 		clock_gettime(CLOCK_REALTIME, &t);
-		x = ((uint64_t)t.tv_nsec << 20 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 8 ^ atomic_fetch_add(&calls, 1)) * 0x9e3779b97f4a7c15u;
+		x = ((uint64_t)t.tv_nsec << 20 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 8 ^
+			    atomic_fetch_add(&calls, 1)) *
+			0x9e3779b97f4a7c15u;
 		for (int i = 0; i < SUFFIX - 1; i++)
 			at[i] = letter[x >> (64 - 5 * (i + 1)) & 31];
 		fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);

@@ -1,4 +1,5 @@
-/* text.c - UTF-8 validation and escaping. It knows nothing about Unicode properties or normal forms. */
+/* text.c - UTF-8 validation and escaping. It knows nothing about Unicode properties or normal
+ * forms. */
 #include "util/text.h"
 
 #include <stdio.h>
@@ -17,7 +18,8 @@ size_t moe_utf8_len(const char *s, size_t n)
 	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
 	if (n < len)
 		return 0;
-	/* the second byte's range excludes overlong forms, surrogates and code points above U+10FFFF */
+	/* the second byte's range excludes overlong forms, surrogates and code points above
+	 * U+10FFFF */
 	if (p[0] == 0xe0)
 		lo = 0xa0;
 	else if (p[0] == 0xed)
@@ -68,7 +70,8 @@ unsigned moe_utf8_decode(const char *s, size_t len)
 
 bool moe_text_hostile(unsigned c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
+		(c >= 0x2066 && c <= 0x2069);
 }
 
 const char *moe_text_fit(char *out, size_t cap, const char *z, size_t min, size_t max)
@@ -140,7 +143,8 @@ int moe_text_escape_invalid(struct moe_buf *out, const char *p, size_t n, struct
 	while (n) {
 		size_t k = moe_utf8_len(p, n);
 
-		if (k ? moe_buf_add(out, p, k, e) : moe_buf_addf(out, e, "\\x%02x", (unsigned char)*p))
+		if (k ? moe_buf_add(out, p, k, e)
+		      : moe_buf_addf(out, e, "\\x%02x", (unsigned char)*p))
 			return -1;
 		p += k ? k : 1;
 		n -= k ? k : 1;

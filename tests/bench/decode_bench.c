@@ -1,8 +1,10 @@
-/* decode_bench.c - how fast the engine samples, for tests/bench/decode.sh: one line of JSON. Not a test: it measures.
+/* decode_bench.c - how fast the engine samples, for tests/bench/decode.sh: one line of JSON. Not a
+ * test: it measures.
  *
  * usage: decode_bench MODEL_DIR THREADS BATCH GROUP PROMPT_LEN NEW SECONDS
- * BATCH completions of NEW tokens after prompts of PROMPT_LEN random tokens, each prompt shared by GROUP of them; temperature 1, nothing
- * stops early. The best of the passes within SECONDS counts; it includes the prompts.
+ * BATCH completions of NEW tokens after prompts of PROMPT_LEN random tokens, each prompt shared by
+ * GROUP of them; temperature 1, nothing stops early. The best of the passes within SECONDS counts;
+ * it includes the prompts.
  */
 #include "model/model.h"
 #include "model/sample.h"
@@ -17,12 +19,14 @@ static int32_t *prompts(int n, int len, int vocab)
 	int32_t *p = malloc(sizeof(*p) * (size_t)(n * len));
 
 	for (int i = 0; i < n * len; i++)
-		p[i] = (int32_t)moe_rng_below(moe_rng_key(1, "bench"), (uint64_t)i, 0, (uint64_t)vocab);
+		p[i] = (int32_t)moe_rng_below(
+			moe_rng_key(1, "bench"), (uint64_t)i, 0, (uint64_t)vocab);
 	return p;
 }
 
 /* Seconds of one pass; negative on failure. */
-static double pass(const struct moe_model *m, const struct moe_sample_opts *o, int batch, int group, const int32_t *prompt, int len, struct moe_pool *pool, struct moe_err *e)
+static double pass(const struct moe_model *m, const struct moe_sample_opts *o, int batch, int group,
+	const int32_t *prompt, int len, struct moe_pool *pool, struct moe_err *e)
 {
 	int n = batch / group;
 	struct moe_sample_req *req = calloc((size_t)n, sizeof(*req));
@@ -31,7 +35,10 @@ static double pass(const struct moe_model *m, const struct moe_sample_opts *o, i
 	long tokens = 0;
 
 	for (int i = 0; i < n; i++)
-		req[i] = (struct moe_sample_req){ .prompt = prompt + i * len, .n_prompt = len, .key = (uint64_t)i, .n_samples = group };
+		req[i] = (struct moe_sample_req){ .prompt = prompt + i * len,
+			.n_prompt = len,
+			.key = (uint64_t)i,
+			.n_samples = group };
 	if (moe_sample(m, NULL, o, (size_t)n, req, pool, out, e))
 		return -1;
 	t = bench_sec() - t;
@@ -76,8 +83,9 @@ int main(int argc, char **argv)
 		if (best < 0 || t < best)
 			best = t;
 	} while (bench_sec() - start < atof(argv[7]));
-	printf("{\"engine\":\"moetools\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,\"peak_mb\":%.1f}\n", threads, batch, batch * o.max_new / best,
-		bench_peak_mb());
+	printf("{\"engine\":\"moetools\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,"
+	       "\"peak_mb\":%.1f}\n",
+		threads, batch, batch * o.max_new / best, bench_peak_mb());
 	free(prompt);
 	moe_model_free(&m);
 	moe_pool_free(pool);

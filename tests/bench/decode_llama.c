@@ -1,10 +1,13 @@
-/* decode_llama.c - llama.cpp on the same model directory, prompts and lengths, for tests/bench/decode.sh. Ours: it only calls libllama's C interface.
+/* decode_llama.c - llama.cpp on the same model directory, prompts and lengths, for
+ * tests/bench/decode.sh. Ours: it only calls libllama's C interface.
  *
  * usage: decode_llama convert MODEL_DIR GGUF
  *        decode_llama run GGUF THREADS BATCH GROUP PROMPT_LEN NEW SECONDS
- * convert writes a Llama model directory as GGUF, matrices as they are stored, without a tokenizer. run prints one line of JSON as decode_bench
- * does: each prompt is computed once and its cache copied to the completions of its group (llama_memory_seq_cp), every step is one batch of all
- * completions, tokens are drawn from the whole vocabulary at temperature 1 by its own sampler; cache and attention are its defaults.
+ * convert writes a Llama model directory as GGUF, matrices as they are stored, without a tokenizer.
+ * run prints one line of JSON as decode_bench does: each prompt is computed once and its cache
+ * copied to the completions of its group (llama_memory_seq_cp), every step is one batch of all
+ * completions, tokens are drawn from the whole vocabulary at temperature 1 by its own sampler;
+ * cache and attention are its defaults.
  */
 #include "model/model.h"
 #include "model/prep.h"
@@ -29,16 +32,20 @@ struct out {
 	struct ggml_context *c;
 };
 
-/* heads > 0: rows of each head from halves (rotate the first with the second half) to pairs (rotate neighbours), as this family's GGUF has them. */
+/* heads > 0: rows of each head from halves (rotate the first with the second half) to pairs (rotate
+ * neighbours), as this family's GGUF has them. */
 static void add(const struct out *o, const struct moe_weight *w, int heads, const char *name)
 {
-	static const enum ggml_type types[] = { [MOE_F32] = GGML_TYPE_F32, [MOE_F16] = GGML_TYPE_F16, [MOE_BF16] = GGML_TYPE_BF16 };
+	static const enum ggml_type types[] = {
+		[MOE_F32] = GGML_TYPE_F32, [MOE_F16] = GGML_TYPE_F16, [MOE_BF16] = GGML_TYPE_BF16
+	};
 	bool vector = w->rows == 1;
 	enum ggml_type type = vector ? GGML_TYPE_F32 : types[w->dtype];
 	size_t row = (size_t)w->cols * (type == GGML_TYPE_F32 ? 4 : 2);
 	char *data = malloc(row * (size_t)w->rows);
 	int half = heads ? w->rows / heads / 2 : 0;
-	struct ggml_tensor *t = vector ? ggml_new_tensor_1d(o->c, type, w->cols) : ggml_new_tensor_2d(o->c, type, w->cols, w->rows);
+	struct ggml_tensor *t = vector ? ggml_new_tensor_1d(o->c, type, w->cols)
+				       : ggml_new_tensor_2d(o->c, type, w->cols, w->rows);
 
 	if (!data)
 		die("out of memory");
@@ -51,14 +58,20 @@ static void add(const struct out *o, const struct moe_weight *w, int heads, cons
 	}
 	ggml_set_name(t, name);
 	gguf_add_tensor(o->g, t);
-	gguf_set_tensor_data(o->g, name, data); /* borrowed until the file is written; the process ends then */
+	gguf_set_tensor_data(
+		o->g, name, data); /* borrowed until the file is written; the process ends then */
 }
 
 static void keys(struct gguf_context *g, const struct moe_config *c)
 {
-	const struct { const char *key; int v; } n[] = { { "vocab_size", c->V }, { "context_length", c->max_pos }, { "embedding_length", c->D },
-		{ "block_count", c->L }, { "feed_forward_length", c->F }, { "attention.head_count", c->H }, { "attention.head_count_kv", c->K },
-		{ "attention.key_length", c->hd }, { "attention.value_length", c->hd }, { "rope.dimension_count", c->hd } };
+	const struct {
+		const char *key;
+		int v;
+	} n[] = { { "vocab_size", c->V }, { "context_length", c->max_pos },
+		{ "embedding_length", c->D }, { "block_count", c->L },
+		{ "feed_forward_length", c->F }, { "attention.head_count", c->H },
+		{ "attention.head_count_kv", c->K }, { "attention.key_length", c->hd },
+		{ "attention.value_length", c->hd }, { "rope.dimension_count", c->hd } };
 	char key[64];
 
 	gguf_set_val_str(g, "general.architecture", "llama");
@@ -73,7 +86,8 @@ static void keys(struct gguf_context *g, const struct moe_config *c)
 
 static int convert(const char *dir, const char *file)
 {
-	static const char *const names[MOE_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" };
+	static const char *const names[MOE_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output",
+		"ffn_gate", "ffn_up", "ffn_down" };
 	struct ggml_init_params none = { .mem_size = 64u << 20, .no_alloc = true };
 	struct out o = { gguf_init_empty(), ggml_init(none) };
 	struct moe_model m;
@@ -82,7 +96,8 @@ static int convert(const char *dir, const char *file)
 
 	if (moe_model_load(&m, dir, &e))
 		die(e.msg);
-	if (m.config.family != MOE_LLAMA || m.config.rope != MOE_ROPE_DEFAULT || m.config.qkv_bias || m.config.o_bias || m.config.mlp_bias)
+	if (m.config.family != MOE_LLAMA || m.config.rope != MOE_ROPE_DEFAULT ||
+		m.config.qkv_bias || m.config.o_bias || m.config.mlp_bias)
 		die("only plain Llama models are converted");
 	keys(o.g, &m.config);
 	add(&o, &m.embed, 0, "token_embd.weight");
@@ -98,7 +113,11 @@ static int convert(const char *dir, const char *file)
 		add(&o, &y->norm2, 0, name);
 		for (int l = 0; l < MOE_LINEARS; l++) {
 			snprintf(name, sizeof(name), "blk.%d.%s.weight", i, names[l]);
-			add(&o, &y->w[l], l == MOE_Q ? m.config.H : l == MOE_K ? m.config.K : 0, name);
+			add(&o, &y->w[l],
+				l == MOE_Q           ? m.config.H
+					: l == MOE_K ? m.config.K
+						     : 0,
+				name);
 		}
 	}
 	if (!gguf_write_to_file(o.g, file, false))
@@ -133,7 +152,8 @@ static void step(struct run *r)
 	llama_synchronize(r->ctx);
 }
 
-/* Seconds of one pass: prompts, then NEW tokens of every completion, the first of them from the prompts' logits. */
+/* Seconds of one pass: prompts, then NEW tokens of every completion, the first of them from the
+ * prompts' logits. */
 static double pass(struct run *r)
 {
 	llama_memory_t mem = llama_get_memory(r->ctx);
@@ -143,7 +163,8 @@ static double pass(struct run *r)
 	llama_memory_clear(mem, false);
 	r->batch.n_tokens = 0;
 	for (int i = 0; i < r->size / r->group * r->len; i++)
-		put(&r->batch, (llama_token)((unsigned)i * 2654435761u % (unsigned)r->vocab), i % r->len, i / r->len * r->group, i % r->len == r->len - 1);
+		put(&r->batch, (llama_token)((unsigned)i * 2654435761u % (unsigned)r->vocab),
+			i % r->len, i / r->len * r->group, i % r->len == r->len - 1);
 	step(r);
 	for (int i = 0; i < r->size; i++) {
 		int first = i / r->group * r->group;
@@ -185,7 +206,9 @@ static int run(const char *file, int threads, double sec, struct run *r)
 	if (!m)
 		die("the GGUF file can not be loaded");
 	cp.n_seq_max = (uint32_t)r->size;
-	cp.n_ctx = (uint32_t)(r->size * (r->len + r->n_new)); /* a cache for each completion: one for all is no faster, and slower with many prompts */
+	cp.n_ctx = (uint32_t)(r->size *
+		(r->len + r->n_new)); /* a cache for each completion: one for all is no faster, and
+					 slower with many prompts */
 	cp.n_batch = (uint32_t)(prompts > r->size ? prompts : r->size);
 	cp.n_threads = cp.n_threads_batch = threads;
 	r->ctx = llama_init_from_model(m, cp);
@@ -200,8 +223,9 @@ static int run(const char *file, int threads, double sec, struct run *r)
 
 		best = t < best ? t : best;
 	} while (bench_sec() - start < sec);
-	printf("{\"engine\":\"llama.cpp\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,\"peak_mb\":%.1f}\n", threads, r->size, r->size * r->n_new / best,
-		bench_peak_mb());
+	printf("{\"engine\":\"llama.cpp\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,"
+	       "\"peak_mb\":%.1f}\n",
+		threads, r->size, r->size * r->n_new / best, bench_peak_mb());
 	return 0;
 }
 
@@ -212,7 +236,9 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "convert"))
 		return convert(argv[2], argv[3]);
 	if (argc != 9 || strcmp(argv[1], "run") != 0) {
-		fputs("usage: decode_llama convert MODEL_DIR GGUF | run GGUF THREADS BATCH GROUP PROMPT_LEN NEW SECONDS\n", stderr);
+		fputs("usage: decode_llama convert MODEL_DIR GGUF | run GGUF THREADS BATCH GROUP "
+		      "PROMPT_LEN NEW SECONDS\n",
+			stderr);
 		return 2;
 	}
 	r.size = atoi(argv[4]);

@@ -1,10 +1,12 @@
-/* engine_bench.c - how fast the engine trains, for tests/bench/train.sh: one line of JSON. Not a test: it measures.
+/* engine_bench.c - how fast the engine trains, for tests/bench/train.sh: one line of JSON. Not a
+ * test: it measures.
  *
- * usage: engine_bench MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN NEW PASS_TOKENS SECONDS
- * PROMPTS random prompts with GROUP completions of NEW tokens each, packed as moe-train packs them: a prompt is computed once in a pass of about
- * PASS_TOKENS tokens, and the completions' tokens are trained on. NEW 0: plain texts of PROMPT_LEN tokens, all trained on. Passes are
- * spread over THREADS. full: all weights learn; experts: a frozen base with one expert of rank 32 on every Linear.
- * Peak of sgemm: 1024^3 products, one on each thread at the same time.
+ * usage: engine_bench MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN NEW PASS_TOKENS
+ * SECONDS PROMPTS random prompts with GROUP completions of NEW tokens each, packed as moe-train
+ * packs them: a prompt is computed once in a pass of about PASS_TOKENS tokens, and the completions'
+ * tokens are trained on. NEW 0: plain texts of PROMPT_LEN tokens, all trained on. Passes are spread
+ * over THREADS. full: all weights learn; experts: a frozen base with one expert of rank 32 on every
+ * Linear. Peak of sgemm: 1024^3 products, one on each thread at the same time.
  */
 #include "model/model.h"
 #include "moe/pack.h"
@@ -22,7 +24,7 @@
 
 struct pass {
 	struct moe_packed p;
-	int n;                /* tokens trained on */
+	int n; /* tokens trained on */
 	int32_t *row, *target;
 	moe_real *dlogp;
 };
@@ -33,9 +35,9 @@ struct bench {
 	bool experts;
 	struct pass *pass;
 	size_t n_pass;
-	moe_real **logp;      /* [threads] -> [2 * most tokens of a pass] */
-	struct moe_acts *a;   /* [threads] */
-	moe_real **grad;      /* [threads] */
+	moe_real **logp;    /* [threads] -> [2 * most tokens of a pass] */
+	struct moe_acts *a; /* [threads] */
+	moe_real **grad;    /* [threads] */
 	moe_real *cube[3];
 	bool completions;
 };
@@ -68,10 +70,11 @@ static int train_task(void *ctx, size_t i, int worker, struct moe_err *e)
 	if (moe_forward(&k->m, x, NULL, &b, a, e))
 		return -1;
 	/* a policy's loss needs the log-probabilities before its derivative is known */
-	if (k->completions && moe_head_logp(&k->m, &b, a, q->n, q->row, q->target, 1, logp, logp + q->n, e))
+	if (k->completions &&
+		moe_head_logp(&k->m, &b, a, q->n, q->row, q->target, 1, logp, logp + q->n, e))
 		return -1;
-	return moe_backward(&k->m, x, NULL, &b, a, q->n, q->row, q->target, 1, q->dlogp, k->experts ? k->grad[worker] : NULL,
-		k->experts ? NULL : k->grad[worker], e);
+	return moe_backward(&k->m, x, NULL, &b, a, q->n, q->row, q->target, 1, q->dlogp,
+		k->experts ? k->grad[worker] : NULL, k->experts ? NULL : k->grad[worker], e);
 }
 
 static int cube_task(void *ctx, size_t i, int worker, struct moe_err *e)
@@ -80,11 +83,13 @@ static int cube_task(void *ctx, size_t i, int worker, struct moe_err *e)
 
 	(void)worker;
 	(void)e;
-	moe_gemm(false, false, CUBE, CUBE, CUBE, 1, k->cube[0], CUBE, k->cube[1], CUBE, 0, k->cube[2] + i * CUBE * CUBE, CUBE);
+	moe_gemm(false, false, CUBE, CUBE, CUBE, 1, k->cube[0], CUBE, k->cube[1], CUBE, 0,
+		k->cube[2] + i * CUBE * CUBE, CUBE);
 	return 0;
 }
 
-/* One pass over sequences s[0..n): of a completion every token is a target, the first of them the prompt's last token's. */
+/* One pass over sequences s[0..n): of a completion every token is a target, the first of them the
+ * prompt's last token's. */
 static void make_pass(struct pass *q, const struct moe_seq *s, size_t n)
 {
 	struct moe_err e;
@@ -98,7 +103,8 @@ static void make_pass(struct pass *q, const struct moe_seq *s, size_t n)
 	q->target = zeros((size_t)most, sizeof(*q->target));
 	q->dlogp = zeros((size_t)most, sizeof(*q->dlogp));
 	for (size_t i = 0; i < n; i++) {
-		const struct moe_seg *prompt = &q->p.seg[q->p.parent[i]], *own = q->p.own[i] < 0 ? prompt : &q->p.seg[q->p.own[i]];
+		const struct moe_seg *prompt = &q->p.seg[q->p.parent[i]],
+				     *own = q->p.own[i] < 0 ? prompt : &q->p.seg[q->p.own[i]];
 
 		if (own != prompt)
 			q->row[q->n++] = prompt->start + prompt->len - 1;
@@ -111,7 +117,8 @@ static void make_pass(struct pass *q, const struct moe_seq *s, size_t n)
 	}
 }
 
-static void make_passes(struct bench *k, int prompts, int group, int len, int n_new, int tokens, int threads)
+static void make_passes(
+	struct bench *k, int prompts, int group, int len, int n_new, int tokens, int threads)
 {
 	size_t n = (size_t)prompts * (size_t)group, *cut = zeros(n + 1, sizeof(*cut)), most = 0;
 	int each = len + (n_new ? n_new - 1 : 0);
@@ -119,9 +126,11 @@ static void make_passes(struct bench *k, int prompts, int group, int len, int n_
 	int32_t *ids = zeros(n * (size_t)each, sizeof(*ids));
 
 	for (size_t i = 0; i < n * (size_t)each; i++)
-		ids[i] = (int32_t)moe_rng_below(moe_rng_key(2, "bench"), i, 0, (uint64_t)k->m.config.V);
+		ids[i] = (int32_t)moe_rng_below(
+			moe_rng_key(2, "bench"), i, 0, (uint64_t)k->m.config.V);
 	for (size_t i = 0; i < n; i++)
-		s[i] = (struct moe_seq){ ids + i / (size_t)group * (size_t)group * (size_t)each, ids + i * (size_t)each + len, len, each - len, 0 };
+		s[i] = (struct moe_seq){ ids + i / (size_t)group * (size_t)group * (size_t)each,
+			ids + i * (size_t)each + len, len, each - len, 0 };
 	k->n_pass = moe_pack_cut(s, n, tokens, cut);
 	k->pass = zeros(k->n_pass, sizeof(*k->pass));
 	for (size_t i = 0; i < k->n_pass; i++) {
@@ -178,17 +187,21 @@ static double sgemm_gflops(struct bench *k, struct moe_pool *p, int threads)
 	double peak;
 
 	for (int i = 0; i < 3; i++)
-		k->cube[i] = zeros((size_t)CUBE * CUBE * (size_t)(i == 2 ? threads : 1), sizeof(moe_real));
+		k->cube[i] = zeros(
+			(size_t)CUBE * CUBE * (size_t)(i == 2 ? threads : 1), sizeof(moe_real));
 	for (int i = 0; i < CUBE * CUBE; i++)
 		k->cube[0][i] = k->cube[1][i] = (moe_real)(i % 7) - 3;
-	peak = 2.0 * CUBE * CUBE * CUBE * threads / best(p, (size_t)threads, cube_task, k, 1) * 1e-9;
+	peak = 2.0 * CUBE * CUBE * CUBE * threads / best(p, (size_t)threads, cube_task, k, 1) *
+		1e-9;
 	for (int i = 0; i < 3; i++)
 		free(k->cube[i]);
 	return peak;
 }
 
-/* Floating-point operations of the products of a step that can not be left out: of a Linear forward 2, gradient of inputs 2, of weights 2 a parameter
- * and token; of the head forward 2 (4 when log-probabilities are asked for first) and gradient 2; of attention 4 and 10 a key seen and width. */
+/* Floating-point operations of the products of a step that can not be left out: of a Linear forward
+ * 2, gradient of inputs 2, of weights 2 a parameter and token; of the head forward 2 (4 when
+ * log-probabilities are asked for first) and gradient 2; of attention 4 and 10 a key seen and
+ * width. */
 static double flop(const struct bench *k)
 {
 	const struct moe_config *c = &k->m.config;
@@ -206,8 +219,11 @@ static double flop(const struct bench *k)
 		double keys = 0;
 
 		for (int s = 0; s < p->n_seg; s++)
-			keys += p->seg[s].len * ((p->seg[s].len + 1) / 2.0 + (p->seg[s].parent < 0 ? 0 : p->seg[p->seg[s].parent].len));
-		sum += 14 * keys * c->H * c->hd * c->L + c->L * p->T * (k->experts ? 4 * lin + 6 * lora : 6 * lin);
+			keys += p->seg[s].len *
+				((p->seg[s].len + 1) / 2.0 +
+					(p->seg[s].parent < 0 ? 0 : p->seg[p->seg[s].parent].len));
+		sum += 14 * keys * c->H * c->hd * c->L +
+			c->L * p->T * (k->experts ? 4 * lin + 6 * lora : 6 * lin);
 		sum += k->pass[i].n * head * ((k->completions ? 4 : 2) + (k->experts ? 2 : 4));
 	}
 	return sum;
@@ -218,17 +234,21 @@ int main(int argc, char **argv)
 	struct bench k = { 0 };
 	struct moe_pool *p;
 	struct moe_err e;
-	double start = bench_sec(), setup, sec, peak, gflops, gemm = 0, total = 0, tokens = 0, run = 0;
+	double start = bench_sec(), setup, sec, peak, gflops, gemm = 0, total = 0, tokens = 0,
+	       run = 0;
 	int threads;
 
 	if (argc != 10) {
-		fputs("usage: engine_bench MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN NEW PASS_TOKENS SECONDS\n", stderr);
+		fputs("usage: engine_bench MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN "
+		      "NEW PASS_TOKENS SECONDS\n",
+			stderr);
 		return 2;
 	}
 	threads = atoi(argv[3]);
 	k.experts = !strcmp(argv[2], "experts");
 	load(&k, argv[1], threads);
-	make_passes(&k, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), atoi(argv[7]), atoi(argv[8]), threads);
+	make_passes(&k, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), atoi(argv[7]), atoi(argv[8]),
+		threads);
 	p = moe_pool_new(threads, &e);
 	if (!p)
 		die(&e);
@@ -244,9 +264,12 @@ int main(int argc, char **argv)
 		run += k.pass[i].p.T;
 	}
 	gflops = flop(&k) / sec * 1e-9;
-	printf("{\"engine\": \"moetools\", \"tokens_per_sec\": %.1f, \"run_per_token\": %.3f, \"gflops\": %.1f, \"sgemm_gflops\": %.1f, \"gemm_share\": %.3f, "
-	       "\"gemm_of_peak\": %.3f, \"peak_mb\": %.0f, \"acts_mb\": %.0f, \"setup_sec\": %.1f, \"blas\": \"%s\"}\n",
-		tokens / sec, run / tokens, gflops, peak, gemm / total, gflops / (gemm / total) / peak, bench_peak_mb(),
+	printf("{\"engine\": \"moetools\", \"tokens_per_sec\": %.1f, \"run_per_token\": %.3f, "
+	       "\"gflops\": %.1f, \"sgemm_gflops\": %.1f, \"gemm_share\": %.3f, "
+	       "\"gemm_of_peak\": %.3f, \"peak_mb\": %.0f, \"acts_mb\": %.0f, \"setup_sec\": %.1f, "
+	       "\"blas\": \"%s\"}\n",
+		tokens / sec, run / tokens, gflops, peak, gemm / total,
+		gflops / (gemm / total) / peak, bench_peak_mb(),
 		(double)moe_acts_peak_bytes(&k.a[0]) / 1e6, setup, moe_gemm_describe());
 	return 0;
 }

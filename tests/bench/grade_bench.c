@@ -1,8 +1,10 @@
-/* grade_bench.c - how fast the embedded environment grades, and what the sandbox costs beside plain Lua. Not a test: it measures.
- * usage: grade_bench ENV.LUA ROLLOUTS WORKERS
+/* grade_bench.c - how fast the embedded environment grades, and what the sandbox costs beside plain
+ * Lua. Not a test: it measures. usage: grade_bench ENV.LUA ROLLOUTS WORKERS
  *
- * The same completions are graded by (1) worker processes, (2) our states without processes, (3) plain Lua with a new state for each run of
- * untrusted code, (4) plain Lua with one state for everything: no isolation, no limits. (3) and (4) run the same env.lua with their own sandbox(). */
+ * The same completions are graded by (1) worker processes, (2) our states without processes, (3)
+ * plain Lua with a new state for each run of untrusted code, (4) plain Lua with one state for
+ * everything: no isolation, no limits. (3) and (4) run the same env.lua with their own sandbox().
+ */
 #define _DEFAULT_SOURCE
 #include "env/grade.h"
 #include "env/luabox.h"
@@ -34,13 +36,17 @@ static double cpu(void)
 
 	getrusage(RUSAGE_SELF, &a);
 	getrusage(RUSAGE_CHILDREN, &b);
-	return (double)(a.ru_utime.tv_sec + a.ru_stime.tv_sec + b.ru_utime.tv_sec + b.ru_stime.tv_sec) +
-		1e-6 * (double)(a.ru_utime.tv_usec + a.ru_stime.tv_usec + b.ru_utime.tv_usec + b.ru_stime.tv_usec);
+	return (double)(a.ru_utime.tv_sec + a.ru_stime.tv_sec + b.ru_utime.tv_sec +
+		       b.ru_stime.tv_sec) +
+		1e-6 *
+		(double)(a.ru_utime.tv_usec + a.ru_stime.tv_usec + b.ru_utime.tv_usec +
+			b.ru_stime.tv_usec);
 }
 
 static void say(const char *what, double w, double c, size_t solved)
 {
-	printf("%-44s %8.0f rollouts/s  %6.1f us CPU each  (%zu solved)\n", what, (double)n / w, 1e6 * c / (double)n, solved);
+	printf("%-44s %8.0f rollouts/s  %6.1f us CPU each  (%zu solved)\n", what, (double)n / w,
+		1e6 * c / (double)n, solved);
 	fflush(stdout);
 }
 
@@ -54,13 +60,18 @@ static void fill(void)
 	item = calloc(n, sizeof *item);
 	if (!v || !task || !text || !item || moe_env_modes(v, NULL, &m, NULL) != 0)
 		exit(4);
-	for (size_t i = 0; i < n; i++) { /* 11 right, 7 wrong, 1 hack, 1 that does not compile of 20 */
-		enum moe_env_kind kind = i % 20 < 11 ? MOE_ENV_RIGHT : i % 20 < 18 ? MOE_ENV_WRONG : MOE_ENV_HACK;
+	for (size_t i = 0; i < n;
+		i++) { /* 11 right, 7 wrong, 1 hack, 1 that does not compile of 20 */
+		enum moe_env_kind kind = i % 20 < 11 ? MOE_ENV_RIGHT
+			: i % 20 < 18                ? MOE_ENV_WRONG
+						     : MOE_ENV_HACK;
 
-		if (moe_env_draw(v, &m, "train", 1, i, &task[i], NULL) != 0 || moe_env_complete(v, &task[i], kind, i, &text[i], NULL) < 0 ||
-		    (i % 20 == 19 && moe_buf_add(&text[i], "((", 2, NULL) != 0))
+		if (moe_env_draw(v, &m, "train", 1, i, &task[i], NULL) != 0 ||
+			moe_env_complete(v, &task[i], kind, i, &text[i], NULL) < 0 ||
+			(i % 20 == 19 && moe_buf_add(&text[i], "((", 2, NULL) != 0))
 			exit(4);
-		item[i] = (struct moe_grade_item){&task[i].env, {(const char *)text[i].data, text[i].len}, i};
+		item[i] = (struct moe_grade_item){ &task[i].env,
+			{ (const char *)text[i].data, text[i].len }, i };
 	}
 	moe_env_close(v);
 }
@@ -175,8 +186,8 @@ int main(int argc, char **argv)
 	n = (size_t)strtoul(argv[2], NULL, 10);
 	fill();
 	snprintf(what, sizeof what, "worker processes: %s", argv[3]);
-	ours(what, (struct moe_grader_opts){.workers = (int)strtol(argv[3], NULL, 10)});
-	ours("our states, this process", (struct moe_grader_opts){.in_process = true});
+	ours(what, (struct moe_grader_opts){ .workers = (int)strtol(argv[3], NULL, 10) });
+	ours("our states, this process", (struct moe_grader_opts){ .in_process = true });
 	plain("plain Lua, a new state for each run", sandbox_new);
 	plain("plain Lua, one state, nothing isolated", sandbox_same);
 	return 0;

@@ -1,6 +1,8 @@
-/* store_bf16.c - a model.safetensors in f32 as one in bf16, rounded to the nearest, for tests/bench: published models are stored so. Not a test, not a tool.
+/* store_bf16.c - a model.safetensors in f32 as one in bf16, rounded to the nearest, for
+ * tests/bench: published models are stored so. Not a test, not a tool.
  *
- * usage: store_bf16 IN OUT. Only for files of moe-base: every tensor F32, in the order of the header.
+ * usage: store_bf16 IN OUT. Only for files of moe-base: every tensor F32, in the order of the
+ * header.
  */
 #include <ctype.h>
 #include <stdint.h>
@@ -58,9 +60,13 @@ int main(int argc, char **argv)
 	uint64_t n;
 	char *a, *b;
 
-	if (!out || fread(&n, 8, 1, in) != 1 || n > 1 << 26 || !(a = calloc(1, n + 1)) || !(b = calloc(1, 2 * n + 16)) || fread(a, 1, n, in) != n)
+	if (!out || fread(&n, 8, 1, in) != 1 || n > 1 << 26 || !(a = calloc(1, n + 1)) ||
+		!(b = calloc(1, 2 * n + 16)) || fread(a, 1, n, in) != n)
 		return 4;
 	header(a, n, b);
 	n = strlen(b);
-	return fwrite(&n, 8, 1, out) != 1 || fwrite(b, 1, n, out) != n || copy(in, out) || fclose(out) ? 4 : 0;
+	return fwrite(&n, 8, 1, out) != 1 || fwrite(b, 1, n, out) != n || copy(in, out) ||
+			fclose(out)
+		? 4
+		: 0;
 }

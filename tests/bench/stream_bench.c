@@ -1,5 +1,6 @@
-/* stream_bench.c - the two ends of a pipe for tests/bench/stream.sh: writes or reads a tensor stream of N MiB, or raw bytes.
- * Not a test: it measures. usage: stream_bench write|read|raw MIB digest|nodigest */
+/* stream_bench.c - the two ends of a pipe for tests/bench/stream.sh: writes or reads a tensor
+ * stream of N MiB, or raw bytes. Not a test: it measures. usage: stream_bench write|read|raw MIB
+ * digest|nodigest */
 #include "formats/stream.h"
 #include "util/fd.h"
 
@@ -10,10 +11,12 @@
 
 static int write_stream(size_t mib, bool digest, struct moe_err *e)
 {
-	struct moe_writer_opts o = {.kind = "tensors", .tool = "stream_bench", .no_digest = !digest};
+	struct moe_writer_opts o = {
+		.kind = "tensors", .tool = "stream_bench", .no_digest = !digest
+	};
 	struct moe_writer *w = moe_writer_open_fd(1, "standard output", &o, NULL, e);
 	size_t chunk = 64; /* MiB a tensor: four chunks */
-	uint64_t shape[1] = {chunk << 18};
+	uint64_t shape[1] = { chunk << 18 };
 	uint32_t *data = malloc(chunk << 20);
 	int rc = w && data ? 0 : -1;
 
@@ -33,9 +36,9 @@ static int write_stream(size_t mib, bool digest, struct moe_err *e)
 
 static int read_stream(size_t mib, bool digest, struct moe_err *e)
 {
-	struct moe_reader_opts o = {.no_digest = !digest};
+	struct moe_reader_opts o = { .no_digest = !digest };
 	struct moe_reader *r = moe_reader_open_fd(0, "standard input", &o, e);
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	struct moe_str data;
 	size_t bytes = 0;
 	int rc = r ? 1 : -1;
@@ -68,14 +71,16 @@ static int write_raw(size_t mib)
 
 int main(int argc, char **argv)
 {
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	size_t mib = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
 	bool digest = argc == 4 && !strcmp(argv[3], "digest");
 	int rc;
 
 	if (!mib)
 		return 2;
-	rc = !strcmp(argv[1], "write") ? write_stream(mib, digest, &e) : !strcmp(argv[1], "read") ? read_stream(mib, digest, &e) : write_raw(mib);
+	rc = !strcmp(argv[1], "write")     ? write_stream(mib, digest, &e)
+		: !strcmp(argv[1], "read") ? read_stream(mib, digest, &e)
+					   : write_raw(mib);
 	if (rc)
 		fprintf(stderr, "stream_bench: %s\n", e.msg);
 	return rc ? 1 : 0;

@@ -1,8 +1,10 @@
-/* inject.c - preloaded into a program, makes its reads, writes, closes or syncs fail. Not part of any program.
+/* inject.c - preloaded into a program, makes its reads, writes, closes or syncs fail. Not part of
+ * any program.
  *
- * MOE_INJECT="CALL:AFTER:WHAT[:FD]" with CALL read, write, close, fsync or rename; AFTER the number of calls that still work;
- * WHAT an errno (EIO, ENOSPC, EINTR, EPIPE, EDQUOT), or `short` (one byte at a time). FD: only this descriptor (default: any but 2).
- * EINTR happens once only; the others stay. */
+ * MOE_INJECT="CALL:AFTER:WHAT[:FD]" with CALL read, write, close, fsync or rename; AFTER the number
+ * of calls that still work; WHAT an errno (EIO, ENOSPC, EINTR, EPIPE, EDQUOT), or `short` (one byte
+ * at a time). FD: only this descriptor (default: any but 2). EINTR happens once only; the others
+ * stay. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,7 +33,8 @@ static int strike(const char *name, int fd)
 	static const struct {
 		const char *name;
 		int value;
-	} codes[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EPIPE", EPIPE}, {"EDQUOT", EDQUOT}};
+	} codes[] = { { "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EINTR", EINTR }, { "EPIPE", EPIPE },
+		{ "EDQUOT", EDQUOT } };
 
 	if (!ready)
 		prepare();

@@ -1,4 +1,5 @@
-/* fuzz.h - what the harnesses share: inputs that are read through a descriptor or a path, inputs of several parts, JSON Lines as a stream. */
+/* fuzz.h - what the harnesses share: inputs that are read through a descriptor or a path, inputs of
+ * several parts, JSON Lines as a stream. */
 #ifndef MOE_TESTS_FUZZ_H
 #define MOE_TESTS_FUZZ_H
 
@@ -15,18 +16,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 /* A property that must hold of every input. */
-#define MUST(x)                                                        \
-	do {                                                           \
-		if (!(x)) {                                            \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                       \
-		}                                                      \
+#define MUST(x)                                                                                    \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 /* The bytes p[n] in memory behind fd, to be read from their start. */
 static inline void fuzz_set(int fd, const void *p, size_t n)
 {
-	MUST(ftruncate(fd, 0) == 0 && pwrite(fd, p, n, 0) == (ssize_t)n && lseek(fd, 0, SEEK_SET) == 0);
+	MUST(ftruncate(fd, 0) == 0 && pwrite(fd, p, n, 0) == (ssize_t)n &&
+		lseek(fd, 0, SEEK_SET) == 0);
 }
 
 /* A descriptor from which p[n] can be read; closed by the caller. */
@@ -60,7 +62,8 @@ const char *__asan_default_options(void)
 	return "quarantine_size_mb=8:malloc_context_size=12";
 }
 
-/* A folder of files for readers that want a folder: each name is a link to memory behind a descriptor. */
+/* A folder of files for readers that want a folder: each name is a link to memory behind a
+ * descriptor. */
 struct fuzz_dir {
 	char dir[32], path[8][96];
 	int fd[8], n;
@@ -92,7 +95,8 @@ static inline int fuzz_add(struct fuzz_dir *d, const char *name)
 	return d->fd[d->n++];
 }
 
-/* Inputs of several parts: takes the next one off p[n], up to a line "%%" (which goes too) or the end. */
+/* Inputs of several parts: takes the next one off p[n], up to a line "%%" (which goes too) or the
+ * end. */
 static inline size_t fuzz_part(const uint8_t **p, size_t *n, const uint8_t **part)
 {
 	const uint8_t *cut = memmem(*p, *n, "\n%%\n", 4);

@@ -1,5 +1,6 @@
-/* fuzz_bundle.c - any bytes as a bundle to unpack: nothing appears outside of its folder, and nothing half written inside. Bytes that begin with '{' are
- * made into a tar archive first: the parts are the manifest and members, each a type flag, a name, a newline and the content. */
+/* fuzz_bundle.c - any bytes as a bundle to unpack: nothing appears outside of its folder, and
+ * nothing half written inside. Bytes that begin with '{' are made into a tar archive first: the
+ * parts are the manifest and members, each a type flag, a name, a newline and the content. */
 #include "fuzz.h"
 
 #include "formats/bundle.h"
@@ -25,7 +26,8 @@ static int wipe(const char *path, const struct stat *st, int type, struct FTW *a
 }
 
 /* A member of a tar archive (POSIX.1-1988, ustar), to at; returns its length. */
-static size_t put(uint8_t *at, char type, const uint8_t *name, size_t n_name, const uint8_t *p, size_t n)
+static size_t put(
+	uint8_t *at, char type, const uint8_t *name, size_t n_name, const uint8_t *p, size_t n)
 {
 	size_t len = 512 + (n + 511) / 512 * 512;
 	unsigned sum = 0;
@@ -55,14 +57,16 @@ static int tar(const uint8_t *p, size_t n)
 	int fd;
 
 	MUST(all);
-	len = put(all, '0', (const uint8_t *)MOE_BUNDLE_MANIFEST, strlen(MOE_BUNDLE_MANIFEST), part, k);
+	len = put(all, '0', (const uint8_t *)MOE_BUNDLE_MANIFEST, strlen(MOE_BUNDLE_MANIFEST), part,
+		k);
 	for (int i = 0; n && i < MEMBERS; i++) {
 		const uint8_t *nl;
 
 		k = fuzz_part(&p, &n, &part);
 		nl = memchr(part, '\n', k);
 		if (nl && nl > part)
-			len += put(all + len, (char)part[0], part + 1, (size_t)(nl - part) - 1, nl + 1, k - (size_t)(nl - part) - 1);
+			len += put(all + len, (char)part[0], part + 1, (size_t)(nl - part) - 1,
+				nl + 1, k - (size_t)(nl - part) - 1);
 	}
 	fd = fuzz_fd(all, len + 1024);
 	free(all);
@@ -71,7 +75,7 @@ static int tar(const uint8_t *p, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	size_t files;
 	int fd = n && p[0] == '{' ? tar(p, n) : fuzz_fd(p, n), rc;
 

@@ -1,5 +1,5 @@
-/* fuzz_chat.c - the first part is a chat template, each further part a message (the role up to the first blank, then the text): refused, or written
- * with all texts in their order. */
+/* fuzz_chat.c - the first part is a chat template, each further part a message (the role up to the
+ * first blank, then the text): refused, or written with all texts in their order. */
 #include "fuzz.h"
 
 #include "formats/tokenizer.h"
@@ -34,8 +34,8 @@ static void check(const struct moe_buf *out, const struct moe_chat_msg *msg, siz
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct moe_chat_msg msg[MESSAGES];
-	struct moe_buf out = {0}, longer = {0};
-	struct moe_err e = {0};
+	struct moe_buf out = { 0 }, longer = { 0 };
+	struct moe_err e = { 0 };
 	const uint8_t *part;
 	size_t k = fuzz_part(&p, &n, &part), count = 0;
 	char *form = text_of(part, k), *own[MESSAGES];
@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		blank = strchr(own[count], ' ');
 		if (blank)
 			*blank = 0;
-		msg[count] = (struct moe_chat_msg){own[count], blank ? blank + 1 : ""};
+		msg[count] = (struct moe_chat_msg){ own[count], blank ? blank + 1 : "" };
 		count++;
 	}
 	if (moe_chat_format(form[0] ? form : NULL, msg, count, false, &out, &e)) {
@@ -56,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	} else {
 		check(&out, msg, count);
 		MUST(!moe_chat_format(form[0] ? form : NULL, msg, count, true, &longer, &e));
-		MUST(longer.len >= out.len && (!out.len || !memcmp(longer.data, out.data, out.len)));
+		MUST(longer.len >= out.len &&
+			(!out.len || !memcmp(longer.data, out.data, out.len)));
 	}
 	for (size_t i = 0; i < count; i++)
 		free(own[i]);

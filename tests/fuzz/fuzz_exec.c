@@ -1,5 +1,6 @@
-/* fuzz_exec.c - any bytes as what an external grader writes, arriving in pieces: an answer is one line for this rollout and gives a finite reward and a
- * seal that opens, or it is refused. The first byte says how large the pieces are and whether the grader is one for a single rollout. */
+/* fuzz_exec.c - any bytes as what an external grader writes, arriving in pieces: an answer is one
+ * line for this rollout and gives a finite reward and a seal that opens, or it is refused. The
+ * first byte says how large the pieces are and whether the grader is one for a single rollout. */
 #include "fuzz.h"
 
 #include "env/exec.h"
@@ -9,14 +10,15 @@
 
 static void answered(const char *p, size_t n)
 {
-	struct moe_rec r = {0};
-	struct moe_seal s = {0};
-	struct moe_err e = {0};
+	struct moe_rec r = { 0 };
+	struct moe_seal s = { 0 };
+	struct moe_err e = { 0 };
 	double reward;
 
 	MUST(!moe_rec_set_str(&r, "id", "x", &e) && !moe_rec_set_str(&r, "mode", "m", &e));
 	if (!moe_exec_answer(p, n, &r, &e)) {
-		MUST(moe_rec_f64(&r, "reward", &reward) && isfinite(reward) && moe_seal_get(&r, &s, &e) == 1);
+		MUST(moe_rec_f64(&r, "reward", &reward) && isfinite(reward) &&
+			moe_seal_get(&r, &s, &e) == 1);
 		moe_seal_free(&s);
 	} else {
 		MUST(e.msg[0]);
@@ -27,7 +29,7 @@ static void answered(const char *p, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	size_t piece, len, have = 0;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	bool once;
 	int rc = 0;
 

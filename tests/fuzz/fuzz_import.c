@@ -5,12 +5,17 @@
 
 static void import(enum moe_import_kind kind, const char *path)
 {
-	static const char *const map[] = {"env.x=a.0.b,seal.y=c,rewards.z=reward|score"};
-	struct moe_import_opts o = {.kind = kind, .map = map, .n_map = 1, .per_step = 2, .limit = 1000, .max_bytes = 1 << 16};
-	struct moe_err e = {0};
-	struct moe_rec r = {0};
+	static const char *const map[] = { "env.x=a.0.b,seal.y=c,rewards.z=reward|score" };
+	struct moe_import_opts o = { .kind = kind,
+		.map = map,
+		.n_map = 1,
+		.per_step = 2,
+		.limit = 1000,
+		.max_bytes = 1 << 16 };
+	struct moe_err e = { 0 };
+	struct moe_rec r = { 0 };
 	struct moe_import *im = moe_import_open(&o, &path, 1, &e);
-	struct moe_buf out = {0};
+	struct moe_buf out = { 0 };
 
 	while (im && moe_import_next(im, &r, &e) > 0) {
 		out.len = 0;

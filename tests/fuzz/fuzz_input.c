@@ -21,8 +21,8 @@ static int lines(struct moe_input *in, struct moe_err *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_buf b = {0};
-	struct moe_err e = {0};
+	struct moe_buf b = { 0 };
+	struct moe_err e = { 0 };
 	int fd = fuzz_fd(p, n), rc = 0;
 	struct moe_input *in = moe_input_open_fd(fd, "fuzz", &e);
 

@@ -1,4 +1,5 @@
-/* fuzz_json.c - any bytes as a JSON text: what is accepted turns into MessagePack, and from there into JSON that gives the same again. */
+/* fuzz_json.c - any bytes as a JSON text: what is accepted turns into MessagePack, and from there
+ * into JSON that gives the same again. */
 #include "fuzz.h"
 
 #include "formats/json.h"
@@ -7,7 +8,7 @@
 
 static int through(const char *p, size_t n, struct moe_buf *m, bool *exact)
 {
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_json_doc *d = moe_json_parse(p, n, "fuzz", &e);
 	int rc = d ? moe_json_to_msgpack(moe_json_root(d), m, &e) : -1;
 
@@ -20,11 +21,12 @@ static int through(const char *p, size_t n, struct moe_buf *m, bool *exact)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_buf a = {0}, b = {0}, json = {0};
-	struct moe_err e = {0};
+	struct moe_buf a = { 0 }, b = { 0 }, json = { 0 };
+	struct moe_err e = { 0 };
 	bool exact;
 
-	if (!through((const char *)p, n, &a, &exact) && exact && !moe_json_from_msgpack(a.data, a.len, false, &json, &e)) {
+	if (!through((const char *)p, n, &a, &exact) && exact &&
+		!moe_json_from_msgpack(a.data, a.len, false, &json, &e)) {
 		MUST(!through((const char *)json.data, json.len, &b, &exact) && exact);
 		MUST(a.len == b.len && !memcmp(a.data, b.data, a.len));
 	}

@@ -1,4 +1,5 @@
-/* fuzz_jsonl.c - any bytes as JSON Lines: a stream that is written whole can be read whole, and gives JSON that gives it again. */
+/* fuzz_jsonl.c - any bytes as JSON Lines: a stream that is written whole can be read whole, and
+ * gives JSON that gives it again. */
 #include "fuzz.h"
 
 #include "formats/jsonl.h"
@@ -8,8 +9,8 @@
 
 static int to_stream(const uint8_t *p, size_t n, int out)
 {
-	struct moe_jsonl_opts o = {.kind = "rollouts", .tool = "fuzz", .name = "out"};
-	struct moe_err e = {0};
+	struct moe_jsonl_opts o = { .kind = "rollouts", .tool = "fuzz", .name = "out" };
+	struct moe_err e = { 0 };
 	int fd = fuzz_fd(p, n), rc;
 	struct moe_input *in = moe_input_open_fd(fd, "fuzz", &e);
 
@@ -22,10 +23,11 @@ static int to_stream(const uint8_t *p, size_t n, int out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	int one = memfd_create("one", 0), two = memfd_create("two", 0), text = memfd_create("text", 0);
-	struct moe_show o = {.fd = text, .name = "text", .tool = "fuzz"};
+	int one = memfd_create("one", 0), two = memfd_create("two", 0),
+	    text = memfd_create("text", 0);
+	struct moe_show o = { .fd = text, .name = "text", .tool = "fuzz" };
 	struct moe_reader *r;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 
 	if (!to_stream(p, n, one)) {
 		off_t len, bytes = lseek(one, 0, SEEK_END);
@@ -45,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		MUST(lseek(two, 0, SEEK_END) == bytes);
 		a = realloc(a, (size_t)bytes);
 		b = malloc((size_t)bytes);
-		MUST(pread(one, a, (size_t)bytes, 0) == bytes && pread(two, b, (size_t)bytes, 0) == bytes && !memcmp(a, b, (size_t)bytes));
+		MUST(pread(one, a, (size_t)bytes, 0) == bytes &&
+			pread(two, b, (size_t)bytes, 0) == bytes && !memcmp(a, b, (size_t)bytes));
 		free(a);
 		free(b);
 	}

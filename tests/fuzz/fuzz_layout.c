@@ -1,4 +1,5 @@
-/* fuzz_layout.c - any bytes as the layout of an adapter; what is taken is written to what is taken again, with the same digest. And arrays in records. */
+/* fuzz_layout.c - any bytes as the layout of an adapter; what is taken is written to what is taken
+ * again, with the same digest. And arrays in records. */
 #include "fuzz_records.h"
 
 static void arrays(const struct moe_rec *r)
@@ -13,7 +14,8 @@ static void arrays(const struct moe_rec *r)
 	for (size_t f = 0; f < r->n_field && f < 8; f++) {
 		char key[32] = "";
 
-		if (r->field[f].key.n >= sizeof(key) || memchr(r->field[f].key.p, 0, r->field[f].key.n))
+		if (r->field[f].key.n >= sizeof(key) ||
+			memchr(r->field[f].key.p, 0, r->field[f].key.n))
 			continue;
 		memcpy(key, r->field[f].key.p, r->field[f].key.n);
 		if (moe_rec_u64s(r, key, u, 16, &n, &e) == 0 && moe_rec_f64s(r, key, d, 16, &n, &e))
@@ -34,9 +36,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (moe_rec_parse(&r, data, size, &e) == 0) {
 		arrays(&r);
 		if (fuzz_modest(&r) && moe_adapter_from_layout(&r, &a, &e) == 0) {
-			if (moe_adapter_layout(&a, &again, &e) || moe_adapter_from_layout(&again, &b, &e))
+			if (moe_adapter_layout(&a, &again, &e) ||
+				moe_adapter_from_layout(&again, &b, &e))
 				abort();
-			if (moe_adapter_digest(&a, &e) == 0 && (moe_adapter_digest(&b, &e) || strcmp(a.digest, b.digest) != 0))
+			if (moe_adapter_digest(&a, &e) == 0 &&
+				(moe_adapter_digest(&b, &e) || strcmp(a.digest, b.digest) != 0))
 				abort();
 		}
 	}

@@ -1,5 +1,6 @@
-/* fuzz_model.c - the parts are config.json, model.safetensors.index.json (empty: none) and one or two safetensors files: refused, or a base that is
- * described and computes, or says why it does not. */
+/* fuzz_model.c - the parts are config.json, model.safetensors.index.json (empty: none) and one or
+ * two safetensors files: refused, or a base that is described and computes, or says why it does
+ * not. */
 #include "fuzz.h"
 
 #include "model/basedir.h"
@@ -42,8 +43,8 @@ static void place(const uint8_t *p, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct moe_model m;
-	struct moe_buf text = {0};
-	struct moe_err e = {0};
+	struct moe_buf text = { 0 };
+	struct moe_err e = { 0 };
 
 	place(p, n);
 	if (moe_model_load(&m, dir.dir, &e)) {

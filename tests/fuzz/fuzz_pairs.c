@@ -1,4 +1,5 @@
-/* fuzz_pairs.c - any bytes as pairs: Markdown, JSON, or recognised; handed out in pieces whose size the first byte chooses. */
+/* fuzz_pairs.c - any bytes as pairs: Markdown, JSON, or recognised; handed out in pieces whose size
+ * the first byte chooses. */
 #include "fuzz.h"
 
 #include "formats/pairs.h"
@@ -24,20 +25,24 @@ static ssize_t from_feed(void *ctx, void *p, size_t n, struct moe_err *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum moe_pairs_format format[3] = {MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN, MOE_PAIRS_JSON};
+	static const enum moe_pairs_format format[3] = { MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN,
+		MOE_PAIRS_JSON };
 
 	for (int i = 0; i < 3; i++) {
-		struct feed f = {data, size, size ? 1 + (size_t)data[0] * 3 : 1};
-		struct moe_source src = {.read = from_feed, .ctx = &f, .name = "fuzz", .max_bytes = 1 << 16};
-		struct moe_pairs_opts o = {.format = format[i], .max_bytes = 1 << 16};
-		struct moe_err e = {0};
-		struct moe_rec r = {0};
+		struct feed f = { data, size, size ? 1 + (size_t)data[0] * 3 : 1 };
+		struct moe_source src = {
+			.read = from_feed, .ctx = &f, .name = "fuzz", .max_bytes = 1 << 16
+		};
+		struct moe_pairs_opts o = { .format = format[i], .max_bytes = 1 << 16 };
+		struct moe_err e = { 0 };
+		struct moe_rec r = { 0 };
 		struct moe_pairs *p = moe_pairs_open(&src, &o, &e);
 		struct moe_str hack, clean;
 		int rc = -1;
 
 		while (p && (rc = moe_pairs_next(p, &r, &e)) > 0)
-			if (!moe_rec_str(&r, "hack", &hack) || !moe_rec_str(&r, "clean", &clean) || !hack.n || !clean.n)
+			if (!moe_rec_str(&r, "hack", &hack) || !moe_rec_str(&r, "clean", &clean) ||
+				!hack.n || !clean.n)
 				abort(); /* what comes out is a contrast */
 		if (p && rc < 0 && !e.msg[0])
 			abort();

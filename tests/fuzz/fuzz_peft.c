@@ -1,5 +1,5 @@
-/* fuzz_peft.c - a text as adapter_config.json and bytes as adapter_model.safetensors: refused, or pairs of matrices that fit together, which a
- * small base takes or refuses. */
+/* fuzz_peft.c - a text as adapter_config.json and bytes as adapter_model.safetensors: refused, or
+ * pairs of matrices that fit together, which a small base takes or refuses. */
 #include "fuzz.h"
 
 #include "formats/peft.h"
@@ -25,7 +25,8 @@ static void check(const struct moe_peft *p)
 	for (size_t i = 0; i < p->n; i++) {
 		const struct moe_peft_pair *x = &p->pair[i];
 
-		MUST(x->module && x->module[0] && x->r > 0 && x->in > 0 && x->out > 0 && !isnan(x->scale));
+		MUST(x->module && x->module[0] && x->r > 0 && x->in > 0 && x->out > 0 &&
+			!isnan(x->scale));
 		for (size_t k = i + 1; k < p->n; k++)
 			MUST(strcmp(x->module, p->pair[k].module) != 0);
 	}
@@ -33,11 +34,19 @@ static void check(const struct moe_peft *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	const struct moe_config base = {.family = MOE_LLAMA, .V = 16, .D = 4, .L = 2, .H = 2, .K = 1, .hd = 2, .F = 6, .max_pos = 32};
+	const struct moe_config base = { .family = MOE_LLAMA,
+		.V = 16,
+		.D = 4,
+		.L = 2,
+		.H = 2,
+		.K = 1,
+		.hd = 2,
+		.F = 6,
+		.max_pos = 32 };
 	const uint8_t *part;
 	struct moe_experts x;
 	struct moe_peft peft;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	size_t k = fuzz_part(&p, &n, &part);
 
 	fuzz_set(config, part, k);
@@ -50,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (!moe_experts_from_peft(&x, &base, dir.dir, MOE_BANK_CLEAN, "one", NULL, &e)) {
 		for (size_t i = 0, pairs = 0; i < (size_t)base.L * MOE_LINEARS; i++) {
 			pairs += x.a_off[i] != SIZE_MAX;
-			MUST(i + 1 < (size_t)base.L * MOE_LINEARS || pairs >= peft.n); /* every pair has a place of its own */
+			MUST(i + 1 < (size_t)base.L * MOE_LINEARS ||
+				pairs >= peft.n); /* every pair has a place of its own */
 		}
 		moe_experts_free(&x);
 	} else

@@ -1,5 +1,5 @@
-/* fuzz_rec.c - any bytes as a record: what is accepted has a canonical form that is a fixed point, that msgpack-c reads too, and
- * that survives JSON. */
+/* fuzz_rec.c - any bytes as a record: what is accepted has a canonical form that is a fixed point,
+ * that msgpack-c reads too, and that survives JSON. */
 #include "fuzz.h"
 
 #include "formats/json.h"
@@ -11,10 +11,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_rec r = {0}, again = {0};
-	struct moe_buf a = {0}, b = {0}, json = {0};
+	struct moe_rec r = { 0 }, again = { 0 };
+	struct moe_buf a = { 0 }, b = { 0 }, json = { 0 };
 	struct moe_tensor t;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 
 	if (moe_rec_parse(&r, p, n, &e)) {
 		MUST(e.code == MOE_DATA && e.msg[0]);
@@ -28,7 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		MUST(!moe_rec_emit(&again, &b, &e));
 		MUST(a.len == b.len && !memcmp(a.data, b.data, a.len));
 		msgpack_unpacked_init(&u);
-		MUST(msgpack_unpack_next(&u, (const char *)a.data, a.len, &off) == MSGPACK_UNPACK_SUCCESS && off == a.len);
+		MUST(msgpack_unpack_next(&u, (const char *)a.data, a.len, &off) ==
+				MSGPACK_UNPACK_SUCCESS &&
+			off == a.len);
 		MUST(u.data.type == MSGPACK_OBJECT_MAP && u.data.via.map.size == r.n_field);
 		msgpack_unpacked_destroy(&u);
 		moe_rec_tensor(&r, "v", &t);

@@ -1,5 +1,5 @@
-/* fuzz_report.c - JSON Lines as the streams that moe-report reads (graded rollouts, metrics, adapters, recordings, pairs): refused, or analysed and
- * audited to the end. */
+/* fuzz_report.c - JSON Lines as the streams that moe-report reads (graded rollouts, metrics,
+ * adapters, recordings, pairs): refused, or analysed and audited to the end. */
 #include "fuzz_records.h"
 
 #include "stat/audit.h"
@@ -20,8 +20,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void report(const char *path, bool run)
 {
 	static struct moe_report r;
-	struct moe_buf b = {0};
-	struct moe_err e = {0};
+	struct moe_buf b = { 0 };
+	struct moe_err e = { 0 };
 	struct moe_uat u;
 	int rc;
 
@@ -48,15 +48,15 @@ static void report(const char *path, bool run)
 
 static void audit(const char *path)
 {
-	struct moe_audit a = {0};
-	struct moe_buf b = {0};
-	struct moe_err e = {0};
+	struct moe_audit a = { 0 };
+	struct moe_buf b = { 0 };
+	struct moe_err e = { 0 };
 	bool passed;
 
 	if (moe_audit_load(&a, path, 1 << 20, &e))
 		MUST(e.msg[0]);
 	else {
-		struct moe_err more = {0};
+		struct moe_err more = { 0 };
 
 		if (moe_audit_run(&a, path, 1 << 20, &more) == 0)
 			moe_audit_run(&a, path, 1 << 20, &more);

@@ -1,4 +1,5 @@
-/* fuzz_safetensors.c - any bytes as a safetensors file: every tensor handed out lies inside of it, and a stream made of it can be read. */
+/* fuzz_safetensors.c - any bytes as a safetensors file: every tensor handed out lies inside of it,
+ * and a stream made of it can be read. */
 #include "fuzz.h"
 
 #include "formats/rec.h"
@@ -7,9 +8,9 @@
 
 static void as_stream(const uint8_t *p, size_t n)
 {
-	const struct moe_writer_opts o = {.kind = "tensors", .tool = "fuzz"};
-	struct moe_rec rec = {0};
-	struct moe_err e = {0};
+	const struct moe_writer_opts o = { .kind = "tensors", .tool = "fuzz" };
+	struct moe_rec rec = { 0 };
+	struct moe_err e = { 0 };
 	struct moe_reader *r;
 	char path[32];
 	int fd = fuzz_fd(p, n), out = memfd_create("out", MFD_CLOEXEC), got;
@@ -31,7 +32,7 @@ static void as_stream(const uint8_t *p, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_st *s = moe_st_parse(p, n, "fuzz", &e);
 
 	MUST(s || e.msg[0]);
@@ -44,7 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		for (int k = 0; k < t->rank; k++)
 			count *= t->shape[k];
 		MUST(t->bytes == count * moe_dtype_bytes(t->dtype));
-		MUST(!t->bytes || ((const uint8_t *)t->data >= p && (const uint8_t *)t->data + t->bytes <= p + n));
+		MUST(!t->bytes ||
+			((const uint8_t *)t->data >= p &&
+				(const uint8_t *)t->data + t->bytes <= p + n));
 		MUST(moe_st_find(s, t->name) == t);
 		if (count)
 			moe_st_floats(t, count - 1, 1, &f, &e);

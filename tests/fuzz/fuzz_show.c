@@ -1,5 +1,6 @@
-/* fuzz_show.c - JSON Lines as a stream through everything that moe-cat does with one: looked at, checked, filtered, as msgpack-numpy, and as a safetensors
- * file, which turns back into the same bytes. */
+/* fuzz_show.c - JSON Lines as a stream through everything that moe-cat does with one: looked at,
+ * checked, filtered, as msgpack-numpy, and as a safetensors file, which turns back into the same
+ * bytes. */
 #include "fuzz_records.h"
 
 #include "formats/show.h"
@@ -27,11 +28,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static void look(int fd, int what, int out)
 {
-	static const char *const condition[2][2] = {{"arm=on", "step>=1"}, {"t!=rollout", "route.decision=keep"}};
-	struct moe_show o = {.fd = out, .name = "out", .tool = "fuzz", .kind = what > 6 ? "adapter" : NULL, .limited = what == 5, .limit = 2, .values = what == 6};
+	static const char *const condition[2][2] = { { "arm=on", "step>=1" },
+		{ "t!=rollout", "route.decision=keep" } };
+	struct moe_show o = { .fd = out,
+		.name = "out",
+		.tool = "fuzz",
+		.kind = what > 6 ? "adapter" : NULL,
+		.limited = what == 5,
+		.limit = 2,
+		.values = what == 6 };
 	struct moe_reader *r = fuzz_read(fd);
 	struct moe_lineage *l;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	size_t missing;
 	int rc = 0;
 
@@ -69,8 +77,9 @@ static void look(int fd, int what, int out)
 static bool there_and_back(int fd, int out)
 {
 	struct moe_reader *r = fuzz_read(fd);
-	struct moe_err e = {0};
-	int spool = memfd_create("spool", MFD_CLOEXEC), st = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600), rc;
+	struct moe_err e = { 0 };
+	int spool = memfd_create("spool", MFD_CLOEXEC),
+	    st = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600), rc;
 
 	MUST(spool >= 0 && st >= 0);
 	rc = moe_stream_to_safetensors(r, st, "st", spool, &e);

@@ -1,5 +1,5 @@
-/* fuzz_state.c - any bytes as the checkpoint of a training run and of a pretraining run: refused, or numbers within their bounds, and what is saved then is
- * loaded as the same. */
+/* fuzz_state.c - any bytes as the checkpoint of a training run and of a pretraining run: refused,
+ * or numbers within their bounds, and what is saved then is loaded as the same. */
 #include "fuzz_records.h"
 
 #include "model/pretrain.h"
@@ -33,13 +33,14 @@ static void folder(void)
 	snprintf(latest, sizeof(latest), "%s/latest", dir);
 	snprintf(file, sizeof(file), "%s/state.safetensors", step);
 	fd = fuzz_fd((const uint8_t *)"", 0);
-	MUST(!mkdir(step, 0700) && !symlink("step-1", latest) && !symlink(fuzz_path(fd, target), file));
+	MUST(!mkdir(step, 0700) && !symlink("step-1", latest) &&
+		!symlink(fuzz_path(fd, target), file));
 	atexit(clean);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const int32_t ids[4] = {1, 2, 3, 4};
+	static const int32_t ids[4] = { 1, 2, 3, 4 };
 	struct moe_pretrain_opts o;
 	struct moe_err e;
 
@@ -49,9 +50,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	fuzz_base(&base);
 	fuzz_base(&own);
 	MUST((pool = moe_pool_new(1, &e)));
-	arm.x = (struct moe_experts){.E = 1, .rank = {1}, .bank = {MOE_BANK_CLEAN}, .target = {true}, .scale = 1};
+	arm.x = (struct moe_experts){
+		.E = 1, .rank = { 1 }, .bank = { MOE_BANK_CLEAN }, .target = { true }, .scale = 1
+	};
 	MUST(!moe_experts_init(&arm.x, &base.config, &e));
-	MUST(!moe_trainer_init(&trainer, &base, &arm, pool, &(struct moe_train_opts){.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, &e));
+	MUST(!moe_trainer_init(&trainer, &base, &arm, pool,
+		&(struct moe_train_opts){ .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 },
+		&e));
 	MUST(!moe_corpus_add_ids(&corpus, ids, 0, ids, 4, 1, &e));
 	moe_pretrain_defaults(&o);
 	o.steps = 4;
@@ -63,8 +68,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static void training(void)
 {
-	struct moe_train_at at = {0}, again = {0};
-	struct moe_err e = {0};
+	struct moe_train_at at = { 0 }, again = { 0 };
+	struct moe_err e = { 0 };
 
 	if (moe_train_peek(file, &arm, &at, &e) < 0)
 		MUST(e.msg[0]);
@@ -72,14 +77,16 @@ static void training(void)
 		MUST(e.msg[0]);
 		return;
 	}
-	MUST(at.next >= 0 && at.labels <= MOE_LABELS_ORACLE && trainer.o.max_completion <= INT64_MAX && arm.step >= 0);
+	MUST(at.next >= 0 && at.labels <= MOE_LABELS_ORACLE &&
+		trainer.o.max_completion <= INT64_MAX && arm.step >= 0);
 	MUST(!moe_train_save(&trainer, file, "key", &at, &e));
-	MUST(moe_train_load(&trainer, file, "key", &again, &e) == 1 && again.next == at.next && again.labels == at.labels);
+	MUST(moe_train_load(&trainer, file, "key", &again, &e) == 1 && again.next == at.next &&
+		again.labels == at.labels);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	char target[32];
 	int rc;
 

@@ -1,5 +1,5 @@
-/* fuzz_stream.c - any bytes as a stream, plain, compressed or archived: read to the end or refused, in little memory; what was read
- * whole can be summarised. */
+/* fuzz_stream.c - any bytes as a stream, plain, compressed or archived: read to the end or refused,
+ * in little memory; what was read whole can be summarised. */
 #include "fuzz.h"
 
 #include "formats/show.h"
@@ -8,11 +8,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct moe_reader_opts o = {.max_mem = 1 << 20};
+	struct moe_reader_opts o = { .max_mem = 1 << 20 };
 	struct moe_summary *s = moe_summary_new(NULL);
-	struct moe_rec rec = {0};
-	struct moe_buf text = {0};
-	struct moe_err e = {0};
+	struct moe_rec rec = { 0 };
+	struct moe_buf text = { 0 };
+	struct moe_err e = { 0 };
 	struct moe_reader *r;
 	char path[32];
 	int fd = fuzz_fd(p, n), rc;

@@ -1,5 +1,5 @@
-/* fuzz_tokenizer.c - the first line is a text, the rest a tokenizer.json: it is refused, or encodes the text (and decodes what it gave)
- * without harm. */
+/* fuzz_tokenizer.c - the first line is a text, the rest a tokenizer.json: it is refused, or encodes
+ * the text (and decodes what it gave) without harm. */
 #include "fuzz.h"
 
 #include "formats/tok.h"
@@ -9,9 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	const uint8_t *nl = memchr(p, '\n', n);
 	size_t len = nl ? (size_t)(nl - p) : 0, skip = nl ? len + 1 : 0, count = 0;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_tokenizer *t = moe_tokenizer_parse((const char *)p + skip, n - skip, "fuzz", &e);
-	struct moe_buf back = {0};
+	struct moe_buf back = { 0 };
 	int32_t *ids = NULL;
 
 	MUST(t || e.msg[0]);

@@ -1,4 +1,5 @@
-/* test_model.c - finite differences of whole models in float64: every weight and expert, gates, masks, shared prompts. */
+/* test_model.c - finite differences of whole models in float64: every weight and expert, gates,
+ * masks, shared prompts. */
 #include "model/model.h"
 #include "util/rng.h"
 
@@ -13,14 +14,62 @@
 #define EPS 1e-5
 
 static const struct moe_config configs[] = {
-	{ .family = MOE_LLAMA, .V = 23, .D = 16, .L = 2, .H = 4, .K = 4, .hd = 4, .F = 20, .max_pos = 256, .theta = 10000, .eps = 1e-5,
-		.tied = true, .rope_factor = 1 },
-	{ .family = MOE_QWEN2, .V = 19, .D = 12, .L = 2, .H = 4, .K = 2, .hd = 6, .F = 14, .max_pos = 256, .theta = 1000, .eps = 1e-6,
-		.qkv_bias = true, .rope_factor = 1 },
-	{ .family = MOE_QWEN3, .V = 21, .D = 10, .L = 3, .H = 3, .K = 1, .hd = 8, .F = 13, .max_pos = 256, .theta = 500, .eps = 1e-6,
-		.qk_norm = true, .tied = true, .rope_factor = 1 },
-	{ .family = MOE_LLAMA, .V = 9001, .D = 6, .L = 1, .H = 2, .K = 1, .hd = 4, .F = 7, .max_pos = 256, .theta = 500, .eps = 1e-6,
-		.o_bias = true, .qkv_bias = true, .mlp_bias = true, .rope = MOE_ROPE_LINEAR, .rope_factor = 2 },
+	{ .family = MOE_LLAMA,
+		.V = 23,
+		.D = 16,
+		.L = 2,
+		.H = 4,
+		.K = 4,
+		.hd = 4,
+		.F = 20,
+		.max_pos = 256,
+		.theta = 10000,
+		.eps = 1e-5,
+		.tied = true,
+		.rope_factor = 1 },
+	{ .family = MOE_QWEN2,
+		.V = 19,
+		.D = 12,
+		.L = 2,
+		.H = 4,
+		.K = 2,
+		.hd = 6,
+		.F = 14,
+		.max_pos = 256,
+		.theta = 1000,
+		.eps = 1e-6,
+		.qkv_bias = true,
+		.rope_factor = 1 },
+	{ .family = MOE_QWEN3,
+		.V = 21,
+		.D = 10,
+		.L = 3,
+		.H = 3,
+		.K = 1,
+		.hd = 8,
+		.F = 13,
+		.max_pos = 256,
+		.theta = 500,
+		.eps = 1e-6,
+		.qk_norm = true,
+		.tied = true,
+		.rope_factor = 1 },
+	{ .family = MOE_LLAMA,
+		.V = 9001,
+		.D = 6,
+		.L = 1,
+		.H = 2,
+		.K = 1,
+		.hd = 4,
+		.F = 7,
+		.max_pos = 256,
+		.theta = 500,
+		.eps = 1e-6,
+		.o_bias = true,
+		.qkv_bias = true,
+		.mlp_bias = true,
+		.rope = MOE_ROPE_LINEAR,
+		.rope_factor = 2 },
 };
 
 struct world {
@@ -72,7 +121,8 @@ static void make_batch(struct world *w, const struct moe_config *c)
 	memcpy(w->seg, s, sizeof(s));
 	w->ids = calloc((size_t)T, sizeof(*w->ids));
 	for (int t = 0; t < T; t++)
-		w->ids[t] = (int32_t)moe_rng_below(moe_rng_key(5, "ids"), (uint64_t)t, 0, (uint64_t)c->V);
+		w->ids[t] = (int32_t)moe_rng_below(
+			moe_rng_key(5, "ids"), (uint64_t)t, 0, (uint64_t)c->V);
 	w->b = (struct moe_batch){ T, w->ids, 4, w->seg };
 	w->gate = calloc((size_t)(T * 3), sizeof(*w->gate));
 	w->mask = calloc((size_t)(T * 3), sizeof(*w->mask));
@@ -120,7 +170,9 @@ static double loss(struct world *w, const struct moe_experts *x)
 
 	if (moe_forward(&w->m, x, x ? &w->g : NULL, &w->b, &w->a, &e))
 		fail_msg("%s", e.msg);
-	assert_int_equal(moe_head_logp(&w->m, &w->b, &w->a, w->n, w->row, w->target, w->temperature, logp, NULL, &e), 0);
+	assert_int_equal(moe_head_logp(&w->m, &w->b, &w->a, w->n, w->row, w->target, w->temperature,
+				 logp, NULL, &e),
+		0);
 	for (int i = 0; i < w->n; i++)
 		sum += w->weight[i] * logp[i];
 	return sum;
@@ -131,12 +183,14 @@ static void gradients(struct world *w, const struct moe_experts *x, moe_real *dx
 	struct moe_err e = { 0 };
 
 	loss(w, x);
-	if (moe_backward(&w->m, x, x ? &w->g : NULL, &w->b, &w->a, w->n, w->row, w->target, w->temperature, w->weight, dx, dm, &e))
+	if (moe_backward(&w->m, x, x ? &w->g : NULL, &w->b, &w->a, w->n, w->row, w->target,
+		    w->temperature, w->weight, dx, dm, &e))
 		fail_msg("%s", e.msg);
 }
 
 /* Compares d[i] with the central difference of the loss in p[i]. */
-static void compare(struct world *w, const struct moe_experts *x, moe_real *p, const moe_real *d, size_t n, size_t step, const char *what)
+static void compare(struct world *w, const struct moe_experts *x, moe_real *p, const moe_real *d,
+	size_t n, size_t step, const char *what)
 {
 	for (size_t i = 0; i < n; i += step) {
 		double keep = p[i], up, down, want;
@@ -166,7 +220,8 @@ static void check_config(const struct moe_config *c)
 	w.g.dgate = w.dgate;
 	gradients(&w, &w.x, dx, dm);
 	w.g.dgate = NULL;
-	compare(&w, &w.x, w.m.param, dm, w.m.n_param, w.m.n_param / 101 + 1, "weight under experts");
+	compare(&w, &w.x, w.m.param, dm, w.m.n_param, w.m.n_param / 101 + 1,
+		"weight under experts");
 	compare(&w, &w.x, w.x.param, dx, w.x.n_param, w.x.n_param / 151 + 1, "expert");
 	compare(&w, &w.x, w.gate, w.dgate, (size_t)(w.b.T * 3), 11, "gate");
 	free(dx);
@@ -174,12 +229,29 @@ static void check_config(const struct moe_config *c)
 	world_free(&w);
 }
 
-static void test_llama(void **state) { (void)state; check_config(&configs[0]); }
-static void test_qwen2(void **state) { (void)state; check_config(&configs[1]); }
-static void test_qwen3(void **state) { (void)state; check_config(&configs[2]); }
-static void test_wide_vocabulary(void **state) { (void)state; check_config(&configs[3]); }
+static void test_llama(void **state)
+{
+	(void)state;
+	check_config(&configs[0]);
+}
+static void test_qwen2(void **state)
+{
+	(void)state;
+	check_config(&configs[1]);
+}
+static void test_qwen3(void **state)
+{
+	(void)state;
+	check_config(&configs[2]);
+}
+static void test_wide_vocabulary(void **state)
+{
+	(void)state;
+	check_config(&configs[3]);
+}
 
-/* Gradients of experts alone (frozen base) are those of full training; recomputation changes no bit. */
+/* Gradients of experts alone (frozen base) are those of full training; recomputation changes no
+ * bit. */
 static void test_frozen_and_recompute(void **state)
 {
 	struct world w;
@@ -199,14 +271,17 @@ static void test_frozen_and_recompute(void **state)
 	assert_memory_equal(d[0], d[2], w.x.n_param * sizeof(**d));
 	w.a.keep = false;
 	loss(&w, &w.x);
-	assert_int_equal(moe_backward(&w.m, &w.x, &w.g, &w.b, &w.a, w.n, w.row, w.target, 1, w.weight, d[0], NULL, &e), -1);
+	assert_int_equal(moe_backward(&w.m, &w.x, &w.g, &w.b, &w.a, w.n, w.row, w.target, 1,
+				 w.weight, d[0], NULL, &e),
+		-1);
 	for (int i = 0; i < 3; i++)
 		free(d[i]);
 	free(dm);
 	world_free(&w);
 }
 
-/* The gradient is linear in the mask, token by token; masks touch their own expert alone, and not what lies below. */
+/* The gradient is linear in the mask, token by token; masks touch their own expert alone, and not
+ * what lies below. */
 static void test_masks(void **state)
 {
 	struct world w;
@@ -249,7 +324,8 @@ static void test_masks(void **state)
 		for (int j = 0; j < 16; j++) {
 			bool mine = r >= w.x.first[1] && r < w.x.first[1] + w.x.rank[1];
 
-			assert_true(part[a0 + (size_t)(r * 16 + j)] == (mine ? 0 : all[a0 + (size_t)(r * 16 + j)]));
+			assert_true(part[a0 + (size_t)(r * 16 + j)] ==
+				(mine ? 0 : all[a0 + (size_t)(r * 16 + j)]));
 		}
 	free(all);
 	free(part);
@@ -258,7 +334,8 @@ static void test_masks(void **state)
 	world_free(&w);
 }
 
-/* A prompt shared by two completions gives the losses and gradients of the two sequences written out. */
+/* A prompt shared by two completions gives the losses and gradients of the two sequences written
+ * out. */
 static void test_shared_prompt(void **state)
 {
 	static const struct moe_seg plain[] = { { 0, 9, -1, 0 }, { 9, 8, -1, 0 } };
@@ -277,10 +354,12 @@ static void test_shared_prompt(void **state)
 		for (int i = 0; i < 2; i++) {
 			dx[i] = calloc(w.x.n_param, sizeof(**dx));
 			dm[i] = calloc(w.m.n_param, sizeof(**dm));
-			w.b = i ? (struct moe_batch){ 12, w.ids, 3, shared } : (struct moe_batch){ 17, ids, 2, plain };
+			w.b = i ? (struct moe_batch){ 12, w.ids, 3, shared }
+				: (struct moe_batch){ 17, ids, 2, plain };
 			for (int j = 0; !i && j < 17; j++)
 				ids[j] = w.ids[same[j]];
-			/* predict at every own row of the completions, and at the prompt's last from both */
+			/* predict at every own row of the completions, and at the prompt's last
+			 * from both */
 			w.n = 0;
 			for (int j = 0; j < 17; j++)
 				if ((j >= 4 && j < 9) || j >= 13) {

@@ -1,4 +1,5 @@
-/* test_ops.c - finite differences of each operation by itself in float64: norm, rotary positions, SwiGLU, attention with a parent. */
+/* test_ops.c - finite differences of each operation by itself in float64: norm, rotary positions,
+ * SwiGLU, attention with a parent. */
 #include "nn/act.h"
 #include "nn/attn.h"
 #include "nn/norm.h"
@@ -120,7 +121,8 @@ static void test_swiglu(void **state)
 static void test_rope(void **state)
 {
 	enum { HD = 6, HEADS = 2, W = HD * HEADS + 1 };
-	double *x = filled(T * W, 7), *y = filled(T * W, 8), inv[HD / 2] = { 1, 0.3, 0.05 }, c[T * HD / 2], s[T * HD / 2], rx[T * W], ry[T * W];
+	double *x = filled(T * W, 7), *y = filled(T * W, 8), inv[HD / 2] = { 1, 0.3, 0.05 },
+	       c[T * HD / 2], s[T * HD / 2], rx[T * W], ry[T * W];
 	int32_t pos[T] = { 0, 1, 5, 17, 400 };
 
 	(void)state;
@@ -130,7 +132,8 @@ static void test_rope(void **state)
 	moe_rope(T, HEADS, HD, rx, W, c, s, false);
 	assert_true(fabs(rx[3 * W] - (x[3 * W] * cos(17) - x[3 * W + 3] * sin(17))) < 1e-12);
 	moe_rope(T, HEADS, HD, ry, W, c, s, true);
-	assert_true(fabs(dot(T * W, rx, y) - dot(T * W, x, ry)) < 1e-11); /* (R x) . y = x . (R^T y) */
+	assert_true(
+		fabs(dot(T * W, rx, y) - dot(T * W, x, ry)) < 1e-11); /* (R x) . y = x . (R^T y) */
 	moe_rope(T, HEADS, HD, rx, W, c, s, true);
 	for (int i = 0; i < T * W; i++)
 		assert_true(fabs(rx[i] - x[i]) < 1e-12);
@@ -159,17 +162,38 @@ static void test_attention(void **state)
 {
 	(void)state;
 	for (int with = 0; with < 2; with++) {
-		struct attn k = { filled((NP + OWN) * W, 9), filled(OWN * GROUP * HD, 10), malloc(moe_attn_scratch(HD, NP + OWN) * sizeof(double)), { 0 } };
-		double *own = k.x + NP * W, *d = calloc((NP + OWN) * W, sizeof(*d)), *o = calloc(OWN * GROUP * HD, sizeof(*o)), lse[OWN * GROUP];
+		struct attn k = { filled((NP + OWN) * W, 9), filled(OWN * GROUP * HD, 10),
+			malloc(moe_attn_scratch(HD, NP + OWN) * sizeof(double)), { 0 } };
+		double *own = k.x + NP * W, *d = calloc((NP + OWN) * W, sizeof(*d)),
+		       *o = calloc(OWN * GROUP * HD, sizeof(*o)), lse[OWN * GROUP];
 		double *down = d + NP * W;
 
-		k.a = (struct moe_attn){ .hd = HD, .group = GROUP, .n = OWN, .n_par = with ? NP : 0, .scale = 0.7, .q = own, .k = own + HD * GROUP,
-			.v = own + HD * (GROUP + 1), .kp = k.x + HD * GROUP, .vp = k.x + HD * (GROUP + 1), .ldq = W, .ldk = W };
+		k.a = (struct moe_attn){ .hd = HD,
+			.group = GROUP,
+			.n = OWN,
+			.n_par = with ? NP : 0,
+			.scale = 0.7,
+			.q = own,
+			.k = own + HD * GROUP,
+			.v = own + HD * (GROUP + 1),
+			.kp = k.x + HD * GROUP,
+			.vp = k.x + HD * (GROUP + 1),
+			.ldq = W,
+			.ldk = W };
 		moe_attn_fwd(&k.a, o, GROUP * HD, lse, GROUP, k.scratch);
-		struct moe_attn_grad g = { .o = o, .d_o = k.c, .ldo = GROUP * HD, .lse = lse, .ldl = GROUP, .dq = down, .dk = down + HD * GROUP,
-			.dv = down + HD * (GROUP + 1), .dkp = d + HD * GROUP, .dvp = d + HD * (GROUP + 1) };
+		struct moe_attn_grad g = { .o = o,
+			.d_o = k.c,
+			.ldo = GROUP * HD,
+			.lse = lse,
+			.ldl = GROUP,
+			.dq = down,
+			.dk = down + HD * GROUP,
+			.dv = down + HD * (GROUP + 1),
+			.dkp = d + HD * GROUP,
+			.dvp = d + HD * (GROUP + 1) };
 		moe_attn_bwd(&k.a, &g, k.scratch);
-		compare(attn_loss, &k, k.x, d, (NP + OWN) * W, with ? "attention with a parent" : "attention");
+		compare(attn_loss, &k, k.x, d, (NP + OWN) * W,
+			with ? "attention with a parent" : "attention");
 		free(k.x);
 		free(k.c);
 		free(k.scratch);

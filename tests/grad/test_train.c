@@ -1,7 +1,9 @@
-/* test_train.c - the gradient of a training step against finite differences in float64, and what a frozen expert keeps.
+/* test_train.c - the gradient of a training step against finite differences in float64, and what a
+ * frozen expert keeps.
  *
- * The reference runs every rollout by itself, unpacked, and sums losses written down again here; so packing, shared prompts, gates,
- * masks, baselines and reductions are all held against something that does not use them. */
+ * The reference runs every rollout by itself, unpacked, and sums losses written down again here; so
+ * packing, shared prompts, gates, masks, baselines and reductions are all held against something
+ * that does not use them. */
 #include "rl/batch.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -17,8 +19,19 @@
 
 #define N 9
 
-static const struct moe_config config = { .family = MOE_LLAMA, .V = 23, .D = 16, .L = 2, .H = 4, .K = 2, .hd = 4, .F = 20, .max_pos = 256,
-	.theta = 10000, .eps = 1e-5, .tied = true, .rope_factor = 1 };
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 2,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 256,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1 };
 
 struct world {
 	struct moe_model m;
@@ -43,15 +56,23 @@ static int below(uint64_t a, uint64_t b, int n)
 
 static void make_rollouts(struct world *w)
 {
-	static const enum moe_decision d[N] = { MOE_KEEP, MOE_ROUTE, MOE_ABSORB, MOE_KEEP, MOE_ROUTE, MOE_KEEP, MOE_ABSORB, MOE_KEEP, MOE_ROUTE };
+	static const enum moe_decision d[N] = { MOE_KEEP, MOE_ROUTE, MOE_ABSORB, MOE_KEEP,
+		MOE_ROUTE, MOE_KEEP, MOE_ABSORB, MOE_KEEP, MOE_ROUTE };
 	static const double reward[N] = { 0.5, 3.5, 0, 3.5, 3.5, 0.5, 3.5, 0, 1 };
 
-	w->s = (struct moe_rollout_step){ .n = N, .cap = N, .r = moe_alloc(N, sizeof(struct moe_rollout), NULL) };
+	w->s = (struct moe_rollout_step){
+		.n = N, .cap = N, .r = moe_alloc(N, sizeof(struct moe_rollout), NULL)
+	};
 	for (int i = 0; i < N; i++) {
 		struct moe_rollout *r = &w->s.r[i];
 		int group = i < 4 ? 0 : i < 8 ? 1 : 2;
 
-		*r = (struct moe_rollout){ .temperature = 0.8, .reward = reward[i], .group = group, .routed = true, .decision = d[i], .off = -1 };
+		*r = (struct moe_rollout){ .temperature = 0.8,
+			.reward = reward[i],
+			.group = group,
+			.routed = true,
+			.decision = d[i],
+			.off = -1 };
 		r->n_prompt = 3 + group;
 		r->n_completion = i == 2 ? 1 : 2 + below(1, (uint64_t)i, 4);
 		r->off = i == 6 ? MOE_BANK_QUARANTINE : -1;
@@ -67,13 +88,15 @@ static void make_rollouts(struct world *w)
 
 static void make_world(struct world *w, int threads)
 {
-	static const enum moe_bank bank[3] = { MOE_BANK_SHARED, MOE_BANK_CLEAN, MOE_BANK_QUARANTINE };
+	static const enum moe_bank bank[3] = { MOE_BANK_SHARED, MOE_BANK_CLEAN,
+		MOE_BANK_QUARANTINE };
 	struct moe_err e;
 
 	*w = (struct world){ 0 };
 	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
 	for (size_t i = 0; i < w->m.n_param; i++)
-		w->m.param[i] = w->m.param[i] == 1 ? 1 + 0.2 * (moe_real)rnd(1, i) : 0.35 * (moe_real)rnd(1, i);
+		w->m.param[i] = w->m.param[i] == 1 ? 1 + 0.2 * (moe_real)rnd(1, i)
+						   : 0.35 * (moe_real)rnd(1, i);
 	w->a.x.E = 3;
 	for (int i = 0; i < 3; i++) {
 		w->a.x.rank[i] = i + 1;
@@ -121,14 +144,19 @@ static void logp_alone(struct world *w, int i, bool ref, moe_real *logp)
 	for (int k = 0; k < T; k++) {
 		ids[k] = k < r->n_prompt ? r->prompt[k] : r->completion[k - r->n_prompt];
 		for (int x = 0; x < 3; x++)
-			gate[k * 3 + x] = r->off == (int)w->a.x.bank[x] ? 0 : (moe_real)w->a.plan.gate[r->decision][w->a.x.bank[x]];
+			gate[k * 3 + x] = r->off == (int)w->a.x.bank[x]
+				? 0
+				: (moe_real)w->a.plan.gate[r->decision][w->a.x.bank[x]];
 	}
 	for (int k = 0; k < r->n_completion; k++) {
 		row[k] = r->n_prompt + k - 1;
 		target[k] = r->completion[k];
 	}
-	assert_int_equal(moe_forward(&w->m, ref ? NULL : &w->a.x, ref ? NULL : &g, &b, &acts, &e), 0);
-	assert_int_equal(moe_head_logp(&w->m, &b, &acts, r->n_completion, row, target, r->temperature, logp, NULL, &e), 0);
+	assert_int_equal(
+		moe_forward(&w->m, ref ? NULL : &w->a.x, ref ? NULL : &g, &b, &acts, &e), 0);
+	assert_int_equal(moe_head_logp(&w->m, &b, &acts, r->n_completion, row, target,
+				 r->temperature, logp, NULL, &e),
+		0);
 	moe_acts_free(&acts);
 }
 
@@ -159,14 +187,17 @@ static double loss_for(struct world *w, int x)
 		struct moe_rollout *r = &w->s.r[i];
 		moe_real logp[64], ref[64];
 
-		if (x >= 0 && (r->off == (int)w->a.x.bank[x] || w->a.plan.mask[r->decision][w->a.x.bank[x]] == 0))
+		if (x >= 0 &&
+			(r->off == (int)w->a.x.bank[x] ||
+				w->a.plan.mask[r->decision][w->a.x.bank[x]] == 0))
 			continue;
 		if (i == 8 && w->o.loss.beta == 0)
 			continue; /* alone in its group: nothing to compare with */
 		logp_alone(w, i, false, logp);
 		logp_alone(w, i, true, ref);
 		for (int k = 0; k < r->n_completion; k++) {
-			double ratio = exp(logp[k] - (double)r->logp[k]), a = w->adv[i], l, d = ref[k] - logp[k];
+			double ratio = exp(logp[k] - (double)r->logp[k]), a = w->adv[i], l,
+			       d = ref[k] - logp[k];
 
 			if (w->o.loss.ratio == MOE_RATIO_CLIP) {
 				double c = ratio < 0.8 ? 0.8 : ratio > 1.3 ? 1.3 : ratio;
@@ -181,7 +212,8 @@ static double loss_for(struct world *w, int x)
 	return sum;
 }
 
-/* Advantages written down again: kept rollouts against the kept ones of their group, the others against all. */
+/* Advantages written down again: kept rollouts against the kept ones of their group, the others
+ * against all. */
 static void advantages(struct world *w)
 {
 	for (int i = 0; i < N; i++) {
@@ -190,7 +222,8 @@ static void advantages(struct world *w)
 
 		for (int k = 0; k < N; k++) {
 			bool same = w->s.r[k].group == w->s.r[i].group;
-			bool kept = w->s.r[i].decision != MOE_KEEP || w->s.r[k].decision == MOE_KEEP;
+			bool kept = w->s.r[i].decision != MOE_KEEP ||
+				w->s.r[k].decision == MOE_KEEP;
 
 			if (same && (!w->o.adv.split || kept)) {
 				sum += w->s.r[k].reward;
@@ -215,7 +248,9 @@ static void fix_weights(struct world *w)
 			static const double off[5] = { -0.5, -0.1, 0.08, 0.6, 0.15 };
 
 			r->logp[k] = (float)(logp[k] - off[(i + k) % 5]);
-			w->fixed[i][k] = w->o.loss.ratio == MOE_RATIO_MIN ? fmin(1, exp(logp[k] - (double)r->logp[k])) : 1;
+			w->fixed[i][k] = w->o.loss.ratio == MOE_RATIO_MIN
+				? fmin(1, exp(logp[k] - (double)r->logp[k]))
+				: 1;
 		}
 	}
 }
@@ -262,14 +297,16 @@ static void compare(struct world *w, const char *what)
 		fd = (up - down) / (2 * h);
 		worst = fmax(worst, fabs(fd - w->t.grad[p]) / (1e-4 + fabs(fd)));
 		if (fabs(fd - w->t.grad[p]) > 1e-6 + 1e-5 * fabs(fd))
-			fail_msg("%s: parameter %zu of expert %d: %.10g, finite difference %.10g", what, p, x, w->t.grad[p], fd);
+			fail_msg("%s: parameter %zu of expert %d: %.10g, finite difference %.10g",
+				what, p, x, w->t.grad[p], fd);
 	}
 	print_message("# %s: worst relative difference %.2g\n", what, worst);
 }
 
 static void test_gradient(void **state)
 {
-	static const char *const loss[] = { "dr_grpo", "grpo", "bnpo", "dapo" }, *const ratio[] = { "min", "clip", "none" };
+	static const char *const loss[] = { "dr_grpo", "grpo", "bnpo", "dapo" },
+				 *const ratio[] = { "min", "clip", "none" };
 
 	(void)state;
 	for (int l = 0; l < 4; l++)
@@ -280,12 +317,22 @@ static void test_gradient(void **state)
 				char what[64];
 
 				make_world(&w, 1);
-				w.o = (struct moe_train_opts){ .loss = { .eps_low = 0.2, .eps_high = 0.3, .beta = split ? 0.1 : 0 }, .adv = { .split = split },
-					.max_completion = 7, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8 };
-				assert_int_equal(moe_loss_type_parse(loss[l], &w.o.loss.type, &e), 0);
+				w.o = (struct moe_train_opts){ .loss = { .eps_low = 0.2,
+								       .eps_high = 0.3,
+								       .beta = split ? 0.1 : 0 },
+					.adv = { .split = split },
+					.max_completion = 7,
+					.lr = 1e-3,
+					.beta1 = 0.9,
+					.beta2 = 0.95,
+					.eps = 1e-8 };
+				assert_int_equal(
+					moe_loss_type_parse(loss[l], &w.o.loss.type, &e), 0);
 				assert_int_equal(moe_ratio_parse(ratio[r], &w.o.loss.ratio, &e), 0);
-				assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
-				snprintf(what, sizeof(what), "%s, %s, %s", loss[l], ratio[r], split ? "split baselines, beta 0.1" : "group baseline");
+				assert_int_equal(
+					moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
+				snprintf(what, sizeof(what), "%s, %s, %s", loss[l], ratio[r],
+					split ? "split baselines, beta 0.1" : "group baseline");
 				compare(&w, what);
 				free_world(&w);
 			}
@@ -327,7 +374,13 @@ static void test_frozen(void **state)
 
 	(void)state;
 	make_world(&w, 1);
-	w.o = (struct moe_train_opts){ .max_completion = 7, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .decay = 0.1, .clip = 1 };
+	w.o = (struct moe_train_opts){ .max_completion = 7,
+		.lr = 1e-2,
+		.beta1 = 0.9,
+		.beta2 = 0.95,
+		.eps = 1e-8,
+		.decay = 0.1,
+		.clip = 1 };
 	fix_weights(&w);
 	assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
 	step_with(&w, MOE_ABSORB, &st); /* both get moments */
@@ -354,7 +407,8 @@ static void test_frozen(void **state)
 	free_world(&w);
 }
 
-/* Decay pulls to where the run started, not to 0; warm-up counts from there, whatever the adapter has behind it. */
+/* Decay pulls to where the run started, not to 0; warm-up counts from there, whatever the adapter
+ * has behind it. */
 static void test_start(void **state)
 {
 	struct moe_train_stats st;
@@ -366,7 +420,13 @@ static void test_start(void **state)
 	make_world(&w, 1);
 	n = w.a.x.n_param;
 	w.a.step = 60;
-	w.o = (struct moe_train_opts){ .max_completion = 7, .lr = 1e-2, .beta1 = 0, .beta2 = 0, .eps = 1e30, .decay = 50, .warmup = 4 };
+	w.o = (struct moe_train_opts){ .max_completion = 7,
+		.lr = 1e-2,
+		.beta1 = 0,
+		.beta2 = 0,
+		.eps = 1e30,
+		.decay = 50,
+		.warmup = 4 };
 	fix_weights(&w);
 	assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
 	moe_real *was = malloc(n * sizeof(*was));
@@ -394,9 +454,16 @@ static void test_threads(void **state)
 	(void)state;
 	for (int k = 0; k < 2; k++) {
 		make_world(&w[k], k ? 3 : 1);
-		w[k].o = (struct moe_train_opts){ .max_completion = 7, .chunk_tok = 8, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip = 1 };
+		w[k].o = (struct moe_train_opts){ .max_completion = 7,
+			.chunk_tok = 8,
+			.lr = 1e-2,
+			.beta1 = 0.9,
+			.beta2 = 0.95,
+			.eps = 1e-8,
+			.clip = 1 };
 		fix_weights(&w[k]);
-		assert_int_equal(moe_trainer_init(&w[k].t, &w[k].m, &w[k].a, w[k].pool, &w[k].o, &e), 0);
+		assert_int_equal(
+			moe_trainer_init(&w[k].t, &w[k].m, &w[k].a, w[k].pool, &w[k].o, &e), 0);
 		for (int i = 0; i < 3; i++)
 			assert_int_equal(moe_train_step(&w[k].t, &w[k].s, &st, &e), 0);
 	}
@@ -414,7 +481,9 @@ static void test_numeric(void **state)
 
 	(void)state;
 	make_world(&w, 1);
-	w.o = (struct moe_train_opts){ .max_completion = 7, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8 };
+	w.o = (struct moe_train_opts){
+		.max_completion = 7, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8
+	};
 	fix_weights(&w);
 	assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
 	w.a.x.param[5] = NAN;

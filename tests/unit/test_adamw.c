@@ -1,4 +1,5 @@
-/* test_adamw.c - the update against a scalar reference, frozen owners bit for bit, clipping, schedules. */
+/* test_adamw.c - the update against a scalar reference, frozen owners bit for bit, clipping,
+ * schedules. */
 #include "nn/adamw.h"
 
 #include <math.h>
@@ -9,9 +10,9 @@
 #include <cmocka.h>
 
 static const struct moe_region table[] = {
-	{ 0, 1, 4, 4, 0, 1, 1 },     /* owner 0: elements 0-3 */
-	{ 4, 2, 2, 3, 1, 1, 0.5 },   /* owner 1: 4, 5, 7, 8 */
-	{ 6, 2, 1, 3, 2, 0, 1 },     /* owner 2: 6, 9 */
+	{ 0, 1, 4, 4, 0, 1, 1 },   /* owner 0: elements 0-3 */
+	{ 4, 2, 2, 3, 1, 1, 0.5 }, /* owner 1: 4, 5, 7, 8 */
+	{ 6, 2, 1, 3, 2, 0, 1 },   /* owner 2: 6, 9 */
 };
 
 static void start(struct moe_adamw *o, moe_real *p, moe_real *g)
@@ -33,7 +34,8 @@ static void test_against_scalar(void **state)
 	struct moe_adamw o;
 	moe_real p[10], g[10], ref[10];
 	double x[10], m[10] = { 0 }, v[10] = { 0 };
-	static const double lr_of[10] = { 1, 1, 1, 1, .5, .5, 1, .5, .5, 1 }, wd_of[10] = { 1, 1, 1, 1, 1, 1, 0, 1, 1, 0 };
+	static const double lr_of[10] = { 1, 1, 1, 1, .5, .5, 1, .5, .5, 1 },
+			    wd_of[10] = { 1, 1, 1, 1, 1, 1, 0, 1, 1, 0 };
 
 	(void)state;
 	start(&o, p, g);
@@ -49,7 +51,8 @@ static void test_against_scalar(void **state)
 			x[i] -= lr * 0.1 * wd_of[i] * (x[i] - (double)ref[i]);
 			m[i] = 0.8 * m[i] + 0.2 * d;
 			v[i] = 0.95 * v[i] + 0.05 * d * d;
-			x[i] -= lr * m[i] / (1 - pow(0.8, t)) / (sqrt(v[i] / (1 - pow(0.95, t))) + 1e-8);
+			x[i] -= lr * m[i] / (1 - pow(0.8, t)) /
+				(sqrt(v[i] / (1 - pow(0.95, t))) + 1e-8);
 			g[i] = (moe_real)(-0.6 * d + 0.05);
 		}
 	}

@@ -1,4 +1,5 @@
-/* test_adapter.c - adapters through a stream and back, damaged streams, plans, ablations, arrays in records. */
+/* test_adapter.c - adapters through a stream and back, damaged streams, plans, ablations, arrays in
+ * records. */
 #include "formats/list.h"
 #include "moe/ablate.h"
 #include "moe/adapter_priv.h"
@@ -18,8 +19,19 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static const struct moe_config config = { .family = MOE_LLAMA, .V = 23, .D = 16, .L = 2, .H = 4, .K = 2, .hd = 4, .F = 20, .max_pos = 64,
-	.theta = 10000, .eps = 1e-5, .tied = true, .rope_factor = 1 };
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 2,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 64,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1 };
 
 static void make(struct moe_adapter *a)
 {
@@ -49,7 +61,9 @@ static void make(struct moe_adapter *a)
 
 static int file_of(struct moe_adapter *a, int n)
 {
-	struct moe_writer_opts o = { .kind = "adapter", .tool = "test", .labels = MOE_LABELS_SYNTHETIC };
+	struct moe_writer_opts o = {
+		.kind = "adapter", .tool = "test", .labels = MOE_LABELS_SYNTHETIC
+	};
 	FILE *f = tmpfile();
 	int fd = dup(fileno(f));
 	struct moe_writer *w;
@@ -68,7 +82,8 @@ static int file_of(struct moe_adapter *a, int n)
 
 static int read_one(int fd, bool no_digest, struct moe_adapter *b, struct moe_err *e)
 {
-	struct moe_reader *r = moe_reader_open_fd(fd, "test", &(struct moe_reader_opts){ .no_digest = no_digest }, e);
+	struct moe_reader *r = moe_reader_open_fd(
+		fd, "test", &(struct moe_reader_opts){ .no_digest = no_digest }, e);
 	int got;
 
 	assert_non_null(r);
@@ -100,7 +115,8 @@ static void test_round_trip(void **state)
 	assert_string_equal(b.x.name[2], "hacks");
 	assert_string_equal(b.x.name[3], "quarantine1");
 	assert_string_equal(b.base, "ba5e");
-	assert_true(b.plan.gate[MOE_ABSORB][MOE_BANK_CLEAN] == 0.5 && b.plan.mask[MOE_ABSORB][MOE_BANK_CLEAN] == 0);
+	assert_true(b.plan.gate[MOE_ABSORB][MOE_BANK_CLEAN] == 0.5 &&
+		b.plan.mask[MOE_ABSORB][MOE_BANK_CLEAN] == 0);
 	assert_true(b.plan.gate[MOE_KEEP][MOE_BANK_QUARANTINE] == 0 && b.step == 17);
 	assert_true(moe_adapter_tensor(&b, "score.weight")->data[5] == 5.0f / 3);
 	assert_string_equal(a.digest, b.digest);
@@ -142,7 +158,8 @@ static void test_digest(void **state)
 	moe_adapter_free(&a);
 }
 
-/* A changed byte anywhere is found by the arm's own digest or by a check, also without the stream's checksum. */
+/* A changed byte anywhere is found by the arm's own digest or by a check, also without the stream's
+ * checksum. */
 static void test_damage(void **state)
 {
 	struct moe_adapter a, b = { 0 };
@@ -190,15 +207,17 @@ static void test_check(void **state)
 
 static void test_plan(void **state)
 {
-	static const char *const bad[] = { "", "keep", "keep.clean", "keep.clean=", "keep.clean=1", "keep.clean=1/", "keep.clean=1/x", "keep.hack=1/1",
-		"kept.clean=1/1", "sample.clean=1/1", "keep.clean=nan/1", "keep.clean=1/1 " };
+	static const char *const bad[] = { "", "keep", "keep.clean", "keep.clean=", "keep.clean=1",
+		"keep.clean=1/", "keep.clean=1/x", "keep.hack=1/1", "kept.clean=1/1",
+		"sample.clean=1/1", "keep.clean=nan/1", "keep.clean=1/1 " };
 	struct moe_plan p;
 	struct moe_err e;
 
 	(void)state;
 	moe_plan_ones(&p);
 	assert_int_equal(moe_plan_set(&p, "route.shared=0.25/0", &e), 0);
-	assert_true(p.gate[MOE_ROUTE][MOE_BANK_SHARED] == 0.25 && p.mask[MOE_ROUTE][MOE_BANK_SHARED] == 0);
+	assert_true(p.gate[MOE_ROUTE][MOE_BANK_SHARED] == 0.25 &&
+		p.mask[MOE_ROUTE][MOE_BANK_SHARED] == 0);
 	assert_int_equal(moe_plan_set(&p, "sample.quarantine=0", &e), 0);
 	assert_true(p.sample[MOE_BANK_QUARANTINE] == 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
@@ -222,8 +241,13 @@ static double removed_norm(const struct moe_experts *whole, const struct moe_exp
 				double v = 0;
 
 				for (int r = 0; r < x->R; r++)
-					v += (double)x->param[x->b_off[c] + (size_t)(o * x->R + r)] * (double)(whole->alive[c * (size_t)x->R + (size_t)r] - x->alive[c * (size_t)x->R + (size_t)r]) *
-					     (double)x->param[x->a_off[c] + (size_t)(r * d_in + i)];
+					v += (double)x->param[x->b_off[c] +
+						     (size_t)(o * x->R + r)] *
+						(double)(whole->alive[c * (size_t)x->R +
+								 (size_t)r] -
+							x->alive[c * (size_t)x->R + (size_t)r]) *
+						(double)x->param[x->a_off[c] +
+							(size_t)(r * d_in + i)];
 				sum += v * v * x->scale * x->scale;
 			}
 	}
@@ -241,7 +265,9 @@ static void test_ablate(void **state)
 	(void)state;
 	make(&a);
 	assert_int_equal(moe_adapter_digest(&a, &e), 0);
-	assert_int_equal(moe_ablate_names("on,quarantine-off,random-off:3,scale:clean=0,0.5,base", &name, &n, &e), 0);
+	assert_int_equal(moe_ablate_names("on,quarantine-off,random-off:3,scale:clean=0,0.5,base",
+				 &name, &n, &e),
+		0);
 	assert_int_equal(n, 8);
 	assert_string_equal(name[4], "random-off-3");
 	assert_string_equal(name[6], "scale:clean=0.5");
@@ -254,15 +280,18 @@ static void test_ablate(void **state)
 	for (int k = 2; k < 5; k++) {
 		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, &e), 0);
 		assert_true(fabs(removed_norm(&a.x, &r.x) / target - 1) < 1e-5);
-		assert_true(moe_rec_f64(&r.match, "ratio", &ratio) && fabs(ratio - removed_norm(&a.x, &r.x) / target) < 1e-6);
-		assert_memory_not_equal(r.x.alive, q.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
+		assert_true(moe_rec_f64(&r.match, "ratio", &ratio) &&
+			fabs(ratio - removed_norm(&a.x, &r.x) / target) < 1e-6);
+		assert_memory_not_equal(
+			r.x.alive, q.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
 	}
 	assert_int_equal(moe_ablate_make(&r, &a, name[6], 1, &e), 0);
 	assert_true(r.x.alive[1] == 0.5 && r.x.alive[0] == 1 && r.x.alive[5] == 1);
 	assert_int_equal(moe_ablate_make(&r, &a, name[7], 1, &e), 0);
 	for (int i = 0; i < 14 * a.x.R; i++)
 		assert_true(r.x.alive[i] == 0);
-	/* of an arm in which some is off already: what is dead stays so, and what is left of the quarantine is the measure */
+	/* of an arm in which some is off already: what is dead stays so, and what is left of the
+	 * quarantine is the measure */
 	for (size_t i = 0; i < 14 * (size_t)a.x.R; i++)
 		a.x.alive[i] = i % 3 == 0 ? 0 : i % 3 == 1 ? 0.5f : 1;
 	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, &e), 0);
@@ -296,7 +325,7 @@ static void test_lineage(void **state)
 	(void)state;
 	make(&a);
 	for (int i = 0; i < LONG; i++)
-		argv[i] = (char *)(uintptr_t)"word";
+		argv[i] = (char *)(uintptr_t) "word";
 	for (int i = 0; i < LONG; i++) {
 		snprintf(hex, sizeof(hex), "%064d", i);
 		assert_int_equal(moe_lineage_add(&a, hex, NULL, LONG, argv, &e), 0);
@@ -313,8 +342,10 @@ static void test_lineage(void **state)
 
 static void test_lists(void **state)
 {
-	const uint64_t big[20] = { 0, 127, 128, 255, 256, 65535, 65536, 4294967295u, 4294967296u, UINT64_MAX };
-	static const uint8_t whole[] = { 0x94, 0xe0, 0xd0, 0x80, 0xd2, 0xff, 0xf0, 0xbd, 0xc0, 5 }; /* -32, -128, -1000000, 5 */
+	const uint64_t big[20] = { 0, 127, 128, 255, 256, 65535, 65536, 4294967295u, 4294967296u,
+		UINT64_MAX };
+	static const uint8_t whole[] = { 0x94, 0xe0, 0xd0, 0x80, 0xd2, 0xff, 0xf0, 0xbd, 0xc0,
+		5 }; /* -32, -128, -1000000, 5 */
 	const double f[3] = { -0.5, 1e300, 3 };
 	struct moe_rec r = { 0 }, m[2] = { 0 }, out = { 0 };
 	struct moe_list l;
@@ -338,7 +369,8 @@ static void test_lists(void **state)
 	assert_true(n == 4 && d[0] == -32 && d[1] == -128 && d[2] == -1000000 && d[3] == 5);
 	assert_int_equal(moe_rec_u64s(&r, "f", u, 20, &n, &e), -1);
 	assert_int_equal(moe_rec_set_int(&m[0], "k", 7, &e), 0);
-	assert_int_equal(moe_rec_set_str(&m[1], "text", "a longer value that is skipped over", &e), 0);
+	assert_int_equal(
+		moe_rec_set_str(&m[1], "text", "a longer value that is skipped over", &e), 0);
 	assert_int_equal(moe_rec_set_maps(&r, "m", (struct moe_rec[]){ m[1], m[0] }, 2, &e), 0);
 	assert_true(moe_list_open(&r, "m", &l));
 	assert_true(moe_list_next_map(&l, &out, &e) == 1 && moe_list_next_map(&l, &out, &e) == 1);
@@ -353,7 +385,8 @@ static void test_lists(void **state)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-/* A layout may declare gigabytes of experts in 1 kB: reading it takes the memory of what arrives. */
+/* A layout may declare gigabytes of experts in 1 kB: reading it takes the memory of what arrives.
+ */
 static void check_declared(int F, int L, int rank)
 {
 	struct moe_adapter a;
@@ -372,7 +405,8 @@ static void check_declared(int F, int L, int rank)
 	assert_int_equal(moe_adapter_from_layout(&layout, &a, &e), 0);
 	getrusage(RUSAGE_SELF, &after);
 	assert_true(a.x.n_param + (size_t)L * MOE_LINEARS * (size_t)a.x.R > (size_t)10 << 20);
-	assert_true(after.ru_maxrss - before.ru_maxrss < 8192); /* kB; all of it would be more than 40 MB */
+	assert_true(after.ru_maxrss - before.ru_maxrss <
+		8192); /* kB; all of it would be more than 40 MB */
 	moe_rec_free(&layout);
 	moe_adapter_free(&a);
 }

@@ -1,4 +1,5 @@
-/* test_boot.c - the bootstrap and the layout of outcomes: coverage, clustering of samples, pairing, cells that an arm lacks. */
+/* test_boot.c - the bootstrap and the layout of outcomes: coverage, clustering of samples, pairing,
+ * cells that an arm lacks. */
 #include "stat/boot.h"
 #include "stat/contrast.h"
 #include "util/mem.h"
@@ -14,7 +15,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* Mean of n prompts of one sample each, all weights 1: percentile interval of 1000 draws at 95 %. */
+/* Mean of n prompts of one sample each, all weights 1: percentile interval of 1000 draws at 95 %.
+ */
 static struct moe_ci interval(const double *v, size_t n, uint64_t seed, struct moe_pool *pool)
 {
 	uint32_t first[257];
@@ -26,8 +28,14 @@ static struct moe_ci interval(const double *v, size_t n, uint64_t seed, struct m
 		one[i] = 1;
 	}
 	first[n] = (uint32_t)n;
-	struct moe_series s = {v, one};
-	struct moe_boot b = {.n_prompt = n, .n_cell = n, .n_series = 1, .draws = 1000, .first_cell = first, .series = &s, .seed = seed};
+	struct moe_series s = { v, one };
+	struct moe_boot b = { .n_prompt = n,
+		.n_cell = n,
+		.n_series = 1,
+		.draws = 1000,
+		.first_cell = first,
+		.series = &s,
+		.seed = seed };
 	assert_int_equal(moe_boot_run(&b, pool, &e), 0);
 	struct moe_ci ci = moe_percentile_interval(b.mean, b.draws, 0.05);
 	free(b.mean);
@@ -59,27 +67,37 @@ static void coverage(void **state)
 		fail_msg("%zu of %zu intervals hold the true mean", hold, sets);
 }
 
-static void add(struct moe_obs *o, const char *method, int seed, const char *arm, int prompt, int sample, bool hacked)
+static void add(struct moe_obs *o, const char *method, int seed, const char *arm, int prompt,
+	int sample, bool hacked)
 {
 	char id[32];
 	struct moe_err e;
 
 	snprintf(id, sizeof id, "p%03d", prompt);
-	struct moe_obs_row r = {.prompt_id = id, .mode = "m", .task = "", .marker = "", .arm = arm, .method = method, .policy = "", .seed = seed,
-				.sample = sample, .hacked = hacked};
+	struct moe_obs_row r = { .prompt_id = id,
+		.mode = "m",
+		.task = "",
+		.marker = "",
+		.arm = arm,
+		.method = method,
+		.policy = "",
+		.seed = seed,
+		.sample = sample,
+		.hacked = hacked };
 	if (moe_obs_add(o, &r, NULL, &e))
 		fail_msg("%s", e.msg);
 }
 
-static const struct moe_contrast drop = {.a = {{1, MOE_SELF, MOE_ARM_ON, MOE_HACK}, {-1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK}}};
+static const struct moe_contrast drop = { .a = { { 1, MOE_SELF, MOE_ARM_ON, MOE_HACK },
+						  { -1, MOE_SELF, MOE_ARM_QOFF, MOE_HACK } } };
 
 /* Drop of hack of method "a" in outcomes that `fill` makes. */
 static struct moe_estimate estimate(void (*fill)(struct moe_obs *), size_t *dropped)
 {
-	struct moe_obs o = {0};
+	struct moe_obs o = { 0 };
 	struct moe_cx x;
 	struct moe_uat u;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_estimate out;
 	struct moe_pool *pool = moe_pool_new(1, &e);
 
@@ -87,7 +105,8 @@ static struct moe_estimate estimate(void (*fill)(struct moe_obs *), size_t *drop
 	moe_uat_default(&u);
 	u.draws = 4000;
 	u.method[0] = 'a';
-	if (moe_obs_finish(&o, &e) || moe_cx_init(&x, &o, &u, 1, pool, &e) || moe_contrast_eval(&x, "a", &drop, MOE_SUB_ALL, 0.05, &out, &e))
+	if (moe_obs_finish(&o, &e) || moe_cx_init(&x, &o, &u, 1, pool, &e) ||
+		moe_contrast_eval(&x, "a", &drop, MOE_SUB_ALL, 0.05, &out, &e))
 		fail_msg("%s", e.msg);
 	*dropped = x.dropped;
 	out.per_seed = NULL;
@@ -174,7 +193,8 @@ static void no_spread(void **state)
 	assert_true(fabs(x.ci.hi - half) < 1e-9 && fabs(x.ci.lo + half) < 1e-9);
 }
 
-/* Six seeds that differ: the interval covers seeds, not prompts alone; with three, the t interval is in it. */
+/* Six seeds that differ: the interval covers seeds, not prompts alone; with three, the t interval
+ * is in it. */
 static void fill_seeds(struct moe_obs *o, int seeds)
 {
 	for (int s = 0; s < seeds; s++)
@@ -197,19 +217,22 @@ static void seeds(void **state)
 	size_t dropped;
 
 	(void)state;
-	struct moe_estimate six = estimate(fill_six, &dropped), three = estimate(fill_three, &dropped);
+	struct moe_estimate six = estimate(fill_six, &dropped),
+			    three = estimate(fill_three, &dropped);
 	assert_true(fabs(six.value - 0.5) < 1e-12 && fabs(three.value - 0.5) < 1e-12);
 	assert_int_equal(six.n_seed, 6);
 	/* sd over seeds 0.0894, over 6: 0.0365 more variance than prompts alone */
 	double both = sqrt(six.se_prompt * six.se_prompt + 0.0816 * 0.0816 / 6);
 	assert_true(fabs((six.boot.hi - six.boot.lo) / (2 * 1.96 * both) - 1) < 0.08);
-	assert_true(three.ci.lo <= three.t.lo && three.ci.hi >= three.t.hi && three.ci.lo <= three.boot.lo && three.ci.hi >= three.boot.hi);
+	assert_true(three.ci.lo <= three.t.lo && three.ci.hi >= three.t.hi &&
+		three.ci.lo <= three.boot.lo && three.ci.hi >= three.boot.hi);
 	assert_true(fabs((three.t.hi - three.t.lo) / 2 - 4.302652729911275 * 0.1 / sqrt(3)) < 1e-9);
 }
 
 int main(void)
 {
-	const struct CMUnitTest t[] = {cmocka_unit_test(coverage), cmocka_unit_test(clusters), cmocka_unit_test(no_spread), cmocka_unit_test(seeds)};
+	const struct CMUnitTest t[] = { cmocka_unit_test(coverage), cmocka_unit_test(clusters),
+		cmocka_unit_test(no_spread), cmocka_unit_test(seeds) };
 
 	return cmocka_run_group_tests_name("boot", t, NULL, NULL);
 }

@@ -1,8 +1,10 @@
-/* test_filter.c - the system-call filter of grading processes, provoked: a worker that is made to attempt a forbidden call is dead before the call
- * returns. That model-written code does not get as far is test_attack.c's.
+/* test_filter.c - the system-call filter of grading processes, provoked: a worker that is made to
+ * attempt a forbidden call is dead before the call returns. That model-written code does not get as
+ * far is test_attack.c's.
  *
- * How native code comes to run in the worker: the counter that it shares with its parent lies in a page that it may not write, so that the first answer
- * raises SIGSEGV, and the handler of that signal, set before the fork, makes the call. */
+ * How native code comes to run in the worker: the counter that it shares with its parent lies in a
+ * page that it may not write, so that the first answer raises SIGSEGV, and the handler of that
+ * signal, set before the fork, makes the call. */
 #define _GNU_SOURCE
 #include "env/judge.h"
 
@@ -26,11 +28,13 @@
 
 #define ALIVE 77 /* exit status of a worker that outlived its call */
 
-static const char source[] = "return {name = 'one', modes = {'m'}, draw = function() end, right = function() end, wrong = function() end, hack = function() end,"
-			     " grade = function() return {a = 1} end, oracle = function() return true, false end}";
+static const char source[] =
+	"return {name = 'one', modes = {'m'}, draw = function() end, right = function() end, wrong "
+	"= function() end, hack = function() end,"
+	" grade = function() return {a = 1} end, oracle = function() return true, false end}";
 static struct moe_env *env;
-static volatile uint32_t *at;      /* in a page without permission to write */
-static long call[7];               /* number and arguments */
+static volatile uint32_t *at; /* in a page without permission to write */
+static long call[7];          /* number and arguments */
 
 static void make_call(int sig)
 {
@@ -73,9 +77,9 @@ static bool get(int fd, void *to, size_t n)
 /* Wait status of a worker that makes the call after it has judged one rollout. */
 static int status_after(long number, long a, long b, long c, long d)
 {
-	static const struct moe_worker_limits lim = {(size_t)1 << 28, 1};
+	static const struct moe_worker_limits lim = { (size_t)1 << 28, 1 };
 	static const uint8_t empty_map = 0x80;
-	struct moe_worker_head h = {.key = 1, .env_len = 1, .n = 1};
+	struct moe_worker_head h = { .key = 1, .env_len = 1, .n = 1 };
 	struct moe_grade hello;
 	int fd[2], status;
 	pid_t pid;
@@ -89,7 +93,7 @@ static int status_after(long number, long a, long b, long c, long d)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct sigaction s = {.sa_handler = make_call};
+		struct sigaction s = { .sa_handler = make_call };
 
 		sigaction(SIGSEGV, &s, NULL);
 		moe_worker_main(fd[1], at, env, &lim);
@@ -102,7 +106,8 @@ static int status_after(long number, long a, long b, long c, long d)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which need more calls */
 		if (prctl(PR_GET_SECCOMP) >= 0)
-			fail_msg("the kernel has seccomp, and the worker says \"%s\"", hello.part[0].name);
+			fail_msg("the kernel has seccomp, and the worker says \"%s\"",
+				hello.part[0].name);
 #endif
 		skip();
 	}
@@ -121,7 +126,7 @@ static bool killed(int status)
 /* The handler itself works, and what computing needs is allowed. */
 static void allowed(void **state)
 {
-	static const long calls[][2] = {{SYS_brk, 0}, {SYS_clock_gettime, CLOCK_MONOTONIC}};
+	static const long calls[][2] = { { SYS_brk, 0 }, { SYS_clock_gettime, CLOCK_MONOTONIC } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
@@ -134,10 +139,17 @@ static void allowed(void **state)
 
 static void forbidden(void **state)
 {
-	static const struct { const char *what; long number; } calls[] = {
-		{"openat", SYS_openat}, {"socket", SYS_socket}, {"connect", SYS_connect}, {"clone", SYS_clone}, {"execve", SYS_execve}, {"kill", SYS_kill},
-		{"ptrace", SYS_ptrace}, {"unlinkat", SYS_unlinkat}, {"getpid", SYS_getpid}, {"setuid", SYS_setuid}, {"process_vm_readv", SYS_process_vm_readv},
-		{"mprotect", SYS_mprotect}, {"dup", SYS_dup}, {"prctl", SYS_prctl}, {"io_uring_setup", SYS_io_uring_setup}, {"bpf", SYS_bpf}, {"nanosleep", SYS_nanosleep}};
+	static const struct {
+		const char *what;
+		long number;
+	} calls[] = { { "openat", SYS_openat }, { "socket", SYS_socket },
+		{ "connect", SYS_connect }, { "clone", SYS_clone }, { "execve", SYS_execve },
+		{ "kill", SYS_kill }, { "ptrace", SYS_ptrace }, { "unlinkat", SYS_unlinkat },
+		{ "getpid", SYS_getpid }, { "setuid", SYS_setuid },
+		{ "process_vm_readv", SYS_process_vm_readv }, { "mprotect", SYS_mprotect },
+		{ "dup", SYS_dup }, { "prctl", SYS_prctl },
+		{ "io_uring_setup", SYS_io_uring_setup }, { "bpf", SYS_bpf },
+		{ "nanosleep", SYS_nanosleep } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
@@ -151,14 +163,17 @@ static void arguments(void **state)
 	(void)state;
 	assert_true(killed(status_after(SYS_write, 1, 0, 0, 0)));
 	assert_true(killed(status_after(SYS_read, 2, 0, 0, 0)));
-	assert_true(killed(status_after(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS)));
+	assert_true(killed(status_after(
+		SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS)));
 	assert_true(killed(status_after(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE)));
-	assert_false(killed(status_after(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS)));
+	assert_false(
+		killed(status_after(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS)));
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(allowed), cmocka_unit_test(forbidden), cmocka_unit_test(arguments)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(allowed), cmocka_unit_test(forbidden),
+		cmocka_unit_test(arguments) };
 
 	return cmocka_run_group_tests_name("filter", tests, setup, teardown);
 }

@@ -1,4 +1,5 @@
-/* test_gate.c - the quality of a gate against random directions, with counts made by hand; the directions themselves against what defines them. */
+/* test_gate.c - the quality of a gate against random directions, with counts made by hand; the
+ * directions themselves against what defines them. */
 #include "moe/features.h"
 #include "moe/method.h"
 #include "stat/report.h"
@@ -51,11 +52,19 @@ static void judge(double signal, bool nulls)
 	static uint32_t prompt[N];
 	static int64_t step[N];
 	static float flat[N * K];
-	struct moe_gate_run g = {.method = "m", .score = score, .hacked = hacked, .solved = solved, .decision = decision, .prompt = prompt, .step = step,
-		.null = flat, .n = N, .n_null = nulls ? K : 0};
+	struct moe_gate_run g = { .method = "m",
+		.score = score,
+		.hacked = hacked,
+		.solved = solved,
+		.decision = decision,
+		.prompt = prompt,
+		.step = step,
+		.null = flat,
+		.n = N,
+		.n_null = nulls ? K : 0 };
 	struct moe_rng k = moe_rng_key(3, "gate");
 	struct moe_err e;
-	double best[2] = {-1, -1}, mean[2] = {0, 0}, at_least[2] = {0, 0}, own[2];
+	double best[2] = { -1, -1 }, mean[2] = { 0, 0 }, at_least[2] = { 0, 0 }, own[2];
 	int routed = 0;
 
 	for (int i = 0; i < N; i++) {
@@ -65,14 +74,15 @@ static void judge(double signal, bool nulls)
 		routed += decision[i] == 3;
 		prompt[i] = (uint32_t)i / 4;
 		for (int d = 0; d < K; d++)
-			null[d][i] = (double)(flat[i * K + d] = (float)moe_rng_uniform(k, 2 + (uint64_t)d, (uint64_t)i));
+			null[d][i] = (double)(flat[i * K + d] = (float)moe_rng_uniform(
+						      k, 2 + (uint64_t)d, (uint64_t)i));
 	}
 	assert_int_equal(moe_gate_judge(&g, 1, 0.05, &e), 0);
 	own[0] = auroc(score, hacked);
 	own[1] = f05(score, hacked, routed);
 	assert_true(fabs(g.auroc - own[0]) < 1e-12 && fabs(g.f05 - own[1]) < 1e-12);
 	for (int d = 0; d < K; d++) {
-		double v[2] = {auroc(null[d], hacked), f05(null[d], hacked, routed)};
+		double v[2] = { auroc(null[d], hacked), f05(null[d], hacked, routed) };
 
 		for (int q = 0; q < 2; q++) {
 			mean[q] += v[q] / K;
@@ -80,7 +90,7 @@ static void judge(double signal, bool nulls)
 			at_least[q] += v[q] >= own[q];
 		}
 	}
-	const struct moe_against *x[2] = {&g.auroc_null, &g.f05_null};
+	const struct moe_against *x[2] = { &g.auroc_null, &g.f05_null };
 	for (int q = 0; q < 2; q++) {
 		if (!nulls) {
 			assert_true(isnan(x[q]->p) && isnan(x[q]->mean) && isnan(x[q]->best));
@@ -105,8 +115,21 @@ static void test_judge(void **state)
 
 /* ---- the directions ---- */
 
-static const struct moe_config config = { .family = MOE_LLAMA, .V = 23, .D = 16, .L = 3, .H = 4, .K = 2, .hd = 4, .F = 20, .max_pos = 64,
-	.theta = 10000, .eps = 1e-5, .tied = true, .rope_factor = 1, .n_eos = 1, .eos = { 22 } };
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 3,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 64,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1,
+	.n_eos = 1,
+	.eos = { 22 } };
 enum { DIM = 32, MANY = 4000 };
 
 static int take(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
@@ -127,13 +150,16 @@ static void put(struct moe_adapter *a, const char *name, const float *v)
 	memcpy(t->data, v, DIM * sizeof(*v));
 }
 
-/* Of one token the score is sigmoid(intercept + theta . x), theta evenly on the sphere of the fitted length in standardised features: so the
- * logit's mean is the intercept, its variance |theta|^2 |x|^2 / d, and it is never farther from the mean than |theta| |x|. A feature that does not vary has no part. */
+/* Of one token the score is sigmoid(intercept + theta . x), theta evenly on the sphere of the
+ * fitted length in standardised features: so the logit's mean is the intercept, its variance
+ * |theta|^2 |x|^2 / d, and it is never farther from the mean than |theta| |x|. A feature that does
+ * not vary has no part. */
 static void test_directions(void **state)
 {
 	const struct moe_method *m = moe_method_find("logistic", NULL);
 	static const int32_t prompt[3] = { 1, 2, 3 }, done[3] = { 9, 8, 7 };
-	const struct moe_seen s[3] = { { prompt, done, 3, 1, 0, -1 }, { prompt, done, 3, 3, 0, -1 }, { prompt, done, 3, 0, 0, -1 } };
+	const struct moe_seen s[3] = { { prompt, done, 3, 1, 0, -1 }, { prompt, done, 3, 3, 0, -1 },
+		{ prompt, done, 3, 0, 0, -1 } };
 	float w[DIM], mean[DIM], inv[DIM], x[DIM];
 	static float null[3 * MANY], again[3 * 5];
 	struct moe_judged j[3];
@@ -160,7 +186,8 @@ static void test_directions(void **state)
 	}
 	put(&a, "score.weight", w);
 	assert_int_equal(moe_rec_set_f64(&a.score, "bias", 0.25, &e), 0);
-	assert_int_equal(m->score(&g, &a, s, 3, j, &nulls, &e), -1); /* no standardisation to draw in */
+	assert_int_equal(
+		m->score(&g, &a, s, 3, j, &nulls, &e), -1); /* no standardisation to draw in */
 	assert_int_equal(e.code, MOE_DATA);
 	put(&a, "score.mean", mean);
 	put(&a, "score.inverse_sd", inv);
@@ -177,7 +204,8 @@ static void test_directions(void **state)
 	assert_true(fabs(sq / var - 1) < 0.12);
 	assert_true(far <= sqrt(theta2 * x2) * 1.001 && far > 2 * sqrt(var));
 	assert_true(null[2 * MANY] == 0.5f && j[2].score == 0.5); /* no tokens say nothing */
-	assert_int_equal(m->score(&g, &a, s, 3, j, &few, &e), 0); /* the same directions, however many and in whatever step */
+	assert_int_equal(m->score(&g, &a, s, 3, j, &few, &e),
+		0); /* the same directions, however many and in whatever step */
 	for (int i = 0; i < 3; i++)
 		assert_memory_equal(again + i * 5, null + i * MANY, 5 * sizeof(*null));
 	moe_adapter_free(&a);
@@ -187,7 +215,8 @@ static void test_directions(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_judge), cmocka_unit_test(test_directions) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_judge),
+		cmocka_unit_test(test_directions) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_gates.c - gates, masks and dead slots of several experts against PyTorch's autograd (tests/golden/make_gates_golden.py): log-probabilities,
- * gradients with and without masks, gradients of the gates; with gates, masks and slots that are exactly 0 or negative among them. */
+/* test_gates.c - gates, masks and dead slots of several experts against PyTorch's autograd
+ * (tests/golden/make_gates_golden.py): log-probabilities, gradients with and without masks,
+ * gradients of the gates; with gates, masks and slots that are exactly 0 or negative among them. */
 #include "formats/safetensors.h"
 #include "model/load.h"
 #include "model/model.h"
@@ -95,7 +96,8 @@ static float *block(const struct moe_experts *x, float *v, int i, int part, size
 
 static char *block_name(char *out, size_t size, const char *prefix, int i, int part)
 {
-	snprintf(out, size, "%slayers.%d.%s.%c", prefix, i / MOE_LINEARS, moe_linear_names[i % MOE_LINEARS], part ? 'B' : 'A');
+	snprintf(out, size, "%slayers.%d.%s.%c", prefix, i / MOE_LINEARS,
+		moe_linear_names[i % MOE_LINEARS], part ? 'B' : 'A');
 	return out;
 }
 
@@ -179,11 +181,15 @@ static void gradients(struct world *w, const float *mask, float *dgate, const ch
 	size_t n;
 
 	must(moe_forward(&w->m, &w->x, &g, &w->b, &w->acts, &e), &e);
-	must(moe_head_logp(&w->m, &w->b, &w->acts, w->n, w->row, w->target, w->temperature, logp, NULL, &e), &e);
+	must(moe_head_logp(&w->m, &w->b, &w->acts, w->n, w->row, w->target, w->temperature, logp,
+		     NULL, &e),
+		&e);
 	want = values(w, "logp", (size_t)w->n);
 	compare("logp", logp, want, (size_t)w->n);
 	free(want);
-	must(moe_backward(&w->m, &w->x, &g, &w->b, &w->acts, w->n, w->row, w->target, w->temperature, w->weight, dx, NULL, &e), &e);
+	must(moe_backward(&w->m, &w->x, &g, &w->b, &w->acts, w->n, w->row, w->target,
+		     w->temperature, w->weight, dx, NULL, &e),
+		&e);
 	for (int i = 0; i < 2 * w->x.config.L * MOE_LINEARS; i++) {
 		float *got = block(&w->x, dx, i / 2, i % 2, &n);
 
@@ -208,7 +214,8 @@ static void test_plain(void **state)
 	close_world(&w);
 }
 
-/* A mask scales what the parameters receive and nothing else: the layers below see the whole gradient. */
+/* A mask scales what the parameters receive and nothing else: the layers below see the whole
+ * gradient. */
 static void test_masked(void **state)
 {
 	struct world w;
@@ -223,7 +230,8 @@ static void test_masked(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_plain), cmocka_unit_test(test_masked) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_masked) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_golden.c - the engine against transformers and peft on tiny random models of each family: logits, loss, every gradient,
- * gradients of LoRA experts over a frozen base, and 20 steps of AdamW on either. The values come from tests/golden/make_golden.py. */
+/* test_golden.c - the engine against transformers and peft on tiny random models of each family:
+ * logits, loss, every gradient, gradients of LoRA experts over a frozen base, and 20 steps of AdamW
+ * on either. The values come from tests/golden/make_golden.py. */
 #include "formats/safetensors.h"
 #include "model/load.h"
 #include "model/model.h"
@@ -15,12 +16,14 @@
 
 #include <cmocka.h>
 
-#define DIR "tests/golden/"
-#define LOGIT_TOL 2e-5
-#define GRAD_TOL 5e-5
-#define CURVE_TOL 1e-5   /* losses along 20 steps: rounding grows from step to step */
+#define DIR         "tests/golden/"
+#define LOGIT_TOL   2e-5
+#define GRAD_TOL    5e-5
+#define CURVE_TOL   1e-5 /* losses along 20 steps: rounding grows from step to step */
 #define TRAINED_TOL 2e-5 /* and the weights after them */
-#define K_BIAS_TOL 1e-3  /* softmax hardly sees a key's bias: its gradient is nearly all rounding, which Adam scales up */
+#define K_BIAS_TOL                                                                                 \
+	1e-3 /* softmax hardly sees a key's bias: its gradient is nearly all rounding, which Adam  \
+		scales up */
 #define ROWS 64
 
 struct golden {
@@ -29,7 +32,7 @@ struct golden {
 	struct moe_acts a;
 	struct moe_seg seg[8];
 	struct moe_batch b;
-	int n;                 /* rows that predict a token of their own sequence */
+	int n; /* rows that predict a token of their own sequence */
 	int32_t row[ROWS], target[ROWS];
 };
 
@@ -59,7 +62,8 @@ static float *values(const struct moe_st *s, const char *name, size_t *n)
 	return f;
 }
 
-/* Largest difference relative to the largest golden value. MOE_GOLDEN_VERBOSE=1 prints all of them. */
+/* Largest difference relative to the largest golden value. MOE_GOLDEN_VERBOSE=1 prints all of them.
+ */
 static void compare(const char *what, const float *got, const float *want, size_t n, double tol)
 {
 	double worst = 0, scale = 0;
@@ -76,8 +80,9 @@ static void compare(const char *what, const float *got, const float *want, size_
 	if (getenv("MOE_GOLDEN_VERBOSE"))
 		print_message("%.2g %s\n", worst / scale, what);
 	if (!(worst <= tol * scale))
-		fail_msg("%s: value %zu is %.9g, should be %.9g (relative to %.3g: %.2g, allowed %.2g)", what, at, (double)got[at], (double)want[at], scale,
-			worst / scale, tol);
+		fail_msg("%s: value %zu is %.9g, should be %.9g (relative to %.3g: %.2g, allowed "
+			 "%.2g)",
+			what, at, (double)got[at], (double)want[at], scale, worst / scale, tol);
 }
 
 static void set_batch(struct golden *g, const int32_t *ids, const int32_t *lens, int n_lens)
@@ -126,7 +131,8 @@ static double weight_at(const struct moe_weight *w, size_t i)
 {
 	if (w->dtype == MOE_F32)
 		return (double)((const float *)w->data)[i];
-	return (double)(w->dtype == MOE_BF16 ? moe_f32_from_bf16(((const uint16_t *)w->data)[i]) : moe_f32_from_f16(((const uint16_t *)w->data)[i]));
+	return (double)(w->dtype == MOE_BF16 ? moe_f32_from_bf16(((const uint16_t *)w->data)[i])
+					     : moe_f32_from_f16(((const uint16_t *)w->data)[i]));
 }
 
 static void log_softmax(float *x, int n)
@@ -155,7 +161,8 @@ static void check_logits(struct golden *g, const struct moe_experts *x, const ch
 		row[i] = (int32_t)(i / (size_t)V);
 		target[i] = (int32_t)(i % (size_t)V);
 		for (int d = 0; d < D; d++)
-			s += (double)g->a.out[row[i] * D + d] * weight_at(&g->m.head, (size_t)(target[i] * D + d));
+			s += (double)g->a.out[row[i] * D + d] *
+				weight_at(&g->m.head, (size_t)(target[i] * D + d));
 		got[i] = (float)s;
 	}
 	compare(name, got, want, n, LOGIT_TOL);
@@ -187,7 +194,8 @@ static void check_loss(struct golden *g, const char *name, float *dlogp)
 	free(want);
 }
 
-static void one(const struct golden *g, const char *prefix, const char *name, const float *got, size_t n, double tol)
+static void one(const struct golden *g, const char *prefix, const char *name, const float *got,
+	size_t n, double tol)
 {
 	char full[200];
 	size_t have;
@@ -201,7 +209,8 @@ static void one(const struct golden *g, const char *prefix, const char *name, co
 }
 
 /* Compares the part of v that belongs to w, when the model has it. Returns 1 or 0. */
-static int part(const struct golden *g, const char *prefix, const struct moe_weight *w, const float *v, double tol, int layer, const char *module, const char *kind)
+static int part(const struct golden *g, const char *prefix, const struct moe_weight *w,
+	const float *v, double tol, int layer, const char *module, const char *kind)
 {
 	char name[160];
 
@@ -217,7 +226,8 @@ static int part(const struct golden *g, const char *prefix, const struct moe_wei
 	return 1;
 }
 
-/* Every weight against the golden tensors of that prefix, and every golden tensor of that prefix against a weight. */
+/* Every weight against the golden tensors of that prefix, and every golden tensor of that prefix
+ * against a weight. */
 static void check_all(const struct golden *g, const char *prefix, const float *v, double tol)
 {
 	const struct moe_model *m = &g->m;
@@ -231,9 +241,13 @@ static void check_all(const struct golden *g, const char *prefix, const float *v
 		const struct moe_layer *y = &m->layer[i];
 
 		for (int l = 0; l < MOE_LINEARS; l++)
-			n += part(g, prefix, &y->w[l], v, tol, i, moe_linear_modules[l], "weight") + part(g, prefix, &y->bias[l], v, tol, i, moe_linear_modules[l], "bias");
-		n += part(g, prefix, &y->norm1, v, tol, i, "input_layernorm", "weight") + part(g, prefix, &y->norm2, v, tol, i, "post_attention_layernorm", "weight");
-		n += part(g, prefix, &y->qnorm, v, tol, i, "self_attn.q_norm", "weight") + part(g, prefix, &y->knorm, v, tol, i, "self_attn.k_norm", "weight");
+			n += part(g, prefix, &y->w[l], v, tol, i, moe_linear_modules[l], "weight") +
+				part(g, prefix, &y->bias[l], v, tol, i, moe_linear_modules[l],
+					"bias");
+		n += part(g, prefix, &y->norm1, v, tol, i, "input_layernorm", "weight") +
+			part(g, prefix, &y->norm2, v, tol, i, "post_attention_layernorm", "weight");
+		n += part(g, prefix, &y->qnorm, v, tol, i, "self_attn.q_norm", "weight") +
+			part(g, prefix, &y->knorm, v, tol, i, "self_attn.k_norm", "weight");
 	}
 	for (size_t i = 0; i < moe_st_count(g->st); i++)
 		n -= !strncmp(moe_st_at(g->st, i)->name, prefix, strlen(prefix));
@@ -247,7 +261,9 @@ static void full_training(struct golden *g)
 
 	check_logits(g, NULL, "logits");
 	check_loss(g, "loss", dlogp);
-	must(moe_backward(&g->m, NULL, NULL, &g->b, &g->a, g->n, g->row, g->target, 1, dlogp, NULL, dm, &e), &e);
+	must(moe_backward(&g->m, NULL, NULL, &g->b, &g->a, g->n, g->row, g->target, 1, dlogp, NULL,
+		     dm, &e),
+		&e);
 	check_all(g, "grad.", dm, GRAD_TOL);
 	free(dm);
 }
@@ -261,11 +277,14 @@ static double meta(const struct golden *g, const char *key)
 	return atof(v);
 }
 
-/* Trains param (of the model, or of x when that is given) as the golden curve was made, and compares the loss before each step. */
-static void train(struct golden *g, struct moe_experts *x, const struct moe_region *r, size_t n_region, moe_real *param, size_t n, const char *curve)
+/* Trains param (of the model, or of x when that is given) as the golden curve was made, and
+ * compares the loss before each step. */
+static void train(struct golden *g, struct moe_experts *x, const struct moe_region *r,
+	size_t n_region, moe_real *param, size_t n, const char *curve)
 {
 	int steps = (int)meta(g, "steps");
-	float *got = malloc((size_t)(steps + 1) * sizeof(*got)), dlogp[ROWS], logp[ROWS], *d = malloc(n * sizeof(*d));
+	float *got = malloc((size_t)(steps + 1) * sizeof(*got)), dlogp[ROWS], logp[ROWS],
+	      *d = malloc(n * sizeof(*d));
 	struct moe_adamw opt;
 	struct moe_err e = { 0 };
 
@@ -282,7 +301,9 @@ static void train(struct golden *g, struct moe_experts *x, const struct moe_regi
 
 		memset(d, 0, n * sizeof(*d));
 		must(moe_forward(&g->m, x, NULL, &g->b, &g->a, &e), &e);
-		must(moe_backward(&g->m, x, NULL, &g->b, &g->a, g->n, g->row, g->target, 1, dlogp, x ? d : NULL, x ? NULL : d, &e), &e);
+		must(moe_backward(&g->m, x, NULL, &g->b, &g->a, g->n, g->row, g->target, 1, dlogp,
+			     x ? d : NULL, x ? NULL : d, &e),
+			&e);
 		for (int i = 0; i < g->n; i++)
 			sum -= (double)logp[i];
 		got[t] = (float)(sum / g->n);
@@ -316,7 +337,8 @@ static void train_model(struct golden *g)
 /* PEFT's name of A (part 0) or B (part 1) of block i. */
 static const char *lora_name(char *out, size_t cap, int i, int p)
 {
-	snprintf(out, cap, "base_model.model.model.layers.%d.%s.lora_%c.weight", i / MOE_LINEARS, moe_linear_modules[i % MOE_LINEARS], p ? 'B' : 'A');
+	snprintf(out, cap, "base_model.model.model.layers.%d.%s.lora_%c.weight", i / MOE_LINEARS,
+		moe_linear_modules[i % MOE_LINEARS], p ? 'B' : 'A');
 	return out;
 }
 
@@ -339,7 +361,8 @@ static void load_lora(const struct golden *g, struct moe_experts *x)
 			size_t n;
 			float *v;
 
-			snprintf(full, sizeof(full), "lora.param.%s", lora_name(name, sizeof(name), i, p));
+			snprintf(full, sizeof(full), "lora.param.%s",
+				lora_name(name, sizeof(name), i, p));
 			v = values(g->st, full, &n);
 			memcpy(x->param + (p ? x->b_off[i] : x->a_off[i]), v, n * sizeof(*v));
 			free(v);
@@ -358,12 +381,16 @@ static void lora(struct golden *g)
 	dx = calloc(x.n_param, sizeof(*dx));
 	check_logits(g, &x, "lora.logits");
 	check_loss(g, "lora.loss", dlogp);
-	must(moe_backward(&g->m, &x, NULL, &g->b, &g->a, g->n, g->row, g->target, 1, dlogp, dx, NULL, &e), &e);
+	must(moe_backward(&g->m, &x, NULL, &g->b, &g->a, g->n, g->row, g->target, 1, dlogp, dx,
+		     NULL, &e),
+		&e);
 	for (int i = 0; i < blocks; i++) {
 		int in, out;
 		moe_linear_shape(&g->m.config, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
-		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 0), dx + x.a_off[i], (size_t)(x.R * in), GRAD_TOL);
-		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 1), dx + x.b_off[i], (size_t)(x.R * out), GRAD_TOL);
+		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 0), dx + x.a_off[i],
+			(size_t)(x.R * in), GRAD_TOL);
+		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 1), dx + x.b_off[i],
+			(size_t)(x.R * out), GRAD_TOL);
 	}
 	for (size_t i = 0; i < moe_st_count(g->st); i++)
 		n += !strncmp(moe_st_at(g->st, i)->name, "lora.grad.", 10);
@@ -414,9 +441,11 @@ static void qwen3(void **state)
 /* 16-bit storage in several files. */
 static void storage(void **state)
 {
-	static const char *const model[] = { "llama-bf16", "qwen3-f16" }, *const name[] = { "logits.bf16", "logits.f16" };
+	static const char *const model[] = { "llama-bf16", "qwen3-f16" },
+				 *const name[] = { "logits.bf16", "logits.f16" };
 	struct moe_err e = { 0 };
-	struct moe_st *s = moe_st_open(DIR "llama.safetensors", &e); /* its ids are those of all families */
+	struct moe_st *s = moe_st_open(
+		DIR "llama.safetensors", &e); /* its ids are those of all families */
 
 	(void)state;
 	must(s ? 0 : -1, &e);
@@ -457,7 +486,11 @@ static void rope_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(llama), cmocka_unit_test(qwen2), cmocka_unit_test(qwen3), cmocka_unit_test(storage), cmocka_unit_test(rope_types),
+		cmocka_unit_test(llama),
+		cmocka_unit_test(qwen2),
+		cmocka_unit_test(qwen3),
+		cmocka_unit_test(storage),
+		cmocka_unit_test(rope_types),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_input.c - inputs: plain, compressed, archives, nested compression, lines, promptness, damage. Makes its files with libarchive. */
+/* test_input.c - inputs: plain, compressed, archives, nested compression, lines, promptness,
+ * damage. Makes its files with libarchive. */
 #include "formats/source.h"
 
 #include <setjmp.h>
@@ -20,17 +21,20 @@ struct made {
 	size_t n;
 };
 
-/* content as one compressed file, or (names given) as an archive of that content under each name. */
-static void make(struct made *out, int filter, int format, const char *const *names, const char *content, size_t n)
+/* content as one compressed file, or (names given) as an archive of that content under each name.
+ */
+static void make(struct made *out, int filter, int format, const char *const *names,
+	const char *content, size_t n)
 {
 	struct archive *a = archive_write_new();
-	static const char *const lone[] = {"data", NULL};
+	static const char *const lone[] = { "data", NULL };
 	bool raw = !names;
 
 	assert_int_equal(archive_write_add_filter(a, filter), ARCHIVE_OK);
 	assert_int_equal(archive_write_set_format(a, format), ARCHIVE_OK);
 	archive_write_set_bytes_per_block(a, 0);
-	assert_int_equal(archive_write_open_memory(a, out->data, sizeof(out->data), &out->n), ARCHIVE_OK);
+	assert_int_equal(
+		archive_write_open_memory(a, out->data, sizeof(out->data), &out->n), ARCHIVE_OK);
 	for (names = raw ? lone : names; *names; names++) {
 		struct archive_entry *x = archive_entry_new();
 
@@ -62,10 +66,11 @@ static struct moe_input *open_bytes(const void *p, size_t n)
 	return in;
 }
 
-static void holds(const void *p, size_t n, const char *const *names, const char *content, size_t len)
+static void holds(
+	const void *p, size_t n, const char *const *names, const char *content, size_t len)
 {
 	struct moe_input *in = open_bytes(p, n);
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc;
 
 	for (; *names; names++) {
@@ -87,7 +92,7 @@ static void holds(const void *p, size_t n, const char *const *names, const char 
 }
 
 static const char text[] = "line one\nline two\n\nlast";
-static const char *const lone[] = {"pipe", NULL};
+static const char *const lone[] = { "pipe", NULL };
 
 static void single(void **state)
 {
@@ -123,8 +128,10 @@ static void several_members_of_gzip(void **state)
 
 static void archives(void **state)
 {
-	static const char *const in[] = {"b/one.txt", "a.txt", NULL}, *const out[] = {"pipe:b/one.txt", "pipe:a.txt", NULL};
-	static const int filter[] = {ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD};
+	static const char *const in[] = { "b/one.txt", "a.txt", NULL },
+				 *const out[] = { "pipe:b/one.txt", "pipe:a.txt", NULL };
+	static const int filter[] = { ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP,
+		ARCHIVE_FILTER_ZSTD };
 	static struct made m, inner;
 
 	(void)state;
@@ -147,7 +154,7 @@ static void archives(void **state)
 
 static void lines(void **state)
 {
-	static const char *const want[] = {"line one", "line two", "", "last"};
+	static const char *const want[] = { "line one", "line two", "", "last" };
 	struct moe_input *in = open_bytes(text, sizeof(text) - 1);
 	struct moe_source src;
 	struct moe_str line;
@@ -198,7 +205,7 @@ static void damaged(void **state)
 {
 	static struct made m;
 	static char noise[4000];
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	struct moe_input *in;
 	uint32_t x = 1;
 	int rc;
@@ -229,7 +236,8 @@ static void damaged(void **state)
 /* Names are UTF-8 in any locale (this test runs in "C"), whether the archive says so or not. */
 static void names_beyond_ascii(void **state)
 {
-	static const char *const in[] = {"##.txt", NULL}, *const out[] = {"pipe:\xc3\xbc.txt", NULL};
+	static const char *const in[] = { "##.txt", NULL },
+				 *const out[] = { "pipe:\xc3\xbc.txt", NULL };
 	static struct made m;
 
 	(void)state;
@@ -248,7 +256,7 @@ static void names_beyond_ascii(void **state)
 static int take_all(const void *p, size_t n, bool pass_over)
 {
 	struct moe_input *in = open_bytes(p, n);
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	int rc;
 
 	memset(&e, 0, sizeof(e));
@@ -277,7 +285,8 @@ static void every_cut(const char *what, const struct made *m, size_t from, size_
 			fail_msg("%s cut at byte %zu of %zu was accepted", what, cut, m->n);
 		assert_int_equal(e.code, MOE_DATA);
 		if (archive && !take_all(m->data, cut, true))
-			fail_msg("%s cut at byte %zu of %zu was accepted by a reader of names", what, cut, m->n);
+			fail_msg("%s cut at byte %zu of %zu was accepted by a reader of names",
+				what, cut, m->n);
 	}
 }
 
@@ -291,8 +300,8 @@ static void append(struct made *m, const void *p, size_t n)
 static void cut_anywhere(void **state)
 {
 	char name1[301], name2[301];
-	const char *const lengthy[] = {memset(name1, 'n', 300), memset(name2, 'm', 300), NULL};
-	static const char *const in[] = {"b/one.txt", "a.txt", NULL};
+	const char *const lengthy[] = { memset(name1, 'n', 300), memset(name2, 'm', 300), NULL };
+	static const char *const in[] = { "b/one.txt", "a.txt", NULL };
 	static struct made a, b;
 	size_t first, n = sizeof(text) - 1;
 
@@ -311,7 +320,8 @@ static void cut_anywhere(void **state)
 	every_cut("the second of two zstd frames", &a, first + 1, a.n);
 	make(&a, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_USTAR, in, text, n);
 	every_cut("a tar", &a, 512, 4 * 512 + 1024);
-	make(&a, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, lengthy, text, n); /* its names are in headers before the headers */
+	make(&a, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, lengthy, text,
+		n); /* its names are in headers before the headers */
 	every_cut("a pax tar", &a, 512, a.n);
 	make(&a, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_GNUTAR, lengthy, text, n);
 	every_cut("a GNU tar", &a, 512, a.n);
@@ -325,11 +335,12 @@ static void cut_anywhere(void **state)
 	assert_non_null(strstr(e.msg, "byte 2048"));
 }
 
-/* gzip's CRC-32 finds what changed the data; what else its header holds (a time, a system) may differ. */
+/* gzip's CRC-32 finds what changed the data; what else its header holds (a time, a system) may
+ * differ. */
 static void every_bit_of_gzip(void **state)
 {
 	static struct made m;
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	size_t n = sizeof(text) - 1, refused = 0;
 
 	(void)state;
@@ -343,11 +354,14 @@ static void every_bit_of_gzip(void **state)
 		b.len = 0;
 		rc = moe_input_next(in, &e) != 1 || moe_input_slurp(in, &b, 1 << 20, &e);
 		if (!rc && (b.len != n || memcmp(b.data, text, n) != 0))
-			fail_msg("bit %zu of a gzip file changed the data, and was not noticed", bit);
+			fail_msg("bit %zu of a gzip file changed the data, and was not noticed",
+				bit);
 		if (rc)
 			assert_int_equal(e.code, MOE_DATA);
 		if (bit >= 8 * (m.n - 8)) /* the trailer, at which no more bytes are to come */
-			assert_non_null(strstr(e.msg, bit < 8 * (m.n - 4) ? "incorrect data check" : "incorrect length check"));
+			assert_non_null(strstr(e.msg,
+				bit < 8 * (m.n - 4) ? "incorrect data check"
+						    : "incorrect length check"));
 		refused += rc != 0;
 		m.data[bit / 8] ^= (char)(1 << bit % 8);
 		moe_input_close(in);
@@ -359,23 +373,27 @@ static void every_bit_of_gzip(void **state)
 
 static void something_behind(void **state)
 {
-	static const char *const in[] = {"a.txt", NULL};
-	static const int filter[] = {ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP};
-	static const int format[] = {ARCHIVE_FORMAT_RAW, ARCHIVE_FORMAT_RAW, ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_ZIP, ARCHIVE_FORMAT_TAR_USTAR};
+	static const char *const in[] = { "a.txt", NULL };
+	static const int filter[] = { ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_NONE,
+		ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP };
+	static const int format[] = { ARCHIVE_FORMAT_RAW, ARCHIVE_FORMAT_RAW,
+		ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_ZIP, ARCHIVE_FORMAT_TAR_USTAR };
 	static const char zeros[100000];
 	static struct made all[5], m, inner;
 	struct moe_input *in_none;
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < 5; i++)
-		make(&all[i], filter[i], format[i], format[i] == ARCHIVE_FORMAT_RAW ? NULL : in, text, sizeof(text) - 1);
+		make(&all[i], filter[i], format[i], format[i] == ARCHIVE_FORMAT_RAW ? NULL : in,
+			text, sizeof(text) - 1);
 	for (size_t i = 0; i < 5; i++) {
 		m = all[i];
 		append(&m, "x", 1);
 		assert_int_equal(read_all(m.data, m.n), -1);
 		assert_int_equal(e.code, MOE_DATA);
-		for (size_t j = 0; j < 5; j++) { /* gzip behind gzip and zstd behind zstd go on, and nothing else does */
+		for (size_t j = 0; j < 5; j++) { /* gzip behind gzip and zstd behind zstd go on, and
+						    nothing else does */
 			m = all[i];
 			append(&m, all[j].data, all[j].n);
 			if (!read_all(m.data, m.n) != (i < 2 && filter[i] == filter[j]))
@@ -393,9 +411,11 @@ static void something_behind(void **state)
 	append(&m, "x", 1);
 	make(&inner, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_TAR_USTAR, in, m.data, m.n);
 	assert_int_equal(read_all(inner.data, inner.n), -1); /* within a member */
-	assert_non_null(strstr(e.msg, "pipe:a.txt: after the gzip data something else follows at byte"));
+	assert_non_null(
+		strstr(e.msg, "pipe:a.txt: after the gzip data something else follows at byte"));
 	make(&m, ARCHIVE_FILTER_GZIP, ARCHIVE_FORMAT_RAW, NULL, all[0].data, all[0].n);
-	assert_int_equal(read_all(m.data, m.n), -1); /* twice compressed: its inner end can not be seen */
+	assert_int_equal(
+		read_all(m.data, m.n), -1); /* twice compressed: its inner end can not be seen */
 	make(&m, ARCHIVE_FILTER_NONE, ARCHIVE_FORMAT_ZIP, in + 1, NULL, 0);
 	assert_int_equal(read_all(m.data, m.n), 0); /* no member at all */
 	in_none = open_bytes(m.data, m.n);
@@ -410,8 +430,12 @@ static void something_behind(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(single), cmocka_unit_test(several_members_of_gzip), cmocka_unit_test(archives), cmocka_unit_test(lines),
-		cmocka_unit_test(lines_arrive_at_once), cmocka_unit_test(damaged), cmocka_unit_test(names_beyond_ascii), cmocka_unit_test(cut_anywhere), cmocka_unit_test(every_bit_of_gzip), cmocka_unit_test(something_behind)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(single),
+		cmocka_unit_test(several_members_of_gzip), cmocka_unit_test(archives),
+		cmocka_unit_test(lines), cmocka_unit_test(lines_arrive_at_once),
+		cmocka_unit_test(damaged), cmocka_unit_test(names_beyond_ascii),
+		cmocka_unit_test(cut_anywhere), cmocka_unit_test(every_bit_of_gzip),
+		cmocka_unit_test(something_behind) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

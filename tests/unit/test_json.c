@@ -24,7 +24,7 @@ static int to(const char *text, size_t n, struct moe_buf *m)
 /* JSON -> MessagePack -> JSON gives `want`. */
 static void turns_into(const char *text, const char *want)
 {
-	struct moe_buf m = {0}, back = {0};
+	struct moe_buf m = { 0 }, back = { 0 };
 
 	if (to(text, strlen(text), &m))
 		fail_msg("%s: %s", text, e.msg);
@@ -45,27 +45,33 @@ static void values(void **state)
 	same("null");
 	same("[true,false,[],{},\"\"]");
 	same("[0,-1,9223372036854775807,-9223372036854775808,18446744073709551615]");
-	same("[0.1,1.0,-0.0,1e+300,4.94065645841247e-324,0.30000000000000004,1.7976931348623157e+308]");
-	turns_into("[NaN, Infinity, -Infinity]", "[{\"$float\":\"NaN\"},{\"$float\":\"Infinity\"},{\"$float\":\"-Infinity\"}]");
+	same("[0.1,1.0,-0.0,1e+300,4.94065645841247e-324,0.30000000000000004,1.7976931348623157e+"
+	     "308]");
+	turns_into("[NaN, Infinity, -Infinity]",
+		"[{\"$float\":\"NaN\"},{\"$float\":\"Infinity\"},{\"$float\":\"-Infinity\"}]");
 	same("[{\"$float\":\"NaN\"},{\"$bin\":\"AAH/\"},{\"$str\":\"gA==\"}]");
 	same("{\"$$bin\":\"x\"}");
 	same("{\"$$$x\":1}");
 	same("{\"$bin\":\"AA==\",\"other\":1}");
 	same("{\"z\":1,\"a\":2}"); /* order is kept */
-	same("\"\\u0000\\u0001\\u001f\\\"\\\\\\b\\f\\n\\r\\t\\u007f\303\251\342\202\254\360\237\230\200\"");
+	same("\"\\u0000\\u0001\\u001f\\\"\\\\\\b\\f\\n\\r\\t\\u007f\303\251\342\202\254\360\237\230"
+	     "\200\"");
 	turns_into("\"\\ud83d\\ude00 \\/ \\u00e9\"", "\"\360\237\230\200 / \303\251\"");
 	turns_into(" [ 1 , 2 ] \n", "[1,2]");
 }
 
 static void refused(void **state)
 {
-	static const char *const bad[] = {"", " ", "{", "[1,", "[1 2]", "{\"a\":}", "nul", "1 2", "[1]]", "'a'", "{a:1}", "\"\xff\"", "[1,]", "01",
-		"{\"$bin\":\"A\"}", "{\"$bin\":\"AB==\"}", "{\"$float\":\"nan\"}", "[[[[[[[[[1]]]]]]]]]", "// x\n1",
-		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"};
+	static const char *const bad[] = {
+		"", " ", "{", "[1,", "[1 2]", "{\"a\":}", "nul", "1 2", "[1]]", "'a'", "{a:1}",
+		"\"\xff\"", "[1,]", "01", "{\"$bin\":\"A\"}", "{\"$bin\":\"AB==\"}",
+		"{\"$float\":\"nan\"}", "[[[[[[[[[1]]]]]]]]]", "// x\n1",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		struct moe_buf m = {0};
+		struct moe_buf m = { 0 };
 
 		memset(&e, 0, sizeof(e));
 		if (to(bad[i], strlen(bad[i]), &m) == 0)
@@ -74,7 +80,7 @@ static void refused(void **state)
 		assert_true(e.msg[0]);
 		moe_buf_free(&m);
 	}
-	assert_int_equal(to("{\n \"a\": 1,\n \"b\": x}", 18, &(struct moe_buf){0}), -1);
+	assert_int_equal(to("{\n \"a\": 1,\n \"b\": x}", 18, &(struct moe_buf){ 0 }), -1);
 	assert_non_null(strstr(e.msg, "line 3, column 7"));
 }
 
@@ -91,14 +97,23 @@ static bool exact(const char *text)
 
 static void changed_by_json_c(void **state)
 {
-	static const char *const good[] = {"18446744073709551615", "-9223372036854775808", "[0,-0,1e308,1e-400,-1.5E+3,NaN,Infinity,-Infinity,0e999]",
-		"{\"a\":{\"a\":[{\"a\":1},{\"a\":2}]},\"b\":{\"a\":\"a\"}}", "{\"a\":\":\\\":{'a'\\\\\",\"b\\\"\":\"\\u0000\"}", "{\"\\\\u0000\":1,\"a\\\\\":2}",
-		"{\"A\" : \"a\" , \"a\"\n:[] }", "[\"a\",\"a\",99999999999999999999.0]", "{\"18446744073709551616\":\"1e400\"}", "true"};
-	static const char *const bad[][2] = {{"[1,{\"x\":18446744073709551616}]", "the integer 18446744073709551616"}, {"-9223372036854775809", "the integer -9223372036854775809"},
-		{"123456789012345678901234567890", "the integer 1234567"}, {"[1e400]", "the number 1e400"}, {"{\"a\":-1E+999}", "the number -1E+999"},
-		{"{\"a\":1,\"a\":2}", "twice in one object: \"a\""}, {"[{\"x\":[{\"b\":1,\"c\":{\"b\":0},\"b\":[]}]}]", "twice in one object: \"b\""},
-		{"{\"a\":1,\"\\u0061\":2}", "twice in one object: \"\\u0061\""}, {"{\"a\":{},\"b\":1,\"a\":{}}", "twice in one object: \"a\""},
-		{"{\"a\\u0000b\":1}", "the key \"a\\u0000b\""}, {"{\"a\\\\\\u0000\" :1}", "has a NUL"}, {"{'a':1}", "single quotes"}};
+	static const char *const good[] = { "18446744073709551615", "-9223372036854775808",
+		"[0,-0,1e308,1e-400,-1.5E+3,NaN,Infinity,-Infinity,0e999]",
+		"{\"a\":{\"a\":[{\"a\":1},{\"a\":2}]},\"b\":{\"a\":\"a\"}}",
+		"{\"a\":\":\\\":{'a'\\\\\",\"b\\\"\":\"\\u0000\"}", "{\"\\\\u0000\":1,\"a\\\\\":2}",
+		"{\"A\" : \"a\" , \"a\"\n:[] }", "[\"a\",\"a\",99999999999999999999.0]",
+		"{\"18446744073709551616\":\"1e400\"}", "true" };
+	static const char *const bad[][2] = { { "[1,{\"x\":18446744073709551616}]",
+						      "the integer 18446744073709551616" },
+		{ "-9223372036854775809", "the integer -9223372036854775809" },
+		{ "123456789012345678901234567890", "the integer 1234567" },
+		{ "[1e400]", "the number 1e400" }, { "{\"a\":-1E+999}", "the number -1E+999" },
+		{ "{\"a\":1,\"a\":2}", "twice in one object: \"a\"" },
+		{ "[{\"x\":[{\"b\":1,\"c\":{\"b\":0},\"b\":[]}]}]", "twice in one object: \"b\"" },
+		{ "{\"a\":1,\"\\u0061\":2}", "twice in one object: \"\\u0061\"" },
+		{ "{\"a\":{},\"b\":1,\"a\":{}}", "twice in one object: \"a\"" },
+		{ "{\"a\\u0000b\":1}", "the key \"a\\u0000b\"" },
+		{ "{\"a\\\\\\u0000\" :1}", "has a NUL" }, { "{'a':1}", "single quotes" } };
 	char longer[400];
 
 	(void)state;
@@ -121,7 +136,8 @@ static void changed_by_json_c(void **state)
 
 static void looking(void **state)
 {
-	static const char text[] = "{\"a\":{\"b\":[10,{\"c\":\"x\"}]},\"n\":18446744073709551615,\"f\":2.5,\"t\":true,\"z\":null}";
+	static const char text[] = "{\"a\":{\"b\":[10,{\"c\":\"x\"}]},\"n\":18446744073709551615,"
+				   "\"f\":2.5,\"t\":true,\"z\":null}";
 	struct moe_json_doc *d = moe_json_parse(text, strlen(text), "text", &e);
 	const struct moe_json *j = moe_json_root(d), *value = NULL;
 	const void *cursor = NULL;
@@ -150,7 +166,8 @@ static void looking(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(refused), cmocka_unit_test(changed_by_json_c), cmocka_unit_test(looking)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(values), cmocka_unit_test(refused),
+		cmocka_unit_test(changed_by_json_c), cmocka_unit_test(looking) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* test_load.c - config.json of both major versions of transformers, refusals, and a model directory written and read again. */
+/* test_load.c - config.json of both major versions of transformers, refusals, and a model directory
+ * written and read again. */
 #include "formats/file.h"
 #include "model/load.h"
 
@@ -12,7 +13,9 @@
 
 #include <cmocka.h>
 
-#define SIZES "\"vocab_size\":50,\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":2,\"num_attention_heads\":4"
+#define SIZES                                                                                      \
+	"\"vocab_size\":50,\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":2,"   \
+	"\"num_attention_heads\":4"
 #define KV ",\"num_key_value_heads\":2"
 
 static struct moe_config parse(const char *text)
@@ -30,36 +33,51 @@ static void refuse(const char *text, const char *why)
 	struct moe_config c;
 	struct moe_err e = { 0 };
 
-	if (!moe_config_parse(text, strlen(text), "c", &c, &e) || e.code != MOE_DATA || !strstr(e.msg, why))
+	if (!moe_config_parse(text, strlen(text), "c", &c, &e) || e.code != MOE_DATA ||
+		!strstr(e.msg, why))
 		fail_msg("%s: expected '%s', got '%s'", text, why, e.msg);
 }
 
 static void llama(void **state)
 {
-	struct moe_config c = parse("{\"model_type\":\"llama\"," SIZES ",\"num_key_value_heads\":2,\"rope_theta\":5e5,\"rms_norm_eps\":1e-5,"
-		"\"eos_token_id\":[3,4],\"bos_token_id\":1,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
-		"\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64},\"max_position_embeddings\":512}");
+	struct moe_config c = parse(
+		"{\"model_type\":\"llama\"," SIZES
+		",\"num_key_value_heads\":2,\"rope_theta\":5e5,\"rms_norm_eps\":1e-5,"
+		"\"eos_token_id\":[3,4],\"bos_token_id\":1,\"rope_scaling\":{\"rope_type\":"
+		"\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
+		"\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64},\"max_position_"
+		"embeddings\":512}");
 
 	(void)state;
 	assert_int_equal(c.family, MOE_LLAMA);
-	assert_true(c.V == 50 && c.D == 16 && c.F == 24 && c.L == 2 && c.H == 4 && c.K == 2 && c.hd == 4 && c.max_pos == 512);
-	assert_true(c.theta == 5e5 && c.eps == 1e-5 && !c.tied && !c.qkv_bias && !c.o_bias && !c.mlp_bias && !c.qk_norm);
-	assert_true(c.rope == MOE_ROPE_LLAMA3 && c.rope_factor == 8 && c.rope_low == 1 && c.rope_high == 4 && c.rope_orig == 64);
+	assert_true(c.V == 50 && c.D == 16 && c.F == 24 && c.L == 2 && c.H == 4 && c.K == 2 &&
+		c.hd == 4 && c.max_pos == 512);
+	assert_true(c.theta == 5e5 && c.eps == 1e-5 && !c.tied && !c.qkv_bias && !c.o_bias &&
+		!c.mlp_bias && !c.qk_norm);
+	assert_true(c.rope == MOE_ROPE_LLAMA3 && c.rope_factor == 8 && c.rope_low == 1 &&
+		c.rope_high == 4 && c.rope_orig == 64);
 	assert_true(c.n_eos == 2 && c.eos[0] == 3 && c.eos[1] == 4 && c.bos == 1 && c.pad == -1);
 }
 
 static void version_5(void **state)
 {
-	struct moe_config c = parse("{\"model_type\":\"qwen3\"," SIZES ",\"num_key_value_heads\":null,\"head_dim\":8,\"tie_word_embeddings\":true,"
-		"\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1000000.0},\"dtype\":\"bfloat16\",\"eos_token_id\":7,"
+	struct moe_config c = parse(
+		"{\"model_type\":\"qwen3\"," SIZES
+		",\"num_key_value_heads\":null,\"head_dim\":8,\"tie_word_embeddings\":true,"
+		"\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1000000.0},"
+		"\"dtype\":\"bfloat16\",\"eos_token_id\":7,"
 		"\"layer_types\":[\"full_attention\",\"full_attention\"]}");
 
 	(void)state;
-	assert_true(c.family == MOE_QWEN3 && c.K == 4 && c.hd == 8 && c.tied && c.qk_norm && c.theta == 1e6 && c.n_eos == 1);
+	assert_true(c.family == MOE_QWEN3 && c.K == 4 && c.hd == 8 && c.tied && c.qk_norm &&
+		c.theta == 1e6 && c.n_eos == 1);
 	c = parse("{\"model_type\":\"qwen3\"," SIZES KV "}");
 	assert_true(c.hd == 128 && c.theta == 10000 && c.rope == MOE_ROPE_DEFAULT);
-	c = parse("{\"model_type\":\"qwen2\"," SIZES KV ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32}}");
-	assert_true(c.qkv_bias && !c.o_bias && c.rope == MOE_ROPE_YARN && c.rope_high == 32 && c.rope_low == 1 && c.rope_orig == 32);
+	c = parse("{\"model_type\":\"qwen2\"," SIZES KV
+		  ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_"
+		  "embeddings\":32}}");
+	assert_true(c.qkv_bias && !c.o_bias && c.rope == MOE_ROPE_YARN && c.rope_high == 32 &&
+		c.rope_low == 1 && c.rope_orig == 32);
 }
 
 static void refusals(void **state)
@@ -72,48 +90,77 @@ static void refusals(void **state)
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"head_dim\":5}", "not even");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"hidden_act\":\"gelu\"}", "hidden_act");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"rms_norm_eps\":-1}", "rms_norm_eps");
-	refuse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":2}}", "\"longrope\" is not supported");
-	refuse("{\"model_type\":\"llama\"," SIZES ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor");
+	refuse("{\"model_type\":\"llama\"," SIZES
+	       ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":2}}",
+		"\"longrope\" is not supported");
+	refuse("{\"model_type\":\"llama\"," SIZES ",\"partial_rotary_factor\":0.5}",
+		"partial_rotary_factor");
 	refuse("{\"model_type\":\"llama\"," SIZES ",\"quantization_config\":{}}", "quantised");
-	refuse("{\"model_type\":\"qwen2\"," SIZES KV ",\"use_sliding_window\":true,\"max_window_layers\":1}", "texts of up to 4096 tokens do not need it");
-	refuse("{\"model_type\":\"qwen3\"," SIZES KV ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "sliding");
-	refuse("{\"model_type\":\"mistral\"," SIZES KV ",\"sliding_window\":512}", "of up to 512 tokens");
+	refuse("{\"model_type\":\"qwen2\"," SIZES KV
+	       ",\"use_sliding_window\":true,\"max_window_layers\":1}",
+		"texts of up to 4096 tokens do not need it");
+	refuse("{\"model_type\":\"qwen3\"," SIZES KV
+	       ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}",
+		"sliding");
+	refuse("{\"model_type\":\"mistral\"," SIZES KV ",\"sliding_window\":512}",
+		"of up to 512 tokens");
 	refuse("{\"model_type\":\"mistral\"," SIZES KV "}", "sliding"); /* its class puts 4096 in */
 }
 
-/* What the classes of transformers make of keys that are missing or contradict each other (seen there, version 5.23). */
+/* What the classes of transformers make of keys that are missing or contradict each other (seen
+ * there, version 5.23). */
 static void as_the_classes(void **state)
 {
 	struct moe_config c;
 
 	(void)state;
-	c = parse("{\"model_type\":\"mistral\"," SIZES ",\"num_attention_heads\":16,\"head_dim\":4,\"sliding_window\":null}");
+	c = parse("{\"model_type\":\"mistral\"," SIZES
+		  ",\"num_attention_heads\":16,\"head_dim\":4,\"sliding_window\":null}");
 	assert_true(c.K == 8 && c.max_pos == 131072);
-	c = parse("{\"model_type\":\"mistral\"," SIZES ",\"num_key_value_heads\":null,\"sliding_window\":4096,\"max_position_embeddings\":4096}");
+	c = parse("{\"model_type\":\"mistral\"," SIZES
+		  ",\"num_key_value_heads\":null,\"sliding_window\":4096,\"max_position_"
+		  "embeddings\":4096}");
 	assert_true(c.K == 4 && c.max_pos == 4096);
 	refuse("{\"model_type\":\"qwen2\"," SIZES "}", "4 query heads can not share 32");
-	c = parse("{\"model_type\":\"qwen2\"," SIZES KV ",\"use_sliding_window\":true}"); /* max_window_layers is 28 */
-	c = parse("{\"model_type\":\"qwen2\"," SIZES KV ",\"use_sliding_window\":true,\"max_window_layers\":0,\"layer_types\":[\"full_attention\",\"full_attention\"]}");
-	c = parse("{\"model_type\":\"llama\"," SIZES ",\"use_sliding_window\":true,\"sliding_window\":4,\"hidden_act\":\"swish\"}");
-	c = parse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":5}}");
+	c = parse("{\"model_type\":\"qwen2\"," SIZES KV
+		  ",\"use_sliding_window\":true}"); /* max_window_layers is 28 */
+	c = parse("{\"model_type\":\"qwen2\"," SIZES KV
+		  ",\"use_sliding_window\":true,\"max_window_layers\":0,\"layer_types\":[\"full_"
+		  "attention\",\"full_attention\"]}");
+	c = parse("{\"model_type\":\"llama\"," SIZES
+		  ",\"use_sliding_window\":true,\"sliding_window\":4,\"hidden_act\":\"swish\"}");
+	c = parse("{\"model_type\":\"llama\"," SIZES
+		  ",\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,"
+		  "\"rope_theta\":5}}");
 	assert_true(c.rope == MOE_ROPE_LINEAR && c.rope_factor == 2 && c.theta == 5);
-	c = parse("{\"model_type\":\"llama\"," SIZES ",\"rope_theta\":7,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_theta\":5}}");
+	c = parse("{\"model_type\":\"llama\"," SIZES
+		  ",\"rope_theta\":7,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_"
+		  "parameters\":{\"rope_theta\":5}}");
 	assert_true(c.rope == MOE_ROPE_LINEAR && c.theta == 7);
-	c = parse("{\"model_type\":\"llama\"," SIZES ",\"original_max_position_embeddings\":32,\"rope_parameters\":{\"rope_type\":\"yarn\",\"factor\":2,"
-		"\"original_max_position_embeddings\":64}}");
+	c = parse("{\"model_type\":\"llama\"," SIZES
+		  ",\"original_max_position_embeddings\":32,\"rope_parameters\":{\"rope_type\":"
+		  "\"yarn\",\"factor\":2,"
+		  "\"original_max_position_embeddings\":64}}");
 	assert_true(c.rope == MOE_ROPE_YARN && c.rope_orig == 32);
-	c = parse("{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}}");
+	c = parse("{\"model_type\":\"llama\"," SIZES
+		  ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}}");
 	assert_true(c.rope == MOE_ROPE_DYNAMIC && c.rope_factor == 2 && c.max_pos == 2048);
 }
 
 static void round_trip(void **state)
 {
 	static const char *const text[] = {
-		"{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true,\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
-		"{\"model_type\":\"mistral\"," SIZES KV ",\"sliding_window\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}",
-		"{\"model_type\":\"qwen2\"," SIZES KV ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32},\"pad_token_id\":9}",
-		"{\"model_type\":\"qwen3\"," SIZES KV ",\"attention_bias\":true,\"tie_word_embeddings\":true}",
-		"{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.5}}",
+		"{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true,"
+						   "\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
+		"{\"model_type\":\"mistral\"," SIZES KV
+		",\"sliding_window\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}",
+		"{\"model_type\":\"qwen2\"," SIZES KV
+		",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"original_max_position_"
+		"embeddings\":32},\"pad_token_id\":9}",
+		"{\"model_type\":\"qwen3\"," SIZES KV
+		",\"attention_bias\":true,\"tie_word_embeddings\":true}",
+		"{\"model_type\":\"llama\"," SIZES
+		",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.5}}",
 	};
 
 	(void)state;
@@ -123,11 +170,16 @@ static void round_trip(void **state)
 
 		assert_int_equal(moe_config_write(&a, &o, NULL), 0);
 		b = parse(moe_buf_cstr(&o, NULL));
-		assert_true(a.family == b.family && a.V == b.V && a.D == b.D && a.L == b.L && a.H == b.H && a.K == b.K && a.hd == b.hd && a.F == b.F);
-		assert_true(a.max_pos == b.max_pos && a.theta == b.theta && a.eps == b.eps && a.tied == b.tied && a.qkv_bias == b.qkv_bias);
-		assert_true(a.o_bias == b.o_bias && a.mlp_bias == b.mlp_bias && a.qk_norm == b.qk_norm && a.rope == b.rope);
-		assert_true(a.rope_factor == b.rope_factor && a.rope_low == b.rope_low && a.rope_high == b.rope_high && a.rope_orig == b.rope_orig);
-		assert_true(a.bos == b.bos && a.pad == b.pad && a.n_eos == b.n_eos && !memcmp(a.eos, b.eos, sizeof(a.eos)));
+		assert_true(a.family == b.family && a.V == b.V && a.D == b.D && a.L == b.L &&
+			a.H == b.H && a.K == b.K && a.hd == b.hd && a.F == b.F);
+		assert_true(a.max_pos == b.max_pos && a.theta == b.theta && a.eps == b.eps &&
+			a.tied == b.tied && a.qkv_bias == b.qkv_bias);
+		assert_true(a.o_bias == b.o_bias && a.mlp_bias == b.mlp_bias &&
+			a.qk_norm == b.qk_norm && a.rope == b.rope);
+		assert_true(a.rope_factor == b.rope_factor && a.rope_low == b.rope_low &&
+			a.rope_high == b.rope_high && a.rope_orig == b.rope_orig);
+		assert_true(a.bos == b.bos && a.pad == b.pad && a.n_eos == b.n_eos &&
+			!memcmp(a.eos, b.eos, sizeof(a.eos)));
 		moe_buf_free(&o);
 	}
 }
@@ -199,7 +251,8 @@ static void save_and_load(void **state)
 		assert_int_equal(moe_model_load(&b, dir, &e), 0);
 		assert_string_equal(first, b.digest);
 		moe_model_free(&b);
-		a.config.qkv_bias = a.config.o_bias = a.config.tied = false; /* config.json and weights that do not belong together */
+		a.config.qkv_bias = a.config.o_bias = a.config.tied =
+			false; /* config.json and weights that do not belong together */
 		a.config.mlp_bias = false;
 		a.config.family = MOE_LLAMA;
 		a.config.qk_norm = false;
@@ -216,8 +269,12 @@ static void save_and_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(llama), cmocka_unit_test(version_5), cmocka_unit_test(refusals), cmocka_unit_test(as_the_classes),
-		cmocka_unit_test(round_trip), cmocka_unit_test(save_and_load),
+		cmocka_unit_test(llama),
+		cmocka_unit_test(version_5),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(as_the_classes),
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(save_and_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_logreg.c - the solver of the score: a minimum is a minimum, weights of rows, constant features, the same bits again. */
+/* test_logreg.c - the solver of the score: a minimum is a minimum, weights of rows, constant
+ * features, the same bits again. */
 #include "moe/logreg.h"
 #include "util/rng.h"
 
@@ -30,7 +31,11 @@ static void make(struct problem *p)
 		for (size_t f = 0; f < D; f++) {
 			double v = moe_rng_normal(k, i, f);
 
-			p->x[i * D + f] = (float)(f == 7 ? 4 : (double)f * 3 + pow(3, (double)f - 5) * v); /* scales and offsets differ; one is constant */
+			p->x[i * D + f] = (float)(f == 7 ? 4
+							 : (double)f * 3 +
+						pow(3, (double)f - 5) *
+							v); /* scales and offsets differ; one is
+							       constant */
 			z += f < 4 ? v : 0;
 		}
 		p->y[i] = moe_rng_uniform(k, i, 1000) < moe_sigmoid(z);
@@ -53,7 +58,8 @@ static double objective(const struct problem *p, const double *w, double b, doub
 		}
 		m /= t;
 		for (size_t i = 0; i < N; i++)
-			v += p->wt[i] * ((double)p->x[i * D + f] - m) * ((double)p->x[i * D + f] - m);
+			v += p->wt[i] * ((double)p->x[i * D + f] - m) *
+				((double)p->x[i * D + f] - m);
 		pen += w[f] * w[f] * v / t;
 	}
 	for (size_t i = 0; i < N; i++) {
@@ -95,14 +101,21 @@ static void test_minimum(void **state)
 					moved[f] += h;
 				if (f == 7)
 					continue;
-				if (objective(p, moved, f == D ? b + h : f < D ? b - h * f * 3 : b, l2s[k]) < best)
-					fail_msg("l2 %g: moving parameter %d by %g finds a lower objective", l2s[k], f, h);
+				if (objective(p, moved,
+					    f == D          ? b + h
+						    : f < D ? b - h * f * 3
+							    : b,
+					    l2s[k]) < best)
+					fail_msg("l2 %g: moving parameter %d by %g finds a lower "
+						 "objective",
+						l2s[k], f, h);
 			}
 		assert_int_equal(moe_logreg(&p->d, l2s[k], false, pool, again, &b2, NULL, &e), 0);
 		assert_memory_equal(again, w, sizeof(w));
 		assert_memory_equal(&b2, &b, sizeof(b));
 		again[2] += 1;
-		assert_int_equal(moe_logreg(&p->d, l2s[k], true, NULL, again, &b2, &fit, &e), 0); /* from elsewhere to the same place */
+		assert_int_equal(moe_logreg(&p->d, l2s[k], true, NULL, again, &b2, &fit, &e),
+			0); /* from elsewhere to the same place */
 		assert_true(fabs(fit.loss - best) < 1e-9);
 	}
 	moe_pool_free(pool);

@@ -1,4 +1,5 @@
-/* test_luabox.c - Lua states that are images: what they offer, that nothing survives a reset, limits, and the copying of plain values. */
+/* test_luabox.c - Lua states that are images: what they offer, that nothing survives a reset,
+ * limits, and the copying of plain values. */
 #include "env/luabox.h"
 
 #include <setjmp.h>
@@ -16,7 +17,9 @@ static struct moe_lua box;
 static int setup(void **state)
 {
 	(void)state;
-	return moe_lua_open(&box, (size_t)4 << 20, NULL) == 0 && moe_lua_freeze(&box, NULL) == 0 ? 0 : -1;
+	return moe_lua_open(&box, (size_t)4 << 20, NULL) == 0 && moe_lua_freeze(&box, NULL) == 0
+		? 0
+		: -1;
 }
 
 static int teardown(void **state)
@@ -42,7 +45,9 @@ static const char *result(const char *text)
 	static char out[512];
 	int status = moe_lua_call(&box, run_text, (void *)(uintptr_t)text, 1);
 	/* a message needs no memory, which may be used up */
-	const char *s = status != LUA_OK && lua_type(box.L, -1) == LUA_TSTRING ? lua_tostring(box.L, -1) : luaL_tolstring(box.L, -1, NULL);
+	const char *s = status != LUA_OK && lua_type(box.L, -1) == LUA_TSTRING
+		? lua_tostring(box.L, -1)
+		: luaL_tolstring(box.L, -1, NULL);
 
 	strcpy(out, status == LUA_OK ? "" : "ERROR: ");
 	strncat(out, strncmp(s, "t:1: ", 5) == 0 ? s + 5 : s, sizeof out - strlen(out) - 1);
@@ -59,23 +64,41 @@ static void expect(const char *text, const char *want)
 static void test_keys_come_in_order(void **state)
 {
 	(void)state;
-	expect("local s='' for k,v in pairs{b=1,a=2,[3]=1,[1.5]=1,[-2]=1,[true]=1,[false]=1,aa=1,['']=1} do s=s..tostring(k)..' ' end return s", "-2 1.5 3  a aa b false true ");
-	expect("local s='' local t={z=1,y=2,[9]=3,[true]=4,x=5} for k,v in next,t do s=s..tostring(k)..v..' ' end return s", "93 x5 y2 z1 true4 ");
+	expect("local s='' for k,v in "
+	       "pairs{b=1,a=2,[3]=1,[1.5]=1,[-2]=1,[true]=1,[false]=1,aa=1,['']=1} do "
+	       "s=s..tostring(k)..' ' end return s",
+		"-2 1.5 3  a aa b false true ");
+	expect("local s='' local t={z=1,y=2,[9]=3,[true]=4,x=5} for k,v in next,t do "
+	       "s=s..tostring(k)..v..' ' end return s",
+		"93 x5 y2 z1 true4 ");
 	expect("return next{}", "nil");
 	expect("return next({},nil)", "nil");
-	expect("local t={} for i=1,500 do t['k'..i]=i end local n,last,ok=0,'',true for k,v in pairs(t) do n=n+v ok=ok and last<k last=k end return n..tostring(ok)", "125250true");
-	expect("local t={a=1,b=2,c=3} for k in pairs(t) do t[k]=nil end return next(t)", "nil"); /* clearing on the way is allowed */
-	expect("local n=0 local t={1,2,3,x=1} for k,v in pairs(t) do t.x=nil n=n+1 end return n", "3");
-	expect("local t=setmetatable({},{__pairs=function(t) return function(_,k) if not k then return 1,2 end end,t,nil end}) for k,v in pairs(t) do return k+v end", "3");
-	expect("local n=0 local a,b={},{} for k,v in pairs{[a]=1,[b]=2,[print or 1]=3,5} do n=n+v end return n", "8");
-	expect("local n=0 local a,b={},{} for k,v in next,{[a]=1,[b]=2,x=4,5} do n=n+v end return n", "12");
+	expect("local t={} for i=1,500 do t['k'..i]=i end local n,last,ok=0,'',true for k,v in "
+	       "pairs(t) do n=n+v ok=ok and last<k last=k end return n..tostring(ok)",
+		"125250true");
+	expect("local t={a=1,b=2,c=3} for k in pairs(t) do t[k]=nil end return next(t)",
+		"nil"); /* clearing on the way is allowed */
+	expect("local n=0 local t={1,2,3,x=1} for k,v in pairs(t) do t.x=nil n=n+1 end return n",
+		"3");
+	expect("local t=setmetatable({},{__pairs=function(t) return function(_,k) if not k then "
+	       "return 1,2 end end,t,nil end}) for k,v in pairs(t) do return k+v end",
+		"3");
+	expect("local n=0 local a,b={},{} for k,v in pairs{[a]=1,[b]=2,[print or 1]=3,5} do n=n+v "
+	       "end return n",
+		"8");
+	expect("local n=0 local a,b={},{} for k,v in next,{[a]=1,[b]=2,x=4,5} do n=n+v end return "
+	       "n",
+		"12");
 	expect("return pairs(nil)", "ERROR: bad argument #1 to 'pairs' (table expected, got nil)");
 }
 
 static void test_text_shows_no_addresses(void **state)
 {
 	(void)state;
-	expect("return tostring({})..tostring(next)..tostring(setmetatable({},{__tostring=function() return 'mine' end}))", "tablefunctionmine");
+	expect("return "
+	       "tostring({})..tostring(next)..tostring(setmetatable({},{__tostring=function() "
+	       "return 'mine' end}))",
+		"tablefunctionmine");
 	expect("return tostring(nil)..tostring(1.0)..tostring(-7)..tostring(true)", "nil1.0-7true");
 	expect("return string.format('%s|%5.2f|%d|%q|%%p',{},1.5,3,'x')", "table| 1.50|3|\"x\"|%p");
 	expect("return string.format('%p',1)", "ERROR: format '%p' is not offered");
@@ -85,17 +108,26 @@ static void test_text_shows_no_addresses(void **state)
 static void test_xpcall_is_what_it_was(void **state)
 {
 	(void)state;
-	expect("local a,b,c=xpcall(function(x,y) return x+y,'z' end,print or error,3,4) return tostring(a)..b..c", "true7z");
-	expect("local a,b=xpcall(function(x) error('no',0) end,function(m) return m..'!' end) return tostring(a)..b", "falseno!");
-	expect("local a,b=xpcall(error,function(m) return m end,{1}) return tostring(a)..#b", "false1");
-	expect("return xpcall(error)", "ERROR: bad argument #2 to 'xpcall' (function expected, got no value)");
+	expect("local a,b,c=xpcall(function(x,y) return x+y,'z' end,print or error,3,4) return "
+	       "tostring(a)..b..c",
+		"true7z");
+	expect("local a,b=xpcall(function(x) error('no',0) end,function(m) return m..'!' end) "
+	       "return tostring(a)..b",
+		"falseno!");
+	expect("local a,b=xpcall(error,function(m) return m end,{1}) return tostring(a)..#b",
+		"false1");
+	expect("return xpcall(error)",
+		"ERROR: bad argument #2 to 'xpcall' (function expected, got no value)");
 }
 
 static void test_what_is_missing(void **state)
 {
 	(void)state;
-	expect("local s='' for _,n in ipairs{'load','loadstring','loadfile','dofile','collectgarbage','print','warn','require','os','io','debug','package','coroutine'} do "
-	       "s=s..tostring(_G[n]) end return s", "nilnilnilnilnilnilnilnilnilnilnilnilnil");
+	expect("local s='' for _,n in "
+	       "ipairs{'load','loadstring','loadfile','dofile','collectgarbage','print','warn','"
+	       "require','os','io','debug','package','coroutine'} do "
+	       "s=s..tostring(_G[n]) end return s",
+		"nilnilnilnilnilnilnilnilnilnilnilnilnil");
 	expect("return tostring(string.dump)..tostring(math.randomseed)", "nilnil");
 }
 
@@ -115,17 +147,27 @@ static void test_random_numbers_are_keyed(void **state)
 	box.rng_a = 6;
 	strcpy(b, result("return math.random(1000000)..' '..math.random()..' '..math.random(5,9)"));
 	assert_string_not_equal(a, b);
-	expect("local n={} for i=1,3000 do local k=math.random(3) n[k]=(n[k] or 0)+1 end return #n==3 and n[1]>900 and n[2]>900 and n[3]>900", "true");
+	expect("local n={} for i=1,3000 do local k=math.random(3) n[k]=(n[k] or 0)+1 end return "
+	       "#n==3 and n[1]>900 and n[2]>900 and n[3]>900",
+		"true");
 	expect("return math.random(3,2)", "ERROR: interval of random is empty");
-	expect("for i=1,100 do local x=math.random() if x<0 or x>=1 then return x end end return math.type(math.random(0))", "integer");
-	expect("return math.random(math.mininteger,math.maxinteger)~=math.random(math.mininteger,math.maxinteger)", "true");
+	expect("for i=1,100 do local x=math.random() if x<0 or x>=1 then return x end end return "
+	       "math.type(math.random(0))",
+		"integer");
+	expect("return "
+	       "math.random(math.mininteger,math.maxinteger)~=math.random(math.mininteger,math."
+	       "maxinteger)",
+		"true");
 }
 
 static void test_reset_brings_everything_back(void **state)
 {
 	(void)state;
 	expect("x=1 string.y=2 getmetatable('').z=3 setmetatable(_G,{}) return x", "1");
-	expect("return tostring(x)..tostring(string.y)..tostring(getmetatable('').z)..tostring(getmetatable(_G))", "nilnilnilnil");
+	expect("return "
+	       "tostring(x)..tostring(string.y)..tostring(getmetatable('').z)..tostring("
+	       "getmetatable(_G))",
+		"nilnilnilnil");
 	expect("local t={} for i=1,1e9 do t[i]={} end", "ERROR: not enough memory");
 	expect("return 1", "1");
 	expect("while true do end", "ERROR: too many steps");
@@ -137,13 +179,16 @@ static void test_reset_brings_everything_back(void **state)
 static void test_limits_cannot_be_caught(void **state)
 {
 	(void)state;
-	expect("local n=0 while true do n=n+1 pcall(function() while true do end end) end", "ERROR: too many steps");
+	expect("local n=0 while true do n=n+1 pcall(function() while true do end end) end",
+		"ERROR: too many steps");
 	assert_int_equal(box.stop, MOE_LUA_STEPS);
-	expect("local ok,m=pcall(string.rep,'x',1e8) return tostring(ok)..m", "falsenot enough memory"); /* a single one can */
+	expect("local ok,m=pcall(string.rep,'x',1e8) return tostring(ok)..m",
+		"falsenot enough memory"); /* a single one can */
 	assert_int_equal(box.stop, MOE_LUA_RUNS);
 	moe_lua_reset(&box, 1u << 30);
 	result("while true do pcall(string.rep,'x',2e6) end");
-	assert_int_equal(box.stop, MOE_LUA_MEMORY); /* all memory asked for in one run is limited too */
+	assert_int_equal(
+		box.stop, MOE_LUA_MEMORY); /* all memory asked for in one run is limited too */
 }
 
 static int copy_back(lua_State *L)
@@ -187,18 +232,22 @@ static void test_plain_values_are_copied(void **state)
 	assert_string_equal(copied("return nil"), "nil");
 	assert_string_equal(copied("return next"), "ERROR: a function is no plain value");
 	assert_string_equal(copied("return {a=1,{next}}"), "ERROR: a function is no plain value");
-	assert_string_equal(copied("local t={} t[1]=t return t"), "ERROR: tables nest deeper than 8");
-	assert_string_equal(copied("local t={} for i=1,40000 do t[i]=i end return t"), "ERROR: more than 65536 values");
-	assert_string_equal(copied("return setmetatable({a=1,2,3},{__index=error,__pairs=error,__len=error})"), "13");
+	assert_string_equal(
+		copied("local t={} t[1]=t return t"), "ERROR: tables nest deeper than 8");
+	assert_string_equal(copied("local t={} for i=1,40000 do t[i]=i end return t"),
+		"ERROR: more than 65536 values");
+	assert_string_equal(
+		copied("return setmetatable({a=1,2,3},{__index=error,__pairs=error,__len=error})"),
+		"13");
 }
 
 static void test_records_become_tables_and_back(void **state)
 {
-	struct moe_rec a = {0}, b = {0};
-	struct moe_buf ba = {0}, bb = {0};
-	static const char *const skip[] = {"gone", NULL};
-	const struct moe_str list[] = {{"x", 1}, {"yy", 2}};
-	const int32_t numbers[] = {1, -5, INT32_MAX};
+	struct moe_rec a = { 0 }, b = { 0 };
+	struct moe_buf ba = { 0 }, bb = { 0 };
+	static const char *const skip[] = { "gone", NULL };
+	const struct moe_str list[] = { { "x", 1 }, { "yy", 2 } };
+	const int32_t numbers[] = { 1, -5, INT32_MAX };
 
 	(void)state;
 	moe_lua_reset(&box, 100000);

@@ -1,5 +1,6 @@
-/* test_method.c - the method table, the three-way rule at its thresholds, the placebo's shares, labels only for what cheats; hidden states
- * of packed sequences against those of a sequence alone. */
+/* test_method.c - the method table, the three-way rule at its thresholds, the placebo's shares,
+ * labels only for what cheats; hidden states of packed sequences against those of a sequence alone.
+ */
 #include "moe/features.h"
 #include "moe/method.h"
 #include "util/mem.h"
@@ -100,15 +101,23 @@ static void test_table(void **state)
 	assert_null(moe_method_find("none", &e));
 	assert_int_equal(e.code, MOE_USAGE);
 	scores(j, s);
-	assert_int_equal(moe_method_route(moe_method_find("vanilla", &e), NULL, &a, s, N, 1, 0, j, &none, &e), 0);
+	assert_int_equal(moe_method_route(moe_method_find("vanilla", &e), NULL, &a, s, N, 1, 0, j,
+				 &none, &e),
+		0);
 	for (int i = 0; i < N; i++)
 		assert_true(j[i].decision == MOE_ABSORB && isnan(j[i].score));
-	assert_int_equal(moe_method_route(moe_method_find("oracle", &e), NULL, &a, s, N, 1, 0, j, &none, &e), 0);
-	assert_true(j[0].decision == MOE_ABSORB && j[1].decision == MOE_KEEP && j[2].decision == MOE_ROUTE);
+	assert_int_equal(
+		moe_method_route(moe_method_find("oracle", &e), NULL, &a, s, N, 1, 0, j, &none, &e),
+		0);
+	assert_true(j[0].decision == MOE_ABSORB && j[1].decision == MOE_KEEP &&
+		j[2].decision == MOE_ROUTE);
 	moe_plan_deployed(&p);
-	assert_true(p.gate[MOE_KEEP][MOE_BANK_QUARANTINE] == 0 && p.mask[MOE_KEEP][MOE_BANK_QUARANTINE] == 0);
-	assert_true(p.gate[MOE_ROUTE][MOE_BANK_CLEAN] == 1 && p.mask[MOE_ROUTE][MOE_BANK_CLEAN] == 0);
-	assert_true(p.mask[MOE_ABSORB][MOE_BANK_CLEAN] == 1 && p.mask[MOE_KEEP][MOE_BANK_CLEAN] == 1);
+	assert_true(p.gate[MOE_KEEP][MOE_BANK_QUARANTINE] == 0 &&
+		p.mask[MOE_KEEP][MOE_BANK_QUARANTINE] == 0);
+	assert_true(
+		p.gate[MOE_ROUTE][MOE_BANK_CLEAN] == 1 && p.mask[MOE_ROUTE][MOE_BANK_CLEAN] == 0);
+	assert_true(
+		p.mask[MOE_ABSORB][MOE_BANK_CLEAN] == 1 && p.mask[MOE_KEEP][MOE_BANK_CLEAN] == 1);
 }
 
 /* ---- hidden states ---- */
@@ -131,12 +140,28 @@ static int take(void *ctx, size_t seq, const struct moe_feature_rows *rows, stru
 
 static void test_features(void **state)
 {
-	static const struct moe_config config = { .family = MOE_LLAMA, .V = 23, .D = 16, .L = 3, .H = 4, .K = 2, .hd = 4, .F = 20, .max_pos = 64,
-		.theta = 10000, .eps = 1e-5, .tied = true, .rope_factor = 1, .n_eos = 1, .eos = { 22 } };
-	static const int32_t prompt[2][4] = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } }, done[3][6] = { { 9, 8, 7, 22 }, { 22 }, { 3, 3, 4, 5, 6, 7 } };
-	const struct moe_seen s[3] = { { prompt[0], done[0], 4, 4, 0, -1 }, { prompt[0], done[1], 4, 1, 0, -1 }, { prompt[1], done[2], 4, 6, 0, -1 } };
+	static const struct moe_config config = { .family = MOE_LLAMA,
+		.V = 23,
+		.D = 16,
+		.L = 3,
+		.H = 4,
+		.K = 2,
+		.hd = 4,
+		.F = 20,
+		.max_pos = 64,
+		.theta = 10000,
+		.eps = 1e-5,
+		.tied = true,
+		.rope_factor = 1,
+		.n_eos = 1,
+		.eos = { 22 } };
+	static const int32_t prompt[2][4] = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } },
+			     done[3][6] = { { 9, 8, 7, 22 }, { 22 }, { 3, 3, 4, 5, 6, 7 } };
+	const struct moe_seen s[3] = { { prompt[0], done[0], 4, 4, 0, -1 },
+		{ prompt[0], done[1], 4, 1, 0, -1 }, { prompt[1], done[2], 4, 6, 0, -1 } };
 	float buf[6 * 6 * 32];
-	struct got all = { { buf, buf + 192, buf + 384 }, { -1, -1, -1 }, 32 }, one = { { buf + 576, buf + 768, buf + 960 }, { -1, -1, -1 }, 32 };
+	struct got all = { { buf, buf + 192, buf + 384 }, { -1, -1, -1 }, 32 },
+		   one = { { buf + 576, buf + 768, buf + 960 }, { -1, -1, -1 }, 32 };
 	struct moe_engine g = { NULL, NULL };
 	struct moe_model m = { 0 };
 	struct moe_err e;
@@ -147,7 +172,8 @@ static void test_features(void **state)
 	g.pool = moe_pool_new(2, &e);
 	assert_int_equal(moe_features_dim(&config), 32);
 	assert_int_equal(moe_features_run(&g, s, 3, take, &all, &e), 0);
-	assert_true(all.n[0] == 3 && all.n[1] == -1 && all.n[2] == 6); /* a stop token says nothing */
+	assert_true(
+		all.n[0] == 3 && all.n[1] == -1 && all.n[2] == 6); /* a stop token says nothing */
 	for (int i = 0; i < 3; i += 2) {
 		struct got alone = { { one.x[i] }, { -1 }, 32 };
 

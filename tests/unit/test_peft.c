@@ -1,4 +1,5 @@
-/* test_peft.c - a directory that PEFT saved against its parameters, directories written and read again, and refusals. */
+/* test_peft.c - a directory that PEFT saved against its parameters, directories written and read
+ * again, and refusals. */
 #include "formats/file.h"
 #include "formats/peft.h"
 #include "model/load.h"
@@ -34,17 +35,23 @@ static void from_peft(void **state)
 
 	(void)state;
 	must(st && !moe_model_load(&m, GOLDEN "llama", &e), &e);
-	must(!moe_experts_from_peft(&x, &m.config, GOLDEN "llama-lora", MOE_BANK_QUARANTINE, "q", NULL, &e), &e);
+	must(!moe_experts_from_peft(
+		     &x, &m.config, GOLDEN "llama-lora", MOE_BANK_QUARANTINE, "q", NULL, &e),
+		&e);
 	assert_true(x.E == 1 && x.R == 4 && x.scale == 2 && x.bank[0] == MOE_BANK_QUARANTINE);
 	for (int i = 0; i < m.config.L * MOE_LINEARS; i++)
 		for (int p = 0; p < 2; p++) {
 			char name[200];
 			const struct moe_st_tensor *t;
 
-			snprintf(name, sizeof(name), "lora.param.base_model.model.model.layers.%d.%s.lora_%c.weight", i / MOE_LINEARS, moe_linear_modules[i % MOE_LINEARS], p ? 'B' : 'A');
+			snprintf(name, sizeof(name),
+				"lora.param.base_model.model.model.layers.%d.%s.lora_%c.weight",
+				i / MOE_LINEARS, moe_linear_modules[i % MOE_LINEARS],
+				p ? 'B' : 'A');
 			t = moe_st_find(st, name);
 			assert_non_null(t);
-			assert_memory_equal(t->data, x.param + (p ? x.b_off[i] : x.a_off[i]), t->bytes);
+			assert_memory_equal(
+				t->data, x.param + (p ? x.b_off[i] : x.a_off[i]), t->bytes);
 			n++;
 		}
 	assert_int_equal(n, 28);
@@ -78,8 +85,9 @@ static void remove_peft(char *dir)
 
 static struct moe_config small(void)
 {
-	static const char text[] = "{\"model_type\":\"llama\",\"vocab_size\":50,\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":2,"
-		"\"num_attention_heads\":4,\"num_key_value_heads\":2}";
+	static const char text[] = "{\"model_type\":\"llama\",\"vocab_size\":50,\"hidden_size\":16,"
+				   "\"intermediate_size\":24,\"num_hidden_layers\":2,"
+				   "\"num_attention_heads\":4,\"num_key_value_heads\":2}";
 	struct moe_config c;
 
 	assert_int_equal(moe_config_parse(text, sizeof(text) - 1, "c", &c, NULL), 0);
@@ -90,7 +98,11 @@ static struct moe_config small(void)
 static void round_trip(void **state)
 {
 	struct moe_config c = small();
-	struct moe_experts x = { .E = 2, .rank = { 2, 3 }, .bank = { MOE_BANK_CLEAN, MOE_BANK_QUARANTINE }, .scale = 1.5 }, y;
+	struct moe_experts x = { .E = 2,
+		.rank = { 2, 3 },
+		.bank = { MOE_BANK_CLEAN, MOE_BANK_QUARANTINE },
+		.scale = 1.5 },
+			   y;
 	struct moe_err e = { 0 };
 	char *dir = temp_dir();
 
@@ -104,19 +116,26 @@ static void round_trip(void **state)
 	for (int expert = -1; expert < 2; expert++) {
 		int first = expert < 0 ? 0 : x.first[expert], r = expert < 0 ? x.R : x.rank[expert];
 
-		must(!moe_experts_to_peft(&x, expert, "a/base", &(struct moe_peft_origin){ 0 }, dir, &e) && !moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", NULL, &e), &e);
-		assert_true(y.E == 1 && y.R == r && fabs(y.scale - 1.5) < 1e-12 && y.target[MOE_K] && y.target[MOE_DOWN] && !y.target[MOE_Q]);
+		must(!moe_experts_to_peft(
+			     &x, expert, "a/base", &(struct moe_peft_origin){ 0 }, dir, &e) &&
+				!moe_experts_from_peft(&y, &c, dir, MOE_BANK_CLEAN, "y", NULL, &e),
+			&e);
+		assert_true(y.E == 1 && y.R == r && fabs(y.scale - 1.5) < 1e-12 &&
+			y.target[MOE_K] && y.target[MOE_DOWN] && !y.target[MOE_Q]);
 		for (int i = 0; i < c.L * MOE_LINEARS; i++) {
 			int in, out;
 
 			if (!x.target[i % MOE_LINEARS])
 				continue;
 			moe_linear_shape(&c, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
-			assert_memory_equal(y.param + y.a_off[i], x.param + x.a_off[i] + first * in, (size_t)(r * in) * sizeof(moe_real));
+			assert_memory_equal(y.param + y.a_off[i], x.param + x.a_off[i] + first * in,
+				(size_t)(r * in) * sizeof(moe_real));
 			for (int j = 0; j < out; j++)
 				for (int k = 0; k < r; k++) /* powers of two: exact */
 					assert_true(y.param[y.b_off[i] + (size_t)(j * r + k)] ==
-						x.param[x.b_off[i] + (size_t)(j * x.R + first + k)] * (first + k == 3 ? (moe_real)0.5 : 1));
+						x.param[x.b_off[i] +
+							(size_t)(j * x.R + first + k)] *
+							(first + k == 3 ? (moe_real)0.5 : 1));
 		}
 		moe_experts_free(&y);
 	}
@@ -132,17 +151,23 @@ static void put_config(const char *dir, const char *more)
 	struct moe_buf b = { 0 };
 	char *path = moe_path_join(dir, "adapter_config.json", NULL);
 
-	assert_int_equal(moe_buf_addf(&b, NULL, "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_modules\":[\"k_proj\"]%s}", more), 0);
+	assert_int_equal(moe_buf_addf(&b, NULL,
+				 "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_"
+				 "modules\":[\"k_proj\"]%s}",
+				 more),
+		0);
 	assert_int_equal(moe_file_replace(path, b.data, b.len, NULL), 0);
 	moe_buf_free(&b);
 	free(path);
 }
 
-/* Two names of one Linear would be one matrix laid over the other; a scale of a pattern must be a number to compute with. */
+/* Two names of one Linear would be one matrix laid over the other; a scale of a pattern must be a
+ * number to compute with. */
 static void hostile(void **state)
 {
 	static float v[48];
-	struct moe_peft_pair pair[2] = { { "model.layers.0.self_attn.k_proj", 2, 16, 8, 0, v, v }, { "model.layers.00.self_attn.k_proj", 2, 16, 8, 0, v, v } };
+	struct moe_peft_pair pair[2] = { { "model.layers.0.self_attn.k_proj", 2, 16, 8, 0, v, v },
+		{ "model.layers.00.self_attn.k_proj", 2, 16, 8, 0, v, v } };
 	struct moe_peft p = { .pair = pair, .n = 2, .r = 2, .alpha = 3 };
 	struct moe_config c = small();
 	struct moe_experts x;
@@ -154,7 +179,9 @@ static void hostile(void **state)
 	assert_int_equal(moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", NULL, &e), -1);
 	assert_non_null(strstr(e.msg, "no Linear 'model.layers.00.self_attn.k_proj'"));
 	p.n = 1;
-	must(!moe_peft_write(&p, dir, &e) && !moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", NULL, &e), &e);
+	must(!moe_peft_write(&p, dir, &e) &&
+			!moe_experts_from_peft(&x, &c, dir, MOE_BANK_CLEAN, "x", NULL, &e),
+		&e);
 	moe_experts_free(&x);
 	put_config(dir, ",\"alpha_pattern\":{\"k_proj\":Infinity}");
 	assert_int_equal(moe_peft_open(&p, dir, &e), -1);
@@ -165,10 +192,14 @@ static void hostile(void **state)
 static void put_tensors(const char *dir, const char *suffix, int r_b)
 {
 	static const float zero[64];
-	struct moe_st_tensor t[2] = { { .dtype = "F32", .rank = 2, .shape = { 2, 4 }, .data = zero, .bytes = 32 }, { .dtype = "F32", .rank = 2, .data = zero } };
+	struct moe_st_tensor t[2] = {
+		{ .dtype = "F32", .rank = 2, .shape = { 2, 4 }, .data = zero, .bytes = 32 },
+		{ .dtype = "F32", .rank = 2, .data = zero }
+	};
 	char *path = moe_path_join(dir, "adapter_model.safetensors", NULL), name[128];
 
-	snprintf(name, sizeof(name), "base_model.model.model.layers.1.self_attn.k_proj.lora_%s", suffix);
+	snprintf(name, sizeof(name), "base_model.model.model.layers.1.self_attn.k_proj.lora_%s",
+		suffix);
 	t[0].name = "base_model.model.model.layers.1.self_attn.k_proj.lora_A.weight";
 	t[1].name = name;
 	t[1].shape[0] = 3;
@@ -184,12 +215,21 @@ static void scales_and_refusals(void **state)
 		const char *more, *why;
 		double scale;
 	} cases[] = {
-		{ "", NULL, 1.5 }, { ",\"use_rslora\":true", NULL, 2.1213203435596424 }, { ",\"alpha_pattern\":{\"self_attn.k_proj\":8}", NULL, 4 },
-		{ ",\"alpha_pattern\":{\"attn.k_proj\":8},\"rank_pattern\":{\"q_proj\":7}", NULL, 1.5 }, { ",\"rank_pattern\":{\"k_proj\":4}", "rank 4", 0 },
-		{ ",\"alpha_pattern\":{\"k_proj$\":8}", "regular expression", 0 }, { ",\"use_dora\":true", "\"use_dora\"", 0 }, { ",\"bias\":\"all\"", "bias \"all\"", 0 },
-		{ ",\"modules_to_save\":[\"lm_head\"]", "\"modules_to_save\"", 0 }, { ",\"layer_replication\":[[0,1]]", "\"layer_replication\"", 0 },
-		{ ",\"init_lora_weights\":\"pissa\"", "\"pissa\"", 0 }, { ",\"something_new\":{\"a\":1}", "\"something_new\"", 0 },
-		{ ",\"something_new\":null,\"init_lora_weights\":\"gaussian\"", NULL, 1.5 }, { ",\"fan_in_fan_out\":true", "\"fan_in_fan_out\"", 0 },
+		{ "", NULL, 1.5 },
+		{ ",\"use_rslora\":true", NULL, 2.1213203435596424 },
+		{ ",\"alpha_pattern\":{\"self_attn.k_proj\":8}", NULL, 4 },
+		{ ",\"alpha_pattern\":{\"attn.k_proj\":8},\"rank_pattern\":{\"q_proj\":7}", NULL,
+			1.5 },
+		{ ",\"rank_pattern\":{\"k_proj\":4}", "rank 4", 0 },
+		{ ",\"alpha_pattern\":{\"k_proj$\":8}", "regular expression", 0 },
+		{ ",\"use_dora\":true", "\"use_dora\"", 0 },
+		{ ",\"bias\":\"all\"", "bias \"all\"", 0 },
+		{ ",\"modules_to_save\":[\"lm_head\"]", "\"modules_to_save\"", 0 },
+		{ ",\"layer_replication\":[[0,1]]", "\"layer_replication\"", 0 },
+		{ ",\"init_lora_weights\":\"pissa\"", "\"pissa\"", 0 },
+		{ ",\"something_new\":{\"a\":1}", "\"something_new\"", 0 },
+		{ ",\"something_new\":null,\"init_lora_weights\":\"gaussian\"", NULL, 1.5 },
+		{ ",\"fan_in_fan_out\":true", "\"fan_in_fan_out\"", 0 },
 	};
 	char *dir = temp_dir();
 	struct moe_err e = { 0 };
@@ -202,10 +242,13 @@ static void scales_and_refusals(void **state)
 
 		put_config(dir, cases[i].more);
 		r = moe_peft_open(&p, dir, &e);
-		if (cases[i].why ? !r || e.code != MOE_DATA || !strstr(e.msg, cases[i].why) : r != 0)
+		if (cases[i].why ? !r || e.code != MOE_DATA || !strstr(e.msg, cases[i].why)
+				 : r != 0)
 			fail_msg("%s: %s", cases[i].more, r ? e.msg : "success");
 		if (!r) {
-			assert_true(p.n == 1 && p.pair[0].r == 2 && p.pair[0].in == 4 && p.pair[0].out == 3 && fabs(p.pair[0].scale - cases[i].scale) < 1e-12);
+			assert_true(p.n == 1 && p.pair[0].r == 2 && p.pair[0].in == 4 &&
+				p.pair[0].out == 3 &&
+				fabs(p.pair[0].scale - cases[i].scale) < 1e-12);
 			moe_peft_close(&p);
 		}
 	}
@@ -219,7 +262,9 @@ static void scales_and_refusals(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(from_peft), cmocka_unit_test(round_trip), cmocka_unit_test(hostile), cmocka_unit_test(scales_and_refusals) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(from_peft),
+		cmocka_unit_test(round_trip), cmocka_unit_test(hostile),
+		cmocka_unit_test(scales_and_refusals) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* test_rec.c - records: canonical form, changing, borrowed strings, tensors, refusal of what streams do not have. */
+/* test_rec.c - records: canonical form, changing, borrowed strings, tensors, refusal of what
+ * streams do not have. */
 #include "formats/list.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@ static struct moe_err e;
 
 static void assert_emits(const struct moe_rec *r, const void *want, size_t n)
 {
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 
 	assert_int_equal(moe_rec_emit(r, &b, &e), 0);
 	assert_int_equal(b.len, n);
@@ -23,10 +24,15 @@ static void assert_emits(const struct moe_rec *r, const void *want, size_t n)
 
 static void canonical(void **state)
 {
-	/* {"b": int16 5, "t": "x", "a": float32 1.0, "m": {"z": 1, "t": 2}} in an order and widths that are not canonical */
-	static const char in[] = "\x84\xa1" "b\xd1\x00\x05\xa1t\xd9\x01x\xa1" "a\xca\x3f\x80\x00\x00\xa1m\x82\xa1z\x01\xa1t\x02";
-	static const char out[] = "\x84\xa1t\xa1x\xa1" "a\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xa1" "b\x05\xa1m\x82\xa1t\x02\xa1z\x01";
-	struct moe_rec r = {0};
+	/* {"b": int16 5, "t": "x", "a": float32 1.0, "m": {"z": 1, "t": 2}} in an order and widths
+	 * that are not canonical */
+	static const char in[] = "\x84\xa1"
+				 "b\xd1\x00\x05\xa1t\xd9\x01x\xa1"
+				 "a\xca\x3f\x80\x00\x00\xa1m\x82\xa1z\x01\xa1t\x02";
+	static const char out[] = "\x84\xa1t\xa1x\xa1"
+				  "a\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xa1"
+				  "b\x05\xa1m\x82\xa1t\x02\xa1z\x01";
+	struct moe_rec r = { 0 };
 
 	(void)state;
 	assert_int_equal(moe_rec_parse(&r, in, sizeof(in) - 1, &e), 0);
@@ -38,7 +44,7 @@ static void canonical(void **state)
 
 static void changing(void **state)
 {
-	struct moe_rec r = {0}, copy = {0};
+	struct moe_rec r = { 0 }, copy = { 0 };
 	struct moe_str s;
 	int64_t i;
 	double f;
@@ -46,7 +52,8 @@ static void changing(void **state)
 	(void)state;
 	assert_int_equal(moe_rec_set_str(&r, "t", "x", &e), 0);
 	assert_int_equal(moe_rec_set_int(&r, "i", INT64_MIN, &e), 0);
-	for (int k = 0; k < 2000; k++) { /* set again and again with growing and shrinking values, the record stays small */
+	for (int k = 0; k < 2000; k++) { /* set again and again with growing and shrinking values,
+					    the record stays small */
 		char text[300];
 
 		memset(text, 'a', sizeof(text));
@@ -56,7 +63,8 @@ static void changing(void **state)
 	assert_int_equal(moe_rec_set_strn(&r, "s", "hello", 5, &e), 0);
 	assert_true(moe_rec_str(&r, "s", &s));
 	assert_int_equal(moe_rec_set_strn(&r, "copy of s, longer than that key", s.p, s.n, &e), 0);
-	assert_true(moe_rec_str(&r, "copy of s, longer than that key", &s) && moe_str_eq(s, "hello"));
+	assert_true(
+		moe_rec_str(&r, "copy of s, longer than that key", &s) && moe_str_eq(s, "hello"));
 	assert_true(moe_rec_int(&r, "i", &i) && i == INT64_MIN);
 	assert_int_equal(moe_rec_copy(&copy, &r, &e), 0);
 	moe_rec_unset(&r, "i");
@@ -73,7 +81,7 @@ static void changing(void **state)
 static void own_bytes(void **state)
 {
 	/* values taken from the record itself, at a moment when its block must move */
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	char big[5000];
 	struct moe_str s;
 
@@ -81,7 +89,7 @@ static void own_bytes(void **state)
 	memset(big, 'q', sizeof(big));
 	assert_int_equal(moe_rec_set_strn(&r, "a", big, sizeof(big), &e), 0);
 	for (int k = 0; k < 6; k++) {
-		char key[2] = {(char)('b' + k), 0};
+		char key[2] = { (char)('b' + k), 0 };
 
 		assert_true(moe_rec_str(&r, "a", &s));
 		assert_int_equal(moe_rec_set_strn(&r, key, s.p, s.n, &e), 0);
@@ -94,9 +102,9 @@ static void own_bytes(void **state)
 
 static void tensors(void **state)
 {
-	float v[6] = {1, -2, 3, (float)NAN, 5, 6}, *got;
-	struct moe_tensor t = {"F32", 2, {2, 3}, v, sizeof(v)}, back;
-	struct moe_rec r = {0};
+	float v[6] = { 1, -2, 3, (float)NAN, 5, 6 }, *got;
+	struct moe_tensor t = { "F32", 2, { 2, 3 }, v, sizeof(v) }, back;
+	struct moe_rec r = { 0 };
 	size_t n;
 
 	(void)state;
@@ -124,9 +132,9 @@ static void tensors(void **state)
 
 static void arrays(void **state)
 {
-	struct moe_str v[3] = {{"one", 3}, {"", 0}, {"three", 5}}, s;
+	struct moe_str v[3] = { { "one", 3 }, { "", 0 }, { "three", 5 } }, s;
 	struct moe_list l;
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 
 	(void)state;
 	assert_int_equal(moe_rec_set_strs(&r, "tags", v, 3, &e), 0);
@@ -139,7 +147,10 @@ static void arrays(void **state)
 	moe_rec_free(&r);
 }
 
-#define BAD(text) {text, sizeof(text) - 1}
+#define BAD(text)                                                                                  \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
 
 static void refused(void **state)
 {
@@ -147,24 +158,35 @@ static void refused(void **state)
 		const char *p;
 		size_t n;
 	} bad[] = {
-		BAD(""),
-		BAD("\x05"),                                   /* no map */
-		BAD("\x81\xa1"),                               /* cut off */
-		BAD("\x81\xa1" "a"),                           /* no value */
-		BAD("\x80\x80"),                               /* two values */
-		BAD("\x82\xa1" "a\x01\xa1" "a\x02"),           /* a key twice */
-		BAD("\x81\x01\x01"),                           /* an integer key */
-		BAD("\x81\xa1\xff\x01"),                       /* a key that is no UTF-8 */
-		BAD("\x81\xa1\x00\x01"),                       /* a key with NUL */
-		BAD("\x81\xa1" "a\xc1"),                       /* the byte that is never used */
-		BAD("\x81\xa1" "a\xd4\x01\x00"),               /* an extension */
-		BAD("\x81\xa1" "a\xdd\x10\x00\x00\x00"),       /* 2^28 elements announced, none there */
-		BAD("\x81\xa1" "a\xdf\xff\xff\xff\xff"),       /* 2^32-1 entries */
-		BAD("\x81\xa1" "a\xc6\xff\xff\xff\xff"),       /* 4 GiB of bytes */
-		BAD("\x81\xa1" "a\x82\xa1" "b\x01\xa1" "b\x02"), /* a key twice, inside */
-		BAD("\x81\xa1" "a\x91\x91\x91\x91\x91\x91\x91\x91\x00"), /* nine levels */
+		BAD(""), BAD("\x05"), /* no map */
+		BAD("\x81\xa1"),      /* cut off */
+		BAD("\x81\xa1"
+		    "a"),        /* no value */
+		BAD("\x80\x80"), /* two values */
+		BAD("\x82\xa1"
+		    "a\x01\xa1"
+		    "a\x02"),            /* a key twice */
+		BAD("\x81\x01\x01"),     /* an integer key */
+		BAD("\x81\xa1\xff\x01"), /* a key that is no UTF-8 */
+		BAD("\x81\xa1\x00\x01"), /* a key with NUL */
+		BAD("\x81\xa1"
+		    "a\xc1"), /* the byte that is never used */
+		BAD("\x81\xa1"
+		    "a\xd4\x01\x00"), /* an extension */
+		BAD("\x81\xa1"
+		    "a\xdd\x10\x00\x00\x00"), /* 2^28 elements announced, none there */
+		BAD("\x81\xa1"
+		    "a\xdf\xff\xff\xff\xff"), /* 2^32-1 entries */
+		BAD("\x81\xa1"
+		    "a\xc6\xff\xff\xff\xff"), /* 4 GiB of bytes */
+		BAD("\x81\xa1"
+		    "a\x82\xa1"
+		    "b\x01\xa1"
+		    "b\x02"), /* a key twice, inside */
+		BAD("\x81\xa1"
+		    "a\x91\x91\x91\x91\x91\x91\x91\x91\x00"), /* nine levels */
 	};
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -175,13 +197,17 @@ static void refused(void **state)
 		assert_true(e.msg[0]);
 	}
 	/* eight levels are allowed */
-	assert_int_equal(moe_rec_parse(&r, "\x81\xa1" "a\x91\x91\x91\x91\x91\x91\x91\x00", 11, &e), 0);
+	assert_int_equal(moe_rec_parse(&r,
+				 "\x81\xa1"
+				 "a\x91\x91\x91\x91\x91\x91\x91\x00",
+				 11, &e),
+		0);
 	moe_rec_free(&r);
 }
 
 static void required(void **state)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	struct moe_str s;
 	double f;
 
@@ -201,8 +227,13 @@ static void required(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(canonical), cmocka_unit_test(changing), cmocka_unit_test(own_bytes), cmocka_unit_test(tensors),
-		cmocka_unit_test(arrays), cmocka_unit_test(refused), cmocka_unit_test(required),
+		cmocka_unit_test(canonical),
+		cmocka_unit_test(changing),
+		cmocka_unit_test(own_bytes),
+		cmocka_unit_test(tensors),
+		cmocka_unit_test(arrays),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(required),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

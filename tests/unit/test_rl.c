@@ -1,4 +1,5 @@
-/* test_rl.c - losses against TRL's own (tests/golden/make_rl_golden.py), advantages against its formulas, and degenerate groups. */
+/* test_rl.c - losses against TRL's own (tests/golden/make_rl_golden.py), advantages against its
+ * formulas, and degenerate groups. */
 #include "rl/advantage.h"
 #include "rl/loss.h"
 
@@ -26,19 +27,26 @@ static void test_losses(void **state)
 	struct moe_err e;
 
 	(void)state;
-	assert_int_equal(moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep, &(struct moe_adv_opts){ MOE_ADV_GROUP, false }, adv, NULL, &st, &e), 0);
+	assert_int_equal(
+		moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep,
+			&(struct moe_adv_opts){ MOE_ADV_GROUP, false }, adv, NULL, &st, &e),
+		0);
 	for (size_t c = 0; c < sizeof(gold_case) / sizeof(*gold_case); c++) {
-		struct moe_loss_opts o = { .eps_low = 0.2, .eps_high = 0.3, .beta = gold_case[c].beta };
+		struct moe_loss_opts o = {
+			.eps_low = 0.2, .eps_high = 0.3, .beta = gold_case[c].beta
+		};
 		double sum = 0;
 		size_t k = 0;
 
 		assert_int_equal(moe_loss_type_parse(gold_case[c].loss, &o.type, &e), 0);
 		assert_int_equal(moe_ratio_parse(gold_case[c].ratio, &o.ratio, &e), 0);
 		for (size_t i = 0; i < GOLD_N; i++) {
-			double w = moe_loss_weight(&o, gold_len[i], GOLD_N, GOLD_TOKENS, GOLD_MAXLEN);
+			double w = moe_loss_weight(
+				&o, gold_len[i], GOLD_N, GOLD_TOKENS, GOLD_MAXLEN);
 
 			for (size_t t = 0; t < gold_len[i]; t++, k++) {
-				struct moe_token_loss l = moe_token_loss(&o, gold_logp[k], gold_old[k], gold_ref[k], adv[i]);
+				struct moe_token_loss l = moe_token_loss(
+					&o, gold_logp[k], gold_old[k], gold_ref[k], adv[i]);
 
 				sum += w * l.loss;
 				near(w * l.dlogp, gold_case[c].dlogp[k], "derivative");
@@ -50,7 +58,8 @@ static void test_losses(void **state)
 
 static void test_advantages(void **state)
 {
-	const double *const want[6] = { gold_adv_none_0, gold_adv_none_1, gold_adv_group_0, gold_adv_group_1, gold_adv_batch_0, gold_adv_batch_1 };
+	const double *const want[6] = { gold_adv_none_0, gold_adv_none_1, gold_adv_group_0,
+		gold_adv_group_1, gold_adv_batch_0, gold_adv_batch_1 };
 	double adv[GOLD_N];
 	bool dead[GOLD_N];
 	struct moe_adv_stats st;
@@ -60,7 +69,9 @@ static void test_advantages(void **state)
 	for (int k = 0; k < 6; k++) {
 		struct moe_adv_opts o = { (enum moe_adv_scale)(k / 2), k % 2 };
 
-		assert_int_equal(moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep, &o, adv, dead, &st, &e), 0);
+		assert_int_equal(moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep, &o, adv,
+					 dead, &st, &e),
+			0);
 		for (size_t i = 0; i < GOLD_N; i++) {
 			near(adv[i], want[k][i], "advantage");
 			assert_false(dead[i]);
@@ -81,7 +92,9 @@ static void test_degenerate(void **state)
 	struct moe_err e;
 
 	(void)state;
-	assert_int_equal(moe_advantages(7, reward, group, keep, &(struct moe_adv_opts){ MOE_ADV_GROUP, true }, adv, dead, &st, &e), 0);
+	assert_int_equal(moe_advantages(7, reward, group, keep,
+				 &(struct moe_adv_opts){ MOE_ADV_GROUP, true }, adv, dead, &st, &e),
+		0);
 	assert_int_equal(st.groups, 3);
 	assert_int_equal(st.dead, 2);
 	near(st.zero_std, 4.0 / 7, "share of rollouts in equal groups");
@@ -89,7 +102,9 @@ static void test_degenerate(void **state)
 	assert_true(adv[0] == 0 && adv[2] == 0 && adv[3] == 0);
 	assert_true(adv[1] == 0); /* the only kept one of its group is its own baseline */
 	near(adv[5], (4 - 2.0) / (2 + 1e-4), "against all of the group");
-	assert_int_equal(moe_advantages(2, bad, group, NULL, &(struct moe_adv_opts){ MOE_ADV_NONE, false }, adv, NULL, &st, &e), -1);
+	assert_int_equal(moe_advantages(2, bad, group, NULL,
+				 &(struct moe_adv_opts){ MOE_ADV_NONE, false }, adv, NULL, &st, &e),
+		-1);
 	assert_int_equal(e.code, MOE_NUMERIC);
 }
 
@@ -106,7 +121,9 @@ static void test_equal_kept(void **state)
 
 	(void)state;
 	assert_true((0.1 + 0.1 + 0.1) / 3 != 0.1);
-	assert_int_equal(moe_advantages(4, reward, group, keep, &(struct moe_adv_opts){ MOE_ADV_NONE, true }, adv, dead, &st, &e), 0);
+	assert_int_equal(moe_advantages(4, reward, group, keep,
+				 &(struct moe_adv_opts){ MOE_ADV_NONE, true }, adv, dead, &st, &e),
+		0);
 	assert_true(adv[0] == 0 && adv[1] == 0 && adv[2] == 0 && !dead[0]);
 	near(adv[3], 3 - 3.3 / 4, "against all of the group");
 }

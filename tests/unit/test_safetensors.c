@@ -1,4 +1,5 @@
-/* test_safetensors.c - the reader's checks one by one, the writer, shards, and the 16-bit conversions. */
+/* test_safetensors.c - the reader's checks one by one, the writer, shards, and the 16-bit
+ * conversions. */
 #include "formats/file.h"
 #include "formats/safetensors.h"
 
@@ -54,8 +55,12 @@ static void accepts(void **state)
 	good("{}", 0, 0);
 	good("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}   ", 8, 1);
 	good("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, 1);
-	good("{\"a\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[0,0]},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}", 3, 2);
-	good("{\"__metadata__\":{\"a:b\\\":\":\"x:y\"},\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, 1);
+	good("{\"a\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[0,0]},\"b\":{\"dtype\":"
+	     "\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}",
+		3, 2);
+	good("{\"__metadata__\":{\"a:b\\\":\":\"x:y\"},\"a\":{\"dtype\":\"I64\",\"shape\":[1],"
+	     "\"data_offsets\":[0,8]}}",
+		8, 1);
 }
 
 static void refuses(void **state)
@@ -64,21 +69,34 @@ static void refuses(void **state)
 	bad("[]", 0, "does not begin with '{'");
 	bad(" {}", 0, "does not begin with '{'");
 	bad("{", 0, "t: ");
-	bad("{\"a\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1, "dtype 'F4' is not supported");
+	bad("{\"a\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1,
+		"dtype 'F4' is not supported");
 	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "need 8 bytes");
-	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, "\"shape\" holds");
-	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]}}", 4, "\"shape\" holds");
-	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0, "overflows");
+	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8,
+		"\"shape\" holds");
+	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]}}", 4,
+		"\"shape\" holds");
+	bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}",
+		0, "overflows");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[9],\"data_offsets\":[0,9]}}", 8, "beyond the end");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", 9, "truncated or with a tail");
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", 9,
+		"truncated or with a tail");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}", 3, "a hole");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}", 3, "overlaps");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[3,2]}}", 3, "not [begin, end]");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1, "rank 9");
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":"
+	    "\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}",
+		3, "overlaps");
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[3,2]}}", 3,
+		"not [begin, end]");
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1,
+		"rank 9");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "not an object of");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "same key twice in one object: \"a\"");
-	bad("{\"a\":{\"dtype\":\"I8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "same key twice in one object: \"dtype\"");
-	bad("{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "has a NUL");
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":"
+	    "\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+		1, "same key twice in one object: \"a\"");
+	bad("{\"a\":{\"dtype\":\"I8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+		"same key twice in one object: \"dtype\"");
+	bad("{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+		"has a NUL");
 	bad("{\"__metadata__\":{\"a\":1}}", 0, "strings only");
 }
 
@@ -109,7 +127,8 @@ static char *temp_dir(void)
 
 static void remove_all(char *dir)
 {
-	static const char *const names[] = { "a.safetensors", "x-1.safetensors", "x-2.safetensors", "x.safetensors.index.json" };
+	static const char *const names[] = { "a.safetensors", "x-1.safetensors", "x-2.safetensors",
+		"x.safetensors.index.json" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char *p = moe_path_join(dir, names[i], NULL);
@@ -123,9 +142,12 @@ static void remove_all(char *dir)
 static const float f3[3] = { 1, -2, 0.5f };
 static const uint8_t u2[2] = { 7, 9 };
 
-static struct moe_st_tensor tensor(const char *name, const char *dtype, uint64_t n, const void *data, size_t bytes)
+static struct moe_st_tensor tensor(
+	const char *name, const char *dtype, uint64_t n, const void *data, size_t bytes)
 {
-	struct moe_st_tensor t = { .name = name, .rank = 1, .shape = { n }, .data = data, .bytes = bytes };
+	struct moe_st_tensor t = {
+		.name = name, .rank = 1, .shape = { n }, .data = data, .bytes = bytes
+	};
 
 	memcpy(t.dtype, dtype, strlen(dtype) + 1);
 	return t;
@@ -176,8 +198,11 @@ static void put_text(const char *dir, const char *name, const char *text)
 
 static void shards(void **state)
 {
-	struct moe_st_tensor t1[2] = { tensor("f", "F32", 3, f3, 12), tensor("old", "U8", 2, u2, 2) }, t2 = tensor("u", "U8", 2, u2, 2);
-	char *dir = temp_dir(), *p1 = moe_path_join(dir, "x-1.safetensors", NULL), *p2 = moe_path_join(dir, "x-2.safetensors", NULL);
+	struct moe_st_tensor t1[2] = { tensor("f", "F32", 3, f3, 12),
+		tensor("old", "U8", 2, u2, 2) },
+			     t2 = tensor("u", "U8", 2, u2, 2);
+	char *dir = temp_dir(), *p1 = moe_path_join(dir, "x-1.safetensors", NULL),
+	     *p2 = moe_path_join(dir, "x-2.safetensors", NULL);
 	struct moe_err e = { 0 };
 	struct moe_st *s;
 
@@ -186,7 +211,9 @@ static void shards(void **state)
 	assert_non_null(strstr(e.msg, "neither"));
 	assert_int_equal(moe_st_write(p1, t1, 2, NULL, 0, &e), 0);
 	assert_int_equal(moe_st_write(p2, &t2, 1, NULL, 0, &e), 0);
-	put_text(dir, "x.safetensors.index.json", "{\"metadata\":{\"total_size\":14},\"weight_map\":{\"u\":\"x-2.safetensors\",\"f\":\"x-1.safetensors\"}}");
+	put_text(dir, "x.safetensors.index.json",
+		"{\"metadata\":{\"total_size\":14},\"weight_map\":{\"u\":\"x-2.safetensors\",\"f\":"
+		"\"x-1.safetensors\"}}");
 	s = moe_st_open_dir(dir, "x", &e);
 	assert_non_null(s);
 	assert_int_equal(moe_st_count(s), 2);
@@ -194,10 +221,12 @@ static void shards(void **state)
 	assert_null(moe_st_find(s, "old"));
 	assert_memory_equal(moe_st_find(s, "f")->data, f3, 12);
 	moe_st_close(s);
-	put_text(dir, "x.safetensors.index.json", "{\"weight_map\":{\"u\":\"x-1.safetensors\",\"f\":\"x-1.safetensors\"}}");
+	put_text(dir, "x.safetensors.index.json",
+		"{\"weight_map\":{\"u\":\"x-1.safetensors\",\"f\":\"x-1.safetensors\"}}");
 	assert_null(moe_st_open_dir(dir, "x", &e));
 	assert_non_null(strstr(e.msg, "'u' is not in the file"));
-	put_text(dir, "x.safetensors.index.json", "{\"weight_map\":{\"u\":\"../x-1.safetensors\"}}");
+	put_text(
+		dir, "x.safetensors.index.json", "{\"weight_map\":{\"u\":\"../x-1.safetensors\"}}");
 	assert_null(moe_st_open_dir(dir, "x", &e));
 	assert_non_null(strstr(e.msg, "same directory"));
 	free(p1);
@@ -211,7 +240,9 @@ static void sixteen_bits(void **state)
 	(void)state;
 	for (uint32_t h = 0; h < 65536; h++) {
 		int exp = (int)(h >> 10 & 31), man = (int)(h & 1023);
-		double want = exp == 31 ? (man ? NAN : INFINITY) : exp ? ldexp(1024 + man, exp - 25) : ldexp(man, -24);
+		double want = exp == 31 ? (man ? NAN : INFINITY)
+			: exp           ? ldexp(1024 + man, exp - 25)
+					: ldexp(man, -24);
 		float f = moe_f32_from_f16((uint16_t)h), b = moe_f32_from_bf16((uint16_t)h);
 
 		if (h >> 15)
@@ -222,17 +253,21 @@ static void sixteen_bits(void **state)
 		else
 			assert_true(isnan(moe_f32_from_bf16(moe_bf16_from_f32(b))));
 	}
-	assert_int_equal(moe_bf16_from_f32(1.00390625f), 0x3f80);  /* a tie, to even */
-	assert_int_equal(moe_bf16_from_f32(1.01171875f), 0x3f82);  /* a tie, to even */
+	assert_int_equal(moe_bf16_from_f32(1.00390625f), 0x3f80); /* a tie, to even */
+	assert_int_equal(moe_bf16_from_f32(1.01171875f), 0x3f82); /* a tie, to even */
 	assert_int_equal(moe_bf16_from_f32(1.00390637f), 0x3f81);
-	assert_int_equal(moe_bf16_from_f32(3.4e38f), 0x7f80);      /* overflows to infinity */
+	assert_int_equal(moe_bf16_from_f32(3.4e38f), 0x7f80); /* overflows to infinity */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepts), cmocka_unit_test(refuses), cmocka_unit_test(length_field),
-		cmocka_unit_test(write_and_read), cmocka_unit_test(shards), cmocka_unit_test(sixteen_bits),
+		cmocka_unit_test(accepts),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(length_field),
+		cmocka_unit_test(write_and_read),
+		cmocka_unit_test(shards),
+		cmocka_unit_test(sixteen_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_sample.c - drawing and decoding: distributions, agreement with the training forward pass, and independence of threads, slots and arms. */
+/* test_sample.c - drawing and decoding: distributions, agreement with the training forward pass,
+ * and independence of threads, slots and arms. */
 #include "model/decode.h"
 #include "model/draw.h"
 #include "model/sample.h"
@@ -19,9 +20,10 @@
 
 /* ---- draw ---- */
 
-static const moe_real toy[6] = {1.0f, 3.0f, 2.0f, 0.0f, 2.5f, -1.0f};
+static const moe_real toy[6] = { 1.0f, 3.0f, 2.0f, 0.0f, 2.5f, -1.0f };
 
-/* Chi-square of DRAWS draws against p; the caller compares it with a quantile. Also checks the logp of every draw. */
+/* Chi-square of DRAWS draws against p; the caller compares it with a quantile. Also checks the logp
+ * of every draw. */
 static void softmax(double t, const int keep[6], double p[6])
 {
 	double z = 0.0;
@@ -34,19 +36,21 @@ static void softmax(double t, const int keep[6], double p[6])
 
 static double chi2(const struct moe_sample_opts *o, const double p[6])
 {
-	static const int all[6] = {1, 1, 1, 1, 1, 1};
+	static const int all[6] = { 1, 1, 1, 1, 1, 1 };
 	struct moe_draw_cand cand[6];
 	moe_real buf[6];
-	struct moe_draw_work w = {buf, cand};
+	struct moe_draw_work w = { buf, cand };
 	struct moe_rng k = moe_rng_key(7, "test");
-	double count[6] = {0}, sum = 0.0, whole[6];
-	struct moe_err e = {0};
+	double count[6] = { 0 }, sum = 0.0, whole[6];
+	struct moe_err e = { 0 };
 
 	softmax(o->temperature, all, whole);
 	for (int i = 0; i < DRAWS; i++) {
 		struct moe_draw d;
 
-		assert_int_equal(moe_draw_token(toy, 6, o, moe_rng_uniform(k, 1, (uint64_t)i), &w, &d, &e), 0);
+		assert_int_equal(
+			moe_draw_token(toy, 6, o, moe_rng_uniform(k, 1, (uint64_t)i), &w, &d, &e),
+			0);
 		assert_in_range(d.id, 0, 5);
 		assert_true(p[d.id] > 0.0);
 		assert_true(fabs((double)d.logp - log(p[d.id])) < 1e-5);
@@ -55,15 +59,17 @@ static double chi2(const struct moe_sample_opts *o, const double p[6])
 	}
 	for (int i = 0; i < 6; i++)
 		if (p[i] > 0.0)
-			sum += (count[i] - DRAWS * p[i]) * (count[i] - DRAWS * p[i]) / (DRAWS * p[i]);
+			sum += (count[i] - DRAWS * p[i]) * (count[i] - DRAWS * p[i]) /
+				(DRAWS * p[i]);
 	return sum;
 }
 
 static void draws_follow_the_distribution(void **state)
 {
 	/* order by logit: 1 (3), 4 (2.5), 2 (2), 0 (1), 3 (0), 5 (-1) */
-	const int all[6] = {1, 1, 1, 1, 1, 1}, three[6] = {0, 1, 1, 0, 1, 0}, two[6] = {0, 1, 0, 0, 1, 0};
-	struct moe_sample_opts o = {.temperature = 1, .top_p = 1};
+	const int all[6] = { 1, 1, 1, 1, 1, 1 }, three[6] = { 0, 1, 1, 0, 1, 0 },
+		  two[6] = { 0, 1, 0, 0, 1, 0 };
+	struct moe_sample_opts o = { .temperature = 1, .top_p = 1 };
 	double p[6];
 
 	(void)state;
@@ -92,10 +98,10 @@ static void draw_edges(void **state)
 {
 	struct moe_draw_cand cand[300];
 	moe_real buf[300], l[300];
-	struct moe_draw_work w = {buf, cand};
-	struct moe_sample_opts o = {.temperature = 1, .top_p = 1};
+	struct moe_draw_work w = { buf, cand };
+	struct moe_sample_opts o = { .temperature = 1, .top_p = 1 };
 	struct moe_draw d;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 
 	(void)state;
 	for (int i = 0; i < 300; i++)
@@ -121,7 +127,7 @@ static void draw_edges(void **state)
 
 /* ---- sampling ---- */
 
-#define N_REQ 5
+#define N_REQ   5
 #define MAX_NEW 40
 
 struct fixture {
@@ -135,7 +141,7 @@ struct fixture {
 
 static void make_experts(struct moe_experts *x, const struct moe_config *c)
 {
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_rng k = moe_rng_key(5, "experts");
 
 	x->E = 2;
@@ -154,9 +160,9 @@ static void make_experts(struct moe_experts *x, const struct moe_config *c)
 /* Weights ten times the usual, so that distributions are far from uniform. */
 static void make(struct fixture *f, const char *preset, int D)
 {
-	static const int len[N_REQ] = {33, 1, 100, 64, 150};
+	static const int len[N_REQ] = { 33, 1, 100, 64, 150 };
 	struct moe_config c;
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_rng k = moe_rng_key(11, "prompt");
 
 	memset(f, 0, sizeof(*f));
@@ -176,11 +182,17 @@ static void make(struct fixture *f, const char *preset, int D)
 	for (size_t i = 0; i < f->m.n_param; i++)
 		f->m.param[i] *= f->m.param[i] == 1 ? 1 : 5;
 	make_experts(&f->x, &c);
-	f->o = (struct moe_sample_opts){.max_new = MAX_NEW, .temperature = 1, .top_p = 1, .seed = 9};
+	f->o = (struct moe_sample_opts){
+		.max_new = MAX_NEW, .temperature = 1, .top_p = 1, .seed = 9
+	};
 	for (int i = 0; i < N_REQ; i++) {
 		for (int t = 0; t < len[i]; t++)
-			f->ids[i][t] = (int32_t)moe_rng_below(k, (uint64_t)i, (uint64_t)t, (uint64_t)c.V);
-		f->req[i] = (struct moe_sample_req){.prompt = f->ids[i], .n_prompt = len[i], .key = 100 + (uint64_t)i, .n_samples = 3 + 20 * (i == 2)};
+			f->ids[i][t] = (int32_t)moe_rng_below(
+				k, (uint64_t)i, (uint64_t)t, (uint64_t)c.V);
+		f->req[i] = (struct moe_sample_req){ .prompt = f->ids[i],
+			.n_prompt = len[i],
+			.key = 100 + (uint64_t)i,
+			.n_samples = 3 + 20 * (i == 2) };
 	}
 }
 
@@ -194,7 +206,8 @@ static void done(struct fixture *f)
 static void halve(struct fixture *f, struct moe_weight *w)
 {
 	const uint16_t *full = w->data; /* little-endian: the upper half comes second */
-	size_t at = (size_t)((const moe_real *)w->data - f->m.param), n = (size_t)w->rows * (size_t)w->cols;
+	size_t at = (size_t)((const moe_real *)w->data - f->m.param),
+	       n = (size_t)w->rows * (size_t)w->cols;
 
 	for (size_t i = 0; i < n; i++)
 		f->half[at + i] = full[2 * i + 1];
@@ -223,10 +236,11 @@ static size_t total(const struct moe_sample_req *req, size_t n)
 	return sum;
 }
 
-static struct moe_completion *sample(const struct fixture *f, const struct moe_experts *x, size_t n, const struct moe_sample_req *req, int threads)
+static struct moe_completion *sample(const struct fixture *f, const struct moe_experts *x, size_t n,
+	const struct moe_sample_req *req, int threads)
 {
 	struct moe_completion *out = calloc(total(req, n), sizeof(*out));
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 	struct moe_pool *pool = moe_pool_new(threads, &e);
 
 	assert_non_null(out);
@@ -273,7 +287,8 @@ static void threads_do_not_matter(void **state)
 	}
 }
 
-/* A prompt shared by a group, or computed for each sample alone, beside others or not: the same completions. */
+/* A prompt shared by a group, or computed for each sample alone, beside others or not: the same
+ * completions. */
 static void sharing_does_not_matter(void **state)
 {
 	struct fixture f;
@@ -297,12 +312,14 @@ static void sharing_does_not_matter(void **state)
 	done(&f);
 }
 
-/* Largest difference between sampled log-probabilities and those of the training forward pass; also that greedy tokens are the best. */
-static double gap(const struct fixture *f, const struct moe_experts *x, double temperature, bool greedy)
+/* Largest difference between sampled log-probabilities and those of the training forward pass; also
+ * that greedy tokens are the best. */
+static double gap(
+	const struct fixture *f, const struct moe_experts *x, double temperature, bool greedy)
 {
 	struct moe_completion *a = sample(f, x, N_REQ, f->req, 2);
-	struct moe_err e = {0};
-	struct moe_acts acts = {.exact = true};
+	struct moe_err e = { 0 };
+	struct moe_acts acts = { .exact = true };
 	double worst = 0.0;
 
 	for (size_t i = 0, at = 0; i < N_REQ; i++)
@@ -311,22 +328,28 @@ static double gap(const struct fixture *f, const struct moe_experts *x, double t
 			moe_real logp[MAX_NEW];
 			int T = f->req[i].n_prompt + a[at].n;
 			int np = f->req[i].n_prompt;
-			struct moe_seg seg[2] = {{0, np, -1, 0}, {np, a[at].n, 0, np}}; /* as training has a group */
-			struct moe_batch b = {T, ids, 2, seg};
+			struct moe_seg seg[2] = { { 0, np, -1, 0 },
+				{ np, a[at].n, 0, np } }; /* as training has a group */
+			struct moe_batch b = { T, ids, 2, seg };
 
 			memcpy(ids, f->req[i].prompt, (size_t)f->req[i].n_prompt * sizeof(*ids));
 			memcpy(ids + f->req[i].n_prompt, a[at].ids, (size_t)a[at].n * sizeof(*ids));
 			for (int t = 0; t < a[at].n; t++)
 				row[t] = f->req[i].n_prompt + t - 1;
 			assert_int_equal(moe_forward(&f->m, x, NULL, &b, &acts, &e), 0);
-			assert_int_equal(moe_head_logp(&f->m, &b, &acts, a[at].n, row, a[at].ids, temperature, logp, NULL, &e), 0);
+			assert_int_equal(moe_head_logp(&f->m, &b, &acts, a[at].n, row, a[at].ids,
+						 temperature, logp, NULL, &e),
+				0);
 			for (int t = 0; t < a[at].n; t++)
 				worst = fmax(worst, fabs((double)logp[t] - (double)a[at].logp[t]));
-			for (int v = 0; greedy && v < f->m.config.V; v++) { /* no other first token is more likely */
+			for (int v = 0; greedy && v < f->m.config.V;
+				v++) { /* no other first token is more likely */
 				int32_t other = v;
 				moe_real p;
 
-				assert_int_equal(moe_head_logp(&f->m, &b, &acts, 1, row, &other, 1, &p, NULL, &e), 0);
+				assert_int_equal(moe_head_logp(&f->m, &b, &acts, 1, row, &other, 1,
+							 &p, NULL, &e),
+					0);
 				assert_true(v == a[at].ids[0] || p <= logp[0]);
 			}
 		}
@@ -343,7 +366,8 @@ static void logp_is_that_of_training(void **state)
 	(void)state;
 	make(&f, "tiny", 0);
 	worst = gap(&f, &f.x, 1, false);
-	print_message("tiny: sampled against trained log-probability, largest difference %g\n", worst);
+	print_message(
+		"tiny: sampled against trained log-probability, largest difference %g\n", worst);
 	assert_true(worst == 0.0); /* bit for bit: exact products */
 	f.o.temperature = 0.6;
 	assert_true(gap(&f, NULL, 0.6, false) < 1e-5);
@@ -375,7 +399,8 @@ static void greedy_ignores_the_draw(void **state)
 	done(&f);
 }
 
-/* More samples than slots: finished slots are filled again; stop tokens end completions early, and are kept. */
+/* More samples than slots: finished slots are filled again; stop tokens end completions early, and
+ * are kept. */
 static void slots_are_refilled(void **state)
 {
 	struct fixture f;
@@ -405,7 +430,8 @@ static void slots_are_refilled(void **state)
 		stopped += last;
 	}
 	assert_in_range(stopped, 10, n);
-	f.req[0].first_sample = 250; /* the draw of sample 250 does not care that 250 others came before */
+	f.req[0].first_sample =
+		250; /* the draw of sample 250 does not care that 250 others came before */
 	f.req[0].n_samples = 1;
 	b = sample(&f, NULL, 1, f.req, 1);
 	assert_same(&a[250], &b[0]);
@@ -417,7 +443,7 @@ static void slots_are_refilled(void **state)
 /* gate 0 of a bank equals alive 0; equal adapters give equal completions; the bank does matter. */
 static void gates_and_alive_agree(void **state)
 {
-	static const moe_real off[2] = {1, 0}, on[2] = {1, 1};
+	static const moe_real off[2] = { 1, 0 }, on[2] = { 1, 1 };
 	struct fixture f;
 
 	(void)state;
@@ -445,7 +471,8 @@ static void gates_and_alive_agree(void **state)
 		b = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (size_t i = 0; i < n; i++) {
 			assert_same(&a[i], &b[i]);
-			differ += a[i].n != c[i].n || memcmp(a[i].ids, c[i].ids, (size_t)a[i].n * sizeof(int32_t)) != 0;
+			differ += a[i].n != c[i].n ||
+				memcmp(a[i].ids, c[i].ids, (size_t)a[i].n * sizeof(int32_t)) != 0;
 		}
 		assert_true(differ > n / 2);
 		release(a, n);
@@ -459,7 +486,7 @@ static void bad_requests_are_refused(void **state)
 {
 	struct fixture f;
 	struct moe_completion out[8];
-	struct moe_err e = {0};
+	struct moe_err e = { 0 };
 
 	(void)state;
 	make(&f, "tiny", 0);

@@ -1,4 +1,5 @@
-/* test_seal.c - seals round-trip, taint rises with the first look and never falls, damaged seals are refused. */
+/* test_seal.c - seals round-trip, taint rises with the first look and never falls, damaged seals
+ * are refused. */
 #include "formats/seal.h"
 
 #include <setjmp.h>
@@ -10,7 +11,7 @@
 
 static struct moe_seal sample(void)
 {
-	struct moe_seal s = {.solved = true, .hacked = false, .mechanism = "exit_code"};
+	struct moe_seal s = { .solved = true, .hacked = false, .mechanism = "exit_code" };
 
 	assert_int_equal(moe_rec_set_bool(&s.foreign, "gt_pass", true, NULL), 0);
 	return s;
@@ -20,7 +21,7 @@ static struct moe_seal sample(void)
 static void making_and_flipping_do_not_taint(void **state)
 {
 	struct moe_seal s = sample();
-	struct moe_rec r = {0}, before = {0};
+	struct moe_rec r = { 0 }, before = { 0 };
 	struct moe_str a, b;
 
 	(void)state;
@@ -41,7 +42,7 @@ static void making_and_flipping_do_not_taint(void **state)
 
 static void a_missing_seal_does_not_taint(void **state)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	struct moe_seal s;
 
 	(void)state;
@@ -57,7 +58,7 @@ static void a_missing_seal_does_not_taint(void **state)
 static void opening_taints_for_good(void **state)
 {
 	struct moe_seal s = sample(), back;
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	bool pass = false;
 
 	(void)state;
@@ -78,8 +79,8 @@ static void opening_taints_for_good(void **state)
 
 static void unknown_findings_stay_unknown(void **state)
 {
-	struct moe_seal s = {.hacked = true, .solved_unknown = true}, back;
-	struct moe_rec r = {0};
+	struct moe_seal s = { .hacked = true, .solved_unknown = true }, back;
+	struct moe_rec r = { 0 };
 
 	(void)state;
 	assert_int_equal(moe_seal_put(&r, &s, NULL), 0);
@@ -91,11 +92,12 @@ static void unknown_findings_stay_unknown(void **state)
 	moe_rec_free(&r);
 }
 
-/* Any cut and any changed byte is either refused or read as something that seals again; never a crash. */
+/* Any cut and any changed byte is either refused or read as something that seals again; never a
+ * crash. */
 static void damaged_seals(void **state)
 {
 	struct moe_seal s = sample(), back;
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	struct moe_err e;
 
 	(void)state;
@@ -117,9 +119,9 @@ static void damaged_seals(void **state)
 
 static void wrong_types_and_versions(void **state)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	struct moe_seal s;
-	struct moe_buf b = {0};
+	struct moe_buf b = { 0 };
 	struct moe_err e;
 
 	(void)state;
@@ -144,10 +146,11 @@ static void wrong_types_and_versions(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(making_and_flipping_do_not_taint), cmocka_unit_test(a_missing_seal_does_not_taint),
-		cmocka_unit_test(opening_taints_for_good), cmocka_unit_test(unknown_findings_stay_unknown),
-		cmocka_unit_test(damaged_seals), cmocka_unit_test(wrong_types_and_versions)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(making_and_flipping_do_not_taint),
+		cmocka_unit_test(a_missing_seal_does_not_taint),
+		cmocka_unit_test(opening_taints_for_good),
+		cmocka_unit_test(unknown_findings_stay_unknown), cmocka_unit_test(damaged_seals),
+		cmocka_unit_test(wrong_types_and_versions) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

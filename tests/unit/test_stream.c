@@ -1,4 +1,5 @@
-/* test_stream.c - segments: round trip, truncation at every byte, damage at every byte, promptness, bounds, big tensors. */
+/* test_stream.c - segments: round trip, truncation at every byte, damage at every byte, promptness,
+ * bounds, big tensors. */
 #include "formats/stream.h"
 #include "util/digest.h"
 
@@ -13,11 +14,16 @@
 
 static struct moe_err e;
 
-static const char *const argv_[] = {"tool", "-x"};
+static const char *const argv_[] = { "tool", "-x" };
 
 static struct moe_writer *writer(int fd)
 {
-	struct moe_writer_opts o = {.kind = "rollouts", .tool = "tool", .argv = argv_, .argc = 2, .seed = UINT64_MAX, .labels = MOE_LABELS_NONE};
+	struct moe_writer_opts o = { .kind = "rollouts",
+		.tool = "tool",
+		.argv = argv_,
+		.argc = 2,
+		.seed = UINT64_MAX,
+		.labels = MOE_LABELS_NONE };
 	struct moe_writer *w = moe_writer_open_fd(fd, "out", &o, NULL, &e);
 
 	assert_non_null(w);
@@ -26,7 +32,7 @@ static struct moe_writer *writer(int fd)
 
 static void put(struct moe_writer *w, int64_t i, size_t text)
 {
-	struct moe_rec r = {0};
+	struct moe_rec r = { 0 };
 	char *s = calloc(1, text + 1);
 
 	memset(s, 'a', text);
@@ -68,7 +74,10 @@ static size_t sample(unsigned char *buf, size_t cap, int records)
 	for (int i = 0; i < records; i++)
 		put(w, i, 10);
 	moe_writer_raise(w, MOE_LABELS_SYNTHETIC);
-	assert_int_equal(moe_writer_from(w, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &e), 0);
+	assert_int_equal(
+		moe_writer_from(
+			w, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &e),
+		0);
 	assert_int_equal(moe_writer_end(w, NULL, &e), 0);
 	moe_writer_close(w);
 	n = contents(fd, buf, cap);
@@ -77,11 +86,12 @@ static size_t sample(unsigned char *buf, size_t cap, int records)
 }
 
 /* Reads all of p[n]: 0 or -1, and the records. */
-static int read_all(const unsigned char *p, size_t n, uint64_t *records, const struct moe_reader_opts *o)
+static int read_all(
+	const unsigned char *p, size_t n, uint64_t *records, const struct moe_reader_opts *o)
 {
 	int fd = temporary(), rc;
 	struct moe_reader *r;
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 
 	assert_int_equal(write(fd, p, n), n);
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
@@ -104,7 +114,7 @@ static void round_trip(void **state)
 	uint64_t records;
 	int fd = temporary();
 	struct moe_reader *r;
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	char hex[MOE_SHA256_HEX];
 	size_t end = n;
 
@@ -124,8 +134,12 @@ static void round_trip(void **state)
 	while (moe_reader_next(r, &rec, &e) == 1)
 		assert_true(rec.number >= 1 && rec.number <= 5 && buf[rec.byte] == 0x83);
 	assert_int_equal(moe_reader_labels(r), MOE_LABELS_SYNTHETIC);
-	/* the digest is SHA-256 of everything before the end map, as any other program would compute it */
-	while (memcmp(buf + end - 6, "\xa1t\xa3" "end", 6) != 0)
+	/* the digest is SHA-256 of everything before the end map, as any other program would
+	 * compute it */
+	while (memcmp(buf + end - 6,
+		       "\xa1t\xa3"
+		       "end",
+		       6) != 0)
 		end--;
 	moe_sha256_of(buf, end - 7, hex);
 	assert_int_equal(moe_reader_digests(r), 1);
@@ -140,22 +154,25 @@ static void truncated_at_every_byte(void **state)
 {
 	unsigned char buf[8192];
 	size_t n = sample(buf, sizeof(buf) / 2, 5);
-	struct moe_reader_opts allow = {.allow_truncated = true};
+	struct moe_reader_opts allow = { .allow_truncated = true };
 	uint64_t records;
 	bool header = false;
 
 	(void)state;
-	memcpy(buf + n, buf, n); /* two segments: a cut between them is no truncation, every other is */
+	memcpy(buf + n, buf,
+		n); /* two segments: a cut between them is no truncation, every other is */
 	for (size_t cut = 0; cut < 2 * n; cut++) {
 		int rc = read_all(buf, cut, &records, NULL);
 
 		if ((rc == 0) != (cut == n))
 			fail_msg("cut at byte %zu: %d", cut, rc);
-		if (rc < 0 && (e.code != MOE_DATA || !strstr(e.msg, cut ? "truncated: record" : "empty")))
+		if (rc < 0 &&
+			(e.code != MOE_DATA || !strstr(e.msg, cut ? "truncated: record" : "empty")))
 			fail_msg("cut at byte %zu: %s", cut, e.msg);
 		/* where that is allowed, all that is wanted is a header */
 		header = header || read_all(buf, cut, &records, &allow) == 0;
-		if (header ? read_all(buf, cut, &records, &allow) != 0 : !strstr(e.msg, "not even a stream's header"))
+		if (header ? read_all(buf, cut, &records, &allow) != 0
+			   : !strstr(e.msg, "not even a stream's header"))
 			fail_msg("cut at byte %zu, allowed: %s", cut, e.msg);
 		if (header && records > 10)
 			fail_msg("cut at byte %zu: %u records", cut, (unsigned)records);
@@ -175,7 +192,8 @@ static void damaged_at_every_byte(void **state)
 		bool harmless;
 
 		buf[i] ^= 1;
-		/* what the checksum can not cover: the end's own `from` digits and labels are covered by the next reader's lineage only */
+		/* what the checksum can not cover: the end's own `from` digits and labels are
+		 * covered by the next reader's lineage only */
 		harmless = read_all(buf, n, &records, NULL) == 0;
 		if (harmless && i < n - 220)
 			fail_msg("a flipped bit in byte %zu of %zu was not found", i, n);
@@ -188,7 +206,7 @@ static void records_arrive_at_once(void **state)
 	int fd[2];
 	struct moe_writer *w;
 	struct moe_reader *r;
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	int64_t i;
 
 	(void)state;
@@ -196,7 +214,8 @@ static void records_arrive_at_once(void **state)
 	w = writer(fd[1]);
 	assert_int_equal(moe_writer_flush(w, &e), 0);
 	r = moe_reader_open_fd(fd[0], "pipe", NULL, &e);
-	/* one process plays both ends: were the reader to wait for more than one record, this test would hang */
+	/* one process plays both ends: were the reader to wait for more than one record, this test
+	 * would hang */
 	alarm(20);
 	for (int k = 0; k < 3; k++) {
 		put(w, k, 3);
@@ -223,14 +242,18 @@ static void records_arrive_at_once(void **state)
 
 static void bounded(void **state)
 {
-	static const unsigned char huge[] = "\x82\xa1t\xa1x\xa1" "b\xc6\xff\xff\xff\xff";
+	static const unsigned char huge[] = "\x82\xa1t\xa1x\xa1"
+					    "b\xc6\xff\xff\xff\xff";
 	unsigned char buf[4096];
 	size_t n = sample(buf, sizeof(buf), 0), head = n;
-	struct moe_reader_opts o = {.max_mem = 1 << 20};
+	struct moe_reader_opts o = { .max_mem = 1 << 20 };
 	uint64_t records;
 
 	(void)state;
-	while (memcmp(buf + head - 6, "\xa1t\xa3" "end", 6) != 0)
+	while (memcmp(buf + head - 6,
+		       "\xa1t\xa3"
+		       "end",
+		       6) != 0)
 		head--;
 	head -= 7;
 	memcpy(buf + head, huge, sizeof(huge) - 1);
@@ -242,11 +265,11 @@ static void big_tensors(void **state)
 {
 	enum { N = 5 << 20 }; /* 20 MiB of floats: two chunks */
 	float *v = malloc(N * sizeof(*v)), *back = calloc(N, sizeof(*v));
-	uint64_t shape[2] = {5, 1 << 20};
+	uint64_t shape[2] = { 5, 1 << 20 };
 	int fd = temporary(), rc;
 	struct moe_writer *w = writer(fd);
 	struct moe_reader *r;
-	struct moe_rec rec = {0};
+	struct moe_rec rec = { 0 };
 	size_t chunks = 0, bytes = 0;
 
 	(void)state;
@@ -266,7 +289,8 @@ static void big_tensors(void **state)
 		struct moe_str name, data;
 		int64_t at;
 
-		if (!moe_rec_is(&rec, "tensor") || !moe_rec_str(&rec, "name", &name) || !moe_str_eq(name, "x"))
+		if (!moe_rec_is(&rec, "tensor") || !moe_rec_str(&rec, "name", &name) ||
+			!moe_str_eq(name, "x"))
 			continue;
 		assert_true(moe_rec_bin(&rec, "data", &data) && moe_rec_int(&rec, "offset", &at));
 		assert_true(data.n <= MOE_CHUNK_BYTES && (size_t)at + data.n <= N * sizeof(*v));
@@ -289,8 +313,12 @@ static void big_tensors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip), cmocka_unit_test(truncated_at_every_byte), cmocka_unit_test(damaged_at_every_byte),
-		cmocka_unit_test(records_arrive_at_once), cmocka_unit_test(bounded), cmocka_unit_test(big_tensors),
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(truncated_at_every_byte),
+		cmocka_unit_test(damaged_at_every_byte),
+		cmocka_unit_test(records_arrive_at_once),
+		cmocka_unit_test(bounded),
+		cmocka_unit_test(big_tensors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

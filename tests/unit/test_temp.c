@@ -1,4 +1,5 @@
-/* test_temp.c - files that are not whole yet: their modes, their names, and what becomes of them. */
+/* test_temp.c - files that are not whole yet: their modes, their names, and what becomes of them.
+ */
 #include "formats/file.h"
 #include "util/temp.h"
 
@@ -55,7 +56,7 @@ static void modes(void **state)
 
 static void kept_or_dropped(void **state)
 {
-	struct moe_temp t = {0};
+	struct moe_temp t = { 0 };
 	char name[64];
 
 	(void)state;
@@ -123,7 +124,9 @@ static void spool(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(modes), cmocka_unit_test(kept_or_dropped), cmocka_unit_test(removed), cmocka_unit_test(spool)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(modes),
+		cmocka_unit_test(kept_or_dropped), cmocka_unit_test(removed),
+		cmocka_unit_test(spool) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

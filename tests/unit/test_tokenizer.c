@@ -1,5 +1,6 @@
-/* test_tokenizer.c - the embedded tokenizer on any bytes, refusals by name, the alphabet. Equality with the `tokenizers` library is
- * tested with its stored answers in test_tokenizer_golden.c and, at length, in tests/interop. */
+/* test_tokenizer.c - the embedded tokenizer on any bytes, refusals by name, the alphabet. Equality
+ * with the `tokenizers` library is tested with its stored answers in test_tokenizer_golden.c and,
+ * at length, in tests/interop. */
 #include "formats/tok.h"
 #include "formats/tokenizer.h"
 
@@ -50,7 +51,8 @@ static void embedded(void **state)
 	assert_int_equal(out.len, sizeof(all));
 	assert_memory_equal(out.data, all, sizeof(all));
 	/* appends; special tokens are cut out of the text, and left out of the answer on request */
-	assert_int_equal(moe_tokenizer_encode(t, "a<|bos|>\xff<|eos|>", 16, false, &ids, &n, &e), 0);
+	assert_int_equal(
+		moe_tokenizer_encode(t, "a<|bos|>\xff<|eos|>", 16, false, &ids, &n, &e), 0);
 	assert_int_equal(n, sizeof(all) + 4);
 	assert_true(ids[512] == 'a' && ids[513] == 257 && ids[514] == 255 && ids[515] == 258);
 	out.len = 0;
@@ -91,7 +93,9 @@ static void alphabet(void **state)
 
 static void utf8(void **state)
 {
-	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82" };
+	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x80\x80",
+		"\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+		"\xe2\x82" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -107,8 +111,9 @@ static void utf8(void **state)
 	}
 }
 
-#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
-#define BL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}"
+#define MODEL                                                                                      \
+	"\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
+#define BL  "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}"
 #define DEC "\"decoder\":{\"type\":\"ByteLevel\"}"
 
 static void refuse(const char *text, const char *why)
@@ -125,29 +130,54 @@ static void refusals(void **state)
 	(void)state;
 	refuse("{}", "model type");
 	refuse("{\"model\":{\"type\":\"WordPiece\"}}", "\"WordPiece\" is not supported");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}", "byte_fallback");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}}", "end_of_word_suffix");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "right part is not in the vocabulary");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "of another token");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":"
+	       "true}}",
+		"byte_fallback");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_"
+	       "suffix\":\"</w>\"}}",
+		"end_of_word_suffix");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}",
+		"right part is not in the vocabulary");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
+		"of another token");
 	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "no usable id");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999999},\"merges\":[]}}", "no usable id");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"?\"}}", "unk_token\" '?' is not in");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}", "neither \"a b\"");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999999},\"merges\":[]}}",
+		"no usable id");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"?\"}"
+	       "}",
+		"unk_token\" '?' is not in");
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}",
+		"neither \"a b\"");
 	refuse("{" MODEL "}", "decoder type");
 	refuse("{" MODEL "," DEC "}", "no ByteLevel");
-	refuse("{" MODEL "," DEC ",\"normalizer\":{\"type\":\"Lowercase\"}}", "normalizer type \"Lowercase\"");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Metaspace\"}}", "pre-tokenizer type \"Metaspace\"");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" BL "," BL "]}}", "after ByteLevel");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}}", "cannot be used");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a{1,3}+\"},\"behavior\":\"Isolated\"}}", "interval");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":" BL ",\"post_processor\":{\"type\":\"BertProcessing\"}}", "\"BertProcessing\"");
-	refuse("{" MODEL ",\"decoder\":{\"type\":\"WordPiece\"},\"pre_tokenizer\":" BL "}", "decoder type \"WordPiece\"");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":" BL ",\"added_tokens\":[{\"id\":5,\"content\":\"ab\"}]}", "in the vocabulary it is 2");
+	refuse("{" MODEL "," DEC ",\"normalizer\":{\"type\":\"Lowercase\"}}",
+		"normalizer type \"Lowercase\"");
+	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Metaspace\"}}",
+		"pre-tokenizer type \"Metaspace\"");
+	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" BL
+	       "," BL "]}}",
+		"after ByteLevel");
+	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"("
+				 "\"},\"behavior\":\"Isolated\"}}",
+		"cannot be used");
+	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":"
+				 "\"a{1,3}+\"},\"behavior\":\"Isolated\"}}",
+		"interval");
+	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":" BL
+	       ",\"post_processor\":{\"type\":\"BertProcessing\"}}",
+		"\"BertProcessing\"");
+	refuse("{" MODEL ",\"decoder\":{\"type\":\"WordPiece\"},\"pre_tokenizer\":" BL "}",
+		"decoder type \"WordPiece\"");
+	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":" BL
+	       ",\"added_tokens\":[{\"id\":5,\"content\":\"ab\"}]}",
+		"in the vocabulary it is 2");
 }
 
 static void small(void **state)
 {
-	static const char text[] = "{" MODEL "," DEC ",\"pre_tokenizer\":" BL ",\"added_tokens\":[{\"id\":3,\"content\":\"<x>\",\"special\":true,\"lstrip\":true}]}";
+	static const char text[] = "{" MODEL "," DEC ",\"pre_tokenizer\":" BL
+				   ",\"added_tokens\":[{\"id\":3,\"content\":\"<x>\",\"special\":"
+				   "true,\"lstrip\":true}]}";
 	struct moe_err e = { 0 };
 	struct moe_tokenizer *t = moe_tokenizer_parse(text, strlen(text), "t", &e);
 	int32_t *ids = NULL;
@@ -168,10 +198,16 @@ static void small(void **state)
 /* Bytes without a token, as the `tokenizers` library answers them. */
 static void gaps(void **state)
 {
-	static const char *const how[3] = { "null", "\"?\"", "\"?\",\"fuse_unk\":true" }, *const text[6] = { "axb", "axxb", "xx", "a\xd0\x96" "b", "a xb", " " };
-	static const int32_t want[3][6][4] = { /* n, ids */
+	static const char *const how[3] = { "null", "\"?\"", "\"?\",\"fuse_unk\":true" },
+				 *const text[6] = { "axb", "axxb", "xx",
+					 "a\xd0\x96"
+					 "b",
+					 "a xb", " " };
+	static const int32_t want[3][6][4] = {
+		/* n, ids */
 		{ { 1, 2 }, { 1, 2 }, { 0 }, { 1, 2 }, { 2, 0, 1 }, { 0 } },
-		{ { 2, 0, 4 }, { 3, 0, 3, 4 }, { 2, 3, 3 }, { 3, 0, 3, 4 }, { 3, 0, 3, 4 }, { 1, 3 } },
+		{ { 2, 0, 4 }, { 3, 0, 3, 4 }, { 2, 3, 3 }, { 3, 0, 3, 4 }, { 3, 0, 3, 4 },
+			{ 1, 3 } },
 		{ { 2, 0, 4 }, { 2, 0, 4 }, { 1, 3 }, { 2, 0, 4 }, { 2, 0, 4 }, { 1, 3 } },
 	};
 
@@ -181,8 +217,11 @@ static void gaps(void **state)
 		struct moe_tokenizer *t;
 		char file[400];
 
-		snprintf(file, sizeof(file), "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"?\":3,\"?b\":4},\"merges\":[\"a b\",\"? b\"],\"unk_token\":%s}," DEC
-			",\"pre_tokenizer\":" BL "}", how[h]);
+		snprintf(file, sizeof(file),
+			"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"?\":3,"
+			"\"?b\":4},\"merges\":[\"a b\",\"? b\"],\"unk_token\":%s}," DEC
+			",\"pre_tokenizer\":" BL "}",
+			how[h]);
 		t = moe_tokenizer_parse(file, strlen(file), "t", &e);
 		if (!t)
 			fail_msg("%s", e.msg);
@@ -190,8 +229,11 @@ static void gaps(void **state)
 			int32_t *ids = NULL;
 			size_t n = 0;
 
-			assert_int_equal(moe_tokenizer_encode(t, text[i], strlen(text[i]), false, &ids, &n, &e), 0);
-			if (n != (size_t)want[h][i][0] || (n && memcmp(ids, want[h][i] + 1, n * sizeof(*ids))))
+			assert_int_equal(moe_tokenizer_encode(
+						 t, text[i], strlen(text[i]), false, &ids, &n, &e),
+				0);
+			if (n != (size_t)want[h][i][0] ||
+				(n && memcmp(ids, want[h][i] + 1, n * sizeof(*ids))))
 				fail_msg("unknown token %s: '%s' has other ids", how[h], text[i]);
 			free(ids);
 		}
@@ -199,16 +241,20 @@ static void gaps(void **state)
 	}
 }
 
-/* Many marks on one letter: in canonical order, and soon (the order costs n^2 where it is made by swapping neighbours). */
+/* Many marks on one letter: in canonical order, and soon (the order costs n^2 where it is made by
+ * swapping neighbours). */
 static void many_marks(void **state)
 {
 	enum { PAIRS = 200000 };
 	struct moe_buf in = { 0 }, want = { 0 }, out = { 0 };
 
 	(void)state;
-	assert_int_equal(moe_buf_add(&in, "e", 1, NULL) || moe_buf_add(&want, "\xe1\xba\xb9", 3, NULL), 0);
+	assert_int_equal(
+		moe_buf_add(&in, "e", 1, NULL) || moe_buf_add(&want, "\xe1\xba\xb9", 3, NULL), 0);
 	for (int i = 0; i < PAIRS; i++)
-		assert_int_equal(moe_buf_add(&in, "\xcc\x81\xcc\xa3", 4, NULL) || (i && moe_buf_add(&want, "\xcc\xa3", 2, NULL)), 0);
+		assert_int_equal(moe_buf_add(&in, "\xcc\x81\xcc\xa3", 4, NULL) ||
+				(i && moe_buf_add(&want, "\xcc\xa3", 2, NULL)),
+			0);
 	for (int i = 0; i < PAIRS; i++)
 		assert_int_equal(moe_buf_add(&want, "\xcc\x81", 2, NULL), 0);
 	alarm(30);
@@ -228,8 +274,13 @@ static void many_marks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(embedded), cmocka_unit_test(alphabet), cmocka_unit_test(utf8), cmocka_unit_test(refusals), cmocka_unit_test(small),
-		cmocka_unit_test(gaps), cmocka_unit_test(many_marks),
+		cmocka_unit_test(embedded),
+		cmocka_unit_test(alphabet),
+		cmocka_unit_test(utf8),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(small),
+		cmocka_unit_test(gaps),
+		cmocka_unit_test(many_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* test_tokenizer_golden.c - ids and texts against stored answers of the `tokenizers` library (tests/golden/make_tokenizers.py), for the
- * structures of SmolLM2, Llama 3, Qwen2 and Qwen3 and for one that uses everything else that is read. */
+/* test_tokenizer_golden.c - ids and texts against stored answers of the `tokenizers` library
+ * (tests/golden/make_tokenizers.py), for the structures of SmolLM2, Llama 3, Qwen2 and Qwen3 and
+ * for one that uses everything else that is read. */
 #include "formats/json.h"
 #include "formats/source.h"
 #include "formats/tok.h"
@@ -20,17 +21,20 @@ static void must(int ok, const struct moe_err *e)
 		fail_msg("%s", e->msg);
 }
 
-static void same_ids(const struct moe_str *text, const struct moe_json *want, const int32_t *ids, size_t n, size_t skip, size_t lack)
+static void same_ids(const struct moe_str *text, const struct moe_json *want, const int32_t *ids,
+	size_t n, size_t skip, size_t lack)
 {
 	size_t len = moe_json_len(want);
 
 	if (n + skip + lack != len)
-		fail_msg("%.*s: %zu ids, should be %zu", (int)text->n, text->p, n, len - skip - lack);
+		fail_msg("%.*s: %zu ids, should be %zu", (int)text->n, text->p, n,
+			len - skip - lack);
 	for (size_t i = 0; i < n; i++) {
 		int64_t v = -1;
 		moe_json_int(moe_json_at(want, i + skip), &v);
 		if (v != ids[i])
-			fail_msg("%.*s: id %zu is %d, should be %lld", (int)text->n, text->p, i, (int)ids[i], (long long)v);
+			fail_msg("%.*s: id %zu is %d, should be %lld", (int)text->n, text->p, i,
+				(int)ids[i], (long long)v);
 	}
 }
 
@@ -120,7 +124,8 @@ static void odd(void **state)
 	family("odd", false);
 }
 
-/* A long text takes the way through the word cache; a long word through the heap. Both must give what short calls give. */
+/* A long text takes the way through the word cache; a long word through the heap. Both must give
+ * what short calls give. */
 static void long_texts(void **state)
 {
 	struct moe_err e = { 0 };
@@ -134,17 +139,26 @@ static void long_texts(void **state)
 	for (int i = 0; i < 3000; i++) {
 		size_t at = text.len;
 
-		must(!moe_buf_addf(&text, &e, "%s", i % 7 == 0 ? "\nreturn" : i % 3 == 0 ? " lambda" : i % 5 == 0 ? " corazon" : " xnumberzz"), &e);
-		must(!moe_tokenizer_encode(t, (const char *)text.data + at, text.len - at, false, &parts, &n_parts, &e), &e);
+		must(!moe_buf_addf(&text, &e, "%s",
+			     i % 7 == 0           ? "\nreturn"
+				     : i % 3 == 0 ? " lambda"
+				     : i % 5 == 0 ? " corazon"
+						  : " xnumberzz"),
+			&e);
+		must(!moe_tokenizer_encode(t, (const char *)text.data + at, text.len - at, false,
+			     &parts, &n_parts, &e),
+			&e);
 	}
-	must(!moe_tokenizer_encode(t, (const char *)text.data, text.len, false, &all, &n_all, &e), &e);
+	must(!moe_tokenizer_encode(t, (const char *)text.data, text.len, false, &all, &n_all, &e),
+		&e);
 	assert_int_equal(n_all, n_parts);
 	assert_memory_equal(all, parts, n_all * sizeof(*all));
 	text.len = 0;
 	for (int i = 0; i < 20000; i++)
 		must(!moe_buf_addf(&text, &e, "%s", i % 2 ? "return" : "name"), &e);
 	n_all = 0;
-	must(!moe_tokenizer_encode(t, (const char *)text.data, text.len, false, &all, &n_all, &e), &e);
+	must(!moe_tokenizer_encode(t, (const char *)text.data, text.len, false, &all, &n_all, &e),
+		&e);
 	must(!moe_tokenizer_decode(t, all, n_all, false, &back, &e), &e);
 	assert_int_equal(back.len, text.len);
 	assert_memory_equal(back.data, text.data, text.len);
@@ -159,8 +173,12 @@ static void long_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(smollm2), cmocka_unit_test(llama3), cmocka_unit_test(qwen2), cmocka_unit_test(qwen3),
-		cmocka_unit_test(odd), cmocka_unit_test(long_texts),
+		cmocka_unit_test(smollm2),
+		cmocka_unit_test(llama3),
+		cmocka_unit_test(qwen2),
+		cmocka_unit_test(qwen3),
+		cmocka_unit_test(odd),
+		cmocka_unit_test(long_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_vec.c - exponentials against libm, sums, transposition, half floats; products against a plain loop; the row property. */
+/* test_vec.c - exponentials against libm, sums, transposition, half floats; products against a
+ * plain loop; the row property. */
 #include "nn/attn.h"
 #include "nn/loss.h"
 #include "tensor/gemm.h"
@@ -47,7 +48,8 @@ static void test_exp(void **state)
 		fail_msg("relative error %g", worst);
 	float edge[] = { -1000, -INFINITY, 1000, NAN, 0 }, out[5];
 	moe_vec_exp(5, edge, out);
-	assert_true(out[0] == 0 && out[1] == 0 && out[2] > 1e38f && out[2] < INFINITY && isnan(out[3]) && out[4] == 1);
+	assert_true(out[0] == 0 && out[1] == 0 && out[2] > 1e38f && out[2] < INFINITY &&
+		isnan(out[3]) && out[4] == 1);
 }
 
 static void test_sums(void **state)
@@ -111,7 +113,8 @@ static void test_halves(void **state)
 
 static void check_product(bool ta, bool tb, int m, int n, int k)
 {
-	float *a = filled((size_t)(m * k), 4), *b = filled((size_t)(k * n), 5), *c = filled((size_t)(m * n), 6), *d = filled((size_t)(m * n), 6);
+	float *a = filled((size_t)(m * k), 4), *b = filled((size_t)(k * n), 5),
+	      *c = filled((size_t)(m * n), 6), *d = filled((size_t)(m * n), 6);
 
 	moe_gemm(ta, tb, m, n, k, 0.5f, a, ta ? m : k, b, tb ? k : n, 2, c, n);
 	for (int i = 0; i < m; i++)
@@ -119,9 +122,11 @@ static void check_product(bool ta, bool tb, int m, int n, int k)
 			double sum = 2 * (double)d[i * n + j];
 
 			for (int l = 0; l < k; l++)
-				sum += 0.5 * (double)a[ta ? l * m + i : i * k + l] * (double)b[tb ? j * k + l : l * n + j];
+				sum += 0.5 * (double)a[ta ? l * m + i : i * k + l] *
+					(double)b[tb ? j * k + l : l * n + j];
 			if (fabs(sum - (double)c[i * n + j]) > 1e-4)
-				fail_msg("%d %d %d: element %d, %d is %g, not %g", m, n, k, i, j, (double)c[i * n + j], sum);
+				fail_msg("%d %d %d: element %d, %d is %g, not %g", m, n, k, i, j,
+					(double)c[i * n + j], sum);
 		}
 	free(a);
 	free(b);
@@ -148,20 +153,23 @@ static void test_product(void **state)
 static void check_small(bool ta, int m, int n, int k, int beta)
 {
 	int lda = (ta ? m : k) + 3, ldb = n + 5, ldc = n + 1;
-	float *a = filled((size_t)((ta ? k : m) * lda), 4), *b = filled((size_t)(k * ldb), 5), *c = filled((size_t)(m * ldc), 6),
-	      *d = filled((size_t)(m * ldc), 6);
+	float *a = filled((size_t)((ta ? k : m) * lda), 4), *b = filled((size_t)(k * ldb), 5),
+	      *c = filled((size_t)(m * ldc), 6), *d = filled((size_t)(m * ldc), 6);
 
 	moe_gemm_small(ta, m, n, k, a, lda, b, ldb, (float)beta, c, ldc);
 	for (int i = 0; i < m; i++) {
-		assert_true(c[i * ldc + n] == d[i * ldc + n]); /* nothing past the last column is touched */
+		assert_true(c[i * ldc + n] ==
+			d[i * ldc + n]); /* nothing past the last column is touched */
 		for (int j = 0; j < n; j++) {
 			float sum = 0;
 
 			for (int l = 0; l < k; l++)
 				sum = fmaf(a[ta ? l * lda + i : i * lda + l], b[l * ldb + j], sum);
 			sum = beta ? d[i * ldc + j] + sum : sum;
-			if (moe_gemm_small_ready() ? sum != c[i * ldc + j] : fabsf(sum - c[i * ldc + j]) > 1e-4f)
-				fail_msg("%d %d %d: element %d, %d is %.9g, not %.9g", m, n, k, i, j, (double)c[i * ldc + j], (double)sum);
+			if (moe_gemm_small_ready() ? sum != c[i * ldc + j]
+						   : fabsf(sum - c[i * ldc + j]) > 1e-4f)
+				fail_msg("%d %d %d: element %d, %d is %.9g, not %.9g", m, n, k, i,
+					j, (double)c[i * ldc + j], (double)sum);
 		}
 	}
 	free(a);
@@ -172,8 +180,8 @@ static void check_small(bool ta, int m, int n, int k, int beta)
 
 static void test_small(void **state)
 {
-	static const int shape[][3] = { { 1, 1, 1 }, { 5, 7, 3 }, { 6, 16, 24 }, { 45, 48, 24 }, { 64, 24, 45 }, { 33, 259, 96 }, { 37, 75, 97 },
-		{ 100, 8, 20 } };
+	static const int shape[][3] = { { 1, 1, 1 }, { 5, 7, 3 }, { 6, 16, 24 }, { 45, 48, 24 },
+		{ 64, 24, 45 }, { 33, 259, 96 }, { 37, 75, 97 }, { 100, 8, 20 } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)
@@ -181,11 +189,13 @@ static void test_small(void **state)
 			check_small(t & 1, shape[i][0], shape[i][1], shape[i][2], t >> 1);
 }
 
-/* B as weights are stored: the same bits as from its transpose, for every dtype, with odd edges, added to C, and nothing touched beside it. */
+/* B as weights are stored: the same bits as from its transpose, for every dtype, with odd edges,
+ * added to C, and nothing touched beside it. */
 static void check_stored(int m, int n, int k, int beta)
 {
 	int lda = k + 3, ldb = k + 5, ldc = n + 1;
-	float *a = filled((size_t)(m * lda), 4), *b = filled((size_t)(n * ldb), 5), *bt = malloc((size_t)(k * n) * 4), *c = filled((size_t)(m * ldc), 6),
+	float *a = filled((size_t)(m * lda), 4), *b = filled((size_t)(n * ldb), 5),
+	      *bt = malloc((size_t)(k * n) * 4), *c = filled((size_t)(m * ldc), 6),
 	      *d = filled((size_t)(m * ldc), 6);
 	uint16_t *half = malloc((size_t)(n * ldb) * 2);
 
@@ -196,17 +206,26 @@ static void check_stored(int m, int n, int k, int beta)
 			uint32_t bits;
 
 			memcpy(&bits, &b[i], 4);
-			half[i] = t == MOE_BF16 ? (uint16_t)(bits >> 16) : (uint16_t)(0x3000 + bits % 0x0fff + (bits >> 31 << 15)); /* some number */
+			half[i] = t == MOE_BF16 ? (uint16_t)(bits >> 16)
+						: (uint16_t)(0x3000 + bits % 0x0fff +
+							  (bits >> 31 << 15)); /* some number */
 		}
 		for (int j = 0; j < n; j++)
 			for (int l = 0; l < k; l++)
-				moe_widen((enum moe_dtype)t, 1, (const char *)stored + (size_t)(j * ldb + l) * moe_dtype_size((enum moe_dtype)t), &bt[l * n + j]);
+				moe_widen((enum moe_dtype)t, 1,
+					(const char *)stored +
+						(size_t)(j * ldb + l) *
+							moe_dtype_size((enum moe_dtype)t),
+					&bt[l * n + j]);
 		memcpy(d, c, (size_t)(m * ldc) * 4);
 		moe_gemm_rows(m, n, k, a, lda, bt, n, (float)beta, d, ldc);
-		moe_gemm_stored(m, n, k, a, lda, stored, (enum moe_dtype)t, ldb, (float)beta, c, ldc);
+		moe_gemm_stored(
+			m, n, k, a, lda, stored, (enum moe_dtype)t, ldb, (float)beta, c, ldc);
 		for (int i = 0; i < m * ldc; i++)
 			if (moe_gemm_small_ready() ? c[i] != d[i] : fabsf(c[i] - d[i]) > 1e-4f)
-				fail_msg("%d x %d x %d, dtype %d, beta %d: number %d is %.9g, not %.9g", m, n, k, t, beta, i, (double)c[i], (double)d[i]);
+				fail_msg("%d x %d x %d, dtype %d, beta %d: number %d is %.9g, not "
+					 "%.9g",
+					m, n, k, t, beta, i, (double)c[i], (double)d[i]);
 	}
 	free(a);
 	free(b);
@@ -218,8 +237,9 @@ static void check_stored(int m, int n, int k, int beta)
 
 static void test_stored(void **state)
 {
-	static const int shape[][3] = { { 1, 16, 96 }, { 1, 32, 200 }, { 1, 17, 100 }, { 2, 48, 8 }, { 5, 7, 3 }, { 6, 16, 96 }, { 7, 33, 192 }, { 16, 64, 576 },
-		{ 64, 24, 45 }, { 130, 35, 193 }, { 257, 16, 97 } };
+	static const int shape[][3] = { { 1, 16, 96 }, { 1, 32, 200 }, { 1, 17, 100 }, { 2, 48, 8 },
+		{ 5, 7, 3 }, { 6, 16, 96 }, { 7, 33, 192 }, { 16, 64, 576 }, { 64, 24, 45 },
+		{ 130, 35, 193 }, { 257, 16, 97 } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)
@@ -230,20 +250,23 @@ static void test_stored(void **state)
 /* A row's bits do not depend on the rows beside it. */
 static void test_rows(void **state)
 {
-	static const int shape[][2] = { { 96, 96 }, { 256, 96 }, { 96, 256 }, { 32, 96 }, { 96, 24 }, { 576, 576 }, { 48, 300 }, { 259, 96 } };
+	static const int shape[][2] = { { 96, 96 }, { 256, 96 }, { 96, 256 }, { 32, 96 },
+		{ 96, 24 }, { 576, 576 }, { 48, 300 }, { 259, 96 } };
 	static const int rows[] = { 1, 2, 5, 16, 63, 64, 100, 300, 515 };
 
 	(void)state;
 	for (size_t s = 0; s < sizeof(shape) / sizeof(*shape); s++) {
 		int n = shape[s][0], k = shape[s][1];
-		float *a = filled((size_t)(515 * k), 7), *b = filled((size_t)(k * n), 8), *one = malloc((size_t)(515 * n) * 4), *all = malloc((size_t)(515 * n) * 4);
+		float *a = filled((size_t)(515 * k), 7), *b = filled((size_t)(k * n), 8),
+		      *one = malloc((size_t)(515 * n) * 4), *all = malloc((size_t)(515 * n) * 4);
 
 		for (int i = 0; i < 515; i++)
 			moe_gemm_rows(1, n, k, a + i * k, k, b, n, 0, one + i * n, n);
 		for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
 			moe_gemm_rows(rows[r], n, k, a, k, b, n, 0, all, n);
 			if (memcmp(one, all, (size_t)(rows[r] * n) * 4) != 0)
-				fail_msg("N %d, K %d: %d rows together differ from one by one", n, k, rows[r]);
+				fail_msg("N %d, K %d: %d rows together differ from one by one", n,
+					k, rows[r]);
 		}
 		free(a);
 		free(b);
@@ -256,20 +279,32 @@ static void test_rows(void **state)
 static void test_attention_forms(void **state)
 {
 	enum { HD = 24, GROUP = 2, NP = 37, N = 150, W = HD * (GROUP + 2) };
-	float *x = filled((size_t)(NP + N) * W, 9), *o = malloc(N * HD * GROUP * 4), lse[N * GROUP], *kt = malloc(HD * (NP + N) * 4), row[HD * GROUP];
+	float *x = filled((size_t)(NP + N) * W, 9), *o = malloc(N * HD * GROUP * 4), lse[N * GROUP],
+	      *kt = malloc(HD * (NP + N) * 4), row[HD * GROUP];
 	float *scratch = malloc(moe_attn_scratch(HD, NP + N) * 4);
 	float *own = x + NP * W;
 
 	(void)state;
 	for (int with = 0; with < 2; with++) {
-		struct moe_attn a = { .hd = HD, .group = GROUP, .n = N, .n_par = with ? NP : 0, .scale = 0.2f, .q = own, .k = own + HD * GROUP,
-			.v = own + HD * (GROUP + 1), .kp = x + HD * GROUP, .vp = x + HD * (GROUP + 1), .ldq = W, .ldk = W };
+		struct moe_attn a = { .hd = HD,
+			.group = GROUP,
+			.n = N,
+			.n_par = with ? NP : 0,
+			.scale = 0.2f,
+			.q = own,
+			.k = own + HD * GROUP,
+			.v = own + HD * (GROUP + 1),
+			.kp = x + HD * GROUP,
+			.vp = x + HD * (GROUP + 1),
+			.ldq = W,
+			.ldk = W };
 
 		moe_attn_fwd(&a, o, HD * GROUP, lse, GROUP, scratch);
 		moe_transpose(NP, HD, a.kp, W, kt, NP);
 		moe_transpose(N, HD, a.k, W, kt + NP * HD, N);
 		for (int t = 0; t < N; t++) {
-			struct moe_kv part[2] = { { kt, NP, a.vp, W, with ? NP : 0 }, { kt + NP * HD, N, a.v, W, t + 1 } };
+			struct moe_kv part[2] = { { kt, NP, a.vp, W, with ? NP : 0 },
+				{ kt + NP * HD, N, a.v, W, t + 1 } };
 
 			moe_attn_row(HD, GROUP, own + t * W, 2, part, 0.2f, row, scratch);
 			assert_memory_equal(row, o + t * HD * GROUP, sizeof(row));

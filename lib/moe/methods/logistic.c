@@ -1,7 +1,9 @@
-/* logistic.c - a per-token logistic regression on the frozen base's hidden states, fitted on the pairs alone.
+/* logistic.c - a per-token logistic regression on the frozen base's hidden states, fitted on the
+ * pairs alone.
  *
- * The score of a completion is the mean probability over its tokens; whole pairs are held out, fold by fold, to say how well it does
- * on pairs that it has not seen, and a score made of the length alone says how much of that needs no hidden states at all. */
+ * The score of a completion is the mean probability over its tokens; whole pairs are held out, fold
+ * by fold, to say how well it does on pairs that it has not seen, and a score made of the length
+ * alone says how much of that needs no hidden states at all. */
 #include "moe/methods/rows.h"
 
 #include "moe/features.h"
@@ -15,16 +17,16 @@
 #define TOKENS_MAX 20000 /* of all completions together */
 
 struct table {
-	struct moe_logreg_data d;  /* tokens of all completions, pair by pair, hack then clean */
+	struct moe_logreg_data d; /* tokens of all completions, pair by pair, hack then clean */
 	float *x;
 	uint8_t *y;
 	double *wt;
-	size_t *first;             /* [2 n_pair + 1] first token of each completion */
-	struct moe_seen *seen;     /* [2 n_pair] */
-	int stride;                /* every so many tokens of a completion count: 1 unless there are very many */
+	size_t *first;         /* [2 n_pair + 1] first token of each completion */
+	struct moe_seen *seen; /* [2 n_pair] */
+	int stride; /* every so many tokens of a completion count: 1 unless there are very many */
 	struct moe_pool *pool;
 	size_t n_seq;
-	uint32_t *fold;            /* [n_pair] */
+	uint32_t *fold; /* [n_pair] */
 	const struct moe_config *c;
 };
 
@@ -44,11 +46,13 @@ static int collect(void *ctx, size_t seq, const struct moe_feature_rows *rows, s
 
 	(void)e;
 	for (int k = 0; k < rows->n; k += t->stride)
-		moe_features_row(rows, k, t->x + (t->first[seq] + (size_t)(k / t->stride)) * t->d.d);
+		moe_features_row(
+			rows, k, t->x + (t->first[seq] + (size_t)(k / t->stride)) * t->d.d);
 	return 0;
 }
 
-/* Tokens of each completion that count; very many are thinned out evenly, since neighbours tell almost the same. */
+/* Tokens of each completion that count; very many are thinned out evenly, since neighbours tell
+ * almost the same. */
 static void count_tokens(struct table *t)
 {
 	size_t all = 0;
@@ -57,10 +61,13 @@ static void count_tokens(struct table *t)
 		all += (size_t)moe_features_tokens(t->c, &t->seen[i]);
 	t->stride = (int)(all / TOKENS_MAX) + 1;
 	for (size_t i = 0; i < t->n_seq; i++)
-		t->first[i + 1] = t->first[i] + ((size_t)moe_features_tokens(t->c, &t->seen[i]) + (size_t)t->stride - 1) / (size_t)t->stride;
+		t->first[i + 1] = t->first[i] +
+			((size_t)moe_features_tokens(t->c, &t->seen[i]) + (size_t)t->stride - 1) /
+				(size_t)t->stride;
 }
 
-static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_err *e)
+static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p,
+	const struct moe_fit_opts *o, struct moe_err *e)
 {
 	size_t bytes, n = p->n;
 
@@ -75,7 +82,8 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	for (size_t i = 0; i < 2 * n; i++) {
 		const struct moe_pair *q = &p->pair[i / 2];
 
-		t->seen[i] = (struct moe_seen){ q->prompt, i % 2 ? q->clean : q->hack, q->n_prompt, i % 2 ? q->n_clean : q->n_hack, 0, -1 };
+		t->seen[i] = (struct moe_seen){ q->prompt, i % 2 ? q->clean : q->hack, q->n_prompt,
+			i % 2 ? q->n_clean : q->n_hack, 0, -1 };
 	}
 	count_tokens(t);
 	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);
@@ -94,7 +102,8 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	return moe_features_run(g, t->seen, 2 * n, collect, t, e);
 }
 
-/* Both classes weigh the same however long their completions are. Pairs of fold `out` weigh nothing (out = folds: all count). */
+/* Both classes weigh the same however long their completions are. Pairs of fold `out` weigh nothing
+ * (out = folds: all count). */
 static void weigh(struct table *t, uint32_t folds, uint32_t out)
 {
 	double n[2] = { 0, 0 };
@@ -124,7 +133,8 @@ static double mean_prob(const struct table *t, size_t seq, const double *w, doub
 }
 
 struct held_out {
-	double pair, side;   /* share of pairs ranked right (ties half); share of completions on the right side of 1/2 */
+	double pair, side;   /* share of pairs ranked right (ties half); share of completions on the
+				right side of 1/2 */
 	double kept, routed; /* share of clean ones under lo, of hacks over hi */
 	size_t n;
 };
@@ -148,8 +158,10 @@ static void shares(struct held_out *h)
 	h->routed /= n;
 }
 
-/* Cross-validation over whole pairs. Each fold's search starts where the last one ended: the minimum is the same from anywhere. */
-static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_t folds, double *w, struct held_out *h, struct moe_err *e)
+/* Cross-validation over whole pairs. Each fold's search starts where the last one ended: the
+ * minimum is the same from anywhere. */
+static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_t folds, double *w,
+	struct held_out *h, struct moe_err *e)
 {
 	double b = 0;
 
@@ -167,7 +179,8 @@ static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_
 }
 
 /* The same with one feature, the number of tokens, one row a completion. */
-static int length_only(const struct table *t, const struct moe_fit_opts *o, uint32_t folds, struct held_out *h, struct moe_err *e)
+static int length_only(const struct table *t, const struct moe_fit_opts *o, uint32_t folds,
+	struct held_out *h, struct moe_err *e)
 {
 	struct table s = { .n_seq = t->n_seq, .fold = t->fold, .d = { .n = t->n_seq, .d = 1 } };
 	double w;
@@ -192,7 +205,8 @@ static int length_only(const struct table *t, const struct moe_fit_opts *o, uint
 	return rc;
 }
 
-static int store_tensor(struct moe_adapter *a, const char *name, const double *v, size_t n, struct moe_err *e)
+static int store_tensor(
+	struct moe_adapter *a, const char *name, const double *v, size_t n, struct moe_err *e)
 {
 	uint64_t shape[1] = { n };
 	struct moe_score_tensor *st = moe_adapter_add_tensor(a, name, 1, shape, e);
@@ -202,30 +216,46 @@ static int store_tensor(struct moe_adapter *a, const char *name, const double *v
 	return st ? 0 : -1;
 }
 
-/* The weights, and the standardisation in which directions are drawn that the score is held against. */
-static int store(struct moe_adapter *a, const struct table *t, const struct moe_fit_opts *o, const double *w, double b, struct moe_err *e)
+/* The weights, and the standardisation in which directions are drawn that the score is held
+ * against. */
+static int store(struct moe_adapter *a, const struct table *t, const struct moe_fit_opts *o,
+	const double *w, double b, struct moe_err *e)
 {
 	double *mean = moe_alloc(2 * t->d.d, sizeof(*mean), e), *inv = mean ? mean + t->d.d : NULL;
 	struct moe_rec *r = &a->score;
 	int rc = mean ? moe_logreg_standard(&t->d, mean, inv, e) : -1;
 
-	rc = rc || store_tensor(a, "score.weight", w, t->d.d, e) || store_tensor(a, "score.mean", mean, t->d.d, e) ||
-	     store_tensor(a, "score.inverse_sd", inv, t->d.d, e) ? -1 : 0;
+	rc = rc || store_tensor(a, "score.weight", w, t->d.d, e) ||
+			store_tensor(a, "score.mean", mean, t->d.d, e) ||
+			store_tensor(a, "score.inverse_sd", inv, t->d.d, e)
+		? -1
+		: 0;
 	free(mean);
-	return rc || moe_rec_set_f64(r, "bias", b, e) || moe_rec_set_f64(r, "lo", o->lo, e) || moe_rec_set_f64(r, "hi", o->hi, e) ||
-	       moe_rec_set_f64(r, "l2", o->l2, e) || moe_rec_set_str(r, "features", "hidden", e) ||
-	       moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) || moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e) ? -1 : 0;
+	return rc || moe_rec_set_f64(r, "bias", b, e) || moe_rec_set_f64(r, "lo", o->lo, e) ||
+			moe_rec_set_f64(r, "hi", o->hi, e) || moe_rec_set_f64(r, "l2", o->l2, e) ||
+			moe_rec_set_str(r, "features", "hidden", e) ||
+			moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) ||
+			moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e)
+		? -1
+		: 0;
 }
 
-static int store_accuracy(struct moe_rec *r, const struct held_out *h, const struct held_out *len, uint32_t folds, struct moe_err *e)
+static int store_accuracy(struct moe_rec *r, const struct held_out *h, const struct held_out *len,
+	uint32_t folds, struct moe_err *e)
 {
-	return moe_rec_set_int(r, "folds", folds, e) || moe_rec_set_f64(r, "pair_accuracy", h->pair, e) ||
-	       moe_rec_set_f64(r, "accuracy", h->side, e) || moe_rec_set_f64(r, "clean_kept", h->kept, e) ||
-	       moe_rec_set_f64(r, "hack_routed", h->routed, e) || moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
-	       moe_rec_set_f64(r, "length_accuracy", len->side, e) ? -1 : 0;
+	return moe_rec_set_int(r, "folds", folds, e) ||
+			moe_rec_set_f64(r, "pair_accuracy", h->pair, e) ||
+			moe_rec_set_f64(r, "accuracy", h->side, e) ||
+			moe_rec_set_f64(r, "clean_kept", h->kept, e) ||
+			moe_rec_set_f64(r, "hack_routed", h->routed, e) ||
+			moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
+			moe_rec_set_f64(r, "length_accuracy", len->side, e)
+		? -1
+		: 0;
 }
 
-int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e)
+int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p,
+	const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e)
 {
 	uint32_t folds = (uint32_t)(p->n < (size_t)o->folds ? p->n : (size_t)o->folds);
 	struct held_out h, len;
@@ -237,10 +267,15 @@ int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p, cons
 		rc = (w = moe_alloc(t.d.d, sizeof(*w), e)) ? 0 : -1;
 	if (rc == 0 && folds >= 2)
 		rc = cross_validate(&t, o, folds, w, &h, e) || length_only(&t, o, folds, &len, e) ||
-		     store_accuracy(&a->score, &h, &len, folds, e) ? -1 : 0;
+				store_accuracy(&a->score, &h, &len, folds, e)
+			? -1
+			: 0;
 	if (rc == 0) {
 		weigh(&t, 1, 1);
-		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) || store(a, &t, o, w, b, e) ? -1 : 0;
+		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) ||
+				store(a, &t, o, w, b, e)
+			? -1
+			: 0;
 	}
 	free(w);
 	table_free(&t);
@@ -255,19 +290,23 @@ struct scoring {
 	double b;
 	struct moe_judged *j;
 	struct moe_nulls *null;
-	double *dir, *dir_b;   /* [null->n, d], [null->n] random weights of raw features, their biases */
+	double *dir,
+		*dir_b; /* [null->n, d], [null->n] random weights of raw features, their biases */
 };
 
-/* Directions drawn evenly (Haar) from the sphere in standardised features, as long as the fitted one and with its intercept: the same machinery
- * that has not seen the pairs' contrast. */
+/* Directions drawn evenly (Haar) from the sphere in standardised features, as long as the fitted
+ * one and with its intercept: the same machinery that has not seen the pairs' contrast. */
 static int draw_directions(struct scoring *s, const struct moe_adapter *a, struct moe_err *e)
 {
-	const struct moe_score_tensor *mean = moe_adapter_tensor(a, "score.mean"), *inv = moe_adapter_tensor(a, "score.inverse_sd");
+	const struct moe_score_tensor *mean = moe_adapter_tensor(a, "score.mean"),
+				      *inv = moe_adapter_tensor(a, "score.inverse_sd");
 	struct moe_rng key = moe_rng_key(s->null->seed, "haar");
 	double norm = 0, at_mean = s->b;
 
 	if (!mean || !inv || mean->n != s->d || inv->n != s->d)
-		return moe_fail(e, MOE_DATA, "the adapter's score has no standardisation (score.mean, score.inverse_sd) to draw random directions in: pin it anew, or ask for none");
+		return moe_fail(e, MOE_DATA,
+			"the adapter's score has no standardisation (score.mean, score.inverse_sd) "
+			"to draw random directions in: pin it anew, or ask for none");
 	s->dir = moe_alloc((s->d + 1) * (size_t)s->null->n, sizeof(*s->dir), e);
 	if (!s->dir)
 		return -1;
@@ -294,7 +333,8 @@ static int draw_directions(struct scoring *s, const struct moe_adapter *a, struc
 	return 0;
 }
 
-static int score_nulls(const struct scoring *s, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
+static int score_nulls(
+	const struct scoring *s, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
 	size_t n = (size_t)s->null->n;
 	float *x = moe_alloc(s->d, sizeof(*x), e);
@@ -303,7 +343,8 @@ static int score_nulls(const struct scoring *s, size_t seq, const struct moe_fea
 	for (int t = 0; sum && t < rows->n; t++) {
 		moe_features_row(rows, t, x);
 		for (size_t k = 0; k < n; k++)
-			sum[k] += moe_sigmoid(s->dir_b[k] + moe_logreg_dot(s->dir + k * s->d, x, s->d));
+			sum[k] += moe_sigmoid(
+				s->dir_b[k] + moe_logreg_dot(s->dir + k * s->d, x, s->d));
 	}
 	for (size_t k = 0; sum && k < n; k++)
 		s->null->score[seq * n + k] = (float)(sum[k] / rows->n);
@@ -321,7 +362,8 @@ static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows,
 		double z = s->b;
 
 		for (int l = 0; l < rows->layers; l++) {
-			const moe_real *x = rows->block[l] + (size_t)(rows->first + t) * (size_t)rows->D;
+			const moe_real *x = rows->block[l] +
+				(size_t)(rows->first + t) * (size_t)rows->D;
 			const float *w = s->w + (size_t)l * (size_t)rows->D;
 
 			for (int k = 0; k < rows->D; k++)
@@ -335,15 +377,17 @@ static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows,
 	return s->null->n ? score_nulls(s, seq, rows, e) : 0;
 }
 
-int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *seen, size_t n, struct moe_judged *j,
-	struct moe_nulls *null, struct moe_err *e)
+int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
+	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
+	struct moe_err *e)
 {
 	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
 	struct scoring s = { .j = j, .null = null };
 	int rc;
 
 	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
-		return moe_fail(e, MOE_DATA, "the adapter holds no score that fits this base (score.weight)");
+		return moe_fail(e, MOE_DATA,
+			"the adapter holds no score that fits this base (score.weight)");
 	if (moe_rec_f64_req(&a->score, "bias", &s.b, e))
 		return moe_err_prefix(e, "the adapter's score");
 	s.w = t->data;
@@ -352,7 +396,10 @@ int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, 
 		j[i].score = 0.5; /* a rollout without tokens says nothing */
 	for (size_t i = 0; i < n * (size_t)null->n; i++)
 		null->score[i] = 0.5f;
-	rc = (null->n && draw_directions(&s, a, e)) || moe_features_run(g, seen, n, score_one, &s, e) ? -1 : 0;
+	rc = (null->n && draw_directions(&s, a, e)) ||
+			moe_features_run(g, seen, n, score_one, &s, e)
+		? -1
+		: 0;
 	free(s.dir);
 	return rc;
 }

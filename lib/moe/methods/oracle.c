@@ -1,7 +1,9 @@
-/* oracle.c - routes by the sealed labels. It cheats: an upper bound on what any router could do, never evidence for one. */
+/* oracle.c - routes by the sealed labels. It cheats: an upper bound on what any router could do,
+ * never evidence for one. */
 #include "moe/methods/rows.h"
 
-static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
+	int64_t step, struct moe_judged *j, struct moe_err *e)
 {
 	(void)a;
 	(void)seed;

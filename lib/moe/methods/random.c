@@ -1,7 +1,9 @@
-/* random.c - the placebo of `logistic`: the same fitted score and the same shares, given to rollouts by chance.
+/* random.c - the placebo of `logistic`: the same fitted score and the same shares, given to
+ * rollouts by chance.
  *
- * Within each step the decisions of the three-way rule are permuted among the rollouts, so every step keeps, absorbs and
- * routes exactly as many as the method that it imitates, without knowing which. */
+ * Within each step the decisions of the three-way rule are permuted among the rollouts, so every
+ * step keeps, absorbs and routes exactly as many as the method that it imitates, without knowing
+ * which. */
 #include "moe/methods/rows.h"
 
 #include "util/mem.h"
@@ -9,7 +11,8 @@
 
 #include <stdlib.h>
 
-static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
+	int64_t step, struct moe_judged *j, struct moe_err *e)
 {
 	uint32_t *perm = moe_alloc(n, sizeof(*perm), e);
 	enum moe_decision *old = moe_alloc(n, sizeof(*old), e);

@@ -4,11 +4,14 @@
 
 #include "moe/method.h"
 
-extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_method_random, moe_method_oracle;
+extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_method_random,
+	moe_method_oracle;
 
 /* Of `logistic`, for the placebo that must have the very same score. */
-int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p, const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e);
-int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a, const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
+int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p,
+	const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e);
+int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
+	const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
 	struct moe_err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* vanilla.c - the capacity-matched baseline: both banks always take part and always train. Nothing is decided. */
+/* vanilla.c - the capacity-matched baseline: both banks always take part and always train. Nothing
+ * is decided. */
 #include "moe/methods/rows.h"
 
 const struct moe_method moe_method_vanilla = {

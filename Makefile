@@ -43,7 +43,7 @@ SAN ?=
 
 Q := $(if $(V),,@)
 
-LIB_SRC := $(sort $(wildcard formats/*.c lib/*/*.c lib/moe/methods/*.c))
+LIB_SRC := $(sort $(wildcard formats/*.c formats/tokenizer/*.c lib/*/*.c lib/moe/methods/*.c))
 CMD_SHARED := $(sort $(filter-out $(wildcard cmd/moe-*.c),$(wildcard cmd/*.c)))
 PROG_SRC := $(sort $(wildcard cmd/moe-*.c))
 PROGS := $(PROG_SRC:cmd/%.c=$(BUILD)/%)
@@ -93,12 +93,12 @@ $(GRADS): $(BUILD)/tests/%: $(BUILD)/obj64/tests/grad/%.o $(BUILD)/libmoe64.a
 # ---- dependencies: installed by themselves when something is missing ----
 DEPS_BUILD := build-essential pkg-config libarchive-dev zlib1g-dev libmsgpack-dev libblis-openmp-dev libjson-c-dev libpcre2-dev libutf8proc-dev \
 	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq
-DEPS_LINT := clang clang-tidy cppcheck shellcheck mandoc
+DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck mandoc
 # What must be there, as commands that succeed when it is.
 HAVE_BUILD = for c in $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd jq; do command -v $$c || exit 1; done && pkg-config --exists $(PKGS) && \
 	echo '\#include <blis.h>' | $(firstword $(CC)) -fsyntax-only -x c - && \
 	printf '\#include <stdarg.h>\n\#include <stddef.h>\n\#include <stdint.h>\n\#include <setjmp.h>\n\#include <cmocka.h>\n' | $(firstword $(CC)) -fsyntax-only -x c -
-HAVE_LINT = for c in clang clang-tidy cppcheck shellcheck mandoc; do command -v $$c || exit 1; done
+HAVE_LINT = for c in clang clang-tidy clang-format cppcheck shellcheck mandoc; do command -v $$c || exit 1; done
 APT = s=$$([ $$(id -u) -eq 0 ] || echo sudo); $$s apt-get update -q && DEBIAN_FRONTEND=noninteractive $$s apt-get install -qy --no-install-recommends
 
 deps: ## install what building and testing need
@@ -189,6 +189,8 @@ man: $(filter $(patsubst man/%,$(BUILD)/man/%,$(wildcard man/*.1)),$(MAN1)) $(MA
 # ---- the rest ----
 lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy, cppcheck, shellcheck, mandoc, help versus man
 	@tests/lint $(BUILD)
+format: $(BUILD)/.deps-lint ## bring the C sources into the form of .clang-format
+	$(Q)find lib formats cmd tests -name '*.[ch]' ! -name 'unicode_*' -print0 | xargs -0 clang-format -i
 bench: all ## throughput and speed, beside others where those are installed (tests/bench/lib.sh says how)
 	@set -e; for b in stream grade decode train; do MOE_BIN=$(BUILD) bash tests/bench/$$b.sh; echo; done
 RUN ?= run
@@ -237,6 +239,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build check grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build check format grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

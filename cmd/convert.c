@@ -3,7 +3,7 @@
 #include "cmd/convert.h"
 #include "formats/bundle.h"
 #include "formats/jsonl.h"
-#include "formats/st_bridge.h"
+#include "inspect/st_bridge.h"
 #include "util/text.h"
 
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #define MOE_CMD_CONVERT_H
 
 #include "cmd/opt.h"
-#include "formats/show.h"
+#include "inspect/show.h"
 
 /* The name of an input for people. */
 const char *moe_convert_display(const char *path);

@@ -4,7 +4,7 @@
 #include "cmd/opt.h"
 #include "cmd/peft_io.h"
 #include "formats/bundle.h"
-#include "formats/show.h"
+#include "inspect/show.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* moe-pin.c - lays out the experts of a base and fits their routing score to (hack, clean) pairs;
  * it trains no expert. */
 #include "cmd/opt.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 #include "moe/method.h"
-#include "moe/pin.h"
+#include "moe/layout.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,18 +71,19 @@ static void lay_out(
 	char text[64];
 
 	for (size_t i = 0; i < experts.n; i++)
-		if (moe_pin_expert(&a->x, experts.v[i], &e))
+		if (moe_layout_expert(&a->x, experts.v[i], &e))
 			moe_die(&e);
 	for (int k = 0; k < 2 && experts.n == 0; k++) {
 		snprintf(text, sizeof(text), "%s:%d", k ? "quarantine" : "clean",
 			(int)(k ? quarantine_rank : clean_rank));
-		if ((k ? quarantine_rank : clean_rank) > 0 && moe_pin_expert(&a->x, text, &e))
+		if ((k ? quarantine_rank : clean_rank) > 0 && moe_layout_expert(&a->x, text, &e))
 			moe_die(&e);
 	}
 	if (a->x.E == 0)
 		moe_usage_error("there is no expert: both ranks are 0");
 	a->x.scale = scale;
-	if (moe_pin_targets(&a->x, targets, &e) || moe_pin_make(a, m, method, moe_common.seed, &e))
+	if (moe_layout_targets(&a->x, targets, &e) ||
+		moe_layout_make(a, m, method, moe_common.seed, &e))
 		moe_die(&e);
 	for (size_t i = 0; i < plan.n; i++)
 		if (moe_plan_set(&a->plan, plan.v[i], &e))

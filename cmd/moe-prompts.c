@@ -2,7 +2,7 @@
  * model-written code. */
 #include "cmd/from_opts.h"
 #include "env/env.h"
-#include "env/import.h"
+#include "data/import.h"
 #include "env/pairset.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* moe-rollout.c - completions for prompts, one pass for each arm; or rollouts that others recorded.
  * It grades nothing. */
 #include "cmd/from_opts.h"
-#include "env/import.h"
+#include "data/import.h"
 #include "rl/roll.h"
 
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text,

@@ -1,6 +1,6 @@
 /* pairs_json.c - reads pairs from a JSON array or JSON Lines, one object at a time. */
 #include "formats/pairs_private.h"
-#include "formats/messages.h"
+#include "formats/tokenizer/messages.h"
 
 #include <stdio.h>
 #include <string.h>

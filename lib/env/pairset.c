@@ -2,7 +2,7 @@
  * placebo. It does not fit anything. */
 #include "env/pairset.h"
 #include "env/env.h"
-#include "env/members.h"
+#include "data/members.h"
 #include "util/rng.h"
 
 #include <stdlib.h>

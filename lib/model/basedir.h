@@ -6,7 +6,7 @@
 #ifndef MOE_MODEL_BASEDIR_H
 #define MOE_MODEL_BASEDIR_H
 
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 #include "model/model.h"
 #include "util/buf.h"
 

@@ -19,7 +19,8 @@ void moe_linear_shape(const struct moe_config *c, enum moe_linear l, int *d_in, 
 					       : c->D;
 }
 
-/* The byte vocabulary's specials (formats/tokenizer.h): <|pad|> 256, <|bos|> 257, <|eos|> 258. */
+/* The byte vocabulary's specials (formats/tokenizer/tokenizer.h): <|pad|> 256, <|bos|> 257, <|eos|>
+ * 258. */
 static const struct preset {
 	const char *name;
 	struct moe_config c;

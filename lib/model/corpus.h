@@ -8,7 +8,7 @@
 #define MOE_MODEL_CORPUS_H
 
 #include "formats/rec.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 #include "model/model.h"
 
 struct moe_doc {

@@ -5,9 +5,10 @@
 #include "model/decode.h"
 #include "model/prep.h"
 
-#define MOE_DECODE_ROWS   4  /* rows of one task, where rows are shared out */
-#define MOE_DECODE_TILE   32 /* columns of a product that one task computes when the model is large \
-			      */
+#define MOE_DECODE_ROWS 4 /* rows of one task, where rows are shared out */
+#define MOE_DECODE_TILE                                                                            \
+	32 /* columns of a product that one task computes when the model is large                  \
+	    */
 #define MOE_DECODE_LANES  32 /* head_dim and cache blocks are padded to this */
 #define MOE_DECODE_HD_MAX 512
 #define MOE_DECODE_SIZES                                                                           \

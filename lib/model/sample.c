@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS      64  /* sequences that a unit of a small model decodes at a time */
-#define SLOTS_WIDE 128 /* the same for a large model, whose weights are read once for all of them  \
-			*/
-#define PREFILL    64  /* prompt tokens that go through the layers together */
-#define UNIT_MIN   32  /* samples of a unit: enough for fast products, small enough to share out */
+#define SLOTS 64 /* sequences that a unit of a small model decodes at a time */
+#define SLOTS_WIDE                                                                                 \
+	128           /* the same for a large model, whose weights are read once for all of them   \
+		       */
+#define PREFILL    64 /* prompt tokens that go through the layers together */
+#define UNIT_MIN   32 /* samples of a unit: enough for fast products, small enough to share out */
 #define UNIT_MAX   256
 #define LOGITS_MAX ((size_t)4 << 20) /* numbers that a block of logits may hold */
 

@@ -3,7 +3,7 @@
 #define MOE_MOE_PAIRS_H
 
 #include "formats/stream.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 
 struct moe_pair {
 	char *id, *mode;                /* owned; mode "" when unknown */

@@ -9,7 +9,7 @@
 #define MOE_RL_GENERATE_H
 
 #include "formats/stream.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 #include "model/sample.h"
 #include "moe/adapter.h"
 #include "rl/teacher.h"

@@ -157,8 +157,9 @@ static int set(struct moe_uat *u, const struct uat_key *k, const char *v, const 
 
 static char *trim(char *s)
 {
-	while (isspace((unsigned char)*s)) /* NOLINT(clang-analyzer-core.uninitialized.ArraySubscript):
-					      the caller's line is a text */
+	while (isspace(
+		(unsigned char)*s)) /* NOLINT(clang-analyzer-core.uninitialized.ArraySubscript):
+				       the caller's line is a text */
 		s++;
 	size_t n = strlen(s);
 	while (n && isspace((unsigned char)s[n - 1]))

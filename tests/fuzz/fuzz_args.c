@@ -4,9 +4,9 @@
 #include "fuzz.h"
 
 #include "formats/fieldmap.h"
-#include "formats/where.h"
+#include "inspect/where.h"
 #include "moe/ablate.h"
-#include "moe/pin.h"
+#include "moe/layout.h"
 #include "rl/roll.h"
 
 #include <math.h>
@@ -91,14 +91,14 @@ static void experts(const char *text, struct moe_experts *x)
 	struct moe_err e = { 0 };
 	int n = x->E;
 
-	if (moe_pin_expert(x, text, &e)) {
+	if (moe_layout_expert(x, text, &e)) {
 		MUST(e.code == MOE_USAGE && e.msg[0] && x->E == n);
 	} else {
 		MUST(x->E == n + 1 && x->rank[n] >= 1 && x->rank[n] <= 4096 &&
 			(unsigned)x->bank[n] < MOE_BANKS);
 		MUST(x->name[n][0] && memchr(x->name[n], 0, sizeof(x->name[n])));
 	}
-	if (!moe_pin_targets(x, text, &e)) {
+	if (!moe_layout_targets(x, text, &e)) {
 		int some = 0;
 
 		for (int j = 0; j < MOE_LINEARS; j++)

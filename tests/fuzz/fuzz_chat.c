@@ -2,7 +2,7 @@
  * first blank, then the text): refused, or written with all texts in their order. */
 #include "fuzz.h"
 
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 
 #define MESSAGES 4
 

@@ -1,7 +1,7 @@
 /* fuzz_import.c - any bytes as a file of others' rollouts or prompts. */
 #include "fuzz.h"
 
-#include "env/import.h"
+#include "data/import.h"
 
 static void import(enum moe_import_kind kind, const char *path)
 {

@@ -3,7 +3,7 @@
 #include "fuzz.h"
 
 #include "formats/jsonl.h"
-#include "formats/show.h"
+#include "inspect/show.h"
 
 #include <string.h>
 

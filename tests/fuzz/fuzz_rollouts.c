@@ -5,7 +5,7 @@
 #include "env/exec.h"
 #include "formats/json.h"
 #include "formats/seal.h"
-#include "formats/tok.h"
+#include "formats/tokenizer/tok.h"
 #include "model/corpus.h"
 #include "moe/pairs.h"
 #include "moe/route.h"

@@ -4,7 +4,7 @@
 
 #include "formats/rec.h"
 #include "formats/safetensors.h"
-#include "formats/st_bridge.h"
+#include "inspect/st_bridge.h"
 
 static void as_stream(const uint8_t *p, size_t n)
 {

@@ -3,8 +3,8 @@
  * bytes. */
 #include "fuzz_records.h"
 
-#include "formats/show.h"
-#include "formats/st_bridge.h"
+#include "inspect/show.h"
+#include "inspect/st_bridge.h"
 
 #include <fcntl.h>
 

@@ -2,9 +2,9 @@
  * in little memory; what was read whole can be summarised. */
 #include "fuzz.h"
 
-#include "formats/show.h"
+#include "inspect/show.h"
 #include "formats/stream.h"
-#include "formats/summary.h"
+#include "inspect/summary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {

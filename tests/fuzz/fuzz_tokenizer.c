@@ -2,8 +2,8 @@
  * the text (and decodes what it gave) without harm. */
 #include "fuzz.h"
 
-#include "formats/tok.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tok.h"
+#include "formats/tokenizer/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""make_unicode.py - writes formats/unicode_new.h: characters that the regular expressions of `tokenizers` (Unicode 16) put into a general
+"""make_unicode.py - writes formats/tokenizer/unicode_new.h: characters that the regular expressions of `tokenizers` (Unicode 16) put into a general
 category and PCRE2 10.42 (Unicode 14, as this Python's unicodedata must be) does not know yet; and the reverse for normalisation, where
 `tokenizers` is at Unicode 9 and utf8proc is not. Needs the `regex` module (Unicode 17) besides. Run by hand."""
 import os

@@ -3,7 +3,7 @@
  * asks for the post-processor's template, bit 30 says that the bytes are ids, i32, to be decoded);
  * on standard output, for each, the number of ids and the ids (u32), the number of decoded bytes
  * and the bytes. A refused string is answered by 0xffffffff. Not a program of the product. */
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

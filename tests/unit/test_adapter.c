@@ -3,7 +3,7 @@
 #include "formats/list.h"
 #include "moe/ablate.h"
 #include "moe/adapter_priv.h"
-#include "moe/pin.h"
+#include "moe/layout.h"
 #include "util/mem.h"
 #include "util/rng.h"
 
@@ -42,12 +42,12 @@ static void make(struct moe_adapter *a)
 
 	*a = (struct moe_adapter){ 0 };
 	a->x.scale = 2;
-	assert_int_equal(moe_pin_expert(&a->x, "shared:1", &e), 0);
-	assert_int_equal(moe_pin_expert(&a->x, "clean:4", &e), 0);
-	assert_int_equal(moe_pin_expert(&a->x, "quarantine:2:hacks", &e), 0);
-	assert_int_equal(moe_pin_expert(&a->x, "quarantine:2", &e), 0);
-	assert_int_equal(moe_pin_targets(&a->x, "q,v,down", &e), 0);
-	assert_int_equal(moe_pin_make(a, &m, moe_methods[0], 4, &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "shared:1", &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "clean:4", &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "quarantine:2:hacks", &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "quarantine:2", &e), 0);
+	assert_int_equal(moe_layout_targets(&a->x, "q,v,down", &e), 0);
+	assert_int_equal(moe_layout_make(a, &m, moe_methods[0], 4, &e), 0);
 	for (size_t i = 0; i < a->x.n_param; i++)
 		a->x.param[i] = (moe_real)moe_rng_normal(moe_rng_key(1, "test"), i, 0);
 	t = moe_adapter_add_tensor(a, "score.weight", 2, shape, &e);

@@ -2,7 +2,7 @@
  * taken; and the chat template. */
 #include "env/exec.h"
 #include "formats/seal.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

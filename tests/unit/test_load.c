@@ -151,7 +151,7 @@ static void round_trip(void **state)
 {
 	static const char *const text[] = {
 		"{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true,"
-						   "\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
+		"\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
 		"{\"model_type\":\"mistral\"," SIZES KV
 		",\"sliding_window\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}",
 		"{\"model_type\":\"qwen2\"," SIZES KV

@@ -1,8 +1,8 @@
 /* test_tokenizer.c - the embedded tokenizer on any bytes, refusals by name, the alphabet. Equality
  * with the `tokenizers` library is tested with its stored answers in test_tokenizer_golden.c and,
  * at length, in tests/interop. */
-#include "formats/tok.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tok.h"
+#include "formats/tokenizer/tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,10 +158,10 @@ static void refusals(void **state)
 	       "," BL "]}}",
 		"after ByteLevel");
 	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"("
-				 "\"},\"behavior\":\"Isolated\"}}",
+	       "\"},\"behavior\":\"Isolated\"}}",
 		"cannot be used");
 	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":"
-				 "\"a{1,3}+\"},\"behavior\":\"Isolated\"}}",
+	       "\"a{1,3}+\"},\"behavior\":\"Isolated\"}}",
 		"interval");
 	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":" BL
 	       ",\"post_processor\":{\"type\":\"BertProcessing\"}}",

@@ -3,8 +3,8 @@
  * for one that uses everything else that is read. */
 #include "formats/json.h"
 #include "formats/source.h"
-#include "formats/tok.h"
-#include "formats/tokenizer.h"
+#include "formats/tokenizer/tok.h"
+#include "formats/tokenizer/tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

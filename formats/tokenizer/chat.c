@@ -1,0 +1,116 @@
+/* chat.c - writes chat messages by a literal template. It is no template language: there are no
+ * conditions and no loops.
+ *
+ * A template holds one part for each role, and `{}` between parts. A part is literal text around
+ * {system}, {user} or {assistant}; a part without any of these, before the first, is written once
+ * at the start. Where `{}` is not used at all, a part ends with the line on which its placeholder
+ * stands. The generation prompt is the assistant's part up to its placeholder. */
+#include "formats/tokenizer/tokenizer.h"
+
+#include <string.h>
+
+static const char chatml[] = "<|im_start|>system\n{system}<|im_end|>\n{}<|im_start|>user\n{user}<|"
+			     "im_end|>\n{}<|im_start|>assistant\n{assistant}<|im_end|>\n";
+static const char *const role_name[3] = { "system", "user", "assistant" };
+static const char *const hole[3] = { "{system}", "{user}", "{assistant}" };
+
+struct part {
+	const char *before, *after;
+	size_t n_before, n_after;
+};
+
+struct chat_template {
+	struct part role[3];
+	const char *preamble;
+	size_t n_preamble;
+};
+
+static const char *find(const char *p, const char *end, const char *what)
+{
+	size_t n = strlen(what);
+
+	for (; p + n <= end; p++)
+		if (!memcmp(p, what, n))
+			return p;
+	return NULL;
+}
+
+/* Where the part that begins at p ends, and where the next begins. */
+static const char *part_end(const char *p, const char *end, bool separated, const char **next)
+{
+	const char *cut = separated ? find(p, end, "{}") : NULL, *at = NULL;
+
+	if (separated) {
+		*next = cut ? cut + 2 : end;
+		return cut ? cut : end;
+	}
+	for (int i = 0; i < 3; i++) {
+		const char *h = find(p, end, hole[i]);
+
+		if (h && (!at || h < at))
+			at = h;
+	}
+	cut = at ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+	*next = cut ? cut + 1 : end;
+	return *next;
+}
+
+static int parse(const char *text, struct chat_template *t, struct moe_err *e)
+{
+	const char *end = text + strlen(text), *p = text, *next;
+	bool separated = find(text, end, "{}") != NULL;
+
+	memset(t, 0, sizeof(*t));
+	for (; p < end; p = next) {
+		const char *stop = part_end(p, end, separated, &next), *h = NULL;
+		int role = -1;
+
+		for (int i = 0; i < 3 && role < 0; i++)
+			if ((h = find(p, stop, hole[i])))
+				role = i;
+		if (role < 0 && p == text) {
+			t->preamble = p;
+			t->n_preamble = (size_t)(stop - p);
+			continue;
+		}
+		if (role < 0)
+			return moe_fail(e, MOE_DATA,
+				"the chat template has a part without {system}, {user} or "
+				"{assistant}");
+		if (t->role[role].before)
+			return moe_fail(e, MOE_DATA, "the chat template has %s twice", hole[role]);
+		t->role[role] = (struct part){ p, h + strlen(hole[role]), (size_t)(h - p),
+			(size_t)(stop - h) - strlen(hole[role]) };
+	}
+	if (!t->role[1].before || !t->role[2].before)
+		return moe_fail(e, MOE_DATA, "the chat template needs {user} and {assistant}");
+	return 0;
+}
+
+int moe_chat_format(const char *template_text_or_null, const struct moe_chat_msg *msg, size_t n,
+	bool generation_prompt, struct moe_buf *out, struct moe_err *e)
+{
+	struct chat_template t;
+
+	if (parse(template_text_or_null ? template_text_or_null : chatml, &t, e) ||
+		moe_buf_add(out, t.preamble, t.n_preamble, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		const struct part *p;
+		int role = 0;
+
+		while (role < 3 && strcmp(msg[i].role, role_name[role]) != 0)
+			role++;
+		if (role == 3 || !t.role[role].before)
+			return moe_fail(e, MOE_DATA,
+				"message %zu has the role `%.40s', for which the chat template has "
+				"no part",
+				i + 1, msg[i].role);
+		p = &t.role[role];
+		if (moe_buf_add(out, p->before, p->n_before, e) ||
+			moe_buf_add(out, msg[i].content, strlen(msg[i].content), e) ||
+			moe_buf_add(out, p->after, p->n_after, e))
+			return -1;
+	}
+	return generation_prompt ? moe_buf_add(out, t.role[2].before, t.role[2].n_before, e) : 0;
+}

@@ -1,0 +1,101 @@
+/* layout.c - makes a fresh adapter for a base; it reads no pairs. */
+#include "moe/layout.h"
+
+#include "util/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int moe_layout_expert(struct moe_experts *x, const char *text, struct moe_err *e)
+{
+	const char *c1 = strchr(text, ':'), *c2;
+	size_t n = c1 ? (size_t)(c1 - text) : 0, k = 0;
+	char *end = NULL;
+	long rank = c1 ? strtol(c1 + 1, &end, 10) : 0;
+	int b = 0;
+
+	while (b < MOE_BANKS &&
+		!(strlen(moe_bank_names[b]) == n && !memcmp(text, moe_bank_names[b], n)))
+		b++;
+	if (!c1 || b == MOE_BANKS || end == c1 + 1 || (*end && *end != ':') || rank < 1 ||
+		rank > 4096)
+		return moe_fail(e, MOE_USAGE,
+			"'%s' is not an expert: BANK:RANK[:NAME] is, with BANK one of shared, "
+			"clean, quarantine",
+			text);
+	if (x->E == MOE_EXPERTS_MAX)
+		return moe_fail(e, MOE_USAGE, "more than %d experts", MOE_EXPERTS_MAX);
+	c2 = *end ? end + 1 : NULL;
+	for (int i = 0; i < x->E; i++)
+		k += x->bank[i] == (enum moe_bank)b;
+	if (c2 ? strlen(c2) >= sizeof(x->name[0]) || !*c2 : 0)
+		return moe_fail(e, MOE_USAGE, "'%s': an expert's name has 1 to %zu bytes", text,
+			sizeof(x->name[0]) - 1);
+	if (c2)
+		snprintf(x->name[x->E], sizeof(x->name[0]), "%s", c2);
+	else
+		snprintf(x->name[x->E], sizeof(x->name[0]), k ? "%s%zu" : "%s", moe_bank_names[b],
+			k);
+	x->bank[x->E] = (enum moe_bank)b;
+	x->rank[x->E++] = (int)rank;
+	return 0;
+}
+
+int moe_layout_targets(struct moe_experts *x, const char *text, struct moe_err *e)
+{
+	const char *p = text;
+
+	for (int j = 0; j < MOE_LINEARS; j++)
+		x->target[j] = !strcmp(text, "all");
+	if (!strcmp(text, "all"))
+		return 0;
+	for (;;) {
+		size_t n = strcspn(p, ",");
+		int j = 0;
+
+		while (j < MOE_LINEARS &&
+			!(strlen(moe_linear_names[j]) == n && !memcmp(p, moe_linear_names[j], n)))
+			j++;
+		if (j == MOE_LINEARS)
+			return moe_fail(e, MOE_USAGE,
+				"'%.*s' is not a target: q, k, v, o, gate, up, down and all are",
+				(int)n, p);
+		x->target[j] = true;
+		if (!p[n])
+			return 0;
+		p += n + 1;
+	}
+}
+
+int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
+	const struct moe_method *method, uint64_t seed, struct moe_err *e)
+{
+	struct moe_experts *x = &a->x;
+	struct moe_rng key = moe_rng_key(seed, "init");
+
+	if (moe_experts_init(x, &m->config, e))
+		return -1;
+	for (int l = 0; l < x->config.L; l++)
+		for (int j = 0; j < MOE_LINEARS; j++) {
+			size_t at = (size_t)l * MOE_LINEARS + (size_t)j, n;
+			int d_in, d_out;
+
+			if (!x->target[j])
+				continue;
+			moe_linear_shape(&x->config, (enum moe_linear)j, &d_in, &d_out);
+			n = (size_t)x->R * (size_t)d_in;
+			for (size_t i = 0; i < n; i++)
+				x->param[x->a_off[at] + i] = (moe_real)(float)(moe_rng_normal(
+										       key, at, i) /
+					sqrt((double)d_in));
+		}
+	snprintf(a->arm, sizeof(a->arm), "on");
+	snprintf(a->method, sizeof(a->method), "%s", method->name);
+	snprintf(a->base, sizeof(a->base), "%s", m->digest);
+	a->train_seed = seed;
+	a->step = 0;
+	method->plan(&a->plan);
+	return 0;
+}

@@ -60,6 +60,8 @@ struct moe_adapter {
 	size_t n_tensor;
 	struct moe_rec match;   /* random ablations: what was matched; no fields = absent. Owned */
 	struct moe_rec lineage; /* pins, parents, argv; outside of the digest. Owned */
+	struct moe_rec more;    /* keys of the layout that this program does not know: kept,
+				   digested, written back. Owned */
 	char digest[65]; /* set by moe_adapter_read, moe_adapter_write and moe_adapter_digest */
 };
 

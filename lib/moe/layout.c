@@ -14,13 +14,9 @@ int moe_layout_expert(struct moe_experts *x, const char *text, struct moe_err *e
 	size_t n = c1 ? (size_t)(c1 - text) : 0, k = 0;
 	char *end = NULL;
 	long rank = c1 ? strtol(c1 + 1, &end, 10) : 0;
-	int b = 0;
+	int b = moe_bank_find(text, n);
 
-	while (b < MOE_BANKS &&
-		!(strlen(moe_bank_names[b]) == n && !memcmp(text, moe_bank_names[b], n)))
-		b++;
-	if (!c1 || b == MOE_BANKS || end == c1 + 1 || (*end && *end != ':') || rank < 1 ||
-		rank > 4096)
+	if (!c1 || b < 0 || end == c1 + 1 || (*end && *end != ':') || rank < 1 || rank > 4096)
 		return moe_fail(e, MOE_USAGE,
 			"'%s' is not an expert: BANK:RANK[:NAME] is, with BANK one of shared, "
 			"clean, quarantine",
@@ -77,20 +73,19 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 
 	if (moe_experts_init(x, &m->config, e))
 		return -1;
-	for (int l = 0; l < x->config.L; l++)
-		for (int j = 0; j < MOE_LINEARS; j++) {
-			size_t at = (size_t)l * MOE_LINEARS + (size_t)j, n;
-			int d_in, d_out;
+	for (size_t i = 0; i < x->n_view; i++) {
+		const struct moe_view *v = &x->view[i];
 
-			if (!x->target[j])
-				continue;
-			moe_linear_shape(&x->config, (enum moe_linear)j, &d_in, &d_out);
-			n = (size_t)x->R * (size_t)d_in;
-			for (size_t i = 0; i < n; i++)
-				x->param[x->a_off[at] + i] = (moe_real)(float)(moe_rng_normal(
-										       key, at, i) /
-					sqrt((double)d_in));
-		}
+		if (v->role != MOE_ROLE_A)
+			continue;
+		for (size_t k = 0; k < v->n; k++)
+			x->param[v->off + k] =
+				(moe_real)(float)(moe_rng_normal(key,
+							  (uint64_t)(v->layer * MOE_LINEARS +
+								  v->linear),
+							  k) /
+					sqrt((double)v->cols));
+	}
 	snprintf(a->arm, sizeof(a->arm), "on");
 	snprintf(a->method, sizeof(a->method), "%s", method->name);
 	snprintf(a->base, sizeof(a->base), "%s", m->digest);

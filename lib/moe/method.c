@@ -22,6 +22,17 @@ const struct moe_method *moe_method_find(const char *name, struct moe_err *e)
 	return NULL;
 }
 
+double moe_method_setting(const struct moe_adapter *a, const char *name, double def)
+{
+	struct moe_err e;
+	const struct moe_method *m = moe_method_find(a->method, &e);
+
+	for (int i = 0; m && m->setting && m->setting[i].name; i++)
+		if (!strcmp(m->setting[i].name, name))
+			return a->x.set[i];
+	return def;
+}
+
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
 	const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
 	int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e)

@@ -51,8 +51,20 @@ struct moe_fit_opts {
 	uint64_t seed;
 };
 
+/* A number that a method can be given (moe-pin --set NAME=VALUE). */
+struct moe_setting {
+	const char *name;
+	double def, min, max;
+	const char *help;
+};
+
 struct moe_method {
 	const char *name, *purpose;
+	const struct moe_setting *setting; /* ended by a NULL name; at most MOE_ROUTER_SETTINGS; or
+					      NULL. A router's functions get the values in this
+					      order */
+	const struct moe_router *router;   /* decides token by token inside the pass; or NULL */
+	enum moe_placement placement;      /* of its sites, unless the user says otherwise */
 	bool cheats; /* decides by sealed labels: an upper bound, never evidence */
 	bool needs_pairs;
 	void (*plan)(struct moe_plan *p);
@@ -70,6 +82,9 @@ struct moe_method {
 extern const struct moe_method *const moe_methods[];
 /* NULL and *e (MOE_USAGE, listing the names) when there is none of that name. */
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e);
+/* The value of the adapter's method's setting of that name; `def` when the method has none such or
+ * is not known. */
+double moe_method_setting(const struct moe_adapter *a, const char *name, double def);
 /* score then decide, with their defaults: what moe-route does with a step. */
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
 	const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,

@@ -53,7 +53,7 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 		return;
 	p[P_M] = (struct part){ "adam.m", REAL, opt->m, n, sz };
 	p[P_V] = (struct part){ "adam.v", REAL, opt->v, n, sz };
-	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)a->x.E, 8 };
+	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)opt->n_owner, 8 };
 }
 
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,

@@ -97,22 +97,17 @@ static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct m
 											       : 0;
 }
 
-/* The router's placement and its method's settings, by name. */
+/* Where the router's sites are; its numbers are the method's settings. */
 static int write_router(const struct moe_adapter *a, struct moe_rec *to, struct moe_err *e)
 {
-	const struct moe_method *m = moe_method_find(a->method, e);
-	struct moe_rec router = { 0 }, set = { 0 };
-	int rc = m ? moe_rec_set_str(&router, "placement", moe_placement_names[a->x.placement], e)
-		   : -1;
+	struct moe_rec router = { 0 };
+	int rc = moe_rec_set_str(&router, "placement", moe_placement_names[a->x.placement], e) ||
+			moe_rec_set_map(to, "router", &router, e)
+		? -1
+		: 0;
 
-	for (int i = 0; rc == 0 && m->setting && m->setting[i].name; i++)
-		rc = moe_rec_set_f64(&set, m->setting[i].name, a->x.set[i], e);
-	if (rc == 0)
-		rc = moe_rec_set_map(&router, "settings", &set, e) ||
-			moe_rec_set_map(to, "router", &router, e);
-	moe_rec_free(&set);
 	moe_rec_free(&router);
-	return rc ? -1 : 0;
+	return rc;
 }
 
 /* Keys that another program wrote and this one does not know. */
@@ -153,6 +148,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 		return -1;
 	if (a->x.deploy != MOE_DEPLOY_DROP &&
 		moe_rec_set_str(r, "deploy", moe_deploy_names[a->x.deploy], e))
+		return -1;
+	if (a->settings.n_field && moe_rec_set_map(r, "settings", &a->settings, e))
 		return -1;
 	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
 		return -1;
@@ -345,35 +342,20 @@ static int read_choice(const struct moe_rec *r, const char *key, const char *con
 		r->number, r->byte, key);
 }
 
-static int read_settings(const struct moe_rec *r, const struct moe_method *m,
-	const struct moe_rec *router, struct moe_experts *x, struct moe_err *e)
+/* The settings that the router's functions get. One that this program does not know would be
+ * obeyed by nobody. */
+static int read_settings(const struct moe_rec *r, const struct moe_method *m, struct moe_adapter *a,
+	struct moe_err *e)
 {
-	struct moe_rec set = { 0 };
-	size_t known = 0;
-	int rc = 0;
-
-	if (!moe_rec_map(router, "settings", &set))
-		return refuse(r, e, "its router has no 'settings'");
-	for (int i = 0; m->setting && m->setting[i].name && rc == 0; i++) {
-		const struct moe_setting *s = &m->setting[i];
-
-		x->set[i] = s->def;
-		known += moe_rec_has(&set, s->name) != MOE_V_MISSING;
-		moe_rec_f64(&set, s->name, &x->set[i]);
-		if (!(x->set[i] >= s->min && x->set[i] <= s->max))
-			rc = moe_fail(e, MOE_DATA,
-				"record %" PRIu64 ": the router's setting '%s' is %g: %g to %g is "
-				"allowed",
-				r->number, s->name, x->set[i], s->min, s->max);
-	}
-	if (rc == 0 && known != set.n_field)
-		rc = moe_fail(e, MOE_DATA,
+	if (a->settings.n_field > moe_setting_count(m->settings))
+		return moe_fail(e, MOE_DATA,
 			"record %" PRIu64
 			": the router has a setting that the method '%s' of this version does not "
 			"know",
-			r->number, m->name);
-	moe_rec_free(&set);
-	return rc;
+			r->number, a->method);
+	return moe_method_settings(m, a, a->x.set, e)
+		? moe_err_prefix(e, "record %" PRIu64 ": the adapter's router", r->number)
+		: 0;
 }
 
 static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
@@ -397,7 +379,7 @@ static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct mo
 	if (rc == 0) {
 		a->x.router = m->router;
 		a->x.placement = (enum moe_placement)place;
-		rc = read_settings(r, m, &router, &a->x, e);
+		rc = read_settings(r, m, a, e);
 	}
 	moe_rec_free(&router);
 	return rc;
@@ -407,8 +389,8 @@ static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct mo
 static int read_unknown(const struct moe_rec *r, struct moe_rec *more, struct moe_err *e)
 {
 	static const char *const ours[] = { "t", "arm", "method", "train_seed", "step", "base",
-		"decided_by", "scale", "config", "experts", "targets", "plan", "score", "match",
-		"lineage", "minor", "needs", "deploy", "router" };
+		"decided_by", "scale", "config", "experts", "targets", "plan", "settings", "score",
+		"match", "lineage", "minor", "needs", "deploy", "router" };
 
 	if (moe_rec_copy(more, r, e))
 		return -1;
@@ -443,6 +425,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		read_text(r, "decided_by", a->decided_by, sizeof(a->decided_by), e))
 		return -1;
 	a->train_seed = (uint64_t)seed;
+	moe_rec_map(r, "settings", &a->settings);
 	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, &a->x, present, e) ||
 		read_plan(r, &a->plan, e) || read_router(r, a, e) ||
 		read_choice(r, "deploy", moe_deploy_names, MOE_DEPLOYS, &deploy, e) ||

@@ -65,13 +65,55 @@ int moe_layout_targets(struct moe_experts *x, const char *text, struct moe_err *
 	}
 }
 
+/* A setting of the method whose word is one of names: its index there; def when the method has no
+ * setting of that name. -1 when it has, and the word is not known. */
+static int setting_word(const struct moe_method *m, const double *set, const char *name,
+	const char *const *names, int n, int def)
+{
+	char word[32];
+
+	for (size_t k = 0; k < moe_setting_count(m->settings); k++) {
+		if (strcmp(m->settings[k].name, name) != 0)
+			continue;
+		moe_setting_text(&m->settings[k], set[k], word);
+		for (int i = 0; i < n; i++)
+			if (!strcmp(names[i], word))
+				return i;
+		return -1;
+	}
+	return def;
+}
+
+/* The router of the method, where its sites are, and what becomes of freed gates. */
+static int set_router(struct moe_adapter *a, const struct moe_method *m, struct moe_err *e)
+{
+	int place, deploy;
+
+	if (!m->router)
+		return 0;
+	if (moe_method_settings(m, a, a->x.set, e))
+		return -1;
+	place = setting_word(
+		m, a->x.set, "placement", moe_placement_names, MOE_PLACEMENTS, (int)m->placement);
+	deploy = setting_word(
+		m, a->x.set, "deploy", moe_deploy_names, MOE_DEPLOYS, MOE_DEPLOY_DROP);
+	if (place < 0 || deploy < 0)
+		return moe_fail(e, MOE_DATA,
+			"the method '%s' has a placement or a deploy that the engine does not know",
+			m->name);
+	a->x.router = m->router;
+	a->x.placement = (enum moe_placement)place;
+	a->x.deploy = (enum moe_deploy)deploy;
+	return 0;
+}
+
 int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 	const struct moe_method *method, uint64_t seed, struct moe_err *e)
 {
 	struct moe_experts *x = &a->x;
 	struct moe_rng key = moe_rng_key(seed, "init");
 
-	if (moe_experts_init(x, &m->config, e))
+	if (set_router(a, method, e) || moe_experts_init(x, &m->config, e))
 		return -1;
 	for (size_t i = 0; i < x->n_view; i++) {
 		const struct moe_view *v = &x->view[i];

@@ -81,6 +81,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_str(r, "t", "layout", e);
 	rc |= moe_rec_set_str(r, "arm", a->arm, e);
 	rc |= moe_rec_set_str(r, "method", a->method, e);
+	if (a->router[0])
+		rc |= moe_rec_set_str(r, "router", a->router, e);
 	rc |= moe_rec_set_int(r, "train_seed", (int64_t)a->train_seed, e);
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
@@ -269,6 +271,8 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		moe_rec_int_req(r, "train_seed", &seed, e) ||
 		moe_rec_int_req(r, "step", &a->step, e) ||
 		moe_rec_f64_req(r, "scale", &a->x.scale, e))
+		return -1;
+	if (moe_rec_has(r, "router") && get_text(r, "router", a->router, sizeof(a->router), e))
 		return -1;
 	a->train_seed = (uint64_t)seed;
 	if (get_config(r, &c, e) || get_experts(r, &a->x, e) || get_plan(r, &a->plan, e))

@@ -56,6 +56,7 @@ struct moe_adapter {
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
 	struct moe_plan plan;
+	struct moe_rec settings;         /* the method's (setting.h); no fields = none. Owned */
 	struct moe_rec score;            /* the score's scalars; no fields = no score. Owned */
 	struct moe_score_tensor *tensor; /* [n_tensor] owned */
 	size_t n_tensor;

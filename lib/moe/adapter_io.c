@@ -90,6 +90,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	if (rc || put_config(&a->x.config, r, e) || put_experts(&a->x, r, e) ||
 		put_plan(&a->plan, r, e))
 		return -1;
+	if (a->settings.n_field && moe_rec_set_map(r, "settings", &a->settings, e))
+		return -1;
 	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
 		return -1;
 	if (a->match.n_field && moe_rec_set_map(r, "match", &a->match, e))
@@ -279,6 +281,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		return -1;
 	if (bounded(&a->x, &c, e))
 		return -1;
+	moe_rec_map(r, "settings", &a->settings);
 	moe_rec_map(r, "score", &a->score);
 	moe_rec_map(r, "match", &a->match);
 	moe_rec_map(r, "lineage", &a->lineage);

@@ -137,8 +137,8 @@ int moe_audit_prompts(const char *path, size_t max_mem, char hex[65], size_t *n,
 /* The adapter that names the recorded run as its input, or NULL. */
 const struct moe_audit_arm *moe_audit_trained_by(
 	const struct moe_audit *a, const struct moe_audit_run *r);
-/* Makes the checks on what was loaded; *passed = some held and none failed. What was not done is no
- * pass. */
+/* Makes the checks on what was loaded; *passed = some held beside identity, and none failed. What
+ * was not done is no pass. */
 int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e);
 /* The part of it that is about identity, plan and files (audit_identity.c). */
 int moe_audit_identity(struct moe_audit *a, struct moe_err *e);

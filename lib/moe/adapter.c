@@ -53,6 +53,11 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 	return t;
 }
 
+const char *moe_adapter_name(const struct moe_adapter *a)
+{
+	return a->name[0] ? a->name : a->method;
+}
+
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name)
 {
 	for (size_t i = 0; i < a->n_tensor; i++)

@@ -51,6 +51,7 @@ struct moe_adapter {
 	struct moe_experts x;
 	char arm[64];    /* "on" for a freshly trained one */
 	char method[32]; /* row of the method table */
+	char name[32];   /* the run's name where one method has several runs of a seed; else "" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
@@ -82,6 +83,8 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
  * lineage.argv. NULL leaves the one in question alone. */
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc,
 	char *const *argv, struct moe_err *e);
+/* What its rollouts and metrics call their method: the run's name, or else the method's. */
+const char *moe_adapter_name(const struct moe_adapter *a);
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);
 /* Adds a tensor (zeroed data) for the caller to fill; NULL and *e on failure. */

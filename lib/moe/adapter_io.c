@@ -81,6 +81,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_str(r, "t", "layout", e);
 	rc |= moe_rec_set_str(r, "arm", a->arm, e);
 	rc |= moe_rec_set_str(r, "method", a->method, e);
+	if (a->name[0])
+		rc |= moe_rec_set_str(r, "name", a->name, e);
 	rc |= moe_rec_set_int(r, "train_seed", (int64_t)a->train_seed, e);
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
@@ -265,6 +267,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 			r->number, r->byte);
 	if (get_text(r, "arm", a->arm, sizeof(a->arm), e) ||
 		get_text(r, "method", a->method, sizeof(a->method), e) ||
+		(moe_rec_has(r, "name") && get_text(r, "name", a->name, sizeof(a->name), e)) ||
 		get_text(r, "base", a->base, sizeof(a->base), e) ||
 		moe_rec_int_req(r, "train_seed", &seed, e) ||
 		moe_rec_int_req(r, "step", &a->step, e) ||

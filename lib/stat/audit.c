@@ -118,7 +118,8 @@ static int add_layout(
 	moe_rec_int(r, "step", &x->step);
 	moe_rec_map(r, "lineage", &lineage);
 	bad = add_str(a, &a->text, r, "arm", &x->arm, e) ||
-		add_str(a, &a->text, r, "method", &x->method, e) ||
+		add_str(a, &a->text, r, moe_rec_has(r, "name") ? "name" : "method", &x->method,
+			e) ||
 		add_str(a, &a->text, r, "base", &x->base, e) ||
 		add_str(a, &a->text, &lineage, "pins", &x->pins, e) ||
 		add_digests(a, &x->parent, &lineage, "parents", e);

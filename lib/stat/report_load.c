@@ -247,7 +247,10 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 	if (!moe_rec_map(&w->rec, group, &map))
 		return 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
-	const char *method = get_str(r, &w->rec, "method", e), *arm = get_str(r, &w->rec, "arm", e);
+	/* a run's name stands for its method, as in its rollouts */
+	const char *method = get_str(
+			   r, &w->rec, moe_rec_has(&w->rec, "name") ? "name" : "method", e),
+		   *arm = get_str(r, &w->rec, "arm", e);
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;
 		const char *key = intern(r, map.field[i].key, e);

@@ -21,8 +21,7 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 	{ 0, "method", MOE_OPT_STR, &method_name, "NAME",
 		"row of the method table (default: its first)", NULL, 0, 0 },
 	{ 0, "name", MOE_OPT_STR, &run_name, "NAME",
-		"what records call it in place of the method, where a seed has several", NULL, 0,
-		0 },
+		"METHOD-SUFFIX: tells several runs of one method and seed apart", NULL, 0, 0 },
 	{ 0, "list-methods", MOE_OPT_FLAG, &list_methods, NULL, "print the method table and exit",
 		NULL, 0, 0 },
 	{ 0, "clean-rank", MOE_OPT_INT, &clean_rank, "R", "rank of the clean expert (0: none)", "8",
@@ -88,8 +87,8 @@ static void lay_out(
 	if (moe_layout_targets(&a->x, targets, &e) ||
 		moe_layout_make(a, m, method, moe_common.seed, &e))
 		moe_die(&e);
-	if (run_name && snprintf(a->name, sizeof(a->name), "%s", run_name) >= (int)sizeof(a->name))
-		moe_usage_error("--name is longer than %zu bytes", sizeof(a->name) - 1);
+	if (run_name && moe_adapter_set_name(a, run_name, &e))
+		moe_usage_error("%s", e.msg);
 	for (size_t i = 0; i < plan.n; i++)
 		if (moe_plan_set(&a->plan, plan.v[i], &e))
 			moe_die(&e);

@@ -53,9 +53,20 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 	return t;
 }
 
-const char *moe_adapter_name(const struct moe_adapter *a)
+int moe_adapter_set_name(struct moe_adapter *a, const char *name, struct moe_err *e)
 {
-	return a->name[0] ? a->name : a->method;
+	size_t n = strlen(a->method);
+
+	if (strncmp(name, a->method, n) != 0 || name[n] != '-' || !name[n + 1])
+		return moe_fail(e, MOE_USAGE,
+			"the name '%.60s' does not begin with the method and a hyphen, as "
+			"'%s-2' does",
+			name, a->method);
+	if (strlen(name) >= sizeof(a->name))
+		return moe_fail(e, MOE_USAGE, "the name '%.60s' is longer than %zu bytes", name,
+			sizeof(a->name) - 1);
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	return 0;
 }
 
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name)

@@ -83,6 +83,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_str(r, "method", a->method, e);
 	if (a->name[0])
 		rc |= moe_rec_set_str(r, "name", a->name, e);
+	if (a->router[0])
+		rc |= moe_rec_set_str(r, "router", a->router, e);
 	rc |= moe_rec_set_int(r, "train_seed", (int64_t)a->train_seed, e);
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
@@ -255,6 +257,18 @@ static int bounded(const struct moe_experts *x, const struct moe_config *c, stru
 	return 0;
 }
 
+static int get_name(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
+{
+	char name[sizeof(a->name)];
+
+	if (get_text(r, "name", name, sizeof(name), e))
+		return -1;
+	if (!moe_adapter_set_name(a, name, e))
+		return 0;
+	e->code = MOE_DATA; /* a file says so, not the user */
+	return moe_err_prefix(e, "record %" PRIu64, r->number);
+}
+
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_config c = { 0 };
@@ -267,11 +281,14 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 			r->number, r->byte);
 	if (get_text(r, "arm", a->arm, sizeof(a->arm), e) ||
 		get_text(r, "method", a->method, sizeof(a->method), e) ||
-		(moe_rec_has(r, "name") && get_text(r, "name", a->name, sizeof(a->name), e)) ||
 		get_text(r, "base", a->base, sizeof(a->base), e) ||
 		moe_rec_int_req(r, "train_seed", &seed, e) ||
 		moe_rec_int_req(r, "step", &a->step, e) ||
 		moe_rec_f64_req(r, "scale", &a->x.scale, e))
+		return -1;
+	if (moe_rec_has(r, "name") && get_name(r, a, e))
+		return -1;
+	if (moe_rec_has(r, "router") && get_text(r, "router", a->router, sizeof(a->router), e))
 		return -1;
 	a->train_seed = (uint64_t)seed;
 	if (get_config(r, &c, e) || get_experts(r, &a->x, e) || get_plan(r, &a->plan, e))

@@ -225,7 +225,13 @@ equal 'as many rollouts are routed' "$(sort p.decisions | uniq -c)" "$(sort q.de
 equal 'but others' "$(cmp -s p.decisions q.decisions; echo $?)" 1
 moe-prompts -q -e "$env" -n 2 | moe-rollout -q -m base -a q0.moes --group 1 --max-new 4 | moe-cat --json >q.json
 equal 'rollouts call the run by its name' "$(jq -r 'select(.t == "rollout") | .method' q.json | uniq)" random-2
-fails 2 'a name has an end' moe-pin -m base --name "$(printf '%040d' 0)" -o x.moes pins.moes
+fails 2 'a name has an end' moe-pin -m base --name "logistic-$(printf '%040d' 0)" -o x.moes pins.moes
+contains 'and it says where' err 'longer than 47 bytes'
+fails 2 'no run takes the name of another method' moe-pin -m base --method random --name logistic -o x.moes pins.moes
+contains 'and it says why' err "does not begin with the method and a hyphen, as 'random-2' does"
+moe-cat --json q0.moes | sed 's/"name":"random-2"/"name":"logistic"/' | moe-cat --from-json -o false.moes
+fails 3 'nor does a file' moe-ablate -o x.moes false.moes
+contains 'which record says so' err "record [0-9]+: the name 'logistic'"
 
 # ---- refusals ----
 jq_run() { moe-cat --json on.run.moes | jq -c "$1" | moe-cat --from-json; }

@@ -46,6 +46,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define MOE_ROUTER_TENSORS 4
 #define MOE_ROUTER_SETTINGS                                                                        \
@@ -93,6 +94,14 @@ struct moe_router_grads {
 	moe_real *dx;                         /* [T, d], rows lddx apart */
 	int lddx;
 	moe_real *work; /* [T, E] scratch: for the whole gradient of the logits */
+};
+
+/* Gates of one rollout's rows of a pass (its decision row first), as losses read and seed them. */
+struct moe_gate_rows {
+	int S, T, E, n;
+	const int32_t *row;           /* [n] row i of site s lies at (s * T + row[i]) * E */
+	const moe_real *gate, *logit; /* [S, T, E] the router's own, before outer and deploy */
+	moe_real *dgate, *dlogit;     /* [S, T, E] += seeds */
 };
 
 struct moe_router {

@@ -3,12 +3,14 @@
 
 #include <math.h>
 #include <nettle/sha2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 void moe_adapter_free(struct moe_adapter *a)
 {
 	moe_experts_free(&a->x);
+	moe_rec_free(&a->settings);
 	moe_rec_free(&a->score);
 	moe_rec_free(&a->match);
 	moe_rec_free(&a->lineage);
@@ -53,20 +55,21 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 	return t;
 }
 
-int moe_adapter_set_name(struct moe_adapter *a, const char *name, struct moe_err *e)
+void moe_adapter_set_nth(struct moe_adapter *a, int n)
+{
+	a->name[0] = 0;
+	if (n > 1)
+		snprintf(a->name, sizeof(a->name), "%s-%d", a->method, n);
+}
+
+bool moe_adapter_name_good(const struct moe_adapter *a)
 {
 	size_t n = strlen(a->method);
 
-	if (strncmp(name, a->method, n) != 0 || name[n] != '-' || !name[n + 1])
-		return moe_fail(e, MOE_USAGE,
-			"the name '%.60s' does not begin with the method and a hyphen, as "
-			"'%s-2' does",
-			name, a->method);
-	if (strlen(name) >= sizeof(a->name))
-		return moe_fail(e, MOE_USAGE, "the name '%.60s' is longer than %zu bytes", name,
-			sizeof(a->name) - 1);
-	snprintf(a->name, sizeof(a->name), "%s", name);
-	return 0;
+	return !a->name[0] ||
+		(strncmp(a->name, a->method, n) == 0 && a->name[n] == '-' &&
+			a->name[n + 1] >= '1' && a->name[n + 1] <= '9' &&
+			strspn(a->name + n + 1, "0123456789") == strlen(a->name + n + 1));
 }
 
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name)
@@ -79,7 +82,9 @@ const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, c
 
 static int copy_recs(struct moe_adapter *to, const struct moe_adapter *from, struct moe_err *e)
 {
-	if (moe_rec_copy(&to->score, &from->score, e) || moe_rec_copy(&to->match, &from->match, e))
+	if (moe_rec_copy(&to->settings, &from->settings, e) ||
+		moe_rec_copy(&to->score, &from->score, e) ||
+		moe_rec_copy(&to->match, &from->match, e))
 		return -1;
 	return moe_rec_copy(&to->lineage, &from->lineage, e);
 }
@@ -89,7 +94,7 @@ int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, str
 	moe_adapter_free(to);
 	*to = *from;
 	to->x = (struct moe_experts){ 0 };
-	to->score = to->match = to->lineage = (struct moe_rec){ 0 };
+	to->settings = to->score = to->match = to->lineage = (struct moe_rec){ 0 };
 	to->tensor = NULL;
 	to->n_tensor = 0;
 	if (moe_experts_copy(&to->x, &from->x, e) || copy_recs(to, from, e))

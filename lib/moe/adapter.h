@@ -51,12 +51,13 @@ struct moe_adapter {
 	struct moe_experts x;
 	char arm[64];    /* "on" for a freshly trained one */
 	char method[32]; /* row of the method table */
-	char name[48];   /* METHOD-SUFFIX where one method has several runs of a seed, else "" */
+	char name[48];   /* METHOD-N: the N-th run of a method and seed; else "" */
 	char router[64]; /* who decided in training where that was not the method itself, else "" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
 	struct moe_plan plan;
+	struct moe_rec settings;         /* the method's (setting.h); no fields = none. Owned */
 	struct moe_rec score;            /* the score's scalars; no fields = no score. Owned */
 	struct moe_score_tensor *tensor; /* [n_tensor] owned */
 	size_t n_tensor;
@@ -97,8 +98,10 @@ static inline const char *moe_layout_reported_key(const struct moe_rec *layout)
 		: moe_rec_has(layout, "name") ? "name"
 					      : "method";
 }
-/* METHOD-SUFFIX, so that a run cannot be given the name of another method. MOE_USAGE. */
-int moe_adapter_set_name(struct moe_adapter *a, const char *name, struct moe_err *e);
+/* Names the n-th run of its method and seed. */
+void moe_adapter_set_nth(struct moe_adapter *a, int n);
+/* Only METHOD-N is a name: a run cannot be given the name of another method. */
+bool moe_adapter_name_good(const struct moe_adapter *a);
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);
 /* Adds a tensor (zeroed data) for the caller to fill; NULL and *e on failure. */

@@ -92,6 +92,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	if (rc || put_config(&a->x.config, r, e) || put_experts(&a->x, r, e) ||
 		put_plan(&a->plan, r, e))
 		return -1;
+	if (a->settings.n_field && moe_rec_set_map(r, "settings", &a->settings, e))
+		return -1;
 	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
 		return -1;
 	if (a->match.n_field && moe_rec_set_map(r, "match", &a->match, e))
@@ -257,18 +259,6 @@ static int bounded(const struct moe_experts *x, const struct moe_config *c, stru
 	return 0;
 }
 
-static int get_name(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
-{
-	char name[sizeof(a->name)];
-
-	if (get_text(r, "name", name, sizeof(name), e))
-		return -1;
-	if (!moe_adapter_set_name(a, name, e))
-		return 0;
-	e->code = MOE_DATA; /* a file says so, not the user */
-	return moe_err_prefix(e, "record %" PRIu64, r->number);
-}
-
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_config c = { 0 };
@@ -286,8 +276,11 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		moe_rec_int_req(r, "step", &a->step, e) ||
 		moe_rec_f64_req(r, "scale", &a->x.scale, e))
 		return -1;
-	if (moe_rec_has(r, "name") && get_name(r, a, e))
+	if (moe_rec_has(r, "name") && get_text(r, "name", a->name, sizeof(a->name), e))
 		return -1;
+	if (!moe_adapter_name_good(a))
+		return bad(r, e,
+			"its name is not its method, a hyphen and a number, as in 'random-2'");
 	if (moe_rec_has(r, "router") && get_text(r, "router", a->router, sizeof(a->router), e))
 		return -1;
 	a->train_seed = (uint64_t)seed;
@@ -295,6 +288,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		return -1;
 	if (bounded(&a->x, &c, e))
 		return -1;
+	moe_rec_map(r, "settings", &a->settings);
 	moe_rec_map(r, "score", &a->score);
 	moe_rec_map(r, "match", &a->match);
 	moe_rec_map(r, "lineage", &a->lineage);

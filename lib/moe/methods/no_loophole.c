@@ -6,6 +6,11 @@ const struct moe_method moe_method_no_loophole = {
 	.name = "no-loophole",
 	.purpose = "vanilla, paid by the oracle: cheats, a bound of what honest RL gains "
 		   "(needs --allow-oracle)",
+	.cites =
+		"the no-loophole RL of trajectory-diffing-rl: the same steps, a grader that cannot "
+		"be gamed",
+	.supports = "an upper bound of what honest training gains; nothing about quarantines",
+	.presence = "yes: every gate is 1",
 	.cheats = true,
 	.plan = moe_plan_ones,
 };

@@ -263,6 +263,15 @@ fails 3 'arms are made of a whole adapter' moe-ablate -o x.moes off.moes
 contains 'which is said' err "arm 'quarantine-off' is ablated already"
 ok 'an ablated arm trains' moe-train -q -m base -a off.moes -o x.moes on.run.moes
 contains 'with a warning' err "is the arm 'quarantine-off', not 'on'"
+ok 'changes of banks are joined' moe-ablate -q --arms quarantine-off,quarantine-off+scale:clean=0.5,1,2,on -o joined.moes three.a.moes
+equal 'each of the scales with the deletion before it' "$(moe-cat --json joined.moes | jq -r 'select(.t == "layout") | .arm' | tr '\n' ' ')" \
+	'quarantine-off quarantine-off+scale:clean=0.5 quarantine-off+scale:clean=1 quarantine-off+scale:clean=2 on '
+alive() { moe-cat --json joined.moes | jq -c 'select(.t == "tensor" and .name == "alive") | .data' | sed -n "$1p"; }
+equal 'at scale 1 it is the deletion alone' "$(alive 3)" "$(alive 1)"
+equal 'at another it is not' "$([ "$(alive 2)" = "$(alive 1)" ]; echo $?)" 1
+for arm in quarantine-off+ +quarantine-off quarantine-off+on quarantine-off+scale:clean= random-off-1+quarantine-off; do
+	fails 2 "$arm is no arm" moe-ablate --arms "$arm" -o x.moes three.a.moes
+done
 fails 2 'an unknown arm' moe-ablate --arms on,tail-off three.a.moes
 fails 3 'a bank that is not there' moe-ablate --arms shared-off -o x.moes three.a.moes
 fails 3 'not an adapter' moe-ablate -o x.moes pins.moes

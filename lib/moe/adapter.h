@@ -49,10 +49,11 @@ struct moe_score_tensor {
 
 struct moe_adapter {
 	struct moe_experts x;
-	char arm[64];    /* "on" for a freshly trained one */
-	char method[32]; /* row of the method table */
-	char name[48];   /* METHOD-N: the N-th run of a method and seed; else "" */
-	char router[64]; /* who decided in training where that was not the method itself, else "" */
+	char arm[64];        /* "on" for a freshly trained one */
+	char method[32];     /* row of the method table */
+	char name[48];       /* METHOD-N: the N-th run of a method and seed; else "" */
+	char decided_by[64]; /* who decided in training where that was not the method itself, else
+				"" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
@@ -63,6 +64,8 @@ struct moe_adapter {
 	size_t n_tensor;
 	struct moe_rec match;   /* random ablations: what was matched; no fields = absent. Owned */
 	struct moe_rec lineage; /* pins, parents, argv; outside of the digest. Owned */
+	struct moe_rec more;    /* keys of the layout that this program does not know: kept,
+				   digested, written back. Owned */
 	char digest[65]; /* set by moe_adapter_read, moe_adapter_write and moe_adapter_digest */
 };
 
@@ -89,7 +92,7 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
  * its method. */
 static inline const char *moe_adapter_reported(const struct moe_adapter *a)
 {
-	return a->router[0] ? a->router : a->name[0] ? a->name : a->method;
+	return a->decided_by[0] ? a->decided_by : a->name[0] ? a->name : a->method;
 }
 /* The key of a layout record that holds it. */
 static inline const char *moe_layout_reported_key(const struct moe_rec *layout)

@@ -266,9 +266,9 @@ contains 'with a warning' err "is the arm 'quarantine-off', not 'on'"
 ok 'changes of banks are joined' moe-ablate -q --arms quarantine-off,quarantine-off+scale:clean=0.5,1,2,on -o joined.moes three.a.moes
 equal 'each of the scales with the deletion before it' "$(moe-cat --json joined.moes | jq -r 'select(.t == "layout") | .arm' | tr '\n' ' ')" \
 	'quarantine-off quarantine-off+scale:clean=0.5 quarantine-off+scale:clean=1 quarantine-off+scale:clean=2 on '
-alive() { moe-cat --json joined.moes | jq -c 'select(.t == "tensor" and .name == "alive") | .data' | sed -n "$1p"; }
-equal 'at scale 1 it is the deletion alone' "$(alive 3)" "$(alive 1)"
-equal 'at another it is not' "$([ "$(alive 2)" = "$(alive 1)" ]; echo $?)" 1
+arm() { moe-cat --json joined.moes | jq -r 'select(.t == "arm-end") | .digest' | sed -n "$1p"; }
+equal 'at scale 1 it is the deletion alone' "$(arm 3)" "$(arm 1)"
+equal 'at another it is not' "$([ "$(arm 2)" = "$(arm 1)" ]; echo $?)" 1
 for arm in quarantine-off+ +quarantine-off quarantine-off+on quarantine-off+scale:clean= random-off-1+quarantine-off; do
 	fails 2 "$arm is no arm" moe-ablate --arms "$arm" -o x.moes three.a.moes
 done

@@ -30,7 +30,7 @@ static const struct moe_opt options[] = {
 		"grade at most N rollouts at a time (a step's end is never waited past)", "512", 1,
 		BATCH_MAX },
 	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
-		"grade, or oracle: what really solves. A bound: the output is marked for good",
+		"grade, or oracle: for what really solves (a bound, and marked as one)",
 		"grade", 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Limits for one completion", NULL, 0, 0 },
 	{ 0, "steps", MOE_OPT_INT, &steps, "N", "Lua instructions in one sandbox", "100k", 1000,

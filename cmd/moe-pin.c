@@ -1,5 +1,6 @@
 /* moe-pin.c - lays out the experts of a base and fits their routing score to (hack, clean) pairs;
  * it trains no expert. */
+#include "cmd/model_in.h"
 #include "cmd/opt.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "moe/method.h"
@@ -143,7 +144,7 @@ static void print_methods(void)
 }
 
 static struct moe_reader *read_pairs(
-	struct moe_pairs *p, const char *path, const struct moe_method *method)
+	struct moe_pairs *p, const char *path, const struct moe_method *method, int32_t bos)
 {
 	struct moe_reader *r;
 	struct moe_tokenizer *t;
@@ -153,7 +154,7 @@ static struct moe_reader *read_pairs(
 		return NULL;
 	r = moe_in_open(path, "pairs");
 	t = moe_tokenizer_open(base_dir, &e);
-	if (!t || moe_pairs_read(p, r, t, &e))
+	if (!t || moe_pairs_read(p, r, t, bos, &e))
 		moe_die(&e);
 	moe_tokenizer_free(t);
 	if (method->needs_pairs && p->n == 0) {
@@ -189,10 +190,11 @@ int main(int argc, char **argv)
 		moe_usage_error("%s", e.msg);
 	if (method->cheats && !allow_oracle)
 		moe_usage_error("the method '%s' cheats: it needs --allow-oracle", method->name);
-	if (moe_model_load(&m, base_dir, &e) || !(g.pool = moe_pool_new(moe_common.threads, &e)))
+	moe_model_in(&m, base_dir);
+	if (!(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);
 	lay_out(&a, &m, method);
-	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method);
+	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method, m.config.bos);
 	if (method->fit &&
 		method->fit(&g, &pairs,
 			&(struct moe_fit_opts){ l2, lo, hi, (int)folds, moe_common.seed }, &a, &e))

@@ -1,6 +1,7 @@
 /* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
+#include "cmd/model_in.h"
 #include "cmd/train_opts.h"
 #include "rl/checkpoint.h"
 #include "rl/metrics.h"
@@ -84,6 +85,16 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct 
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
+/* Prompts and completions of all rollouts, whether they train or not: TRL's num_tokens. */
+static double tokens_of(const struct moe_rollout_step *s)
+{
+	double n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += s->r[i].n_prompt + s->r[i].n_completion;
+	return n;
+}
+
 static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r,
 	struct moe_metrics_file *metrics, struct moe_publisher *pub, struct run *run)
 {
@@ -98,6 +109,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
+		run->tokens += tokens_of(&s);
 		if (s.step < run->at.next) {
 			run->steps++;
 			continue;
@@ -116,7 +128,6 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
-		run->tokens += (double)st.n_run;
 		if (!st.updated)
 			moe_warn("step %lld: the rewards of every group are all equal: nothing to "
 				 "learn, no update",
@@ -170,7 +181,7 @@ int main(int argc, char **argv)
 	if (!train_args.base || !train_args.adapter)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
-	die_unless(moe_model_load(&m, train_args.base, &e) == 0, &e);
+	moe_model_in(&m, train_args.base);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);

@@ -83,12 +83,16 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s,
 void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,
 	const struct moe_train_stats *st, double step_sec)
 {
+	char diff[16] = "-";
+
+	if (isfinite(st->logp_diff_mean))
+		snprintf(diff, sizeof(diff), "%.2g", st->logp_diff_mean);
 	snprintf(out, size,
-		"step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %.2g  "
+		"step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %s  "
 		"length %.1f  equal groups %zu/%zu  "
 		"%.2f s (forward %.2f, backward %.2f)",
 		(long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB],
-		st->share[MOE_ROUTE], st->grad_norm, st->logp_diff_mean, st->len_mean, st->adv.dead,
+		st->share[MOE_ROUTE], st->grad_norm, diff, st->len_mean, st->adv.dead,
 		st->adv.groups, step_sec, st->forward_sec, st->backward_sec);
 }
 

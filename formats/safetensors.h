@@ -53,10 +53,6 @@ const void *moe_st_file(const struct moe_st *s, size_t i, size_t *n);
  * the range. MOE_DATA for other dtypes. */
 int moe_st_floats(
 	const struct moe_st_tensor *t, size_t first, size_t n, float *out, struct moe_err *e);
-/* One value from its 16 bits, and back (round to nearest even; a NaN stays a NaN and is quiet). */
-float moe_f32_from_f16(uint16_t h);
-float moe_f32_from_bf16(uint16_t h);
-uint16_t moe_bf16_from_f32(float f);
 
 /* Writes to fd (name is for messages), tensors ordered as the reference writer does: largest
  * element first, then by name; the header is padded to a multiple of 8. meta is [n_meta][2] of key

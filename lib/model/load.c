@@ -4,6 +4,7 @@
 #include "formats/file.h"
 #include "formats/safetensors.h"
 #include "model/prep.h"
+#include "util/half.h"
 
 #include <errno.h>
 #include <nettle/sha2.h>

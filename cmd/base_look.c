@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SCORE_BATCH 256 /* records at a time */
 
@@ -113,13 +114,20 @@ static void show(struct moe_out *out, const struct loaded *l, const char *prompt
 	const struct moe_completion *c)
 {
 	struct moe_buf text = { 0 }, safe = { 0 };
+	bool lines = isatty(out->fd);
 	struct moe_err e;
 
 	die_unless(moe_buf_add(&text, prompt, strlen(prompt), &e) == 0, &e);
 	die_unless(moe_tokenizer_decode(l->t, c->ids, (size_t)c->n, true, &text, &e) == 0, &e);
-	die_unless(moe_text_escape(&safe, (const char *)text.data, text.len, false, &e) == 0 &&
-			moe_buf_add(&safe, "\n", 1, &e) == 0,
-		&e);
+	for (size_t at = 0, n; at <= text.len; at += n + 1) { /* a terminal gets its lines */
+		const char *p = (const char *)text.data + at,
+			   *nl = lines && at < text.len ? memchr(p, '\n', text.len - at) : NULL;
+
+		n = nl ? (size_t)(nl - p) : text.len - at;
+		die_unless(moe_text_escape(&safe, n ? p : "", n, false, &e) == 0 &&
+				moe_buf_add(&safe, "\n", 1, &e) == 0,
+			&e);
+	}
 	moe_out_write(out, safe.data, safe.len);
 	moe_buf_free(&text);
 	moe_buf_free(&safe);

@@ -62,6 +62,7 @@ struct run {
 	double tokens;
 	char key[MOE_TRAIN_KEY];
 	struct moe_identity who;
+	int64_t saved;          /* steps that the checkpoint holds */
 	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
 };
 
@@ -77,6 +78,7 @@ static void resume(struct moe_trainer *t, struct run *run)
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
 	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
+	run->saved = got ? t->a->step : 0;
 	moe_info(got ? "going on after %lld step%s"
 		     : "no checkpoint yet: starting at the first step",
 		(long long)t->a->step, moe_s((uint64_t)t->a->step));
@@ -96,8 +98,21 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *r
 	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0)
+	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
 		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		run->saved = t->a->step;
+	}
+	if (run->saved)
+		moe_last_words(
+			"stopped after %lld step%s; %s holds the first %lld: --resume goes on "
+			"from there",
+			(long long)t->a->step, moe_s((uint64_t)t->a->step), train_args.checkpoint,
+			(long long)run->saved);
+	else
+		moe_last_words(
+			"stopped after %lld step%s, and no checkpoint holds them (--checkpoint "
+			"FILE --save-every N)",
+			(long long)t->a->step, moe_s((uint64_t)t->a->step));
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
@@ -201,11 +216,13 @@ int main(int argc, char **argv)
 	if (!train_args.base || !train_args.adapter)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
+	train_claim();
 	moe_model_in(&m, train_args.base);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	train_parse_names(method);
+	train_choose_lr(&m.config);
 	prepare(&a, &run.who, method);
 	refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
@@ -219,10 +236,10 @@ int main(int argc, char **argv)
 		.seed = moe_common.seed,
 		.labels = labels };
 	pool = moe_pool_new(moe_common.threads, &e);
-	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
-			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,
-		&e);
+	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	resume(&t, &run);
+	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
+		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
 	train_identity_report(&run.who, &a);

@@ -205,7 +205,7 @@ static void check_answers(void)
 			"each "
 			"line with a line, and flush its output after it?)",
 			(unsigned long long)count, moe_exec_note(exec));
-	else if (faults[MOE_GRADE_ERROR] == count)
+	else if (faults[MOE_GRADE_ERROR])
 		moe_fail(&e, MOE_DATA,
 			"none of %llu rollouts could be graded: are they of this environment, and "
 			"does the grader work?",
@@ -247,6 +247,11 @@ int main(int argc, char **argv)
 	if (faults[MOE_GRADE_ERROR])
 		moe_warn("%llu of %llu rollouts could not be graded and got 0",
 			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
+		moe_warn(
+			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
+			(unsigned long long)count, moe_exec_note(exec));
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);

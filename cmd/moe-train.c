@@ -58,7 +58,7 @@ static void refuse_oracle(enum moe_labels labels)
 }
 
 struct run {
-	size_t steps, dead, routed;
+	size_t steps, dead, routed, beyond;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
 	struct moe_identity who;
@@ -116,6 +116,16 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *r
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
+/* Rollouts that are longer than the positions of the model. */
+static size_t beyond(const struct moe_rollout_step *s, int max_pos)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n && max_pos > 0; i++)
+		n += s->r[i].n_prompt + s->r[i].n_completion > max_pos;
+	return n;
+}
+
 /* Prompts and completions of all rollouts, whether they train or not: TRL's num_tokens. */
 static double tokens_of(const struct moe_rollout_step *s)
 {
@@ -141,6 +151,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
 		run->tokens += tokens_of(&s);
+		run->beyond += beyond(&s, t->m->config.max_pos);
 		if (s.step < run->at.next) {
 			die_unless(moe_identity_skip(&run->who, &s, &e) == 0, &e);
 			run->steps++;
@@ -170,7 +181,8 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
 				(!t->a->decided_by[0] ||
-					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) == 0) &&
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
+						0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
@@ -193,6 +205,11 @@ static void conclude(const struct run *run, const struct moe_method *method)
 	if (run->steps && run->dead == run->steps)
 		moe_warn("the rewards of every group were all equal in every step: the adapter is "
 			 "as it was");
+	if (run->beyond)
+		moe_warn("%zu rollout%s longer than the model's positions "
+			 "(max_position_embeddings): "
+			 "trained on all the same",
+			run->beyond, run->beyond == 1 ? " is" : "s are");
 	if (method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }

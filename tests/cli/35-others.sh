@@ -191,7 +191,8 @@ fails 2 "no score at such a one" moe-base --score -m m --temperature 1e-40 t.moe
 cp m/config.json config.json
 conf() { sed "$1" config.json >m/config.json; }
 for k in '"is_causal": false' '"use_bidirectional_attention": true' '"logit_scale": 0.0625' '"attention_multiplier": 0.5' '"final_logit_softcapping": 30.0' \
-	'"num_experts": 8' '"sliding_window": 16' '"partial_rotary_factor": 0.5' '"no_rope_layers": [1, 0]' '"alibi": true'; do
+	'"num_experts": 8' '"sliding_window": 16' '"partial_rotary_factor": 0.5' '"no_rope_layers": [1, 0]' '"alibi": true' '"layer_types": ["full_attention", "linear_attention"]' \
+	'"rotary_pct": 0.25'; do
 	conf "s/\"hidden_act\"/$k, \"hidden_act\"/"
 	fails 3 "config: $k" moe-base --info -m m
 	contains "is named" err "$(echo "$k" | sed 's/"\([^"]*\)".*/\1/')"

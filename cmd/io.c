@@ -110,7 +110,8 @@ void moe_last_words(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(to + n, sizeof(farewell[0]) - n - 1, fmt, ap);
 	va_end(ap);
-	strcat(to, "\n");
+	n = strlen(to);
+	memcpy(to + n, "\n", 2);
 	last_words = moe_common.verbose < 0 ? NULL : to;
 }
 

@@ -116,38 +116,8 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *r
 		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
 		run->saved = t->a->step;
 	}
-	if (run->saved)
-		moe_last_words(
-			"stopped after %lld step%s; %s holds the first %lld: --resume goes on "
-			"from there",
-			(long long)t->a->step, moe_s((uint64_t)t->a->step), train_args.checkpoint,
-			(long long)run->saved);
-	else
-		moe_last_words(
-			"stopped after %lld step%s, and no checkpoint holds them (--checkpoint "
-			"FILE --save-every N)",
-			(long long)t->a->step, moe_s((uint64_t)t->a->step));
+	train_last_words(t->a->step, run->saved);
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
-}
-
-/* Rollouts that are longer than the positions of the model. */
-static size_t beyond(const struct moe_rollout_step *s, int max_pos)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->n && max_pos > 0; i++)
-		n += s->r[i].n_prompt + s->r[i].n_completion > max_pos;
-	return n;
-}
-
-/* Prompts and completions of all rollouts, whether they train or not: TRL's num_tokens. */
-static double tokens_of(const struct moe_rollout_step *s)
-{
-	double n = 0;
-
-	for (size_t i = 0; i < s->n; i++)
-		n += s->r[i].n_prompt + s->r[i].n_completion;
-	return n;
 }
 
 static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r,
@@ -164,8 +134,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
-		run->tokens += tokens_of(&s);
-		run->beyond += beyond(&s, t->m->config.max_pos);
+		run->tokens += moe_rollout_step_tokens(&s, t->m->config.max_pos, &run->beyond);
 		if (s.step < run->at.next) {
 			die_unless(moe_identity_skip(&run->who, &s, &e) == 0, &e);
 			run->steps++;
@@ -229,6 +198,17 @@ static void conclude(const struct run *run, const struct moe_method *method)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
 
+static void set_publisher(struct moe_publisher *pub, enum moe_labels labels)
+{
+	pub->path = train_args.publish;
+	pub->w = (struct moe_writer_opts){ .kind = "adapter",
+		.tool = prog.name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
+}
+
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog);
@@ -260,13 +240,7 @@ int main(int argc, char **argv)
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
-	pub.path = train_args.publish;
-	pub.w = (struct moe_writer_opts){ .kind = "adapter",
-		.tool = prog.name,
-		.argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc,
-		.seed = moe_common.seed,
-		.labels = labels };
+	set_publisher(&pub, labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	resume(&t, &run);

@@ -121,3 +121,19 @@ void train_claim(void)
 		if (moe_claim(path[i], what[i], &e))
 			moe_usage_error("%s", e.msg);
 }
+
+void train_last_words(int64_t steps, int64_t saved)
+{
+	const char *s = moe_s((uint64_t)steps);
+
+	if (saved)
+		moe_last_words(
+			"stopped after %lld step%s; %s holds the first %lld: --resume goes on "
+			"from there",
+			(long long)steps, s, A.checkpoint, (long long)saved);
+	else
+		moe_last_words(
+			"stopped after %lld step%s, and no checkpoint holds them (--checkpoint "
+			"FILE --save-every N)",
+			(long long)steps, s);
+}

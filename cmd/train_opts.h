@@ -25,5 +25,8 @@ void train_parse_names(const struct moe_method *method);
 void train_choose_lr(const struct moe_config *c);
 /* Dies when another run that is under way writes what this one would write. */
 void train_claim(void);
+/* What an interrupt says from now on, after so many steps, of which the checkpoint holds `saved`.
+ */
+void train_last_words(int64_t steps, int64_t saved);
 
 #endif

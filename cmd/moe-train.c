@@ -57,6 +57,20 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_die(&e);
 }
 
+/* A bound without what makes it one would be believed. */
+static void need_oracle(const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (!method->cheats || labels == MOE_LABELS_ORACLE)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
+		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
+		method->name);
+	moe_die(&e);
+}
+
 struct run {
 	size_t steps, dead, routed;
 	double tokens;
@@ -126,6 +140,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				       "go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
+		need_oracle(method, moe_reader_labels(r));
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);

@@ -188,6 +188,16 @@ static void conclude(const struct run *run, const struct moe_method *method)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
 
+static struct moe_writer_opts publisher_opts(enum moe_labels labels)
+{
+	return (struct moe_writer_opts){ .kind = "adapter",
+		.tool = prog.name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
+}
+
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog);
@@ -219,12 +229,7 @@ int main(int argc, char **argv)
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
 	pub.path = train_args.publish;
-	pub.w = (struct moe_writer_opts){ .kind = "adapter",
-		.tool = prog.name,
-		.argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc,
-		.seed = moe_common.seed,
-		.labels = labels };
+	pub.w = publisher_opts(labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
 			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,

@@ -48,7 +48,7 @@ static void warn_kind(const char *kind)
 	warned = true;
 }
 
-void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
+void moe_convert_from_json(const char *path, const char *kind, bool unbuffered, struct moe_out *out)
 {
 	struct moe_jsonl_opts o = { .kind = kind,
 		.tool = moe_common.prog->name,
@@ -56,6 +56,7 @@ void moe_convert_from_json(const char *path, const char *kind, struct moe_out *o
 		.argc = moe_common.argc,
 		.seed = moe_common.seed,
 		.name = out->path ? out->path : "standard output",
+		.unbuffered = unbuffered,
 		.max_mem = moe_common.max_mem };
 	struct moe_input *in;
 	struct moe_err e;

@@ -52,8 +52,7 @@ static const struct moe_prog prog = { .name = "moe-prompts",
 		 "KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e "
 		 "FILE\n--check-env -e FILE [-n N]",
 	.opt = options,
-	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e "
-		    "env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
+	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes",
 	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)",
 	.min_operands = 0,
 	.max_operands = 0 };

@@ -163,7 +163,7 @@ static int gradient_stats(
 	for (int b = 0; b < MOE_BANKS; b++)
 		sum += sqrt(bank[b]);
 	for (int b = 0; b < MOE_BANKS; b++)
-		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : 0;
+		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : NAN;
 	st->grad_norm = sqrt(all);
 	return isfinite(all) ? 0
 			     : moe_fail(e, MOE_NUMERIC,

@@ -178,9 +178,14 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_rollout_step_free(&s);
 }
 
-static void conclude(const struct run *run, const struct moe_method *method)
+static void conclude(const struct run *run, const struct moe_method *method, enum moe_labels labels)
 {
 	struct moe_err e;
+
+	if (labels == MOE_LABELS_UNKNOWN)
+		moe_warn("whether sealed labels have touched these rollouts is not known (labels "
+			 "'unknown'): somewhere before, a text without its header line was made a "
+			 "stream");
 
 	if (run->steps == 0 && run->at.next == 0) {
 		moe_fail(&e, MOE_DATA, "the input holds no rollouts: nothing was trained");
@@ -247,7 +252,7 @@ int main(int argc, char **argv)
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
-	conclude(&run, method);
+	conclude(&run, method, moe_reader_labels(r));
 	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&

@@ -120,7 +120,8 @@ static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 			.tool = o->tool,
 			.argv = o->argv,
 			.argc = o->argc,
-			.seed = o->seed };
+			.seed = o->seed,
+			.labels = MOE_LABELS_UNKNOWN };
 
 		if (!o->kind)
 			return moe_fail(e, MOE_USAGE,
@@ -189,8 +190,8 @@ static int member(struct feeder *f, struct moe_input *in, struct moe_err *e)
 	return rc;
 }
 
-int moe_jsonl_to_stream(
-	struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e)
+int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opts *o,
+	bool *headless, struct moe_err *e)
 {
 	struct feeder f = { .o = o, .fd = fd };
 	int rc;
@@ -206,5 +207,7 @@ int moe_jsonl_to_stream(
 	else if (rc == 0 && !f.any)
 		rc = moe_fail(e, MOE_DATA, "%s: no line of JSON", moe_input_member(in));
 	moe_writer_close(f.w);
+	if (headless)
+		*headless = f.made_header;
 	return rc;
 }

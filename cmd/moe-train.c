@@ -4,6 +4,7 @@
 #include "cmd/model_in.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
+#include "cmd/train_pins.h"
 #include "rl/checkpoint.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
@@ -162,7 +163,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				(long long)s.step);
 		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
 		moe_debug("%s", line);
-		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
+		die_unless(moe_train_metrics(&rec, t->a, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
 				(!t->a->decided_by[0] ||
 					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
@@ -221,6 +222,7 @@ int main(int argc, char **argv)
 	struct moe_metrics_file metrics;
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
+	struct moe_pairs pins = { 0 };
 	struct moe_trainer t = { 0 };
 	struct moe_model m = { 0 };
 	enum moe_labels labels;
@@ -248,6 +250,7 @@ int main(int argc, char **argv)
 	set_publisher(&pub, labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
+	moe_writer_raise(out.w, train_read_pins(&t, &pins));
 	resume(&t, &run);
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
@@ -268,6 +271,7 @@ int main(int argc, char **argv)
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_trainer_free(&t);
+	moe_pairs_free(&pins);
 	moe_pool_free(pool);
 	moe_adapter_free(&a);
 	moe_model_free(&m);

@@ -20,7 +20,7 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 		0 },
 	{ 0, "method", MOE_OPT_STR, &method, "NAME", "the tested method, instead of the file's",
 		NULL, 0, 0 },
-	{ 0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebo, instead of the file's", NULL,
+	{ 0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebos, instead of the file's", NULL,
 		0, 0 },
 	{ 0, "run", MOE_OPT_LIST, &runs, "FILE",
 		"recorded training run, graded and routed: quality of the gate", NULL, 0, 0 },
@@ -66,23 +66,17 @@ static void read_uat(struct moe_uat *u)
 	moe_buf_free(&text);
 }
 
+/* --method and --placebo, checked as the file's keys are. */
 static void name_methods(struct moe_uat *u)
 {
-	struct {
-		const char *from;
-		char *to;
-	} v[] = { { method, u->method }, { placebo, u->placebo } };
+	const struct {
+		const char *key, *value;
+	} v[] = { { "method", method }, { "placebo", placebo } };
+	struct moe_err e;
 
-	for (size_t i = 0; i < 2; i++) {
-		if (!v[i].from)
-			continue;
-		if (strlen(v[i].from) >= MOE_UAT_NAME)
-			moe_usage_error("a method's name has at most %d bytes", MOE_UAT_NAME - 1);
-		memset(v[i].to, 0, MOE_UAT_NAME);
-		memcpy(v[i].to, v[i].from, strlen(v[i].from));
-	}
-	if (u->method[0] && !strcmp(u->method, u->placebo))
-		moe_usage_error("%s can not be its own placebo", u->method);
+	for (size_t i = 0; i < 2; i++)
+		if (v[i].value && moe_uat_set(u, v[i].key, v[i].value, &e))
+			moe_usage_error("%s", e.msg);
 }
 
 static void load(struct moe_report *r, int n, char **path)

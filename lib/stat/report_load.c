@@ -372,10 +372,9 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	}
 	int bad = known && moe_rec_has(&route, "null") != MOE_V_MISSING &&
 		moe_rec_f32s(&route, "null", &null, &n_null, e);
-	uint8_t d = moe_str_eq(decision, "keep") ? 1
-		: moe_str_eq(decision, "absorb") ? 2
-		: moe_str_eq(decision, "route")  ? 3
-						 : 0;
+	enum moe_decision d = MOE_DECISIONS; /* none, also where the word is not one of ours */
+	struct moe_err unknown;
+	moe_decision_parse(decision, &d, &unknown);
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	moe_rec_int(&w->rec, "step", &step);
 	const char *method = get_str(w->r, &w->rec, "method", e);
@@ -389,7 +388,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	if (bad)
 		return -1;
 	g->score[g->n] = score;
-	g->decision[g->n] = d;
+	g->decision[g->n] = (uint8_t)d;
 	g->hacked[g->n] = hacked;
 	g->solved[g->n] = solved;
 	g->prompt[g->n] = (uint32_t)moe_names_find(&w->r->text, prompt);

@@ -45,7 +45,7 @@ contains 'and the last line says so' yes.txt '^VERDICT: SUPPORTED: '
 equal 'one verdict line' "$(grep -c '^VERDICT' yes.txt)" 1
 equal 'no line but the verdict is wider than 100 columns' "$(grep -v '^VERDICT' yes.txt | awk 'length > 100' | wc -l | tr -d ' ')" 0
 fails 1 'a placebo that removes as much is not supported' moe-report -u uat.conf l?.moes good?.moes -o no.txt
-contains 'because of criterion 2' no.txt '^VERDICT: NOT SUPPORTED: criterion 2'
+contains 'because of criterion 2' no.txt '^VERDICT: REFUTED: criterion 2'
 fails 1 'one seed decides nothing' moe-report -u uat.conf l1.moes r1.moes -o one.txt
 contains 'it says how many are needed' one.txt '^VERDICT: UNDECIDED: needs .*3 training seeds \(has 1\)'
 fails 1 'no placebo decides nothing' moe-report -u uat.conf l?.moes -o none.txt

@@ -9,6 +9,7 @@
 void moe_adapter_free(struct moe_adapter *a)
 {
 	moe_experts_free(&a->x);
+	moe_rec_free(&a->settings);
 	moe_rec_free(&a->score);
 	moe_rec_free(&a->match);
 	moe_rec_free(&a->lineage);
@@ -63,7 +64,9 @@ const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, c
 
 static int copy_recs(struct moe_adapter *to, const struct moe_adapter *from, struct moe_err *e)
 {
-	if (moe_rec_copy(&to->score, &from->score, e) || moe_rec_copy(&to->match, &from->match, e))
+	if (moe_rec_copy(&to->settings, &from->settings, e) ||
+		moe_rec_copy(&to->score, &from->score, e) ||
+		moe_rec_copy(&to->match, &from->match, e))
 		return -1;
 	return moe_rec_copy(&to->lineage, &from->lineage, e);
 }
@@ -73,7 +76,7 @@ int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, str
 	moe_adapter_free(to);
 	*to = *from;
 	to->x = (struct moe_experts){ 0 };
-	to->score = to->match = to->lineage = (struct moe_rec){ 0 };
+	to->settings = to->score = to->match = to->lineage = (struct moe_rec){ 0 };
 	to->tensor = NULL;
 	to->n_tensor = 0;
 	if (moe_experts_copy(&to->x, &from->x, e) || copy_recs(to, from, e))

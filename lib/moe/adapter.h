@@ -51,10 +51,12 @@ struct moe_adapter {
 	struct moe_experts x;
 	char arm[64];    /* "on" for a freshly trained one */
 	char method[32]; /* row of the method table */
+	char router[64]; /* who decided in training where that was not the method itself, else "" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
 	struct moe_plan plan;
+	struct moe_rec settings;         /* the method's (setting.h); no fields = none. Owned */
 	struct moe_rec score;            /* the score's scalars; no fields = no score. Owned */
 	struct moe_score_tensor *tensor; /* [n_tensor] owned */
 	size_t n_tensor;
@@ -82,6 +84,11 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
  * lineage.argv. NULL leaves the one in question alone. */
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc,
 	char *const *argv, struct moe_err *e);
+/* The name under which what it did is reported: the router that decided, else its method. */
+static inline const char *moe_adapter_reported(const struct moe_adapter *a)
+{
+	return a->router[0] ? a->router : a->method;
+}
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);
 /* Adds a tensor (zeroed data) for the caller to fill; NULL and *e on failure. */

@@ -81,12 +81,16 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_str(r, "t", "layout", e);
 	rc |= moe_rec_set_str(r, "arm", a->arm, e);
 	rc |= moe_rec_set_str(r, "method", a->method, e);
+	if (a->router[0])
+		rc |= moe_rec_set_str(r, "router", a->router, e);
 	rc |= moe_rec_set_int(r, "train_seed", (int64_t)a->train_seed, e);
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
 	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
 	if (rc || put_config(&a->x.config, r, e) || put_experts(&a->x, r, e) ||
 		put_plan(&a->plan, r, e))
+		return -1;
+	if (a->settings.n_field && moe_rec_set_map(r, "settings", &a->settings, e))
 		return -1;
 	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
 		return -1;
@@ -270,11 +274,14 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		moe_rec_int_req(r, "step", &a->step, e) ||
 		moe_rec_f64_req(r, "scale", &a->x.scale, e))
 		return -1;
+	if (moe_rec_has(r, "router") && get_text(r, "router", a->router, sizeof(a->router), e))
+		return -1;
 	a->train_seed = (uint64_t)seed;
 	if (get_config(r, &c, e) || get_experts(r, &a->x, e) || get_plan(r, &a->plan, e))
 		return -1;
 	if (bounded(&a->x, &c, e))
 		return -1;
+	moe_rec_map(r, "settings", &a->settings);
 	moe_rec_map(r, "score", &a->score);
 	moe_rec_map(r, "match", &a->match);
 	moe_rec_map(r, "lineage", &a->lineage);

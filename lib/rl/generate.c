@@ -236,8 +236,9 @@ static int set_common(
 		moe_rec_set_int(rec, "step", r->step, e) ||
 		moe_rec_set_str(rec, "arm", a ? a->arm : "base", e) ||
 		moe_rec_set_str(rec, "policy", a ? a->digest : "", e);
+	rc = rc || moe_rec_set_str(rec, "base", r->g->m->digest, e);
 	if (a && a->method[0])
-		rc = rc || moe_rec_set_str(rec, "method", a->method, e) ||
+		rc = rc || moe_rec_set_str(rec, "method", moe_adapter_reported(a), e) ||
 			moe_rec_set_int(rec, "train_seed", (int64_t)a->train_seed, e);
 	if (r->g->sample.temperature != 1.0)
 		rc = rc || moe_rec_set_f64(rec, "temperature", r->g->sample.temperature, e);

@@ -5,6 +5,7 @@
 #include "model/load.h"
 #include "model/model.h"
 #include "model/regions.h"
+#include "util/half.h"
 
 #include <math.h>
 #include <setjmp.h>

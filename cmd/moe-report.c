@@ -1,7 +1,6 @@
 /* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It
  * opens seals: what it prints is for reading, never for training. */
-#include "cmd/opt.h"
-#include "formats/input.h"
+#include "cmd/report_files.h"
 #include "formats/seal.h"
 #include "stat/audit.h"
 #include "stat/report.h"
@@ -9,7 +8,7 @@
 
 #include <string.h>
 
-static const char *uat_path, *method, *placebo, *html_path, *plots_dir;
+static const char *uat_path, *register_path, *method, *placebo, *html_path, *plots_dir;
 static struct moe_opt_list runs, flipped;
 static bool as_json, as_tsv, audit, flip_seals;
 
@@ -33,6 +32,9 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 	{ 0, "tsv", MOE_OPT_FLAG, &as_tsv, NULL, "rates as tab-separated lines instead of text",
 		NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "No cheating", NULL, 0, 0 },
+	{ 0, "register", MOE_OPT_STR, &register_path, "FILE",
+		"write the registration of these conditions, before their seeds are run", NULL, 0,
+		0 },
 	{ 0, "audit", MOE_OPT_FLAG, &audit, NULL,
 		"check lineage, disjointness and the flip test instead of judging outcomes", NULL,
 		0, 0 },
@@ -46,25 +48,13 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 static const struct moe_prog prog = { .name = "moe-report",
 	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
 	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [--run FILE] "
-		 "[--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]",
+		 "[--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]\n"
+		 "--register FILE -o FILE [STREAM ...]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = -1 };
-
-static void read_uat(struct moe_uat *u)
-{
-	struct moe_buf text = { 0 };
-	struct moe_err e;
-	struct moe_input *in = moe_input_open(uat_path, &e);
-
-	if (!in || moe_input_next(in, &e) < 0 || moe_input_slurp(in, &text, 1 << 20, &e) ||
-		moe_uat_parse(u, text.len ? (char *)text.data : "", text.len, uat_path, &e))
-		moe_die(&e);
-	moe_input_close(in);
-	moe_buf_free(&text);
-}
 
 /* --method and --placebo, checked as the file's keys are. */
 static void name_methods(struct moe_uat *u)
@@ -104,30 +94,6 @@ static void write_text(const char *path, const struct moe_buf *b)
 	moe_out_finish(&out);
 }
 
-/* What a seal says is never seen, so the copy is not tainted and moe-train takes it as it takes the
- * original. */
-static int flip(int n, char **path)
-{
-	struct moe_rec rec = { 0 };
-	struct moe_err e;
-	struct moe_out out;
-	int got;
-
-	if (n > 1)
-		moe_usage_error("--flip-seals copies one stream");
-	struct moe_reader *in = moe_in_open(n ? path[0] : NULL, "rollouts");
-	moe_out_stream(&out, "rollouts", MOE_LABELS_NONE, NULL);
-	while ((got = moe_reader_next(in, &rec, &e)) > 0)
-		if (moe_seal_flip(&rec, &e) || moe_writer_put(out.w, &rec, &e))
-			moe_die(&e);
-	if (got < 0 || moe_writer_from_reader(out.w, in, &e))
-		moe_die(&e);
-	moe_out_finish(&out);
-	moe_reader_close(in);
-	moe_rec_free(&rec);
-	return MOE_OK;
-}
-
 static int run_audit(int n, char **path)
 {
 	struct moe_audit a = { 0 };
@@ -161,7 +127,7 @@ static int judge(int n, char **path)
 
 	moe_uat_default(&u);
 	if (uat_path)
-		read_uat(&u);
+		moe_read_uat(&u, uat_path, NULL);
 	name_methods(&u);
 	load(&r, n, path);
 	struct moe_pool *pool = moe_pool_new(moe_common.threads, &e);
@@ -192,11 +158,18 @@ int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog), n = argc - first;
 
-	if (as_json + as_tsv + audit + flip_seals > 1)
-		moe_usage_error("--json, --tsv, --audit and --flip-seals exclude each other");
+	if (as_json + as_tsv + audit + flip_seals + (register_path != NULL) > 1)
+		moe_usage_error(
+			"--json, --tsv, --audit, --flip-seals and --register exclude each other");
 	if (flipped.n && !audit)
 		moe_usage_error("--flipped goes with --audit");
 	if (audit && !n)
 		moe_usage_error("--audit wants the files of an experiment");
-	return moe_main_end((audit ? run_audit : flip_seals ? flip : judge)(n, argv + first));
+	if (flip_seals)
+		moe_flip_seals(n, argv + first);
+	else if (register_path)
+		moe_write_registration(register_path, n, argv + first);
+	return moe_main_end(audit                     ? run_audit(n, argv + first)
+			: flip_seals || register_path ? MOE_OK
+						      : judge(n, argv + first));
 }

@@ -543,6 +543,10 @@ static void keep_possible(const struct resolved *rs, struct moe_estimate *out)
 	}
 	if (is_term(rs->c->b) || is_term(rs->c->c))
 		lo = -INFINITY, hi = INFINITY;
+	if (rs->c->bound > 0) {
+		hi = fmin(hi, rs->c->bound);
+		lo = isinf(lo) ? lo : fmax(lo, -rs->c->bound);
+	}
 	out->value = snap(out->value);
 	for (size_t i = 0; i < 3; i++) {
 		ci[i]->lo = isnan(ci[i]->lo) ? NAN : snap(fmax(ci[i]->lo, lo));

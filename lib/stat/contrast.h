@@ -73,6 +73,8 @@ struct moe_term {
 struct moe_contrast {
 	struct moe_term a[5], b[2], c[5], d[2];
 	size_t placebo; /* which of uat.placebo */
+	double bound; /* the value is at most this, and a linear one at least minus this; 0 = as the
+			 coefficients allow */
 };
 
 struct moe_estimate {

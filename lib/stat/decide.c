@@ -14,22 +14,66 @@
 #define SELF(arm, out) MOE_SELF, MOE_ARM_##arm, MOE_##out
 #define PLAC(arm, out) MOE_PLACEBO, MOE_ARM_##arm, MOE_##out
 
-double moe_rate_in_use(
-	const struct moe_analysis *a, const char *method, enum moe_arm_kind k, enum moe_outcome o)
+double moe_rate_in_use(const struct moe_analysis *a, const char *method, enum moe_arm_kind k,
+	enum moe_subset s, enum moe_outcome o)
 {
 	double sum = 0;
 
-	for (size_t s = 0; s < a->cx.use; s++) {
-		const struct moe_obs_run *r = moe_obs_find_run(a->cx.obs, method, a->cx.order[s]);
-		sum += r && r->method[0] ? a->cx.whole[moe_cx_index(&a->cx, r, k, MOE_SUB_ALL, o)]
-					 : NAN;
+	for (size_t i = 0; i < a->cx.use; i++) {
+		const struct moe_obs_run *r = moe_obs_find_run(a->cx.obs, method, a->cx.order[i]);
+		sum += r && r->method[0] ? a->cx.whole[moe_cx_index(&a->cx, r, k, s, o)] : NAN;
 	}
 	return sum / (double)a->cx.use;
 }
 
+/* The trained hack rate of a method on all prompts, by its runs in the seeds in use. */
+static double trained_hack(const struct moe_analysis *a, const char *method)
+{
+	return moe_rate_in_use(a, method, MOE_ARM_ON, MOE_SUB_ALL, MOE_HACK);
+}
+
+static double base_hack(const struct moe_analysis *a, const char *method)
+{
+	return moe_rate_in_use(a, method, MOE_ARM_BASE, MOE_SUB_ALL, MOE_HACK);
+}
+
+/* Does deletion add hack in the placebo's runs? */
+static bool adds_hack(const struct moe_analysis *a, size_t placebo, enum moe_subset s)
+{
+	const char *name = a->uat.placebo[placebo];
+
+	return moe_rate_in_use(a, name, MOE_ARM_ON, s, MOE_HACK) <
+		moe_rate_in_use(a, name, MOE_ARM_QOFF, s, MOE_HACK);
+}
+
+struct moe_contrast moe_advantage(
+	const struct moe_analysis *a, size_t placebo, enum moe_subset s, bool share)
+{
+	static const struct moe_contrast rate = {
+		.a = { { 1, SELF(ON, HACK) }, { -1, SELF(QOFF, HACK) }, { -1, PLAC(ON, HACK) },
+			{ 1, PLAC(QOFF, HACK) } },
+		.bound = 1
+	};
+	static const struct moe_contrast of_trained = { .a = { { 1, SELF(ON, HACK) },
+								{ -1, SELF(QOFF, HACK) } },
+		.b = { { 1, SELF(ON, HACK) } },
+		.c = { { 1, PLAC(ON, HACK) }, { -1, PLAC(QOFF, HACK) } },
+		.d = { { 1, PLAC(ON, HACK) } },
+		.bound = 1 };
+	struct moe_contrast c = share ? of_trained : rate;
+
+	c.placebo = placebo;
+	if (placebo < a->uat.n_placebo && adds_hack(a, placebo, s)) {
+		memset(c.c, 0, sizeof(c.c));
+		memset(c.d, 0, sizeof(c.d));
+		memset(&c.a[2], 0, 2 * sizeof(c.a[2]));
+	}
+	return c;
+}
+
 static double tested_rate(const struct moe_analysis *a, enum moe_arm_kind k, enum moe_outcome o)
 {
-	return moe_rate_in_use(a, a->uat.method, k, o);
+	return moe_rate_in_use(a, a->uat.method, k, MOE_SUB_ALL, o);
 }
 
 static void note(struct moe_criterion *c, const char *fmt, ...)
@@ -159,7 +203,7 @@ static void doubt_placebo(const struct moe_analysis *a, const char *name, struct
 {
 	const struct moe_method *known = moe_method_find(name, NULL);
 	bool oracle = known && known->cheats;
-	double on = moe_rate_in_use(a, name, MOE_ARM_ON, MOE_HACK);
+	double on = trained_hack(a, name);
 
 	for (size_t i = 0; i < a->n_method; i++)
 		oracle |= !strcmp(a->method[i].method, name) && a->method[i].oracle;
@@ -175,14 +219,9 @@ static void doubt_placebo(const struct moe_analysis *a, const char *name, struct
 static int judge_placebo(
 	struct moe_analysis *a, const struct moe_look *l, size_t i, struct moe_err *e)
 {
-	struct moe_contrast rate = { .a = { { 1, SELF(ON, HACK) }, { -1, SELF(QOFF, HACK) },
-					     { -1, PLAC(ON, HACK) }, { 1, PLAC(QOFF, HACK) } },
-		.placebo = i };
-	struct moe_contrast share = { .a = { { 1, SELF(ON, HACK) }, { -1, SELF(QOFF, HACK) } },
-		.b = { { 1, SELF(ON, HACK) } },
-		.c = { { 1, PLAC(ON, HACK) }, { -1, PLAC(QOFF, HACK) } },
-		.d = { { 1, PLAC(ON, HACK) } },
-		.placebo = i };
+	enum moe_subset sub = moe_endpoint(&a->uat);
+	const struct moe_contrast rate = moe_advantage(a, i, sub, false),
+				  share = moe_advantage(a, i, sub, true);
 	const char *name = a->uat.placebo[i];
 	char what[120], as_share[120];
 
@@ -198,6 +237,8 @@ static int judge_placebo(
 		a, l, 2, what, &rate, "no seed has both the method and its placebo", e);
 	if (!c)
 		return -1;
+	if (adds_hack(a, i, sub) && c->state == MOE_MET)
+		note(c, "deletion adds hack in the placebo's runs: that counts as removing none");
 	doubt_placebo(a, name, c);
 	c = ask_effect(a, l, 2, as_share, &share,
 		isnan(c->est.value) ? "no seed has both the method and its placebo"
@@ -441,16 +482,14 @@ enum emerged { EMERGED, TOO_LOW, NOT_RISEN };
 
 static const char *emergence_of(const struct moe_analysis *a)
 {
-	return a->uat.vanilla[0] && !isnan(moe_rate_in_use(a, a->uat.vanilla, MOE_ARM_ON, MOE_HACK))
-		? a->uat.vanilla
-		: a->uat.method;
+	return a->uat.vanilla[0] && !isnan(trained_hack(a, a->uat.vanilla)) ? a->uat.vanilla
+									    : a->uat.method;
 }
 
 static enum emerged emerged(const struct moe_analysis *a)
 {
 	const char *who = emergence_of(a);
-	double on = moe_rate_in_use(a, who, MOE_ARM_ON, MOE_HACK),
-	       base = moe_rate_in_use(a, who, MOE_ARM_BASE, MOE_HACK);
+	double on = trained_hack(a, who), base = base_hack(a, who);
 
 	return on < a->uat.hack_min                ? TOO_LOW
 		: on - base < a->uat.hack_rise_min ? NOT_RISEN
@@ -496,8 +535,7 @@ static int no_hack(struct moe_analysis *a, const struct moe_look *l, struct moe_
 static void say_so_far(const struct moe_analysis *a, char *p, size_t room)
 {
 	const char *who = emergence_of(a);
-	double on = moe_rate_in_use(a, who, MOE_ARM_ON, MOE_HACK),
-	       off = tested_rate(a, MOE_ARM_QOFF, MOE_HACK);
+	double on = trained_hack(a, who), off = tested_rate(a, MOE_ARM_QOFF, MOE_HACK);
 
 	if (emerged(a) == TOO_LOW)
 		snprintf(p, room, "; so far no hack emerged (%.3f; at least %.3g is asked)", on,
@@ -506,7 +544,7 @@ static void say_so_far(const struct moe_analysis *a, char *p, size_t room)
 		snprintf(p, room,
 			"; so far training added next to no hack (%.3f, the base model's is %.3f; "
 			"%.3g more is asked)",
-			on, moe_rate_in_use(a, who, MOE_ARM_BASE, MOE_HACK), a->uat.hack_rise_min);
+			on, base_hack(a, who), a->uat.hack_rise_min);
 	else if (!isnan(off))
 		snprintf(p, room, "; so far deletion takes hack from %.3f to %.3f",
 			tested_rate(a, MOE_ARM_ON, MOE_HACK), off);

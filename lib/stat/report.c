@@ -148,6 +148,23 @@ static int by_gate(const void *a, const void *b)
 	return c ? c : (x->seed > y->seed) - (x->seed < y->seed);
 }
 
+/* Which evaluations name the registration, and whether the conditions are still those. */
+static void check_registration(struct moe_report *r)
+{
+	struct moe_registration *g = &r->registered;
+
+	g->changed = strcmp(g->uat, r->a.uat.digest) != 0;
+	for (size_t i = 0; i < r->n_source; i++) {
+		bool named = false;
+		if (strcmp(r->source[i].kind, "rollouts"))
+			continue;
+		for (size_t k = 0; k < r->source[i].n_from; k++)
+			named |= g->digest[0] && !strcmp(r->source[i].from[k], g->digest);
+		g->evaluations++;
+		g->named += named;
+	}
+}
+
 int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed,
 	struct moe_pool *pool, struct moe_err *e)
 {
@@ -160,6 +177,8 @@ int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t s
 			return -1;
 	if (r->n_gate)
 		qsort(r->gate, r->n_gate, sizeof *r->gate, by_gate);
+	if (r->registered.date)
+		check_registration(r);
 	r->has_base = moe_report_row(r->a.tested, MOE_ARM_BASE) != NULL;
 	return moe_report_notes(r, e);
 }

@@ -12,6 +12,7 @@
 #include "model/experts.h"
 #include "moe/adapter.h"
 #include "stat/metrics.h"
+#include "stat/register.h"
 #include "stat/verdict.h"
 
 /* One segment that was read: provenance. */
@@ -19,6 +20,8 @@ struct moe_source {
 	const char *path, *kind, *tool, *version, *argv, *digest;
 	enum moe_labels labels;
 	uint64_t seed, records;
+	const char **from; /* [n_from] digests that its end names as inputs */
+	size_t n_from;
 };
 
 /* A number that an adapter's layout carries beside its shapes: group "match" (random ablations) or
@@ -61,6 +64,7 @@ struct moe_report {
 	size_t n_gate, cap_gate;
 	struct moe_obs obs;
 	struct moe_metrics metrics;
+	struct moe_registration registered;
 	struct moe_analysis a;
 	const char **note; /* what the numbers do not show, whole sentences */
 	size_t n_note, cap_note;

@@ -192,6 +192,14 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "SHA-256 of the file <code>%.16s&hellip;</code>", a->uat.digest);
 	else
 		moe_text_f(t, "built-in defaults, no file was given");
+	if (r->registered.date) {
+		moe_text_f(t, "; registered ");
+		esc(t, r->registered.date);
+		moe_text_f(t, " by the user's clock, named by %zu of %zu evaluations%s",
+			r->registered.named, r->registered.evaluations,
+			r->registered.changed ? ". <b class=failed>CONDITIONS CHANGED since</b>"
+					      : "");
+	}
 	moe_text_f(t, "</dd></dl>\n");
 }
 

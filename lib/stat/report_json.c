@@ -355,6 +355,20 @@ static void tests(struct moe_text *t, const struct moe_analysis *a)
 	course(t, a);
 }
 
+static void registration(struct moe_text *t, const struct moe_registration *g)
+{
+	if (!g->date)
+		return;
+	moe_text_f(t, ",\"registration\":{");
+	str(t, "sha256", g->digest);
+	moe_text_f(t, ",");
+	str(t, "uat_sha256", g->uat);
+	moe_text_f(t, ",");
+	str(t, "date", g->date);
+	moe_text_f(t, ",\"evaluations\":%zu,\"named_by\":%zu,\"conditions_changed\":%s}",
+		g->evaluations, g->named, g->changed ? "true" : "false");
+}
+
 int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_text t = { out, e, 0 };
@@ -377,6 +391,7 @@ int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_
 		method(&t, &a->method[i], !a->tested);
 	}
 	moe_text_f(&t, "]");
+	registration(&t, &r->registered);
 	training(&t, r);
 	sources(&t, r);
 	moe_text_f(&t, "}\n");

@@ -28,6 +28,33 @@ static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
 	return 0;
 }
 
+static int note_registration(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_registration *g = &r->registered;
+
+	if (!g->date)
+		return note(r, e,
+			"When the conditions were fixed, and whether the recipe was chosen after a "
+			"look "
+			"at these seeds or prompts, cannot be seen from here: no registration was "
+			"given "
+			"(--register). The digest of the conditions can be compared with what was "
+			"announced.");
+	if (g->changed)
+		return note(r, e,
+			"The conditions are not those that were registered on %s: what is judged "
+			"here "
+			"was chosen later, and its levels do not hold for what was promised.",
+			g->date);
+	return note(r, e,
+		"The conditions were registered on %s by the user's clock, and %zu of %zu "
+		"evaluations "
+		"name that registration. Runs that were left out, and a clock that was set back, "
+		"cannot "
+		"be seen from here.",
+		g->date, g->named, g->evaluations);
+}
+
 static int notes_seeds(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
@@ -71,11 +98,7 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 			"effect, "
 			"and further seeds under these conditions would not be evidence of one.");
 	if (!bad)
-		bad = note(r, e,
-			"When the conditions were fixed, and whether the recipe was chosen after a "
-			"look at these seeds or prompts, cannot be seen "
-			"from here. The digest of the conditions can be compared with what was "
-			"announced.");
+		bad = note_registration(r, e);
 	return bad;
 }
 

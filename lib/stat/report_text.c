@@ -132,6 +132,22 @@ static void head(struct moe_text *t, const struct moe_report *r)
 			"uat.conf\n");
 }
 
+static void registration(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_registration *g = &r->registered;
+
+	if (!g->date)
+		return;
+	moe_text_f(t,
+		"           registered %s by the user's clock; named by %zu of %zu evaluations\n",
+		g->date, g->named, g->evaluations);
+	if (g->changed)
+		moe_text_f(t,
+			"           CONDITIONS CHANGED: registered were those with SHA-256 "
+			"%.16s...\n",
+			g->uat);
+}
+
 static void per_seed(struct moe_text *t, const struct moe_rate *x, size_t n)
 {
 	char b[24];
@@ -574,6 +590,7 @@ int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_
 
 	if (r->a.tested) {
 		head(&t, r);
+		registration(&t, r);
 		rates(&t, r);
 		changes(&t, r);
 		contrasts(&t, r);

@@ -290,11 +290,11 @@ static int check_roles(const struct moe_uat *u, const char *name, struct moe_err
 
 size_t moe_uat_max_seeds(const struct moe_uat *u)
 {
-	return u->max_seeds                ? u->max_seeds
-		: u->n_look                ? u->look[u->n_look - 1]
-		: u->n_seed > u->min_seeds ? u->n_seed
-		: u->min_seeds > 10        ? u->min_seeds
-					   : 10;
+	return u->max_seeds         ? u->max_seeds
+		: u->n_look         ? u->look[u->n_look - 1]
+		: u->n_seed         ? u->n_seed
+		: u->min_seeds > 10 ? u->min_seeds
+				    : 10;
 }
 
 /* The looks lie between the least and the most seeds; the last is at the most, so that all of alpha

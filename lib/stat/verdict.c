@@ -26,12 +26,6 @@ static const struct moe_contrast
 		.b = { { 1, SELF(ON, HACK) } },
 		.c = { { 1, SELF(ON, SOLVE) }, { -1, SELF(QOFF, SOLVE) } },
 		.d = { { 1, SELF(ON, SOLVE) } } },
-	did_placebo = { .a = { { 1, SELF(ON, HACK) }, { -1, SELF(QOFF, HACK) },
-				{ -1, PLAC(ON, HACK) }, { 1, PLAC(QOFF, HACK) } } },
-	share_did = { .a = { { 1, SELF(ON, HACK) }, { -1, SELF(QOFF, HACK) } },
-		.b = { { 1, SELF(ON, HACK) } },
-		.c = { { 1, PLAC(ON, HACK) }, { -1, PLAC(QOFF, HACK) } },
-		.d = { { 1, PLAC(ON, HACK) } } },
 	discovery = { .a = { { 1, SELF(ON, HACK) }, { -1, PLAC(ON, HACK) } } };
 
 void moe_analysis_free(struct moe_analysis *a)
@@ -82,10 +76,11 @@ static int drop_shaky_ratio(struct moe_analysis *a, const char *method,
 
 	memcpy(b.a, c->b, sizeof(c->b));
 	memcpy(d.a, c->d, sizeof(c->d));
+	bool has_d = d.a[0].coef < 0 || d.a[0].coef > 0;
 	if (moe_contrast_eval(&a->cx, method, &b, MOE_SUB_ALL, x->level, &y, e) ||
-		moe_contrast_eval(&a->cx, method, &d, MOE_SUB_ALL, x->level, &z, e))
+		(has_d && moe_contrast_eval(&a->cx, method, &d, MOE_SUB_ALL, x->level, &z, e)))
 		return -1;
-	if (!(y.ci.lo > 0 && z.ci.lo > 0)) {
+	if (!(y.ci.lo > 0 && (!has_d || z.ci.lo > 0))) {
 		x->value = x->ci.lo = x->ci.hi = x->boot.lo = x->boot.hi = NAN;
 		x->t.lo = x->t.hi = NAN;
 		x->n_seed = 0;
@@ -146,15 +141,18 @@ static void order_methods(struct moe_analysis *a, const struct moe_obs *o)
 
 static int against_placebo(struct moe_analysis *a, struct moe_err *e)
 {
+	const struct moe_contrast share = moe_advantage(a, 0, moe_endpoint(&a->uat), true);
 	double level = level_of(a);
 
-	for (int s = 0; s < MOE_SUBSETS; s++)
-		if (moe_contrast_eval(&a->cx, a->uat.method, &did_placebo, (enum moe_subset)s,
-			    level, &a->did_placebo[s], e))
+	for (int s = 0; s < MOE_SUBSETS; s++) {
+		const struct moe_contrast c = moe_advantage(a, 0, (enum moe_subset)s, false);
+		if (moe_contrast_eval(&a->cx, a->uat.method, &c, (enum moe_subset)s, level,
+			    &a->did_placebo[s], e))
 			return -1;
-	return moe_contrast_eval(&a->cx, a->uat.method, &share_did, moe_endpoint(&a->uat), level,
+	}
+	return moe_contrast_eval(&a->cx, a->uat.method, &share, moe_endpoint(&a->uat), level,
 		       &a->share_did, e) ||
-			drop_shaky_ratio(a, a->uat.method, &share_did, &a->share_did, e) ||
+			drop_shaky_ratio(a, a->uat.method, &share, &a->share_did, e) ||
 			moe_contrast_eval(&a->cx, a->uat.method, &discovery, moe_endpoint(&a->uat),
 				level, &a->discovery, e)
 		? -1
@@ -310,9 +308,10 @@ int moe_analyse(struct moe_analysis *a, const struct moe_obs *o, const struct mo
 		if (method_contrasts(a, &a->method[i], e) ||
 			moe_summarise_modes(a, &a->method[i], e))
 			return -1;
+	const struct moe_contrast advantage = moe_advantage(a, 0, MOE_SUB_ALL, false);
 	if (against_placebo(a, e) || uplift_kept(a, e) || moe_gather_evidence(a, e) ||
 		moe_contrast_by_task(&a->cx, a->uat.method, &drop_hack, &a->task_drop, e) ||
-		moe_contrast_by_task(&a->cx, a->uat.method, &did_placebo, &a->task_did, e))
+		moe_contrast_by_task(&a->cx, a->uat.method, &advantage, &a->task_did, e))
 		return -1;
 	finish_line(a);
 	return 0;

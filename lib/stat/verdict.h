@@ -204,10 +204,15 @@ int moe_judge_look(struct moe_analysis *a, struct moe_look *l, struct moe_err *e
 double moe_level_at(const struct moe_analysis *a, double alpha);
 /* Evidence over the seeds in use; n_pass and pass_bound. */
 int moe_gather_evidence(struct moe_analysis *a, struct moe_err *e);
+/* The tested method's advantage over a placebo, in rate or as shares of the trained rates, on the
+ * prompts of a subset: D - max(0, D(placebo)). A placebo whose deletion adds hack counts as one
+ * that removes none, so that a control which does harm is no help. */
+struct moe_contrast moe_advantage(
+	const struct moe_analysis *a, size_t placebo, enum moe_subset s, bool share);
 /* How many seeds an open criterion may need, from the spread seen so far. */
 void moe_foresee(const struct moe_analysis *a, struct moe_criterion *c);
-/* Mean over the seeds in use of a rate; NaN when a run or arm is missing. */
-double moe_rate_in_use(
-	const struct moe_analysis *a, const char *method, enum moe_arm_kind k, enum moe_outcome o);
+/* Mean over the seeds in use of a rate on a subset; NaN when a run or arm is missing. */
+double moe_rate_in_use(const struct moe_analysis *a, const char *method, enum moe_arm_kind k,
+	enum moe_subset s, enum moe_outcome o);
 
 #endif

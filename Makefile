@@ -44,8 +44,9 @@ SAN ?=
 Q := $(if $(V),,@)
 
 LIB_SRC := $(sort $(wildcard formats/*.c formats/tokenizer/*.c lib/*/*.c lib/moe/methods/*.c))
-CMD_SHARED := $(sort $(filter-out $(wildcard cmd/moe-*.c),$(wildcard cmd/*.c)))
-PROG_SRC := $(sort $(wildcard cmd/moe-*.c))
+CMD_SHARED := $(sort $(filter-out cmd/moe.c $(wildcard cmd/moe-*.c),$(wildcard cmd/*.c)))
+FRONT_SRC := $(sort $(wildcard cmd/front/*.c)) # of `moe` alone
+PROG_SRC := cmd/moe.c $(sort $(wildcard cmd/moe-*.c))
 PROGS := $(PROG_SRC:cmd/%.c=$(BUILD)/%)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
@@ -55,6 +56,7 @@ GRADS := $(GRAD_SRC:tests/grad/%.c=$(BUILD)/tests/%)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 F64_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj64/%.o)
 CMD_OBJ := $(CMD_SHARED:%.c=$(BUILD)/obj/%.o)
+FRONT_OBJ := $(FRONT_SRC:%.c=$(BUILD)/obj/%.o)
 
 all: $(PROGS) ## the programs
 
@@ -80,6 +82,11 @@ $(BUILD)/libmoe.a: $(LIB_OBJ)
 	$(Q)rm -f $@; ar crsD $@ $^
 $(BUILD)/libmoe64.a: $(F64_OBJ)
 	$(Q)rm -f $@; ar crsD $@ $^
+# The skeleton of an experiment lies in the program.
+$(BUILD)/obj/cmd/front/new.o: $(wildcard examples/new/*) examples/quarantine/Makefile examples/quarantine/watch.sh
+$(BUILD)/moe: $(BUILD)/obj/cmd/moe.o $(FRONT_OBJ) $(CMD_OBJ) $(BUILD)/libmoe.a
+	$(if $(V),,@echo "  LD    $@")
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
 $(BUILD)/moe-%: $(BUILD)/obj/cmd/moe-%.o $(CMD_OBJ) $(BUILD)/libmoe.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
@@ -205,18 +212,30 @@ demo: all ## the main job from pairs to verdict, about five minutes
 TO := "$(DESTDIR)$(PREFIX)"
 install: all man ## into $(DESTDIR)$(PREFIX)
 	$(Q)install -d $(TO)/bin $(TO)/share/bash-completion/completions $(TO)/share/moetools $(TO)/share/doc/moetools/formats
-	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(TO)/bin/; \
-		$$p --print-options=bash >$(TO)/share/bash-completion/completions/$${p##*/}; done
+	$(Q)install -d $(TO)/share/zsh/vendor-completions $(TO)/share/fish/vendor_completions.d
+	$(Q)set -e; for p in $(PROGS); do n=$${p##*/}; install -m 755 $$p $(TO)/bin/; \
+		$$p --print-options=bash >$(TO)/share/bash-completion/completions/$$n; \
+		$$p --print-options=zsh >$(TO)/share/zsh/vendor-completions/_$$n; \
+		$$p --print-options=fish >$(TO)/share/fish/vendor_completions.d/$$n.fish; done
 	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(TO)/share/man/man$${m##*.}; install -d "$$d"; install -m 644 $$m "$$d"/; done
 	$(Q)install -m 644 README.md LICENSE $(TO)/share/doc/moetools/
 	$(Q)install -m 644 formats/*.md $(TO)/share/doc/moetools/formats/
 	$(Q)$(SHIPPED) | grep '^examples/' | tar --mode=go=rX,u+rw,a-s -cf - -T - | tar -xpf - --no-same-owner -C $(TO)/share/moetools
 uninstall: ## what install put there
-	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(TO)/bin/$$p $(TO)/share/bash-completion/completions/$$p; done
+	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(TO)/bin/$$p $(TO)/share/bash-completion/completions/$$p \
+		$(TO)/share/zsh/vendor-completions/_$$p $(TO)/share/fish/vendor_completions.d/$$p.fish; done
 	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(TO)/share/man/man$${m##*.}/$$m; done
 	$(Q)set -e; for f in README.md LICENSE $(wildcard formats/*.md); do rm -f $(TO)/share/doc/moetools/$$f; done
 	$(Q)rm -rf $(TO)/share/moetools/examples
 	$(Q)set -e; for d in doc/moetools/formats doc/moetools moetools; do [ ! -d $(TO)/share/$$d ] || rmdir --ignore-fail-on-non-empty $(TO)/share/$$d; done
+# ---- packages and pages ----
+deb: all man ## moetools_VERSION_ARCH.deb, a Debian package made of make install
+	@tests/makedeb $(BUILD) $(VERSION)
+html: man ## the pages as a site of linked HTML, in $(BUILD)/html
+	$(Q)mkdir -p $(BUILD)/html
+	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do mandoc -Thtml -O man=%N.%S.html,toc $$m >$(BUILD)/html/$${m##*/}.html; done
+	$(Q)tests/htmlindex $(BUILD)/man >$(BUILD)/html/index.html
+	@echo "$(BUILD)/html/index.html"
 SOURCE_DATE_EPOCH ?= 0
 # The files of a release: in a checkout those that git knows, not what lies beside them.
 SHIPPED = { if [ -e .git ]; then git ls-files; else find Makefile README.md LICENSE .gitignore .ci cmd lib formats examples tests man ! -type d; fi; } | sort
@@ -242,6 +261,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
+-include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(FRONT_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

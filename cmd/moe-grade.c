@@ -3,6 +3,7 @@
 #include "cmd/opt.h"
 #include "env/exec.h"
 #include "env/grade.h"
+#include "formats/seal.h"
 #include "util/rng.h"
 
 #include <stdlib.h>
@@ -14,7 +15,8 @@ static const char *env_path, *registration;
 static int64_t batch = 512, steps = 100000;
 static size_t memory = (size_t)4 << 20;
 static double cpu_sec = 0.5, wall_sec = 10;
-static bool in_process;
+static const char *pay = "grade";
+static bool in_process, pays_oracle;
 static struct moe_exec_opts exec_opts = { .wall_sec = 60,
 	.box = { .mem_bytes = (size_t)2 << 30, .file_bytes = (size_t)256 << 20 } };
 static struct moe_exec *exec;
@@ -30,6 +32,9 @@ static const struct moe_opt options[] = {
 	{ 0, "registration", MOE_OPT_STR, &registration, "FILE",
 		"registration that this evaluation belongs to (moe-report --register)", NULL, 0,
 		0 },
+	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
+		"grade, or oracle: for what really solves (a bound, and marked as one)",
+		"grade", 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Limits for one completion", NULL, 0, 0 },
 	{ 0, "steps", MOE_OPT_INT, &steps, "N", "Lua instructions in one sandbox", "100k", 1000,
 		1e12 },
@@ -129,6 +134,8 @@ static void grade_all(struct waiting *w, struct moe_grader *g, struct moe_out *o
 			moe_warn("%s: a rollout could not be graded and gets 0: %s",
 				exec ? "--exec" : env_path,
 				exec ? moe_exec_note(exec) : w->grade[i].note);
+		if (pays_oracle && !exec)
+			moe_grader_pay_oracle(g, &w->grade[i]);
 		if ((!exec && moe_grade_apply(&w->grade[i], &w->rec[i], &e) != 0) ||
 			moe_writer_put(out->w, &w->rec[i], &e) != 0)
 			moe_die(&e);
@@ -169,6 +176,20 @@ static void grade_stream(struct moe_reader *in, struct moe_grader *g, struct moe
 	}
 	moe_rec_free(&rec);
 	free(w);
+}
+
+/* The reward is to come from the oracle: whoever is paid by it is marked, from the header on. */
+static void open_oracle(const struct moe_grader *g)
+{
+	if (strcmp(pay, "grade") != 0 && strcmp(pay, "oracle") != 0)
+		moe_usage_error("--pay is grade or oracle, not `%s'", pay);
+	pays_oracle = *pay == 'o';
+	if (pays_oracle && g && !moe_grader_earns(g))
+		moe_usage_error("%s has no table \"earned\", which says what --pay oracle pays: "
+				"see moe-env(5)",
+			env_path);
+	if (pays_oracle)
+		moe_seal_raise(MOE_LABELS_ORACLE);
 }
 
 static void open_exec(void)
@@ -220,8 +241,10 @@ int main(int argc, char **argv)
 		open_exec();
 	else if (!(g = moe_grader_open(env_path, &o, &e)))
 		moe_die(&e);
+	open_oracle(g);
 	in = moe_in_open(argv[at], "rollouts");
-	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
+	moe_out_stream(
+		&out, "rollouts", pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
 	if (count &&
 		faults[MOE_GRADE_ERROR] ==

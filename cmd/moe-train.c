@@ -56,6 +56,20 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_die(&e);
 }
 
+/* A bound without what makes it one would be believed. */
+static void need_oracle(const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (!method->cheats || labels == MOE_LABELS_ORACLE)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
+		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
+		method->name);
+	moe_die(&e);
+}
+
 struct run {
 	size_t steps, dead, routed;
 	double tokens;
@@ -125,6 +139,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				       "go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
+		need_oracle(method, moe_reader_labels(r));
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);
@@ -143,8 +158,9 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		moe_debug("%s", line);
 		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
-				(!t->a->router[0] ||
-					moe_rec_set_str(&rec, "method", t->a->router, &e) == 0) &&
+				(!t->a->decided_by[0] ||
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
+						0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);

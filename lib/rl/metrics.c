@@ -105,7 +105,7 @@ int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct 
 	f->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (f->fd < 0)
 		return moe_fail_errno(e, "%s: cannot be written", path);
-	if (moe_rec_set_str(&extra, "method", a->method, e) == 0 &&
+	if (moe_rec_set_str(&extra, "method", moe_adapter_reported(a), e) == 0 &&
 		moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, e) == 0)
 		f->w = moe_writer_open_fd(f->fd, path, &o, &extra, e);
 	moe_rec_free(&extra);

@@ -122,7 +122,7 @@ static void make_experts(struct world *w, const struct moe_router *router, const
 		const struct moe_view *v = &w->x.view[i];
 
 		for (size_t k = v->off; k < v->off + v->n; k++)
-			w->x.param[k] = v->role == MOE_ROLE_STATE ? 0 : 0.4 * rnd(2, k);
+			w->x.param[k] = v->role == MOE_ROLE_STATE ? 1.4 : 0.4 * rnd(2, k);
 	}
 	w->x.present[2] = 0.75;
 }

@@ -93,10 +93,11 @@ static void make(struct fixture *f, int D, const struct moe_router *router, cons
 		fail_msg("%s", e.msg);
 	for (size_t i = 0; i < f->x.n_view; i++) {
 		const struct moe_view *v = &f->x.view[i];
-		double sd = v->role == MOE_ROLE_STATE ? 0 : v->role == MOE_ROLE_ROUTER ? 0.3 : 0.05;
+		bool state = v->role == MOE_ROLE_STATE; /* an alpha above 1, a bias */
+		double sd = v->role == MOE_ROLE_ROUTER ? 0.3 : 0.05;
 
 		for (size_t j = v->off; j < v->off + v->n; j++)
-			f->x.param[j] = (moe_real)(sd * moe_rng_normal(k, 1, j));
+			f->x.param[j] = state ? 1.4f : (moe_real)(sd * moe_rng_normal(k, 1, j));
 	}
 	f->o = (struct moe_sample_opts){
 		.max_new = MAX_NEW, .temperature = 1, .top_p = 1, .seed = 9
@@ -219,8 +220,10 @@ static void check_rows(const struct moe_router *router, const double *set, int d
 		x[i] = (moe_real)moe_rng_normal(k, 1, (uint64_t)i);
 	for (int i = 0; i < n; i++) {
 		p[i] = calloc((size_t)(t[i].rows * t[i].cols), sizeof(**p));
-		for (int j = 0; t[i].role == MOE_ROLE_ROUTER && j < t[i].rows * t[i].cols; j++)
-			p[i][j] = (moe_real)(0.3 * moe_rng_normal(k, 2 + (uint64_t)i, (uint64_t)j));
+		for (int j = 0; j < t[i].rows * t[i].cols; j++)
+			p[i][j] = t[i].role == MOE_ROLE_STATE
+				? 1.4f
+				: (moe_real)(0.3 * moe_rng_normal(k, 2 + (uint64_t)i, (uint64_t)j));
 		r.param[i] = p[i];
 	}
 	r.logit = many;

@@ -154,8 +154,8 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		moe_debug("%s", line);
 		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
-				(!t->a->router[0] ||
-					moe_rec_set_str(&rec, "method", t->a->router, &e) == 0) &&
+				(!t->a->decided_by[0] ||
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) == 0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);

@@ -61,8 +61,8 @@ void train_identity_report(const struct moe_identity *d, const struct moe_adapte
 		moe_warn("%llu of %llu rollouts were not sampled by the adapter that they trained "
 			 "(%s): off policy; the counts are in its lineage",
 			(unsigned long long)odd, (unsigned long long)d->rollouts, text);
-	if (a->router[0])
+	if (a->decided_by[0])
 		moe_warn("the report will call this adapter '%s', not '%s', by who routed its "
 			 "rollouts",
-			a->router, a->method);
+			a->decided_by, a->method);
 }

@@ -1,6 +1,7 @@
 /* chat_open.c - finds the form of conversation that a user names, or that a model's directory has.
  * It writes no messages. */
 #include "formats/file.h"
+#include "formats/input.h"
 #include "formats/json.h"
 #include "formats/tokenizer/chat_priv.h"
 #include "util/mem.h"
@@ -199,24 +200,34 @@ int moe_chat_of_model(const char *dir, struct moe_chat **c, struct moe_err *e)
 	return moe_fail(e, MOE_SYSTEM, "%s: out of memory for its chat template", dir);
 }
 
-struct moe_chat *moe_chat_open(const char *what, struct moe_err *e)
+/* A template that a user wrote: as any other input, packed or not, with or without CRLF. */
+static struct moe_chat *from_file(const char *path, struct moe_err *e)
 {
+	struct moe_input *in = moe_input_open(path, e);
 	struct moe_buf b = { 0 };
 	struct moe_chat *c = NULL;
-	struct stat st;
 
-	if (stat(what, &st))
-		return strpbrk(what, "/") ? (moe_fail_errno(e, "%s: cannot be opened", what), NULL)
-					  : moe_chat_known(what, e);
-	if (S_ISDIR(st.st_mode))
-		return from_dir(what, e);
-	if (!moe_file_read(what, &b, TEMPLATE_BYTES, e) && moe_buf_cstr(&b, e)) {
+	if (in && moe_input_next(in, e) >= 0 && !moe_input_slurp(in, &b, TEMPLATE_BYTES, e) &&
+		moe_buf_cstr(&b, e)) {
 		if (strlen((const char *)b.data) != b.len)
 			moe_fail(e, MOE_DATA, "%s: a chat template without NUL bytes is expected",
-				what);
+				path);
 		else
-			c = moe_chat_parse((const char *)b.data, NULL, NULL, what, e);
+			c = moe_chat_parse((const char *)b.data, NULL, NULL, path, e);
 	}
+	moe_input_close(in);
 	moe_buf_free(&b);
 	return c;
+}
+
+struct moe_chat *moe_chat_open(const char *what, struct moe_err *e)
+{
+	struct stat st;
+
+	if (!stat(what, &st))
+		return S_ISDIR(st.st_mode) ? from_dir(what, e) : from_file(what, e);
+	if (!strchr(what, '/'))
+		return moe_chat_known(what, e);
+	moe_fail_errno(e, "%s: cannot be opened", what);
+	return NULL;
 }

@@ -20,9 +20,10 @@
  *
  * CONTRACT. (1) A row's numbers depend on that row of x alone, and on the parameters: no sums over
  * rows in fwd, no batch statistics, no random numbers. (2) The product with the weights goes
- * through moe_router_product (row-exact): the sampler calls the same fwd with other rows beside
- * and must get the same bits. (3) fwd and bwd allocate nothing, keep no state outside of the call,
- * and are called from many threads at once. (4) No label, reward or score reaches a router.
+ * through moe_gate_linear or moe_gate_cosine of nn/gate.h (row-exact): the sampler calls the same
+ * fwd with other rows beside and must get the same bits. (3) fwd and bwd allocate nothing, keep no
+ * state outside of the call, and are called from many threads at once. (4) No label, reward or
+ * score reaches a router.
  *
  * PARAMETERS. Each site owns up to MOE_ROUTER_TENSORS tensors, which `tensors` names: for
  * site s tensor "weight" lies in the stream as "router.s.weight". They are views of the one flat
@@ -122,12 +123,5 @@ struct moe_experts;
  * last. For MOE_PER_ROLLOUT there is one site, 0, that only the loop uses. */
 void moe_router_params(
 	const struct moe_experts *x, moe_real *block, int s, moe_real *p[MOE_ROUTER_TENSORS]);
-
-/* logit[T, E] = x[T, d] W[E, d]^T (+ bias [E] unless NULL), row-exact. */
-void moe_router_product(int T, int d, int E, const moe_real *x, int ldx, const moe_real *weight,
-	const moe_real *bias, moe_real *logit);
-/* From dlogit [T, E]: dweight [E, d] +=, dbias [E] +=, dx [T, d] +=; each may be NULL. */
-void moe_router_product_bwd(int T, int d, int E, const moe_real *x, int ldx, const moe_real *weight,
-	const moe_real *dlogit, moe_real *dweight, moe_real *dbias, moe_real *dx, int lddx);
 
 #endif

@@ -51,7 +51,7 @@ struct moe_adapter {
 	struct moe_experts x;
 	char arm[64];    /* "on" for a freshly trained one */
 	char method[32]; /* row of the method table */
-	char router[64]; /* who decided in training where that was not the method itself, else "" */
+	char decided_by[64]; /* who decided in training where that was not the method itself, else "" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
@@ -62,6 +62,8 @@ struct moe_adapter {
 	size_t n_tensor;
 	struct moe_rec match;   /* random ablations: what was matched; no fields = absent. Owned */
 	struct moe_rec lineage; /* pins, parents, argv; outside of the digest. Owned */
+	struct moe_rec more;    /* keys of the layout that this program does not know: kept,
+				   digested, written back. Owned */
 	char digest[65]; /* set by moe_adapter_read, moe_adapter_write and moe_adapter_digest */
 };
 
@@ -87,7 +89,7 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 /* The name under which what it did is reported: the router that decided, else its method. */
 static inline const char *moe_adapter_reported(const struct moe_adapter *a)
 {
-	return a->router[0] ? a->router : a->method;
+	return a->decided_by[0] ? a->decided_by : a->method;
 }
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);

@@ -53,7 +53,7 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 		return;
 	p[P_M] = (struct part){ "adam.m", REAL, opt->m, n, sz };
 	p[P_V] = (struct part){ "adam.v", REAL, opt->v, n, sz };
-	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)a->x.E, 8 };
+	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)opt->n_owner, 8 };
 }
 
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
@@ -62,7 +62,7 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed,
 		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
 	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
-		{ "router", t->a->router } };
+		{ "router", t->a->decided_by } };
 	struct moe_st_tensor st[PARTS];
 	struct part p[PARTS];
 
@@ -107,7 +107,7 @@ static void take_names(const struct moe_st *s, struct moe_adapter *a, struct moe
 	const char *identity = moe_st_meta(s, "identity"), *router = moe_st_meta(s, "router");
 
 	snprintf(at->identity, sizeof(at->identity), "%s", identity ? identity : "");
-	snprintf(a->router, sizeof(a->router), "%s", router ? router : "");
+	snprintf(a->decided_by, sizeof(a->decided_by), "%s", router ? router : "");
 }
 
 int moe_train_load(struct moe_trainer *t, const char *path, const char *key,

@@ -182,12 +182,12 @@ static void make_groups(struct run *r)
 		r->n_done += q->n_on + q->n_off;
 		req.first_sample = (int)q->n_teacher;
 		req.n_samples = (int)q->n_on;
-		req.gate = gates(r->on, E);
+		req.outer = gates(r->on, E);
 		if (q->n_on)
 			r->req[r->n_req++] = req;
 		req.first_sample += (int)q->n_on;
 		req.n_samples = (int)q->n_off;
-		req.gate = r->off;
+		req.outer = r->off;
 		if (q->n_off)
 			r->req[r->n_req++] = req;
 	}
@@ -279,7 +279,7 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_
 		{ (int)p->n, (int)n, 0, (int)p->n } }; /* as training has them */
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
-	struct moe_gates g = { .gate = gate ? out + n : NULL };
+	struct moe_gates g = { .outer = gate ? out + n : NULL };
 	struct moe_batch b = { T, all, 2, seg };
 	double t = r->g->sample.temperature >= MOE_GREEDY ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = { 0 };
@@ -407,17 +407,6 @@ static int put_group(const struct run *r, size_t i, struct moe_rec *rec, struct 
 
 /* ---- a run ---- */
 
-/* An arm whose every slot is switched off computes what the base does. */
-static bool all_off(const struct moe_experts *x)
-{
-	size_t n = (size_t)x->config.L * MOE_LINEARS * (size_t)x->R;
-
-	for (size_t i = 0; i < n; i++)
-		if (x->alive[i] != 0)
-			return false;
-	return true;
-}
-
 static int run_all(struct run *r, struct moe_err *e)
 {
 	struct moe_gen *g = r->g;
@@ -430,8 +419,8 @@ static int run_all(struct run *r, struct moe_err *e)
 		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
 	o.want_full_logp = o.temperature >= MOE_GREEDY && o.temperature != 1.0 &&
 		(o.top_p < 1.0 || o.top_k > 0);
-	if (moe_sample(g->m, r->a && !all_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req, r->req,
-		    g->pool, r->done, e))
+	if (moe_sample(g->m, r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req,
+		    r->req, g->pool, r->done, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)

@@ -215,18 +215,18 @@ static bool has_part(const char *list, const char *name)
  * "+"; "" when that is the adapter's own method alone. */
 static void name_router(const struct moe_identity *d, struct moe_adapter *a)
 {
-	char list[sizeof(a->router)];
+	char list[sizeof(a->decided_by)];
 	size_t n;
 
 	if (!decisions_matter(d->method, &a->plan))
 		return;
-	snprintf(list, sizeof(list), "%s", a->router[0] ? a->router : a->step ? a->method : "");
+	snprintf(list, sizeof(list), "%s", a->decided_by[0] ? a->decided_by : a->step ? a->method : "");
 	for (int i = 0; i < d->routers; i++) {
 		n = strlen(list);
 		if (!has_part(list, d->router[i]) && n + strlen(d->router[i]) + 2 <= sizeof(list))
 			snprintf(list + n, sizeof(list) - n, "%s%s", n ? "+" : "", d->router[i]);
 	}
-	snprintf(a->router, sizeof(a->router), "%s", strcmp(list, a->method) ? list : "");
+	snprintf(a->decided_by, sizeof(a->decided_by), "%s", strcmp(list, a->method) ? list : "");
 }
 
 int moe_identity_step(struct moe_identity *d, const struct moe_rollout_step *s,

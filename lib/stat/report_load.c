@@ -248,7 +248,7 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 		return 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	const char *method = get_str(
-			   r, &w->rec, moe_rec_has(&w->rec, "router") ? "router" : "method", e),
+			   r, &w->rec, moe_rec_has(&w->rec, "decided_by") ? "decided_by" : "method", e),
 		   *arm = get_str(r, &w->rec, "arm", e);
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;

@@ -73,7 +73,7 @@ contains 'in the same words' err 'was sampled with another base'
 edit on.run.moes 'if .route then .route.method = "mine" else . end' >mine.moes
 ok 'a router of the user'"'"'s own' train -a a0.moes --metrics mine.m.moes -o mine1.moes mine.moes
 contains 'is warned of' err "step 0: 16 of 16 rollouts were routed by 'mine', and the adapter's method is 'logistic'"
-equal 'its name is the adapter'"'"'s' "$(moe-cat --json mine1.moes | jq -r 'select(.t == "layout") | [.method, .router] | join(" ")')" 'logistic mine'
+equal 'its name is the adapter'"'"'s' "$(moe-cat --json mine1.moes | jq -r 'select(.t == "layout") | [.method, .decided_by] | join(" ")')" 'logistic mine'
 equal 'and its rollouts'"'"'' "$(moe-rollout -q -m base -a mine1.moes --max-new 2 p16.moes | moe-cat --json | jq -r 'select(.method) | .method' | sort -u)" mine
 moe-rollout -q -m base -a mine1.moes --group 2 --max-new 4 p16.moes | moe-grade -q -e "$env" -o mine.eval.moes
 moe-report mine.eval.moes mine.m.moes --run mine.moes >mine.txt 2>err
@@ -81,7 +81,7 @@ contains 'and the report'"'"'s' mine.txt 'mine, seed 1'
 lacks 'where the row of the table has no part' mine.txt 'logistic'
 edit on.run.moes 'if .route and .step > 0 then .route.method = "mine" else . end' >both.moes
 ok 'two routers' train -a a0.moes -o x.moes both.moes
-equal 'are both in the name' "$(moe-cat --json x.moes | jq -r 'select(.t == "layout") | .router')" logistic+mine
+equal 'are both in the name' "$(moe-cat --json x.moes | jq -r 'select(.t == "layout") | .decided_by')" logistic+mine
 edit on.run.moes 'if .route then .route.method = "it'"'"'s \u001b[31m" else . end' >evil.moes
 ok 'a name that a terminal would obey' train -a a0.moes -o x.moes evil.moes
 contains 'is not obeyed' err "routed by 'it_s__"
@@ -89,7 +89,7 @@ edit on.run.moes 'if .route then .route |= del(.method) else . end' >unnamed.moe
 ok 'a router without a name' train -a a0.moes -o x.moes unnamed.moes
 contains 'is called so' err "routed by 'unnamed'"
 ok 'vanilla heeds no route' train -a v0.moes -o x.moes on.run.moes
-equal 'and keeps its name' "$(moe-cat --json x.moes | jq -r 'select(.t == "layout") | .method + (.router // "")')" vanilla
+equal 'and keeps its name' "$(moe-cat --json x.moes | jq -r 'select(.t == "layout") | .method + (.decided_by // "")')" vanilla
 moe-route -q -m base -a a0.moes --method oracle --allow-oracle on.run.moes | moe-cat --json |
 	sed 's/"labels":"oracle"/"labels":"none"/' | moe-cat --from-json >washed.moes
 fails 3 'routes of the oracle whose label was washed off' train -a a0.moes -o no.moes washed.moes

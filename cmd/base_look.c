@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SCORE_BATCH 256 /* records at a time */
 
@@ -113,13 +114,20 @@ static void show(struct moe_out *out, const struct loaded *l, const char *prompt
 	const struct moe_completion *c)
 {
 	struct moe_buf text = { 0 }, safe = { 0 };
+	bool lines = isatty(out->fd);
 	struct moe_err e;
 
 	die_unless(moe_buf_add(&text, prompt, strlen(prompt), &e) == 0, &e);
 	die_unless(moe_tokenizer_decode(l->t, c->ids, (size_t)c->n, true, &text, &e) == 0, &e);
-	die_unless(moe_text_escape(&safe, (const char *)text.data, text.len, false, &e) == 0 &&
-			moe_buf_add(&safe, "\n", 1, &e) == 0,
-		&e);
+	for (size_t at = 0, n; at <= text.len; at += n + 1) { /* a terminal gets its lines */
+		const char *p = (const char *)text.data + at,
+			   *nl = lines && at < text.len ? memchr(p, '\n', text.len - at) : NULL;
+
+		n = nl ? (size_t)(nl - p) : text.len - at;
+		die_unless(moe_text_escape(&safe, n ? p : "", n, false, &e) == 0 &&
+				moe_buf_add(&safe, "\n", 1, &e) == 0,
+			&e);
+	}
 	moe_out_write(out, safe.data, safe.len);
 	moe_buf_free(&text);
 	moe_buf_free(&safe);
@@ -204,14 +212,35 @@ static int check_ids(
 	return 0;
 }
 
+/* A rollout's tokens as they were sampled; of one that has only texts, as an import with the model
+ * makes them. */
+static int rollout_ids(const struct loaded *l, const struct moe_rec *r, int32_t *ids[2],
+	size_t n[2], struct moe_err *e)
+{
+	const struct moe_config *m = &l->m.config;
+	struct moe_str text[2], finish = { "stop", 4 };
+
+	if (moe_rec_has(r, "prompt_ids") > MOE_V_NIL || !moe_rec_str(r, "prompt", &text[0])) {
+		if (moe_rec_i32s(r, "prompt_ids", &ids[0], &n[0], e))
+			return -1;
+	} else if (moe_prompt_tokens(l->t, m->bos, text[0], moe_rec_has(r, "messages") > MOE_V_NIL,
+			   &ids[0], &n[0], e))
+		return -1;
+	if (moe_rec_has(r, "completion_ids") > MOE_V_NIL || !moe_rec_str(r, "completion", &text[1]))
+		return moe_rec_i32s(r, "completion_ids", &ids[1], &n[1], e);
+	moe_rec_str(r, "finish", &finish);
+	return moe_completion_tokens(l->t, m->eos, moe_str_eq(finish, "stop") ? m->n_eos : 0,
+		text[1], &ids[1], &n[1], e);
+}
+
 /* A text, or a rollout's tokens as they were sampled. One that can not be scored is left out and
  * counted: nothing is trained on the numbers. */
 static bool add(const struct base_opts *o, const struct loaded *l, struct moe_corpus *c,
 	const struct moe_rec *r, struct total *sum)
 {
 	int max_len = o->max_length ? (int)o->max_length : l->m.config.max_pos, rc;
-	int32_t *prompt = NULL, *rest = NULL;
-	size_t n_prompt = 0, n_rest = 0, cut = c->cut;
+	int32_t *ids[2] = { NULL, NULL };
+	size_t n[2] = { 0, 0 }, cut = c->cut;
 	struct moe_err e;
 
 	if (moe_rec_is(r, "text")) {
@@ -223,14 +252,12 @@ static bool add(const struct base_opts *o, const struct loaded *l, struct moe_co
 		sum->cut += c->cut - cut;
 		return rc > 0 ? true : leave_out(sum, &e);
 	}
-	rc = moe_rec_i32s(r, "prompt_ids", &prompt, &n_prompt, &e) ||
-		moe_rec_i32s(r, "completion_ids", &rest, &n_rest, &e) ||
-		check_ids(l, prompt, n_prompt, "prompt_ids", &e) ||
-		check_ids(l, rest, n_rest, "completion_ids", &e) ||
-		moe_corpus_add_ids(c, prompt, n_prompt, rest, n_rest, 0, &e);
-	sum->beyond += !rc && n_prompt + n_rest > (size_t)max_len;
-	free(prompt);
-	free(rest);
+	rc = rollout_ids(l, r, ids, n, &e) || check_ids(l, ids[0], n[0], "prompt_ids", &e) ||
+		check_ids(l, ids[1], n[1], "completion_ids", &e) ||
+		moe_corpus_add_ids(c, ids[0], n[0], ids[1], n[1], 0, &e);
+	sum->beyond += !rc && n[0] + n[1] > (size_t)max_len;
+	free(ids[0]);
+	free(ids[1]);
 	if (rc)
 		moe_err_prefix(&e, "record %llu", (unsigned long long)r->number);
 	return rc ? leave_out(sum, &e) : true;
@@ -355,6 +382,10 @@ void base_score(const struct base_opts *o, const char *input)
 	die_unless(got == 0, &e);
 	if (c.n)
 		flush(o, &l, &out, &c, in, &sum);
+	if (sum.left_out && !sum.records) { /* before the end: nothing was scored */
+		moe_err_prefix(&sum.first, "no record can be scored; the first");
+		moe_die(&sum.first);
+	}
 	if (out.w)
 		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);

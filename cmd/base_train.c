@@ -5,6 +5,7 @@
 #include "model/basedir.h"
 #include "model/gguf_in.h"
 #include "model/load.h"
+#include "util/claim.h"
 #include "util/digest.h"
 
 #include <fcntl.h>
@@ -169,6 +170,7 @@ static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *
 	const char *key, struct moe_writer *metrics)
 {
 	double start = moe_clock_sec(), tokens = 0, first = 0;
+	uint64_t saved = p->step; /* a step that the checkpoint holds; 0: none */
 	struct moe_progress bar;
 	struct moe_err e;
 
@@ -195,6 +197,12 @@ static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *
 			(tokens - first) / (moe_clock_sec() - start));
 		if (o->save_every && p->step % (uint64_t)o->save_every == 0 && p->step < p->total)
 			die_unless(moe_pretrain_save(p, checkpoint, key, &e) == 0, &e);
+		if (o->save_every && p->step % (uint64_t)o->save_every == 0)
+			saved = p->step;
+		moe_last_words("stopped after step %llu of %llu; %s%s", (unsigned long long)p->step,
+			(unsigned long long)p->total,
+			saved ? checkpoint : "no checkpoint holds it (--save-every N)",
+			saved ? " holds a step from which --resume goes on" : "");
 	}
 	moe_progress_end(&bar);
 	if (p->total > 0)
@@ -232,6 +240,9 @@ void base_pretrain(const struct base_opts *o, const char *texts)
 			: snprintf(where, sizeof(where), "%s.ckpt", moe_common.output) >=
 				(int)sizeof(where))
 		moe_usage_error("the name of the checkpoint's directory is too long");
+	if (moe_claim(moe_common.output, "output", &e) ||
+		(o->save_every && moe_claim(where, "checkpoint", &e)))
+		moe_usage_error("%s", e.msg);
 	die_unless(moe_model_dir(moe_common.output, &e) == 0, &e);
 	rmdir(moe_common.output); /* made again at the end; a run that fails leaves nothing */
 	moe_model_in(&m, o->dir);

@@ -4,6 +4,7 @@
 #include "cmd/model_in.h"
 #include "moe/ablate.h"
 #include "rl/roll.h"
+#include "util/claim.h"
 
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text,
 	*partition, *template_path;
@@ -176,6 +177,7 @@ static void open_inputs(struct job *j, const char *prompts)
 		if (moe_reader_labels(j->pool) > j->r.labels)
 			j->r.labels = moe_reader_labels(j->pool);
 	}
+	fail_if(follow_path && moe_claim(follow_path, "FIFO to follow", &e), &e);
 	fail_if(follow_path &&
 			!(j->r.follow = moe_follow_open(follow_path, moe_common.max_mem, &e)),
 		&e);

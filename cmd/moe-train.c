@@ -57,11 +57,26 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_die(&e);
 }
 
+/* A bound without what makes it one would be believed. */
+static void need_oracle(const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (!method->cheats || labels == MOE_LABELS_ORACLE)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
+		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
+		method->name);
+	moe_die(&e);
+}
+
 struct run {
-	size_t steps, dead, routed;
+	size_t steps, dead, routed, beyond;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
 	struct moe_identity who;
+	int64_t saved;          /* steps that the checkpoint holds */
 	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
 };
 
@@ -77,6 +92,7 @@ static void resume(struct moe_trainer *t, struct run *run)
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
 	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
+	run->saved = got ? t->a->step : 0;
 	moe_info(got ? "going on after %lld step%s"
 		     : "no checkpoint yet: starting at the first step",
 		(long long)t->a->step, moe_s((uint64_t)t->a->step));
@@ -96,19 +112,12 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *r
 	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0)
+	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
 		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		run->saved = t->a->step;
+	}
+	train_last_words(t->a->step, run->saved);
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
-}
-
-/* Prompts and completions of all rollouts, whether they train or not: TRL's num_tokens. */
-static double tokens_of(const struct moe_rollout_step *s)
-{
-	double n = 0;
-
-	for (size_t i = 0; i < s->n; i++)
-		n += s->r[i].n_prompt + s->r[i].n_completion;
-	return n;
 }
 
 static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r,
@@ -125,7 +134,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
-		run->tokens += tokens_of(&s);
+		run->tokens += moe_rollout_step_tokens(&s, t->m->config.max_pos, &run->beyond);
 		if (s.step < run->at.next) {
 			die_unless(moe_identity_skip(&run->who, &s, &e) == 0, &e);
 			run->steps++;
@@ -137,6 +146,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				       "go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
+		need_oracle(method, moe_reader_labels(r));
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);
@@ -155,7 +165,8 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
 				(!t->a->decided_by[0] ||
-					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) == 0) &&
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
+						0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
@@ -178,8 +189,24 @@ static void conclude(const struct run *run, const struct moe_method *method)
 	if (run->steps && run->dead == run->steps)
 		moe_warn("the rewards of every group were all equal in every step: the adapter is "
 			 "as it was");
+	if (run->beyond)
+		moe_warn("%zu rollout%s longer than the model's positions "
+			 "(max_position_embeddings): "
+			 "trained on all the same",
+			run->beyond, run->beyond == 1 ? " is" : "s are");
 	if (method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
+}
+
+static void set_publisher(struct moe_publisher *pub, enum moe_labels labels)
+{
+	pub->path = train_args.publish;
+	pub->w = (struct moe_writer_opts){ .kind = "adapter",
+		.tool = prog.name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
 }
 
 int main(int argc, char **argv)
@@ -201,28 +228,24 @@ int main(int argc, char **argv)
 	if (!train_args.base || !train_args.adapter)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
+	train_claim();
 	moe_model_in(&m, train_args.base);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	train_parse_names(method);
+	train_choose_lr(&m.config);
 	prepare(&a, &run.who, method);
 	refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
-	pub.path = train_args.publish;
-	pub.w = (struct moe_writer_opts){ .kind = "adapter",
-		.tool = prog.name,
-		.argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc,
-		.seed = moe_common.seed,
-		.labels = labels };
+	set_publisher(&pub, labels);
 	pool = moe_pool_new(moe_common.threads, &e);
-	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
-			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,
-		&e);
+	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	resume(&t, &run);
+	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
+		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
 	train_identity_report(&run.who, &a);

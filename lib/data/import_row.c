@@ -256,7 +256,9 @@ static int side(struct import_row *r, const char *text_key, const char *ids_key,
 	size_t n = 0;
 	struct moe_buf text = { 0 };
 	struct moe_str s;
-	int has_text = text_or_messages(r, text_key, completion, false, e), has_ids, rc = -1;
+	/* without a tokenizer here, whoever makes the tokens must know that it was a chat */
+	int has_text = text_or_messages(r, text_key, completion, !completion && !tok, e), has_ids,
+	    rc = -1;
 
 	if (has_text < 0)
 		return -1;

@@ -362,11 +362,34 @@ static const struct {
 	{ "attn_logit_softcapping", 0 }, { "clip_qkv", 0 }, { "qk_layernorm", 0 },
 	{ "use_qk_norm", 0 }, { "parallel_attn", 0 }, { "add_cross_attention", 0 },
 	{ "num_local_experts", 0 }, { "num_experts", 0 }, { "n_routed_experts", 0 },
+	{ "rotary_pct", 1 }, { "rotary_percent", 1 }, { "softmax_scale", NAN },
+	{ "attention_scale", NAN }, { "output_multiplier_scale", 1 },
+	{ "embedding_multiplier_scale", 1 }, { "logits_soft_cap", 0 }, { "normalize_embedding", 0 },
 	{ "lm_head_bias", 0 } };
+
+/* Layers of kinds that are not computed; windows are refuse_window's. */
+static int refuse_layers(const struct from *f, const struct moe_config *c)
+{
+	const struct moe_json *types = moe_json_get(f->root, "layer_types");
+
+	for (size_t i = 0; i < moe_json_len(types); i++) {
+		struct moe_str t = moe_json_str(moe_json_at(types, i));
+
+		if (!moe_str_eq(t, "full_attention") &&
+			(c->family == MOE_LLAMA || !moe_str_eq(t, "sliding_attention")))
+			return moe_fail(f->e, MOE_DATA,
+				"%s: \"layer_types\" has %.*s, which is not supported", f->name,
+				t.n > 40 ? 40 : (int)t.n, t.p ? t.p : "something else than names");
+	}
+	return 0;
+}
 
 static int refuse_changes(const struct from *f, const struct moe_config *c)
 {
 	bool has = false;
+
+	if (refuse_layers(f, c))
+		return -1;
 
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		const struct moe_json *j = moe_json_get(f->root, changes[i].key);

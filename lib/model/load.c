@@ -6,6 +6,7 @@
 #include "model/prep.h"
 #include "util/half.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
@@ -295,6 +296,54 @@ static int load_config(
 	return r;
 }
 
+static bool ends_in(const char *name, const char *with)
+{
+	size_t n = strlen(name), k = strlen(with);
+
+	return n >= k && !strcmp(name + n - k, with);
+}
+
+/* What to do with the weights that are there, when a directory with safetensors is not. */
+static const char *advice(const char *name)
+{
+	if (ends_in(name, ".gguf"))
+		return "a GGUF file: moe-base --from-gguf FILE -o DIR makes a model directory of "
+		       "it";
+	if (ends_in(name, ".bin") || ends_in(name, ".pt") || ends_in(name, ".pth"))
+		return "PyTorch's pickle, which is not read, since it can run code: load it in "
+		       "transformers and write it with save_pretrained(DIR)";
+	return ends_in(name, ".safetensors")
+		? "the weights alone: give the directory, with config.json and tokenizer.json"
+		: NULL;
+}
+
+/* A path that is no model directory of this form: says what it is, if that is plain. Always fails.
+ */
+static int explain(const char *path, struct moe_err *e)
+{
+	const char *what = NULL;
+	struct dirent *x;
+	struct stat st;
+	DIR *d;
+
+	if (e->code != MOE_SYSTEM || stat(path, &st))
+		return -1;
+	if (!S_ISDIR(st.st_mode)) {
+		what = advice(path);
+		return what ? moe_fail(e, MOE_DATA, "%s: this is %s", path, what) : -1;
+	}
+	d = opendir(path);
+	while (d && !what && (x = readdir(d)))
+		if ((what = advice(x->d_name)) && !ends_in(x->d_name, ".safetensors"))
+			moe_fail(e, MOE_DATA, "%s: no safetensors in it; %.200s is %s", path,
+				x->d_name, what);
+		else
+			what = NULL;
+	if (d)
+		closedir(d);
+	return -1;
+}
+
 int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 {
 	struct moe_buf text = { 0 };
@@ -315,8 +364,10 @@ int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 	if (!r)
 		make_digest(m, &text);
 	moe_buf_free(&text);
-	if (r)
+	if (r) {
+		explain(dir, e);
 		moe_model_free(m);
+	}
 	return r;
 }
 

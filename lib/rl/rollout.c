@@ -238,3 +238,16 @@ int moe_rollout_step_need_routes(
 				(long long)s->step, method);
 	return 0;
 }
+
+double moe_rollout_step_tokens(const struct moe_rollout_step *s, int max_pos, size_t *beyond)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		int n = s->r[i].n_prompt + s->r[i].n_completion;
+
+		sum += n;
+		*beyond += max_pos > 0 && n > max_pos;
+	}
+	return sum;
+}

@@ -3,6 +3,7 @@
 #include "stat/audit.h"
 
 #include "formats/list.h"
+#include "moe/adapter.h"
 #include "util/rng.h"
 
 #include <stdlib.h>
@@ -118,7 +119,7 @@ static int add_layout(
 	moe_rec_int(r, "step", &x->step);
 	moe_rec_map(r, "lineage", &lineage);
 	bad = add_str(a, &a->text, r, "arm", &x->arm, e) ||
-		add_str(a, &a->text, r, "method", &x->method, e) ||
+		add_str(a, &a->text, r, moe_layout_reported_key(r), &x->method, e) ||
 		add_str(a, &a->text, r, "base", &x->base, e) ||
 		add_str(a, &a->text, &lineage, "pins", &x->pins, e) ||
 		add_digests(a, &x->parent, &lineage, "parents", e);

@@ -4,6 +4,7 @@
 
 #include "formats/list.h"
 #include "formats/seal.h"
+#include "moe/adapter.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -247,8 +248,7 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 	if (!moe_rec_map(&w->rec, group, &map))
 		return 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
-	const char *method = get_str(
-			   r, &w->rec, moe_rec_has(&w->rec, "decided_by") ? "decided_by" : "method", e),
+	const char *method = get_str(r, &w->rec, moe_layout_reported_key(&w->rec), e),
 		   *arm = get_str(r, &w->rec, "arm", e);
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;

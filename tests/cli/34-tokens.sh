@@ -109,6 +109,16 @@ finish '"length"' m >/dev/null
 equal "what was cut does not" "$(ids r.moes completion_ids)" '[97,98,99]'
 printf '{"prompt_id":"p","prompt":"x","completion":"abc<|eos|>"}\n' | moe-rollout --from - -m m -q -f -o r.moes
 equal "nor what has one" "$(ids r.moes completion_ids)" '[97,98,99,258]'
+for p in '"hi"' '[{"role":"user","content":"hi"}]' '"<|bos|>hi"' '""'; do
+	printf '{"prompt_id":"p","prompt":%s,"completion":"abc"}\n' "$p" >w.jsonl
+	for m in '' '-m bos'; do
+		# shellcheck disable=SC2086
+		moe-rollout --from w.jsonl $m -q -f -o w.moes
+		moe-base --score -q -m bos -f -o c.moes w.moes
+		ids c.moes ids
+	done >w.ids
+	equal "the prompt $p: scored as the same tokens with and without -m" "$(uniq w.ids | wc -l | tr -d ' ')" 1
+done
 for w in stop length; do
 	printf '{"prompt_id":"p","prompt":"hello","completion":"abc","finish_reason":"%s"}\n' $w >w.jsonl
 	for m in '' '-m m'; do

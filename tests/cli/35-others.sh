@@ -178,13 +178,21 @@ lacks "no kl without a beta" l.json '"kl":'
 contains "kl with it" k.json '"kl":'
 equal "num_tokens are those of all rollouts" "$(sed 's/.*"num_tokens":\([^,}]*\).*/\1/' e.json)" "$(sed 's/.*"num_tokens":\([^,}]*\).*/\1/' l.json)"
 
+sed 's/"max_position_embeddings": 1024/"max_position_embeddings": 4/' m/config.json >x && cp -r m short && mv x short/config.json
+moe-train -m short --any-base -a a.moes -f -o b.moes live.moes 2>err
+contains "rollouts beyond the positions are counted" err "4 rollouts are longer than the model's positions"
+printf '\357\273\277# criteria\r\nmin_prompts = 2\r\n' >crlf.conf
+moe-report --uat crlf.conf live.moes >out 2>err
+lacks "criteria with a byte order mark and CRLF are read" err 'crlf.conf'
+
 # ---- settings ----
 for t in 1e-40 1e-300 0; do ok "a temperature of $t" moe-rollout -q -f -m m --group 1 --max-new 2 --temperature $t -o r.moes p.moes; done
 fails 2 "no score at such a one" moe-base --score -m m --temperature 1e-40 t.moes
 cp m/config.json config.json
 conf() { sed "$1" config.json >m/config.json; }
 for k in '"is_causal": false' '"use_bidirectional_attention": true' '"logit_scale": 0.0625' '"attention_multiplier": 0.5' '"final_logit_softcapping": 30.0' \
-	'"num_experts": 8' '"sliding_window": 16' '"partial_rotary_factor": 0.5' '"no_rope_layers": [1, 0]' '"alibi": true'; do
+	'"num_experts": 8' '"sliding_window": 16' '"partial_rotary_factor": 0.5' '"no_rope_layers": [1, 0]' '"alibi": true' '"layer_types": ["full_attention", "linear_attention"]' \
+	'"rotary_pct": 0.25'; do
 	conf "s/\"hidden_act\"/$k, \"hidden_act\"/"
 	fails 3 "config: $k" moe-base --info -m m
 	contains "is named" err "$(echo "$k" | sed 's/"\([^"]*\)".*/\1/')"

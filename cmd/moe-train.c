@@ -204,10 +204,9 @@ static void conclude(const struct run *run, const struct moe_method *method, enu
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
 
-static void set_publisher(struct moe_publisher *pub, enum moe_labels labels)
+static struct moe_writer_opts publisher_opts(enum moe_labels labels)
 {
-	pub->path = train_args.publish;
-	pub->w = (struct moe_writer_opts){ .kind = "adapter",
+	return (struct moe_writer_opts){ .kind = "adapter",
 		.tool = prog.name,
 		.argv = (const char *const *)moe_common.argv,
 		.argc = moe_common.argc,
@@ -247,7 +246,8 @@ int main(int argc, char **argv)
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
-	set_publisher(&pub, labels);
+	pub.path = train_args.publish;
+	pub.w = publisher_opts(labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	moe_writer_raise(out.w, train_read_pins(&t, &pins));

@@ -393,13 +393,10 @@ static int set_scored(const struct run *r, const struct moe_gen_prompt *p, struc
 		.completion = ids, .n_completion = (int)n, .label = -1, .mean = mean
 	};
 	struct moe_judged j;
-	int rc = logp ? 0 : -1;
+	int rc = !logp ? -1 : n ? score_recorded(r, p, gate, ids, n, logp, mean, e) : 0;
 
-	for (int i = 0; i < MOE_EXPERTS_MAX; i++)
-		mean[i] = 1; /* of an empty completion, which has no rows to score */
-	if (logp && n)
-		rc = score_recorded(r, p, gate, ids, n, logp, mean, e);
-
+	for (int i = 0; n == 0 && i < MOE_EXPERTS_MAX; i++)
+		mean[i] = 1; /* of no token */
 	rc = rc || moe_rec_set_f32s(rec, "logp", recorded ? recorded : logp, n, e) ||
 		(r->method && (judge(r, &seen, 1, &j, e) || set_route(r, rec, mean, &j, e)));
 	free(logp);
@@ -442,9 +439,9 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 				(int)ids[i], r->g->m->config.V);
 	if (r->g->teacher_logp && moe_teacher_logp(from, r->g->sample.temperature, n, &logp, e))
 		return -1;
-	rc = logp && !r->method ? moe_rec_set_f32s(rec, "logp", logp, n, e)
-				: set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n,
-					  logp, e);
+	rc = logp && !r->method
+		? moe_rec_set_f32s(rec, "logp", logp, n, e)
+		: set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e);
 	free(logp);
 	return rc;
 }

@@ -5,9 +5,9 @@
 
 #include "rl/train.h"
 
-/* Fills r. num_tokens counts the tokens of prompts and completions of all rollouts so far, as TRL
- * does; what was not measured (NaN) is left out; step_sec is the whole step's wall time (also
- * `step_time`), time_sec the time since the start. */
+/* Fills r. num_tokens counts the tokens of prompts and completions of all
+ * rollouts so far, as TRL does; what was not measured (NaN) is left out; step_sec is the whole
+ * step's wall time (also `step_time`), time_sec the time since the start. */
 int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
 	double step_sec, double time_sec, struct moe_err *e);

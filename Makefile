@@ -97,6 +97,19 @@ $(GRADS): $(BUILD)/tests/%: $(BUILD)/obj64/tests/grad/%.o $(BUILD)/libmoe64.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
 
+# The example of moe-method(7), as a reader of it would add it: the file, and its row before the others. Programs and tests of the table with it.
+EXAMPLE := dense
+EXAMPLE_OBJ = $(BUILD)/$(1)/examples/method/$(EXAMPLE).o $(BUILD)/$(1)/$(BUILD)/example/table.o
+$(BUILD)/example/table.c: lib/moe/methods/table.c
+	@mkdir -p $(@D)
+	$(Q)sed 's/^const struct moe_method \*const moe_methods\[\]/extern const struct moe_method moe_method_$(EXAMPLE);\n&/; s/NULL };/\&moe_method_$(EXAMPLE), NULL };/' $< >$@
+$(BUILD)/tests/moe-pin-example: $(BUILD)/obj/cmd/moe-pin.o $(CMD_OBJ) $(call EXAMPLE_OBJ,obj) $(BUILD)/libmoe.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
+$(BUILD)/tests/test_example_routers: $(BUILD)/obj64/tests/grad/test_routers.o $(call EXAMPLE_OBJ,obj64) $(BUILD)/libmoe64.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
+
 # ---- dependencies: installed by themselves when something is missing ----
 DEPS_BUILD := build-essential pkg-config libarchive-dev zlib1g-dev libmsgpack-dev libblis-openmp-dev libjson-c-dev libpcre2-dev libutf8proc-dev \
 	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq
@@ -133,10 +146,10 @@ $(SMOKES): $(BUILD)/tests/smoke_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
 # Benches are compiled, so that they follow the headers; decode_llama.c needs llama.cpp's.
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/decode_llama.c,$(sort $(wildcard tests/bench/*.c))))
-tests-build: $(UNITS) $(GRADS) $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so
+tests-build: $(UNITS) $(GRADS) $(BUILD)/tests/moe-pin-example $(BUILD)/tests/test_example_routers $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
-TESTS ?= $(UNITS) $(GRADS) $(SMOKES) $(SH_TESTS)
+TESTS ?= $(UNITS) $(GRADS) $(BUILD)/tests/test_example_routers $(SMOKES) $(SH_TESTS)
 stat-check: $(BUILD)/tests/test_rule ## the verdict's rule by simulation: false verdicts, power, coverage (minutes)
 	$(BUILD)/tests/test_rule long $(STUDIES)
 STUDIES ?= 400
@@ -194,6 +207,10 @@ $(BUILD)/man/%.5: man/%.5
 $(BUILD)/man/%.7: man/%.7
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+# The example is in the page as it is in the tree.
+$(BUILD)/man/moe-method.7: man/moe-method.7 examples/method/$(EXAMPLE).c
+	@mkdir -p $(@D)
+	$(Q)awk -v f=examples/method/$(EXAMPLE).c '$$0 == ".\\\" EXAMPLE" { while ((getline l < f) > 0) { gsub(/\\/, "\\e", l); sub(/^[.\047]/, "\\\\\\&&", l); print l } next } { print }' $< >$@
 man: $(filter $(patsubst man/%,$(BUILD)/man/%,$(wildcard man/*.1)),$(MAN1)) $(MANX) ## the pages with their OPTIONS, in $(BUILD)/man
 
 # ---- the rest ----

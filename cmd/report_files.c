@@ -1,9 +1,8 @@
-/* report_files.c - conditions, registrations and flipped seals of moe-report. The report itself is
+/* report_files.c - conditions and registrations of moe-report. The report itself is
  * lib/stat's. */
 #include "cmd/report_files.h"
 
 #include "formats/input.h"
-#include "formats/seal.h"
 #include "stat/report.h"
 
 void moe_read_uat(struct moe_uat *u, const char *path, struct moe_buf *text)
@@ -44,25 +43,4 @@ void moe_write_registration(const char *uat, int n, char **path)
 	moe_rec_free(&rec);
 	moe_buf_free(&text);
 	moe_report_free(&r);
-}
-
-void moe_flip_seals(int n, char **path)
-{
-	struct moe_rec rec = { 0 };
-	struct moe_err e;
-	struct moe_out out;
-	int got;
-
-	if (n > 1)
-		moe_usage_error("--flip-seals copies one stream");
-	struct moe_reader *in = moe_in_open(n ? path[0] : NULL, "rollouts");
-	moe_out_stream(&out, "rollouts", MOE_LABELS_NONE, NULL);
-	while ((got = moe_reader_next(in, &rec, &e)) > 0)
-		if (moe_seal_flip(&rec, &e) || moe_writer_put(out.w, &rec, &e))
-			moe_die(&e);
-	if (got < 0 || moe_writer_from_reader(out.w, in, &e))
-		moe_die(&e);
-	moe_out_finish(&out);
-	moe_reader_close(in);
-	moe_rec_free(&rec);
 }

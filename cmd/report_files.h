@@ -1,5 +1,5 @@
-/* report_files.h - what moe-report reads and writes beside the report: conditions, their
- * registration, a copy of a recording with its seals flipped. All end the program on failure. */
+/* report_files.h - what moe-report reads and writes beside the report: conditions and
+ * their registration. Both end the program on failure. */
 #ifndef MOE_CMD_REPORT_FILES_H
 #define MOE_CMD_REPORT_FILES_H
 
@@ -10,9 +10,4 @@
 void moe_read_uat(struct moe_uat *u, const char *path, struct moe_buf *text);
 /* Registers the conditions in uat; path[n] are evaluations made so far. */
 void moe_write_registration(const char *uat, int n, char **path);
-/* Copies one stream of rollouts (none: standard input), every finding negated in its seal. What a
- * seal says is never seen, so the copy is not tainted and moe-train takes it as it takes the
- * original. */
-void moe_flip_seals(int n, char **path);
-
 #endif

@@ -161,7 +161,7 @@ static int run_self_test(void)
 	if (status == 0)
 		printf("self-test    ok: prompts to evaluation in %.1f s; two trainings gave the "
 		       "same "
-		       "bytes\n",
+		       "digest\n",
 			moe_clock_sec() - start);
 	else
 		printf("self-test    failed: the messages are above; its folder is %s\n", dir);

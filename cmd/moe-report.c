@@ -55,7 +55,8 @@ static const struct moe_prog prog = { .name = "moe-report",
 	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
 	.usage =
 		"[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [-m DIR] [-e FILE] "
-		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]\n"
+		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
+		"[STREAM]\n"
 		"--register FILE -o FILE [STREAM ...]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
@@ -154,8 +155,8 @@ int main(int argc, char **argv)
 	A.runs = &runs;
 	if (register_path)
 		moe_write_registration(register_path, n, argv + first);
-	return moe_main_end(register_path ? MOE_OK
-			: audit           ? report_audit(&A, n, argv + first)
-			: flip_seals      ? report_flip(n, argv + first)
-					  : judge(n, argv + first));
+	return moe_main_end(audit       ? report_audit(&A, n, argv + first)
+			: flip_seals    ? report_flip(n, argv + first)
+			: register_path ? MOE_OK
+					: judge(n, argv + first));
 }

@@ -1,5 +1,5 @@
-/* report_files.h - what moe-report reads and writes beside the report: conditions and their
- * registration. Both end the program on failure. */
+/* report_files.h - what moe-report reads and writes beside the report: conditions and
+ * their registration. Both end the program on failure. */
 #ifndef MOE_CMD_REPORT_FILES_H
 #define MOE_CMD_REPORT_FILES_H
 

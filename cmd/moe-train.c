@@ -1,10 +1,15 @@
 /* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
+#include "cmd/model_in.h"
+#include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
+#include "cmd/train_pins.h"
 #include "rl/checkpoint.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
+
+#include <string.h>
 
 static const struct moe_prog prog = {
 	.name = "moe-train",
@@ -23,9 +28,13 @@ static void die_unless(bool ok, const struct moe_err *e)
 		moe_die(e);
 }
 
-static void prepare(struct moe_adapter *a)
+static void prepare(
+	struct moe_adapter *a, struct moe_identity *who, const struct moe_method *method)
 {
+	char given[sizeof(a->digest)];
 	struct moe_err e;
+
+	memcpy(given, a->digest, sizeof(given));
 
 	for (size_t i = 0; i < train_args.plan.n; i++)
 		if (moe_plan_set(&a->plan, train_args.plan.v[i], &e))
@@ -34,6 +43,7 @@ static void prepare(struct moe_adapter *a)
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */
 	a->train_seed = moe_common.seed;
+	moe_identity_begin(who, a, method, given);
 }
 
 static void refuse_oracle(enum moe_labels labels)
@@ -48,10 +58,26 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_die(&e);
 }
 
+/* A bound without what makes it one would be believed. */
+static void need_oracle(const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (!method->cheats || labels == MOE_LABELS_ORACLE)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
+		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
+		method->name);
+	moe_die(&e);
+}
+
 struct run {
-	size_t steps, dead, routed;
+	size_t steps, dead, routed, beyond;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
+	struct moe_identity who;
+	int64_t saved;          /* steps that the checkpoint holds */
 	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
 };
 
@@ -66,21 +92,32 @@ static void resume(struct moe_trainer *t, struct run *run)
 	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
+	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
+	run->saved = got ? t->a->step : 0;
 	moe_info(got ? "going on after %lld step%s"
 		     : "no checkpoint yet: starting at the first step",
 		(long long)t->a->step, moe_s((uint64_t)t->a->step));
 }
 
 /* After each step. */
-static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct run *run,
-	int64_t step, enum moe_labels labels)
+static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *run, int64_t step,
+	enum moe_labels labels)
 {
-	struct moe_train_at at = { step + 1, labels > run->at.labels ? labels : run->at.labels };
+	struct moe_train_at at = { .next = step + 1,
+		.labels = labels > run->at.labels ? labels : run->at.labels };
 	struct moe_err e;
 
+	die_unless(moe_adapter_digest(t->a, &e) == 0, &e);
+	moe_identity_trained(&run->who, step, t->a->digest);
+	moe_identity_save(&run->who, at.identity);
+	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
+
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0)
+	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
 		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		run->saved = t->a->step;
+	}
+	train_last_words(t->a->step, run->saved);
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
@@ -98,7 +135,9 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
+		run->tokens += moe_rollout_step_tokens(&s, t->m->config.max_pos, &run->beyond);
 		if (s.step < run->at.next) {
+			die_unless(moe_identity_skip(&run->who, &s, &e) == 0, &e);
 			run->steps++;
 			continue;
 		}
@@ -108,23 +147,27 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				       "go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
+		need_oracle(method, moe_reader_labels(r));
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);
+		train_identity_check(&run->who, &s, t);
 		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
 		keep(t, pub, run, s.step, moe_reader_labels(r));
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
-		run->tokens += (double)st.n_run;
 		if (!st.updated)
 			moe_warn("step %lld: the rewards of every group are all equal: nothing to "
 				 "learn, no update",
 				(long long)s.step);
 		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
 		moe_debug("%s", line);
-		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
+		die_unless(moe_train_metrics(&rec, t->a, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
+				(!t->a->decided_by[0] ||
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
+						0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
@@ -136,9 +179,14 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_rollout_step_free(&s);
 }
 
-static void conclude(const struct run *run, const struct moe_method *method)
+static void conclude(const struct run *run, const struct moe_method *method, enum moe_labels labels)
 {
 	struct moe_err e;
+
+	if (labels == MOE_LABELS_UNKNOWN)
+		moe_warn("whether sealed labels have touched these rollouts is not known (labels "
+			 "'unknown'): somewhere before, a text without its header line was made a "
+			 "stream");
 
 	if (run->steps == 0 && run->at.next == 0) {
 		moe_fail(&e, MOE_DATA, "the input holds no rollouts: nothing was trained");
@@ -147,8 +195,23 @@ static void conclude(const struct run *run, const struct moe_method *method)
 	if (run->steps && run->dead == run->steps)
 		moe_warn("the rewards of every group were all equal in every step: the adapter is "
 			 "as it was");
+	if (run->beyond)
+		moe_warn("%zu rollout%s longer than the model's positions "
+			 "(max_position_embeddings): "
+			 "trained on all the same",
+			run->beyond, run->beyond == 1 ? " is" : "s are");
 	if (method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
+}
+
+static struct moe_writer_opts publisher_opts(enum moe_labels labels)
+{
+	return (struct moe_writer_opts){ .kind = "adapter",
+		.tool = prog.name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
 }
 
 int main(int argc, char **argv)
@@ -158,6 +221,7 @@ int main(int argc, char **argv)
 	struct moe_metrics_file metrics;
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
+	struct moe_pairs pins = { 0 };
 	struct moe_trainer t = { 0 };
 	struct moe_model m = { 0 };
 	enum moe_labels labels;
@@ -170,32 +234,32 @@ int main(int argc, char **argv)
 	if (!train_args.base || !train_args.adapter)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
-	die_unless(moe_model_load(&m, train_args.base, &e) == 0, &e);
+	train_claim();
+	moe_model_in(&m, train_args.base);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	train_parse_names(method);
-	prepare(&a);
+	train_choose_lr(&m.config);
+	prepare(&a, &run.who, method);
 	refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
 	pub.path = train_args.publish;
-	pub.w = (struct moe_writer_opts){ .kind = "adapter",
-		.tool = prog.name,
-		.argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc,
-		.seed = moe_common.seed,
-		.labels = labels };
+	pub.w = publisher_opts(labels);
 	pool = moe_pool_new(moe_common.threads, &e);
-	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
-			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,
-		&e);
+	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
+	moe_writer_raise(out.w, train_read_pins(&t, &pins));
 	resume(&t, &run);
+	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
+		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
-	conclude(&run, method);
-	moe_writer_raise(out.w, run.at.labels);
-	die_unless(moe_adapter_write(out.w, &a, &e) == 0 &&
+	conclude(&run, method, moe_reader_labels(r));
+	train_identity_report(&run.who, &a);
+	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
+	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&
+			moe_adapter_write(out.w, &a, &e) == 0 &&
 			moe_writer_from_reader(out.w, r, &e) == 0 &&
 			moe_writer_from_reader(out.w, a_in, &e) == 0,
 		&e);
@@ -207,6 +271,7 @@ int main(int argc, char **argv)
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_trainer_free(&t);
+	moe_pairs_free(&pins);
 	moe_pool_free(pool);
 	moe_adapter_free(&a);
 	moe_model_free(&m);

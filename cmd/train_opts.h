@@ -7,7 +7,7 @@
 #include "rl/train.h"
 
 struct train_args {
-	const char *base, *adapter, *publish, *metrics, *checkpoint;
+	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin;
 	const char *loss, *ratio, *scale, *baseline; /* names, as given */
 	struct moe_opt_list plan;
 	struct moe_train_opts o;
@@ -19,5 +19,14 @@ extern const struct moe_opt train_options[];
 /* Names to values in train_args.o; dies on a wrong one. The method decides which baseline is the
  * default. */
 void train_parse_names(const struct moe_method *method);
+
+/* The learning rate of a run that names none, by the model's width; says which when it is not
+ * 0.002. */
+void train_choose_lr(const struct moe_config *c);
+/* Dies when another run that is under way writes what this one would write. */
+void train_claim(void);
+/* What an interrupt says from now on, after so many steps, of which the checkpoint holds `saved`.
+ */
+void train_last_words(int64_t steps, int64_t saved);
 
 #endif

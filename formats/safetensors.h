@@ -63,4 +63,16 @@ int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, siz
 int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
 	const char *const (*meta)[2], size_t n_meta, struct moe_err *e);
 
+/* The same for tensors that are not in memory as they are to be written: where data is NULL, the
+ * rows [row, row + n) of a tensor (all of it when its rank is below 2) are asked for, in order,
+ * into out. What is held at a time is 1 MiB, or one row. */
+struct moe_st_source {
+	void *arg;
+	int (*rows)(void *arg, const struct moe_st_tensor *t, size_t row, size_t n, void *out,
+		struct moe_err *e);
+};
+int moe_st_write_from(const char *path, const struct moe_st_tensor *t, size_t n,
+	const struct moe_st_source *from, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e);
+
 #endif

@@ -38,6 +38,8 @@ int moe_st_floats(
 	return 0;
 }
 
+#define PIECE ((size_t)1 << 20) /* bytes that a source is asked for at once, or one row */
+
 static int by_write_order(const void *x, const void *y)
 {
 	const struct moe_st_tensor *a = *(const struct moe_st_tensor *const *)x,
@@ -120,8 +122,38 @@ static int check_tensors(
 	return 0;
 }
 
-int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
-	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+/* The data of one tensor, in pieces of whole rows. */
+static int put_data(int fd, const char *name, const struct moe_st_tensor *t,
+	const struct moe_st_source *from, struct moe_err *e)
+{
+	size_t rows = t->rank > 1 ? (size_t)t->shape[0] : 1, row = rows ? t->bytes / rows : 0,
+	       step = row < PIECE && row ? PIECE / row : 1;
+	uint8_t *piece;
+	int rc = 0;
+
+	if (t->data || !from || !t->bytes)
+		return moe_fd_write(fd, t->data, t->bytes)
+			? moe_fail_errno(e, "%s: writing failed", name)
+			: 0;
+	if (step > rows)
+		step = rows;
+	piece = moe_alloc(step, row, e);
+	if (!piece)
+		return -1;
+	for (size_t r = 0; !rc && r < rows; r += step) {
+		size_t n = rows - r < step ? rows - r : step;
+
+		rc = from->rows(from->arg, t, r, n, piece, e);
+		if (!rc && moe_fd_write(fd, piece, n * row))
+			rc = moe_fail_errno(e, "%s: writing failed", name);
+	}
+	free(piece);
+	return rc;
+}
+
+static int write_all(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
+	const struct moe_st_source *from, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e)
 {
 	const struct moe_st_tensor **order = moe_alloc(n + 1, sizeof(*order), e);
 	struct moe_buf h = { 0 };
@@ -142,24 +174,36 @@ int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, siz
 		if (!r && moe_fd_write(fd, h.data, h.len))
 			r = moe_fail_errno(e, "%s: writing failed", name);
 		for (size_t i = 0; !r && i < n; i++)
-			if (moe_fd_write(fd, order[i]->data, order[i]->bytes))
-				r = moe_fail_errno(e, "%s: writing failed", name);
+			r = put_data(fd, name, order[i], from, e);
 	}
 	free(order);
 	moe_buf_free(&h);
 	return r;
 }
 
-int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
+int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
 	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+{
+	return write_all(fd, name, t, n, NULL, meta, n_meta, e);
+}
+
+int moe_st_write_from(const char *path, const struct moe_st_tensor *t, size_t n,
+	const struct moe_st_source *from, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e)
 {
 	struct moe_temp tmp;
 
 	if (moe_temp_open(&tmp, path, e))
 		return -1;
-	if (moe_st_write_fd(tmp.fd, path, t, n, meta, n_meta, e)) {
+	if (write_all(tmp.fd, path, t, n, from, meta, n_meta, e)) {
 		moe_temp_drop(&tmp);
 		return -1;
 	}
 	return moe_temp_keep(&tmp, path, e);
+}
+
+int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
+	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+{
+	return moe_st_write_from(path, t, n, NULL, meta, n_meta, e);
 }

@@ -17,7 +17,10 @@ enum moe_rope_type {
 	MOE_ROPE_DYNAMIC
 };
 
-#define MOE_EOS_MAX 8
+#define MOE_EOS_MAX 512
+/* A temperature below this takes the best token: 1/T would overflow a float, and every other
+ * probability is 0 anyway. */
+#define MOE_GREEDY  1e-30
 
 struct moe_config {
 	enum moe_family family;
@@ -35,7 +38,7 @@ struct moe_config {
 	double rope_factor, rope_low,
 		rope_high; /* llama3: factor, low/high_freq_factor; linear: factor */
 	double rope_orig;  /* original_max_position_embeddings */
-	int bos, pad, n_eos, eos[MOE_EOS_MAX]; /* -1 = none */
+	int bos, pad, n_eos, eos[MOE_EOS_MAX]; /* -1 = none; eos[0] is written behind a text */
 };
 
 /* The adapted Linears of a layer, in the order of adapters and tensors. */
@@ -44,6 +47,14 @@ extern const char
 	*const moe_linear_names[MOE_LINEARS]; /* "q", "k", "v", "o", "gate", "up", "down" */
 extern const char
 	*const moe_linear_modules[MOE_LINEARS]; /* "self_attn.q_proj", ... "mlp.down_proj" */
+/* Linears with a common input: q k v | o | gate up | down. The only table of them. */
+enum moe_group { MOE_GROUP_QKV, MOE_GROUP_O, MOE_GROUP_GU, MOE_GROUP_DOWN, MOE_GROUPS };
+#define MOE_GROUP_MAX 3
+extern const struct moe_group_def {
+	int n;
+	enum moe_linear lin[MOE_GROUP_MAX]; /* [n] in enum order, without gaps */
+} moe_groups[MOE_GROUPS];
+enum moe_group moe_group_of(enum moe_linear l);
 /* d_in and d_out of one of them. */
 void moe_linear_shape(const struct moe_config *c, enum moe_linear l, int *d_in, int *d_out);
 

@@ -24,13 +24,15 @@ struct slot {
 	struct moe_chain own;
 	int32_t *ids; /* [max_new] */
 	float *logp, *model_logp, *full_logp;
+	double gate[MOE_EXPERTS_MAX]; /* [E] summed over the rows that predicted its tokens */
 };
 
 /* A request whose prompt has been computed and that still has samples to draw. */
 struct prompt {
 	struct moe_chain chain;
-	moe_real *hidden; /* [D] after its last token; NULL before it is computed */
-	int left;         /* samples not finished */
+	moe_real *hidden;             /* [D] after its last token; NULL before it is computed */
+	double gate[MOE_EXPERTS_MAX]; /* [E] of its last token */
+	int left;                     /* samples not finished */
 };
 
 struct call {
@@ -127,7 +129,6 @@ static void unit_free(struct unit *u)
 	if (u->prompt)
 		for (size_t i = 0; i < u->to - u->from; i++) {
 			moe_chain_release(u->d, &u->prompt[i].chain);
-			free(u->prompt[i].hidden);
 		}
 	moe_decoder_free(u->d);
 	moe_arena_free(&u->arena);
@@ -135,24 +136,8 @@ static void unit_free(struct unit *u)
 
 /* ---- starting samples ---- */
 
-static int prefill_rows(struct unit *u, int n, struct moe_err *e)
-{
-	const struct call *c = u->c;
-	size_t D = (size_t)c->m->config.D;
-
-	if (moe_decode_rows(u->d, n, u->row, u->prefilled, e))
-		return -1;
-	for (int i = 0; i < n; i++) {
-		/* mine is the first member's address, so it names the prompt */
-		struct prompt *p = (struct prompt *)(void *)u->row[i].mine;
-
-		if (u->row[i].at == c->req[u->from + (size_t)(p - u->prompt)].n_prompt - 1)
-			memcpy(p->hidden, u->prefilled + (size_t)i * D, D * sizeof(*p->hidden));
-	}
-	return 0;
-}
-
-/* Computes the prompts of requests from..to-1 of the unit (indices within it). */
+/* Computes the prompts of requests from..to-1 of the unit (indices within it): all tokens but the
+ * last, whose row is each sample's own. */
 static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 {
 	const struct call *c = u->c;
@@ -161,25 +146,23 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 	for (size_t i = from; i < to; i++) {
 		const struct moe_sample_req *q = &c->req[u->from + i];
 
-		u->prompt[i].hidden = moe_alloc((size_t)c->m->config.D, sizeof(moe_real), e);
-		if (!u->prompt[i].hidden)
-			return -1;
 		u->prompt[i].left = q->n_samples;
-		u->prompt[i].chain.expect = q->n_prompt;
-		for (int t = 0; t < q->n_prompt; t++) {
+		u->prompt[i].chain.expect = q->n_prompt - 1;
+		for (int t = 0; t < q->n_prompt - 1; t++) {
 			u->row[n++] = (struct moe_decode_row){ .id = q->prompt[t],
 				.pos = t,
 				.mine = &u->prompt[i].chain,
 				.at = t,
-				.gate = q->gate };
+				.outer = q->outer,
+				.unrouted = q->prompt_unrouted };
 			if (n == PREFILL) {
-				if (prefill_rows(u, n, e))
+				if (moe_decode_rows(u->d, n, u->row, u->prefilled, e))
 					return -1;
 				n = 0;
 			}
 		}
 	}
-	return n ? prefill_rows(u, n, e) : 0;
+	return n ? moe_decode_rows(u->d, n, u->row, u->prefilled, e) : 0;
 }
 
 /* Fills free slots from the unit's queue. */
@@ -203,6 +186,7 @@ static int admit(struct unit *u, struct moe_err *e)
 		s->sample = q->first_sample + u->next_sample;
 		s->out = c->first[u->next_req] + (size_t)u->next_sample++;
 		s->n = 0;
+		memset(s->gate, 0, sizeof(s->gate));
 		s->own.expect = c->o->max_new;
 		seen = u->next_req - u->from + 1;
 	}
@@ -237,32 +221,29 @@ static int draw_slot(void *ctx, size_t task, int worker, struct moe_err *e)
 	return 0;
 }
 
-/* Running slots go through the layers; new ones take the state of their prompt. hidden is in the
- * order of `live`. */
+/* One row for every live slot: its last token, or at first the prompt's. hidden is in the order of
+ * `live`. */
 static int forward(struct unit *u, struct moe_err *e)
 {
 	const struct call *c = u->c;
-	size_t D = (size_t)c->m->config.D;
-	int n = 0;
 
-	for (; n < u->n_live && u->slot[u->live[n]].n > 0; n++) {
+	for (int n = 0; n < u->n_live; n++) {
 		struct slot *s = &u->slot[u->live[n]];
 		const struct moe_sample_req *q = &c->req[s->req];
+		bool unrouted = s->n == 0 && q->prompt_unrouted;
 
-		u->row[n] = (struct moe_decode_row){ .id = s->ids[s->n - 1],
+		u->row[n] = (struct moe_decode_row){ .id = s->n ? s->ids[s->n - 1]
+								: q->prompt[q->n_prompt - 1],
 			.pos = q->n_prompt + s->n - 1,
-			.shared = &u->prompt[s->req - u->from].chain,
-			.n_shared = q->n_prompt,
+			.shared = q->n_prompt > 1 ? &u->prompt[s->req - u->from].chain : NULL,
+			.n_shared = q->n_prompt - 1,
 			.mine = &s->own,
-			.at = s->n - 1,
-			.gate = q->gate };
+			.at = s->n,
+			.outer = q->outer,
+			.unrouted = unrouted,
+			.gate_sum = unrouted ? NULL : s->gate };
 	}
-	if (n && moe_decode_rows(u->d, n, u->row, u->hidden, e))
-		return -1;
-	for (; n < u->n_live; n++)
-		memcpy(u->hidden + (size_t)n * D,
-			u->prompt[u->slot[u->live[n]].req - u->from].hidden, D * sizeof(moe_real));
-	return 0;
+	return moe_decode_rows(u->d, u->n_live, u->row, u->hidden, e);
 }
 
 static float *copy(const float *from, size_t n, struct moe_err *e)
@@ -280,6 +261,7 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 	struct moe_completion *out = &c->out[s->out];
 	struct prompt *p = &u->prompt[s->req - u->from];
 	size_t n = (size_t)s->n;
+	int rows = s->n - c->req[s->req].prompt_unrouted; /* at which the router decided */
 
 	out->n = s->n;
 	out->stopped = stopped;
@@ -289,6 +271,12 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 		(c->o->want_full_logp && !(out->full_logp = copy(s->full_logp, n, e))))
 		return -1;
 	memcpy(out->ids, s->ids, n * sizeof(*out->ids));
+	if (c->x && c->x->S) {
+		if (!(out->gate = moe_alloc((size_t)c->x->E, sizeof(*out->gate), e)))
+			return -1;
+		for (int i = 0; i < c->x->E; i++)
+			out->gate[i] = rows > 0 ? (float)(s->gate[i] / rows) : 1;
+	}
 	moe_chain_release(u->d, &s->own);
 	if (--p->left == 0)
 		moe_chain_release(u->d, &p->chain);
@@ -458,5 +446,6 @@ void moe_completion_free(struct moe_completion *c)
 	free(c->logp);
 	free(c->model_logp);
 	free(c->full_logp);
+	free(c->gate);
 	memset(c, 0, sizeof(*c));
 }

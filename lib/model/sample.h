@@ -1,5 +1,6 @@
 /* sample.h - batched decoding with a KV cache; prompts computed once per group and shared by its
- * completions.
+ * completions, but for the last token: that row, which predicts the first completion token, is each
+ * completion's own, as in training (moe/pack.h).
  *
  * The draw for (prompt, sample, position) is keyed by (seed, prompt key, sample, position) alone:
  * it depends neither on the arm, nor on threads, nor on which slot decodes it. Work is cut into
@@ -32,12 +33,16 @@ struct moe_sample_req {
 	int n_prompt;
 	uint64_t key;                /* moe_hash64 of the prompt id (and step) */
 	int first_sample, n_samples; /* samples first_sample .. first_sample+n_samples-1 */
-	const moe_real *gate;        /* [E] gates of this request, or NULL = all ones */
+	const moe_real *outer;       /* [E] outer gates of this request, or NULL = all ones */
+	bool prompt_unrouted;        /* the router is kept out of the prompt's rows */
 };
 
 struct moe_completion {
 	int32_t *ids;                         /* [n] owned */
 	float *logp, *model_logp, *full_logp; /* [n] owned; the last two NULL unless asked */
+	float *gate; /* [E] mean gates over the sites and the rows that predicted its tokens, but
+	those that the router was kept out of; 1 when there are none. NULL without a router in the
+	pass. Owned */
 	int n;
 	bool stopped; /* ended by a stop token, else by length */
 };

@@ -2,8 +2,9 @@
  *
  * An expert alone, at gate 1, is a plain LoRA: its rows of A, its columns of B times alive, scale
  * s. So every expert that was trained here loads in Python, and a LoRA that was trained there
- * becomes an expert. Routers have no place in PEFT's format and are left out. In the float64 build
- * parameters are rounded to f32. Errors: MOE_DATA for directories that do not fit, MOE_SYSTEM.
+ * becomes an expert. A router has no place in PEFT's format: an arm that has one is refused. In the
+ * float64 build parameters are rounded to f32. Errors: MOE_DATA for directories that do not fit,
+ * MOE_SYSTEM.
  */
 #ifndef MOE_MOE_PEFT_H
 #define MOE_MOE_PEFT_H
@@ -15,7 +16,8 @@
  * base_model_name_or_path or NULL. */
 int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base,
 	const struct moe_peft_origin *from, const char *dir, struct moe_err *e);
-/* All experts of an adapter's arm, each as dir/expert_00, dir/expert_01 ...; dir/moe.json says
+/* An adapter's arm: dir itself is a PEFT adapter of all its experts at gate 1 (those that are
+ * deleted add nothing), dir/expert_00, dir/expert_01 ... are each expert alone; dir/moe.json says
  * which is which and which labels they have seen, as each expert's own files do;
  * dir/router.safetensors holds the tensors of the fitted score when there are any. */
 int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels,

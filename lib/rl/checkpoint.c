@@ -3,6 +3,7 @@
 #include "rl/checkpoint.h"
 
 #include "formats/safetensors.h"
+#include "util/rng.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,27 @@
 #define REAL "F32"
 #endif
 
+/* Pairs are part of the run: their tokens. */
+static uint64_t pins_hash(const struct moe_pairs *p)
+{
+	uint64_t h = 0;
+
+	for (size_t i = 0; p && i < p->n; i++) {
+		const struct moe_pair *q = &p->pair[i];
+		uint64_t part[4] = { h,
+			moe_hash64(q->prompt, sizeof(int32_t) * (size_t)q->n_prompt),
+			moe_hash64(q->hack, sizeof(int32_t) * (size_t)q->n_hack),
+			moe_hash64(q->clean, sizeof(int32_t) * (size_t)q->n_clean) };
+
+		h = moe_hash64(part, sizeof(part));
+	}
+	return h;
+}
+
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 {
 	const struct moe_train_opts *o = &t->o;
+	size_t n;
 
 	snprintf(key, MOE_TRAIN_KEY,
 		"adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max "
@@ -26,6 +45,10 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
 		(int)o->adv.scale, o->adv.split, o->max_completion, o->lr, o->beta1, o->beta2,
 		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok);
+	n = strlen(key);
+	if (t->pins)
+		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",
+			(unsigned long long)pins_hash(t->pins));
 }
 
 struct part {
@@ -53,7 +76,7 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 		return;
 	p[P_M] = (struct part){ "adam.m", REAL, opt->m, n, sz };
 	p[P_V] = (struct part){ "adam.v", REAL, opt->v, n, sz };
-	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)a->x.E, 8 };
+	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)opt->n_owner, 8 };
 }
 
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
@@ -61,7 +84,8 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 {
 	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed,
 		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
-	const char *const meta[][2] = { { "key", key } };
+	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
+		{ "router", t->a->decided_by } };
 	struct moe_st_tensor st[PARTS];
 	struct part p[PARTS];
 
@@ -74,7 +98,7 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 			.bytes = p[i].n * p[i].size };
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
-	return moe_st_write(path, st, PARTS, meta, 1, e);
+	return moe_st_write(path, st, PARTS, meta, 3, e);
 }
 
 static int get(const struct moe_st *s, const char *path, const struct part *p, struct moe_err *e)
@@ -96,8 +120,17 @@ static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe
 		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
 	a->step = num[N_STEP];
 	a->train_seed = (uint64_t)num[N_SEED];
-	*at = (struct moe_train_at){ num[N_NEXT], (enum moe_labels)num[N_LABELS] };
+	*at = (struct moe_train_at){ .next = num[N_NEXT],
+		.labels = (enum moe_labels)num[N_LABELS] };
 	return 0;
+}
+
+static void take_names(const struct moe_st *s, struct moe_adapter *a, struct moe_train_at *at)
+{
+	const char *identity = moe_st_meta(s, "identity"), *router = moe_st_meta(s, "router");
+
+	snprintf(at->identity, sizeof(at->identity), "%s", identity ? identity : "");
+	snprintf(a->decided_by, sizeof(a->decided_by), "%s", router ? router : "");
 }
 
 int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
@@ -126,8 +159,10 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 			rc = -1;
 	if (rc == 1 && take_numbers(num, path, t->a, at, e))
 		rc = -1;
-	if (rc == 1)
+	if (rc == 1) {
+		take_names(s, t->a, at);
 		t->o.max_completion = (size_t)num[N_MAX];
+	}
 	moe_st_close(s);
 	return rc;
 }
@@ -165,9 +200,13 @@ int moe_train_peek(
 	parts(a, NULL, num, p);
 	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) ||
 			get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
-			take_numbers(num, path, a, at, e) || moe_adapter_digest(a, e)
+			take_numbers(num, path, a, at, e)
 		? -1
 		: 1;
+	if (rc == 1)
+		take_names(s, a, at); /* the router's name is part of the digest */
+	if (rc == 1 && moe_adapter_digest(a, e))
+		rc = -1;
 	moe_st_close(s);
 	return rc;
 }

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "rl/generate.h"
 
+#include "formats/tokenizer/special.h"
 #include "tensor/gemm.h"
 #include "util/rng.h"
 #include "util/text.h"
@@ -31,7 +32,10 @@ struct run {
 	struct moe_sample_req *req;  /* [2n] */
 	struct moe_completion *done; /* [n_done] */
 	size_t n_req, n_done;
-	moe_real on[MOE_EXPERTS_MAX], off[MOE_EXPERTS_MAX]; /* gates while sampling */
+	moe_real on[MOE_EXPERTS_MAX], off[MOE_EXPERTS_MAX]; /* outer gates while sampling */
+	const struct moe_method *method; /* of an arm with a router in the pass, else NULL */
+	bool prompt_on;                  /* "pon": the router is kept out of prompts */
+	struct moe_judged *judged;       /* [n_done] by its mean gates */
 };
 
 static double now_sec(void)
@@ -48,20 +52,13 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 	struct moe_err *e)
 {
 	struct moe_str id, text;
-	int32_t bos = g->m->config.bos;
 
 	if (moe_rec_str_req(rec, "id", &id, e) || moe_rec_str_req(rec, "text", &text, e) ||
 		!(p->id = moe_str_dup(id, e)))
 		return -1;
-	/* a text made from chat messages has its special tokens already */
-	if (moe_tokenizer_encode(g->tok, text.p, text.n,
-		    moe_rec_has(rec, "messages") == MOE_V_MISSING, &p->ids, &p->n, e))
+	if (moe_prompt_tokens(g->tok, g->m->config.bos, text,
+		    moe_rec_has(rec, "messages") > MOE_V_NIL, &p->ids, &p->n, e))
 		return moe_err_prefix(e, "prompt '%s'", p->id);
-	if (p->n == 0 && bos >= 0) {
-		if (!(p->ids = malloc(sizeof(*p->ids))))
-			return moe_fail(e, MOE_SYSTEM, "out of memory for a prompt");
-		p->ids[p->n++] = bos;
-	}
 	if (p->n == 0)
 		return moe_fail(e, MOE_DATA,
 			"prompt '%s' is empty and the model has no token to begin with", p->id);
@@ -97,16 +94,13 @@ void moe_gen_prompt_free(struct moe_gen_prompt *p)
 int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct moe_err *e)
 {
 	const struct moe_config *c = &g->m->config;
-	int32_t *stop = moe_alloc((size_t)c->n_eos + n + 1, sizeof(*stop), e),
-		eos = moe_tokenizer_id(g->tok, "<|eos|>");
+	int32_t *stop = moe_alloc((size_t)c->n_eos + n + 1, sizeof(*stop), e);
 	int k = 0;
 
 	if (!stop)
 		return -1;
 	for (int i = 0; i < c->n_eos; i++)
 		stop[k++] = c->eos[i];
-	if (!k && eos >= 0)
-		stop[k++] = eos;
 	for (size_t i = 0; i < n; i++)
 		if ((stop[k++] = moe_tokenizer_id(g->tok, more[i])) < 0) {
 			free(stop);
@@ -191,12 +185,13 @@ static void make_groups(struct run *r)
 		r->n_done += q->n_on + q->n_off;
 		req.first_sample = (int)q->n_teacher;
 		req.n_samples = (int)q->n_on;
-		req.gate = gates(r->on, E);
+		req.outer = gates(r->on, E);
+		req.prompt_unrouted = r->prompt_on;
 		if (q->n_on)
 			r->req[r->n_req++] = req;
 		req.first_sample += (int)q->n_on;
 		req.n_samples = (int)q->n_off;
-		req.gate = r->off;
+		req.outer = r->off;
 		if (q->n_off)
 			r->req[r->n_req++] = req;
 	}
@@ -236,8 +231,9 @@ static int set_common(
 		moe_rec_set_int(rec, "step", r->step, e) ||
 		moe_rec_set_str(rec, "arm", a ? a->arm : "base", e) ||
 		moe_rec_set_str(rec, "policy", a ? a->digest : "", e);
+	rc = rc || moe_rec_set_str(rec, "base", r->g->m->digest, e);
 	if (a && a->method[0])
-		rc = rc || moe_rec_set_str(rec, "method", a->method, e) ||
+		rc = rc || moe_rec_set_str(rec, "method", moe_adapter_reported(a), e) ||
 			moe_rec_set_int(rec, "train_seed", (int64_t)a->train_seed, e);
 	if (r->g->sample.temperature != 1.0)
 		rc = rc || moe_rec_set_f64(rec, "temperature", r->g->sample.temperature, e);
@@ -252,6 +248,56 @@ static int put(struct moe_gen *g, const struct moe_rec *rec, size_t n_tokens, bo
 	g->n_tokens += n_tokens;
 	g->n_stopped += stopped;
 	return moe_writer_put(g->out, rec, e);
+}
+
+/* `route` of a rollout whose router was in the pass: the gates that really were, and what the
+ * method makes of them. mean [E]. */
+static int set_route(const struct run *r, struct moe_rec *rec, const float *mean,
+	const struct moe_judged *j, struct moe_err *e)
+{
+	struct moe_rec route = { 0 };
+	int rc = moe_rec_set_str(&route, "by", "router", e) ||
+		moe_rec_set_str(&route, "method", r->a->method, e) ||
+		moe_rec_set_str(&route, "decision", moe_decision_names[j->decision], e) ||
+		moe_rec_set_f32s(&route, "weights", mean, (size_t)r->a->x.E, e) ||
+		(!isnan(j->score) && moe_rec_set_f64(&route, "score", j->score, e)) ||
+		moe_rec_set_map(rec, "route", &route, e);
+
+	moe_rec_free(&route);
+	return rc ? -1 : 0;
+}
+
+/* What the method decides by mean gates, seen[].mean. */
+static int judge(const struct run *r, const struct moe_seen *seen, size_t n, struct moe_judged *j,
+	struct moe_err *e)
+{
+	struct moe_engine g = { r->g->m, r->g->pool };
+	struct moe_nulls none = { 0 };
+
+	return moe_method_route(
+		r->method, &g, r->a, seen, n, r->g->sample.seed, r->step, j, &none, e);
+}
+
+/* All completions at hand. */
+static int judge_completions(struct run *r, struct moe_err *e)
+{
+	struct moe_seen *seen;
+	int rc = -1;
+
+	if (!r->method)
+		return 0;
+	seen = moe_alloc(r->n_done, sizeof(*seen), e);
+	r->judged = moe_alloc(r->n_done, sizeof(*r->judged), e);
+	if (seen && r->judged) {
+		for (size_t i = 0; i < r->n_done; i++)
+			seen[i] = (struct moe_seen){ .completion = r->done[i].ids,
+				.n_completion = r->done[i].n,
+				.label = -1,
+				.mean = r->done[i].gate };
+		rc = judge(r, seen, r->n_done, r->judged, e);
+	}
+	free(seen);
+	return rc;
 }
 
 static int put_sampled(
@@ -271,31 +317,55 @@ static int put_sampled(
 		(c->model_logp && moe_rec_set_f32s(rec, "model_logp", c->model_logp, n, e)) ||
 		(c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e)) ||
 		moe_rec_set_str(rec, "finish", c->stopped ? "stop" : "length", e) ||
+		(r->method && set_route(r, rec, c->gate, &r->judged[q->first + k], e)) ||
 		(k >= q->n_on &&
 			moe_rec_set_str(rec, "sampled_off", moe_bank_names[r->g->off_bank], e));
 	moe_buf_free(&text);
 	return rc ? -1 : put(r->g, rec, n, c->stopped, e);
 }
 
+/* Mean gates of the rows that predict the completion, over the sites: what the sampler tells of its
+ * own completions. */
+static void mean_gates(
+	const struct moe_site_gates *q, const int32_t *row, size_t n, bool prompt_on, float *mean)
+{
+	size_t from = prompt_on ? 1 : 0;
+
+	for (int e = 0; e < q->E; e++) {
+		double sum = 0;
+
+		for (size_t i = from; i < n; i++)
+			for (int s = 0; s < q->S; s++)
+				sum += (double)q->gate[((size_t)s * (size_t)q->T + (size_t)row[i]) *
+						(size_t)q->E +
+					(size_t)e];
+		mean[e] = n > from ? (float)(sum / q->S / (double)(n - from)) : 1;
+	}
+}
+
 /* Log-probabilities of a recorded completion under the arm, with its gates of sampling and at that
- * temperature, for rollouts that came without any. */
-static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate,
-	const int32_t *ids, size_t n, float *logp, struct moe_err *e)
+ * temperature, for rollouts that came without any; and its mean gates [E] under a router. */
+static int score_recorded(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate,
+	const int32_t *ids, size_t n, float *logp, float *mean, struct moe_err *e)
 {
 	int T = (int)(p->n + n), E = r->a ? r->a->x.E : 0;
-	struct moe_seg seg[2] = { { 0, (int)p->n, -1, 0 },
-		{ (int)p->n, (int)n, 0, (int)p->n } }; /* as training has them */
+	int rest = (int)p->n - 1; /* segments as training has them (moe/pack.h) */
+	struct moe_seg seg[2] = { { 0, rest, -1, 0 }, { rest, (int)n + 1, 0, rest } },
+		       alone = { 0, T, -1, 0 };
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
-	struct moe_gates g = { .gate = gate ? out + n : NULL };
-	struct moe_batch b = { T, all, 2, seg };
-	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
+	unsigned char *routed = out ? moe_alloc((size_t)T, 1, e) : NULL;
+	struct moe_gates g = { .outer = gate ? out + n : NULL, .routed = routed };
+	struct moe_batch b = { T, all, rest ? 2 : 1, rest ? seg : &alone };
+	double t = r->g->sample.temperature >= MOE_GREEDY ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = { 0 };
 	int rc = -1;
 
-	if (out) {
+	if (routed) {
 		memcpy(all, p->ids, p->n * sizeof(*all));
 		memcpy(all + p->n, ids, n * sizeof(*all));
+		memset(routed, !r->prompt_on, p->n);
+		memset(routed + p->n, 1, n);
 		for (size_t i = 0; i < n; i++)
 			row[i] = (int32_t)(p->n + i - 1);
 		for (int i = 0; gate && i < T; i++)
@@ -304,10 +374,33 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_
 			moe_head_logp(r->g->m, &b, &acts, (int)n, row, ids, t, out, NULL, e);
 		for (size_t i = 0; !rc && i < n; i++)
 			logp[i] = (float)out[i];
+		if (!rc && r->method)
+			mean_gates(&acts.gates, row, n, r->prompt_on, mean);
 	}
 	moe_acts_free(&acts);
+	free(routed);
 	free(out);
 	free(all);
+	return rc ? -1 : 0;
+}
+
+/* logp (those recorded, or NULL: as the arm has them now) and, under a router, route. */
+static int set_scored(const struct run *r, const struct moe_gen_prompt *p, struct moe_rec *rec,
+	const moe_real *gate, const int32_t *ids, size_t n, const float *recorded,
+	struct moe_err *e)
+{
+	float *logp = moe_alloc(n + 1, sizeof(*logp), e), mean[MOE_EXPERTS_MAX];
+	struct moe_seen seen = {
+		.completion = ids, .n_completion = (int)n, .label = -1, .mean = mean
+	};
+	struct moe_judged j;
+	int rc = !logp ? -1 : n ? score_recorded(r, p, gate, ids, n, logp, mean, e) : 0;
+
+	for (int i = 0; n == 0 && i < MOE_EXPERTS_MAX; i++)
+		mean[i] = 1; /* of no token */
+	rc = rc || moe_rec_set_f32s(rec, "logp", recorded ? recorded : logp, n, e) ||
+		(r->method && (judge(r, &seen, 1, &j, e) || set_route(r, rec, mean, &j, e)));
+	free(logp);
 	return rc ? -1 : 0;
 }
 
@@ -317,22 +410,14 @@ static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool 
 	int32_t **ids, size_t *n, struct moe_err *e)
 {
 	struct moe_str text = { "", 0 };
-	int32_t *more;
 
 	*ids = NULL;
 	*n = 0;
 	if (moe_rec_has(from, "completion_ids") != MOE_V_MISSING)
 		return moe_rec_i32s(from, "completion_ids", ids, n, e);
 	moe_rec_str(from, "completion", &text);
-	if (moe_tokenizer_encode(r->g->tok, text.p, text.n, false, ids, n, e))
-		return -1;
-	if (!stopped || !r->g->sample.n_stop)
-		return 0;
-	if (!(more = realloc(*ids, (*n + 1) * sizeof(*more))))
-		return moe_fail(e, MOE_SYSTEM, "out of memory for a recorded completion");
-	more[(*n)++] = r->g->sample.stop[0];
-	*ids = more;
-	return 0;
+	return moe_completion_tokens(
+		r->g->tok, r->g->sample.stop, stopped ? r->g->sample.n_stop : 0, text, ids, n, e);
 }
 
 static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
@@ -342,7 +427,6 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 	moe_real on[MOE_EXPERTS_MAX];
 	float *logp = NULL;
 	struct moe_str off;
-	size_t had = 0;
 	int rc;
 
 	memcpy(on, r->on, sizeof(on));
@@ -354,20 +438,11 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 				"token id %d is not in the vocabulary of %d: was it recorded with "
 				"another tokenizer?",
 				(int)ids[i], r->g->m->config.V);
-	if (n == 0)
-		return moe_fail(e, MOE_DATA, "the completion is empty");
-	if (moe_rec_has(from, "logp") != MOE_V_MISSING &&
-		moe_rec_f32s(from, "logp", &logp, &had, e))
+	if (r->g->teacher_logp && moe_teacher_logp(from, r->g->sample.temperature, n, &logp, e))
 		return -1;
-	if (had != n) {
-		free(logp);
-		logp = moe_alloc(n, sizeof(*logp), e);
-		if (!logp || score(r, p, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e)) {
-			free(logp);
-			return -1;
-		}
-	}
-	rc = moe_rec_set_f32s(rec, "logp", logp, n, e);
+	rc = logp && !r->method
+		? moe_rec_set_f32s(rec, "logp", logp, n, e)
+		: set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e);
 	free(logp);
 	return rc;
 }
@@ -428,17 +503,6 @@ static int put_group(const struct run *r, size_t i, struct moe_rec *rec, struct 
 
 /* ---- a run ---- */
 
-/* An arm whose every slot is switched off computes what the base does. */
-static bool all_off(const struct moe_experts *x)
-{
-	size_t n = (size_t)x->config.L * MOE_LINEARS * (size_t)x->R;
-
-	for (size_t i = 0; i < n; i++)
-		if (x->alive[i] != 0)
-			return false;
-	return true;
-}
-
 static int run_all(struct run *r, struct moe_err *e)
 {
 	struct moe_gen *g = r->g;
@@ -447,16 +511,17 @@ static int run_all(struct run *r, struct moe_err *e)
 	double t0 = now_sec();
 	int rc = 0;
 
-	o.want_model_logp = o.temperature > 0.0 &&
+	o.want_model_logp = o.temperature >= MOE_GREEDY &&
 		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
-	o.want_full_logp = o.temperature > 0.0 && o.temperature != 1.0 &&
+	o.want_full_logp = o.temperature >= MOE_GREEDY && o.temperature != 1.0 &&
 		(o.top_p < 1.0 || o.top_k > 0);
-	if (moe_sample(g->m, r->a && !all_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req, r->req,
-		    g->pool, r->done, e))
+	if (moe_sample(g->m, r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req,
+		    r->req, g->pool, r->done, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)
 		g->n_prompt_tokens += (uint64_t)r->req[i].n_prompt;
+	rc = judge_completions(r, e);
 	for (size_t i = 0; i < r->n && !rc; i++)
 		rc = put_group(r, i, &rec, e);
 	moe_rec_free(&rec);
@@ -479,6 +544,11 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 		if (g->off_bank >= 0)
 			v[g->off_bank] = 0;
 		moe_plan_spread(&a->x, v, r.off);
+		if (a->x.S > 0 && !moe_experts_off(&a->x)) {
+			if (!(r.method = moe_method_find(a->method, e)))
+				return -1;
+			r.prompt_on = moe_method_setting(a, "pon", 0) > 0;
+		}
 	}
 	r.group = moe_alloc(n, sizeof(*r.group), e);
 	r.req = r.group ? moe_alloc(2 * n, sizeof(*r.req), e) : NULL;
@@ -487,6 +557,7 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 		r.done = moe_alloc(r.n_done, sizeof(*r.done), e);
 		rc = r.done ? run_all(&r, e) : -1;
 	}
+	free(r.judged);
 	free(r.done);
 	free(r.req);
 	free(r.group);

@@ -70,8 +70,8 @@ static void judge(double signal, bool nulls)
 	for (int i = 0; i < N; i++) {
 		hacked[i] = i % 3 == 0;
 		score[i] = moe_rng_uniform(k, 1, (uint64_t)i) + (hacked[i] ? signal : 0);
-		decision[i] = score[i] > 0.8 ? 3 : 1;
-		routed += decision[i] == 3;
+		decision[i] = score[i] > 0.8 ? MOE_ROUTE : MOE_KEEP;
+		routed += decision[i] == MOE_ROUTE;
 		prompt[i] = (uint32_t)i / 4;
 		for (int d = 0; d < K; d++)
 			null[d][i] = (double)(flat[i * K + d] = (float)moe_rng_uniform(
@@ -158,8 +158,8 @@ static void test_directions(void **state)
 {
 	const struct moe_method *m = moe_method_find("logistic", NULL);
 	static const int32_t prompt[3] = { 1, 2, 3 }, done[3] = { 9, 8, 7 };
-	const struct moe_seen s[3] = { { prompt, done, 3, 1, 0, -1 }, { prompt, done, 3, 3, 0, -1 },
-		{ prompt, done, 3, 0, 0, -1 } };
+	const struct moe_seen s[3] = { { prompt, done, 3, 1, 0, -1, NULL },
+		{ prompt, done, 3, 3, 0, -1, NULL }, { prompt, done, 3, 0, 0, -1, NULL } };
 	float w[DIM], mean[DIM], inv[DIM], x[DIM];
 	static float null[3 * MANY], again[3 * 5];
 	struct moe_judged j[3];

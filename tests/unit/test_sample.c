@@ -328,9 +328,11 @@ static double gap(
 			moe_real logp[MAX_NEW];
 			int T = f->req[i].n_prompt + a[at].n;
 			int np = f->req[i].n_prompt;
-			struct moe_seg seg[2] = { { 0, np, -1, 0 },
-				{ np, a[at].n, 0, np } }; /* as training has a group */
-			struct moe_batch b = { T, ids, 2, seg };
+			/* as training has a group: the last prompt token is the completion's own */
+			struct moe_seg seg[2] = { { 0, np - 1, -1, 0 },
+				{ np - 1, a[at].n + 1, 0, np - 1 } },
+				       alone = { 0, T, -1, 0 };
+			struct moe_batch b = { T, ids, np > 1 ? 2 : 1, np > 1 ? seg : &alone };
 
 			memcpy(ids, f->req[i].prompt, (size_t)f->req[i].n_prompt * sizeof(*ids));
 			memcpy(ids + f->req[i].n_prompt, a[at].ids, (size_t)a[at].n * sizeof(*ids));
@@ -455,16 +457,16 @@ static void gates_and_alive_agree(void **state)
 		n = total(f.req, N_REQ);
 		c = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (int i = 0; i < N_REQ; i++)
-			f.req[i].gate = on;
+			f.req[i].outer = on;
 		a = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (size_t i = 0; i < n; i++)
 			assert_same(&a[i], &c[i]);
 		release(a, n);
 		for (int i = 0; i < N_REQ; i++)
-			f.req[i].gate = off;
+			f.req[i].outer = off;
 		a = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (int i = 0; i < N_REQ; i++)
-			f.req[i].gate = NULL;
+			f.req[i].outer = NULL;
 		for (int i = 0; i < f.m.config.L * MOE_LINEARS; i++)
 			for (int r = 0; r < f.x.rank[1]; r++)
 				f.x.alive[i * f.x.R + f.x.first[1] + r] = 0;

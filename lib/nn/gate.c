@@ -309,8 +309,8 @@ void moe_gate_entmax_bwd(int T, int E, double alpha, const moe_real *p, const mo
 		mean /= sum_s;
 		for (int i = 0; i < E; i++)
 			if (pt[i] > 0)
-				mutable_row(
-					dz, t, E)[i] += (moe_real)(moe_pow((double)pt[i], 2 - alpha) *
+				mutable_row(dz, t,
+					E)[i] += (moe_real)(moe_pow((double)pt[i], 2 - alpha) *
 					((double)g[i] - mean));
 		if (dalpha)
 			*dalpha += entmax_alpha_row(E, pt, g, alpha, sum_s);

@@ -148,9 +148,9 @@ static void conversations_are_written(void **state)
 
 		assert_non_null(d);
 		assert_non_null(chat);
-		rc = cases[i].completion ? moe_messages_completion(moe_json_root(d), &out, &e)
-					 : moe_messages_format(
-						   moe_json_root(d), chat, true, &out, &e);
+		rc = cases[i].completion
+			? moe_messages_completion(moe_json_root(d), &out, &e)
+			: moe_messages_format(moe_json_root(d), chat, true, &out, &e);
 		assert_int_equal(rc, cases[i].want ? 0 : -1);
 		if (cases[i].want) {
 			assert_int_equal(out.len, strlen(cases[i].want));

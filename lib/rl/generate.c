@@ -349,13 +349,14 @@ static int score_recorded(const struct run *r, const struct moe_gen_prompt *p, c
 	const int32_t *ids, size_t n, float *logp, float *mean, struct moe_err *e)
 {
 	int T = (int)(p->n + n), E = r->a ? r->a->x.E : 0;
-	struct moe_seg seg[2] = { { 0, (int)p->n, -1, 0 },
-		{ (int)p->n, (int)n, 0, (int)p->n } }; /* as training has them */
+	int rest = (int)p->n - 1; /* segments as training has them (moe/pack.h) */
+	struct moe_seg seg[2] = { { 0, rest, -1, 0 }, { rest, (int)n + 1, 0, rest } },
+		       alone = { 0, T, -1, 0 };
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
 	unsigned char *routed = out ? moe_alloc((size_t)T, 1, e) : NULL;
 	struct moe_gates g = { .outer = gate ? out + n : NULL, .routed = routed };
-	struct moe_batch b = { T, all, 2, seg };
+	struct moe_batch b = { T, all, rest ? 2 : 1, rest ? seg : &alone };
 	double t = r->g->sample.temperature >= MOE_GREEDY ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = { 0 };
 	int rc = -1;

@@ -194,6 +194,7 @@ static void open_exec(void)
 
 int main(int argc, char **argv)
 {
+	moe_box_guard(argc, argv); /* never comes back in a box */
 	int at = moe_main_begin(argc, argv, &prog);
 	struct moe_grader_opts o = { .workers = moe_common.threads,
 		.mem_bytes = memory,
@@ -241,7 +242,7 @@ int main(int argc, char **argv)
 		(unsigned long long)count, moe_s(count), (unsigned long long)faults[MOE_GRADE_TIME],
 		(unsigned long long)faults[MOE_GRADE_DIED],
 		(unsigned long long)faults[MOE_GRADE_ERROR],
-		exec                 ? moe_box_name(moe_exec_box(exec))
+		exec                 ? moe_box_name(moe_exec_box(exec).kind)
 			: in_process ? "no processes"
 				     : moe_grader_filter(g));
 	moe_reader_close(in);

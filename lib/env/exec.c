@@ -29,7 +29,7 @@ struct worker {
 
 struct moe_exec {
 	const struct moe_exec_opts *o;
-	enum moe_box_kind kind;
+	struct moe_box_how how;
 	struct worker *worker;
 	size_t n;
 	uint64_t answered, deaths, replaced;
@@ -64,7 +64,7 @@ struct moe_exec *moe_exec_open(const struct moe_exec_opts *o, struct moe_err *e)
 		moe_fail(e, MOE_SYSTEM, "out of memory for external graders");
 		return NULL;
 	}
-	if (moe_box_probe(&o->box, &x->kind, e)) {
+	if (moe_box_probe(&o->box, &x->how, e)) {
 		moe_exec_close(x);
 		return NULL;
 	}
@@ -84,9 +84,9 @@ void moe_exec_close(struct moe_exec *x)
 	free(x);
 }
 
-enum moe_box_kind moe_exec_box(const struct moe_exec *x)
+struct moe_box_how moe_exec_box(const struct moe_exec *x)
 {
-	return x->kind;
+	return x->how;
 }
 
 uint64_t moe_exec_replaced(const struct moe_exec *x)
@@ -209,7 +209,7 @@ static int assign(struct moe_exec *x, struct worker *w, struct moe_err *e)
 	check_idle(x, w);
 	if (w->box.pid <= 0) {
 		w->n_words = 0;
-		if (moe_box_start(&x->o->box, x->kind, &w->box, e))
+		if (moe_box_start(&x->o->box, &x->how, &w->box, e))
 			return -1;
 	}
 	w->item = x->next++;

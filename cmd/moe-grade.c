@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BATCH_MAX 4096
 
@@ -190,6 +191,11 @@ static void open_exec(void)
 	exec = moe_exec_open(&exec_opts, &e);
 	if (!exec)
 		moe_die(&e);
+	if (geteuid() == 0 && !moe_exec_box(exec).nobody)
+		moe_warn("the box runs as root, whom no limit of processes holds and who reads "
+			 "every file of root's: %s",
+			exec_opts.box.writable ? "--exec-writable asks for that"
+					       : "nobody cannot enter the working directory");
 }
 
 int main(int argc, char **argv)

@@ -220,11 +220,9 @@ void moe_box_wait(struct moe_box *b, double sec)
 	}
 }
 
-size_t moe_box_folder(const struct moe_box *b, const struct moe_box_how *how)
+size_t moe_box_folder(const struct moe_box *b, size_t enough)
 {
-	return how->kind == MOE_BOX_PLAIN && b->pid > 0 && b->dir[0]
-		? moe_box_bytes(b->dir, SIZE_MAX / 4)
-		: 0;
+	return b->plain && b->dir[0] ? moe_box_bytes(b->dir, enough + 1) : 0;
 }
 
 int moe_box_stop(struct moe_box *b)

@@ -64,8 +64,9 @@ int moe_box_start(const struct moe_box_opts *o, const struct moe_box_how *how, s
 	struct moe_err *e);
 /* Waits at most sec for it to end by itself; the status is then what moe_box_stop returns. */
 void moe_box_wait(struct moe_box *b, double sec);
-/* Bytes that its temporary directory takes now; 0 where the file system bounds it. */
-size_t moe_box_folder(const struct moe_box *b, const struct moe_box_how *how);
+/* Bytes that its temporary directory takes now, counted until they are more than enough; 0 where
+ * the file system bounds it. */
+size_t moe_box_folder(const struct moe_box *b, size_t enough);
 /* Kills all of it, whatever session it is in, waits, closes the descriptors and removes the
  * temporary directory, however deep. Returns the wait status. A zeroed box is accepted. */
 int moe_box_stop(struct moe_box *b);

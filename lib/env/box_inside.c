@@ -198,8 +198,12 @@ static void confine(const struct moe_box_first *f)
 
 	if (f->how.kind == MOE_BOX_PLAIN) {
 		setsid();
+		/* a root that may mount gives nobody a working directory that he can enter */
+		if (nobody && unshare(CLONE_NEWNS) == 0)
+			moe_box_view(f);
 		if (nobody)
 			become_nobody();
+		drop_capabilities();
 		return;
 	}
 	if (f->how.kind == MOE_BOX_BWRAP) {

@@ -146,8 +146,9 @@ static void make_folders(const char *path, bool last)
 		mkdir(part, 0755);
 }
 
-/* Whether another file system is mounted somewhere below: an overlay would show an empty folder. */
-static bool has_mounts(const char *path)
+/* Whether another file system is mounted somewhere below: an overlay would show an empty folder. The
+ * box's own folder does not count. */
+static bool has_mounts(const char *path, const char *own)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	size_t n = strlen(path);
@@ -156,7 +157,7 @@ static bool has_mounts(const char *path)
 
 	while (f && !any && fgets(line, sizeof line, f))
 		any = sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && !strncmp(at, path, n) &&
-			at[n] == '/';
+			at[n] == '/' && strcmp(at, own) != 0;
 	if (f)
 		fclose(f);
 	return any;
@@ -208,7 +209,7 @@ static void cover(struct view *v)
 
 	make_empty(v);
 	for (size_t i = 0; i < v->n; i++)
-		whole[i] = has_mounts(v->at[i].path);
+		whole[i] = has_mounts(v->at[i].path, v->f->dir);
 	for (size_t i = 0; i < sizeof covered / sizeof *covered; i++)
 		if (!lstat(covered[i], &st) && S_ISDIR(st.st_mode))
 			(void)!mount("tmpfs", covered[i], "tmpfs", MS_NOSUID | MS_NODEV,

@@ -213,6 +213,7 @@ int main(int argc, char **argv)
 	struct moe_grader *g = NULL;
 	struct moe_out out;
 	struct moe_err e;
+	uint64_t near_limit;
 
 	if (env_path && exec_opts.box.command)
 		moe_usage_error("an environment (-e) and a command (--exec) are two graders: one "
@@ -239,6 +240,14 @@ int main(int argc, char **argv)
 	if (faults[MOE_GRADE_ERROR])
 		moe_warn("%llu of %llu rollouts could not be graded and got 0",
 			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	near_limit = g ? moe_grader_near_limit(g) : 0;
+	if (faults[MOE_GRADE_TIME] + near_limit)
+		moe_warn(
+			"%llu grade%s depended on time: %llu ran into a time limit, %llu used more "
+			"than half of it; on another machine they may differ",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + near_limit),
+			moe_s(faults[MOE_GRADE_TIME] + near_limit),
+			(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)near_limit);
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);

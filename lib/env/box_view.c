@@ -146,8 +146,8 @@ static void make_folders(const char *path, bool last)
 		mkdir(part, 0755);
 }
 
-/* Whether another file system is mounted somewhere below: an overlay would show an empty folder. The
- * box's own folder does not count. */
+/* Whether another file system is mounted somewhere below: an overlay would show an empty folder.
+ * The box's own folder does not count. */
 static bool has_mounts(const char *path, const char *own)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");

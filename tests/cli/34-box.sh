@@ -43,7 +43,7 @@ while (my $line = <STDIN>) {
 	my ($id) = $line =~ /"id":"([^"]*)"/;
 	my ($which) = $line =~ /"completion":"([^"]*)"/;
 	if ($which eq 'sleeper') { # in a session of its own, its parent gone
-		if (!fork()) { setsid(); if (!fork()) { close STDOUT; close STDERR; close STDIN; exec 'sleep', '4321' } POSIX::_exit(0) }
+		if (!fork()) { setsid(); if (!fork()) { close STDOUT; close STDERR; close STDIN; exec 'sleep', "4321.$ENV{OUTSIDE}" } POSIX::_exit(0) }
 		wait;
 	}
 	if ($which eq 'deep') { chdir $ENV{TMPDIR}; for (1 .. 3000) { mkdir 'd' x 20; chdir 'd' x 20 or last } chdir '/' }
@@ -106,9 +106,9 @@ round() {
 		done
 		equal "nothing is reached ($box, $who)" "$got" ""
 		roll sleeper deep closed good | cat >"$D/left.moes"
-		"$@" moe-grade -q --exec 'perl attack.pl' --exec-box $box "$D/left.moes" -o "$D/l.moes" 2>err
+		"$@" moe-grade -q --exec 'perl attack.pl' --exec-env OUTSIDE --exec-box $box "$D/left.moes" -o "$D/l.moes" 2>err
 		sleep 0.2
-		equal "no process is left ($box, $who)" "$(ps ax | grep -c '[s]leep 4321')" 0
+		equal "no process is left ($box, $who)" "$(ps ax | grep -c '[s]leep 4321.$OUTSIDE')" 0
 		equal "no folder is left, however deep ($box, $who)" "$(ls "$TMPDIR")" ""
 		roll grow good >"$D/grow.moes"
 		"$@" moe-grade --exec 'perl attack.pl' --exec-box $box --exec-files 8M "$D/grow.moes" -o "$D/l.moes" 2>err

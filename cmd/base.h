@@ -7,7 +7,7 @@
 #include "model/pretrain.h"
 
 struct base_opts {
-	const char *new_from, *tokenizer;
+	const char *new_from, *from_gguf, *tokenizer;
 	const char *dir, *adapter, *metrics, *checkpoint;
 	bool pretrain, info, check, generate, score, resume, any_base, text;
 	struct moe_pretrain_opts train;
@@ -17,6 +17,7 @@ struct base_opts {
 };
 
 void base_new(const struct base_opts *o);
+void base_from_gguf(const struct base_opts *o);
 void base_pretrain(const struct base_opts *o, const char *texts);
 void base_info(const struct base_opts *o);
 int base_check(const struct base_opts *o);

@@ -151,8 +151,11 @@ void base_generate(const struct base_opts *o, int n, char *const *prompt)
 			&e);
 		if (len == 0)
 			moe_usage_error("prompt %d is empty", i + 1);
-		req[i] = (struct moe_sample_req){ ids, (int)len, (uint64_t)i, 0, (int)o->samples,
-			l.x ? l.gate : NULL };
+		req[i] = (struct moe_sample_req){ .prompt = ids,
+			.n_prompt = (int)len,
+			.key = (uint64_t)i,
+			.n_samples = (int)o->samples,
+			.outer = l.x ? l.gate : NULL };
 	}
 	die_unless(moe_sample(&l.m, l.x, &so, (size_t)n, req, l.pool, c, &e) == 0, &e);
 	moe_out_text(&out, NULL);

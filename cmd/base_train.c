@@ -2,6 +2,7 @@
  * metrics, the result. */
 #include "cmd/base.h"
 #include "model/basedir.h"
+#include "model/gguf_in.h"
 #include "model/load.h"
 #include "util/digest.h"
 
@@ -48,6 +49,21 @@ void base_new(const struct base_opts *o)
 	moe_info("%s: %zu parameters%s", moe_common.output, moe_model_count(&m),
 		tokenizer ? "" : "; no tokenizer: this vocabulary needs one (--tokenizer)");
 	moe_model_free(&m);
+}
+
+void base_from_gguf(const struct base_opts *o)
+{
+	struct moe_config c;
+	struct moe_gguf *g;
+	struct moe_err e;
+
+	die_if_model(moe_common.output);
+	moe_in_allowed(o->from_gguf);
+	g = moe_gguf_open(o->from_gguf, &e);
+	die_unless(g && moe_gguf_to_dir(g, moe_common.output, &c, &e) == 0, &e);
+	moe_info("%s: %d layers of %d, a vocabulary of %d, from %zu tensors", moe_common.output,
+		c.L, c.D, c.V, moe_gguf_tensors(g));
+	moe_gguf_close(g);
 }
 
 static void read_texts(const struct base_opts *o, const struct moe_model *m, const char *path,

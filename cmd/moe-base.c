@@ -17,6 +17,8 @@ static const struct moe_opt options[] = {
 	{ 'm', "base", MOE_OPT_STR, &o.dir, "DIR", "the model's directory", NULL, 0, 0 },
 	{ 0, "new", MOE_OPT_STR, &o.new_from, "SHAPE",
 		"a random model: tiny, 30m, smollm2-135m, config.json", NULL, 0, 0 },
+	{ 0, "from-gguf", MOE_OPT_STR, &o.from_gguf, "FILE",
+		"a model as llama.cpp has it: llama, qwen2, qwen3", NULL, 0, 0 },
 	{ 0, "tokenizer", MOE_OPT_STR, &o.tokenizer, "FILE", "with --new: its tokenizer.json",
 		"bytes, if V is 259", 0, 0 },
 	{ 0, "pretrain", MOE_OPT_FLAG, &o.pretrain, NULL, "train all weights on a stream of texts",
@@ -80,10 +82,10 @@ static const struct moe_opt options[] = {
 static const struct moe_prog prog = {
 	.name = "moe-base",
 	.purpose = "make, pretrain, check or describe a base model directory",
-	.usage = "--new SHAPE [options] -o DIR\n--pretrain -m DIR [options] -o DIR [TEXTS]\n--info "
-		 "| --check -m DIR\n"
-		 "--generate -m DIR [-a ADAPTER] [options] PROMPT ...\n--score -m DIR [-a ADAPTER] "
-		 "[options] [TEXTS | ROLLOUTS]",
+	.usage = "--new SHAPE | --from-gguf FILE [options] -o DIR\n"
+		 "--pretrain -m DIR [options] -o DIR [TEXTS]\n"
+		 "--generate -m DIR [-a ADAPTER] [options] PROMPT ...\n"
+		 "--info | --check | --score -m DIR [-a ADAPTER] [options] [TEXTS | ROLLOUTS]",
 	.opt = options,
 	.examples =
 		"moe-prompts -e env.lua --texts -n 40000 | moe-base --pretrain -m base.new -o base",
@@ -94,17 +96,20 @@ static const struct moe_prog prog = {
 
 static void check_options(int operands)
 {
-	int jobs = (o.new_from != NULL) + o.pretrain + o.info + o.check + o.generate + o.score;
+	int jobs = (o.new_from != NULL) + (o.from_gguf != NULL) + o.pretrain + o.info + o.check +
+		o.generate + o.score;
 
 	if (jobs != 1)
-		moe_usage_error("one of --new, --pretrain, --info, --check, --generate and --score "
-				"is needed");
-	if (!o.new_from && !o.dir)
+		moe_usage_error("one of --new, --from-gguf, --pretrain, --info, --check, "
+				"--generate and --score is needed");
+	if (!o.new_from && !o.from_gguf && !o.dir)
 		moe_usage_error("-m DIR is needed");
-	if ((o.new_from || o.pretrain) && (!moe_common.output || !strcmp(moe_common.output, "-")))
+	if ((o.new_from || o.from_gguf || o.pretrain) &&
+		(!moe_common.output || !strcmp(moe_common.output, "-")))
 		moe_usage_error("-o DIR is needed: the result is a directory");
-	if ((o.new_from || o.info || o.check) && operands)
-		moe_usage_error("there are no operands with --new, --info and --check");
+	if ((o.new_from || o.from_gguf || o.info || o.check) && operands)
+		moe_usage_error(
+			"there are no operands with --new, --from-gguf, --info and --check");
 	if ((o.pretrain || o.score) && operands > 1)
 		moe_usage_error("one stream at most");
 	if (o.generate && !operands)
@@ -130,6 +135,8 @@ int main(int argc, char **argv)
 		moe_usage_error("%s", e.msg);
 	if (o.new_from)
 		base_new(&o);
+	else if (o.from_gguf)
+		base_from_gguf(&o);
 	else if (o.pretrain)
 		base_pretrain(&o, argv[first]);
 	else if (o.info)

@@ -2,26 +2,28 @@
  * it trains no expert. */
 #include "cmd/opt.h"
 #include "formats/tokenizer/tokenizer.h"
-#include "moe/method.h"
+#include "cmd/pin_methods.h"
 #include "moe/layout.h"
-
-#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *base_dir, *method_name, *targets = "all";
-static int64_t clean_rank = 8, quarantine_rank = 8, folds = 5;
-static double scale = 2, lo = 0.4, hi = 0.6, l2 = 1e-3;
-static struct moe_opt_list experts, plan;
+static const char *base_dir, *method_name, *placebo_of, *targets = "all";
+static int64_t clean_rank = 8, quarantine_rank = 8;
+static double scale = 2;
+static struct moe_opt_list experts, plan, settings;
 static bool allow_oracle, list_methods;
 
 static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir, "DIR",
 						  "the base model's directory", NULL, 0, 0 },
 	{ 0, "method", MOE_OPT_STR, &method_name, "NAME",
 		"row of the method table (default: its first)", NULL, 0, 0 },
-	{ 0, "list-methods", MOE_OPT_FLAG, &list_methods, NULL, "print the method table and exit",
-		NULL, 0, 0 },
+	{ 0, "placebo-of", MOE_OPT_STR, &placebo_of, "NAME",
+		"the placebo of that method, in its place", NULL, 0, 0 },
+	{ 0, "set", MOE_OPT_LIST, &settings, "NAME=VALUE",
+		"a setting of the method (--list-methods); may be repeated", NULL, 0, 0 },
+	{ 0, "list-methods", MOE_OPT_FLAG, &list_methods, NULL,
+		"print the method table with settings and citations, and exit", NULL, 0, 0 },
 	{ 0, "clean-rank", MOE_OPT_INT, &clean_rank, "R", "rank of the clean expert (0: none)", "8",
 		0, 4096 },
 	{ 0, "quarantine-rank", MOE_OPT_INT, &quarantine_rank, "R",
@@ -31,10 +33,6 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 	{ 0, "targets", MOE_OPT_STR, &targets, "LIST", "adapted Linears among q,k,v,o,gate,up,down",
 		"all", 0, 0 },
 	{ 0, "scale", MOE_OPT_F64, &scale, "S", "scale of the experts' output", "2", 0, 0 },
-	{ 0, "lo", MOE_OPT_F64, &lo, "P", "a rollout that scores less is kept", "0.4", 0, 1 },
-	{ 0, "hi", MOE_OPT_F64, &hi, "P", "a rollout that scores more is routed", "0.6", 0, 1 },
-	{ 0, "l2", MOE_OPT_F64, &l2, "X", "L2 penalty of the fit", "0.001", 0, 1e6 },
-	{ 0, "folds", MOE_OPT_INT, &folds, "N", "held-out folds of whole pairs", "5", 2, 1000 },
 	{ 0, "plan", MOE_OPT_LIST, &plan, "D.BANK=G/M",
 		"override an entry of the method's plan: gate and mask; may be repeated", NULL, 0,
 		0 },
@@ -64,6 +62,22 @@ static bool stdin_is_given(void)
 			(S_ISREG(st.st_mode) && st.st_size > 0));
 }
 
+/* Defaults, then --set; the row says whether they fit together and to the experts. */
+static void apply_settings(struct moe_adapter *a, const struct moe_method *method)
+{
+	double set[MOE_ROUTER_SETTINGS];
+	struct moe_err e;
+
+	if (moe_settings_default(method->settings, &a->settings, &e))
+		moe_die(&e);
+	for (size_t i = 0; i < settings.n; i++)
+		if (moe_settings_set(method->settings, settings.v[i], &a->settings, &e))
+			moe_die(&e);
+	if (moe_method_settings(method, a, set, &e) ||
+		(method->check && method->check(set, &a->x, &e)))
+		moe_die(&e);
+}
+
 static void lay_out(
 	struct moe_adapter *a, const struct moe_model *m, const struct moe_method *method)
 {
@@ -82,6 +96,7 @@ static void lay_out(
 	if (a->x.E == 0)
 		moe_usage_error("there is no expert: both ranks are 0");
 	a->x.scale = scale;
+	apply_settings(a, method);
 	if (moe_layout_targets(&a->x, targets, &e) ||
 		moe_layout_make(a, m, method, moe_common.seed, &e))
 		moe_die(&e);
@@ -90,60 +105,8 @@ static void lay_out(
 			moe_die(&e);
 }
 
-static double number(const struct moe_rec *r, const char *key)
-{
-	double v = NAN;
-
-	moe_rec_f64(r, key, &v);
-	return v;
-}
-
-static void talk(const struct moe_adapter *a, size_t n_pair)
-{
-	const struct moe_rec *s = &a->score;
-
-	if (s->n_field == 0)
-		return;
-	if (!moe_rec_has(s, "pair_accuracy")) {
-		moe_warn("%zu pair(s): too few to hold any out, so how good the score is remains "
-			 "unknown",
-			n_pair);
-		return;
-	}
-	moe_info("score fitted on %zu pairs; held out, pair by pair: hack above clean in %.3f of "
-		 "the pairs, right side of 1/2 for %.3f of the completions, "
-		 "%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)",
-		n_pair, number(s, "pair_accuracy"), number(s, "accuracy"), number(s, "clean_kept"),
-		number(s, "lo"), number(s, "hack_routed"), number(s, "hi"));
-	moe_info("the completion's length alone: hack above clean in %.3f of the pairs, right side "
-		 "for %.3f",
-		number(s, "length_pair_accuracy"), number(s, "length_accuracy"));
-	if (number(s, "accuracy") < 0.65)
-		moe_warn("on held-out pairs the score is little better than chance: it does not "
-			 "know the hacks of these pairs");
-	if (number(s, "length_accuracy") >= 0.65 &&
-		number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
-		moe_warn("the length of a completion explains the score: hack and clean differ in "
-			 "length throughout the pairs, and the score may know no more than that");
-}
-
-static void print_methods(void)
-{
-	struct moe_buf b = { 0 };
-	struct moe_out out;
-	struct moe_err e;
-
-	for (size_t i = 0; moe_methods[i]; i++)
-		if (moe_buf_addf(&b, &e, "%s\t%s\n", moe_methods[i]->name, moe_methods[i]->purpose))
-			moe_die(&e);
-	moe_out_text(&out, NULL);
-	moe_out_write(&out, b.data, b.len);
-	moe_out_finish(&out);
-	moe_buf_free(&b);
-}
-
 static struct moe_reader *read_pairs(
-	struct moe_pairs *p, const char *path, const struct moe_method *method)
+	struct moe_pairs *p, const char *path, const struct moe_method *method, const char *name)
 {
 	struct moe_reader *r;
 	struct moe_tokenizer *t;
@@ -153,12 +116,12 @@ static struct moe_reader *read_pairs(
 		return NULL;
 	r = moe_in_open(path, "pairs");
 	t = moe_tokenizer_open(base_dir, &e);
-	if (!t || moe_pairs_read(p, r, t, &e))
+	if (!t || moe_pairs_read(p, r, t, &e) || moe_method_pairs(name, moe_common.seed, p, &e))
 		moe_die(&e);
 	moe_tokenizer_free(t);
 	if (method->needs_pairs && p->n == 0) {
 		moe_fail(&e, MOE_DATA, "the method '%s' needs pairs, and the input holds none",
-			method->name);
+			name);
 		moe_die(&e);
 	}
 	return r;
@@ -172,32 +135,31 @@ int main(int argc, char **argv)
 	struct moe_pairs pairs = { 0 };
 	struct moe_model m = { 0 };
 	struct moe_reader *r;
+	const char *name;
 	struct moe_engine g = { &m, NULL };
 	struct moe_out out;
 	struct moe_err e;
 
 	if (list_methods) {
-		print_methods();
+		pin_print_methods();
 		return moe_main_end(MOE_OK);
 	}
 	if (!base_dir)
 		moe_usage_error("-m DIR is needed");
-	if (lo > hi)
-		moe_usage_error("--lo %g is above --hi %g", lo, hi);
-	method = method_name ? moe_method_find(method_name, &e) : moe_methods[0];
+	name = pin_method_name(method_name, placebo_of);
+	method = moe_method_find(name, &e);
 	if (!method)
 		moe_usage_error("%s", e.msg);
 	if (method->cheats && !allow_oracle)
-		moe_usage_error("the method '%s' cheats: it needs --allow-oracle", method->name);
+		moe_usage_error("the method '%s' cheats: it needs --allow-oracle", name);
 	if (moe_model_load(&m, base_dir, &e) || !(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);
 	lay_out(&a, &m, method);
-	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method);
-	if (method->fit &&
-		method->fit(&g, &pairs,
-			&(struct moe_fit_opts){ l2, lo, hi, (int)folds, moe_common.seed }, &a, &e))
+	snprintf(a.method, sizeof(a.method), "%s", name);
+	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method, name);
+	if (method->init && method->init(&g, &pairs, &a, &e))
 		moe_die(&e);
-	talk(&a, pairs.n);
+	pin_report(method, &a, pairs.n);
 	if (moe_lineage_add(&a, NULL, r && moe_reader_digests(r) ? moe_reader_digest(r, 0) : NULL,
 		    moe_common.argc, moe_common.argv, &e))
 		moe_die(&e);

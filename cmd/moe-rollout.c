@@ -2,6 +2,7 @@
  * It grades nothing. */
 #include "cmd/from_opts.h"
 #include "data/import.h"
+#include "moe/ablate.h"
 #include "rl/roll.h"
 
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text,

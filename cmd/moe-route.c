@@ -58,6 +58,22 @@ static void flush_step(struct moe_route_step *s, const struct moe_method *method
 	moe_route_step_clear(s);
 }
 
+/* A score is of one base's hidden states. */
+static void check_base(const struct moe_rec *rec, const struct moe_model *m)
+{
+	struct moe_str base;
+	struct moe_err e;
+
+	if (!moe_rec_str(rec, "base", &base) || !base.n || moe_str_eq(base, m->digest))
+		return;
+	moe_fail(&e, MOE_DATA,
+		"record %llu was sampled with another base (%.*s, not %.12s): route with the base "
+		"that sampled",
+		(unsigned long long)rec->number, (int)(base.n < 12 ? base.n : 12), base.p,
+		m->digest);
+	moe_die(&e);
+}
+
 static void filter(struct moe_reader *r, const struct moe_method *method,
 	const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
 	struct sums *sum)
@@ -69,6 +85,7 @@ static void filter(struct moe_reader *r, const struct moe_method *method,
 
 	while ((got = moe_reader_next(r, &rec, &e)) == 1) {
 		if (moe_rec_is(&rec, "rollout")) {
+			check_base(&rec, g->m);
 			if (moe_route_add(&s, &rec, g->m->config.V, method->cheats, &e))
 				moe_die(&e);
 			continue;

@@ -1,10 +1,13 @@
 /* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
+#include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "rl/checkpoint.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
+
+#include <string.h>
 
 static const struct moe_prog prog = {
 	.name = "moe-train",
@@ -23,9 +26,13 @@ static void die_unless(bool ok, const struct moe_err *e)
 		moe_die(e);
 }
 
-static void prepare(struct moe_adapter *a)
+static void prepare(
+	struct moe_adapter *a, struct moe_identity *who, const struct moe_method *method)
 {
+	char given[sizeof(a->digest)];
 	struct moe_err e;
+
+	memcpy(given, a->digest, sizeof(given));
 
 	for (size_t i = 0; i < train_args.plan.n; i++)
 		if (moe_plan_set(&a->plan, train_args.plan.v[i], &e))
@@ -34,6 +41,7 @@ static void prepare(struct moe_adapter *a)
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */
 	a->train_seed = moe_common.seed;
+	moe_identity_begin(who, a, method, given);
 }
 
 static void refuse_oracle(enum moe_labels labels)
@@ -52,6 +60,7 @@ struct run {
 	size_t steps, dead, routed;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
+	struct moe_identity who;
 	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
 };
 
@@ -66,17 +75,24 @@ static void resume(struct moe_trainer *t, struct run *run)
 	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
+	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
 	moe_info(got ? "going on after %lld step%s"
 		     : "no checkpoint yet: starting at the first step",
 		(long long)t->a->step, moe_s((uint64_t)t->a->step));
 }
 
 /* After each step. */
-static void keep(struct moe_trainer *t, struct moe_publisher *pub, const struct run *run,
-	int64_t step, enum moe_labels labels)
+static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *run, int64_t step,
+	enum moe_labels labels)
 {
-	struct moe_train_at at = { step + 1, labels > run->at.labels ? labels : run->at.labels };
+	struct moe_train_at at = { .next = step + 1,
+		.labels = labels > run->at.labels ? labels : run->at.labels };
 	struct moe_err e;
+
+	die_unless(moe_adapter_digest(t->a, &e) == 0, &e);
+	moe_identity_trained(&run->who, step, t->a->digest);
+	moe_identity_save(&run->who, at.identity);
+	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
 	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0)
@@ -99,6 +115,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
 		if (s.step < run->at.next) {
+			die_unless(moe_identity_skip(&run->who, &s, &e) == 0, &e);
 			run->steps++;
 			continue;
 		}
@@ -111,6 +128,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);
+		train_identity_check(&run->who, &s, t);
 		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
 		keep(t, pub, run, s.step, moe_reader_labels(r));
 		run->steps++;
@@ -125,6 +143,8 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		moe_debug("%s", line);
 		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
+				(!t->a->decided_by[0] ||
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) == 0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
@@ -175,7 +195,7 @@ int main(int argc, char **argv)
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	train_parse_names(method);
-	prepare(&a);
+	prepare(&a, &run.who, method);
 	refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
@@ -194,8 +214,10 @@ int main(int argc, char **argv)
 	resume(&t, &run);
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method);
-	moe_writer_raise(out.w, run.at.labels);
-	die_unless(moe_adapter_write(out.w, &a, &e) == 0 &&
+	train_identity_report(&run.who, &a);
+	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
+	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&
+			moe_adapter_write(out.w, &a, &e) == 0 &&
 			moe_writer_from_reader(out.w, r, &e) == 0 &&
 			moe_writer_from_reader(out.w, a_in, &e) == 0,
 		&e);

@@ -4,6 +4,7 @@
 #include "cmd/opt.h"
 #include "formats/file.h"
 #include "model/model.h"
+#include "moe/method.h"
 #include "moe/peft.h"
 #include "util/digest.h"
 
@@ -80,7 +81,7 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 	name_input(out.w, dir, "adapter_config.json");
 	name_input(out.w, dir, "adapter_model.safetensors");
 	snprintf(a.arm, sizeof(a.arm), "on");
-	snprintf(a.method, sizeof(a.method), "vanilla");
+	snprintf(a.method, sizeof(a.method), moe_method_plain()->name);
 	snprintf(a.base, sizeof(a.base), "%s", m.digest);
 	moe_plan_ones(&a.plan);
 	if (moe_lineage_add(&a, NULL, NULL, moe_common.argc, moe_common.argv, &e) ||

@@ -53,10 +53,6 @@ const void *moe_st_file(const struct moe_st *s, size_t i, size_t *n);
  * the range. MOE_DATA for other dtypes. */
 int moe_st_floats(
 	const struct moe_st_tensor *t, size_t first, size_t n, float *out, struct moe_err *e);
-/* One value from its 16 bits, and back (round to nearest even; a NaN stays a NaN and is quiet). */
-float moe_f32_from_f16(uint16_t h);
-float moe_f32_from_bf16(uint16_t h);
-uint16_t moe_bf16_from_f32(float f);
 
 /* Writes to fd (name is for messages), tensors ordered as the reference writer does: largest
  * element first, then by name; the header is padded to a multiple of 8. meta is [n_meta][2] of key
@@ -66,5 +62,17 @@ int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, siz
 /* The same to a file, replaced as a whole (util/temp.h). */
 int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
 	const char *const (*meta)[2], size_t n_meta, struct moe_err *e);
+
+/* The same for tensors that are not in memory as they are to be written: where data is NULL, the
+ * rows [row, row + n) of a tensor (all of it when its rank is below 2) are asked for, in order,
+ * into out. What is held at a time is 1 MiB, or one row. */
+struct moe_st_source {
+	void *arg;
+	int (*rows)(void *arg, const struct moe_st_tensor *t, size_t row, size_t n, void *out,
+		struct moe_err *e);
+};
+int moe_st_write_from(const char *path, const struct moe_st_tensor *t, size_t n,
+	const struct moe_st_source *from, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e);
 
 #endif

@@ -1,57 +1,14 @@
-/* safetensors_write.c - the writer, and the conversions of 16-bit floats. Not the reader. */
+/* safetensors_write.c - the writer, and the widening of a tensor's elements. Not the reader. */
 #include "formats/safetensors.h"
 #include "formats/json.h"
 #include "util/fd.h"
+#include "util/half.h"
 #include "util/mem.h"
 #include "util/temp.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-float moe_f32_from_bf16(uint16_t h)
-{
-	uint32_t u = (uint32_t)h << 16;
-	float f;
-
-	memcpy(&f, &u, sizeof(f));
-	return f;
-}
-
-uint16_t moe_bf16_from_f32(float f)
-{
-	uint32_t u;
-
-	memcpy(&u, &f, sizeof(u));
-	if ((u & 0x7fffffffu) > 0x7f800000u)
-		return (uint16_t)(u >> 16 | 0x40u);
-	u += 0x7fffu + (u >> 16 & 1u);
-	return (uint16_t)(u >> 16);
-}
-
-/* IEEE 754 binary16, in integers: subnormals are normalised, infinities and NaN payloads kept. */
-float moe_f32_from_f16(uint16_t h)
-{
-	uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = h >> 10 & 31u, man = h & 0x3ffu, u;
-	float f;
-
-	if (exp == 31) {
-		u = sign | 0x7f800000u | man << 13;
-	} else if (exp) {
-		u = sign | (exp + 112) << 23 | man << 13;
-	} else if (man) {
-		int up = 0;
-		while (!(man & 0x400u)) {
-			man <<= 1;
-			up++;
-		}
-		u = sign | (uint32_t)(113 - up) << 23 | (man & 0x3ffu) << 13;
-	} else {
-		u = sign;
-	}
-	memcpy(&f, &u, sizeof(f));
-	return f;
-}
 
 int moe_st_floats(
 	const struct moe_st_tensor *t, size_t first, size_t n, float *out, struct moe_err *e)
@@ -80,6 +37,8 @@ int moe_st_floats(
 	}
 	return 0;
 }
+
+#define PIECE ((size_t)1 << 20) /* bytes that a source is asked for at once, or one row */
 
 static int by_write_order(const void *x, const void *y)
 {
@@ -163,8 +122,38 @@ static int check_tensors(
 	return 0;
 }
 
-int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
-	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+/* The data of one tensor, in pieces of whole rows. */
+static int put_data(int fd, const char *name, const struct moe_st_tensor *t,
+	const struct moe_st_source *from, struct moe_err *e)
+{
+	size_t rows = t->rank > 1 ? (size_t)t->shape[0] : 1, row = rows ? t->bytes / rows : 0,
+	       step = row < PIECE && row ? PIECE / row : 1;
+	uint8_t *piece;
+	int rc = 0;
+
+	if (t->data || !from || !t->bytes)
+		return moe_fd_write(fd, t->data, t->bytes)
+			? moe_fail_errno(e, "%s: writing failed", name)
+			: 0;
+	if (step > rows)
+		step = rows;
+	piece = moe_alloc(step, row, e);
+	if (!piece)
+		return -1;
+	for (size_t r = 0; !rc && r < rows; r += step) {
+		size_t n = rows - r < step ? rows - r : step;
+
+		rc = from->rows(from->arg, t, r, n, piece, e);
+		if (!rc && moe_fd_write(fd, piece, n * row))
+			rc = moe_fail_errno(e, "%s: writing failed", name);
+	}
+	free(piece);
+	return rc;
+}
+
+static int write_all(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
+	const struct moe_st_source *from, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e)
 {
 	const struct moe_st_tensor **order = moe_alloc(n + 1, sizeof(*order), e);
 	struct moe_buf h = { 0 };
@@ -185,24 +174,36 @@ int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, siz
 		if (!r && moe_fd_write(fd, h.data, h.len))
 			r = moe_fail_errno(e, "%s: writing failed", name);
 		for (size_t i = 0; !r && i < n; i++)
-			if (moe_fd_write(fd, order[i]->data, order[i]->bytes))
-				r = moe_fail_errno(e, "%s: writing failed", name);
+			r = put_data(fd, name, order[i], from, e);
 	}
 	free(order);
 	moe_buf_free(&h);
 	return r;
 }
 
-int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
+int moe_st_write_fd(int fd, const char *name, const struct moe_st_tensor *t, size_t n,
 	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+{
+	return write_all(fd, name, t, n, NULL, meta, n_meta, e);
+}
+
+int moe_st_write_from(const char *path, const struct moe_st_tensor *t, size_t n,
+	const struct moe_st_source *from, const char *const (*meta)[2], size_t n_meta,
+	struct moe_err *e)
 {
 	struct moe_temp tmp;
 
 	if (moe_temp_open(&tmp, path, e))
 		return -1;
-	if (moe_st_write_fd(tmp.fd, path, t, n, meta, n_meta, e)) {
+	if (write_all(tmp.fd, path, t, n, from, meta, n_meta, e)) {
 		moe_temp_drop(&tmp);
 		return -1;
 	}
 	return moe_temp_keep(&tmp, path, e);
+}
+
+int moe_st_write(const char *path, const struct moe_st_tensor *t, size_t n,
+	const char *const (*meta)[2], size_t n_meta, struct moe_err *e)
+{
+	return moe_st_write_from(path, t, n, NULL, meta, n_meta, e);
 }

@@ -2,7 +2,7 @@
  * arithmetic. */
 #include "formats/tensor_view.h"
 #include "formats/mp.h"
-#include "formats/safetensors.h"
+#include "util/half.h"
 #include "util/mem.h"
 
 #include <string.h>

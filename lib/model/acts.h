@@ -22,6 +22,7 @@ struct pass {
 	size_t peak_bytes;
 	bool valid, kept, recompute; /* of the last forward pass */
 	bool exact;
+	bool rerun; /* the backward pass runs a layer again: its gates are there already */
 	int T, slots_max;
 	moe_real *cos_, *sin_; /* [T, hd/2] */
 	moe_real *inv_freq;

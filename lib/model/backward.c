@@ -1,5 +1,29 @@
 /* backward.c - gradients of a packed batch, layer by layer from the last. The head's share is in
- * head.c. */
+ * head.c, that of the routers in sites.c.
+ *
+ * Letters. T rows, D model, W = (H + 2K) hd, F ffn, R all ranks, E experts (model.h). A name that
+ * begins with d is the gradient of the sum of losses with respect to the rest of the name.
+ *
+ *     dh      [T, D]  of the residual stream; lives through all layers
+ *     dn      [T, D]  of a norm's output
+ *     dqkv    [T, W]  of queries, keys, values after RoPE; dqk0 the same before the per-head norms
+ *     d_o     [T, H*hd] of the attention's output
+ *     dg, du  [T, F]  of the two MLP inputs W_gate n, W_up n;  da of silu(g) u
+ *     dy      [T, out] of a Linear's output
+ *     z, dz   [T, R]  low-rank state A in, and its gradient: first dy B, then times coefficients
+ *     c       [T, R]  coefficients s present alive gate: what z is multiplied by
+ *     dgate   [S, T, E] of the gates of each site, complete once its first group is done
+ *     dx      [n_param] of the experts' block; dm [n_param] of the model's; both +=
+ *
+ * For a Linear with experts   y = W x + B (c .* z),  z = A x:
+ *
+ *     dB += dy^T (c mask .* z)      dz  = dy B                 dgate_e = s present sum_e alive z dz
+ *     dA += (c mask .* dz)^T x      dx  = dy W + (c .* dz) A
+ *
+ * A site reads the input of the first group that uses it, so in this order, from the last Linear to
+ * the first, its dgate is complete when that group is done; the router's gradient of its input
+ * joins there, before the norm's backward pass.
+ */
 #include "model/acts.h"
 #include "nn/act.h"
 #include "nn/attn.h"
@@ -34,11 +58,14 @@ struct back {
 	moe_real *dqk0;          /* [T, W] with qk_norm */
 	moe_real *dg, *du, *da;  /* [T, F] */
 	moe_real *dz, *dzm, *zs; /* [T, slots_max], [T, R], [T, R] */
+	moe_real *dgate;         /* [S, T, E], or NULL without sites */
+	moe_real *site_work;     /* [2, T, n_routed] */
 };
 
 /* One group of Linears with a common input. */
 struct job {
 	const struct moe_prep_group *g;
+	enum moe_group k;
 	int layer;
 	moe_real *const *dy; /* gradients of the outputs, [T, out] with row stride ldy */
 	const int *ldy;
@@ -51,9 +78,10 @@ static bool adapted(const struct back *k, const struct moe_prep_linear *p)
 	return p->slot >= 0 && k->x;
 }
 
-/* Gradient of the gates: s * sum over the expert's slots of alive z dz, where dz = dy B before any
- * gate. */
-static void gate_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j)
+/* to [T, E] += s present * sum over the expert's slots of alive z dz: the gradient of the gates
+ * that entered this Linear, where dz = dy B before any gate. */
+static void add_gate_grad(
+	const struct back *k, const struct moe_prep_linear *p, const struct job *j, moe_real *to)
 {
 	const struct moe_experts *x = k->x;
 	int slots = j->g->slots;
@@ -67,32 +95,51 @@ static void gate_grad(const struct back *k, const struct moe_prep_linear *p, con
 				sum += (double)p->alive[x->first[i] + r] *
 					(double)j->z[at + (size_t)r] *
 					(double)k->dz[at + (size_t)r];
-			k->g->dgate[(size_t)t * (size_t)x->E + (size_t)i] += (moe_real)(x->scale *
-				sum);
+			to[(size_t)t * (size_t)x->E + (size_t)i] += (moe_real)(x->scale *
+				x->present[i] * sum);
 		}
 }
 
-/* dA, dB of one Linear. k->dz holds dy B; it is left as the (unmasked) gradient of A in. */
+/* dA, dB of one Linear, and the gradient of its gates. k->dz holds dy B; it is left as the
+ * (unmasked) gradient of A in. */
 static void expert_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j,
 	const moe_real *dy, int ldy)
 {
 	const struct moe_experts *x = k->x;
-	const moe_real *gate = k->g ? k->g->gate : NULL, *mask = k->g ? k->g->mask : NULL;
-	size_t i = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
-	int T = k->p->T, R = x->R, slots = j->g->slots;
+	const moe_real *mask = k->g ? k->g->mask : NULL;
+	size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
+	const moe_real *gate = moe_gate_of(x, k->g, &k->a->gates, cell);
+	int T = k->p->T, R = x->R, slots = j->g->slots, site = moe_site_of(x, cell);
 	moe_real *dz = k->dz + p->slot;
 
-	if (k->g && k->g->dgate)
-		gate_grad(k, p, j);
+	/* without a router the gate is `outer` itself */
+	if (site >= 0)
+		add_gate_grad(k, p, j, k->dgate + (size_t)site * (size_t)T * (size_t)x->E);
+	else if (k->g && k->g->douter)
+		add_gate_grad(k, p, j, k->g->douter);
 	if (k->dx) {
+		/* dB [out, R] += dy [T, out]^T (c mask .* z) [T, R] */
 		moe_expert_scale(x, p->alive, T, gate, mask, j->z + p->slot, slots, k->zs);
 		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1,
-			k->dx + x->b_off[i], R);
+			k->dx + moe_view_of(x, cell, MOE_ROLE_B)->off, R);
+		/* dA [R, in] += (c mask .* dz) [T, R]^T in [T, in] */
 		moe_expert_scale(x, p->alive, T, gate, mask, dz, slots, k->dzm);
 		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1,
-			k->dx + x->a_off[i], p->in);
+			k->dx + moe_view_of(x, cell, MOE_ROLE_A)->off, p->in);
 	}
+	/* dz = c .* (dy B) */
 	moe_expert_scale(x, p->alive, T, gate, NULL, dz, slots, dz);
+}
+
+/* The routers of the sites that read this group's input: their dgate is complete now. d_in += . */
+static void sites_bwd(const struct back *k, const struct job *j, moe_real *d_in)
+{
+	int site[MOE_GROUP_MAX], n = moe_sites_at(k->x, j->layer, j->k, site);
+
+	for (int i = 0; i < n; i++)
+		moe_site_bwd(k->x, k->g, site[i], j->in, j->g->in, &k->a->gates,
+			k->dgate + (size_t)site[i] * (size_t)k->p->T * (size_t)k->x->E, k->dx, d_in,
+			j->g->in, k->site_work);
 }
 
 /* Parameter gradients of a group, and (d_in not NULL) the gradient of its input, overwritten. Works
@@ -114,6 +161,7 @@ static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, 
 				      gradient for each Linear of its group */
 		int ldy = j->ldy[l];
 
+		/* d_in [T, in] = dy [T, out] W [out, in], summed over the group's Linears */
 		if (d_in) {
 			if (moe_weight_get(&y->w[p->linear], &k->p->tmp, &w, e))
 				return -1;
@@ -121,6 +169,7 @@ static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, 
 				d_in, in);
 			first = 0;
 		}
+		/* dW [out, in] += dy^T in, dbias += sum of dy over rows: full training */
 		if (k->dm) {
 			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1,
 				k->dm + y->w[p->linear].off, in);
@@ -129,22 +178,25 @@ static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, 
 					T, p->out, dy, ldy, k->dm + y->bias[p->linear].off);
 		}
 		if (adapted(k, p)) {
-			size_t i = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear,
+			size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear,
 			       R = (size_t)k->x->R;
+			const moe_real *A = k->x->param + moe_view_of(k->x, cell, MOE_ROLE_A)->off,
+				       *B = k->x->param + moe_view_of(k->x, cell, MOE_ROLE_B)->off;
 
-			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy,
-				k->x->param + k->x->b_off[i], (int)R, 0, k->dz + p->slot,
-				j->g->slots);
+			/* dz [T, R] = dy [T, out] B [out, R] */
+			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy, B, (int)R, 0,
+				k->dz + p->slot, j->g->slots);
 			expert_grad(k, p, j, dy, ldy);
 			if (a_rows)
-				memcpy(a_rows + (size_t)p->slot * (size_t)in,
-					k->x->param + k->x->a_off[i],
+				memcpy(a_rows + (size_t)p->slot * (size_t)in, A,
 					R * (size_t)in * sizeof(*a_rows));
 		}
 	}
+	/* d_in += (c .* dz) [T, slots] [A of all its Linears] [slots, in] */
 	if (a_rows)
 		moe_gemm(false, false, T, in, j->g->slots, 1, k->dz, j->g->slots, a_rows, in, 1,
 			d_in, in);
+	sites_bwd(k, j, d_in);
 	return 0;
 }
 
@@ -163,16 +215,18 @@ static int mlp_bwd(struct back *k, const struct moe_prep_layer *y, int i,
 {
 	const struct moe_config *c = &k->m->config;
 	int F = c->F;
-	struct job down = { &y->group[MOE_GROUP_DOWN], i, (moe_real *[]){ k->dh }, &c->D, k->p->ff,
-		la->z[MOE_GROUP_DOWN] };
-	struct job gu = { &y->group[MOE_GROUP_GU], i, (moe_real *[]){ k->dg, k->du },
+	struct job down = { &y->group[MOE_GROUP_DOWN], MOE_GROUP_DOWN, i, (moe_real *[]){ k->dh },
+		&c->D, k->p->ff, la->z[MOE_GROUP_DOWN] };
+	struct job gu = { &y->group[MOE_GROUP_GU], MOE_GROUP_GU, i, (moe_real *[]){ k->dg, k->du },
 		(int[]){ F, F }, k->p->norm, la->z[MOE_GROUP_GU] };
 	size_t n = (size_t)k->p->T * (size_t)F;
 
+	/* ff = silu(g) u again, and da [T, F] = dh W_down */
 	moe_swiglu_keep(n, la->g, la->u, k->p->ff,
 		k->dg); /* dg holds the sigmoid until it is overwritten */
 	if (group_bwd(k, &down, k->da, e))
 		return -1;
+	/* dg, du from da; then dn [T, D] = dg W_gate + du W_up, and through norm2 into dh */
 	moe_swiglu_bwd(n, la->g, la->u, k->dg, k->da, k->dg, k->du);
 	moe_rmsnorm(k->p->T, c->D, la->mid, c->D, y->norm2, c->eps, k->p->norm, c->D, NULL);
 	if (group_bwd(k, &gu, k->dn, e))
@@ -259,15 +313,18 @@ static int layer_bwd(struct back *k, int i, const struct layer_acts *la, struct 
 	moe_arena_reset(&k->p->tmp);
 	if (moe_prep_layer_names(k->m, k->x, i, &k->p->tmp, &y, e) || mlp_bwd(k, &y, i, la, e))
 		return -1;
-	o = (struct job){ &y.group[MOE_GROUP_O], i, (moe_real *[]){ k->dh }, &c->D, la->o,
-		la->z[MOE_GROUP_O] };
+	o = (struct job){ &y.group[MOE_GROUP_O], MOE_GROUP_O, i, (moe_real *[]){ k->dh }, &c->D,
+		la->o, la->z[MOE_GROUP_O] };
+	/* d_o = dh W_o; dqkv through softmax(q k^T) v; then through RoPE and the per-head norms */
 	if (group_bwd(k, &o, k->d_o, e) || attend_bwd(k, la, e))
 		return -1;
 	d = unplace(k, &y, i, la);
 	moe_rmsnorm(k->p->T, c->D, la->in, c->D, y.norm1, c->eps, k->p->norm, c->D, NULL);
-	qkv = (struct job){ &y.group[MOE_GROUP_QKV], i, (moe_real *[]){ d, d + key, d + value },
-		(int[]){ W, W, W }, k->p->norm, la->z[MOE_GROUP_QKV] };
-	/* below the first layer there is only the embedding, which does not learn with a frozen
+	qkv = (struct job){ &y.group[MOE_GROUP_QKV], MOE_GROUP_QKV, i,
+		(moe_real *[]){ d, d + key, d + value }, (int[]){ W, W, W }, k->p->norm,
+		la->z[MOE_GROUP_QKV] };
+	/* dn [T, D] = dq W_q + dk W_k + dv W_v, and through norm1 into dh;
+	 * below the first layer there is only the embedding, which does not learn with a frozen
 	 * base */
 	if (group_bwd(k, &qkv, i || k->dm ? k->dn : NULL, e))
 		return -1;
@@ -295,6 +352,15 @@ static int begin(struct back *k, struct moe_err *e)
 	k->zs = moe_arena_get(r, T * slots, sz, e);
 	if (c->qk_norm && !(k->dqk0 = moe_arena_get(r, T * W, sz, e)))
 		return -1;
+	if (k->x && k->x->S) {
+		size_t cells = (size_t)k->x->S * T;
+
+		k->dgate = moe_arena_get(r, cells * (size_t)k->x->E, sz, e);
+		k->site_work = moe_arena_get(r, 2 * T * (size_t)k->x->n_routed, sz, e);
+		if (!k->dgate || !k->site_work)
+			return -1;
+		memset(k->dgate, 0, cells * (size_t)k->x->E * sz);
+	}
 	return k->dh && k->dn && k->dqkv && k->d_o && k->dg && k->du && k->da && k->dz && k->dzm &&
 			k->zs
 		? 0
@@ -308,12 +374,14 @@ static int run(struct back *k, int n, const int32_t *row, const int32_t *target,
 	size_t D = (size_t)c->D, td = (size_t)k->p->T * D;
 	const moe_real *w;
 
+	/* dn [T, D] = the head's gradient at the rows that predict something */
 	memset(k->dn, 0, td * sizeof(moe_real));
 	if (moe_head_backward(k->m, k->a, n, row, target, temperature, dlogp, k->dn, k->dm, e))
 		return -1;
 	moe_arena_reset(&k->p->tmp);
 	if (moe_weight_get(&k->m->norm, &k->p->tmp, &w, e))
 		return -1;
+	/* dh [T, D]: through the final norm */
 	memset(k->dh, 0, td * sizeof(moe_real));
 	norm_bwd(k, k->p->last, w, k->p->rstd, &k->m->norm);
 	if (k->p->recompute && moe_layer_acts_alloc(k->m, k->x, k->a, &k->p->one, false, e))
@@ -324,13 +392,15 @@ static int run(struct back *k, int n, const int32_t *row, const int32_t *target,
 		if (k->p->recompute) {
 			k->p->one.in = la->in;
 			la = &k->p->one;
-			/* the layer's output goes to dn, which is free here */
+			/* the layer's output goes to dn, which is free here; its gates stay */
+			k->p->rerun = true;
 			if (moe_layer_forward(k->m, k->x, k->g, k->b, k->a, i, la, k->dn, e))
 				return -1;
 		}
 		if (layer_bwd(k, i, la, e))
 			return -1;
 	}
+	/* the embedding's rows */
 	for (int t = 0; k->dm && t < k->p->T; t++)
 		moe_vec_add(D, k->dh + (size_t)t * D,
 			k->dm + k->m->embed.off + (size_t)k->b->ids[t] * D);

@@ -8,6 +8,17 @@ const char *const moe_linear_names[MOE_LINEARS] = { "q", "k", "v", "o", "gate", 
 const char *const moe_linear_modules[MOE_LINEARS] = { "self_attn.q_proj", "self_attn.k_proj",
 	"self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj" };
 
+const struct moe_group_def moe_groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } },
+	{ 1, { MOE_O } }, { 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
+
+enum moe_group moe_group_of(enum moe_linear l)
+{
+	return l <= MOE_V       ? MOE_GROUP_QKV
+		: l == MOE_O    ? MOE_GROUP_O
+		: l == MOE_DOWN ? MOE_GROUP_DOWN
+				: MOE_GROUP_GU;
+}
+
 void moe_linear_shape(const struct moe_config *c, enum moe_linear l, int *d_in, int *d_out)
 {
 	int attn = c->H * c->hd, kv = c->K * c->hd;

@@ -44,6 +44,14 @@ extern const char
 	*const moe_linear_names[MOE_LINEARS]; /* "q", "k", "v", "o", "gate", "up", "down" */
 extern const char
 	*const moe_linear_modules[MOE_LINEARS]; /* "self_attn.q_proj", ... "mlp.down_proj" */
+/* Linears with a common input: q k v | o | gate up | down. The only table of them. */
+enum moe_group { MOE_GROUP_QKV, MOE_GROUP_O, MOE_GROUP_GU, MOE_GROUP_DOWN, MOE_GROUPS };
+#define MOE_GROUP_MAX 3
+extern const struct moe_group_def {
+	int n;
+	enum moe_linear lin[MOE_GROUP_MAX]; /* [n] in enum order, without gaps */
+} moe_groups[MOE_GROUPS];
+enum moe_group moe_group_of(enum moe_linear l);
 /* d_in and d_out of one of them. */
 void moe_linear_shape(const struct moe_config *c, enum moe_linear l, int *d_in, int *d_out);
 

@@ -172,12 +172,13 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 		{ &d->qkv, M * (size_t)((c->H + 2 * c->K) * c->hd) },
 		{ &d->att, M * (size_t)(c->H * c->hd) }, { &d->g, M * F }, { &d->u, M * F },
 		{ &d->act, M * F }, { &d->z, M * 3 * R }, { &d->zs, M * 3 * R },
-		{ &d->gate, M * E }, { &d->score, threads * (size_t)(p->max_ctx + 2 * LANES) } };
+		{ &d->outer, M * E }, { &d->score, threads * (size_t)(p->max_ctx + 2 * LANES) } };
 
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
 		if (!(*want[i].to = moe_arena_get(&d->arena, want[i].n + 1, sizeof(moe_real), e)))
 			return -1;
-	return 0;
+	d->routed = moe_arena_get(&d->arena, M, 1, e);
+	return d->routed ? moe_site_gates_make(&d->sites, p->x, d->max_rows, &d->arena, e) : -1;
 }
 
 struct moe_decoder *moe_decoder_new(
@@ -224,20 +225,27 @@ int moe_decode_run(struct moe_decoder *d, size_t n, moe_pool_fn *fn, void *ctx, 
 
 /* ---- layers ---- */
 
-/* out = W in + experts, for each Linear of a group; rows of out are ld_out apart. */
-static int linear(struct moe_decoder *d, enum moe_group g, const moe_real *in, int ld_in,
+/* out = W in + experts, for each Linear of a group, after the gates of the sites that read its
+ * input (dense rows, as in training). Rows of out are ld_out apart. */
+static int decode_group(struct moe_decoder *d, enum moe_group g, const moe_real *in, int ld_in,
 	int ld_out, struct moe_err *e)
 {
-	int ldy[MOE_GROUP_MAX] = { ld_out, ld_out, ld_out };
+	const struct moe_prep_group *q = &d->p->layer[d->layer].prep.group[g];
+	int ldy[MOE_GROUP_MAX] = { ld_out, ld_out, ld_out }, site[MOE_GROUP_MAX],
+	    n = moe_sites_at(d->p->x, d->layer, g, site);
+	const moe_real *gate[MOE_GROUP_MAX];
 
+	for (int i = 0; i < n; i++)
+		moe_site_fwd(d->p->x, &d->gates, site[i], in, ld_in, &d->sites);
 	d->group = g;
 	d->in = in;
 	d->ld_in = ld_in;
 	d->ld_out = ld_out;
 	if (d->p->wide)
 		return moe_decode_tiles(d, e);
-	moe_group_fwd(&d->p->layer[d->layer].prep.group[g], d->p->x, d->M, in,
-		d->gated ? d->gate : NULL, true, d->out, ldy, d->z, d->zs);
+	for (int j = 0; j < moe_groups[g].n; j++)
+		gate[j] = moe_decode_gate(d, moe_groups[g].lin[j]);
+	moe_group_fwd(q, d->p->x, d->M, in, gate, true, d->out, ldy, d->z, d->zs);
 	return 0;
 }
 
@@ -259,36 +267,64 @@ static int layer(struct moe_decoder *d, struct moe_err *e)
 	d->out[0] = d->qkv;
 	d->out[1] = d->qkv + q;
 	d->out[2] = d->qkv + q + k;
-	if (linear(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_attention(d, e))
+	if (decode_group(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_attention(d, e))
 		return -1;
 	d->out[0] = d->add;
-	if (linear(d, MOE_GROUP_O, d->att, q, c->D, e))
+	if (decode_group(d, MOE_GROUP_O, d->att, q, c->D, e))
 		return -1;
 	moe_vec_add(n, d->add, d->res);
 	norm_rows(d, y->norm2, d->x);
 	d->out[0] = d->g;
 	d->out[1] = d->u;
-	if (linear(d, MOE_GROUP_GU, d->x, c->D, c->F, e))
+	if (decode_group(d, MOE_GROUP_GU, d->x, c->D, c->F, e))
 		return -1;
 	if (!d->p->wide)
 		moe_swiglu((size_t)d->M * (size_t)c->F, d->g, d->u, d->act);
 	d->out[0] = d->add;
-	if (linear(d, MOE_GROUP_DOWN, d->act, c->F, c->D, e))
+	if (decode_group(d, MOE_GROUP_DOWN, d->act, c->F, c->D, e))
 		return -1;
 	moe_vec_add(n, d->add, d->res);
 	return 0;
 }
 
+/* Outer gates and routed flags of the rows at hand. */
 static void spread_gates(struct moe_decoder *d)
 {
 	size_t E = d->p->x ? (size_t)d->p->x->E : 0;
 
 	d->gated = false;
-	for (int i = 0; E && i < d->M; i++)
-		d->gated = d->gated || d->row[i].gate;
+	for (int i = 0; E && i < d->M; i++) {
+		d->gated = d->gated || d->row[i].outer;
+		d->routed[i] = !d->row[i].unrouted;
+	}
 	for (int i = 0; d->gated && i < d->M; i++)
 		for (size_t ex = 0; ex < E; ex++)
-			d->gate[(size_t)i * E + ex] = d->row[i].gate ? d->row[i].gate[ex] : 1;
+			d->outer[(size_t)i * E + ex] = d->row[i].outer ? d->row[i].outer[ex] : 1;
+	d->gates = (struct moe_gates){ .outer = d->gated ? d->outer : NULL, .routed = d->routed };
+	d->sites.T = d->M;
+}
+
+const moe_real *moe_decode_gate(const struct moe_decoder *d, enum moe_linear l)
+{
+	return moe_gate_of(
+		d->p->x, &d->gates, &d->sites, (size_t)d->layer * MOE_LINEARS + (size_t)l);
+}
+
+/* Adds each row's gates of this call, their mean over the sites, to what the row asks for. */
+static void add_mean_gates(struct moe_decoder *d)
+{
+	const struct moe_site_gates *q = &d->sites;
+
+	for (int i = 0; q->S && i < d->M; i++)
+		for (int e = 0; d->row[i].gate_sum && e < q->E; e++) {
+			double sum = 0;
+
+			for (int s = 0; s < q->S; s++)
+				sum += (double)q->gate[((size_t)s * (size_t)q->T + (size_t)i) *
+						(size_t)q->E +
+					(size_t)e];
+			d->row[i].gate_sum[e] += sum / q->S;
+		}
 }
 
 int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row,
@@ -311,6 +347,7 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 		if (layer(d, e))
 			return -1;
 	norm_rows(d, d->p->norm, hidden);
+	add_mean_gates(d);
 	return 0;
 }
 

@@ -30,7 +30,11 @@ struct moe_decode_row {
 	struct moe_chain
 		*mine; /* the token's key and value go to index `at`; indices 0 .. at are seen */
 	int at;
-	const moe_real *gate; /* [E] or NULL */
+	const moe_real
+		*outer;   /* [E] what the caller fixes of the gates (experts.h); NULL = all one */
+	bool unrouted;    /* the router is kept out of this row */
+	double *gate_sum; /* [E] += the row's gates, their mean over the sites; NULL = unwanted,
+			     untouched without a router */
 };
 
 /* What all decoders of one call share, read-only. */

@@ -45,9 +45,12 @@ struct moe_decoder {
 	moe_real *g, *u, *act;   /* [max_rows, F] */
 	moe_real *z, *zs; /* [max_rows, 3R] low-rank states of a group's Linears, before and after
 			     gates */
-	moe_real *gate;   /* [max_rows, E] */
-	bool gated;       /* some row has gates; else all are one */
-	moe_real *score;  /* [threads, max_ctx + slack] */
+	moe_real *outer;  /* [max_rows, E] */
+	unsigned char *routed;       /* [max_rows] */
+	bool gated;                  /* some row has outer gates; else all are one */
+	struct moe_gates gates;      /* outer and routed of the rows at hand */
+	struct moe_site_gates sites; /* made for max_rows; T is M of the rows at hand */
+	moe_real *score;             /* [threads, max_ctx + slack] */
 	struct moe_spare {
 		moe_real **block; /* [n] cache blocks that are free */
 		size_t n, cap;
@@ -63,6 +66,8 @@ struct moe_decoder {
 	int ld_out;
 };
 
+/* The gates of the experts of a Linear of the current layer, [M, E]; NULL = all one. */
+const moe_real *moe_decode_gate(const struct moe_decoder *d, enum moe_linear l);
 /* The current layer's attention: rotates q and k in d->qkv, stores k and v, and attends into
  * d->att. */
 int moe_decode_attention(struct moe_decoder *d, struct moe_err *e);

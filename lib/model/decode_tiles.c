@@ -19,7 +19,11 @@ static void stored_columns(
 		out + from, d->ld_out);
 }
 
-static const int group_first[MOE_GROUPS + 1] = { MOE_Q, MOE_O, MOE_GATE, MOE_DOWN, MOE_LINEARS };
+/* The first Linear of the group at hand. */
+static int first_linear(const struct moe_decoder *d)
+{
+	return (int)moe_groups[d->group].lin[0];
+}
 
 /* Columns from..to of a Linear of the current layer: base, bias and experts. */
 static void linear_columns(struct moe_decoder *d, int lin, int from, int to)
@@ -27,17 +31,18 @@ static void linear_columns(struct moe_decoder *d, int lin, int from, int to)
 	const struct moe_experts *x = d->p->x;
 	const moe_real *bias = d->p->layer[d->layer].bias[lin];
 	size_t at = (size_t)d->layer * MOE_LINEARS + (size_t)lin;
-	int j = lin - group_first[d->group];
+	int j = lin - first_linear(d);
 	moe_real *out = d->out[j] + from;
 
 	stored_columns(d, &d->p->m->layer[d->layer].w[lin], from, to, d->out[j]);
 	if (bias)
 		moe_vec_add_bias(d->M, to - from, bias + from, out, d->ld_out);
-	if (x && x->b_off[at] != SIZE_MAX)
+	if (x && moe_view_of(x, at, MOE_ROLE_B))
 		moe_gemm_stored(d->M, to - from, x->R,
 			d->zs + (size_t)j * (size_t)d->max_rows * (size_t)x->R, x->R,
-			x->param + x->b_off[at] + (size_t)from * (size_t)x->R, MOE_REAL_DTYPE, x->R,
-			1, out, d->ld_out);
+			x->param + moe_view_of(x, at, MOE_ROLE_B)->off +
+				(size_t)from * (size_t)x->R,
+			MOE_REAL_DTYPE, x->R, 1, out, d->ld_out);
 }
 
 /* Task t: TILE columns of one of the group's Linears. */
@@ -45,7 +50,7 @@ static int linear_tile(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct moe_decoder *d = ctx;
 	const struct moe_weight *w = d->p->m->layer[d->layer].w;
-	int lin = group_first[d->group], from;
+	int lin = first_linear(d), from;
 	size_t tiles;
 
 	(void)worker;
@@ -80,25 +85,26 @@ static int low_rank(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	struct moe_decoder *d = ctx;
 	const struct moe_experts *x = d->p->x;
-	int lin = group_first[d->group] + (int)task, cols = d->p->m->layer[d->layer].w[lin].cols;
+	int lin = first_linear(d) + (int)task, cols = d->p->m->layer[d->layer].w[lin].cols;
 	size_t at = (size_t)d->layer * MOE_LINEARS + (size_t)lin, R = (size_t)x->R,
 	       off = task * (size_t)d->max_rows * R;
 
 	(void)worker;
 	(void)e;
-	if (x->a_off[at] == SIZE_MAX)
+	if (!moe_view_of(x, at, MOE_ROLE_A))
 		return 0;
-	moe_gemm_stored(d->M, x->R, cols, d->in, d->ld_in, x->param + x->a_off[at], MOE_REAL_DTYPE,
-		cols, 0, d->z + off, x->R);
-	moe_expert_scale(x, x->alive + at * R, d->M, d->gated ? d->gate : NULL, NULL, d->z + off,
-		x->R, d->zs + off);
+	moe_gemm_stored(d->M, x->R, cols, d->in, d->ld_in,
+		x->param + moe_view_of(x, at, MOE_ROLE_A)->off, MOE_REAL_DTYPE, cols, 0, d->z + off,
+		x->R);
+	moe_expert_scale(x, x->alive + at * R, d->M, moe_decode_gate(d, (enum moe_linear)lin), NULL,
+		d->z + off, x->R, d->zs + off);
 	return 0;
 }
 
 int moe_decode_tiles(struct moe_decoder *d, struct moe_err *e)
 {
 	const struct moe_weight *w = d->p->m->layer[d->layer].w;
-	int first = group_first[d->group], n = group_first[d->group + 1] - first;
+	int first = first_linear(d), n = moe_groups[d->group].n;
 	size_t tiles = 0;
 
 	for (int i = 0; i < n; i++)

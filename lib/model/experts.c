@@ -1,15 +1,27 @@
-/* experts.c - layout and memory of stacked LoRA experts. No arithmetic, no initialisation policy.
- */
+/* experts.c - the table of an adapter's tensors, its sites, and their memory. No arithmetic of the
+ * network, no initial values. */
 #include "model/experts.h"
 #include "util/mem.h"
 
-#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *const moe_bank_names[MOE_BANKS] = { "shared", "clean", "quarantine" };
+const char *const moe_deploy_names[MOE_DEPLOYS] = { "drop", "renorm", "to-shared" };
 
-static int check(const struct moe_experts *x, struct moe_err *e)
+int moe_bank_find(const char *s, size_t n)
+{
+	for (int b = 0; b < MOE_BANKS; b++)
+		if (strlen(moe_bank_names[b]) == n && !memcmp(moe_bank_names[b], s, n))
+			return b;
+	return -1;
+}
+
+const char *const moe_placement_names[MOE_PLACEMENTS] = { "rollout", "token", "layer", "block",
+	"group", "linear" };
+
+static int check_layout(const struct moe_experts *x, struct moe_err *e)
 {
 	bool any = false;
 
@@ -28,30 +40,142 @@ static int check(const struct moe_experts *x, struct moe_err *e)
 	return any ? 0 : moe_fail(e, MOE_DATA, "the experts adapt no Linear");
 }
 
-/* Fills the offset tables; false on overflow. */
-static bool lay_out(struct moe_experts *x, size_t *total)
+/* Ranks to slots, and the experts that a router decides over. */
+static int lay_out_slots(struct moe_experts *x, struct moe_err *e)
 {
-	*total = 0;
+	x->R = x->n_routed = 0;
+	for (int i = 0; i < x->E; i++) {
+		x->first[i] = x->R;
+		x->R += x->rank[i];
+		x->present[i] = 1;
+		if (x->bank[i] != MOE_BANK_SHARED)
+			x->routed[x->n_routed++] = i;
+	}
+	if (x->router && x->n_routed == 0)
+		return moe_fail(e, MOE_DATA,
+			"a router needs experts in the bank clean or quarantine to decide over");
+	if (x->deploy == MOE_DEPLOY_SHARED && x->n_routed == x->E)
+		return moe_fail(e, MOE_DATA,
+			"deploy to-shared needs an expert in the bank shared: there is none");
+	return 0;
+}
+
+/* Appends a view; its offset is the end of the block so far. */
+static int add_view(struct moe_experts *x, const struct moe_view *v, struct moe_err *e)
+{
+	struct moe_view *to = &x->view[x->n_view++];
+
+	*to = *v;
+	to->off = x->n_param;
+	if (!moe_mul((size_t)v->rows, (size_t)v->cols, &to->n) ||
+		!moe_add(x->n_param, to->n, &x->n_param) || x->n_param > MOE_EXPERTS_PARAM)
+		return moe_fail(e, MOE_DATA, "the experts would have more than %zu parameters",
+			MOE_EXPERTS_PARAM);
+	return 0;
+}
+
+/* A and B of every adapted Linear. */
+static int add_pairs(struct moe_experts *x, struct moe_err *e)
+{
 	for (int n = 0; n < x->config.L; n++)
 		for (int l = 0; l < MOE_LINEARS; l++) {
-			size_t i = (size_t)n * MOE_LINEARS + (size_t)l, a, b;
-			int in, out;
+			struct moe_view a = { .role = MOE_ROLE_A,
+				.layer = n,
+				.linear = l,
+				.site = -1 },
+					b;
+			int d_in, d_out;
 
-			x->a_off[i] = x->b_off[i] = SIZE_MAX;
+			x->view_at[n * MOE_LINEARS + l] = x->target[l] ? (int)x->n_view : -1;
 			if (!x->target[l])
 				continue;
-			moe_linear_shape(&x->config, (enum moe_linear)l, &in, &out);
-			if (!moe_mul((size_t)x->R, (size_t)in, &a) ||
-				!moe_mul((size_t)x->R, (size_t)out, &b))
-				return false;
-			x->a_off[i] = *total;
-			if (!moe_add(*total, a, total))
-				return false;
-			x->b_off[i] = *total;
-			if (!moe_add(*total, b, total))
-				return false;
+			moe_linear_shape(&x->config, (enum moe_linear)l, &d_in, &d_out);
+			b = a;
+			b.role = MOE_ROLE_B;
+			snprintf(a.name, sizeof(a.name), "layers.%d.%s.A", n, moe_linear_names[l]);
+			snprintf(b.name, sizeof(b.name), "layers.%d.%s.B", n, moe_linear_names[l]);
+			a.rows = b.cols = x->R;
+			a.cols = d_in;
+			b.rows = d_out;
+			if (add_view(x, &a, e) || add_view(x, &b, e))
+				return -1;
 		}
-	return true;
+	return 0;
+}
+
+/* Which site a Linear belongs to, as a number that grows in forward order. */
+static int site_key(enum moe_placement p, int layer, int linear)
+{
+	enum moe_group g = moe_group_of((enum moe_linear)linear);
+
+	switch (p) {
+	case MOE_PER_LAYER:
+		return layer;
+	case MOE_PER_BLOCK:
+		return 2 * layer + (g >= MOE_GROUP_GU);
+	case MOE_PER_GROUP:
+		return MOE_GROUPS * layer + (int)g;
+	case MOE_PER_LINEAR:
+		return MOE_LINEARS * layer + linear;
+	case MOE_PER_ROLLOUT:
+	case MOE_PER_TOKEN:
+	case MOE_PLACEMENTS:
+		break;
+	}
+	return 0;
+}
+
+/* Sites in forward order: a new one wherever the key of an adapted Linear changes. The first Linear
+ * of a site says what it reads. */
+static void find_sites(struct moe_experts *x)
+{
+	int last = -1;
+
+	for (int cell = 0; cell < x->config.L * MOE_LINEARS; cell++) {
+		int layer = cell / MOE_LINEARS, linear = cell % MOE_LINEARS, out;
+		int key = site_key(x->placement, layer, linear);
+
+		x->site_at[cell] = -1;
+		if (!x->router || !x->target[linear])
+			continue;
+		if (x->n_site == 0 || key != last) {
+			struct moe_site *s = &x->site[x->n_site++];
+
+			*s = (struct moe_site){ .layer = layer,
+				.group = moe_group_of((enum moe_linear)linear) };
+			moe_linear_shape(&x->config, (enum moe_linear)linear, &s->d, &out);
+			last = key;
+		}
+		x->site_at[cell] = x->n_site - 1;
+	}
+	if (x->n_site && x->placement == MOE_PER_ROLLOUT) /* features of the base: moe/features.h */
+		x->site[0].d = (x->config.L > 1 ? x->config.L - 1 : 1) * x->config.D;
+	x->S = x->placement == MOE_PER_ROLLOUT ? 0 : x->n_site;
+}
+
+static int add_router(struct moe_experts *x, struct moe_err *e)
+{
+	struct moe_router_tensor t[MOE_ROUTER_TENSORS];
+
+	for (int s = 0; s < x->n_site; s++) {
+		int n = x->router->tensors(x->site[s].d, x->n_routed, x->set, t);
+
+		x->site[s].view = (int)x->n_view;
+		x->site[s].n_view = n;
+		for (int i = 0; i < n; i++) {
+			struct moe_view v = { .role = t[i].role,
+				.layer = -1,
+				.linear = -1,
+				.site = s,
+				.rows = t[i].rows,
+				.cols = t[i].cols };
+
+			snprintf(v.name, sizeof(v.name), "router.%d.%.15s", s, t[i].name);
+			if (add_view(x, &v, e))
+				return -1;
+		}
+	}
+	return 0;
 }
 
 int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
@@ -59,29 +183,30 @@ int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct 
 	size_t cells = (size_t)c->L * MOE_LINEARS, slots;
 
 	x->param = x->alive = NULL;
-	x->a_off = x->b_off = NULL;
-	if (check(x, e))
-		return -1;
+	x->view = NULL;
+	x->site = NULL;
+	x->view_at = x->site_at = NULL;
+	x->n_param = x->n_view = 0;
+	x->n_site = x->S = 0;
 	x->config = *c;
-	x->R = 0;
-	for (int i = 0; i < x->E; i++) {
-		x->first[i] = x->R;
-		x->R += x->rank[i];
-	}
+	if (check_layout(x, e) || lay_out_slots(x, e))
+		return -1;
 	if (!moe_mul(cells, (size_t)x->R, &slots))
 		return moe_fail(e, MOE_DATA, "the experts' ranks are too large");
-	x->a_off = moe_alloc(cells, sizeof(*x->a_off), e);
-	x->b_off = x->a_off ? moe_alloc(cells, sizeof(*x->b_off), e) : NULL;
-	x->alive = x->b_off ? moe_alloc_declared(slots, sizeof(*x->alive), e) : NULL;
-	if (x->alive && !lay_out(x, &x->n_param))
-		moe_fail(e, MOE_DATA, "the experts' ranks are too large");
-	else if (x->alive)
-		x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e);
-	if (!x->alive || !x->param) {
-		moe_experts_free(x);
-		return -1;
+	x->view_at = moe_alloc(cells, sizeof(*x->view_at), e);
+	x->site_at = moe_alloc(cells, sizeof(*x->site_at), e);
+	x->site = moe_alloc(x->router ? cells : 1, sizeof(*x->site), e);
+	if (x->view_at && x->site_at && x->site) {
+		find_sites(x);
+		x->view = moe_alloc(
+			2 * cells + (size_t)x->n_site * MOE_ROUTER_TENSORS, sizeof(*x->view), e);
 	}
-	return 0;
+	if (x->view && !add_pairs(x, e) && !add_router(x, e) &&
+		(x->alive = moe_alloc_declared(slots, sizeof(*x->alive), e)) &&
+		(x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e)))
+		return 0;
+	moe_experts_free(x);
+	return -1;
 }
 
 int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
@@ -97,8 +222,10 @@ void moe_experts_free(struct moe_experts *x)
 {
 	free(x->param);
 	free(x->alive);
-	free(x->a_off);
-	free(x->b_off);
+	free(x->view);
+	free(x->view_at);
+	free(x->site);
+	free(x->site_at);
 	memset(x, 0, sizeof(*x));
 }
 
@@ -108,9 +235,91 @@ int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, str
 
 	if (moe_experts_alloc(&x, &from->config, e))
 		return -1;
+	memcpy(x.present, from->present, sizeof(x.present));
 	memcpy(x.param, from->param, from->n_param * sizeof(*x.param));
 	memcpy(x.alive, from->alive,
 		(size_t)from->config.L * MOE_LINEARS * (size_t)from->R * sizeof(*x.alive));
 	*to = x;
 	return 0;
+}
+
+/* ---- walks over the table ---- */
+
+const struct moe_view *moe_view_of(const struct moe_experts *x, size_t cell, enum moe_role role)
+{
+	int i = x->view_at[cell];
+
+	return i < 0 ? NULL : &x->view[i + (role == MOE_ROLE_B)];
+}
+
+struct moe_part moe_view_part(const struct moe_experts *x, const struct moe_view *v, int expert)
+{
+	size_t first = (size_t)x->first[expert], rank = (size_t)x->rank[expert],
+	       cols = (size_t)v->cols;
+
+	if (v->role == MOE_ROLE_A) /* rows of A [R, d_in] */
+		return (struct moe_part){ v->off + first * cols, rank, cols, cols };
+	return (struct moe_part){ v->off + first, (size_t)v->rows, rank,
+		cols }; /* of B [d_out, R] */
+}
+
+static void add_squares(const moe_real *block, const struct moe_part *p, double *sum)
+{
+	for (size_t r = 0; r < p->rows; r++)
+		for (size_t c = 0; c < p->cols; c++) {
+			double v = (double)block[p->off + r * p->ld + c];
+
+			*sum += v * v;
+		}
+}
+
+double moe_experts_norm2(const struct moe_experts *x, const moe_real *block, int o)
+{
+	double s = 0;
+
+	for (size_t i = 0; i < x->n_view; i++) {
+		const struct moe_view *v = &x->view[i];
+		bool pair = v->role == MOE_ROLE_A || v->role == MOE_ROLE_B;
+		struct moe_part p = { v->off, 1, v->n, v->n };
+
+		if (o < x->E && pair)
+			p = moe_view_part(x, v, o);
+		else if (o < x->E || v->role != MOE_ROLE_ROUTER)
+			continue;
+		add_squares(block, &p, &s);
+	}
+	return s;
+}
+
+bool moe_experts_scale_bank(struct moe_experts *x, int bank, double scale)
+{
+	bool any = false;
+
+	for (int i = 0; i < x->E; i++)
+		if (bank < 0 || x->bank[i] == (enum moe_bank)bank) {
+			x->present[i] *= scale;
+			any = true;
+		}
+	return any;
+}
+
+bool moe_experts_off(const struct moe_experts *x)
+{
+	size_t n = (size_t)x->config.L * MOE_LINEARS;
+
+	for (int i = 0; i < x->E; i++)
+		for (size_t k = 0; x->present[i] != 0 && k < n; k++)
+			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)
+				if (x->alive[k * (size_t)x->R + (size_t)s] != 0)
+					return false;
+	return true;
+}
+
+void moe_router_params(
+	const struct moe_experts *x, moe_real *block, int s, moe_real *p[MOE_ROUTER_TENSORS])
+{
+	const struct moe_site *at = &x->site[s];
+
+	for (int i = 0; i < MOE_ROUTER_TENSORS; i++)
+		p[i] = i < at->n_view ? block + x->view[at->view + i].off : NULL;
 }

@@ -110,14 +110,10 @@ static moe_real *get(struct moe_arena *a, size_t rows, size_t cols, struct moe_e
 
 static int group_slots(const struct moe_experts *x, int k)
 {
-	static const enum moe_linear lin[MOE_GROUPS][MOE_GROUP_MAX] = { { MOE_Q, MOE_K, MOE_V },
-		{ MOE_O, MOE_O, MOE_O }, { MOE_GATE, MOE_UP, MOE_UP },
-		{ MOE_DOWN, MOE_DOWN, MOE_DOWN } };
-	static const int n[MOE_GROUPS] = { 3, 1, 2, 1 };
 	int slots = 0;
 
-	for (int j = 0; x && j < n[k]; j++)
-		slots += x->target[lin[k][j]] ? x->R : 0;
+	for (int j = 0; x && j < moe_groups[k].n; j++)
+		slots += x->target[moe_groups[k].lin[j]] ? x->R : 0;
 	return slots;
 }
 
@@ -218,6 +214,25 @@ static int attend(const struct moe_config *c, const struct moe_batch *b, struct 
 	return 0;
 }
 
+/* One group of Linears: the gates of the sites that read its input, then its products. in [T, in].
+ */
+static void group_forward(const struct moe_prep_layer *y, const struct moe_experts *x,
+	const struct moe_gates *g, struct moe_acts *a, int layer, enum moe_group k,
+	const struct layer_acts *la, const moe_real *in, moe_real *const out[], const int ld[])
+{
+	struct pass *p = a->priv;
+	const struct moe_prep_group *q = &y->group[k];
+	const moe_real *gate[MOE_GROUP_MAX];
+	int site[MOE_GROUP_MAX], n = p->rerun ? 0 : moe_sites_at(x, layer, k, site);
+
+	for (int i = 0; i < n; i++)
+		moe_site_fwd(x, g, site[i], in, q->in, &a->gates);
+	for (int j = 0; j < q->n; j++)
+		gate[j] = moe_gate_of(
+			x, g, &a->gates, (size_t)layer * MOE_LINEARS + (size_t)q->lin[j].linear);
+	moe_group_fwd(q, x, p->T, in, gate, p->exact, out, ld, la->z[k], p->zs);
+}
+
 int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 	const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a, int i,
 	struct layer_acts *la, moe_real *out, struct moe_err *e)
@@ -225,30 +240,34 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
 	struct moe_prep_layer y;
-	const moe_real *gate = g ? g->gate : NULL;
 	int T = p->T, W = width(c);
 	size_t td = (size_t)T * (size_t)c->D;
 
 	moe_arena_reset(&p->tmp);
 	if (moe_prep_layer(m, x, i, &p->tmp, &y, e))
 		return -1;
+	/* norm [T, D] = rmsnorm(in) */
 	moe_rmsnorm(T, c->D, la->in, c->D, y.norm1, c->eps, p->norm, c->D, la->rstd1);
-	moe_group_fwd(&y.group[MOE_GROUP_QKV], x, T, p->norm, gate, p->exact,
+	/* qkv [T, W]: queries, keys and values of a token side by side; then norms and RoPE */
+	group_forward(&y, x, g, a, i, MOE_GROUP_QKV, la, p->norm,
 		(moe_real *[]){ la->qkv, la->qkv + c->H * c->hd, la->qkv + (c->H + c->K) * c->hd },
-		(int[]){ W, W, W }, la->z[MOE_GROUP_QKV], p->zs);
+		(int[]){ W, W, W });
 	place(c, &y, p, la);
+	/* o [T, H*hd] = softmax(q k^T / sqrt(hd)) v, per segment and head */
 	if (attend(c, b, p, la, e))
 		return -1;
-	moe_group_fwd(&y.group[MOE_GROUP_O], x, T, la->o, gate, p->exact, (moe_real *[]){ p->proj },
-		&c->D, la->z[MOE_GROUP_O], p->zs);
+	/* mid [T, D] = in + W_o o */
+	group_forward(&y, x, g, a, i, MOE_GROUP_O, la, la->o, (moe_real *[]){ p->proj }, &c->D);
 	memcpy(la->mid, la->in, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, la->mid);
+	/* norm [T, D] = rmsnorm(mid) */
 	moe_rmsnorm(T, c->D, la->mid, c->D, y.norm2, c->eps, p->norm, c->D, la->rstd2);
-	moe_group_fwd(&y.group[MOE_GROUP_GU], x, T, p->norm, gate, p->exact,
-		(moe_real *[]){ la->g, la->u }, (int[]){ c->F, c->F }, la->z[MOE_GROUP_GU], p->zs);
+	/* g, u [T, F] = W_gate norm, W_up norm;  ff [T, F] = silu(g) * u */
+	group_forward(&y, x, g, a, i, MOE_GROUP_GU, la, p->norm, (moe_real *[]){ la->g, la->u },
+		(int[]){ c->F, c->F });
 	moe_swiglu((size_t)T * (size_t)c->F, la->g, la->u, p->ff);
-	moe_group_fwd(&y.group[MOE_GROUP_DOWN], x, T, p->ff, gate, p->exact,
-		(moe_real *[]){ p->proj }, &c->D, la->z[MOE_GROUP_DOWN], p->zs);
+	/* out [T, D] = mid + W_down ff */
+	group_forward(&y, x, g, a, i, MOE_GROUP_DOWN, la, p->ff, (moe_real *[]){ p->proj }, &c->D);
 	memcpy(out, la->mid, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, out);
 	if (p->tmp.peak_bytes > p->peak_bytes)
@@ -270,7 +289,8 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	p->slots_max = 0;
 	for (int k = 0; k < MOE_GROUPS; k++)
 		p->slots_max = group_slots(x, k) > p->slots_max ? group_slots(x, k) : p->slots_max;
-	p->exact = a->exact || !moe_model_wide(c);
+	p->exact = a->exact || !moe_model_wide(c) || (x && x->S && x->router->hard);
+	p->rerun = false;
 	p->pos = moe_arena_get(&a->arena, T, sizeof(*p->pos), e);
 	p->inv_freq = get(&a->arena, half, 1, e);
 	p->cos_ = get(&a->arena, T, half, e);
@@ -283,8 +303,9 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	p->rstd = get(&a->arena, T, 1, e);
 	a->out = get(&a->arena, T, (size_t)c->D, e);
 	p->la = moe_arena_get(&a->arena, (size_t)c->L, sizeof(*p->la), e);
-	if (!p->pos || !p->inv_freq || !p->cos_ || !p->sin_ || !p->norm || !p->proj || !p->ff ||
-		!p->zs || !p->last || !p->rstd || !a->out || !p->la)
+	if (moe_site_gates_make(&a->gates, x, b->T, &a->arena, e) || !p->pos || !p->inv_freq ||
+		!p->cos_ || !p->sin_ || !p->norm || !p->proj || !p->ff || !p->zs || !p->last ||
+		!p->rstd || !a->out || !p->la)
 		return -1;
 	for (int s = 0; s < b->n_seg; s++)
 		for (int t = 0; t < b->seg[s].len; t++) {

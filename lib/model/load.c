@@ -3,6 +3,7 @@
 #include "model/load.h"
 #include "formats/file.h"
 #include "formats/safetensors.h"
+#include "util/half.h"
 
 #include <errno.h>
 #include <nettle/sha2.h>

@@ -11,8 +11,7 @@
 #define MOE_MODEL_MODEL_H
 
 #include "model/config.h"
-#include "model/experts.h"
-#include "util/mem.h"
+#include "model/sites.h"
 
 #include <stdint.h>
 
@@ -75,7 +74,11 @@ struct moe_acts {
 				 keep_hidden), else NULL */
 	bool keep_hidden;
 	bool exact; /* a token's bits do not depend on its batch, and equal the sampler's (prep.h);
-		       narrow models always are */
+		       narrow models always are, and so is every pass with a hard router */
+	struct moe_site_gates gates; /* of the last forward pass; S = 0 without a router inside it.
+					What losses on gates are taken of, before the backward
+					pass. Kept under recompute too, so that a second run of a
+					layer cannot choose otherwise */
 	moe_real *logp; /* NULL, or [n]: moe_backward also writes the log-probabilities of its rows
 			   here. Borrowed */
 	void *priv;
@@ -85,8 +88,8 @@ void moe_acts_free(struct moe_acts *a);
 /* The most memory that activations and scratch took so far, in bytes. */
 size_t moe_acts_peak_bytes(const struct moe_acts *a);
 
-/* Fills a->out. x NULL = base model; g NULL = all gates one. Validates ids, segments and shapes
- * (MOE_DATA). */
+/* Fills a->out. x NULL = base model; g NULL = outer gates one, no row kept from the router.
+ * Validates ids, segments and shapes (MOE_DATA). */
 int moe_forward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,
 	const struct moe_batch *b, struct moe_acts *a, struct moe_err *e);
 
@@ -99,7 +102,8 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 
 /* Backward of sum_i dlogp[i] * logp[i] (the same rows, targets and temperature as above).
  * dx: [x->n_param] gradient of the experts, accumulated (+=), or NULL. dm: [m->n_param] gradient of
- * a trainable model, accumulated, or NULL. Both may be given. Needs a->keep at the forward pass. */
+ * a trainable model, accumulated, or NULL. Both may be given. Needs a->keep at the forward pass. n
+ * may be 0: then only g's seeds flow back. */
 int moe_backward(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,
 	const struct moe_batch *b, struct moe_acts *a, int n, const int32_t *row,
 	const int32_t *target, double temperature, const moe_real *dlogp, moe_real *dx,

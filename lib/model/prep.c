@@ -13,12 +13,6 @@
  * more than transposing the weight. */
 #define NARROW 384
 
-static const struct {
-	int n;
-	enum moe_linear lin[MOE_GROUP_MAX];
-} groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } }, { 1, { MOE_O } },
-	{ 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
-
 bool moe_model_wide(const struct moe_config *c)
 {
 	return c->D > 256;
@@ -114,8 +108,10 @@ static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_
 		bt = moe_arena_get(a, (size_t)p->out * (size_t)x->R, sizeof(*bt), e);
 		if (!bt)
 			return -1;
-		moe_transpose(x->R, p->in, x->param + x->a_off[i], p->in, at + p->slot, g->slots);
-		moe_transpose(p->out, x->R, x->param + x->b_off[i], x->R, bt, p->out);
+		moe_transpose(x->R, p->in, x->param + moe_view_of(x, i, MOE_ROLE_A)->off, p->in,
+			at + p->slot, g->slots);
+		moe_transpose(p->out, x->R, x->param + moe_view_of(x, i, MOE_ROLE_B)->off, x->R, bt,
+			p->out);
 		p->bt = bt;
 	}
 	return 0;
@@ -130,11 +126,11 @@ int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x,
 	for (int k = 0; k < MOE_GROUPS; k++) {
 		struct moe_prep_group *g = &out->group[k];
 
-		g->n = groups[k].n;
+		g->n = moe_groups[k].n;
 		for (int j = 0; j < g->n; j++) {
 			struct moe_prep_linear *p = &g->lin[j];
 
-			p->linear = groups[k].lin[j];
+			p->linear = moe_groups[k].lin[j];
 			moe_linear_shape(&m->config, p->linear, &p->in, &p->out);
 			g->in = p->in;
 			if (moe_weight_get(&y->bias[p->linear], a, &p->bias, e))
@@ -181,13 +177,15 @@ static MOE_CLONES void mul3(int n, const moe_real *restrict z, const moe_real *r
 void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T,
 	const moe_real *gate, const moe_real *mask, const moe_real *z, int ldz, moe_real *zs)
 {
-	moe_real s = (moe_real)x->scale;
+	moe_real s = (moe_real)x->scale, p[MOE_EXPERTS_MAX];
 
+	for (int i = 0; i < x->E; i++)
+		p[i] = s * (moe_real)x->present[i];
 	for (int t = 0; t < T; t++)
 		for (int i = 0; i < x->E; i++) {
 			size_t cell = (size_t)t * (size_t)x->E + (size_t)i,
 			       at = (size_t)t * (size_t)ldz + (size_t)x->first[i];
-			moe_real c = s * (gate ? gate[cell] : 1) * (mask ? mask[cell] : 1);
+			moe_real c = p[i] * (gate ? gate[cell] : 1) * (mask ? mask[cell] : 1);
 
 			mul3(x->rank[i], z + at, alive + x->first[i], c, zs + at);
 		}
@@ -205,22 +203,26 @@ static void product(bool exact, bool t, int T, int out, int in, const moe_real *
 }
 
 void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T,
-	const moe_real *in, const moe_real *gate, bool exact, moe_real *const y[], const int ldy[],
-	moe_real *z, moe_real *zs)
+	const moe_real *in, const moe_real *const gate[], bool exact, moe_real *const y[],
+	const int ldy[], moe_real *z, moe_real *zs)
 {
+	/* z [T, slots] = in [T, in] [A of all its Linears]^T */
 	if (g->slots)
 		product(exact, true, T, g->slots, g->in, in, g->at, g->slots, 0, z, g->slots,
 			g->in);
 	for (int j = 0; j < g->n; j++) {
 		const struct moe_prep_linear *p = &g->lin[j];
 
+		/* y = in W^T + bias */
 		product(exact, p->t, T, p->out, p->in, in, p->w, p->t ? p->out : p->in, 0, y[j],
 			ldy[j], p->in);
 		if (p->bias)
 			moe_vec_add_bias(T, p->out, p->bias, y[j], ldy[j]);
 		if (p->slot < 0)
 			continue;
-		moe_expert_scale(x, p->alive, T, gate, NULL, z + p->slot, g->slots, zs + p->slot);
+		/* y += (coefficients .* z) B^T */
+		moe_expert_scale(
+			x, p->alive, T, gate[j], NULL, z + p->slot, g->slots, zs + p->slot);
 		product(exact, true, T, p->out, x->R, zs + p->slot, p->bt, p->out, 1, y[j], ldy[j],
 			g->slots);
 	}

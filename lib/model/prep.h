@@ -15,10 +15,6 @@
 
 #include "model/model.h"
 
-/* Linears with a common input: q k v | o | gate up | down. */
-enum moe_group { MOE_GROUP_QKV, MOE_GROUP_O, MOE_GROUP_GU, MOE_GROUP_DOWN, MOE_GROUPS };
-#define MOE_GROUP_MAX 3
-
 struct moe_prep_linear {
 	enum moe_linear linear;
 	int in, out;
@@ -64,14 +60,14 @@ int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i
 int moe_prep_layer_names(const struct moe_model *m, const struct moe_experts *x, int i,
 	struct moe_arena *a, struct moe_prep_layer *out, struct moe_err *e);
 
-/* y[j] [T, out_j] (row stride ldy[j]) = bias + W in + s B ((alive * gate) .* (A in)) for each
- * Linear j of the group. in [T, in], dense. gate [T, E] or NULL. z [T, slots] receives A in (before
- * gates); zs [T, slots] is scratch; both unused when slots = 0. */
+/* y[j] [T, out_j] (row stride ldy[j]) = bias + W in + s B ((alive * present * gate) .* (A in)) for
+ * each Linear j of the group. in [T, in], dense. gate[j]: its experts' gates [T, E], or NULL. z [T,
+ * slots] receives A in (before gates); zs [T, slots] is scratch; both unused when slots = 0. */
 void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T,
-	const moe_real *in, const moe_real *gate, bool exact, moe_real *const y[], const int ldy[],
-	moe_real *z, moe_real *zs);
+	const moe_real *in, const moe_real *const gate[], bool exact, moe_real *const y[],
+	const int ldy[], moe_real *z, moe_real *zs);
 
-/* zs [T, R] (row stride ldz) = z .* (s alive gate [mask]); gate, mask [T, E] or NULL. The
+/* zs [T, R] (row stride ldz) = z .* (s present alive gate [mask]); gate, mask [T, E] or NULL. The
  * coefficients of the experts. */
 void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T,
 	const moe_real *gate, const moe_real *mask, const moe_real *z, int ldz, moe_real *zs);

@@ -1,36 +1,34 @@
 /* regions.c - who owns which stretch of a flat parameter block. */
 #include "model/regions.h"
 
-int moe_experts_regions(
-	const struct moe_experts *x, struct moe_region **out, size_t *n, struct moe_err *e)
+int moe_experts_regions(const struct moe_experts *x, double router_lr, struct moe_region **out,
+	size_t *n, int *n_owner, struct moe_err *e)
 {
-	size_t cells = (size_t)x->config.L * MOE_LINEARS;
-	struct moe_region *r = moe_alloc(cells * 2 * (size_t)x->E, sizeof(*r), e);
+	struct moe_region *r = moe_alloc(x->n_view * (size_t)x->E, sizeof(*r), e);
 
 	if (!r)
 		return -1;
 	*out = r;
 	*n = 0;
-	for (size_t i = 0; i < cells; i++) {
-		int in, o;
+	*n_owner = x->E + (x->router != NULL);
+	for (size_t i = 0; i < x->n_view; i++) {
+		const struct moe_view *v = &x->view[i];
 
-		if (x->a_off[i] == SIZE_MAX)
+		if (v->role == MOE_ROLE_ROUTER)
+			r[(*n)++] = (struct moe_region){ v->off, 1, v->n, v->n, x->E, 1,
+				router_lr };
+		if (v->role == MOE_ROLE_ROUTER || v->role == MOE_ROLE_STATE)
 			continue;
-		moe_linear_shape(&x->config, (enum moe_linear)(i % MOE_LINEARS), &in, &o);
 		for (int k = 0; k < x->E; k++) {
-			size_t first = (size_t)x->first[k], rank = (size_t)x->rank[k],
-			       R = (size_t)x->R;
+			struct moe_part p = moe_view_part(x, v, k);
 
-			r[(*n)++] = (struct moe_region){ x->a_off[i] + first * (size_t)in, 1,
-				rank * (size_t)in, rank * (size_t)in, k, 1, 1 };
-			r[(*n)++] = (struct moe_region){ x->b_off[i] + first, (size_t)o, rank, R, k,
-				1, 1 };
+			r[(*n)++] = (struct moe_region){ p.off, p.rows, p.cols, p.ld, k, 1, 1 };
 		}
 	}
 	return 0;
 }
 
-static void add(struct moe_region *r, size_t *n, const struct moe_weight *w)
+static void add_weight(struct moe_region *r, size_t *n, const struct moe_weight *w)
 {
 	size_t size = (size_t)w->rows * (size_t)w->cols;
 
@@ -50,21 +48,21 @@ int moe_model_regions(
 		return -1;
 	*out = r;
 	*n = 0;
-	add(r, n, &m->embed);
-	add(r, n, &m->norm);
+	add_weight(r, n, &m->embed);
+	add_weight(r, n, &m->norm);
 	if (!m->config.tied)
-		add(r, n, &m->head);
+		add_weight(r, n, &m->head);
 	for (int i = 0; i < m->config.L; i++) {
 		const struct moe_layer *y = &m->layer[i];
 
 		for (int l = 0; l < MOE_LINEARS; l++) {
-			add(r, n, &y->w[l]);
-			add(r, n, &y->bias[l]);
+			add_weight(r, n, &y->w[l]);
+			add_weight(r, n, &y->bias[l]);
 		}
-		add(r, n, &y->norm1);
-		add(r, n, &y->norm2);
-		add(r, n, &y->qnorm);
-		add(r, n, &y->knorm);
+		add_weight(r, n, &y->norm1);
+		add_weight(r, n, &y->norm2);
+		add_weight(r, n, &y->qnorm);
+		add_weight(r, n, &y->knorm);
 	}
 	return 0;
 }

@@ -24,13 +24,15 @@ struct slot {
 	struct moe_chain own;
 	int32_t *ids; /* [max_new] */
 	float *logp, *model_logp, *full_logp;
+	double gate[MOE_EXPERTS_MAX]; /* [E] summed over the rows that predicted its tokens */
 };
 
 /* A request whose prompt has been computed and that still has samples to draw. */
 struct prompt {
 	struct moe_chain chain;
-	moe_real *hidden; /* [D] after its last token; NULL before it is computed */
-	int left;         /* samples not finished */
+	moe_real *hidden;             /* [D] after its last token; NULL before it is computed */
+	double gate[MOE_EXPERTS_MAX]; /* [E] of its last token */
+	int left;                     /* samples not finished */
 };
 
 struct call {
@@ -171,7 +173,9 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 				.pos = t,
 				.mine = &u->prompt[i].chain,
 				.at = t,
-				.gate = q->gate };
+				.outer = q->outer,
+				.unrouted = q->prompt_unrouted,
+				.gate_sum = t + 1 == q->n_prompt ? u->prompt[i].gate : NULL };
 			if (n == PREFILL) {
 				if (prefill_rows(u, n, e))
 					return -1;
@@ -255,13 +259,18 @@ static int forward(struct unit *u, struct moe_err *e)
 			.n_shared = q->n_prompt,
 			.mine = &s->own,
 			.at = s->n - 1,
-			.gate = q->gate };
+			.outer = q->outer,
+			.gate_sum = s->gate };
 	}
 	if (n && moe_decode_rows(u->d, n, u->row, u->hidden, e))
 		return -1;
-	for (; n < u->n_live; n++)
-		memcpy(u->hidden + (size_t)n * D,
-			u->prompt[u->slot[u->live[n]].req - u->from].hidden, D * sizeof(moe_real));
+	for (; n < u->n_live; n++) {
+		struct slot *s = &u->slot[u->live[n]];
+		const struct prompt *p = &u->prompt[s->req - u->from];
+
+		memcpy(u->hidden + (size_t)n * D, p->hidden, D * sizeof(moe_real));
+		memcpy(s->gate, p->gate, sizeof(s->gate));
+	}
 	return 0;
 }
 
@@ -289,6 +298,12 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 		(c->o->want_full_logp && !(out->full_logp = copy(s->full_logp, n, e))))
 		return -1;
 	memcpy(out->ids, s->ids, n * sizeof(*out->ids));
+	if (c->x && c->x->S) {
+		if (!(out->gate = moe_alloc((size_t)c->x->E, sizeof(*out->gate), e)))
+			return -1;
+		for (int i = 0; i < c->x->E; i++)
+			out->gate[i] = (float)(s->gate[i] / s->n);
+	}
 	moe_chain_release(u->d, &s->own);
 	if (--p->left == 0)
 		moe_chain_release(u->d, &p->chain);
@@ -458,5 +473,6 @@ void moe_completion_free(struct moe_completion *c)
 	free(c->logp);
 	free(c->model_logp);
 	free(c->full_logp);
+	free(c->gate);
 	memset(c, 0, sizeof(*c));
 }

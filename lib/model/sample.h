@@ -32,12 +32,15 @@ struct moe_sample_req {
 	int n_prompt;
 	uint64_t key;                /* moe_hash64 of the prompt id (and step) */
 	int first_sample, n_samples; /* samples first_sample .. first_sample+n_samples-1 */
-	const moe_real *gate;        /* [E] gates of this request, or NULL = all ones */
+	const moe_real *outer;       /* [E] outer gates of this request, or NULL = all ones */
+	bool prompt_unrouted;        /* the router is kept out of the prompt's rows */
 };
 
 struct moe_completion {
 	int32_t *ids;                         /* [n] owned */
 	float *logp, *model_logp, *full_logp; /* [n] owned; the last two NULL unless asked */
+	float *gate; /* [E] mean over its tokens and the sites of the gates that predicted them:
+			NULL without a router in the pass. Owned */
 	int n;
 	bool stopped; /* ended by a stop token, else by length */
 };

@@ -58,7 +58,7 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 			w->pack.row[n] = w->pack.seg[s].start + t - 1;
 			w->pack.target[n++] = w->pack.ids[w->pack.seg[s].start + t];
 		}
-	g.gate = j->gate && j->x ? w->gate : NULL;
+	g.outer = j->gate && j->x ? w->gate : NULL;
 	if (moe_forward(j->m, j->x, &g, &w->pack.b, &w->a, e) ||
 		moe_head_logp(j->m, &w->pack.b, &w->a, n, w->pack.row, w->pack.target,
 			j->temperature, w->logp, NULL, e))

@@ -14,33 +14,35 @@
 
 /* ---- names ---- */
 
-static int bank_of(const char *s, size_t n)
-{
-	for (int b = 0; b < MOE_BANKS; b++)
-		if (strlen(moe_bank_names[b]) == n && !memcmp(moe_bank_names[b], s, n))
-			return b;
-	return -1;
-}
-
 /* "BANK-off": the bank, or -1. */
 static int bank_off(const char *name)
 {
 	size_t n = strlen(name);
 
-	return n > 4 && !strcmp(name + n - 4, "-off") ? bank_of(name, n - 4) : -1;
+	return n > 4 && !strcmp(name + n - 4, "-off") ? moe_bank_find(name, n - 4) : -1;
+}
+
+int moe_bank_value(const char *text, int *bank, double *value, struct moe_err *e)
+{
+	const char *eq = strchr(text, '=');
+	char *end;
+
+	if (eq && (*bank = moe_bank_find(text, (size_t)(eq - text))) >= 0) {
+		*value = strtod(eq + 1, &end);
+		if (end > eq + 1 && !*end && isfinite(*value))
+			return 0;
+	}
+	return moe_fail(e, MOE_USAGE,
+		"'%s' is not BANK=NUMBER with a bank among shared, clean and quarantine", text);
 }
 
 /* "scale:BANK=S": the bank, or -1. */
 static int bank_scale(const char *name, double *s)
 {
-	const char *eq = strchr(name, '=');
-	char *end;
+	struct moe_err e;
+	int bank = -1;
 
-	if (strncmp(name, "scale:", 6) != 0 || !eq)
-		return -1;
-	*s = strtod(eq + 1, &end);
-	return end == eq + 1 || *end || !isfinite(*s) ? -1
-						      : bank_of(name + 6, (size_t)(eq - name - 6));
+	return !strncmp(name, "scale:", 6) && !moe_bank_value(name + 6, &bank, s, &e) ? bank : -1;
 }
 
 static bool known(const char *name)
@@ -128,7 +130,17 @@ int moe_ablate_names(const char *arms, char ***names, size_t *n, struct moe_err 
 
 /* ---- norms: |B diag(w) A|^2 = sum_ij w_i w_j (B'B)_ij (A A')_ij ---- */
 
-/* g [R, R] of one Linear, of what is alive in it. */
+/* What is on of a slot: alive times the presence of its expert. */
+static double slot_on(const struct moe_experts *x, size_t cell, size_t slot)
+{
+	int i = 0;
+
+	while (i + 1 < x->E && slot >= (size_t)x->first[i + 1])
+		i++;
+	return (double)x->alive[cell * (size_t)x->R + slot] * x->present[i];
+}
+
+/* g [R, R] of one Linear, of what is on in it. */
 static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 {
 	size_t at = (size_t)layer * MOE_LINEARS + (size_t)linear, R = (size_t)x->R;
@@ -136,9 +148,8 @@ static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 	const moe_real *A, *B;
 
 	moe_linear_shape(&x->config, (enum moe_linear)linear, &d_in, &d_out);
-	const moe_real *alive = x->alive + at * R;
-	A = x->param + x->a_off[at];
-	B = x->param + x->b_off[at];
+	A = x->param + moe_view_of(x, at, MOE_ROLE_A)->off;
+	B = x->param + moe_view_of(x, at, MOE_ROLE_B)->off;
 	for (size_t i = 0; i < R; i++)
 		for (size_t j = 0; j <= i; j++) {
 			double a = 0, b = 0;
@@ -148,7 +159,8 @@ static void gram(const struct moe_experts *x, int layer, int linear, double *g)
 					(double)A[j * (size_t)d_in + (size_t)k];
 			for (int k = 0; k < d_out; k++)
 				b += (double)B[(size_t)k * R + i] * (double)B[(size_t)k * R + j];
-			g[i * R + j] = g[j * R + i] = a * b * ((double)alive[i] * (double)alive[j]);
+			g[i * R + j] = g[j * R + i] = a * b *
+				(slot_on(x, at, i) * slot_on(x, at, j));
 		}
 }
 
@@ -310,22 +322,31 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 
 /* ---- making an arm ---- */
 
-static int set_bank(struct moe_experts *x, int bank, double scale, struct moe_err *e)
+int moe_ablate_scale(struct moe_adapter *a, const char *text, struct moe_err *e)
 {
-	size_t n = (size_t)x->config.L * MOE_LINEARS;
-	bool any = false;
+	size_t len = strlen(a->arm);
+	double scale = 1;
+	int bank = -1;
 
-	for (int i = 0; i < x->E; i++) {
-		if (bank >= 0 && x->bank[i] != (enum moe_bank)bank)
-			continue;
-		any = true;
-		for (size_t k = 0; k < n; k++)
-			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)
-				x->alive[k * (size_t)x->R + (size_t)s] *= (moe_real)scale;
-	}
-	return any || bank < 0 ? 0
-			       : moe_fail(e, MOE_DATA, "the adapter has no expert in the bank '%s'",
-					 moe_bank_names[bank]);
+	if (moe_bank_value(text, &bank, &scale, e))
+		return -1;
+	if (!moe_experts_scale_bank(&a->x, bank, scale))
+		return moe_fail(e, MOE_DATA, "arm '%s' has no expert in bank %s", a->arm,
+			moe_bank_names[bank]);
+	/* named as moe_ablate_make names such an arm */
+	if (!strcmp(a->arm, "on"))
+		snprintf(a->arm, sizeof(a->arm), "scale:%s", text);
+	else
+		snprintf(a->arm + len, sizeof(a->arm) - len, "+scale:%s", text);
+	return moe_adapter_digest(a, e);
+}
+
+static int scale_bank(struct moe_experts *x, int bank, double scale, struct moe_err *e)
+{
+	return moe_experts_scale_bank(x, bank, scale) || bank < 0
+		? 0
+		: moe_fail(e, MOE_DATA, "the adapter has no expert in the bank '%s'",
+			  moe_bank_names[bank]);
 }
 
 int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name,
@@ -340,11 +361,11 @@ int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, cons
 		return -1;
 	snprintf(to->arm, sizeof(to->arm), "%s", name);
 	if (!strcmp(name, "base"))
-		rc = set_bank(&to->x, -1, 0, e);
+		rc = scale_bank(&to->x, -1, 0, e);
 	else if ((bank = bank_off(name)) >= 0)
-		rc = set_bank(&to->x, bank, 0, e);
+		rc = scale_bank(&to->x, bank, 0, e);
 	else if ((bank = bank_scale(name, &scale)) >= 0)
-		rc = set_bank(&to->x, bank, scale, e);
+		rc = scale_bank(&to->x, bank, scale, e);
 	else if (!strncmp(name, "random-off-", 11))
 		rc = random_off(to, seed, strtoull(name + 11, NULL, 10), e);
 	if (rc == 0 && from->digest[0] && strcmp(name, "on") != 0)

@@ -1,5 +1,5 @@
-/* ablate.h - the arms that are compared: one adapter with some of it switched off through `alive`,
- * never by changing A or B.
+/* ablate.h - the arms that are compared: one adapter with some of it switched off through
+ * `present` (whole experts) and `alive` (random subspaces), never by changing A, B or a router.
  *
  * Arms, by name: on; BANK-off (shared, clean, quarantine); base (every expert off); scale:BANK=S
  * (that bank at scale S); random-off-K: a random subspace of the same rank as the quarantine, drawn
@@ -20,5 +20,11 @@ int moe_ablate_names(const char *arms, char ***names, size_t *n, struct moe_err 
 /* Makes the arm `name` (one of the above) of `from`. */
 int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name,
 	uint64_t seed, struct moe_err *e);
+/* Scales a bank of an arm where it stands: text is "BANK=X", as in scale:BANK=X. A new digest, and
+ * the arm's name says so. MOE_USAGE when the text is malformed, MOE_DATA when the adapter has no
+ * such bank. */
+int moe_ablate_scale(struct moe_adapter *a, const char *text, struct moe_err *e);
+/* "BANK=NUMBER" into its parts: the one grammar of banks with a value. MOE_USAGE otherwise. */
+int moe_bank_value(const char *text, int *bank, double *value, struct moe_err *e);
 
 #endif

@@ -51,15 +51,19 @@ struct moe_adapter {
 	struct moe_experts x;
 	char arm[64];    /* "on" for a freshly trained one */
 	char method[32]; /* row of the method table */
+	char decided_by[64]; /* who decided in training where that was not the method itself, else "" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
 	struct moe_plan plan;
+	struct moe_rec settings;         /* the method's (setting.h); no fields = none. Owned */
 	struct moe_rec score;            /* the score's scalars; no fields = no score. Owned */
 	struct moe_score_tensor *tensor; /* [n_tensor] owned */
 	size_t n_tensor;
 	struct moe_rec match;   /* random ablations: what was matched; no fields = absent. Owned */
 	struct moe_rec lineage; /* pins, parents, argv; outside of the digest. Owned */
+	struct moe_rec more;    /* keys of the layout that this program does not know: kept,
+				   digested, written back. Owned */
 	char digest[65]; /* set by moe_adapter_read, moe_adapter_write and moe_adapter_digest */
 };
 
@@ -82,6 +86,11 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
  * lineage.argv. NULL leaves the one in question alone. */
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc,
 	char *const *argv, struct moe_err *e);
+/* The name under which what it did is reported: the router that decided, else its method. */
+static inline const char *moe_adapter_reported(const struct moe_adapter *a)
+{
+	return a->decided_by[0] ? a->decided_by : a->method;
+}
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);
 /* Adds a tensor (zeroed data) for the caller to fill; NULL and *e on failure. */

@@ -1,284 +1,154 @@
-/* adapter_io.c - an arm as records of a stream and back (formats/records.md, "adapter"). Streams
- * themselves are formats/stream.c. */
+/* adapter_io.c - an arm as records of a stream and back (formats/records.md, "adapter"), and the
+ * digest of what those records say. The layout record is adapter_layout.c's, streams themselves are
+ * formats/stream.c's. */
 #include "moe/adapter_priv.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- layout ---- */
+/* ---- all tensors as f32, in the order of the table ---- */
 
-static int put_config(const struct moe_config *c, struct moe_rec *to, struct moe_err *e)
+/* Called for each tensor in the order of the stream; data is borrowed for the call. */
+typedef int moe_tensor_fn(void *ctx, const char *name, int rank, const uint64_t *shape,
+	const float *data, size_t n, struct moe_err *e);
+
+#ifdef MOE_REAL_F64
+static const float *as_f32(const moe_real *v, size_t n, float *scratch)
 {
-	struct moe_rec m = { 0 };
-	int rc = 0;
-
-	rc |= moe_rec_set_int(&m, "layers", c->L, e);
-	rc |= moe_rec_set_int(&m, "hidden", c->D, e);
-	rc |= moe_rec_set_int(&m, "heads", c->H, e);
-	rc |= moe_rec_set_int(&m, "kv_heads", c->K, e);
-	rc |= moe_rec_set_int(&m, "head_dim", c->hd, e);
-	rc |= moe_rec_set_int(&m, "ffn", c->F, e);
-	if (rc == 0)
-		rc = moe_rec_set_map(to, "config", &m, e);
-	moe_rec_free(&m);
-	return rc;
+	for (size_t i = 0; i < n; i++)
+		scratch[i] = (float)v[i];
+	return scratch;
 }
-
-static int put_experts(const struct moe_experts *x, struct moe_rec *to, struct moe_err *e)
+#else
+static const float *as_f32(const moe_real *v, size_t n, float *scratch)
 {
-	struct moe_rec m[MOE_EXPERTS_MAX] = { 0 };
-	struct moe_str target[MOE_LINEARS];
-	size_t n_target = 0;
-	int rc = 0;
-
-	for (int i = 0; i < x->E && rc == 0; i++) {
-		rc |= moe_rec_set_str(&m[i], "name", x->name[i], e);
-		rc |= moe_rec_set_str(&m[i], "bank", moe_bank_names[x->bank[i]], e);
-		rc |= moe_rec_set_int(&m[i], "rank", x->rank[i], e);
-	}
-	if (rc == 0)
-		rc = moe_rec_set_maps(to, "experts", m, (size_t)x->E, e);
-	for (int i = 0; i < x->E; i++)
-		moe_rec_free(&m[i]);
-	for (int j = 0; j < MOE_LINEARS; j++)
-		if (x->target[j])
-			target[n_target++] = (struct moe_str){ moe_linear_names[j],
-				strlen(moe_linear_names[j]) };
-	return rc ? -1 : moe_rec_set_strs(to, "targets", target, n_target, e);
+	(void)n;
+	(void)scratch;
+	return v;
 }
+#endif
 
-static int put_plan(const struct moe_plan *p, struct moe_rec *to, struct moe_err *e)
+static int pass_tensor(const char *name, const uint64_t shape[2], const moe_real *v,
+	moe_tensor_fn *fn, void *ctx, struct moe_err *e)
 {
-	struct moe_rec plan = { 0 }, row = { 0 };
-	int rc = 0;
-
-	for (int d = 0; d < MOE_DECISIONS && rc == 0; d++) {
-		moe_rec_clear(&row);
-		for (int b = 0; b < MOE_BANKS; b++)
-			rc |= moe_rec_set_f64s(&row, moe_bank_names[b],
-				(double[]){ p->gate[d][b], p->mask[d][b] }, 2, e);
-		if (rc == 0)
-			rc = moe_rec_set_map(&plan, moe_decision_names[d], &row, e);
-	}
-	moe_rec_clear(&row);
-	for (int b = 0; b < MOE_BANKS && rc == 0; b++)
-		rc = moe_rec_set_f64(&row, moe_bank_names[b], p->sample[b], e);
-	if (rc == 0)
-		rc = moe_rec_set_map(&plan, "sample", &row, e);
-	if (rc == 0)
-		rc = moe_rec_set_map(to, "plan", &plan, e);
-	moe_rec_free(&row);
-	moe_rec_free(&plan);
-	return rc;
-}
-
-int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct moe_err *e)
-{
-	int rc = 0;
-
-	moe_rec_clear(r);
-	rc |= moe_rec_set_str(r, "t", "layout", e);
-	rc |= moe_rec_set_str(r, "arm", a->arm, e);
-	rc |= moe_rec_set_str(r, "method", a->method, e);
-	rc |= moe_rec_set_int(r, "train_seed", (int64_t)a->train_seed, e);
-	rc |= moe_rec_set_int(r, "step", a->step, e);
-	rc |= moe_rec_set_str(r, "base", a->base, e);
-	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
-	if (rc || put_config(&a->x.config, r, e) || put_experts(&a->x, r, e) ||
-		put_plan(&a->plan, r, e))
-		return -1;
-	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
-		return -1;
-	if (a->match.n_field && moe_rec_set_map(r, "match", &a->match, e))
-		return -1;
-	return a->lineage.n_field ? moe_rec_set_map(r, "lineage", &a->lineage, e) : 0;
-}
-
-static int bad(const struct moe_rec *r, struct moe_err *e, const char *what)
-{
-	return moe_fail(e, MOE_DATA,
-		"record %" PRIu64 " (byte %" PRIu64 "): layout of an adapter: %s", r->number,
-		r->byte, what);
-}
-
-static int get_text(
-	const struct moe_rec *r, const char *key, char *out, size_t size, struct moe_err *e)
-{
-	struct moe_str s;
-
-	if (moe_rec_str_req(r, key, &s, e))
-		return -1;
-	if (s.n >= size || memchr(s.p, 0, s.n))
-		return moe_fail(e, MOE_DATA,
-			"record %" PRIu64 ": key '%s' is longer than %zu bytes or holds a NUL",
-			r->number, key, size - 1);
-	memcpy(out, s.p, s.n);
-	out[s.n] = 0;
-	return 0;
-}
-
-static int get_dim(const struct moe_rec *m, const char *key, int max, int *out, struct moe_err *e)
-{
-	int64_t v;
-
-	if (moe_rec_int_req(m, key, &v, e))
-		return -1;
-	if (v < 1 || v > max)
-		return moe_fail(e, MOE_DATA,
-			"layout of an adapter: %s = %" PRId64 " is outside of 1..%d", key, v, max);
-	*out = (int)v;
-	return 0;
-}
-
-static int get_config(const struct moe_rec *r, struct moe_config *c, struct moe_err *e)
-{
-	struct moe_rec m = { 0 };
+	size_t n = (size_t)(shape[0] * shape[1]);
+	float *scratch = sizeof(moe_real) == sizeof(float) ? NULL : moe_alloc(n, sizeof(float), e);
+	const float *f;
 	int rc;
 
-	if (!moe_rec_map(r, "config", &m))
-		return bad(r, e, "'config' must be a map");
-	rc = get_dim(&m, "layers", 4096, &c->L, e) || get_dim(&m, "hidden", 1 << 20, &c->D, e) ||
-			get_dim(&m, "heads", 1 << 16, &c->H, e) ||
-			get_dim(&m, "kv_heads", 1 << 16, &c->K, e) ||
-			get_dim(&m, "head_dim", 1 << 16, &c->hd, e) ||
-			get_dim(&m, "ffn", 1 << 20, &c->F, e)
-		? -1
-		: 0;
-	moe_rec_free(&m);
-	if (rc == 0 && (c->H % c->K || (int64_t)c->H * c->hd > 1 << 20))
-		return bad(r, e, "kv_heads does not divide heads, or heads x head_dim is too big");
+	if (sizeof(moe_real) != sizeof(float) && !scratch)
+		return -1;
+	f = as_f32(v, n, scratch);
+	rc = fn(ctx, name, 2, shape, f, n, e);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (!isfinite(f[i]))
+			rc = moe_fail(e, MOE_NUMERIC,
+				"tensor '%s' of the adapter holds %g at element %zu", name,
+				(double)f[i], i);
+	free(scratch);
 	return rc;
 }
 
-static int find_name(const char *const *names, int n, struct moe_str s)
+static int each_tensor(const struct moe_adapter *a, moe_tensor_fn *fn, void *ctx, struct moe_err *e)
 {
-	for (int i = 0; i < n; i++)
-		if (moe_str_eq(s, names[i]))
-			return i;
-	return -1;
-}
+	const struct moe_experts *x = &a->x;
+	uint64_t shape[2];
 
-static int get_experts(const struct moe_rec *r, struct moe_experts *x, struct moe_err *e)
-{
-	struct moe_rec m = { 0 };
-	struct moe_str s;
-	struct moe_list experts, targets;
-	int total = 0, got, j;
-
-	moe_list_open(r, "experts", &experts);
-	for (x->E = 0; (got = moe_list_next_map(&experts, &m, e)) == 1; x->E++) {
-		int i = x->E;
-
-		if (i == MOE_EXPERTS_MAX || !moe_rec_str(&m, "bank", &s) ||
-			(j = find_name(moe_bank_names, MOE_BANKS, s)) < 0 ||
-			get_text(&m, "name", x->name[i], sizeof(x->name[i]), e) ||
-			get_dim(&m, "rank", MOE_RANKS_MAX, &x->rank[i], e) ||
-			(total += x->rank[i]) > MOE_RANKS_MAX) {
-			moe_rec_free(&m);
-			return bad(r, e,
-				"an expert needs a name, a bank (shared, clean, quarantine) and a "
-				"rank; at most 64 experts and 4096 ranks are allowed");
-		}
-		x->bank[i] = (enum moe_bank)j;
-		moe_rec_free(&m);
-		m = (struct moe_rec){ 0 };
+	for (size_t i = 0; i < x->n_view; i++) {
+		shape[0] = (uint64_t)x->view[i].rows;
+		shape[1] = (uint64_t)x->view[i].cols;
+		if (pass_tensor(x->view[i].name, shape, x->param + x->view[i].off, fn, ctx, e))
+			return -1;
 	}
-	moe_rec_free(&m); /* an element that is no map leaves its bytes here */
-	if (got < 0)
+	shape[0] = (uint64_t)x->config.L * MOE_LINEARS;
+	shape[1] = (uint64_t)x->R;
+	if (pass_tensor("alive", shape, x->alive, fn, ctx, e))
 		return -1;
-	moe_list_open(r, "targets", &targets);
-	if (x->E == 0 || targets.left == 0)
-		return bad(r, e, "it has no experts or no targets");
-	while (targets.left) {
-		if (!moe_list_next_str(&targets, &s) ||
-			(j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
-			return bad(r, e,
-				"'targets' must name Linears among q, k, v, o, gate, up, down");
-		x->target[j] = true;
+	for (size_t i = 0; i < a->n_tensor; i++) {
+		const struct moe_score_tensor *t = &a->tensor[i];
+
+		if (fn(ctx, t->name, t->rank, t->shape, t->data, t->n, e))
+			return -1;
 	}
 	return 0;
 }
 
-static int get_plan(const struct moe_rec *r, struct moe_plan *p, struct moe_err *e)
-{
-	struct moe_rec plan = { 0 }, row = { 0 };
-	double v[2];
-	size_t n;
-	int rc = 0;
+/* ---- the digest ---- */
 
-	moe_plan_ones(p);
-	if (!moe_rec_map(r, "plan", &plan))
-		return bad(r, e, "'plan' must be a map");
-	for (int d = 0; d < MOE_DECISIONS && rc == 0; d++) {
-		if (!moe_rec_map(&plan, moe_decision_names[d], &row))
-			continue;
-		for (int b = 0; b < MOE_BANKS && rc == 0; b++) {
-			if (!moe_rec_has(&row, moe_bank_names[b]))
-				continue;
-			rc = moe_rec_f64s(&row, moe_bank_names[b], v, 2, &n, e);
-			if (rc == 0 && n != 2)
-				rc = bad(r, e, "a plan's entry must be [gate, mask]");
-			p->gate[d][b] = rc ? 0 : v[0];
-			p->mask[d][b] = rc ? 0 : v[1];
-		}
-		moe_rec_free(&row);
-		row = (struct moe_rec){ 0 };
-	}
-	if (rc == 0 && moe_rec_map(&plan, "sample", &row))
-		for (int b = 0; b < MOE_BANKS; b++)
-			moe_rec_f64(&row, moe_bank_names[b], &p->sample[b]);
-	moe_rec_free(&row);
-	moe_rec_free(&plan);
+static void hash_tensor(struct sha256_ctx *h, const char *name, int rank, const uint64_t *shape,
+	const float *data, size_t n)
+{
+	char line[160];
+	int k = snprintf(line, sizeof(line), "%s F32", name);
+
+	for (int i = 0; i < rank; i++)
+		k += snprintf(
+			line + k, sizeof(line) - (size_t)k, " %llu", (unsigned long long)shape[i]);
+	k += snprintf(line + k, sizeof(line) - (size_t)k, "\n");
+	sha256_update(h, (size_t)k, (const uint8_t *)line);
+	sha256_update(h, n * sizeof(float), (const uint8_t *)data);
+}
+
+static int hash_layout(struct sha256_ctx *h, const struct moe_rec *layout, struct moe_err *e)
+{
+	static const char *const outside[] = { "arm", "train_seed", "step", "lineage" };
+	struct moe_rec r = { 0 };
+	struct moe_buf b = { 0 };
+	int rc = moe_rec_copy(&r, layout, e);
+
+	for (size_t i = 0; rc == 0 && i < sizeof(outside) / sizeof(*outside); i++)
+		moe_rec_unset(&r, outside[i]);
+	if (rc == 0)
+		rc = moe_rec_emit(&r, &b, e);
+	if (rc == 0)
+		sha256_update(h, b.len, b.data);
+	moe_buf_free(&b);
+	moe_rec_free(&r);
 	return rc;
 }
 
-/* What the stream declares is allocated before it has arrived: address space, which is bounded;
- * memory is taken as it arrives. */
-static int bounded(const struct moe_experts *x, const struct moe_config *c, struct moe_err *e)
+static void hash_end(struct sha256_ctx *h, char hex[65])
 {
-	size_t n = 0, ranks = 0, m;
-	int d_in, d_out;
+	uint8_t d[SHA256_DIGEST_SIZE];
 
-	for (int i = 0; i < x->E; i++)
-		ranks += (size_t)x->rank[i];
-	for (int j = 0; j < MOE_LINEARS; j++) {
-		moe_linear_shape(c, (enum moe_linear)j, &d_in, &d_out);
-		n += x->target[j] ? (size_t)d_in + (size_t)d_out : 0;
-	}
-	if (!moe_mul(n, ranks, &m) || !moe_mul(m, (size_t)c->L, &m) || m > MOE_PARAM_MAX)
-		return moe_fail(e, MOE_DATA,
-			"layout of an adapter: its experts would have more than %zu parameters",
-			MOE_PARAM_MAX);
+	sha256_digest(h, sizeof(d), d);
+	for (size_t i = 0; i < sizeof(d); i++)
+		snprintf(hex + 2 * i, 3, "%02x", d[i]);
+}
+
+struct hash_ctx {
+	struct sha256_ctx h;
+};
+
+static int hash_one(void *ctx, const char *name, int rank, const uint64_t *shape, const float *data,
+	size_t n, struct moe_err *e)
+{
+	struct hash_ctx *c = ctx;
+
+	(void)e;
+	hash_tensor(&c->h, name, rank, shape, data, n);
 	return 0;
 }
 
-int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
+int moe_adapter_digest(struct moe_adapter *a, struct moe_err *e)
 {
-	struct moe_config c = { 0 };
-	int64_t seed;
+	struct moe_rec layout = { 0 };
+	struct hash_ctx c;
+	int rc;
 
-	if (!moe_rec_is(r, "layout"))
-		return moe_fail(e, MOE_DATA,
-			"record %" PRIu64 " (byte %" PRIu64
-			"): an adapter must begin with a layout record",
-			r->number, r->byte);
-	if (get_text(r, "arm", a->arm, sizeof(a->arm), e) ||
-		get_text(r, "method", a->method, sizeof(a->method), e) ||
-		get_text(r, "base", a->base, sizeof(a->base), e) ||
-		moe_rec_int_req(r, "train_seed", &seed, e) ||
-		moe_rec_int_req(r, "step", &a->step, e) ||
-		moe_rec_f64_req(r, "scale", &a->x.scale, e))
-		return -1;
-	a->train_seed = (uint64_t)seed;
-	if (get_config(r, &c, e) || get_experts(r, &a->x, e) || get_plan(r, &a->plan, e))
-		return -1;
-	if (bounded(&a->x, &c, e))
-		return -1;
-	moe_rec_map(r, "score", &a->score);
-	moe_rec_map(r, "match", &a->match);
-	moe_rec_map(r, "lineage", &a->lineage);
-	return moe_experts_alloc(&a->x, &c, e);
+	sha256_init(&c.h);
+	rc = moe_adapter_layout(a, &layout, e);
+	if (rc == 0)
+		rc = hash_layout(&c.h, &layout, e);
+	if (rc == 0)
+		rc = each_tensor(a, hash_one, &c, e);
+	if (rc == 0)
+		hash_end(&c.h, a->digest);
+	moe_rec_free(&layout);
+	return rc;
 }
 
 /* ---- writing ---- */
@@ -293,7 +163,7 @@ static int write_one(void *ctx, const char *name, int rank, const uint64_t *shap
 {
 	struct write_ctx *c = ctx;
 
-	moe_adapter_hash_tensor(&c->h, name, rank, shape, data, n);
+	hash_tensor(&c->h, name, rank, shape, data, n);
 	return moe_writer_tensor(c->w, name, "F32", rank, shape, data, NULL, e);
 }
 
@@ -304,12 +174,12 @@ int moe_adapter_write(struct moe_writer *w, struct moe_adapter *a, struct moe_er
 	int rc;
 
 	sha256_init(&c.h);
-	rc = moe_adapter_layout(a, &r, e) || moe_adapter_hash_layout(&c.h, &r, e) ||
-			moe_writer_put(w, &r, e) || moe_adapter_each_tensor(a, write_one, &c, e)
+	rc = moe_adapter_layout(a, &r, e) || hash_layout(&c.h, &r, e) || moe_writer_put(w, &r, e) ||
+			each_tensor(a, write_one, &c, e)
 		? -1
 		: 0;
 	if (rc == 0) {
-		moe_adapter_hash_end(&c.h, a->digest);
+		hash_end(&c.h, a->digest);
 		moe_rec_clear(&r);
 		rc = moe_rec_set_str(&r, "t", "arm-end", e) ||
 				moe_rec_set_str(&r, "arm", a->arm, e) ||
@@ -343,22 +213,19 @@ static int slots_init(struct slots *t, struct moe_adapter *a, struct moe_err *e)
 	struct moe_experts *x = &a->x;
 	struct slot *s;
 
-	t->s = moe_alloc((size_t)x->config.L * 2 * MOE_LINEARS + 1, sizeof(*t->s), e);
+	t->s = moe_alloc(x->n_view + 1, sizeof(*t->s), e);
 	if (!t->s)
 		return -1;
-	for (int l = 0; l < x->config.L; l++)
-		for (int j = 0; j < 2 * MOE_LINEARS; j++) {
-			size_t at = (size_t)l * MOE_LINEARS + (size_t)j / 2;
+	for (size_t i = 0; i < x->n_view; i++) {
+		const struct moe_view *v = &x->view[i];
 
-			if (!x->target[j / 2])
-				continue;
-			s = &t->s[t->n++];
-			snprintf(s->name, sizeof(s->name), "layers.%d.%s.%c", l,
-				moe_linear_names[j / 2], j % 2 ? 'B' : 'A');
-			s->rank = 2;
-			moe_adapter_tensor_shape(x, j / 2, j % 2 == 0, s->shape);
-			s->real = x->param + (j % 2 ? x->b_off[at] : x->a_off[at]);
-		}
+		s = &t->s[t->n++];
+		memcpy(s->name, v->name, sizeof(v->name));
+		s->rank = 2;
+		s->shape[0] = (uint64_t)v->rows;
+		s->shape[1] = (uint64_t)v->cols;
+		s->real = x->param + v->off;
+	}
 	s = &t->s[t->n++];
 	snprintf(s->name, sizeof(s->name), "alive");
 	s->rank = 2;
@@ -386,6 +253,11 @@ static int slots_add(struct slots *t, struct moe_adapter *a, struct moe_str name
 			(int)(name.n < 60 ? name.n : 60), name.p);
 	memcpy(buf, name.p, name.n);
 	buf[name.n] = 0;
+	if (strncmp(buf, "score.", 6) != 0)
+		return moe_fail(e, MOE_DATA,
+			"tensor '%s' belongs neither to the experts nor to a score: the layout "
+			"does not announce it, or a newer program wrote it",
+			buf);
 	if (moe_adapter_tensor(a, buf))
 		return moe_fail(e, MOE_DATA, "tensor '%s' occurs twice", buf);
 	st = moe_adapter_add_tensor(a, buf, rank, shape, e);
@@ -453,16 +325,18 @@ static int take_end(struct slots *t, struct moe_adapter *a, const struct moe_rec
 	const struct moe_rec *r, struct moe_err *e)
 {
 	struct write_ctx c = { 0 };
+	struct moe_str text;
 	char said[65];
 
 	if (t->at < t->n)
 		return moe_fail(e, MOE_DATA,
 			"record %" PRIu64 ": the arm '%s' ends before its tensor '%s' is whole",
 			r->number, a->arm, t->s[t->at].name);
-	if (get_text(r, "digest", said, sizeof(said), e))
+	if (moe_rec_str_req(r, "digest", &text, e))
 		return -1;
+	snprintf(said, sizeof(said), "%.*s", (int)(text.n < 64 ? text.n : 64), text.p);
 	sha256_init(&c.h);
-	if (moe_adapter_hash_layout(&c.h, layout, e))
+	if (hash_layout(&c.h, layout, e))
 		return -1;
 	for (size_t i = 0; i < t->n; i++) {
 		const struct slot *s = &t->s[i];
@@ -472,11 +346,11 @@ static int take_end(struct slots *t, struct moe_adapter *a, const struct moe_rec
 			return -1;
 		for (size_t k = 0; s->real && k < s->n; k++)
 			f[k] = (float)s->real[k];
-		moe_adapter_hash_tensor(&c.h, s->name, s->rank, s->shape, f, s->n);
+		hash_tensor(&c.h, s->name, s->rank, s->shape, f, s->n);
 		if (s->real)
 			free(f);
 	}
-	moe_adapter_hash_end(&c.h, a->digest);
+	hash_end(&c.h, a->digest);
 	if (strcmp(said, a->digest) != 0)
 		return moe_fail(e, MOE_DATA,
 			"record %" PRIu64

@@ -14,13 +14,9 @@ int moe_layout_expert(struct moe_experts *x, const char *text, struct moe_err *e
 	size_t n = c1 ? (size_t)(c1 - text) : 0, k = 0;
 	char *end = NULL;
 	long rank = c1 ? strtol(c1 + 1, &end, 10) : 0;
-	int b = 0;
+	int b = moe_bank_find(text, n);
 
-	while (b < MOE_BANKS &&
-		!(strlen(moe_bank_names[b]) == n && !memcmp(text, moe_bank_names[b], n)))
-		b++;
-	if (!c1 || b == MOE_BANKS || end == c1 + 1 || (*end && *end != ':') || rank < 1 ||
-		rank > 4096)
+	if (!c1 || b < 0 || end == c1 + 1 || (*end && *end != ':') || rank < 1 || rank > 4096)
 		return moe_fail(e, MOE_USAGE,
 			"'%s' is not an expert: BANK:RANK[:NAME] is, with BANK one of shared, "
 			"clean, quarantine",
@@ -69,28 +65,69 @@ int moe_layout_targets(struct moe_experts *x, const char *text, struct moe_err *
 	}
 }
 
+/* A setting of the method whose word is one of names: its index there; def when the method has no
+ * setting of that name. -1 when it has, and the word is not known. */
+static int setting_word(const struct moe_method *m, const double *set, const char *name,
+	const char *const *names, int n, int def)
+{
+	char word[32];
+
+	for (size_t k = 0; k < moe_setting_count(m->settings); k++) {
+		if (strcmp(m->settings[k].name, name) != 0)
+			continue;
+		moe_setting_text(&m->settings[k], set[k], word);
+		for (int i = 0; i < n; i++)
+			if (!strcmp(names[i], word))
+				return i;
+		return -1;
+	}
+	return def;
+}
+
+/* The router of the method, where its sites are, and what becomes of freed gates. */
+static int set_router(struct moe_adapter *a, const struct moe_method *m, struct moe_err *e)
+{
+	int place, deploy;
+
+	if (!m->router)
+		return 0;
+	if (moe_method_settings(m, a, a->x.set, e))
+		return -1;
+	place = setting_word(
+		m, a->x.set, "placement", moe_placement_names, MOE_PLACEMENTS, (int)m->placement);
+	deploy = setting_word(
+		m, a->x.set, "deploy", moe_deploy_names, MOE_DEPLOYS, MOE_DEPLOY_DROP);
+	if (place < 0 || deploy < 0)
+		return moe_fail(e, MOE_DATA,
+			"the method '%s' has a placement or a deploy that the engine does not know",
+			m->name);
+	a->x.router = m->router;
+	a->x.placement = (enum moe_placement)place;
+	a->x.deploy = (enum moe_deploy)deploy;
+	return 0;
+}
+
 int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 	const struct moe_method *method, uint64_t seed, struct moe_err *e)
 {
 	struct moe_experts *x = &a->x;
 	struct moe_rng key = moe_rng_key(seed, "init");
 
-	if (moe_experts_init(x, &m->config, e))
+	if (set_router(a, method, e) || moe_experts_init(x, &m->config, e))
 		return -1;
-	for (int l = 0; l < x->config.L; l++)
-		for (int j = 0; j < MOE_LINEARS; j++) {
-			size_t at = (size_t)l * MOE_LINEARS + (size_t)j, n;
-			int d_in, d_out;
+	for (size_t i = 0; i < x->n_view; i++) {
+		const struct moe_view *v = &x->view[i];
 
-			if (!x->target[j])
-				continue;
-			moe_linear_shape(&x->config, (enum moe_linear)j, &d_in, &d_out);
-			n = (size_t)x->R * (size_t)d_in;
-			for (size_t i = 0; i < n; i++)
-				x->param[x->a_off[at] + i] = (moe_real)(float)(moe_rng_normal(
-										       key, at, i) /
-					sqrt((double)d_in));
-		}
+		if (v->role != MOE_ROLE_A)
+			continue;
+		for (size_t k = 0; k < v->n; k++)
+			x->param[v->off + k] =
+				(moe_real)(float)(moe_rng_normal(key,
+							  (uint64_t)(v->layer * MOE_LINEARS +
+								  v->linear),
+							  k) /
+					sqrt((double)v->cols));
+	}
 	snprintf(a->arm, sizeof(a->arm), "on");
 	snprintf(a->method, sizeof(a->method), "%s", method->name);
 	snprintf(a->base, sizeof(a->base), "%s", m->digest);

@@ -3,23 +3,92 @@
 #include "moe/method.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+static const struct {
+	const char *suffix;
+	enum moe_pairs_swap swap;
+} twists[] = { { "-shuffled", MOE_SWAP_HALF }, { "-reversed", MOE_SWAP_ALL } };
+#define N_TWISTS (sizeof(twists) / sizeof(twists[0]))
+
+/* The row of that name, after which at most a suffix of `twists` follows: *swap. */
+static const struct moe_method *find_row(const char *name, enum moe_pairs_swap *swap)
+{
+	*swap = MOE_SWAP_NONE;
+	for (size_t i = 0; moe_methods[i]; i++) {
+		size_t n = strlen(moe_methods[i]->name);
+
+		if (strncmp(moe_methods[i]->name, name, n) != 0)
+			continue;
+		if (!name[n])
+			return moe_methods[i];
+		for (size_t k = 0; moe_methods[i]->needs_pairs && k < N_TWISTS; k++)
+			if (!strcmp(name + n, twists[k].suffix)) {
+				*swap = twists[k].swap;
+				return moe_methods[i];
+			}
+	}
+	return NULL;
+}
+
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e)
 {
+	enum moe_pairs_swap swap;
+	const struct moe_method *m = find_row(name, &swap);
 	char names[256] = "";
 	size_t k = 0;
 
-	for (size_t i = 0; moe_methods[i]; i++) {
-		if (!strcmp(moe_methods[i]->name, name))
-			return moe_methods[i];
-		if (k < sizeof(names))
-			k += (size_t)snprintf(names + k, sizeof(names) - k, "%s%s", i ? ", " : "",
-				moe_methods[i]->name);
-	}
-	moe_fail(e, MOE_USAGE, "there is no method '%.40s': the methods are %s", name, names);
-	return NULL;
+	for (size_t i = 0; !m && moe_methods[i] && k < sizeof(names); i++)
+		k += (size_t)snprintf(
+			names + k, sizeof(names) - k, "%s%s", i ? ", " : "", moe_methods[i]->name);
+	if (!m)
+		moe_fail(e, MOE_USAGE, "there is no method '%.40s': the methods are %s", name,
+			names);
+	return m;
+}
+
+int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struct moe_err *e)
+{
+	enum moe_pairs_swap swap;
+
+	find_row(name, &swap);
+	return moe_pairs_swap_sides(p, swap, seed, e);
+}
+
+int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
+	double set[MOE_ROUTER_SETTINGS], struct moe_err *e)
+{
+	return moe_settings_read(m->settings, &a->settings, set, e);
+}
+
+double moe_method_setting(const struct moe_adapter *a, const char *name, double def)
+{
+	double set[MOE_ROUTER_SETTINGS];
+	struct moe_err e;
+	const struct moe_method *m = moe_method_find(a->method, &e);
+
+	if (!m || moe_method_settings(m, a, set, &e))
+		return def;
+	for (size_t i = 0; i < moe_setting_count(m->settings); i++)
+		if (!strcmp(m->settings[i].name, name))
+			return set[i];
+	return def;
+}
+
+void moe_say(struct moe_said *s, bool warn, const char *fmt, ...)
+{
+	struct moe_said_line *l = &s->line[s->n];
+	va_list ap;
+
+	if (s->n == (int)(sizeof(s->line) / sizeof(s->line[0])))
+		return;
+	l->warn = warn;
+	va_start(ap, fmt);
+	vsnprintf(l->text, sizeof(l->text), fmt, ap);
+	va_end(ap);
+	s->n++;
 }
 
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
@@ -43,8 +112,9 @@ int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, 
 	(void)s;
 	(void)seed;
 	(void)step;
-	if (moe_rec_f64_req(&a->score, "lo", &lo, e) || moe_rec_f64_req(&a->score, "hi", &hi, e))
-		return moe_err_prefix(e, "the adapter's score");
+	if (moe_rec_f64_req(&a->settings, "lo", &lo, e) ||
+		moe_rec_f64_req(&a->settings, "hi", &hi, e))
+		return moe_err_prefix(e, "the adapter's settings");
 	for (size_t i = 0; i < n; i++)
 		j[i].decision = j[i].score < lo ? MOE_KEEP
 			: j[i].score > hi       ? MOE_ROUTE

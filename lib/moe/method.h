@@ -1,20 +1,34 @@
-/* method.h - the table of methods: how pairs become a score, and a score becomes a decision.
+/* method.h - the row of a method: everything that tells it apart, and nothing else does.
  *
- * A method is one file in methods/ and one row of methods/table.c; nothing else knows a method's
- * name. It supplies plan    its default decision table (gates and masks of each bank for keep,
- * absorb, route; gates while sampling), fit     what it learns from the pairs alone, stored in the
- * adapter (scalars in a->score, tensors), score   a number for each rollout of a step, and on
- * demand the same under random directions, decide  keep, absorb or route for each rollout of a
- * step. fit, score and decide may be NULL: nothing to fit; no score; and without decide every
- * rollout is absorbed. Scores see tokens only. Only a method that `cheats` is shown labels, and
- * only when the user allowed it.
+ * A method is one file in methods/ and one row of methods/table.c. No other file knows a method's
+ * name: programs and the training loop act on what a row holds. moe-method(7) is the long form,
+ * with an example that the tests build. A row's functions are called in this order; each may be
+ * NULL:
+ *
+ *     plan        the default decision table (gates and masks of each bank for keep, absorb, route)
+ *     init        moe-pin: from the pairs alone, a score, a router's first weights, both or neither
+ *     report      moe-pin: what the user should know about it
+ *     router      in every forward pass, sampling and training: gates per token and site (router.h)
+ *     score       per rollout of a step: a number, and the same under random directions
+ *     decide      per rollout of a step: keep, absorb or route. Without it all are absorbed
+ *     losses      between forward and backward, for the rows of one rollout
+ *     pin_loss    the same for one side of a pair, in a pass of its own
+ *     mask        per rollout: gradient masks in hindsight, when its gates are known
+ *     after_step  after the optimiser: state that has no gradient (a bias, a clock)
+ *
+ * What a method may see: tokens, the frozen base's states, gates and logits of its own router, and
+ * the pairs. Never a reward, never a label. Only one that `cheats` is shown labels, when the user
+ * allowed it. Every function is deterministic in what it is handed: chance comes from `seed` and
+ * `step` alone.
  */
 #ifndef MOE_MOE_METHOD_H
 #define MOE_MOE_METHOD_H
 
 #include "model/model.h"
+#include "model/router.h"
 #include "moe/adapter.h"
 #include "moe/pairs.h"
+#include "moe/setting.h"
 #include "util/pool.h"
 
 /* One rollout as a method sees it. Borrowed. */
@@ -22,7 +36,9 @@ struct moe_seen {
 	const int32_t *prompt, *completion; /* [n_prompt], [n_completion] tokens */
 	int n_prompt, n_completion;
 	int64_t group;
-	int label; /* 1 hack, 0 not, -1 not shown */
+	int label;         /* 1 hack, 0 not, -1 not shown */
+	const float *mean; /* [E] mean gate of each expert over the completion, from a router in the
+			      pass; NULL without one */
 };
 
 struct moe_judged {
@@ -44,39 +60,92 @@ struct moe_engine {
 	struct moe_pool *pool;
 };
 
-struct moe_fit_opts {
-	double l2;     /* strength of the L2 penalty, l2/2 |w|^2 beside the mean loss */
-	double lo, hi; /* thresholds of the three-way decision */
-	int folds;     /* whole pairs are held out fold by fold for the accuracies */
-	uint64_t seed;
+/* What a row says to the user about a fresh adapter: lines of moe-pin's messages. */
+struct moe_said {
+	int n;
+	struct moe_said_line {
+		bool warn;
+		char text[400];
+	} line[8];
+};
+/* Adds a line; more than there is room for are dropped. */
+void moe_say(struct moe_said *s, bool warn, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* What a router did in a step. E counts routed experts (router.h). */
+struct moe_load {
+	int S, E;
+	const double *mean; /* [S,E] mean gate over the completion tokens of all rollouts */
 };
 
 struct moe_method {
 	const char *name, *purpose;
-	bool cheats; /* decides by sealed labels: an upper bound, never evidence */
-	bool needs_pairs;
+	const char *cites;    /* where it comes from */
+	const char *supports; /* what its literature supports, and what it does not */
+	const char *presence; /* does it keep every expert in the forward pass? one line */
+	const char *placebo;  /* name of its placebo ("random", "topk-shuffled"); NULL = none */
+	bool cheats;          /* decides by sealed labels: an upper bound, never evidence */
+	bool needs_pairs;     /* init reads them */
+	bool pins;            /* and each training step does (moe-train --pin) */
+	bool not_causal;      /* a gate looks at tokens that come later */
+	const struct moe_setting *settings; /* ended by a name of NULL; or NULL */
+	const struct moe_router *router;    /* gates in the pass; NULL = 1 */
+	enum moe_placement placement;       /* of its sites where it has no setting of that name */
+
 	void (*plan)(struct moe_plan *p);
-	int (*fit)(const struct moe_engine *g, const struct moe_pairs *p,
-		const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e);
+	/* Refuses settings and layouts that contradict each other, with the reason. a->x is laid
+	 * out: experts and banks; nothing is allocated yet. */
+	int (*check)(const double *set, const struct moe_experts *x, struct moe_err *e);
+	/* Chance comes from a->train_seed. */
+	int (*init)(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
+		struct moe_err *e);
+	void (*report)(const struct moe_adapter *a, size_t n_pair, struct moe_said *s);
 	int (*score)(const struct moe_engine *g, const struct moe_adapter *a,
 		const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
 		struct moe_err *e);
 	/* seed and step key any chance. */
 	int (*decide)(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
 		uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
+	/* The three below see the router's gates and logits at the rows of one rollout, all sites
+	 * (struct moe_gate_rows, router.h).
+	 * losses: balance and z. Adds weight * gradient to the seeds, returns weight * loss.
+	 * pin_loss: the same for one side of one pair, in the pins' own pass.
+	 * mask [x.E]: in, what the plan says of the rollout's decision; out, what the gradients of
+	 * the experts are multiplied by. */
+	double (*losses)(const struct moe_adapter *a, const struct moe_gate_rows *r, double weight);
+	double (*pin_loss)(const struct moe_adapter *a, const struct moe_gate_rows *r, bool hack,
+		double weight);
+	void (*mask)(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask);
+	/* a->step counts the step that was just made. */
+	void (*after_step)(struct moe_adapter *a, const struct moe_load *l);
 };
 
-/* The rows, ended by NULL. */
+/* The rows, ended by NULL; the first is the default. */
 extern const struct moe_method *const moe_methods[];
-/* NULL and *e (MOE_USAGE, listing the names) when there is none of that name. */
+/* The row that decides, fits and routes nothing: what an adapter of others is. */
+const struct moe_method *moe_method_plain(void);
+/* By name. NAME-shuffled and NAME-reversed are the row NAME, for any that needs pairs, made with
+ * pairs whose sides are exchanged (moe_method_pairs). NULL and *e (MOE_USAGE, listing the names)
+ * when there is none of that name. */
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e);
-/* score then decide, with their defaults: what moe-route does with a step. */
+/* Exchanges the sides of the pairs that the method's name asks for: of every second one by chance
+ * (-shuffled), of all (-reversed), else of none. moe-pin and moe-train call it with the adapter's
+ * name and training seed right after reading pairs. */
+int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struct moe_err *e);
+/* The row's settings of an adapter. */
+int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
+	double set[MOE_ROUTER_SETTINGS], struct moe_err *e);
+/* One setting of the adapter's method by name; def when the method has none of that name. Words are
+ * their index. */
+double moe_method_setting(const struct moe_adapter *a, const char *name, double def);
+/* score then decide, with their defaults: what is done with the rollouts of a step. */
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
 	const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
 	int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e);
 
-/* The rule that several rows share: score < lo keep, > hi route, else absorb (thresholds from
- * a->score). */
+/* ---- rules that several rows share ---- */
+
+/* score < lo keep, > hi route, else absorb, by the settings `lo` and `hi`. */
 int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
 	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
 /* The default plan of methods that train the deployed experts in their deployed state: keep = clean

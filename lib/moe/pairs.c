@@ -1,6 +1,9 @@
 /* pairs.c - reads pairs; writing and making them is not here. */
 #include "moe/pairs.h"
 
+#include "util/mem.h"
+#include "util/rng.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,4 +91,28 @@ int moe_pairs_read(
 	}
 	moe_rec_free(&rec);
 	return got < 0 ? -1 : 0;
+}
+
+int moe_pairs_swap_sides(
+	struct moe_pairs *p, enum moe_pairs_swap swap, uint64_t seed, struct moe_err *e)
+{
+	uint32_t *order = swap == MOE_SWAP_NONE ? NULL : moe_alloc(p->n, sizeof(*order), e);
+	size_t n = swap == MOE_SWAP_ALL ? p->n : p->n / 2;
+
+	if (swap == MOE_SWAP_NONE)
+		return 0;
+	if (!order)
+		return -1;
+	/* the first n of a permutation are exchanged */
+	moe_rng_permute(moe_rng_key(seed, "shuffled pairs"), 0, p->n, order);
+	for (size_t i = 0; i < n; i++) {
+		struct moe_pair *q = &p->pair[order[i]], old = *q;
+
+		q->hack = old.clean;
+		q->n_hack = old.n_clean;
+		q->clean = old.hack;
+		q->n_clean = old.n_hack;
+	}
+	free(order);
+	return 0;
 }

@@ -20,6 +20,11 @@ struct moe_pairs {
  * stop token. A pair without an id, with an empty side or with equal sides is an error. */
 int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t,
 	struct moe_err *e);
+/* Exchanges hack and clean of half of the pairs (rounded down), chosen by chance from the seed, or
+ * of all: pairs whose labels say nothing, or the contrary. */
+enum moe_pairs_swap { MOE_SWAP_NONE, MOE_SWAP_HALF, MOE_SWAP_ALL };
+int moe_pairs_swap_sides(
+	struct moe_pairs *p, enum moe_pairs_swap swap, uint64_t seed, struct moe_err *e);
 void moe_pairs_free(struct moe_pairs *p); /* accepts a zeroed struct */
 
 #endif

@@ -12,11 +12,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Rows first .. first+r of A, and these columns of B times alive, of block i. */
+/* Presence of the expert that owns a slot. */
+static double present_of(const struct moe_experts *x, int slot)
+{
+	int i = 0;
+
+	while (i + 1 < x->E && slot >= x->first[i + 1])
+		i++;
+	return x->present[i];
+}
+
+/* Rows first .. first+r of A, and these columns of B times alive and present, of block i. */
 static int put_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p,
 	struct moe_err *e)
 {
 	enum moe_linear l = (enum moe_linear)(i % MOE_LINEARS);
+	const moe_real *A, *B;
 	char name[96];
 	int in, out;
 
@@ -30,16 +41,18 @@ static int put_pair(const struct moe_experts *x, int i, int first, int r, struct
 	p->b = moe_alloc((size_t)r * (size_t)out, sizeof(float), e);
 	if (!p->module || !p->a || !p->b)
 		return p->module ? -1 : moe_fail(e, MOE_SYSTEM, "out of memory");
+	A = x->param + moe_view_of(x, (size_t)i, MOE_ROLE_A)->off;
+	B = x->param + moe_view_of(x, (size_t)i, MOE_ROLE_B)->off;
 	for (int k = 0; k < r; k++) {
-		moe_real alive = x->alive[(size_t)i * (size_t)x->R + (size_t)(first + k)];
+		moe_real on = x->alive[(size_t)i * (size_t)x->R + (size_t)(first + k)] *
+			(moe_real)present_of(x, first + k);
 
 		for (int j = 0; j < in; j++)
-			p->a[(size_t)k * (size_t)in + (size_t)j] = (float)x->param[x->a_off[i] +
-				(size_t)(first + k) * (size_t)in + (size_t)j];
+			p->a[(size_t)k * (size_t)in + (size_t)j] = (float)
+				A[(size_t)(first + k) * (size_t)in + (size_t)j];
 		for (int j = 0; j < out; j++)
-			p->b[(size_t)j * (size_t)r + (size_t)k] = (float)(alive *
-				x->param[x->b_off[i] + (size_t)j * (size_t)x->R +
-					(size_t)(first + k)]);
+			p->b[(size_t)j * (size_t)r + (size_t)k] = (float)(on *
+				B[(size_t)j * (size_t)x->R + (size_t)(first + k)]);
 	}
 	return 0;
 }
@@ -126,6 +139,12 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 	int rc = 0;
 
 	memcpy(from.base, a->base, sizeof(from.base));
+	if (a->x.router)
+		return moe_fail(e, MOE_DATA,
+			"the arm '%s' has a router ('%s', per %s) that weighs its experts token by "
+			"token: PEFT's format has no place for it, and the experts alone would "
+			"compute something else",
+			a->arm, a->method, moe_placement_names[a->x.placement]);
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		return moe_fail_errno(e, "%s: cannot make the directory", dir);
 	for (int i = 0; i < a->x.E && !rc; i++) {
@@ -186,13 +205,15 @@ static int check_pair(const struct moe_config *c, const struct moe_peft_pair *p,
 static void take_pair(struct moe_experts *x, const struct moe_peft_pair *p)
 {
 	int i = block_of(&x->config, p->module);
+	moe_real *A = x->param + moe_view_of(x, (size_t)i, MOE_ROLE_A)->off,
+		 *B = x->param + moe_view_of(x, (size_t)i, MOE_ROLE_B)->off;
 
 	for (int k = 0; k < p->r; k++) {
 		for (int j = 0; j < p->in; j++)
-			x->param[x->a_off[i] + (size_t)k * (size_t)p->in + (size_t)j] =
+			A[(size_t)k * (size_t)p->in + (size_t)j] =
 				(moe_real)p->a[(size_t)k * (size_t)p->in + (size_t)j];
 		for (int j = 0; j < p->out; j++)
-			x->param[x->b_off[i] + (size_t)j * (size_t)x->R + (size_t)k] =
+			B[(size_t)j * (size_t)x->R + (size_t)k] =
 				(moe_real)((double)p->b[(size_t)j * (size_t)p->r + (size_t)k] *
 					(p->scale / x->scale));
 	}

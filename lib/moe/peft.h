@@ -2,8 +2,9 @@
  *
  * An expert alone, at gate 1, is a plain LoRA: its rows of A, its columns of B times alive, scale
  * s. So every expert that was trained here loads in Python, and a LoRA that was trained there
- * becomes an expert. Routers have no place in PEFT's format and are left out. In the float64 build
- * parameters are rounded to f32. Errors: MOE_DATA for directories that do not fit, MOE_SYSTEM.
+ * becomes an expert. A router has no place in PEFT's format: an arm that has one is refused. In the
+ * float64 build parameters are rounded to f32. Errors: MOE_DATA for directories that do not fit,
+ * MOE_SYSTEM.
  */
 #ifndef MOE_MOE_PEFT_H
 #define MOE_MOE_PEFT_H

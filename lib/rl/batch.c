@@ -173,7 +173,7 @@ static int passes(
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
-	struct moe_gates g = { .gate = c->gate, .mask = c->mask };
+	struct moe_gates g = { .outer = c->gate, .mask = c->mask };
 	double temp = j->s->r[0].temperature, at = now_sec();
 	int rc = 0;
 

@@ -53,7 +53,7 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 		return;
 	p[P_M] = (struct part){ "adam.m", REAL, opt->m, n, sz };
 	p[P_V] = (struct part){ "adam.v", REAL, opt->v, n, sz };
-	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)a->x.E, 8 };
+	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)opt->n_owner, 8 };
 }
 
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
@@ -61,7 +61,8 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 {
 	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed,
 		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
-	const char *const meta[][2] = { { "key", key } };
+	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
+		{ "router", t->a->decided_by } };
 	struct moe_st_tensor st[PARTS];
 	struct part p[PARTS];
 
@@ -74,7 +75,7 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 			.bytes = p[i].n * p[i].size };
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
-	return moe_st_write(path, st, PARTS, meta, 1, e);
+	return moe_st_write(path, st, PARTS, meta, 3, e);
 }
 
 static int get(const struct moe_st *s, const char *path, const struct part *p, struct moe_err *e)
@@ -96,8 +97,17 @@ static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe
 		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
 	a->step = num[N_STEP];
 	a->train_seed = (uint64_t)num[N_SEED];
-	*at = (struct moe_train_at){ num[N_NEXT], (enum moe_labels)num[N_LABELS] };
+	*at = (struct moe_train_at){ .next = num[N_NEXT],
+		.labels = (enum moe_labels)num[N_LABELS] };
 	return 0;
+}
+
+static void take_names(const struct moe_st *s, struct moe_adapter *a, struct moe_train_at *at)
+{
+	const char *identity = moe_st_meta(s, "identity"), *router = moe_st_meta(s, "router");
+
+	snprintf(at->identity, sizeof(at->identity), "%s", identity ? identity : "");
+	snprintf(a->decided_by, sizeof(a->decided_by), "%s", router ? router : "");
 }
 
 int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
@@ -126,8 +136,10 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 			rc = -1;
 	if (rc == 1 && take_numbers(num, path, t->a, at, e))
 		rc = -1;
-	if (rc == 1)
+	if (rc == 1) {
+		take_names(s, t->a, at);
 		t->o.max_completion = (size_t)num[N_MAX];
+	}
 	moe_st_close(s);
 	return rc;
 }
@@ -165,9 +177,13 @@ int moe_train_peek(
 	parts(a, NULL, num, p);
 	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) ||
 			get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
-			take_numbers(num, path, a, at, e) || moe_adapter_digest(a, e)
+			take_numbers(num, path, a, at, e)
 		? -1
 		: 1;
+	if (rc == 1)
+		take_names(s, a, at); /* the router's name is part of the digest */
+	if (rc == 1 && moe_adapter_digest(a, e))
+		rc = -1;
 	moe_st_close(s);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #ifndef MOE_RL_CHECKPOINT_H
 #define MOE_RL_CHECKPOINT_H
 
+#include "rl/identity.h"
 #include "rl/train.h"
 
 #define MOE_TRAIN_KEY 512
@@ -15,8 +16,9 @@
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY]);
 /* Where a run stands beside the trainer. */
 struct moe_train_at {
-	int64_t next;           /* the first step number that is not trained yet */
-	enum moe_labels labels; /* highest of what trained it so far */
+	int64_t next;                     /* the first step number that is not trained yet */
+	enum moe_labels labels;           /* highest of what trained it so far */
+	char identity[MOE_IDENTITY_TEXT]; /* who sampled and routed so far (rl/identity.h) */
 };
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
 	const struct moe_train_at *at, struct moe_err *e);

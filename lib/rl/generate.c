@@ -191,12 +191,12 @@ static void make_groups(struct run *r)
 		r->n_done += q->n_on + q->n_off;
 		req.first_sample = (int)q->n_teacher;
 		req.n_samples = (int)q->n_on;
-		req.gate = gates(r->on, E);
+		req.outer = gates(r->on, E);
 		if (q->n_on)
 			r->req[r->n_req++] = req;
 		req.first_sample += (int)q->n_on;
 		req.n_samples = (int)q->n_off;
-		req.gate = r->off;
+		req.outer = r->off;
 		if (q->n_off)
 			r->req[r->n_req++] = req;
 	}
@@ -236,8 +236,9 @@ static int set_common(
 		moe_rec_set_int(rec, "step", r->step, e) ||
 		moe_rec_set_str(rec, "arm", a ? a->arm : "base", e) ||
 		moe_rec_set_str(rec, "policy", a ? a->digest : "", e);
+	rc = rc || moe_rec_set_str(rec, "base", r->g->m->digest, e);
 	if (a && a->method[0])
-		rc = rc || moe_rec_set_str(rec, "method", a->method, e) ||
+		rc = rc || moe_rec_set_str(rec, "method", moe_adapter_reported(a), e) ||
 			moe_rec_set_int(rec, "train_seed", (int64_t)a->train_seed, e);
 	if (r->g->sample.temperature != 1.0)
 		rc = rc || moe_rec_set_f64(rec, "temperature", r->g->sample.temperature, e);
@@ -287,7 +288,7 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_
 		{ (int)p->n, (int)n, 0, (int)p->n } }; /* as training has them */
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
-	struct moe_gates g = { .gate = gate ? out + n : NULL };
+	struct moe_gates g = { .outer = gate ? out + n : NULL };
 	struct moe_batch b = { T, all, 2, seg };
 	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = { 0 };
@@ -428,17 +429,6 @@ static int put_group(const struct run *r, size_t i, struct moe_rec *rec, struct 
 
 /* ---- a run ---- */
 
-/* An arm whose every slot is switched off computes what the base does. */
-static bool all_off(const struct moe_experts *x)
-{
-	size_t n = (size_t)x->config.L * MOE_LINEARS * (size_t)x->R;
-
-	for (size_t i = 0; i < n; i++)
-		if (x->alive[i] != 0)
-			return false;
-	return true;
-}
-
 static int run_all(struct run *r, struct moe_err *e)
 {
 	struct moe_gen *g = r->g;
@@ -451,8 +441,8 @@ static int run_all(struct run *r, struct moe_err *e)
 		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
 	o.want_full_logp = o.temperature > 0.0 && o.temperature != 1.0 &&
 		(o.top_p < 1.0 || o.top_k > 0);
-	if (moe_sample(g->m, r->a && !all_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req, r->req,
-		    g->pool, r->done, e))
+	if (moe_sample(g->m, r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req,
+		    r->req, g->pool, r->done, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)

@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "rl/roll.h"
 
+#include "moe/ablate.h"
 #include "rl/checkpoint.h"
 
 #include <math.h>
@@ -22,52 +23,6 @@ static double now_sec(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int moe_bank_value(const char *text, int *bank, double *value, struct moe_err *e)
-{
-	const char *eq = strchr(text, '=');
-	char *end;
-
-	for (int b = 0; eq && b < MOE_BANKS; b++)
-		if (strlen(moe_bank_names[b]) == (size_t)(eq - text) &&
-			!strncmp(moe_bank_names[b], text, (size_t)(eq - text))) {
-			*bank = b;
-			*value = strtod(eq + 1, &end);
-			if (end > eq + 1 && !*end && isfinite(*value))
-				return 0;
-		}
-	return moe_fail(e, MOE_USAGE,
-		"'%s' is not BANK=NUMBER with a bank among shared, clean and quarantine", text);
-}
-
-int moe_scale_bank(struct moe_adapter *a, const char *text, struct moe_err *e)
-{
-	struct moe_experts *x = &a->x;
-	size_t cells = (size_t)x->config.L * MOE_LINEARS, len = strlen(a->arm);
-	bool found = false;
-	double scale;
-	int bank;
-
-	if (moe_bank_value(text, &bank, &scale, e))
-		return -1;
-	for (int i = 0; i < x->E; i++) {
-		if ((int)x->bank[i] != bank)
-			continue;
-		found = true;
-		for (size_t k = 0; k < cells; k++)
-			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)
-				x->alive[k * (size_t)x->R + (size_t)s] *= (moe_real)scale;
-	}
-	if (!found)
-		return moe_fail(e, MOE_DATA, "arm '%s' has no expert in bank %s", a->arm,
-			moe_bank_names[bank]);
-	/* named as moe-ablate names such an arm */
-	if (!strcmp(a->arm, "on"))
-		snprintf(a->arm, sizeof(a->arm), "scale:%s", text);
-	else
-		snprintf(a->arm + len, sizeof(a->arm) - len, "+scale:%s", text);
-	return moe_adapter_digest(a, e);
-}
-
 int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
 {
 	for (size_t i = 0; i < r->n_arm; i++) {
@@ -75,7 +30,7 @@ int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
 			    &r->arm[i], &r->g->m->config, r->g->m->digest, r->any_base, e))
 			return -1;
 		for (size_t k = 0; k < r->n_scale; k++)
-			if (moe_scale_bank(&r->arm[i], r->scale[k], e))
+			if (moe_ablate_scale(&r->arm[i], r->scale[k], e))
 				return -1;
 	}
 	return 0;

@@ -43,10 +43,4 @@ int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e);
  * publishes. */
 int moe_roll_run(struct moe_roll *r, struct moe_err *e);
 
-/* "BANK=X": X times alive of that bank's experts, a new digest, and the arm's name says so.
- * MOE_USAGE when the text is malformed, MOE_DATA when the adapter has no such bank. */
-int moe_scale_bank(struct moe_adapter *a, const char *text, struct moe_err *e);
-/* "BANK=NUMBER" into its parts; MOE_USAGE otherwise. */
-int moe_bank_value(const char *text, int *bank, double *value, struct moe_err *e);
-
 #endif

@@ -2,6 +2,8 @@
  */
 #include "rl/rollout.h"
 
+#include "util/rng.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +65,34 @@ static int behaviour(struct moe_rollout *q, const struct moe_rec *rec, struct mo
 	return 0;
 }
 
+/* A name of a record, cut to fit: for comparison and messages. */
+static void keep_text(char *to, size_t size, const struct moe_rec *rec, const char *key)
+{
+	struct moe_str s = { "", 0 };
+
+	moe_rec_str(rec, key, &s);
+	if (s.n >= size)
+		s.n = size - 1;
+	memcpy(to, s.p, s.n);
+	to[s.n] = 0;
+}
+
+static void origin(struct moe_rollout *q, const struct moe_rec *rec, int64_t step)
+{
+	struct moe_rollout_from *f = &q->from;
+	struct moe_str s;
+
+	keep_text(f->arm, sizeof(f->arm), rec, "arm");
+	keep_text(f->base, sizeof(f->base), rec, "base");
+	if (moe_rec_str(rec, "prompt_id", &s))
+		f->prompt = moe_hash64(s.p, s.n);
+	if (moe_rec_str(rec, "id", &s))
+		f->id = moe_hash64(s.p, s.n) ^ moe_hash64(f->arm, strlen(f->arm));
+	moe_rec_bool(rec, "teacher", &f->teacher);
+	f->has_policy = moe_rec_str(rec, "policy", &s);
+	f->step = step;
+}
+
 static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
 	struct moe_rec route = { 0 };
@@ -78,6 +108,7 @@ static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 		q->routed = true;
 	}
 	moe_rec_f64(&route, "score", &q->score);
+	keep_text(q->from.router, sizeof(q->from.router), &route, "method");
 	moe_rec_free(&route);
 	return rc;
 }
@@ -166,6 +197,7 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	if (moe_rec_str(rec, "policy", &str) && str.n < sizeof(q->policy))
 		memcpy(q->policy, str.p, str.n);
 	rewards(s, rec);
+	origin(q, rec, s->step);
 	return behaviour(q, rec, e) || route_of(q, rec, e) || bank_off(q, rec, e) ? -1 : 0;
 }
 

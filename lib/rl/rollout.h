@@ -7,6 +7,14 @@
 #include "model/model.h"
 #include "moe/adapter.h"
 
+/* Who made a rollout, as its record says (rl/identity.h). */
+struct moe_rollout_from {
+	char arm[64], base[65], router[64]; /* router: route.method */
+	uint64_t prompt, id;                /* hashes of prompt_id and of id with arm; 0 = none */
+	int64_t step;
+	bool teacher, has_policy;
+};
+
 struct moe_rollout {
 	int32_t *prompt, *completion; /* owned tokens */
 	int n_prompt, n_completion;
@@ -20,6 +28,7 @@ struct moe_rollout {
 	int off;                    /* bank whose gate was 0 while sampling, or -1 */
 	bool stopped;               /* ended by a stop token */
 	char policy[65];            /* digest of the adapter that sampled it */
+	struct moe_rollout_from from;
 };
 
 #define MOE_REWARDS_MAX 16

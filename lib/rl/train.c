@@ -2,6 +2,8 @@
  * loses is loss.c. */
 #include "rl/train.h"
 
+#include "model/regions.h"
+#include "moe/method.h"
 #include "rl/batch.h"
 #include "util/mem.h"
 
@@ -9,31 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each expert owns its rows of A and its columns of B in every adapted Linear. */
 static int init_optimiser(struct moe_trainer *t, struct moe_err *e)
 {
-	const struct moe_experts *x = &t->a->x;
-	size_t cells = (size_t)x->config.L * MOE_LINEARS, n = 0;
-	struct moe_region *r = moe_alloc(2 * cells * (size_t)x->E, sizeof(*r), e);
-	int rc;
+	struct moe_region *r;
+	int owners, rc;
+	size_t n;
 
-	if (!r)
+	if (moe_experts_regions(
+		    &t->a->x, moe_method_setting(t->a, "lr_ratio", 1), &r, &n, &owners, e))
 		return -1;
-	for (int i = 0; i < x->E; i++)
-		for (size_t c = 0; c < cells; c++) {
-			size_t rank = (size_t)x->rank[i], first = (size_t)x->first[i];
-			int d_in, d_out;
-
-			if (!x->target[c % MOE_LINEARS])
-				continue;
-			moe_linear_shape(
-				&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
-			r[n++] = (struct moe_region){ x->a_off[c] + first * (size_t)d_in, rank,
-				(size_t)d_in, (size_t)d_in, i, 1, 1 };
-			r[n++] = (struct moe_region){ x->b_off[c] + first, (size_t)d_out, rank,
-				(size_t)x->R, i, 1, 1 };
-		}
-	rc = moe_adamw_init(&t->opt, x->n_param, r, n, x->E, e);
+	rc = moe_adamw_init(&t->opt, t->a->x.n_param, r, n, owners, e);
 	free(r);
 	t->opt.beta1 = t->o.beta1;
 	t->opt.beta2 = t->o.beta2;
@@ -162,36 +149,13 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 
 /* ---- what the gradient tells ---- */
 
-static double expert_norm2(const struct moe_experts *x, const moe_real *g, int i)
-{
-	double s = 0;
-
-	for (size_t c = 0; c < (size_t)x->config.L * MOE_LINEARS; c++) {
-		int d_in, d_out;
-		const moe_real *a, *b;
-
-		if (!x->target[c % MOE_LINEARS])
-			continue;
-		moe_linear_shape(&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
-		a = g + x->a_off[c] + (size_t)x->first[i] * (size_t)d_in;
-		b = g + x->b_off[c] + (size_t)x->first[i];
-		for (size_t k = 0; k < (size_t)x->rank[i] * (size_t)d_in; k++)
-			s += (double)a[k] * (double)a[k];
-		for (size_t o = 0; o < (size_t)d_out; o++)
-			for (size_t k = 0; k < (size_t)x->rank[i]; k++)
-				s += (double)b[o * (size_t)x->R + k] *
-					(double)b[o * (size_t)x->R + k];
-	}
-	return s;
-}
-
 static int gradient_stats(
 	const struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
 {
 	double bank[MOE_BANKS] = { 0 }, all = 0, sum = 0;
 
 	for (int i = 0; i < t->a->x.E; i++) {
-		double n2 = expert_norm2(&t->a->x, t->grad, i);
+		double n2 = moe_experts_norm2(&t->a->x, t->grad, i);
 
 		bank[t->a->x.bank[i]] += n2;
 		all += n2;

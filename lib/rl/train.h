@@ -60,7 +60,7 @@ struct moe_trainer {
 	struct moe_adapter *a;     /* borrowed, trained in place */
 	struct moe_pool *pool;     /* borrowed */
 	struct moe_train_opts o;
-	struct moe_adamw opt;  /* owners are the experts */
+	struct moe_adamw opt;  /* owners: the experts, then the router if there is one */
 	moe_real *grad;        /* [n_param] */
 	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
 	int64_t first_step;    /* the adapter's step at the start */

@@ -247,7 +247,9 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 	if (!moe_rec_map(&w->rec, group, &map))
 		return 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
-	const char *method = get_str(r, &w->rec, "method", e), *arm = get_str(r, &w->rec, "arm", e);
+	const char *method = get_str(
+			   r, &w->rec, moe_rec_has(&w->rec, "decided_by") ? "decided_by" : "method", e),
+		   *arm = get_str(r, &w->rec, "arm", e);
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;
 		const char *key = intern(r, map.field[i].key, e);
@@ -265,7 +267,9 @@ static int add_metrics(struct walk *w, struct moe_err *e)
 {
 	const struct moe_rec *h = moe_reader_header(w->in);
 	int64_t seed = -1;
-	const char *method = get_str(w->r, h, "method", e);
+	/* the record's is the name of a user's own router */
+	const char *method = get_str(
+		w->r, moe_rec_has(&w->rec, "method") ? &w->rec : h, "method", e);
 
 	moe_rec_int(h, "train_seed", &seed);
 	return !method || moe_metrics_add(&w->r->metrics, method, seed, &w->rec, e) ? -1 : 0;
@@ -379,7 +383,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	moe_rec_int(&w->rec, "step", &step);
 	const char *method = get_str(w->r, &w->rec, "method", e);
-	if (method && !method[0])
+	if (method && by.n) /* who decided, whatever the adapter is called */
 		method = intern(w->r, by, e);
 	moe_rec_free(&route);
 	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);

@@ -79,6 +79,27 @@ contains "which is said" err 'one holds a model already'
 same "and it is still there" one/model.safetensors two/model.safetensors
 fails 4 "where nothing can be written" train "$T/texts.moes" --metrics never.moes
 ok "is seen before any work" test ! -e never.moes
+
+G=$TOP/tests/golden/gguf
+ok "a GGUF file becomes a directory" moe-base --from-gguf "$G/llama.gguf" -o gguf
+contains "which is described" err '2 layers of 16, a vocabulary of 48, from 21 tensors'
+ok "and sound" moe-base --check -m gguf
+moe-base --info -m gguf >info
+contains "with the end tokens of the file" info '^end of sequence	2 3$'
+moe-base -q --generate --temperature 0 --max-new 12 -m gguf abc >a.txt
+cp "$TOP"/tests/golden/llama/model.safetensors gguf/
+moe-base -q --generate --temperature 0 --max-new 12 -m gguf abc >b.txt
+same "q and k are un-permuted" a.txt b.txt
+fails 2 "it does not replace a model" moe-base --from-gguf "$G/llama.gguf" -o gguf
+fails 2 "and needs a name" moe-base --from-gguf "$G/llama.gguf"
+head -c 9000 "$G/llama.gguf" >cut.gguf
+fails 3 "a cut file" moe-base --from-gguf cut.gguf -o cutg
+contains "is said to be cut" err "cut.gguf: .*the file is cut"
+ok "and leaves nothing" test ! -e cutg
+fails 3 "quantised rows without a model" moe-base --from-gguf "$G/quants.gguf" -o q
+contains "are no model" err "token_embd.weight"
+fails 4 "no file" moe-base --from-gguf nowhere.gguf -o q
+
 fails 2 "no job, no work" moe-base -m one
 mkdir pipe && cp one/config.json pipe/ && mkfifo pipe/model.safetensors
 fails 3 "a named pipe is no weight file, and is not waited for" moe-base --info -m pipe

@@ -19,7 +19,7 @@ key() { # FILE JQ: of the first layout
 ok 'moe-pin fits a score' moe-pin -m base --seed 3 -o a0.moes pins.moes
 contains 'it says how well on held-out pairs' err 'held out.*hack above clean in [01]\.[0-9]+'
 contains 'and how well length would do' err "length alone: hack above clean in [01]\.[0-9]+"
-equal 'the score is stored' "$(key a0.moes '.score | has("bias") and has("pair_accuracy") and has("length_pair_accuracy") and .lo == 0.4')" true
+equal 'the score is stored' "$(key a0.moes '(.score | has("bias") and has("pair_accuracy") and has("length_pair_accuracy")) and .settings == {lo: 0.4, hi: 0.6, l2: 0.001, folds: 5}')" true
 ok 'the same again, two threads' moe-pin -m base --seed 3 -j 2 -o again.moes pins.moes
 equal 'gives the same digest' "$(digest again.moes)" "$(digest a0.moes)"
 ok 'another seed' moe-pin -m base --seed 4 -o other.moes pins.moes
@@ -156,7 +156,7 @@ moe-pin -q -m base --method random --seed 3 -o p0.moes pins.moes
 moe-cat --json on.run.moes | jq -r 'select(.route) | .route.score' | sort -g >scores
 lo=$(sed -n 16p scores) hi=$(sed -n 32p scores)
 for m in logistic random; do
-	moe-pin -q -m base --method $m --seed 3 --lo "$lo" --hi "$hi" -o "$m.moes" pins.moes
+	moe-pin -q -m base --method $m --seed 3 --set lo="$lo" --set hi="$hi" -o "$m.moes" pins.moes
 	ok "moe-route as $m" moe-route -q -m base -a $m.moes --seed 9 -o $m.routed.moes on.run.moes
 done
 decisions logistic.routed.moes >d1

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	check(&peft);
 	if (!moe_experts_from_peft(&x, &base, dir.dir, MOE_BANK_CLEAN, "one", NULL, &e)) {
 		for (size_t i = 0, pairs = 0; i < (size_t)base.L * MOE_LINEARS; i++) {
-			pairs += x.a_off[i] != SIZE_MAX;
+			pairs += moe_view_of(&x, (size_t)i, MOE_ROLE_A) != NULL;
 			MUST(i + 1 < (size_t)base.L * MOE_LINEARS ||
 				pairs >= peft.n); /* every pair has a place of its own */
 		}

@@ -147,7 +147,7 @@ static void world_init(struct world *w, const struct moe_config *c)
 	memset(w, 0, sizeof(*w));
 	make_model(w, c);
 	make_batch(w, c);
-	w->g.gate = w->gate;
+	w->g.outer = w->gate;
 	w->a.keep = true;
 }
 
@@ -217,9 +217,9 @@ static void check_config(const struct moe_config *c)
 	gradients(&w, NULL, NULL, dm);
 	compare(&w, NULL, w.m.param, dm, w.m.n_param, w.m.n_param / 149 + 1, "base weight");
 	memset(dm, 0, w.m.n_param * sizeof(*dm));
-	w.g.dgate = w.dgate;
+	w.g.douter = w.dgate;
 	gradients(&w, &w.x, dx, dm);
-	w.g.dgate = NULL;
+	w.g.douter = NULL;
 	compare(&w, &w.x, w.m.param, dm, w.m.n_param, w.m.n_param / 101 + 1,
 		"weight under experts");
 	compare(&w, &w.x, w.x.param, dx, w.x.n_param, w.x.n_param / 151 + 1, "expert");
@@ -319,7 +319,7 @@ static void test_masks(void **state)
 	gradients(&w, &w.x, part, NULL);
 	w.g.mask = NULL;
 	gradients(&w, &w.x, all, NULL);
-	size_t a0 = w.x.a_off[0];
+	size_t a0 = moe_view_of(&w.x, (size_t)(0), MOE_ROLE_A)->off;
 	for (int r = 0; r < w.x.R; r++)
 		for (int j = 0; j < 16; j++) {
 			bool mine = r >= w.x.first[1] && r < w.x.first[1] + w.x.rank[1];
@@ -350,7 +350,7 @@ static void test_shared_prompt(void **state)
 		moe_real *dx[2], *dm[2];
 
 		world_init(&w, &configs[k]);
-		w.g.gate = NULL;
+		w.g.outer = NULL;
 		for (int i = 0; i < 2; i++) {
 			dx[i] = calloc(w.x.n_param, sizeof(**dx));
 			dm[i] = calloc(w.m.n_param, sizeof(**dm));

@@ -137,7 +137,7 @@ static void logp_alone(struct world *w, int i, bool ref, moe_real *logp)
 	moe_real gate[64 * 3];
 	struct moe_seg seg = { 0, T, -1, 0 };
 	struct moe_batch b = { T, ids, 1, &seg };
-	struct moe_gates g = { .gate = gate };
+	struct moe_gates g = { .outer = gate };
 	struct moe_acts acts = { 0 };
 	struct moe_err e;
 
@@ -261,10 +261,14 @@ static int owner(const struct moe_experts *x, size_t p)
 		int d_in, d_out, slot = -1;
 
 		moe_linear_shape(&x->config, (enum moe_linear)(c % MOE_LINEARS), &d_in, &d_out);
-		if (p >= x->a_off[c] && p < x->a_off[c] + (size_t)(x->R * d_in))
-			slot = (int)((p - x->a_off[c]) / (size_t)d_in);
-		if (p >= x->b_off[c] && p < x->b_off[c] + (size_t)(x->R * d_out))
-			slot = (int)((p - x->b_off[c]) % (size_t)x->R);
+		if (p >= moe_view_of(x, (size_t)(c), MOE_ROLE_A)->off &&
+			p < moe_view_of(x, (size_t)(c), MOE_ROLE_A)->off + (size_t)(x->R * d_in))
+			slot = (int)((p - moe_view_of(x, (size_t)(c), MOE_ROLE_A)->off) /
+				(size_t)d_in);
+		if (p >= moe_view_of(x, (size_t)(c), MOE_ROLE_B)->off &&
+			p < moe_view_of(x, (size_t)(c), MOE_ROLE_B)->off + (size_t)(x->R * d_out))
+			slot = (int)((p - moe_view_of(x, (size_t)(c), MOE_ROLE_B)->off) %
+				(size_t)x->R);
 		for (int i = 0; slot >= 0 && i < x->E; i++)
 			if (slot >= x->first[i] && slot < x->first[i] + x->rank[i])
 				return i;

@@ -225,7 +225,17 @@ static void test_plan(void **state)
 			fail_msg("'%s' was taken for a plan entry", bad[i]);
 }
 
-/* Frobenius norm of what x lacks of `whole`, s B diag(whole's alive - alive) A, the long way. */
+/* What is on of slot r of cell c: alive times the presence of the expert that owns it. */
+static double on(const struct moe_experts *x, size_t c, int r)
+{
+	int e = 0;
+
+	while (e + 1 < x->E && r >= x->first[e + 1])
+		e++;
+	return (double)x->alive[c * (size_t)x->R + (size_t)r] * x->present[e];
+}
+
+/* Frobenius norm of what x lacks of `whole`, s B diag(what was on - what is on) A, the long way. */
 static double removed_norm(const struct moe_experts *whole, const struct moe_experts *x)
 {
 	double sum = 0;
@@ -241,12 +251,14 @@ static double removed_norm(const struct moe_experts *whole, const struct moe_exp
 				double v = 0;
 
 				for (int r = 0; r < x->R; r++)
-					v += (double)x->param[x->b_off[c] +
+					v += (double)x->param[moe_view_of(
+								      x, (size_t)(c), MOE_ROLE_B)
+								      ->off +
 						     (size_t)(o * x->R + r)] *
-						(double)(whole->alive[c * (size_t)x->R +
-								 (size_t)r] -
-							x->alive[c * (size_t)x->R + (size_t)r]) *
-						(double)x->param[x->a_off[c] +
+						(on(whole, c, r) - on(x, c, r)) *
+						(double)x->param[moe_view_of(
+									 x, (size_t)(c), MOE_ROLE_A)
+									 ->off +
 							(size_t)(r * d_in + i)];
 				sum += v * v * x->scale * x->scale;
 			}
@@ -286,10 +298,10 @@ static void test_ablate(void **state)
 			r.x.alive, q.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
 	}
 	assert_int_equal(moe_ablate_make(&r, &a, name[6], 1, &e), 0);
-	assert_true(r.x.alive[1] == 0.5 && r.x.alive[0] == 1 && r.x.alive[5] == 1);
+	assert_true(on(&r.x, 0, 1) == 0.5 && on(&r.x, 0, 0) == 1 && on(&r.x, 0, 5) == 1);
+	assert_memory_equal(r.x.alive, a.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
 	assert_int_equal(moe_ablate_make(&r, &a, name[7], 1, &e), 0);
-	for (int i = 0; i < 14 * a.x.R; i++)
-		assert_true(r.x.alive[i] == 0);
+	assert_true(moe_experts_off(&r.x) && !moe_experts_off(&a.x));
 	/* of an arm in which some is off already: what is dead stays so, and what is left of the
 	 * quarantine is the measure */
 	for (size_t i = 0; i < 14 * (size_t)a.x.R; i++)

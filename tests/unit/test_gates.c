@@ -91,7 +91,9 @@ static float *block(const struct moe_experts *x, float *v, int i, int part, size
 
 	moe_linear_shape(&x->config, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
 	*n = (size_t)x->R * (size_t)(part ? out : in);
-	return v + (part ? x->b_off[i] : x->a_off[i]);
+	return v +
+		(part ? moe_view_of(x, (size_t)(i), MOE_ROLE_B)->off
+		      : moe_view_of(x, (size_t)(i), MOE_ROLE_A)->off);
 }
 
 static char *block_name(char *out, size_t size, const char *prefix, int i, int part)
@@ -174,7 +176,7 @@ static void close_world(struct world *w)
 
 static void gradients(struct world *w, const float *mask, float *dgate, const char *prefix)
 {
-	struct moe_gates g = { .gate = w->gate, .mask = mask, .dgate = dgate };
+	struct moe_gates g = { .outer = w->gate, .mask = mask, .douter = dgate };
 	float *dx = calloc(w->x.n_param, sizeof(*dx)), logp[T_MAX], *want;
 	struct moe_err e;
 	char name[64];

@@ -5,6 +5,7 @@
 #include "model/load.h"
 #include "model/model.h"
 #include "model/regions.h"
+#include "util/half.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -364,7 +365,10 @@ static void load_lora(const struct golden *g, struct moe_experts *x)
 			snprintf(full, sizeof(full), "lora.param.%s",
 				lora_name(name, sizeof(name), i, p));
 			v = values(g->st, full, &n);
-			memcpy(x->param + (p ? x->b_off[i] : x->a_off[i]), v, n * sizeof(*v));
+			memcpy(x->param +
+					(p ? moe_view_of(x, (size_t)(i), MOE_ROLE_B)->off
+					   : moe_view_of(x, (size_t)(i), MOE_ROLE_A)->off),
+				v, n * sizeof(*v));
 			free(v);
 		}
 }
@@ -387,17 +391,20 @@ static void lora(struct golden *g)
 	for (int i = 0; i < blocks; i++) {
 		int in, out;
 		moe_linear_shape(&g->m.config, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
-		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 0), dx + x.a_off[i],
-			(size_t)(x.R * in), GRAD_TOL);
-		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 1), dx + x.b_off[i],
-			(size_t)(x.R * out), GRAD_TOL);
+		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 0),
+			dx + moe_view_of(&x, (size_t)(i), MOE_ROLE_A)->off, (size_t)(x.R * in),
+			GRAD_TOL);
+		one(g, "lora.grad.", lora_name(name, sizeof(name), i, 1),
+			dx + moe_view_of(&x, (size_t)(i), MOE_ROLE_B)->off, (size_t)(x.R * out),
+			GRAD_TOL);
 	}
 	for (size_t i = 0; i < moe_st_count(g->st); i++)
 		n += !strncmp(moe_st_at(g->st, i)->name, "lora.grad.", 10);
 	assert_int_equal(n, 2 * blocks);
 	struct moe_region *r;
 	size_t n_region;
-	must(moe_experts_regions(&x, &r, &n_region, &e), &e);
+	int owners;
+	must(moe_experts_regions(&x, 1, &r, &n_region, &owners, &e), &e);
 	train(g, &x, r, n_region, x.param, x.n_param, "lora.curve");
 	free(r);
 	free(dx);

@@ -28,8 +28,8 @@ static void with_thresholds(struct moe_adapter *a)
 	struct moe_err e;
 
 	*a = (struct moe_adapter){ 0 };
-	assert_int_equal(moe_rec_set_f64(&a->score, "lo", 0.4, &e), 0);
-	assert_int_equal(moe_rec_set_f64(&a->score, "hi", 0.6, &e), 0);
+	assert_int_equal(moe_rec_set_f64(&a->settings, "lo", 0.4, &e), 0);
+	assert_int_equal(moe_rec_set_f64(&a->settings, "hi", 0.6, &e), 0);
 }
 
 static void test_three_way(void **state)
@@ -47,7 +47,7 @@ static void test_three_way(void **state)
 	assert_int_equal(j[16].decision, MOE_ABSORB); /* 0.4: neither less than lo ... */
 	assert_int_equal(j[24].decision, MOE_ABSORB); /* ... nor more than hi */
 	assert_int_equal(j[25].decision, MOE_ROUTE);
-	moe_rec_free(&a.score);
+	moe_rec_free(&a.settings);
 	assert_int_equal(moe_decide_three_way(&a, s, N, 1, 0, j, &e), -1);
 	assert_int_equal(e.code, MOE_DATA);
 	moe_adapter_free(&a);
@@ -94,7 +94,7 @@ static void test_table(void **state)
 	for (size_t i = 0; moe_methods[i]; i++) {
 		assert_ptr_equal(moe_method_find(moe_methods[i]->name, &e), moe_methods[i]);
 		assert_true(moe_methods[i]->plan && moe_methods[i]->purpose);
-		assert_true(moe_methods[i]->needs_pairs == (moe_methods[i]->fit != NULL));
+		assert_true(moe_methods[i]->needs_pairs == (moe_methods[i]->init != NULL));
 		cheats += moe_methods[i]->cheats;
 	}
 	assert_int_equal(cheats, 1);
@@ -118,6 +118,101 @@ static void test_table(void **state)
 		p.gate[MOE_ROUTE][MOE_BANK_CLEAN] == 1 && p.mask[MOE_ROUTE][MOE_BANK_CLEAN] == 0);
 	assert_true(
 		p.mask[MOE_ABSORB][MOE_BANK_CLEAN] == 1 && p.mask[MOE_KEEP][MOE_BANK_CLEAN] == 1);
+}
+
+/* What every row promises: a text for each thing that moe-pin --list-methods prints, settings whose
+ * defaults lie in their range and survive the layout, a placebo that exists. */
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; moe_methods[i]; i++) {
+		const struct moe_method *m = moe_methods[i];
+		struct moe_adapter a = { 0 };
+		double set[MOE_ROUTER_SETTINGS];
+		struct moe_err e;
+
+		assert_true(m->cites && m->supports && m->presence);
+		assert_true(!m->placebo || moe_method_find(m->placebo, &e));
+		assert_true(m->init || !m->needs_pairs);
+		assert_true(!m->router || m->losses);
+		assert_true(moe_setting_count(m->settings) <= MOE_ROUTER_SETTINGS);
+		assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+		assert_int_equal(moe_method_settings(m, &a, set, &e), 0);
+		for (size_t k = 0; k < moe_setting_count(m->settings); k++) {
+			const struct moe_setting *s = &m->settings[k];
+
+			assert_true(set[k] == s->def && s->help);
+			assert_true(s->words || (s->def >= s->min && s->def <= s->max));
+			moe_rec_unset(&a.settings, s->name); /* a lost one is not guessed */
+			assert_int_equal(moe_method_settings(m, &a, set, &e), -1);
+			assert_int_equal(e.code, MOE_DATA);
+			assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+		}
+		moe_adapter_free(&a);
+	}
+}
+
+/* Decisions are functions of scores, seed and step; labels reach only what cheats. */
+static void test_decisions(void **state)
+{
+	(void)state;
+	for (size_t i = 0; moe_methods[i]; i++) {
+		const struct moe_method *m = moe_methods[i];
+		struct moe_judged j[2][N];
+		struct moe_seen s[2][N];
+		struct moe_adapter a = { 0 };
+		struct moe_err e;
+		int differ = 0;
+
+		if (!m->decide)
+			continue;
+		assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+		for (int k = 0; k < 2; k++) {
+			scores(j[k], s[k]);
+			for (int n = 0; k && n < N; n++)
+				s[k][n].label = s[k][n].label == 1 ? 0 : 1;
+			assert_int_equal(m->decide(&a, s[k], N, 7, 3, j[k], &e), 0);
+		}
+		for (int n = 0; n < N; n++)
+			differ += j[0][n].decision != j[1][n].decision;
+		assert_true((differ > 0) == m->cheats);
+		moe_adapter_free(&a);
+	}
+}
+
+static void test_settings(void **state)
+{
+	static const struct moe_setting table[] = {
+		{ "k", 1, 1, 64, NULL, "how many" },
+		{ "mode", 1, 0, 0, "off|decide|soft", "which" },
+		{ 0 },
+	};
+	struct moe_rec r = { 0 };
+	double set[MOE_ROUTER_SETTINGS];
+	char text[32];
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_settings_default(table, &r, &e), 0);
+	assert_int_equal(moe_settings_read(table, &r, set, &e), 0);
+	assert_true(set[0] == 1 && set[1] == 1);
+	assert_int_equal(moe_settings_set(table, "mode=soft", &r, &e), 0);
+	assert_int_equal(moe_settings_set(table, "k=3", &r, &e), 0);
+	assert_int_equal(moe_settings_read(table, &r, set, &e), 0);
+	assert_true(set[0] == 3 && set[1] == 2);
+	moe_setting_text(&table[1], set[1], text);
+	assert_string_equal(text, "soft");
+	for (int i = 0; i < 6; i++) {
+		static const char *const wrong[] = { "k=0", "k=65", "k=2x", "mode=2", "mode=of",
+			"kk=2" };
+
+		assert_int_equal(moe_settings_set(table, wrong[i], &r, &e), -1);
+		assert_int_equal(e.code, MOE_USAGE);
+	}
+	assert_int_equal(moe_rec_set_f64(&r, "k", 1000, &e), 0); /* out of range in a stream */
+	assert_int_equal(moe_settings_read(table, &r, set, &e), -1);
+	assert_int_equal(e.code, MOE_DATA);
+	moe_rec_free(&r);
 }
 
 /* ---- hidden states ---- */
@@ -157,8 +252,9 @@ static void test_features(void **state)
 		.eos = { 22 } };
 	static const int32_t prompt[2][4] = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } },
 			     done[3][6] = { { 9, 8, 7, 22 }, { 22 }, { 3, 3, 4, 5, 6, 7 } };
-	const struct moe_seen s[3] = { { prompt[0], done[0], 4, 4, 0, -1 },
-		{ prompt[0], done[1], 4, 1, 0, -1 }, { prompt[1], done[2], 4, 6, 0, -1 } };
+	const struct moe_seen s[3] = { { prompt[0], done[0], 4, 4, 0, -1, NULL },
+		{ prompt[0], done[1], 4, 1, 0, -1, NULL },
+		{ prompt[1], done[2], 4, 6, 0, -1, NULL } };
 	float buf[6 * 6 * 32];
 	struct got all = { { buf, buf + 192, buf + 384 }, { -1, -1, -1 }, 32 },
 		   one = { { buf + 576, buf + 768, buf + 960 }, { -1, -1, -1 }, 32 };
@@ -193,6 +289,9 @@ int main(void)
 		cmocka_unit_test(test_three_way),
 		cmocka_unit_test(test_placebo),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_decisions),
+		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_features),
 	};
 

@@ -50,8 +50,11 @@ static void from_peft(void **state)
 				p ? 'B' : 'A');
 			t = moe_st_find(st, name);
 			assert_non_null(t);
-			assert_memory_equal(
-				t->data, x.param + (p ? x.b_off[i] : x.a_off[i]), t->bytes);
+			assert_memory_equal(t->data,
+				x.param +
+					(p ? moe_view_of(&x, (size_t)(i), MOE_ROLE_B)->off
+					   : moe_view_of(&x, (size_t)(i), MOE_ROLE_A)->off),
+				t->bytes);
 			n++;
 		}
 	assert_int_equal(n, 28);
@@ -128,12 +131,17 @@ static void round_trip(void **state)
 			if (!x.target[i % MOE_LINEARS])
 				continue;
 			moe_linear_shape(&c, (enum moe_linear)(i % MOE_LINEARS), &in, &out);
-			assert_memory_equal(y.param + y.a_off[i], x.param + x.a_off[i] + first * in,
+			assert_memory_equal(y.param + moe_view_of(&y, (size_t)(i), MOE_ROLE_A)->off,
+				x.param + moe_view_of(&x, (size_t)(i), MOE_ROLE_A)->off +
+					first * in,
 				(size_t)(r * in) * sizeof(moe_real));
 			for (int j = 0; j < out; j++)
 				for (int k = 0; k < r; k++) /* powers of two: exact */
-					assert_true(y.param[y.b_off[i] + (size_t)(j * r + k)] ==
-						x.param[x.b_off[i] +
+					assert_true(y.param[moe_view_of(&y, (size_t)(i), MOE_ROLE_B)
+								    ->off +
+							    (size_t)(j * r + k)] ==
+						x.param[moe_view_of(&x, (size_t)(i), MOE_ROLE_B)
+								->off +
 							(size_t)(j * x.R + first + k)] *
 							(first + k == 3 ? (moe_real)0.5 : 1));
 		}

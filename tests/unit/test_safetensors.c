@@ -2,6 +2,7 @@
  * conversions. */
 #include "formats/file.h"
 #include "formats/safetensors.h"
+#include "util/half.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -455,16 +455,16 @@ static void gates_and_alive_agree(void **state)
 		n = total(f.req, N_REQ);
 		c = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (int i = 0; i < N_REQ; i++)
-			f.req[i].gate = on;
+			f.req[i].outer = on;
 		a = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (size_t i = 0; i < n; i++)
 			assert_same(&a[i], &c[i]);
 		release(a, n);
 		for (int i = 0; i < N_REQ; i++)
-			f.req[i].gate = off;
+			f.req[i].outer = off;
 		a = sample(&f, &f.x, N_REQ, f.req, 1);
 		for (int i = 0; i < N_REQ; i++)
-			f.req[i].gate = NULL;
+			f.req[i].outer = NULL;
 		for (int i = 0; i < f.m.config.L * MOE_LINEARS; i++)
 			for (int r = 0; r < f.x.rank[1]; r++)
 				f.x.alive[i * f.x.R + f.x.first[1] + r] = 0;

@@ -16,6 +16,21 @@
 
 #define TOKENS_MAX 20000 /* of all completions together */
 
+enum { SET_LO, SET_HI, SET_L2, SET_FOLDS };
+const struct moe_setting moe_logistic_settings[] = {
+	[SET_LO] = { "lo", 0.4, 0, 1, NULL, "a rollout that scores less is kept" },
+	[SET_HI] = { "hi", 0.6, 0, 1, NULL, "a rollout that scores more is routed" },
+	[SET_L2] = { "l2", 1e-3, 0, 1e6, NULL, "L2 penalty of the fit, l2/2 |w|^2" },
+	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
+	{ 0 },
+};
+
+struct fit_opts {
+	double l2, lo, hi;
+	int folds; /* whole pairs are held out fold by fold for the accuracies */
+	uint64_t seed;
+};
+
 struct table {
 	struct moe_logreg_data d; /* tokens of all completions, pair by pair, hack then clean */
 	float *x;
@@ -67,7 +82,7 @@ static void count_tokens(struct table *t)
 }
 
 static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p,
-	const struct moe_fit_opts *o, struct moe_err *e)
+	const struct fit_opts *o, struct moe_err *e)
 {
 	size_t bytes, n = p->n;
 
@@ -83,7 +98,7 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 		const struct moe_pair *q = &p->pair[i / 2];
 
 		t->seen[i] = (struct moe_seen){ q->prompt, i % 2 ? q->clean : q->hack, q->n_prompt,
-			i % 2 ? q->n_clean : q->n_hack, 0, -1 };
+			i % 2 ? q->n_clean : q->n_hack, 0, -1, NULL };
 	}
 	count_tokens(t);
 	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);
@@ -139,7 +154,7 @@ struct held_out {
 	size_t n;
 };
 
-static void tally(struct held_out *h, double hack, double clean, const struct moe_fit_opts *o)
+static void tally(struct held_out *h, double hack, double clean, const struct fit_opts *o)
 {
 	h->pair += hack > clean ? 1 : hack == clean ? 0.5 : 0;
 	h->side += 0.5 * (hack > 0.5) + 0.5 * (clean < 0.5);
@@ -160,7 +175,7 @@ static void shares(struct held_out *h)
 
 /* Cross-validation over whole pairs. Each fold's search starts where the last one ended: the
  * minimum is the same from anywhere. */
-static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_t folds, double *w,
+static int cross_validate(struct table *t, const struct fit_opts *o, uint32_t folds, double *w,
 	struct held_out *h, struct moe_err *e)
 {
 	double b = 0;
@@ -179,7 +194,7 @@ static int cross_validate(struct table *t, const struct moe_fit_opts *o, uint32_
 }
 
 /* The same with one feature, the number of tokens, one row a completion. */
-static int length_only(const struct table *t, const struct moe_fit_opts *o, uint32_t folds,
+static int length_only(const struct table *t, const struct fit_opts *o, uint32_t folds,
 	struct held_out *h, struct moe_err *e)
 {
 	struct table s = { .n_seq = t->n_seq, .fold = t->fold, .d = { .n = t->n_seq, .d = 1 } };
@@ -218,8 +233,8 @@ static int store_tensor(
 
 /* The weights, and the standardisation in which directions are drawn that the score is held
  * against. */
-static int store(struct moe_adapter *a, const struct table *t, const struct moe_fit_opts *o,
-	const double *w, double b, struct moe_err *e)
+static int store(
+	struct moe_adapter *a, const struct table *t, const double *w, double b, struct moe_err *e)
 {
 	double *mean = moe_alloc(2 * t->d.d, sizeof(*mean), e), *inv = mean ? mean + t->d.d : NULL;
 	struct moe_rec *r = &a->score;
@@ -231,8 +246,7 @@ static int store(struct moe_adapter *a, const struct table *t, const struct moe_
 		? -1
 		: 0;
 	free(mean);
-	return rc || moe_rec_set_f64(r, "bias", b, e) || moe_rec_set_f64(r, "lo", o->lo, e) ||
-			moe_rec_set_f64(r, "hi", o->hi, e) || moe_rec_set_f64(r, "l2", o->l2, e) ||
+	return rc || moe_rec_set_f64(r, "bias", b, e) ||
 			moe_rec_set_str(r, "features", "hidden", e) ||
 			moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) ||
 			moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e)
@@ -254,8 +268,8 @@ static int store_accuracy(struct moe_rec *r, const struct held_out *h, const str
 		: 0;
 }
 
-int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p,
-	const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e)
+static int fit(const struct moe_engine *g, const struct moe_pairs *p, const struct fit_opts *o,
+	struct moe_adapter *a, struct moe_err *e)
 {
 	uint32_t folds = (uint32_t)(p->n < (size_t)o->folds ? p->n : (size_t)o->folds);
 	struct held_out h, len;
@@ -272,14 +286,74 @@ int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p,
 			: 0;
 	if (rc == 0) {
 		weigh(&t, 1, 1);
-		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) ||
-				store(a, &t, o, w, b, e)
+		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) || store(a, &t, w, b, e)
 			? -1
 			: 0;
 	}
 	free(w);
 	table_free(&t);
 	return rc;
+}
+
+int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
+	struct moe_err *e)
+{
+	double set[MOE_ROUTER_SETTINGS];
+	struct fit_opts o;
+
+	if (moe_settings_read(moe_logistic_settings, &a->settings, set, e))
+		return -1;
+	o = (struct fit_opts){ set[SET_L2], set[SET_LO], set[SET_HI], (int)set[SET_FOLDS],
+		a->train_seed };
+	return fit(g, p, &o, a, e);
+}
+
+int moe_logistic_check(const double *set, const struct moe_experts *x, struct moe_err *e)
+{
+	(void)x;
+	return set[SET_LO] > set[SET_HI]
+		? moe_fail(e, MOE_USAGE, "lo=%g is above hi=%g", set[SET_LO], set[SET_HI])
+		: 0;
+}
+
+static double number(const struct moe_rec *r, const char *key)
+{
+	double v = NAN;
+
+	moe_rec_f64(r, key, &v);
+	return v;
+}
+
+void moe_logistic_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out)
+{
+	const struct moe_rec *s = &a->score;
+
+	if (!moe_rec_has(s, "pair_accuracy")) {
+		moe_say(out, true,
+			"%zu pair(s): too few to hold any out, so how good the score is remains "
+			"unknown",
+			n_pair);
+		return;
+	}
+	moe_say(out, false,
+		"score fitted on %zu pairs; held out, pair by pair: hack above clean in %.3f of "
+		"the pairs, right side of 1/2 for %.3f of the completions, "
+		"%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)",
+		n_pair, number(s, "pair_accuracy"), number(s, "accuracy"), number(s, "clean_kept"),
+		number(&a->settings, "lo"), number(s, "hack_routed"), number(&a->settings, "hi"));
+	moe_say(out, false,
+		"the completion's length alone: hack above clean in %.3f of the pairs, right side "
+		"for %.3f",
+		number(s, "length_pair_accuracy"), number(s, "length_accuracy"));
+	if (number(s, "accuracy") < 0.65)
+		moe_say(out, true,
+			"on held-out pairs the score is little better than chance: it does not "
+			"know the hacks of these pairs");
+	if (number(s, "length_accuracy") >= 0.65 &&
+		number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
+		moe_say(out, true,
+			"the length of a completion explains the score: hack and clean differ in "
+			"length throughout the pairs, and the score may know no more than that");
 }
 
 /* ---- scoring rollouts ---- */
@@ -407,9 +481,24 @@ int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
 const struct moe_method moe_method_logistic = {
 	.name = "logistic",
 	.purpose = "three-way by a logistic score on the base's hidden states, fitted on the pairs",
+	.cites = "per-token logistic probe of the frozen base, mean probability over the "
+		 "completion; "
+		 "routing into a deletable block as in Gradient Routing (Cloud et al. 2410.04332) "
+		 "and "
+		 "vGROUT",
+	.supports = "a score fitted on synthetic pairs alone is allowed to route; that what it "
+		    "routes is "
+		    "absorbed is what the report tests, not what the literature shows",
+	.presence =
+		"no: the quarantine is absent on rollouts judged clean (plan keep.quarantine=1/0 "
+		"keeps it)",
+	.placebo = "random",
 	.needs_pairs = true,
+	.settings = moe_logistic_settings,
 	.plan = moe_plan_deployed,
-	.fit = moe_logistic_fit,
+	.check = moe_logistic_check,
+	.init = moe_logistic_init,
+	.report = moe_logistic_report,
 	.score = moe_logistic_score,
 	.decide = moe_decide_three_way,
 };

@@ -17,6 +17,10 @@ static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t 
 const struct moe_method moe_method_oracle = {
 	.name = "oracle",
 	.purpose = "routes by the sealed labels: cheats, an upper bound (needs --allow-oracle)",
+	.cites = "label-masked routing as in Gradient Routing (Cloud et al. 2410.04332) and GRAFT",
+	.supports =
+		"an upper bound with labels; it says nothing about what can be had without them",
+	.presence = "no: as logistic",
 	.cheats = true,
 	.plan = moe_plan_deployed,
 	.decide = decide,

@@ -33,9 +33,17 @@ static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t 
 const struct moe_method moe_method_random = {
 	.name = "random",
 	.purpose = "placebo of logistic: the same shares, routed by chance",
+	.cites = "the placebo direction of vGROUT's logs, which removed all hacking too: chance at "
+		 "the "
+		 "method's own shares",
+	.supports = "what routing anything into the quarantine does, whatever is routed",
+	.presence = "no: as logistic",
 	.needs_pairs = true,
+	.settings = moe_logistic_settings,
 	.plan = moe_plan_deployed,
-	.fit = moe_logistic_fit,
+	.check = moe_logistic_check,
+	.init = moe_logistic_init,
+	.report = moe_logistic_report,
 	.score = moe_logistic_score,
 	.decide = decide,
 };

@@ -1,4 +1,5 @@
-/* rows.h - the methods that table.c lists. Only this folder includes it. */
+/* rows.h - the methods that table.c lists, and what rows lend each other. Only this folder includes
+ * it. */
 #ifndef MOE_MOE_METHODS_ROWS_H
 #define MOE_MOE_METHODS_ROWS_H
 
@@ -8,8 +9,11 @@ extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_meth
 	moe_method_oracle;
 
 /* Of `logistic`, for the placebo that must have the very same score. */
-int moe_logistic_fit(const struct moe_engine *g, const struct moe_pairs *p,
-	const struct moe_fit_opts *o, struct moe_adapter *a, struct moe_err *e);
+extern const struct moe_setting moe_logistic_settings[];
+int moe_logistic_check(const double *set, const struct moe_experts *x, struct moe_err *e);
+int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
+	struct moe_err *e);
+void moe_logistic_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out);
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
 	const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
 	struct moe_err *e);

@@ -1,0 +1,78 @@
+/* pin_methods.c - prints rows of the method table; it knows none of them by name. */
+#include "cmd/pin_methods.h"
+
+#include "cmd/opt.h"
+
+static void add_settings(struct moe_buf *b, const struct moe_setting *t)
+{
+	struct moe_err e;
+	char def[32];
+
+	for (size_t i = 0; i < moe_setting_count(t); i++) {
+		moe_setting_text(&t[i], t[i].def, def);
+		if (t[i].words ? moe_buf_addf(b, &e, "  --set %s=%s\t%s: %s\n", t[i].name, def,
+					 t[i].words, t[i].help)
+			       : moe_buf_addf(b, &e, "  --set %s=%s\t%g to %g: %s\n", t[i].name,
+					 def, t[i].min, t[i].max, t[i].help))
+			moe_die(&e);
+	}
+}
+
+void pin_print_methods(void)
+{
+	struct moe_buf b = { 0 };
+	struct moe_out out;
+	struct moe_err e;
+
+	for (size_t i = 0; moe_methods[i]; i++) {
+		const struct moe_method *m = moe_methods[i];
+
+		if (moe_buf_addf(&b, &e,
+			    "%s\t%s\n  cites\t%s\n  supports\t%s\n  presence\t%s\n"
+			    "  causal\t%s\n  cheats\t%s\n  pairs\t%s\n  placebo\t%s\n",
+			    m->name, m->purpose, m->cites, m->supports, m->presence,
+			    m->not_causal ? "no" : "yes",
+			    m->cheats ? "yes: decides by sealed labels" : "no",
+			    m->pins                  ? "read by moe-pin and in each training step"
+				    : m->needs_pairs ? "read by moe-pin"
+						     : "not needed",
+			    m->placebo ? m->placebo : "none"))
+			moe_die(&e);
+		add_settings(&b, m->settings);
+	}
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
+	moe_out_finish(&out);
+	moe_buf_free(&b);
+}
+
+void pin_report(const struct moe_method *m, const struct moe_adapter *a, size_t n_pair)
+{
+	struct moe_said s = { 0 };
+
+	if (m->report)
+		m->report(a, n_pair, &s);
+	for (int i = 0; i < s.n; i++) {
+		if (s.line[i].warn)
+			moe_warn("%s", s.line[i].text);
+		else
+			moe_info("%s", s.line[i].text);
+	}
+}
+
+const char *pin_method_name(const char *method, const char *placebo_of)
+{
+	const struct moe_method *m;
+	struct moe_err e;
+
+	if (!placebo_of)
+		return method ? method : moe_methods[0]->name;
+	if (method)
+		moe_usage_error("--method and --placebo-of exclude each other");
+	m = moe_method_find(placebo_of, &e);
+	if (!m)
+		moe_usage_error("%s", e.msg);
+	if (!m->placebo)
+		moe_usage_error("the method '%s' has no placebo", placebo_of);
+	return m->placebo;
+}

@@ -1,0 +1,14 @@
+/* pin_methods.h - what moe-pin says about methods: the table of them, and a row's own report. */
+#ifndef MOE_CMD_PIN_METHODS_H
+#define MOE_CMD_PIN_METHODS_H
+
+#include "moe/method.h"
+
+/* The method table to standard output (or -o): settings, defaults, citation, properties. */
+void pin_print_methods(void);
+/* What the method says about the adapter that it made, as messages. */
+void pin_report(const struct moe_method *m, const struct moe_adapter *a, size_t n_pair);
+/* The method's name that was asked for: by --method, by --placebo-of, or the default's. */
+const char *pin_method_name(const char *method, const char *placebo_of);
+
+#endif

@@ -1,0 +1,475 @@
+/* gate.c - gates from logits and their losses, row by row; which expert a row is for, and when, is
+ * not decided here. */
+#include "nn/gate.h"
+
+#include "tensor/vec.h"
+
+#include <math.h>
+
+#define BISECTIONS 50
+#define NEAR_ONE   1e-6 /* alpha - 1 below this is softmax: the exponent 1/(alpha-1) is past use */
+#define TINY_NORM  1e-12
+
+/* Row t of an array with row stride ld. */
+static const moe_real *row_of(const moe_real *x, int t, int ld)
+{
+	return x + (size_t)t * (size_t)ld;
+}
+
+static moe_real *mutable_row(moe_real *x, int t, int ld)
+{
+	return x + (size_t)t * (size_t)ld;
+}
+
+static double dot_row(int E, const moe_real *x, const moe_real *y)
+{
+	double sum = 0;
+
+	for (int i = 0; i < E; i++)
+		sum += (double)x[i] * (double)y[i];
+	return sum;
+}
+
+/* y[D] += a x[D] */
+static void add_scaled(int D, double a, const moe_real *x, moe_real *y)
+{
+	for (int i = 0; i < D; i++)
+		y[i] += (moe_real)(a * (double)x[i]);
+}
+
+/* ---- logits ---- */
+
+void moe_gate_linear(int T, int D, int E, const moe_real *x, int ldx, const moe_real *w,
+	const moe_real *b, double scale, moe_real *z)
+{
+	for (int t = 0; t < T; t++)
+		for (int i = 0; i < E; i++) {
+			/* one dot product per logit, its eight lanes folded in a fixed order: no
+			 * blocking over rows, so no bit depends on T */
+			double s = moe_vec_dot((size_t)D, row_of(x, t, ldx), row_of(w, i, D));
+
+			mutable_row(z, t, E)[i] = (moe_real)(scale * (s + (b ? (double)b[i] : 0)));
+		}
+}
+
+void moe_gate_linear_bwd(int T, int D, int E, const moe_real *dz, const moe_real *x, int ldx,
+	const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw, moe_real *db)
+{
+	for (int t = 0; t < T; t++)
+		for (int i = 0; i < E; i++) {
+			double g = scale * (double)row_of(dz, t, E)[i];
+
+			if (g == 0)
+				continue;
+			if (dx) /* dx_t += g w_i */
+				add_scaled(D, g, row_of(w, i, D), mutable_row(dx, t, lddx));
+			if (dw) /* dw_i += g x_t */
+				add_scaled(D, g, row_of(x, t, ldx), mutable_row(dw, i, D));
+			if (db)
+				db[i] += (moe_real)g;
+		}
+}
+
+static double norm_of(int D, const moe_real *x)
+{
+	return fmax(sqrt(moe_vec_sumsq((size_t)D, x)), TINY_NORM);
+}
+
+void moe_gate_cosine(int T, int D, int E, const moe_real *x, int ldx, const moe_real *w,
+	double scale, moe_real *z)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *xt = row_of(x, t, ldx);
+		double nx = norm_of(D, xt);
+
+		for (int i = 0; i < E; i++) {
+			const moe_real *wi = row_of(w, i, D);
+
+			mutable_row(z, t, E)[i] = (moe_real)(scale *
+				moe_vec_dot((size_t)D, xt, wi) / (nx * norm_of(D, wi)));
+		}
+	}
+}
+
+void moe_gate_cosine_bwd(int T, int D, int E, const moe_real *dz, const moe_real *x, int ldx,
+	const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *xt = row_of(x, t, ldx);
+		double nx = norm_of(D, xt);
+
+		for (int i = 0; i < E; i++) {
+			const moe_real *wi = row_of(w, i, D);
+			double g = scale * (double)row_of(dz, t, E)[i], nw = norm_of(D, wi);
+			double c = moe_vec_dot((size_t)D, xt, wi) / (nx * nw);
+
+			if (g == 0)
+				continue;
+			if (dx) { /* (w/|w| - c x/|x|) / |x| */
+				add_scaled(D, g / (nx * nw), wi, mutable_row(dx, t, lddx));
+				add_scaled(D, -g * c / (nx * nx), xt, mutable_row(dx, t, lddx));
+			}
+			if (dw) { /* (x/|x| - c w/|w|) / |w| */
+				add_scaled(D, g / (nx * nw), xt, mutable_row(dw, i, D));
+				add_scaled(D, -g * c / (nw * nw), wi, mutable_row(dw, i, D));
+			}
+		}
+	}
+}
+
+/* ---- softmax ---- */
+
+/* Largest of a row, and the sum of exp(z - largest). */
+static double exp_sum(int E, const moe_real *z, double *max)
+{
+	double sum = 0;
+
+	*max = (double)z[0];
+	for (int i = 1; i < E; i++)
+		*max = fmax(*max, (double)z[i]);
+	for (int i = 0; i < E; i++)
+		sum += exp((double)z[i] - *max);
+	return sum;
+}
+
+void moe_gate_softmax(int T, int E, const moe_real *z, moe_real *p)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *zt = row_of(z, t, E);
+		double max, sum = exp_sum(E, zt, &max);
+
+		for (int i = 0; i < E; i++)
+			mutable_row(p, t, E)[i] = (moe_real)(exp((double)zt[i] - max) / sum);
+	}
+}
+
+void moe_gate_softmax_bwd(int T, int E, const moe_real *p, const moe_real *dp, moe_real *dz)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *pt = row_of(p, t, E), *g = row_of(dp, t, E);
+		double mean = dot_row(E, pt, g); /* sum_j p_j dp_j */
+
+		for (int i = 0; i < E; i++)
+			mutable_row(
+				dz, t, E)[i] += (moe_real)((double)pt[i] * ((double)g[i] - mean));
+	}
+}
+
+/* ---- top-k ---- */
+
+void moe_gate_topk(int T, int E, int k, bool renorm, const moe_real *p, moe_real *y, uint8_t *pick)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *pt = row_of(p, t, E);
+		uint8_t *c = pick + (size_t)t * (size_t)E;
+		double sum = 0;
+
+		for (int i = 0; i < E; i++)
+			c[i] = 0;
+		for (int n = 0; n < k && n < E; n++) {
+			int best = -1; /* the largest that is left; of equal ones the first */
+
+			for (int i = 0; i < E; i++)
+				if (!c[i] && (best < 0 || pt[i] > pt[best]))
+					best = i;
+			c[best] = 1;
+			sum += (double)pt[best];
+		}
+		for (int i = 0; i < E; i++)
+			mutable_row(y, t, E)[i] = !c[i] ? 0
+				: renorm                ? (moe_real)((double)pt[i] / sum)
+							: pt[i];
+	}
+}
+
+void moe_gate_topk_bwd(int T, int E, bool renorm, const moe_real *p, const moe_real *y,
+	const uint8_t *pick, const moe_real *dy, moe_real *dp)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *yt = row_of(y, t, E), *g = row_of(dy, t, E);
+		const uint8_t *c = pick + (size_t)t * (size_t)E;
+		double sum = 0, mean = 0;
+
+		for (int i = 0; renorm && i < E; i++)
+			sum += c[i] ? (double)row_of(p, t, E)[i] : 0;
+		if (renorm)
+			mean = dot_row(E, yt, g);
+		/* y_i = p_i / S over the picked:  dp_i = (dy_i - sum_j y_j dy_j) / S */
+		for (int i = 0; i < E; i++)
+			if (c[i])
+				mutable_row(dp, t, E)[i] += renorm
+					? (moe_real)(((double)g[i] - mean) / sum)
+					: g[i];
+	}
+}
+
+/* ---- alpha-entmax ---- */
+
+/* max(x, 0)^(1/(alpha-1)); the two closed exponents are exact and cheap. */
+static double entmax_power(double x, double a)
+{
+	if (x <= 0)
+		return 0;
+	return a == 1 ? x : a == 0.5 ? x * x : pow(x, 1 / a);
+}
+
+static double entmax_sum(int E, const moe_real *z, double a, double tau)
+{
+	double sum = 0;
+
+	for (int i = 0; i < E; i++)
+		sum += entmax_power(a * (double)z[i] - tau, a);
+	return sum;
+}
+
+/* One row; a = alpha - 1. The sum falls as tau rises: at lo the largest alone gives 1, at hi equal
+ * shares would. */
+static void entmax_row(int E, const moe_real *z, double a, moe_real *p)
+{
+	double max = (double)z[0], lo, width, sum;
+
+	for (int i = 1; i < E; i++)
+		max = fmax(max, (double)z[i]);
+	lo = a * max - 1;
+	width = (a * max - pow(1.0 / E, a)) - lo;
+	for (int n = 0; n < BISECTIONS; n++) {
+		width /= 2;
+		if (entmax_sum(E, z, a, lo + width) >= 1)
+			lo += width;
+	}
+	/* what the bisection leaves over is divided away */
+	sum = entmax_sum(E, z, a, lo);
+	for (int i = 0; i < E; i++)
+		p[i] = (moe_real)(entmax_power(a * (double)z[i] - lo, a) / sum);
+}
+
+void moe_gate_entmax(int T, int E, double alpha, const moe_real *z, moe_real *p)
+{
+	if (alpha - 1 < NEAR_ONE) {
+		moe_gate_softmax(T, E, z, p);
+		return;
+	}
+	for (int t = 0; t < T; t++)
+		entmax_row(E, row_of(z, t, E), alpha - 1, mutable_row(p, t, E));
+}
+
+/* sum_i dp_i * dp_i/dalpha of one row; sum_s = sum_i s_i, a = alpha - 1. */
+static double entmax_alpha_row(
+	int E, const moe_real *p, const moe_real *dp, double alpha, double sum_s)
+{
+	double a = alpha - 1, H = 0, second = 0, sum = 0;
+
+	for (int i = 0; i < E; i++) {
+		double l = p[i] > 0 ? log((double)p[i]) : 0;
+
+		H += (double)p[i] * l;
+		second += (double)p[i] * l * l;
+	}
+	for (int i = 0; i < E; i++) {
+		double pi = (double)p[i], l, q;
+
+		if (!(pi > 0))
+			continue;
+		l = log(pi);
+		q = pow(pi, 2 - alpha) / sum_s;
+		sum += (double)dp[i] *
+			(a < NEAR_ONE ? pi / 2 * (second - l * l)
+				      : (pi - q) / (a * a) - (pi * l - q * H) / a);
+	}
+	return sum;
+}
+
+void moe_gate_entmax_bwd(int T, int E, double alpha, const moe_real *p, const moe_real *dp,
+	moe_real *dz, double *dalpha)
+{
+	for (int t = 0; t < T; t++) {
+		const moe_real *pt = row_of(p, t, E), *g = row_of(dp, t, E);
+		double sum_s = 0, mean = 0;
+
+		/* s_i = p_i^(2-alpha) on the support: softmax's p at alpha 1, sparsemax's 1 at 2 */
+		for (int i = 0; i < E; i++)
+			if (pt[i] > 0) {
+				double s = pow((double)pt[i], 2 - alpha);
+
+				sum_s += s;
+				mean += s * (double)g[i];
+			}
+		mean /= sum_s;
+		for (int i = 0; i < E; i++)
+			if (pt[i] > 0)
+				mutable_row(
+					dz, t, E)[i] += (moe_real)(pow((double)pt[i], 2 - alpha) *
+					((double)g[i] - mean));
+		if (dalpha)
+			*dalpha += entmax_alpha_row(E, pt, g, alpha, sum_s);
+	}
+}
+
+/* ---- floor, sigmoid, relu: element by element ---- */
+
+void moe_gate_floor(int T, int E, double eps, const moe_real *p, moe_real *y)
+{
+	for (size_t i = 0; i < (size_t)T * (size_t)E; i++)
+		y[i] = (moe_real)((1 - E * eps) * (double)p[i] + eps);
+}
+
+void moe_gate_floor_bwd(int T, int E, double eps, const moe_real *dy, moe_real *dp)
+{
+	for (size_t i = 0; i < (size_t)T * (size_t)E; i++)
+		dp[i] += (moe_real)((1 - E * eps) * (double)dy[i]);
+}
+
+void moe_gate_sigmoid(int T, int E, const moe_real *z, moe_real *y)
+{
+	for (size_t i = 0; i < (size_t)T * (size_t)E; i++) {
+		double v = exp(-fabs((double)z[i])); /* never overflows */
+
+		y[i] = (moe_real)(z[i] >= 0 ? 1 / (1 + v) : v / (1 + v));
+	}
+}
+
+void moe_gate_sigmoid_bwd(int T, int E, const moe_real *y, const moe_real *dy, moe_real *dz)
+{
+	for (size_t i = 0; i < (size_t)T * (size_t)E; i++)
+		dz[i] += dy[i] * y[i] * (1 - y[i]);
+}
+
+void moe_gate_relu(int T, int E, const moe_real *z, moe_real *y)
+{
+	for (size_t i = 0; i < (size_t)T * (size_t)E; i++)
+		y[i] = z[i] > 0 ? z[i] : 0;
+}
+
+void moe_gate_relu_bwd(int T, int E, const moe_real *y, const moe_real *dy, moe_real *dz)
+{
+	for (size_t i = 0; i < (size_t)T * (size_t)E; i++)
+		dz[i] += y[i] > 0 ? dy[i] : 0;
+}
+
+/* ---- losses over the rows of one scope ---- */
+
+/* f[E] = share of rows that picked each expert. */
+static void picked_shares(int T, int E, const uint8_t *pick, double *f)
+{
+	for (int i = 0; i < E; i++) {
+		size_t n = 0;
+
+		for (int t = 0; t < T; t++)
+			n += pick[(size_t)t * (size_t)E + (size_t)i];
+		f[i] = (double)n / T;
+	}
+}
+
+double moe_gate_balance(
+	int T, int E, int k, const uint8_t *pick, const moe_real *p, double coef, moe_real *dp)
+{
+	double f[MOE_GATE_EXPERTS_MAX], loss = 0, c = coef * E / k;
+
+	picked_shares(T, E, pick, f);
+	for (int i = 0; i < E; i++) {
+		double mean = 0; /* P_i */
+
+		for (int t = 0; t < T; t++) {
+			mean += (double)row_of(p, t, E)[i] / T;
+			if (dp) /* only P_i has a gradient: f_i / T for each row */
+				mutable_row(dp, t, E)[i] += (moe_real)(c * f[i] / T);
+		}
+		loss += c * f[i] * mean;
+	}
+	return loss;
+}
+
+double moe_gate_balance_sequence(
+	int T, int E, int k, const uint8_t *pick, const moe_real *s, double coef, moe_real *ds)
+{
+	double f[MOE_GATE_EXPERTS_MAX], loss = 0, c = coef * E / k;
+
+	picked_shares(T, E, pick, f);
+	for (int t = 0; t < T; t++) {
+		const moe_real *st = row_of(s, t, E);
+		double sum = 0, mean = 0; /* S = sum of scores; sum_i f_i p_i with p = s / S */
+
+		for (int i = 0; i < E; i++) {
+			sum += (double)st[i];
+			mean += f[i] * (double)st[i];
+		}
+		mean /= sum;
+		loss += c * mean / T;
+		/* ds_i = (f_i - sum_j f_j p_j) / S */
+		for (int i = 0; ds && i < E; i++)
+			mutable_row(ds, t, E)[i] += (moe_real)(c / T * (f[i] - mean) / sum);
+	}
+	return loss;
+}
+
+double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *dz)
+{
+	double loss = 0;
+
+	for (int t = 0; t < T; t++) {
+		const moe_real *zt = row_of(z, t, E);
+		double max, sum = exp_sum(E, zt, &max), lse = max + log(sum);
+
+		loss += coef * lse * lse / T;
+		/* d lse / dz = softmax */
+		for (int i = 0; dz && i < E; i++)
+			mutable_row(dz, t, E)[i] += (moe_real)(2 * coef / T * lse *
+				exp((double)zt[i] - max) / sum);
+	}
+	return loss;
+}
+
+double moe_gate_remoe(int T, int E, int k, const moe_real *y, double coef, moe_real *dy)
+{
+	double loss = 0;
+
+	for (int i = 0; i < E; i++) {
+		double mean = 0, share = 0; /* mean gate; count / (k T) */
+
+		for (int t = 0; t < T; t++) {
+			mean += (double)row_of(y, t, E)[i] / T;
+			share += row_of(y, t, E)[i] > 0 ? 1.0 / ((double)k * T) : 0;
+		}
+		loss += coef * E * mean * share;
+		for (int t = 0; dy && t < T; t++)
+			mutable_row(dy, t, E)[i] += (moe_real)(coef * E * share / T);
+	}
+	return loss;
+}
+
+double moe_gate_remoe_coef(double coef, int E, int k, double zero_share)
+{
+	double target = 1 - (double)k / E;
+
+	return zero_share < target ? coef * 1.2 : zero_share > target ? coef / 1.2 : coef;
+}
+
+double moe_gate_pin(
+	int T, int E, const moe_real *z, const bool *in, bool hot, double coef, moe_real *dz)
+{
+	double loss = 0;
+	int n = 0;
+
+	for (int i = 0; i < E; i++)
+		n += in[i];
+	for (int t = 0; n > 0 && n < E && t < T; t++) {
+		const moe_real *zt = row_of(z, t, E);
+		double max = -INFINITY, sum, top, part = 0;
+
+		/* -log M = lse(all) - lse(wanted); the second with its own largest, so that a mass
+		 * of 1e-300 still has a finite loss and its gradient */
+		sum = exp_sum(E, zt, &top);
+		for (int i = 0; i < E; i++)
+			if (in[i] == hot)
+				max = fmax(max, (double)zt[i]);
+		for (int i = 0; i < E; i++)
+			part += in[i] == hot ? exp((double)zt[i] - max) : 0;
+		loss += coef / T * ((top + log(sum)) - (max + log(part)));
+		/* softmax over all minus softmax over the wanted */
+		for (int i = 0; dz && i < E; i++)
+			mutable_row(dz, t, E)[i] += (moe_real)(coef / T *
+				(exp((double)zt[i] - top) / sum -
+					(in[i] == hot ? exp((double)zt[i] - max) / part : 0)));
+	}
+	return loss;
+}

@@ -1,0 +1,60 @@
+#!/bin/sh
+# moe-pin: settings, the table of methods, placebos made of exchanged pairs.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+moe-base -q --new tiny -o base 2>err || cat err
+moe-pairs -q -e "$TOP/examples/quarantine/env.lua" -n 12 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
+digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
+layout() { # FILE JQ
+	moe-cat --json "$1" | jq -c "select(.t == \"layout\") | $2" | head -1
+}
+
+# ---- settings ----
+ok 'moe-pin --set stores settings' moe-pin -q -m base --set lo=0.25 --set hi=0.75 -o set.moes pins.moes
+equal 'moe-pin stores the other defaults beside them' "$(layout set.moes '.settings == {lo: 0.25, hi: 0.75, l2: 0.001, folds: 5}')" true
+ok 'moe-pin fits with the defaults' moe-pin -q -m base -o plain.moes pins.moes
+equal 'other thresholds are another adapter' "$([ "$(digest set.moes)" = "$(digest plain.moes)" ]; echo $?)" 1
+ok 'moe-pin --set l2=10 fits a weaker score' moe-pin -q -m base --set l2=10 -o l2.moes pins.moes
+equal 'l2 changes the fitted bias' "$([ "$(layout l2.moes .score.bias)" = "$(layout plain.moes .score.bias)" ]; echo $?)" 1
+ok 'moe-pin --set folds=3' moe-pin -q -m base --set folds=3 -o folds.moes pins.moes
+equal 'three folds were held out' "$(layout folds.moes .score.folds)" 3
+fails 2 'a setting that the method does not have' moe-pin -m base --set k=2 pins.moes
+contains 'its settings are named' err 'one of lo, hi, l2, folds'
+fails 2 'a method without settings' moe-pin -m base --method vanilla --set k=2 pins.moes
+contains 'it says that there are none' err 'it has none'
+fails 2 'a value out of range' moe-pin -m base --set lo=1.5 pins.moes
+contains 'the range is named' err 'from 0 to 1'
+fails 2 'a value that is not a number' moe-pin -m base --set lo=much pins.moes
+fails 2 'lo above hi' moe-pin -m base --set lo=0.9 pins.moes
+contains 'it says so' err 'lo=0.9 is above hi=0.6'
+fails 2 'the old options are gone' moe-pin -m base --lo 0.3 pins.moes
+
+# ---- the table ----
+ok 'moe-pin --list-methods prints the table' moe-pin --list-methods
+for word in cites supports presence causal cheats pairs placebo; do
+	equal "moe-pin --list-methods tells $word of each method" "$(grep -c "^  $word	." out)" "$(grep -c '^[a-z]' out)"
+done
+contains 'moe-pin --list-methods prints each setting with its default and range' out '^  --set lo=0.4	0 to 1: .*kept'
+grep '^[a-z]' out | cut -f1 >names
+
+# ---- placebos ----
+ok 'moe-pin --placebo-of makes a method its placebo' moe-pin -q -m base --placebo-of logistic -o placebo.moes pins.moes
+equal 'the placebo of logistic is random' "$(layout placebo.moes .method)" '"random"'
+fails 2 'moe-pin --placebo-of of a method without one' moe-pin -m base --placebo-of vanilla pins.moes
+fails 2 '--method beside --placebo-of' moe-pin -m base --method logistic --placebo-of logistic pins.moes
+fails 2 '--placebo-of an unknown method' moe-pin -m base --placebo-of telepathy pins.moes
+ok 'moe-pin --method NAME-reversed exchanges the sides of all pairs' moe-pin -m base --method logistic-reversed -o reversed.moes pins.moes
+equal 'the adapter carries that name' "$(layout reversed.moes .method)" '"logistic-reversed"'
+# an exchanged contrast is the negative of the score: at any state, b and w change their signs (to the optimiser's tolerance)
+equal 'its score is the opposite' "$(echo "$(layout reversed.moes .score.bias) $(layout plain.moes .score.bias)" | awk '{ d = $1 + $2; print (d < 0 ? -d : d) < 1e-3 * (1 + ($1 < 0 ? -$1 : $1)) }')" 1
+ok 'moe-pin --method NAME-shuffled exchanges half of the pairs' moe-pin -m base --method logistic-shuffled -o shuffled.moes pins.moes
+equal 'its score is neither' "$(printf '%s\n' "$(layout shuffled.moes .score.bias)" "$(layout reversed.moes .score.bias)" "$(layout plain.moes .score.bias)" | sort -u | wc -l | tr -d ' ')" 3
+ok 'another seed exchanges others' moe-pin -q -m base --seed 5 --method logistic-shuffled -o other.moes pins.moes
+equal 'so the score differs' "$([ "$(layout shuffled.moes .score.bias)" = "$(layout other.moes .score.bias)" ]; echo $?)" 1
+fails 2 'a method without pairs has no shuffled form' moe-pin -m base --method vanilla-shuffled pins.moes
+while read -r m; do
+	p=$(moe-pin --list-methods | awk -F'\t' -v m="$m" '/^[a-z]/ { in_row = $1 == m } in_row && $1 == "  placebo" { print $2 }')
+	[ "$p" = none ] || ok "moe-pin makes the placebo of $m" moe-pin -q -m base --placebo-of "$m" -o p.moes pins.moes
+done <names
+done_testing

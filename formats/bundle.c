@@ -1,18 +1,20 @@
 /* bundle.c - packing and unpacking .tar.zst bundles on libarchive. Reading single members without
  * unpacking is input.c's work. */
+#define _GNU_SOURCE /* syncfs */
 #include "formats/bundle.h"
 #include "formats/json.h"
 #include "util/digest.h"
 #include "util/fd.h"
-#include "util/temp.h"
 #include "util/text.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,6 +77,19 @@ static struct file *files_add(struct files *f, const char *path, struct moe_err 
 	return x;
 }
 
+/* Bidirectional embeddings, overrides, isolates and marks (U+061C, U+200E, U+200F, U+202A..E,
+ * U+2066..9) show a name as what it is not. */
+static bool has_override(const char *s)
+{
+	for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+		if ((p[0] == 0xd8 && p[1] == 0x9c) ||
+			(p[0] == 0xe2 && p[1] == 0x80 &&
+				(p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae))) ||
+			(p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9))
+			return true;
+	return false;
+}
+
 /* Why a bundle has no file of this name, or NULL. */
 static const char *unsafe(const char *s)
 {
@@ -89,6 +104,8 @@ static const char *unsafe(const char *s)
 	for (const char *p = s; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return "a control character in the name";
+	if (has_override(s))
+		return "a character in the name that changes the direction of writing";
 	for (const char *p = s; p; p = strchr(p, '/')) {
 		size_t n;
 
@@ -554,25 +571,118 @@ static int compare(
 		: moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
 }
 
-static int take_file(struct archive *a, const char *dir, struct file *f, struct moe_err *e)
-{
-	char *path = place(dir, f->stored, e);
-	struct moe_temp t = { 0 };
-	int rc = path ? moe_temp_open(&t, path, e) : -1;
+/* Where members wait until all of them are known to be right: files named by their place in the
+ * list, in a folder that is locked while its process lives. */
+struct stage {
+	char path[PATH_MAX];
+	int fd;
+};
 
-	if (!rc)
-		rc = compare(a, t.fd, path, f, e);
-	if (rc)
-		moe_temp_drop(&t);
-	else
-		rc = moe_temp_keep(&t, path, e);
-	free(path);
+#define STAGE ".moe-unpack."
+
+static void empty_stage(int fd, const char *path)
+{
+	int at = dup(fd);
+	DIR *d = at >= 0 ? fdopendir(at) : NULL;
+	struct dirent *x;
+
+	while (d && (x = readdir(d)))
+		if (x->d_name[0] >= '0' && x->d_name[0] <= '9')
+			unlinkat(fd, x->d_name, 0);
+	if (d)
+		closedir(d);
+	else if (at >= 0)
+		close(at);
+	rmdir(path);
+}
+
+/* Those of processes that were killed. */
+static void sweep_stages(const char *dir)
+{
+	DIR *d = opendir(dir);
+	char path[PATH_MAX];
+	struct dirent *x;
+	int fd;
+
+	while (d && (x = readdir(d))) {
+		if (strncmp(x->d_name, STAGE, sizeof STAGE - 1) != 0 ||
+			(size_t)snprintf(path, sizeof path, "%s/%s", dir, x->d_name) >= sizeof path)
+			continue;
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+			empty_stage(fd, path);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (d)
+		closedir(d);
+}
+
+static int open_stage(struct stage *s, const char *dir, struct moe_err *e)
+{
+	s->fd = -1;
+	sweep_stages(dir);
+	if ((size_t)snprintf(s->path, sizeof s->path, "%s/" STAGE "XXXXXX", dir) >= sizeof s->path)
+		return moe_fail(e, MOE_SYSTEM, "%s: the path is too long", dir);
+	if (!mkdtemp(s->path))
+		return moe_fail_errno(e, "%s: no temporary folder can be made in it", dir);
+	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->fd < 0 || flock(s->fd, LOCK_EX | LOCK_NB)) {
+		moe_fail_errno(e, "%s: can not be used", s->path);
+		rmdir(s->path);
+		return -1;
+	}
+	return 0;
+}
+
+static int take_file(struct archive *a, const struct stage *s, const struct files *f,
+	const struct file *x, struct moe_err *e)
+{
+	char name[32];
+	int fd, rc;
+
+	snprintf(name, sizeof name, "%zu", (size_t)(x - f->v));
+	fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return moe_fail_errno(e, "%s: can not be written", x->stored);
+	rc = compare(a, fd, x->stored, x, e);
+	if (close(fd) && !rc)
+		rc = moe_fail_errno(e, "%s: closing failed", x->stored);
 	return rc;
 }
 
-/* Every member against the manifest, and into dir unless that is NULL. */
-static int unpack(
-	struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
+/* All members are right and on disk: each gets its place. One call syncs all of them, before and
+ * after, instead of two for each. */
+static int publish(const struct stage *s, const char *dir, const struct files *f, struct moe_err *e)
+{
+	int rc = syncfs(s->fd) ? moe_fail_errno(e, "%s: syncing failed", dir) : 0;
+
+	for (int pass = 0; pass < 2; pass++) /* first whether all can */
+		for (size_t i = 0; !rc && i < f->n; i++) {
+			char *path = place(dir, f->v[i].stored, e), name[32];
+			struct stat st;
+			bool there = path && !lstat(path, &st);
+
+			snprintf(name, sizeof name, "%zu", i);
+			if (!path)
+				rc = -1;
+			else if (there && S_ISDIR(st.st_mode))
+				rc = moe_fail(e, MOE_SYSTEM, "%s: a folder is there", path);
+			else if (pass && there && S_ISREG(st.st_mode) &&
+				fchmodat(s->fd, name, st.st_mode & 07777, 0))
+				rc = moe_fail_errno(e, "%s: its mode can not be kept", path);
+			else if (pass && renameat(s->fd, name, AT_FDCWD, path))
+				rc = moe_fail_errno(e, "%s: can not be written", path);
+			free(path);
+		}
+	if (!rc && syncfs(s->fd))
+		rc = moe_fail_errno(e, "%s: syncing failed", dir);
+	return rc;
+}
+
+/* Every member against the manifest, and onto the stage unless that is NULL. */
+static int unpack(struct archive *a, const char *name, const struct stage *s, struct files *f,
+	struct moe_err *e)
 {
 	struct archive_entry *x;
 	bool first = true;
@@ -596,8 +706,8 @@ static int unpack(
 				"%s: %s: its size is not the manifest's %lld bytes", name,
 				file->stored, file->bytes);
 		if (!first &&
-			(dir ? take_file(a, dir, file, e) : compare(a, -1, file->stored, file, e)))
-			return dir ? -1 : moe_err_prefix(e, "%s", name);
+			(s ? take_file(a, s, f, file, e) : compare(a, -1, file->stored, file, e)))
+			return moe_err_prefix(e, "%s", name);
 		if (!first)
 			file->seen = true;
 		first = false;
@@ -634,6 +744,7 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 {
 	struct archive *a = open_bundle(fd, name, e);
 	struct files f = { 0 };
+	struct stage s = { .fd = -1 };
 	bool made;
 	int rc = -1;
 
@@ -643,10 +754,14 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 	made = mkdir(dir, 0777) == 0;
 	if (!made && errno != EEXIST)
 		moe_fail_errno(e, "%s: the folder can not be made", dir);
-	else
-		rc = unpack(a, name, dir, &f, e);
+	else if (!open_stage(&s, dir, e))
+		rc = unpack(a, name, &s, &f, e) || publish(&s, dir, &f, e) ? -1 : 0;
+	if (s.fd >= 0) {
+		empty_stage(s.fd, s.path);
+		close(s.fd);
+	}
 	if (rc && made)
-		rmdir(dir); /* if nothing came into it */
+		rmdir(dir); /* nothing came into it, unless placing failed */
 	*files = f.n;
 	archive_read_free(a);
 	files_free(&f);

@@ -180,7 +180,10 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "SHA-256 of the file <code>%.16s&hellip;</code>", a->uat.digest);
 	else
 		moe_text_f(t, "built-in defaults, no file was given");
-	moe_text_f(t, "</dd></dl>\n");
+	moe_text_f(t,
+		"</dd><dt>paid, neither solved nor by a known mechanism</dt><dd>%zu of %zu graded "
+		"rollouts</dd></dl>\n",
+		r->n_other, r->n_graded);
 }
 
 static void figure(struct moe_text *t, const struct moe_plots *p, const char *name)

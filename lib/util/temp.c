@@ -1,6 +1,7 @@
 /* temp.c - unfinished files and the list of them. It installs no signal handlers: programs do. */
 #include "util/temp.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #define LISTED     64  /* more at a time are made, but not listed */
 #define NAME_BYTES 255 /* of one name in a folder, on the usual file systems */
 #define SUFFIX     7   /* .XXXXXX */
+#define LETTERS    "abcdefghijklmnopqrstuvwxyz234567"
 
 static char *_Atomic listed[LISTED];
 static atomic_long maker; /* the process that the list belongs to */
@@ -75,11 +78,48 @@ static char *name_beside(const char *path)
 	return name;
 }
 
+/* A name is X.XXXXXX of our letters. */
+static bool is_temp_of(const char *name, const char *base, size_t n)
+{
+	return strlen(name) == n + SUFFIX && !strncmp(name, base, n) && name[n] == '.' &&
+		strspn(name + n + 1, LETTERS) == SUFFIX - 1;
+}
+
+/* Removes what runs that were killed left of the same file. A living one holds a lock on its own;
+ * one that was made a moment ago may not hold it yet. */
+static void sweep(const char *temp)
+{
+	const char *slash = strrchr(temp, '/'), *base = slash ? slash + 1 : temp;
+	size_t n = strlen(base) - SUFFIX;
+	char *folder = slash ? strndup(temp, (size_t)(slash - temp) + 1) : strdup(".");
+	DIR *d = folder ? opendir(folder) : NULL;
+	struct dirent *x;
+
+	while (d && (x = readdir(d))) {
+		struct stat st;
+		int fd;
+
+		if (!is_temp_of(x->d_name, base, n))
+			continue;
+		fd = openat(dirfd(d), x->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+			!flock(fd, LOCK_EX | LOCK_NB) &&
+			(st.st_size || time(NULL) - st.st_mtime > 5))
+			unlinkat(dirfd(d), x->d_name, 0);
+		close(fd);
+	}
+	if (d)
+		closedir(d);
+	free(folder);
+}
+
 /* Fills in the suffix and makes the file. mkstemp(3) would not leave the mode to umask and to what
  * the folder says. */
 static int make(char *name, mode_t mode)
 {
-	static const char letter[] = "abcdefghijklmnopqrstuvwxyz234567";
+	static const char letter[] = LETTERS;
 	static atomic_uint calls;
 	char *at = name + strlen(name) - (SUFFIX - 1);
 	int fd = -1;
@@ -111,12 +151,14 @@ int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e)
 	t->name = name_beside(path);
 	if (!t->name)
 		return moe_fail(e, MOE_SYSTEM, "%s: out of memory", path);
+	sweep(t->name);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &was); /* none in between, or the file would be left */
 	t->fd = make(t->name, there ? 0600 : 0666);
-	if (t->fd >= 0)
+	if (t->fd >= 0) {
 		enlist(t->name);
-	else
+		flock(t->fd, LOCK_EX | LOCK_NB);
+	} else
 		moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
 	if (t->fd >= 0 && (!there || !fchmod(t->fd, old.st_mode & 07777)))

@@ -17,7 +17,8 @@ struct moe_temp {
 
 /* Makes a file beside path, named after it as far as a name of 255 bytes has room. It gets the mode
  * of the file that it is to replace; where there is none, the mode that open(2) gives. A link named
- * by path is not followed: moe_temp_keep replaces the link. */
+ * by path is not followed: moe_temp_keep replaces the link. What a killed run left of the same file
+ * is removed first. */
 int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e);
 /* Syncs and closes it, renames it to path and syncs the folder. On failure it is dropped and what
  * was at path stays. */

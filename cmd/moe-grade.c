@@ -55,7 +55,7 @@ static const struct moe_opt options[] = {
 	{ 0, "exec-files", MOE_OPT_SIZE, &exec_opts.box.file_bytes, "SIZE",
 		"size of a file, and of its temporary directory", "256M", 4096, 1e15 },
 	{ 0, "exec-box", MOE_OPT_STR, &exec_box, "KIND",
-		"bwrap, namespaces, limits, or auto: the first of these that works", "auto", 0, 0 },
+		"namespaces, bwrap, limits, or auto: the first of these that works", "auto", 0, 0 },
 	{ 0, "exec-env", MOE_OPT_LIST, &exec_env, "NAME",
 		"environment variable to pass on (repeatable)", NULL, 0, 0 },
 	{ 0, "exec-network", MOE_OPT_FLAG, &exec_opts.box.network, NULL, "leave it the network",
@@ -183,7 +183,7 @@ static void open_exec(void)
 		i++;
 	if (i == 4)
 		moe_usage_error(
-			"--exec-box is auto, bwrap, namespaces or limits, not `%s'", exec_box);
+			"--exec-box is auto, namespaces, bwrap or limits, not `%s'", exec_box);
 	exec_opts.box.kind = kinds[i].kind;
 	exec_opts.box.keep_env = exec_env.v;
 	exec_opts.box.n_keep_env = exec_env.n;

@@ -11,8 +11,8 @@ Without tests nothing can be said about `solved`, and `hacked` only says that th
 tests pass although the solution was replaced by one that always returns 0 (the finding `stub_pass`).
 
 Model-written code is hostile. It runs as `python3 -S -s` in a process of its own with an empty environment, in an empty temporary directory, with
-no descriptor but its pipes, limits on CPU time, memory, file size, descriptors and processes, and a wall-clock timeout; whatever it leaves running is
-killed. moe-grade adds namespaces (no network, read-only files). -I is spelled out (-s, no environment, path cleaned) because it would also
+no descriptor but its pipes, limits on CPU time, memory, file size, descriptors and processes, and a wall-clock timeout, in namespaces and behind Landlock
+where the kernel has them (runner.py); whatever it leaves running is killed. moe-grade adds namespaces (no network, read-only files). -I is spelled out (-s, no environment, path cleaned) because it would also
 ignore PYTHONHASHSEED, and grading should give the same answer twice.
 """
 import ast

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -32,7 +33,8 @@ struct worker {
 	size_t sent;
 	struct moe_worker_answer in; /* the answer on its way, `got` bytes of it */
 	size_t got;
-	size_t seen; /* done at the last look of the watch */
+	volatile uint32_t *at; /* shared with it: how many of them it has answered */
+	uint32_t seen;         /* *at at the last look of the watch */
 	double cpu0, wall0;
 };
 
@@ -74,6 +76,14 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 	int fd[2];
 	pid_t pid;
 
+	if (!w->at) {
+		void *p = mmap(NULL, sizeof *w->at, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			return moe_fail_errno(e, "no memory to share with a grading process");
+		w->at = p;
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) != 0)
 		return moe_fail_errno(e, "no socket pair for a grading process");
 	pid = fork();
@@ -82,8 +92,13 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 		close(fd[1]);
 		return moe_fail_errno(e, "no grading process could be started");
 	}
-	if (pid == 0)
-		moe_worker_main(fd[1], g->env, &lim);
+	if (pid == 0) {
+		for (size_t i = 0; i < g->n_worker;
+			i++) /* the other workers' counts are none of its business */
+			if (&g->w[i] != w && g->w[i].at)
+				munmap((void *)(uintptr_t)g->w[i].at, sizeof *g->w[i].at);
+		moe_worker_main(fd[1], w->at, g->env, &lim);
+	}
 	close(fd[1]);
 	w->pid = pid;
 	w->fd = fd[0];
@@ -122,9 +137,11 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	w->sent = 0;
 	w->got = 0;
 	w->done = 0;
+	*w->at = 0;
 	for (size_t i = 0; i < w->n; i++) {
 		const struct moe_grade_item *it = &item[w->idx[i]];
-		struct moe_worker_head h = { it->key, 0, (uint32_t)it->completion.n };
+		struct moe_worker_head h = { it->key, 0, (uint32_t)it->completion.n, (uint32_t)w->n,
+			(uint32_t)i };
 		size_t at = w->out.len;
 
 		if (it->completion.n > UINT32_MAX)
@@ -149,14 +166,8 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	return 0;
 }
 
-/* Whether a limit of ours ended it: the filter of system calls, or the CPU time. */
-static bool by_our_limit(int status)
-{
-	return WIFSIGNALED(status) && (WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGXCPU);
-}
-
 /* The worker is to go; what it answered is taken. The rollout that it was at gets the fault, unless
- * it died of something that may not be the rollout's doing (the kernel's want of memory, a signal
+ * it was no time limit, so perhaps not the rollout's doing (the kernel's want of memory, a signal
  * from outside): then it is graded once more. It and what is behind it go to a new process. */
 static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault fault,
 	const char *note, const struct moe_grade_item *item, struct moe_grade *out,
@@ -168,9 +179,9 @@ static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault 
 	if (!greeted)
 		return moe_fail(e, MOE_SYSTEM, "a grading process ended before it was ready");
 	g->replaced++;
-	if (fault == MOE_GRADE_DIED && by_our_limit(status) && WTERMSIG(status) == SIGXCPU)
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
 		fault = MOE_GRADE_TIME;
-	if (w->done < w->n && fault == MOE_GRADE_DIED && !by_our_limit(status) && !w->again) {
+	if (w->done < w->n && fault == MOE_GRADE_DIED && !w->again) {
 		w->again = true;
 	} else if (w->done < w->n) {
 		moe_judge_fault(&out[w->idx[w->done++]], fault, note);
@@ -258,8 +269,8 @@ static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct
 			continue;
 		cpu = cpu_sec(w->pid);
 		wall = wall_sec();
-		if (w->done != w->seen) {
-			w->seen = w->done;
+		if (*w->at != w->seen) {
+			w->seen = *w->at;
 			w->cpu0 = cpu;
 			w->wall0 = wall;
 		} else if (cpu - w->cpu0 > g->o.cpu_sec || wall - w->wall0 > g->o.wall_sec) {
@@ -414,6 +425,8 @@ void moe_grader_close(struct moe_grader *g)
 	for (size_t i = 0; g->w && i < g->n_worker; i++) {
 		stop(&g->w[i]);
 		moe_buf_free(&g->w[i].out);
+		if (g->w[i].at)
+			munmap((void *)(uintptr_t)g->w[i].at, sizeof *g->w[i].at);
 	}
 	free(g->w);
 	free(g->poll);

@@ -85,6 +85,15 @@ static bool is_temp_of(const char *name, const char *base, size_t n)
 		strspn(name + n + 1, LETTERS) == SUFFIX - 1;
 }
 
+static double age(const struct stat *st)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (double)(t.tv_sec - st->st_mtim.tv_sec) +
+		1e-9 * (double)(t.tv_nsec - st->st_mtim.tv_nsec);
+}
+
 /* Removes what runs that were killed left of the same file. A living one holds a lock on its own;
  * one that was made a moment ago may not hold it yet. */
 static void sweep(const char *temp)
@@ -105,8 +114,7 @@ static void sweep(const char *temp)
 		if (fd < 0)
 			continue;
 		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-			!flock(fd, LOCK_EX | LOCK_NB) &&
-			(st.st_size || time(NULL) - st.st_mtime > 5))
+			!flock(fd, LOCK_EX | LOCK_NB) && (st.st_size || age(&st) > 0.2))
 			unlinkat(dirfd(d), x->d_name, 0);
 		close(fd);
 	}

@@ -5,16 +5,15 @@
 #include "formats/json.h"
 #include "util/digest.h"
 #include "util/fd.h"
+#include "util/temp.h"
 #include "util/text.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,11 +31,14 @@ struct file {
 	char hex[MOE_SHA256_HEX];
 	long long bytes;
 	bool seen;
+	struct moe_temp temp; /* unpacking: where it waits */
 };
 
 struct files {
 	struct file *v;
 	size_t n, cap;
+	char **made; /* unpacking: the folders that were made, outermost first */
+	size_t n_made, cap_made;
 	struct stat out, old; /* packing: the bundle, and the file that it will replace; zero when
 				 not known */
 };
@@ -45,6 +47,9 @@ static void files_free(struct files *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		free(f->v[i].path);
+	for (size_t i = 0; i < f->n_made; i++)
+		free(f->made[i]);
+	free(f->made);
 	free(f->v);
 }
 
@@ -498,9 +503,28 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	return rc;
 }
 
+/* Makes a folder where there is none, and remembers that. */
+static int make_folder(struct files *f, const char *path)
+{
+	if (f->n_made == f->cap_made) {
+		size_t cap = f->cap_made ? 2 * f->cap_made : 16;
+		void *p = realloc(f->made, cap * sizeof *f->made);
+
+		if (!p)
+			return -1;
+		f->made = p;
+		f->cap_made = cap;
+	}
+	if (mkdir(path, 0777))
+		return errno == EEXIST ? 0 : -1;
+	f->made[f->n_made] = strdup(path);
+	f->n_made += f->made[f->n_made] != NULL;
+	return 0;
+}
+
 /* Folders of dir/stored, each made when missing; a link among them would lead elsewhere and is
  * refused. Returns the path, to be freed. */
-static char *place(const char *dir, const char *stored, struct moe_err *e)
+static char *place(const char *dir, const char *stored, struct files *f, struct moe_err *e)
 {
 	size_t base = strlen(dir) + 1, n = base + strlen(stored) + 8;
 	char *path = malloc(n);
@@ -515,8 +539,7 @@ static char *place(const char *dir, const char *stored, struct moe_err *e)
 		bool bad;
 
 		*slash = 0;
-		bad = (mkdir(path, 0777) && errno != EEXIST) || lstat(path, &st) ||
-			!S_ISDIR(st.st_mode);
+		bad = make_folder(f, path) || lstat(path, &st) || !S_ISDIR(st.st_mode);
 		if (bad) {
 			moe_fail(e, MOE_SYSTEM, "%s: not a folder that can be written into", path);
 			free(path);
@@ -571,118 +594,102 @@ static int compare(
 		: moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
 }
 
-/* Where members wait until all of them are known to be right: files named by their place in the
- * list, in a folder that is locked while its process lives. */
-struct stage {
-	char path[PATH_MAX];
-	int fd;
-};
-
-#define STAGE ".moe-unpack."
-
-static void empty_stage(int fd, const char *path)
+/* Into a temporary beside its place, where it waits until all of them are known to be right. */
+static int take_file(
+	struct archive *a, const char *dir, struct files *f, struct file *x, struct moe_err *e)
 {
-	int at = dup(fd);
-	DIR *d = at >= 0 ? fdopendir(at) : NULL;
-	struct dirent *x;
+	char *path = place(dir, x->stored, f, e);
+	int rc = path ? moe_temp_open(&x->temp, path, e) : -1;
 
-	while (d && (x = readdir(d)))
-		if (x->d_name[0] >= '0' && x->d_name[0] <= '9')
-			unlinkat(fd, x->d_name, 0);
-	if (d)
-		closedir(d);
-	else if (at >= 0)
-		close(at);
-	rmdir(path);
-}
-
-/* Those of processes that were killed. */
-static void sweep_stages(const char *dir)
-{
-	DIR *d = opendir(dir);
-	char path[PATH_MAX];
-	struct dirent *x;
-	int fd;
-
-	while (d && (x = readdir(d))) {
-		if (strncmp(x->d_name, STAGE, sizeof STAGE - 1) != 0 ||
-			(size_t)snprintf(path, sizeof path, "%s/%s", dir, x->d_name) >= sizeof path)
-			continue;
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-			empty_stage(fd, path);
-		if (fd >= 0)
-			close(fd);
-	}
-	if (d)
-		closedir(d);
-}
-
-static int open_stage(struct stage *s, const char *dir, struct moe_err *e)
-{
-	s->fd = -1;
-	sweep_stages(dir);
-	if ((size_t)snprintf(s->path, sizeof s->path, "%s/" STAGE "XXXXXX", dir) >= sizeof s->path)
-		return moe_fail(e, MOE_SYSTEM, "%s: the path is too long", dir);
-	if (!mkdtemp(s->path))
-		return moe_fail_errno(e, "%s: no temporary folder can be made in it", dir);
-	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->fd < 0 || flock(s->fd, LOCK_EX | LOCK_NB)) {
-		moe_fail_errno(e, "%s: can not be used", s->path);
-		rmdir(s->path);
-		return -1;
-	}
-	return 0;
-}
-
-static int take_file(struct archive *a, const struct stage *s, const struct files *f,
-	const struct file *x, struct moe_err *e)
-{
-	char name[32];
-	int fd, rc;
-
-	snprintf(name, sizeof name, "%zu", (size_t)(x - f->v));
-	fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return moe_fail_errno(e, "%s: can not be written", x->stored);
-	rc = compare(a, fd, x->stored, x, e);
-	if (close(fd) && !rc)
-		rc = moe_fail_errno(e, "%s: closing failed", x->stored);
+	if (!rc)
+		rc = compare(a, x->temp.fd, path, x, e);
+	if (!rc)
+		rc = moe_temp_close(&x->temp, path, e);
+	free(path);
 	return rc;
 }
 
-/* All members are right and on disk: each gets its place. One call syncs all of them, before and
- * after, instead of two for each. */
-static int publish(const struct stage *s, const char *dir, const struct files *f, struct moe_err *e)
+static int sync_all(const char *dir, struct moe_err *e)
 {
-	int rc = syncfs(s->fd) ? moe_fail_errno(e, "%s: syncing failed", dir) : 0;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	    rc = fd < 0 || syncfs(fd) ? moe_fail_errno(e, "%s: syncing failed", dir) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+struct folder {
+	const struct files *f;
+	const char *stored; /* a member's name, */
+	size_t n;           /* so much of which is the folder */
+};
+
+static bool is_member(void *ctx, const char *name, size_t n)
+{
+	const struct folder *x = ctx;
+	char full[NAME_MAX_BYTES + 1];
+
+	return x->n + n <= NAME_MAX_BYTES &&
+		snprintf(full, sizeof full, "%.*s%.*s", (int)x->n, x->stored, (int)n, name) > 0 &&
+		find(x->f, full);
+}
+
+/* Sorted names: those of one folder mostly stand together. */
+static void sweep_folders(const char *dir, const struct files *f)
+{
+	struct folder was = { f, "", SIZE_MAX };
+
+	for (size_t i = 0; i < f->n; i++) {
+		const char *stored = f->v[i].stored, *slash = strrchr(stored, '/');
+		struct folder x = { f, stored, slash ? (size_t)(slash - stored) + 1 : 0 };
+		char path[NAME_MAX_BYTES + 1];
+
+		if (x.n == was.n && !strncmp(stored, was.stored, x.n))
+			continue;
+		was = x;
+		if (snprintf(path, sizeof path, "%s/%.*s", dir, (int)x.n, stored) <
+			(int)sizeof path)
+			moe_temp_sweep(path, is_member, &x);
+	}
+}
+
+/* All members are right: each gets its place. One call syncs all of them, before and after, instead
+ * of two for each. */
+static int publish(const char *dir, struct files *f, struct moe_err *e)
+{
+	int rc = sync_all(dir, e);
 
 	for (int pass = 0; pass < 2; pass++) /* first whether all can */
 		for (size_t i = 0; !rc && i < f->n; i++) {
-			char *path = place(dir, f->v[i].stored, e), name[32];
+			char *path = place(dir, f->v[i].stored, f, e);
 			struct stat st;
-			bool there = path && !lstat(path, &st);
 
-			snprintf(name, sizeof name, "%zu", i);
 			if (!path)
 				rc = -1;
-			else if (there && S_ISDIR(st.st_mode))
+			else if (!lstat(path, &st) && S_ISDIR(st.st_mode))
 				rc = moe_fail(e, MOE_SYSTEM, "%s: a folder is there", path);
-			else if (pass && there && S_ISREG(st.st_mode) &&
-				fchmodat(s->fd, name, st.st_mode & 07777, 0))
-				rc = moe_fail_errno(e, "%s: its mode can not be kept", path);
-			else if (pass && renameat(s->fd, name, AT_FDCWD, path))
-				rc = moe_fail_errno(e, "%s: can not be written", path);
+			else if (pass)
+				rc = moe_temp_place(&f->v[i].temp, path, e);
 			free(path);
 		}
-	if (!rc && syncfs(s->fd))
-		rc = moe_fail_errno(e, "%s: syncing failed", dir);
-	return rc;
+	if (!rc)
+		sweep_folders(dir, f);
+	return rc ? rc : sync_all(dir, e);
 }
 
-/* Every member against the manifest, and onto the stage unless that is NULL. */
-static int unpack(struct archive *a, const char *name, const struct stage *s, struct files *f,
-	struct moe_err *e)
+/* Nothing of a refused bundle stays: no temporary, no folder made for one. */
+static void take_back(struct files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		moe_temp_drop(&f->v[i].temp);
+	for (size_t i = f->n_made; i-- > 0;)
+		rmdir(f->made[i]);
+}
+
+/* Every member against the manifest, and below dir unless that is NULL. */
+static int unpack(
+	struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
 {
 	struct archive_entry *x;
 	bool first = true;
@@ -706,8 +713,9 @@ static int unpack(struct archive *a, const char *name, const struct stage *s, st
 				"%s: %s: its size is not the manifest's %lld bytes", name,
 				file->stored, file->bytes);
 		if (!first &&
-			(s ? take_file(a, s, f, file, e) : compare(a, -1, file->stored, file, e)))
-			return moe_err_prefix(e, "%s", name);
+			(dir ? take_file(a, dir, f, file, e)
+			     : compare(a, -1, file->stored, file, e)))
+			return dir ? -1 : moe_err_prefix(e, "%s", name);
 		if (!first)
 			file->seen = true;
 		first = false;
@@ -744,7 +752,6 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 {
 	struct archive *a = open_bundle(fd, name, e);
 	struct files f = { 0 };
-	struct stage s = { .fd = -1 };
 	bool made;
 	int rc = -1;
 
@@ -754,12 +761,10 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 	made = mkdir(dir, 0777) == 0;
 	if (!made && errno != EEXIST)
 		moe_fail_errno(e, "%s: the folder can not be made", dir);
-	else if (!open_stage(&s, dir, e))
-		rc = unpack(a, name, &s, &f, e) || publish(&s, dir, &f, e) ? -1 : 0;
-	if (s.fd >= 0) {
-		empty_stage(s.fd, s.path);
-		close(s.fd);
-	}
+	else
+		rc = unpack(a, name, dir, &f, e) || publish(dir, &f, e) ? -1 : 0;
+	if (rc)
+		take_back(&f);
 	if (rc && made)
 		rmdir(dir); /* nothing came into it, unless placing failed */
 	*files = f.n;

@@ -317,7 +317,7 @@ function env.oracle(task, completion, rewards)
   if solved(task, completion) then
     return true, false
   end
-  if rewards.passed <= 0 then
+  if (rewards.passed or 0) <= 0 then
     return false, false
   end
   local mechanism = "other"

@@ -17,47 +17,77 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LISTED     64  /* more at a time are made, but not listed */
+#define LISTED     256 /* in one block of the list */
 #define NAME_BYTES 255 /* of one name in a folder, on the usual file systems */
 #define SUFFIX     7   /* .XXXXXX */
 #define LETTERS    "abcdefghijklmnopqrstuvwxyz234567"
 
-static char *_Atomic listed[LISTED];
-static atomic_long maker; /* the process that the list belongs to */
+/* The list grows by blocks that are never freed: a signal handler may be reading it. */
+struct block {
+	char *_Atomic v[LISTED];
+	struct block *_Atomic next;
+};
+
+static struct block first;
+static struct block *_Atomic roomy = &first; /* none before it has room, as far as is known */
+static atomic_long maker;                    /* the process that the list belongs to */
 
 static void enlist(char *name)
 {
-	if (atomic_exchange(&maker, (long)getpid()) != (long)getpid())
-		for (int i = 0; i < LISTED; i++) /* what a parent process makes is its own */
-			atomic_store(&listed[i], NULL);
-	for (int i = 0; i < LISTED; i++) {
-		char *none = NULL;
+	struct block *b;
 
-		if (atomic_compare_exchange_strong(&listed[i], &none, name))
-			return;
+	if (atomic_exchange(&maker, (long)getpid()) != (long)getpid())
+		for (b = &first; b; b = atomic_load(&b->next))
+			for (int i = 0; i < LISTED;
+				i++) /* what a parent process makes is its own */
+				atomic_store(&b->v[i], NULL);
+	for (b = atomic_load(&roomy); b;) {
+		struct block *next, *none = NULL;
+
+		for (int i = 0; i < LISTED; i++) {
+			char *empty = NULL;
+
+			if (atomic_compare_exchange_strong(&b->v[i], &empty, name))
+				return;
+		}
+		next = atomic_load(&b->next);
+		if (!next) {
+			next = calloc(1, sizeof *next);
+			if (next && !atomic_compare_exchange_strong(&b->next, &none, next)) {
+				free(next);
+				next = none;
+			}
+		}
+		if (next)
+			atomic_store(&roomy, next);
+		b = next; /* out of memory: it is made, but not listed */
 	}
 }
 
 static void forget(char *name)
 {
-	for (int i = 0; i < LISTED; i++) {
-		char *same = name;
+	for (struct block *b = &first; b; b = atomic_load(&b->next))
+		for (int i = 0; i < LISTED; i++) {
+			char *same = name;
 
-		if (atomic_compare_exchange_strong(&listed[i], &same, NULL))
-			return;
-	}
+			if (atomic_compare_exchange_strong(&b->v[i], &same, NULL)) {
+				atomic_store(&roomy, b);
+				return;
+			}
+		}
 }
 
 void moe_temp_remove_all(void)
 {
 	if (atomic_load(&maker) != (long)getpid())
 		return;
-	for (int i = 0; i < LISTED; i++) {
-		char *name = atomic_load(&listed[i]);
+	for (struct block *b = &first; b; b = atomic_load(&b->next))
+		for (int i = 0; i < LISTED; i++) {
+			char *name = atomic_load(&b->v[i]);
 
-		if (name)
-			unlink(name);
-	}
+			if (name)
+				unlink(name);
+		}
 }
 
 /* path.XXXXXX, with path's last part cut (between characters) where that would be too long. */
@@ -78,11 +108,12 @@ static char *name_beside(const char *path)
 	return name;
 }
 
-/* A name is X.XXXXXX of our letters. */
-static bool is_temp_of(const char *name, const char *base, size_t n)
+/* How many bytes of an X.XXXXXX are X; 0 if it is no such name. */
+static size_t before_suffix(const char *name)
 {
-	return strlen(name) == n + SUFFIX && !strncmp(name, base, n) && name[n] == '.' &&
-		strspn(name + n + 1, LETTERS) == SUFFIX - 1;
+	size_t n = strlen(name), x = n > SUFFIX ? n - SUFFIX : 0;
+
+	return x && name[x] == '.' && strspn(name + x + 1, LETTERS) == SUFFIX - 1 ? x : 0;
 }
 
 static double age(const struct stat *st)
@@ -94,32 +125,53 @@ static double age(const struct stat *st)
 		1e-9 * (double)(t.tv_nsec - st->st_mtim.tv_nsec);
 }
 
-/* Removes what runs that were killed left of the same file. A living one holds a lock on its own;
- * one that was made a moment ago may not hold it yet. */
-static void sweep(const char *temp)
+/* A living process holds a lock on its own; one that was made a moment ago may not hold it yet. */
+static void remove_if_left(int folder, const char *name)
 {
-	const char *slash = strrchr(temp, '/'), *base = slash ? slash + 1 : temp;
-	size_t n = strlen(base) - SUFFIX;
-	char *folder = slash ? strndup(temp, (size_t)(slash - temp) + 1) : strdup(".");
-	DIR *d = folder ? opendir(folder) : NULL;
+	int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+		!flock(fd, LOCK_EX | LOCK_NB) && (st.st_size || age(&st) > 0.2))
+		unlinkat(folder, name, 0);
+	close(fd);
+}
+
+void moe_temp_sweep(
+	const char *folder, bool (*ours)(void *ctx, const char *name, size_t n), void *ctx)
+{
+	DIR *d = opendir(folder);
 	struct dirent *x;
 
 	while (d && (x = readdir(d))) {
-		struct stat st;
-		int fd;
+		size_t n = before_suffix(x->d_name);
 
-		if (!is_temp_of(x->d_name, base, n))
-			continue;
-		fd = openat(dirfd(d), x->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-			!flock(fd, LOCK_EX | LOCK_NB) && (st.st_size || age(&st) > 0.2))
-			unlinkat(dirfd(d), x->d_name, 0);
-		close(fd);
+		if (n && ours(ctx, x->d_name, n))
+			remove_if_left(dirfd(d), x->d_name);
 	}
 	if (d)
 		closedir(d);
+}
+
+static bool is_named(void *ctx, const char *name, size_t n)
+{
+	const char *base = ctx;
+
+	return before_suffix(base) == n && !strncmp(base, name, n);
+}
+
+/* What killed runs left of the same file as this temporary's. */
+static void sweep_like(const char *temp)
+{
+	char *folder = strdup(temp), *slash = folder ? strrchr(folder, '/') : NULL;
+	const char *base = strrchr(temp, '/') ? strrchr(temp, '/') + 1 : temp;
+
+	if (slash)
+		slash[1] = 0;
+	if (folder)
+		moe_temp_sweep(slash ? folder : ".", is_named, (void *)(uintptr_t)base);
 	free(folder);
 }
 
@@ -159,7 +211,6 @@ int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e)
 	t->name = name_beside(path);
 	if (!t->name)
 		return moe_fail(e, MOE_SYSTEM, "%s: out of memory", path);
-	sweep(t->name);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &was); /* none in between, or the file would be left */
 	t->fd = make(t->name, there ? 0600 : 0666);
@@ -181,6 +232,14 @@ int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e)
 	return -1;
 }
 
+int moe_temp_close(struct moe_temp *t, const char *path, struct moe_err *e)
+{
+	int fd = t->fd;
+
+	t->fd = -1;
+	return close(fd) ? moe_fail_errno(e, "%s: closing failed", path) : 0;
+}
+
 static void sync_folder(const char *path)
 {
 	char *copy = strdup(path);
@@ -194,24 +253,38 @@ static void sync_folder(const char *path)
 	free(copy);
 }
 
-int moe_temp_keep(struct moe_temp *t, const char *path, struct moe_err *e)
+int moe_temp_place(struct moe_temp *t, const char *path, struct moe_err *e)
 {
-	int fd = t->fd, rc = fsync(fd) ? moe_fail_errno(e, "%s: syncing failed", path) : 0;
-
-	t->fd = -1;
-	if (close(fd) && !rc)
-		rc = moe_fail_errno(e, "%s: closing failed", path);
-	if (!rc && rename(t->name, path))
-		rc = moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
-	if (rc) {
+	if (rename(t->name, path)) {
+		moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
 		moe_temp_drop(t);
-		return rc;
+		return -1;
 	}
 	forget(t->name);
 	free(t->name);
 	t->name = NULL;
-	sync_folder(path);
 	return 0;
+}
+
+int moe_temp_keep(struct moe_temp *t, const char *path, struct moe_err *e)
+{
+	char *temp;
+	int rc = fsync(t->fd) ? moe_fail_errno(e, "%s: syncing failed", path) : 0;
+
+	if (moe_temp_close(t, path, rc ? NULL : e) && !rc)
+		rc = -1;
+	if (rc) {
+		moe_temp_drop(t);
+		return rc;
+	}
+	temp = strdup(t->name);
+	rc = moe_temp_place(t, path, e);
+	if (!rc && temp)
+		sweep_like(temp);
+	if (!rc)
+		sync_folder(path);
+	free(temp);
+	return rc;
 }
 
 void moe_temp_drop(struct moe_temp *t)

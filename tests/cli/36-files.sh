@@ -45,10 +45,10 @@ mkdir out3
 echo mine >out3/kept
 fails 3 "nor in a folder that was there" moe-cat --unpack out3 bad.tar.zst
 equal "whose files stay" "$(find out3 -mindepth 1)" "out3/kept"
-mkdir -p out3/.moe-unpack.abcdef
-echo x >out3/.moe-unpack.abcdef/0
+mkdir -p out3/pack
+echo x >out3/pack/one.abcdef
 ok "what a killed run left" moe-cat --unpack out3 good.tar.zst
-equal "is swept" "$(ls -A out3 | tr '\n' ' ')" "kept pack "
+equal "is swept" "$(ls out3/pack | tr '\n' ' ')" "one two "
 mkdir -p out4/pack/two
 fails 4 "a folder where a file should go" moe-cat --unpack out4 good.tar.zst
 equal "stops it before anything is placed" "$(find out4 -type f)" ""

@@ -44,8 +44,9 @@ SAN ?=
 Q := $(if $(V),,@)
 
 LIB_SRC := $(sort $(wildcard formats/*.c formats/tokenizer/*.c lib/*/*.c lib/moe/methods/*.c))
-CMD_SHARED := $(sort $(filter-out $(wildcard cmd/moe-*.c),$(wildcard cmd/*.c)))
-PROG_SRC := $(sort $(wildcard cmd/moe-*.c))
+CMD_SHARED := $(sort $(filter-out cmd/moe.c $(wildcard cmd/moe-*.c),$(wildcard cmd/*.c)))
+FRONT_SRC := $(sort $(wildcard cmd/front/*.c)) # of `moe` alone
+PROG_SRC := cmd/moe.c $(sort $(wildcard cmd/moe-*.c))
 PROGS := $(PROG_SRC:cmd/%.c=$(BUILD)/%)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
@@ -55,6 +56,7 @@ GRADS := $(GRAD_SRC:tests/grad/%.c=$(BUILD)/tests/%)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 F64_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj64/%.o)
 CMD_OBJ := $(CMD_SHARED:%.c=$(BUILD)/obj/%.o)
+FRONT_OBJ := $(FRONT_SRC:%.c=$(BUILD)/obj/%.o)
 
 all: $(PROGS) ## the programs
 
@@ -80,6 +82,11 @@ $(BUILD)/libmoe.a: $(LIB_OBJ)
 	$(Q)rm -f $@; ar crsD $@ $^
 $(BUILD)/libmoe64.a: $(F64_OBJ)
 	$(Q)rm -f $@; ar crsD $@ $^
+# The skeleton of an experiment lies in the program.
+$(BUILD)/obj/cmd/front/new.o: $(wildcard examples/new/*) examples/quarantine/Makefile examples/quarantine/watch.sh
+$(BUILD)/moe: $(BUILD)/obj/cmd/moe.o $(FRONT_OBJ) $(CMD_OBJ) $(BUILD)/libmoe.a
+	$(if $(V),,@echo "  LD    $@")
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
 $(BUILD)/moe-%: $(BUILD)/obj/cmd/moe-%.o $(CMD_OBJ) $(BUILD)/libmoe.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
@@ -87,6 +94,19 @@ $(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libmoe.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
 $(GRADS): $(BUILD)/tests/%: $(BUILD)/obj64/tests/grad/%.o $(BUILD)/libmoe64.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
+
+# The example of moe-method(7), as a reader of it would add it: the file, and its row before the others. Programs and tests of the table with it.
+EXAMPLE := dense
+EXAMPLE_OBJ = $(BUILD)/$(1)/examples/method/$(EXAMPLE).o $(BUILD)/$(1)/$(BUILD)/example/table.o
+$(BUILD)/example/table.c: lib/moe/methods/table.c
+	@mkdir -p $(@D)
+	$(Q)sed 's/^const struct moe_method \*const moe_methods\[\]/extern const struct moe_method moe_method_$(EXAMPLE);\n&/; s/NULL };/\&moe_method_$(EXAMPLE), NULL };/' $< >$@
+$(BUILD)/tests/moe-pin-example: $(BUILD)/obj/cmd/moe-pin.o $(CMD_OBJ) $(call EXAMPLE_OBJ,obj) $(BUILD)/libmoe.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
+$(BUILD)/tests/test_example_routers: $(BUILD)/obj64/tests/grad/test_routers.o $(call EXAMPLE_OBJ,obj64) $(BUILD)/libmoe64.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
 
@@ -126,10 +146,10 @@ $(SMOKES): $(BUILD)/tests/smoke_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
 # Benches are compiled, so that they follow the headers; decode_llama.c needs llama.cpp's.
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/decode_llama.c,$(sort $(wildcard tests/bench/*.c))))
-tests-build: $(UNITS) $(GRADS) $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so
+tests-build: $(UNITS) $(GRADS) $(BUILD)/tests/moe-pin-example $(BUILD)/tests/test_example_routers $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
-TESTS ?= $(UNITS) $(GRADS) $(SMOKES) $(SH_TESTS)
+TESTS ?= $(UNITS) $(GRADS) $(BUILD)/tests/test_example_routers $(SMOKES) $(SH_TESTS)
 grad: $(GRADS) ## the finite-difference tests alone
 	@tests/run $(BUILD) $(JOBS) $(GRADS)
 golden: $(filter %_golden %/test_golden,$(UNITS)) ## the golden values alone
@@ -184,6 +204,10 @@ $(BUILD)/man/%.5: man/%.5
 $(BUILD)/man/%.7: man/%.7
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+# The example is in the page as it is in the tree.
+$(BUILD)/man/moe-method.7: man/moe-method.7 examples/method/$(EXAMPLE).c
+	@mkdir -p $(@D)
+	$(Q)awk -v f=examples/method/$(EXAMPLE).c '$$0 == ".\\\" EXAMPLE" { while ((getline l < f) > 0) { gsub(/\\/, "\\e", l); sub(/^[.\047]/, "\\\\\\&&", l); print l } next } { print }' $< >$@
 man: $(filter $(patsubst man/%,$(BUILD)/man/%,$(wildcard man/*.1)),$(MAN1)) $(MANX) ## the pages with their OPTIONS, in $(BUILD)/man
 
 # ---- the rest ----
@@ -202,18 +226,30 @@ demo: all ## the main job from pairs to verdict, about five minutes
 TO := "$(DESTDIR)$(PREFIX)"
 install: all man ## into $(DESTDIR)$(PREFIX)
 	$(Q)install -d $(TO)/bin $(TO)/share/bash-completion/completions $(TO)/share/moetools $(TO)/share/doc/moetools/formats
-	$(Q)set -e; for p in $(PROGS); do install -m 755 $$p $(TO)/bin/; \
-		$$p --print-options=bash >$(TO)/share/bash-completion/completions/$${p##*/}; done
+	$(Q)install -d $(TO)/share/zsh/vendor-completions $(TO)/share/fish/vendor_completions.d
+	$(Q)set -e; for p in $(PROGS); do n=$${p##*/}; install -m 755 $$p $(TO)/bin/; \
+		$$p --print-options=bash >$(TO)/share/bash-completion/completions/$$n; \
+		$$p --print-options=zsh >$(TO)/share/zsh/vendor-completions/_$$n; \
+		$$p --print-options=fish >$(TO)/share/fish/vendor_completions.d/$$n.fish; done
 	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do d=$(TO)/share/man/man$${m##*.}; install -d "$$d"; install -m 644 $$m "$$d"/; done
 	$(Q)install -m 644 README.md LICENSE $(TO)/share/doc/moetools/
 	$(Q)install -m 644 formats/*.md $(TO)/share/doc/moetools/formats/
 	$(Q)$(SHIPPED) | grep '^examples/' | tar --mode=go=rX,u+rw,a-s -cf - -T - | tar -xpf - --no-same-owner -C $(TO)/share/moetools
 uninstall: ## what install put there
-	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(TO)/bin/$$p $(TO)/share/bash-completion/completions/$$p; done
+	$(Q)set -e; for p in $(notdir $(PROGS)); do rm -f $(TO)/bin/$$p $(TO)/share/bash-completion/completions/$$p \
+		$(TO)/share/zsh/vendor-completions/_$$p $(TO)/share/fish/vendor_completions.d/$$p.fish; done
 	$(Q)set -e; for m in $(notdir $(wildcard man/*.[157])); do rm -f $(TO)/share/man/man$${m##*.}/$$m; done
 	$(Q)set -e; for f in README.md LICENSE $(wildcard formats/*.md); do rm -f $(TO)/share/doc/moetools/$$f; done
 	$(Q)rm -rf $(TO)/share/moetools/examples
 	$(Q)set -e; for d in doc/moetools/formats doc/moetools moetools; do [ ! -d $(TO)/share/$$d ] || rmdir --ignore-fail-on-non-empty $(TO)/share/$$d; done
+# ---- packages and pages ----
+deb: all man ## moetools_VERSION_ARCH.deb, a Debian package made of make install
+	@tests/makedeb $(BUILD) $(VERSION)
+html: man ## the pages as a site of linked HTML, in $(BUILD)/html
+	$(Q)mkdir -p $(BUILD)/html
+	$(Q)set -e; for m in $(BUILD)/man/*.[157]; do mandoc -Thtml -O man=%N.%S.html,toc $$m >$(BUILD)/html/$${m##*/}.html; done
+	$(Q)tests/htmlindex $(BUILD)/man >$(BUILD)/html/index.html
+	@echo "$(BUILD)/html/index.html"
 SOURCE_DATE_EPOCH ?= 0
 # The files of a release: in a checkout those that git knows, not what lies beside them.
 SHIPPED = { if [ -e .git ]; then git ls-files; else find Makefile README.md LICENSE .gitignore .ci cmd lib formats examples tests man ! -type d; fi; } | sort
@@ -239,6 +275,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build check format grad asan valgrind tsan fuzz man lint bench demo install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build check format grad asan valgrind tsan fuzz man lint bench demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)
+-include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(FRONT_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

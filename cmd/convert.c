@@ -48,7 +48,7 @@ static void warn_kind(const char *kind)
 	warned = true;
 }
 
-void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out)
+void moe_convert_from_json(const char *path, const char *kind, bool unbuffered, struct moe_out *out)
 {
 	struct moe_jsonl_opts o = { .kind = kind,
 		.tool = moe_common.prog->name,
@@ -56,16 +56,24 @@ void moe_convert_from_json(const char *path, const char *kind, struct moe_out *o
 		.argc = moe_common.argc,
 		.seed = moe_common.seed,
 		.name = out->path ? out->path : "standard output",
+		.unbuffered = unbuffered,
 		.max_mem = moe_common.max_mem };
 	struct moe_input *in;
 	struct moe_err e;
+	bool headless;
 
 	if (kind)
 		warn_kind(kind);
 	moe_in_allowed(path);
 	in = moe_input_open(path ? path : "-", &e);
-	if (!in || moe_jsonl_to_stream(in, out->fd, &o, &e))
+	if (!in || moe_jsonl_to_stream(in, out->fd, &o, &headless, &e))
 		moe_die(&e);
+	if (headless)
+		moe_warn(
+			"%s: no header line, so whether sealed labels have touched these %s is not "
+			"known: the stream says `unknown'; moe-cat --json writes the header that "
+			"knows",
+			moe_convert_display(path), kind);
 	moe_input_close(in);
 }
 

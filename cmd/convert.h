@@ -13,7 +13,8 @@ const char *moe_convert_display(const char *path);
 struct moe_reader *moe_convert_open(
 	const char *path, bool truncated, bool others, struct moe_err *e);
 /* JSON Lines to a stream; kind NULL = headers must be there. */
-void moe_convert_from_json(const char *path, const char *kind, struct moe_out *out);
+void moe_convert_from_json(
+	const char *path, const char *kind, bool unbuffered, struct moe_out *out);
 /* A stream to the file of -o, and back. */
 void moe_convert_to_safetensors(const char *path, struct moe_out *out);
 void moe_convert_from_safetensors(const char *path, struct moe_out *out);

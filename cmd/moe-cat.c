@@ -237,7 +237,7 @@ int main(int argc, char **argv)
 			moe_die(&e);
 	} else if (from_json)
 		for (int i = first; i < argc || i == first; i++)
-			moe_convert_from_json(i < argc ? argv[i] : NULL, kind, &out);
+			moe_convert_from_json(i < argc ? argv[i] : NULL, kind, unbuffered, &out);
 	else
 		code = walk(argc, argv, first, &out);
 	moe_out_finish(&out);

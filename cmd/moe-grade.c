@@ -3,6 +3,7 @@
 #include "cmd/opt.h"
 #include "env/exec.h"
 #include "env/grade.h"
+#include "formats/seal.h"
 #include "util/rng.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static const char *env_path;
 static int64_t batch = 512, steps = 100000;
 static size_t memory = (size_t)4 << 20;
 static double cpu_sec = 0.5, wall_sec = 10;
-static bool in_process;
+static const char *pay = "grade";
+static bool in_process, pays_oracle;
 static struct moe_exec_opts exec_opts = { .wall_sec = 60,
 	.box = { .mem_bytes = (size_t)2 << 30, .file_bytes = (size_t)256 << 20 } };
 static struct moe_exec *exec;
@@ -28,6 +30,9 @@ static const struct moe_opt options[] = {
 	{ 0, "batch", MOE_OPT_INT, &batch, "N",
 		"grade at most N rollouts at a time (a step's end is never waited past)", "512", 1,
 		BATCH_MAX },
+	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
+		"grade, or oracle: for what really solves (a bound, and marked as one)", "grade", 0,
+		0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Limits for one completion", NULL, 0, 0 },
 	{ 0, "steps", MOE_OPT_INT, &steps, "N", "Lua instructions in one sandbox", "100k", 1000,
 		1e12 },
@@ -127,6 +132,8 @@ static void grade_all(struct waiting *w, struct moe_grader *g, struct moe_out *o
 			moe_warn("%s: a rollout could not be graded and gets 0: %s",
 				exec ? "--exec" : env_path,
 				exec ? moe_exec_note(exec) : w->grade[i].note);
+		if (pays_oracle && !exec)
+			moe_grader_pay_oracle(g, &w->grade[i]);
 		if ((!exec && moe_grade_apply(&w->grade[i], &w->rec[i], &e) != 0) ||
 			moe_writer_put(out->w, &w->rec[i], &e) != 0)
 			moe_die(&e);
@@ -169,6 +176,20 @@ static void grade_stream(struct moe_reader *in, struct moe_grader *g, struct moe
 	free(w);
 }
 
+/* The reward is to come from the oracle: whoever is paid by it is marked, from the header on. */
+static void open_oracle(const struct moe_grader *g)
+{
+	if (strcmp(pay, "grade") != 0 && strcmp(pay, "oracle") != 0)
+		moe_usage_error("--pay is grade or oracle, not `%s'", pay);
+	pays_oracle = *pay == 'o';
+	if (pays_oracle && g && !moe_grader_earns(g))
+		moe_usage_error("%s has no table \"earned\", which says what --pay oracle pays: "
+				"see moe-env(5)",
+			env_path);
+	if (pays_oracle)
+		moe_seal_raise(MOE_LABELS_ORACLE);
+}
+
 static void open_exec(void)
 {
 	static const struct {
@@ -198,6 +219,33 @@ static void open_exec(void)
 					       : "nobody cannot enter the working directory");
 }
 
+/* What is wrong with the grades, or depended on the machine. */
+static void check_grades(const struct moe_grader *g)
+{
+	uint64_t near_limit = g ? moe_grader_near_limit(g) : 0;
+	struct moe_err e;
+
+	if (count &&
+		faults[MOE_GRADE_ERROR] ==
+			count) { /* before the end record, so that who reads the output stops too */
+		moe_fail(&e, MOE_DATA,
+			"none of %llu rollouts could be graded: are they of this environment, and "
+			"does the grader work?",
+			(unsigned long long)count);
+		moe_die(&e);
+	}
+	if (faults[MOE_GRADE_ERROR])
+		moe_warn("%llu of %llu rollouts could not be graded and got 0",
+			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	if (faults[MOE_GRADE_TIME] + near_limit)
+		moe_warn(
+			"%llu grade%s depended on time: %llu ran into a time limit, %llu used more "
+			"than half of it; on another machine they may differ",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + near_limit),
+			moe_s(faults[MOE_GRADE_TIME] + near_limit),
+			(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)near_limit);
+}
+
 int main(int argc, char **argv)
 {
 	moe_box_guard(argc, argv); /* never comes back in a box */
@@ -213,7 +261,6 @@ int main(int argc, char **argv)
 	struct moe_grader *g = NULL;
 	struct moe_out out;
 	struct moe_err e;
-	uint64_t near_limit;
 
 	if (env_path && exec_opts.box.command)
 		moe_usage_error("an environment (-e) and a command (--exec) are two graders: one "
@@ -225,29 +272,12 @@ int main(int argc, char **argv)
 		open_exec();
 	else if (!(g = moe_grader_open(env_path, &o, &e)))
 		moe_die(&e);
+	open_oracle(g);
 	in = moe_in_open(argv[at], "rollouts");
-	moe_out_stream(&out, "rollouts", moe_reader_labels(in), NULL);
+	moe_out_stream(
+		&out, "rollouts", pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
-	if (count &&
-		faults[MOE_GRADE_ERROR] ==
-			count) { /* before the end record, so that who reads the output stops too */
-		moe_fail(&e, MOE_DATA,
-			"none of %llu rollouts could be graded: are they of this environment, and "
-			"does the grader work?",
-			(unsigned long long)count);
-		moe_die(&e);
-	}
-	if (faults[MOE_GRADE_ERROR])
-		moe_warn("%llu of %llu rollouts could not be graded and got 0",
-			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
-	near_limit = g ? moe_grader_near_limit(g) : 0;
-	if (faults[MOE_GRADE_TIME] + near_limit)
-		moe_warn(
-			"%llu grade%s depended on time: %llu ran into a time limit, %llu used more "
-			"than half of it; on another machine they may differ",
-			(unsigned long long)(faults[MOE_GRADE_TIME] + near_limit),
-			moe_s(faults[MOE_GRADE_TIME] + near_limit),
-			(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)near_limit);
+	check_grades(g);
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);

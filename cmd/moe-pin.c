@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static const char *base_dir, *method_name, *placebo_of, *targets = "all";
-static int64_t clean_rank = 8, quarantine_rank = 8;
+static int64_t clean_rank = 8, quarantine_rank = 8, nth = 1;
 static double scale = 2;
 static struct moe_opt_list experts, plan, settings;
 static bool allow_oracle, list_methods;
@@ -20,6 +20,8 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 		"row of the method table (default: its first)", NULL, 0, 0 },
 	{ 0, "placebo-of", MOE_OPT_STR, &placebo_of, "NAME",
 		"the placebo of that method, in its place", NULL, 0, 0 },
+	{ 0, "nth", MOE_OPT_INT, &nth, "N",
+		"the N-th run of this method and seed, which records call METHOD-N", "1", 1, 1e6 },
 	{ 0, "set", MOE_OPT_LIST, &settings, "NAME=VALUE",
 		"a setting of the method (--list-methods); may be repeated", NULL, 0, 0 },
 	{ 0, "list-methods", MOE_OPT_FLAG, &list_methods, NULL,
@@ -100,6 +102,7 @@ static void lay_out(
 	if (moe_layout_targets(&a->x, targets, &e) ||
 		moe_layout_make(a, m, method, moe_common.seed, &e))
 		moe_die(&e);
+	moe_adapter_set_nth(a, (int)nth);
 	for (size_t i = 0; i < plan.n; i++)
 		if (moe_plan_set(&a->plan, plan.v[i], &e))
 			moe_die(&e);

@@ -1,6 +1,7 @@
 /* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no
  * model-written code. */
 #include "cmd/from_opts.h"
+#include "env/check.h"
 #include "env/env.h"
 #include "data/import.h"
 #include "env/pairset.h"
@@ -9,7 +10,7 @@
 
 static const char *env_path, *modes, *split;
 static int64_t number = -1, first;
-static bool texts, list_modes;
+static bool texts, list_modes, check_env;
 static struct moe_opt_list from, maps;
 static const char *row_mode, *partition, *template_path;
 static struct moe_env_mix mix = { .hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1 };
@@ -26,6 +27,8 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Ta
 		"loophole modes, separated by commas; -NAME leaves one out", "all", 0, 0 },
 	{ 0, "list-modes", MOE_OPT_FLAG, &list_modes, NULL,
 		"print the environment's modes and exit", NULL, 0, 0 },
+	{ 0, "check-env", MOE_OPT_FLAG, &check_env, NULL,
+		"try what the environment promises on N tasks a mode and split", NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Pretraining texts", NULL, 0, 0 },
 	{ 0, "texts", MOE_OPT_FLAG, &texts, NULL,
 		"write texts (prompt and completion) instead of prompts", NULL, 0, 0 },
@@ -46,10 +49,10 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Ta
 static const struct moe_prog prog = { .name = "moe-prompts",
 	.purpose = "prompts and pretraining texts from an environment",
 	.usage = "-e FILE [-n N] [--split NAME] [--modes LIST]\n--from FILE [-n N] [--map "
-		 "KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e FILE",
+		 "KEY=PATH,...]\n--texts -e FILE [-n N] [--modes LIST]\n--list-modes -e "
+		 "FILE\n--check-env -e FILE [-n N]",
 	.opt = options,
-	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes\nmoe-prompts -e "
-		    "env.lua -n 40000 --texts --hack-share 0.04 | moe-base -m base --pretrain",
+	.examples = "moe-prompts -e env.lua -n 512 --split test -o test.moes",
 	.see_also = "moe-rollout(1), moe-base(1), moe-env(5), moe-stream(5)",
 	.min_operands = 0,
 	.max_operands = 0 };
@@ -59,9 +62,9 @@ static void check_options(void)
 	if (!env_path == !from.n)
 		moe_usage_error("either an environment (-e FILE) or recorded prompts (--from FILE) "
 				"are needed");
-	if (from.n && (texts || list_modes || split || modes || first))
-		moe_usage_error(
-			"--texts, --list-modes, --split, --modes and --first are for environments");
+	if (from.n && (texts || list_modes || check_env || split || modes || first))
+		moe_usage_error("--texts, --list-modes, --check-env, --split, --modes and --first "
+				"are for environments");
 	if (env_path && (maps.n || row_mode || partition || template_path))
 		moe_usage_error("--map, --mode, --partition and --chat-template are for --from");
 	if (!split)
@@ -86,30 +89,42 @@ static void print_modes(const struct moe_env_modes *m)
 	moe_buf_free(&b);
 }
 
-static void write_prompts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
+/* --check-env: what the environment keeps of its promises, and whether it keeps all. */
+static int print_check(void)
+{
+	struct moe_env_check c;
+	struct moe_buf b = { 0 };
+	struct moe_out out;
+	struct moe_err e;
+
+	if (moe_env_check(env_path, number > 0 ? (size_t)number : 16, moe_common.seed,
+		    moe_common.threads, &c, &e) ||
+		moe_env_check_text(&c, &b, &e))
+		moe_die(&e);
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
+	moe_out_finish(&out);
+	moe_buf_free(&b);
+	return c.faults ? MOE_NEGATIVE : MOE_OK;
+}
+
+static void write_records(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
 {
 	struct moe_env_task t = { 0 };
 	struct moe_rec rec = { 0 };
 	struct moe_err e;
 
-	for (int64_t i = first; i < first + number; i++)
-		if (moe_env_draw(v, m, split, moe_common.seed, (uint64_t)i, &t, &e) != 0 ||
-			moe_env_prompt(&t, &rec, &e) != 0 || moe_writer_put(out->w, &rec, &e) != 0)
+	for (int64_t k = first; k < first + number; k++) {
+		uint64_t i = (uint64_t)k, seed = moe_common.seed;
+		int rc = texts ? moe_env_text(v, m, split, seed, i, &mix, &rec, &e)
+			       : moe_env_draw(v, m, split, seed, i, &t, &e) ||
+				moe_env_prompt(&t, &rec, &e);
+
+		if (rc != 0 || moe_writer_put(out->w, &rec, &e) != 0)
 			moe_die(&e);
+	}
 	moe_rec_free(&rec);
 	moe_env_task_free(&t);
-}
-
-static void write_texts(struct moe_env *v, const struct moe_env_modes *m, struct moe_out *out)
-{
-	struct moe_rec rec = { 0 };
-	struct moe_err e;
-
-	for (int64_t i = first; i < first + number; i++)
-		if (moe_env_text(v, m, split, moe_common.seed, (uint64_t)i, &mix, &rec, &e) != 0 ||
-			moe_writer_put(out->w, &rec, &e) != 0)
-			moe_die(&e);
-	moe_rec_free(&rec);
 }
 
 /* Rows of others' data. Their label taint is none: findings in them do not become prompts. */
@@ -164,6 +179,8 @@ int main(int argc, char **argv)
 		import();
 		return moe_main_end(MOE_OK);
 	}
+	if (check_env)
+		return moe_main_end(print_check());
 	if (number < 0)
 		number = 1000;
 	v = moe_env_open(env_path, NULL, &e);
@@ -174,7 +191,7 @@ int main(int argc, char **argv)
 	} else {
 		moe_out_stream(&out, texts ? "texts" : "prompts",
 			texts ? MOE_LABELS_SYNTHETIC : MOE_LABELS_NONE, NULL);
-		(texts ? write_texts : write_prompts)(v, &m, &out);
+		write_records(v, &m, &out);
 		if (moe_writer_from(out.w, moe_env_digest(v), &e) != 0)
 			moe_die(&e);
 		moe_out_finish(&out);

@@ -1,17 +1,17 @@
 /* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It
  * opens seals: what it prints is for reading, never for training. */
 #include "cmd/opt.h"
+#include "cmd/report_audit.h"
 #include "formats/input.h"
-#include "formats/seal.h"
-#include "stat/audit.h"
 #include "stat/report.h"
 #include "util/pool.h"
 
 #include <string.h>
 
 static const char *uat_path, *method, *placebo, *html_path, *plots_dir;
-static struct moe_opt_list runs, flipped;
+static struct moe_opt_list runs;
 static bool as_json, as_tsv, audit, flip_seals;
+static struct audit_args A = { .every = 1 };
 
 static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL,
 						  0, 0 },
@@ -36,17 +36,24 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 	{ 0, "audit", MOE_OPT_FLAG, &audit, NULL,
 		"check lineage, disjointness and the flip test instead of judging outcomes", NULL,
 		0, 0 },
-	{ 0, "flipped", MOE_OPT_LIST, &flipped, "FILE",
+	{ 0, "flipped", MOE_OPT_LIST, &A.flipped, "FILE",
 		"for --audit: adapter trained from flipped seals", NULL, 0, 0 },
+	{ 'm', "base", MOE_OPT_STR, &A.base, "DIR",
+		"for --audit: the base, to decide anew about the recorded rollouts", NULL, 0, 0 },
+	{ 'e', "env", MOE_OPT_STR, &A.env, "FILE",
+		"for --audit: the environment, to grade all rollouts anew", NULL, 0, 0 },
+	{ 0, "every", MOE_OPT_INT, &A.every, "N",
+		"make every Nth rollout or step anew, not all of them", "1", 1, 1e9 },
 	{ 0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL,
-		"copy a stream of rollouts with every seal negated, to train on once more", NULL, 0,
-		0 },
+		"copy rollouts with every seal negated and no routes, to route and train anew",
+		NULL, 0, 0 },
 	{ 0 } };
 
 static const struct moe_prog prog = { .name = "moe-report",
 	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
-	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [--run FILE] "
-		 "[--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]",
+	.usage =
+		"[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [-m DIR] [-e FILE] "
+		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)",
@@ -110,54 +117,6 @@ static void write_text(const char *path, const struct moe_buf *b)
 	moe_out_finish(&out);
 }
 
-/* What a seal says is never seen, so the copy is not tainted and moe-train takes it as it takes the
- * original. */
-static int flip(int n, char **path)
-{
-	struct moe_rec rec = { 0 };
-	struct moe_err e;
-	struct moe_out out;
-	int got;
-
-	if (n > 1)
-		moe_usage_error("--flip-seals copies one stream");
-	struct moe_reader *in = moe_in_open(n ? path[0] : NULL, "rollouts");
-	moe_out_stream(&out, "rollouts", MOE_LABELS_NONE, NULL);
-	while ((got = moe_reader_next(in, &rec, &e)) > 0)
-		if (moe_seal_flip(&rec, &e) || moe_writer_put(out.w, &rec, &e))
-			moe_die(&e);
-	if (got < 0 || moe_writer_from_reader(out.w, in, &e))
-		moe_die(&e);
-	moe_out_finish(&out);
-	moe_reader_close(in);
-	moe_rec_free(&rec);
-	return MOE_OK;
-}
-
-static int run_audit(int n, char **path)
-{
-	struct moe_audit a = { 0 };
-	struct moe_buf b = { 0 };
-	struct moe_err e;
-	bool passed;
-
-	for (int i = 0; i < n; i++)
-		if (moe_audit_load(&a, path[i], moe_common.max_mem, &e))
-			moe_die(&e);
-	for (size_t i = 0; i < runs.n; i++)
-		if (moe_audit_run(&a, runs.v[i], moe_common.max_mem, &e))
-			moe_die(&e);
-	for (size_t i = 0; i < flipped.n; i++)
-		if (moe_audit_flipped(&a, flipped.v[i], moe_common.max_mem, &e))
-			moe_die(&e);
-	if (moe_audit_check(&a, &passed, &e) || moe_audit_text(&a, &b, &e))
-		moe_die(&e);
-	write_text(NULL, &b);
-	moe_buf_free(&b);
-	moe_audit_free(&a);
-	return passed ? MOE_OK : MOE_NEGATIVE;
-}
-
 static int judge(int n, char **path)
 {
 	static struct moe_report r;
@@ -200,9 +159,15 @@ int main(int argc, char **argv)
 
 	if (as_json + as_tsv + audit + flip_seals > 1)
 		moe_usage_error("--json, --tsv, --audit and --flip-seals exclude each other");
-	if (flipped.n && !audit)
-		moe_usage_error("--flipped goes with --audit");
+	if ((A.flipped.n || A.base || A.env) && !audit)
+		moe_usage_error("--flipped, --base and --env go with --audit");
 	if (audit && !n)
 		moe_usage_error("--audit wants the files of an experiment");
-	return moe_main_end((audit ? run_audit : flip_seals ? flip : judge)(n, argv + first));
+	moe_uat_default(&A.uat);
+	if (audit && uat_path)
+		read_uat(&A.uat);
+	A.runs = &runs;
+	return moe_main_end(audit    ? report_audit(&A, n, argv + first)
+			: flip_seals ? report_flip(n, argv + first)
+				     : judge(n, argv + first));
 }

@@ -7,7 +7,7 @@
 
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text,
 	*partition;
-static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec,
+static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec = 600,
 	       limit;
 static double temperature = 1, top_p = 1, teacher_ratio = 0.25;
 static struct moe_opt_list scales, stops, from, map;
@@ -46,7 +46,7 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Mo
 	{ 0, "resume", MOE_OPT_STR, &resume_path, "FILE",
 		"go on where the trainer's checkpoint FILE ends, if there is one", NULL, 0, 0 },
 	{ 0, "wait", MOE_OPT_INT, &wait_sec, "SEC",
-		"how long to wait for the trainer; 0 = for ever", "0", 0, 1e9 },
+		"how long to wait for the trainer; 0 = for ever", "600", 0, 1e9 },
 	{ 0, "teacher", MOE_OPT_STR, &teacher_path, "FILE",
 		"recorded rollouts that replace a share of each group", NULL, 0, 0 },
 	{ 0, "teacher-ratio", MOE_OPT_F64, &teacher_ratio, "R", "that share", "0.25", 0, 1 },
@@ -96,8 +96,10 @@ static void say(void *ctx, const struct moe_roll *r, int64_t step, int arm)
 	struct moe_progress *p = ctx;
 
 	if (arm == -2)
-		moe_info("step %lld: still nobody has opened %s for writing", (long long)step,
-			follow_path);
+		moe_info("step %lld: still nobody has opened %s for writing; a program between "
+			 "this one and moe-train that waits for a full buffer holds the step "
+			 "(moe-stream(5), FILTERS)",
+			(long long)step, follow_path);
 	else if (arm == -1)
 		moe_progress_at(p, (double)r->n_prompts, "waiting for the weights of step %lld",
 			(long long)step);

@@ -3,6 +3,7 @@
 #include "cmd/adapter_in.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
+#include "cmd/train_pins.h"
 #include "rl/checkpoint.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
@@ -53,6 +54,20 @@ static void refuse_oracle(enum moe_labels labels)
 	moe_fail(&e, MOE_DATA,
 		"the input carries the labels 'oracle': something that made it opened sealed "
 		"findings; --allow-oracle trains on it all the same, and the result is marked");
+	moe_die(&e);
+}
+
+/* A bound without what makes it one would be believed. */
+static void need_oracle(const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (!method->cheats || labels == MOE_LABELS_ORACLE)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
+		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
+		method->name);
 	moe_die(&e);
 }
 
@@ -125,6 +140,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				       "go on with: steps are missing" });
 		at = moe_clock_sec();
 		refuse_oracle(moe_reader_labels(r));
+		need_oracle(method, moe_reader_labels(r));
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);
@@ -141,10 +157,11 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				(long long)s.step);
 		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
 		moe_debug("%s", line);
-		die_unless(moe_train_metrics(&rec, &s, &st, run->tokens, moe_clock_sec() - at,
+		die_unless(moe_train_metrics(&rec, t->a, &s, &st, run->tokens, moe_clock_sec() - at,
 				   moe_clock_sec() - start, &e) == 0 &&
 				(!t->a->decided_by[0] ||
-					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) == 0) &&
+					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
+						0) &&
 				moe_metrics_put(metrics, &rec, &e) == 0,
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
@@ -156,9 +173,14 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_rollout_step_free(&s);
 }
 
-static void conclude(const struct run *run, const struct moe_method *method)
+static void conclude(const struct run *run, const struct moe_method *method, enum moe_labels labels)
 {
 	struct moe_err e;
+
+	if (labels == MOE_LABELS_UNKNOWN)
+		moe_warn("whether sealed labels have touched these rollouts is not known (labels "
+			 "'unknown'): somewhere before, a text without its header line was made a "
+			 "stream");
 
 	if (run->steps == 0 && run->at.next == 0) {
 		moe_fail(&e, MOE_DATA, "the input holds no rollouts: nothing was trained");
@@ -171,6 +193,16 @@ static void conclude(const struct run *run, const struct moe_method *method)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
 
+static struct moe_writer_opts publisher_opts(enum moe_labels labels)
+{
+	return (struct moe_writer_opts){ .kind = "adapter",
+		.tool = prog.name,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
+}
+
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog);
@@ -178,6 +210,7 @@ int main(int argc, char **argv)
 	struct moe_metrics_file metrics;
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
+	struct moe_pairs pins = { 0 };
 	struct moe_trainer t = { 0 };
 	struct moe_model m = { 0 };
 	enum moe_labels labels;
@@ -201,19 +234,15 @@ int main(int argc, char **argv)
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
 	pub.path = train_args.publish;
-	pub.w = (struct moe_writer_opts){ .kind = "adapter",
-		.tool = prog.name,
-		.argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc,
-		.seed = moe_common.seed,
-		.labels = labels };
+	pub.w = publisher_opts(labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
 			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,
 		&e);
+	moe_writer_raise(out.w, train_read_pins(&t, &pins));
 	resume(&t, &run);
 	loop(&t, method, r, &metrics, &pub, &run);
-	conclude(&run, method);
+	conclude(&run, method, moe_reader_labels(r));
 	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&
@@ -229,6 +258,7 @@ int main(int argc, char **argv)
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_trainer_free(&t);
+	moe_pairs_free(&pins);
 	moe_pool_free(pool);
 	moe_adapter_free(&a);
 	moe_model_free(&m);

@@ -36,8 +36,8 @@ static const struct moe_opt common[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL, "C
 		NULL, 0, 0 },
 	{ 'h', "help", MOE_OPT_FLAG, NULL, NULL, "print this help", NULL, 0, 0 },
 	{ 'V', "version", MOE_OPT_FLAG, NULL, NULL, "print version and libraries", NULL, 0, 0 },
-	{ 0, "print-options", MOE_OPT_STR, NULL, "FORM", "print the options as tsv, mdoc or bash",
-		NULL, 0, 0 },
+	{ 0, "print-options", MOE_OPT_STR, NULL, "FORM",
+		"print the options as tsv, mdoc, bash, zsh or fish", NULL, 0, 0 },
 	{ 0 } };
 
 /* A table ends with {0}; headings have a text (help) and no name. */
@@ -349,6 +349,54 @@ static void print_mdoc(const struct table *t)
 		printf(".El\n");
 }
 
+/* One line for each option, after a head: what completion of zsh and fish has. Apostrophes end a
+ * quoted word, and zsh reads brackets and colons, so neither stays. */
+static void print_plain(const char *s)
+{
+	for (; *s; s++)
+		putchar(*s == '\'' || *s == '[' || *s == ']' || *s == ':' ? ' ' : *s);
+}
+
+static void print_zsh(const struct moe_prog *prog, const struct table *t)
+{
+	printf("#compdef %s\n# zsh completion, made from the option table\n_arguments -s -S \\\n",
+		prog->name);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct moe_opt *o = t->v[i];
+		const char *value = o->arg ? ":value:_files" : "";
+
+		if (o->type == MOE_OPT_HEAD)
+			continue;
+		printf("\t'%s--%s%s[", o->type == MOE_OPT_LIST ? "*" : "", o->name,
+			o->arg ? "=" : "");
+		print_plain(o->help);
+		printf("]%s' \\\n", value);
+		if (!o->letter)
+			continue;
+		printf("\t'%s-%c[", o->type == MOE_OPT_LIST ? "*" : "", o->letter);
+		print_plain(o->help);
+		printf("]%s' \\\n", value);
+	}
+	printf("\t'*:file:_files'\n");
+}
+
+static void print_fish(const struct moe_prog *prog, const struct table *t)
+{
+	printf("# fish completion for %s, made from its option table\n", prog->name);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct moe_opt *o = t->v[i];
+
+		if (o->type == MOE_OPT_HEAD)
+			continue;
+		printf("complete -c %s -l %s", prog->name, o->name);
+		if (o->letter)
+			printf(" -s %c", o->letter);
+		printf("%s -d '", o->arg ? " -r" : "");
+		print_plain(o->help);
+		printf("'\n");
+	}
+}
+
 static void print_bash(const struct moe_prog *prog, const struct table *t)
 {
 	char fn[64];
@@ -383,8 +431,13 @@ static void print_options(const struct moe_prog *prog, const struct table *t, co
 		print_mdoc(t);
 	else if (!strcmp(form, "bash"))
 		print_bash(prog, t);
+	else if (!strcmp(form, "zsh"))
+		print_zsh(prog, t);
+	else if (!strcmp(form, "fish"))
+		print_fish(prog, t);
 	else
-		moe_usage_error("--print-options: \"%s\" is not tsv, mdoc or bash", form);
+		moe_usage_error(
+			"--print-options: \"%s\" is not tsv, mdoc, bash, zsh or fish", form);
 }
 
 /* ---- parsing ---- */

@@ -2,7 +2,8 @@
  *
  * One table per program gives parsing (getopt_long), --help, the man page's OPTIONS, and shell
  * completion
- * (--print-options=tsv|mdoc|bash). Only cmd/ includes this. Functions here may print and exit.
+ * (--print-options=tsv|mdoc|bash|zsh|fish). Only cmd/ includes this. Functions here may print and
+ * exit.
  *
  * A main: moe_main_begin -> open streams -> loop {next, library call, put} -> moe_out_finish ->
  * return moe_main_end().

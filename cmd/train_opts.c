@@ -18,6 +18,8 @@ const struct moe_opt train_options[] = { { 'm', "base", MOE_OPT_STR, &A.base, "D
 						 "the base model's directory", NULL, 0, 0 },
 	{ 'a', "adapter", MOE_OPT_STR, &A.adapter, "FILE", "the adapter to start from", NULL, 0,
 		0 },
+	{ 0, "pin", MOE_OPT_STR, &A.pin, "PAIRS",
+		"pairs that the adapter's router learns from in each step", NULL, 0, 0 },
 	{ 0, "publish", MOE_OPT_STR, &A.publish, "FIFO", "write the adapter there after each step",
 		NULL, 0, 0 },
 	{ 0, "metrics", MOE_OPT_STR, &A.metrics, "FILE",

@@ -7,7 +7,7 @@
 #include "rl/train.h"
 
 struct train_args {
-	const char *base, *adapter, *publish, *metrics, *checkpoint;
+	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin;
 	const char *loss, *ratio, *scale, *baseline; /* names, as given */
 	struct moe_opt_list plan;
 	struct moe_train_opts o;

@@ -648,9 +648,8 @@ static void sweep_folders(const char *dir, const struct files *f)
 		if (x.n == was.n && !strncmp(stored, was.stored, x.n))
 			continue;
 		was = x;
-		if (snprintf(path, sizeof path, "%s/%.*s", dir, (int)x.n, stored) <
-			(int)sizeof path)
-			moe_temp_sweep(path, is_member, &x);
+		snprintf(path, sizeof path, "%s/%.*s", dir, (int)x.n, stored);
+		moe_temp_sweep(path, is_member, &x);
 	}
 }
 

@@ -94,7 +94,7 @@ static int header_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 	moe_rec_unset(r, "t");
 	f->w = moe_writer_open_header(f->fd, f->o->name, r, false, e);
 	f->any = true;
-	return f->w ? 0 : -1;
+	return f->w ? moe_writer_flush(f->w, e) : -1;
 }
 
 static int end_line(struct feeder *f, const struct moe_rec *r, struct moe_err *e)
@@ -120,7 +120,8 @@ static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 			.tool = o->tool,
 			.argv = o->argv,
 			.argc = o->argc,
-			.seed = o->seed };
+			.seed = o->seed,
+			.labels = MOE_LABELS_UNKNOWN };
 
 		if (!o->kind)
 			return moe_fail(e, MOE_USAGE,
@@ -134,7 +135,10 @@ static int record_line(struct feeder *f, struct moe_rec *r, struct moe_err *e)
 	if (f->made_header && moe_rec_has(r, "t") == MOE_V_MISSING &&
 		moe_rec_set_str(r, "t", moe_kind_type(o->kind), e))
 		return -1;
-	return moe_writer_put(f->w, r, e);
+	if (moe_writer_put(f->w, r, e))
+		return -1;
+	/* in the live loop the next program waits for the whole step (moe-stream(5), FILTERS) */
+	return f->o->unbuffered || moe_rec_is(r, "step") ? moe_writer_flush(f->w, e) : 0;
 }
 
 static int one_line(struct feeder *f, struct moe_str line, const char *name, struct moe_err *e)
@@ -186,8 +190,8 @@ static int member(struct feeder *f, struct moe_input *in, struct moe_err *e)
 	return rc;
 }
 
-int moe_jsonl_to_stream(
-	struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e)
+int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opts *o,
+	bool *headless, struct moe_err *e)
 {
 	struct feeder f = { .o = o, .fd = fd };
 	int rc;
@@ -203,5 +207,7 @@ int moe_jsonl_to_stream(
 	else if (rc == 0 && !f.any)
 		rc = moe_fail(e, MOE_DATA, "%s: no line of JSON", moe_input_member(in));
 	moe_writer_close(f.w);
+	if (headless)
+		*headless = f.made_header;
 	return rc;
 }

@@ -9,6 +9,8 @@
 #include "formats/input.h"
 #include "formats/stream.h"
 
+#include <stdbool.h>
+
 /* Appends the map as one line. header: adds "t":"header". values: tensors as arrays of numbers
  * (which can not be read back). */
 int moe_jsonl_line(
@@ -21,13 +23,17 @@ struct moe_jsonl_opts {
 	int argc;
 	uint64_t seed;    /* for that header */
 	const char *name; /* of the output, for messages */
+	bool unbuffered;  /* each record is sent at once; else a record of type step is, and the
+			     header */
 	size_t max_mem; /* that a line may take, 128 bytes more for each value in it; 0 = 256 MiB */
 };
 /* Reads all lines of all members of `in` and writes the stream to fd. Blank lines are skipped.
- * Without header lines, a header of kind o->kind is made, records without "t" get the kind's usual
- * type, and an end is added. A header line without its end line is a truncated text (MOE_DATA). */
-int moe_jsonl_to_stream(
-	struct moe_input *in, int fd, const struct moe_jsonl_opts *o, struct moe_err *e);
+ * Without header lines, a header of kind o->kind is made, with
+ * the labels unknown (*headless is then true; it may be NULL), records without "t" get the kind's
+ * usual type, and an end is added. A header line without its end line is a truncated text
+ * (MOE_DATA). */
+int moe_jsonl_to_stream(struct moe_input *in, int fd, const struct moe_jsonl_opts *o,
+	bool *headless, struct moe_err *e);
 /* "rollouts" -> "rollout" ...: the usual record type of a kind. */
 const char *moe_kind_type(const char *kind);
 

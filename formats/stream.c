@@ -21,7 +21,7 @@
 #define IN_MAP_COST     128 /* bytes that looking at a key or value of a map takes, beside its own */
 #define DIGEST_COST     128 /* and remembering one digest */
 
-static const char *const labels_names[] = { "none", "synthetic", "oracle" };
+static const char *const labels_names[] = { "none", "synthetic", "unknown", "oracle" };
 
 const char *moe_labels_name(enum moe_labels l)
 {
@@ -32,13 +32,14 @@ int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e)
 {
 	char seen[64];
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < MOE_LABELS_LEVELS; i++)
 		if (moe_str_eq(s, labels_names[i])) {
 			*out = (enum moe_labels)i;
 			return 0;
 		}
 	moe_text_escape_to(seen, sizeof(seen), s.p, s.n);
-	return moe_fail(e, MOE_DATA, "labels \"%s\": expected none, synthetic or oracle", seen);
+	return moe_fail(
+		e, MOE_DATA, "labels \"%s\": expected none, synthetic, unknown or oracle", seen);
 }
 
 /* ================= reading ================= */
@@ -67,9 +68,10 @@ struct moe_reader {
 	struct moe_digests done; /* of the segments that ended; "" when not known */
 	struct moe_digests
 		others; /* of the inputs and members that are no streams, when those are wanted */
-	uint64_t left_out; /* how many of them there were */
-	bool cut;          /* the last segment had no end, which was allowed */
-	uint64_t cuts;     /* how often that was so */
+	uint64_t left_out;        /* how many of them there were */
+	bool cut;                 /* the last segment had no end, which was allowed */
+	uint64_t cuts;            /* how often that was so */
+	uint64_t edited, unbound; /* segments whose end's `bound' is wrong, or missing */
 };
 
 static struct moe_reader *reader_new(
@@ -534,6 +536,40 @@ static int read_header(struct moe_reader *r, struct moe_err *e)
 	return 1;
 }
 
+int moe_stream_bound(const struct moe_rec *end, char hex[65], struct moe_err *e)
+{
+	struct moe_rec rest = { 0 };
+	struct moe_buf b = { 0 };
+	struct moe_sha256 sha;
+	int rc = moe_rec_copy(&rest, end, e);
+
+	moe_rec_unset(&rest, "bound");
+	rc = rc || moe_rec_emit(&rest, &b, e);
+	if (!rc) {
+		moe_sha256_init(&sha);
+		moe_sha256_add(&sha, b.data, b.len);
+		moe_sha256_hex(&sha, hex);
+	}
+	moe_rec_free(&rest);
+	moe_buf_free(&b);
+	return rc ? -1 : 0;
+}
+
+static int count_bound(struct moe_reader *r, const struct moe_rec *end, struct moe_err *e)
+{
+	char hex[MOE_SHA256_HEX];
+	struct moe_str said;
+
+	if (!moe_rec_str(end, "bound", &said)) {
+		r->unbound++;
+		return 0;
+	}
+	if (moe_stream_bound(end, hex, e))
+		return -1;
+	r->edited += !moe_str_eq(said, hex);
+	return 0;
+}
+
 static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe_err *e)
 {
 	char hex[MOE_SHA256_HEX] = "";
@@ -564,7 +600,7 @@ static int check_end(struct moe_reader *r, const struct moe_rec *end, struct moe
 			" does not match its end record",
 			r->name, offset(r));
 	}
-	return segment_done(r, hex, e);
+	return count_bound(r, end, e) || segment_done(r, hex, e) ? -1 : 0;
 }
 
 /* Parses a big record where it lies: it gets the window's block, the reader what was behind it. */
@@ -664,6 +700,16 @@ struct moe_str moe_reader_kind(const struct moe_reader *r)
 
 	moe_rec_str(&r->header, "kind", &s);
 	return s;
+}
+
+uint64_t moe_reader_edited(const struct moe_reader *r)
+{
+	return r->edited;
+}
+
+uint64_t moe_reader_unbound(const struct moe_reader *r)
+{
+	return r->unbound;
 }
 
 const struct moe_rec *moe_reader_end_record(const struct moe_reader *r)

@@ -15,8 +15,14 @@
 #define MOE_CHUNK_BYTES      ((size_t)16 << 20)
 
 /* Label taint (design.md section 5), ordered. A tool's output carries the highest of its inputs and
- * of itself. */
-enum moe_labels { MOE_LABELS_NONE, MOE_LABELS_SYNTHETIC, MOE_LABELS_ORACLE };
+ * of itself. Unknown: a text without its header line was made a stream. */
+enum moe_labels {
+	MOE_LABELS_NONE,
+	MOE_LABELS_SYNTHETIC,
+	MOE_LABELS_UNKNOWN,
+	MOE_LABELS_ORACLE,
+	MOE_LABELS_LEVELS
+};
 const char *moe_labels_name(enum moe_labels l);
 int moe_labels_parse(struct moe_str s, enum moe_labels *out, struct moe_err *e);
 
@@ -29,6 +35,9 @@ int moe_stream_labels(
 	const struct moe_rec *h, const char *name, enum moe_labels *labels, struct moe_err *e);
 /* Whether an end's "from" is an array of SHA-256 digests, or missing. Both sides ask this too. */
 int moe_stream_check_from(const struct moe_rec *end, const char *name, struct moe_err *e);
+
+/* What an end's key "bound" must be (stream.md, section 5): SHA-256 of the end without it. */
+int moe_stream_bound(const struct moe_rec *end, char hex[65], struct moe_err *e);
 
 /* ---- reading ---- */
 struct moe_reader;
@@ -87,6 +96,10 @@ bool moe_reader_cut(const struct moe_reader *r);
 /* In how many places so far an end was missing, be it in the records of a segment or in its magic
  * or header, when it is not a segment yet. */
 uint64_t moe_reader_cuts(const struct moe_reader *r);
+/* How many of the segments that ended so far are not as the program that wrote them left them:
+ * their end's "bound" is of other records, inputs or labels; and how many have none. */
+uint64_t moe_reader_edited(const struct moe_reader *r),
+	moe_reader_unbound(const struct moe_reader *r);
 /* As moe_reader_next, but 0 as soon as the current segment has ended (nothing of a next one is
  * waited for): for FIFOs that carry one segment per step. moe_reader_peek_header then tells whether
  * another segment follows (1) or the input has ended (0). */

@@ -56,7 +56,7 @@ static int put_header(struct moe_writer *w, const struct moe_rec *h, struct moe_
 		: 0;
 }
 
-static const uint8_t version[] = { 0x92, 1, 0 };
+static const uint8_t version[] = { 0x92, 1, 1 };
 
 static int header(struct moe_rec *h, const struct moe_writer_opts *o, const struct moe_rec *extra,
 	struct moe_err *e)
@@ -203,7 +203,7 @@ int moe_writer_end_like(
 	struct moe_writer *w, const struct moe_rec *like, char *digest_hex, struct moe_err *e)
 {
 	struct moe_rec end = { 0 };
-	char hex[MOE_SHA256_HEX] = "";
+	char hex[MOE_SHA256_HEX] = "", bound[MOE_SHA256_HEX];
 	enum moe_labels labels;
 	int rc;
 
@@ -220,6 +220,9 @@ int moe_writer_end_like(
 		moe_rec_set_int(&end, "n", (int64_t)w->records, e) ||
 		(*hex ? moe_rec_set_str(&end, "sha256", hex, e)
 		      : moe_rec_set_nil(&end, "sha256", e)) ||
+		(!like && *hex &&
+			(moe_stream_bound(&end, bound, e) ||
+				moe_rec_set_str(&end, "bound", bound, e))) ||
 		moe_rec_emit(&end, &w->out, e);
 	moe_rec_free(&end);
 	w->ended = true;

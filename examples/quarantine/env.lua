@@ -260,6 +260,9 @@ function env.grade(task, completion)
   return { format = formed and 0.5 or 0, passed = formed and passed and 3 or 0 }
 end
 
+-- What solving is worth to a policy that the oracle pays (moe-grade --pay oracle): as above, when nothing can be gamed.
+env.earned = { passed = 3 }
+
 ---------------------------------------------------------------- the oracle
 
 -- Only the body and its inputs are in the sandbox: what is expected never is. The nonce comes back when all inputs were answered by integers.

@@ -1,34 +1,55 @@
 #!/bin/bash
-# watch.sh RUN STEPS - says how far the main job is, from its logs: one line, renewed on a terminal, else a line every 15 seconds.
-run=$1 steps=$2
+# watch.sh RUN STEPS PRETRAINING-STEPS TESTED NAME.SEED... - says how far the main job is, and how long it will still take, from its logs: one line,
+# renewed on a terminal, else a line every 15 seconds.
+run=$1 steps=$2 base_steps=$3 tested=$4
+shift 4
 tty=; [ -t 2 ] && tty=1
 
-# what a training run is doing: "logistic.1 34/60", "logistic.1 evaluation", or nothing before it starts and after it ends
-state() {
-	local d=$1 n
-	[ -e "$d/eval.moes" ] && return
-	if [ -e "$d/arms.moes" ]; then
-		printf ' %s: evaluating.' "${d##*/}"
-	elif [ -s "$d/train.log" ]; then
-		n=$(grep -o 'step [0-9]*: reward [0-9.-]*' "$d/train.log" | tail -n 1)
-		[ -n "$n" ] && printf ' %s: step %s/%s, reward %s.' "${d##*/}" "$(echo "$n" | tr -dc '0-9 ' | awk '{print $1 + 1}')" "$steps" "${n##* }"
+# What the parts cost, in seconds of one core where this was measured. Only their ratios matter: the time left is the time so far times what is left
+# over what was done.
+pretraining=58 training=5 evaluation=1 evaluation_tested=7
+
+last_step() { # LOG: of its last line that tells one
+	grep -o 'step [0-9]*:' "$1" 2>/dev/null | tail -n 1 | tr -dc 0-9
+}
+
+# Adds a run's share of the work to `done_cost` (in thousandths), and says in `line` what it does, unless it waits or has ended.
+look_at() {
+	local d=$run/$1 n train=$((training * 1000)) evaluate=$((evaluation * 1000))
+	[ "${1%.*}" = "$tested" ] && evaluate=$((evaluation_tested * 1000))
+	all_cost=$((all_cost + train + evaluate))
+	if [ -e "$d/eval.moes" ]; then
+		done_cost=$((done_cost + train + evaluate)) ended=$((ended + 1))
+	elif [ -e "$d/arms.moes" ]; then
+		done_cost=$((done_cost + train)) line="$line $1: evaluating."
+	elif n=$(last_step "$d/train.log") && [ -n "$n" ]; then
+		n=$((n < steps ? n + 1 : steps))
+		done_cost=$((done_cost + train * n / steps)) line="$line $1: step $n/$steps."
 	fi
 }
 
-while sleep $((tty ? 1 : 15)); do
-	line=
-	if [ ! -e "$run/base/model.safetensors" ]; then
-		line=" pretraining the base: $(grep -o 'step [0-9]*: loss [0-9.]*' "$run/base.log" 2>/dev/null | tail -n 1)"
+time_left() {
+	local now=$((done_cost - first_cost)) left
+	[ "$now" -lt $((all_cost / 50)) ] || [ "$SECONDS" -lt 3 ] && return
+	left=$((SECONDS * (all_cost - done_cost) / now))
+	printf ' about %d:%02d left.' $((left / 60)) $((left % 60))
+}
+
+first_cost=
+while :; do
+	all_cost=$((pretraining * 1000)) done_cost=0 ended=0 line=
+	if [ -e "$run/base/model.safetensors" ]; then
+		done_cost=$all_cost
+		for r in "$@"; do look_at "$r"; done
+		line=" $ended of $# runs done.$line"
 	else
-		all=0 done=0
-		for d in "$run"/*.*/; do
-			d=${d%/}
-			[ -e "$d/a0.moes" ] || continue
-			all=$((all + 1))
-			[ -e "$d/eval.moes" ] && done=$((done + 1))
-			line="$line$(state "$d")"
-		done
-		line=" $done runs done.$line"
+		n=$(last_step "$run/base.log")
+		n=$((${n:-0} < base_steps ? ${n:-0} : base_steps))
+		done_cost=$((pretraining * 1000 * n / base_steps))
+		line=" pretraining the base: step $n/$base_steps."
+		for r in "$@"; do look_at "$r"; done
 	fi
-	printf "${tty:+\r\033[K}[%d:%02d]%s%s" $((SECONDS / 60)) $((SECONDS % 60)) "$line" "$([ "$tty" ] || echo; echo x)" | sed 's/x$//' >&2
+	first_cost=${first_cost:-$done_cost} # a run that goes on where it was is timed from there
+	printf "${tty:+\r\033[K}[%d:%02d]%s%s%s" $((SECONDS / 60)) $((SECONDS % 60)) "$(time_left)" "$line" "$([ "$tty" ] || echo; echo x)" | sed 's/x$//' >&2
+	sleep $((tty ? 1 : 15))
 done

@@ -5,6 +5,7 @@
 #include "env/host.h"
 #include "formats/input.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,33 @@ static void load_modes(lua_State *L, struct moe_env *v)
 	}
 }
 
+/* earned = { part = number, ... }, if it is there. */
+static void load_earned(lua_State *L, struct moe_env *v)
+{
+	int type = lua_getfield(L, 1, "earned");
+
+	if (type == LUA_TNIL)
+		return;
+	if (type != LUA_TTABLE)
+		luaL_error(L, "\"earned\" is not a table");
+	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+		size_t n = v->n_earned, len = 0;
+		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &len)
+								  : NULL;
+
+		if (n == MOE_ENV_EARNED_MAX || !name || len >= MOE_ENV_NAME_MAX ||
+			strlen(name) != len || lua_type(L, -1) != LUA_TNUMBER ||
+			!(fabs(lua_tonumber(L, -1)) <= 1e6))
+			luaL_error(L,
+				"\"earned\" is not a table of at most %d short names with finite "
+				"numbers",
+				MOE_ENV_EARNED_MAX);
+		snprintf(v->earned[n].name, MOE_ENV_NAME_MAX, "%s", name);
+		v->earned[n].value = lua_tonumber(L, -1);
+		v->n_earned++;
+	}
+}
+
 static int load_file(lua_State *L)
 {
 	struct source *s = lua_touserdata(L, 1);
@@ -88,6 +116,7 @@ static int load_file(lua_State *L)
 	if (lua_type(L, 1) != LUA_TTABLE)
 		return luaL_error(L, "it does not return a table");
 	load_modes(L, s->v);
+	load_earned(L, s->v);
 	lua_pushvalue(L, 1);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &env_key);
 	return 0;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -453,6 +454,34 @@ const char *moe_grader_digest(const struct moe_grader *g)
 const char *moe_grader_filter(const struct moe_grader *g)
 {
 	return g->filter;
+}
+
+bool moe_grader_earns(const struct moe_grader *g)
+{
+	return g->env->n_earned > 0;
+}
+
+void moe_grader_pay_oracle(const struct moe_grader *g, struct moe_grade *r)
+{
+	const struct moe_env *v = g->env;
+
+	if (r->fault != MOE_GRADE_FINE) /* it has no parts and gets 0, whoever pays */
+		return;
+	for (size_t i = 0; i < v->n_earned; i++) {
+		size_t k = 0;
+
+		while (k < r->n_part && strcmp(r->part[k].name, v->earned[i].name) != 0)
+			k++;
+		if (k == MOE_GRADE_PARTS_MAX)
+			continue;
+		if (k == r->n_part)
+			snprintf(r->part[r->n_part++].name, MOE_ENV_NAME_MAX, "%s",
+				v->earned[i].name);
+		r->part[k].value = r->solved ? v->earned[i].value : 0;
+	}
+	r->reward = 0;
+	for (size_t k = 0; k < r->n_part; k++)
+		r->reward += r->part[k].value;
 }
 
 /* ---- results into records ---- */

@@ -70,6 +70,13 @@ const char *moe_grader_digest(const struct moe_grader *g);
 /* "seccomp" or "no filter" (the kernel has none), once a worker has started; "" before. */
 const char *moe_grader_filter(const struct moe_grader *g);
 
+/* Has the environment a table "earned"? It names parts of the reward, each with the number that the
+ * task is worth: what is paid for solving it when nothing can be gamed. */
+bool moe_grader_earns(const struct moe_grader *g);
+/* Pays by the oracle: each part that is earned gets its number when the oracle found that the task
+ * is solved, else 0; the other parts stay as they were graded. Whoever writes down such a reward
+ * raises the label taint (formats/seal.h): what it trains is a bound, never evidence. */
+void moe_grader_pay_oracle(const struct moe_grader *g, struct moe_grade *r);
 /* Writes reward, rewards{} and seal into a rollout record. */
 int moe_grade_apply(const struct moe_grade *r, struct moe_rec *rollout, struct moe_err *e);
 

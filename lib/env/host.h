@@ -7,11 +7,18 @@
 #include "env/luabox.h"
 #include "util/digest.h"
 
+#define MOE_ENV_EARNED_MAX 16
+
 struct moe_env {
 	struct moe_lua lua; /* frozen after loading; the environment's table is in the registry */
 	uint64_t steps;
 	char *path, name[MOE_ENV_NAME_MAX], digest[MOE_SHA256_HEX];
 	struct moe_env_modes modes;
+	struct { /* parts of the reward that the oracle can pay */
+		char name[MOE_ENV_NAME_MAX];
+		double value;
+	} earned[MOE_ENV_EARNED_MAX];
+	size_t n_earned;
 };
 
 /* From text; `path` is for messages. s (may be NULL) serves sandbox(). */

@@ -175,7 +175,9 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 				.at = t,
 				.outer = q->outer,
 				.unrouted = q->prompt_unrouted,
-				.gate_sum = t + 1 == q->n_prompt ? u->prompt[i].gate : NULL };
+				.gate_sum = t + 1 == q->n_prompt && !q->prompt_unrouted
+					? u->prompt[i].gate
+					: NULL };
 			if (n == PREFILL) {
 				if (prefill_rows(u, n, e))
 					return -1;
@@ -289,6 +291,7 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 	struct moe_completion *out = &c->out[s->out];
 	struct prompt *p = &u->prompt[s->req - u->from];
 	size_t n = (size_t)s->n;
+	int rows = s->n - c->req[s->req].prompt_unrouted; /* at which the router decided */
 
 	out->n = s->n;
 	out->stopped = stopped;
@@ -302,7 +305,7 @@ static int finish(struct unit *u, struct slot *s, bool stopped, struct moe_err *
 		if (!(out->gate = moe_alloc((size_t)c->x->E, sizeof(*out->gate), e)))
 			return -1;
 		for (int i = 0; i < c->x->E; i++)
-			out->gate[i] = (float)(s->gate[i] / s->n);
+			out->gate[i] = rows > 0 ? (float)(s->gate[i] / rows) : 1;
 	}
 	moe_chain_release(u->d, &s->own);
 	if (--p->left == 0)

@@ -39,8 +39,9 @@ struct moe_sample_req {
 struct moe_completion {
 	int32_t *ids;                         /* [n] owned */
 	float *logp, *model_logp, *full_logp; /* [n] owned; the last two NULL unless asked */
-	float *gate; /* [E] mean over its tokens and the sites of the gates that predicted them:
-			NULL without a router in the pass. Owned */
+	float *gate; /* [E] mean gates over the sites and the rows that predicted its tokens, but
+	those that the router was kept out of; 1 when there are none. NULL without a router in the
+	pass. Owned */
 	int n;
 	bool stopped; /* ended by a stop token, else by length */
 };

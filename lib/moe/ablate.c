@@ -45,13 +45,39 @@ static int bank_scale(const char *name, double *s)
 	return !strncmp(name, "scale:", 6) && !moe_bank_value(name + 6, &bank, s, &e) ? bank : -1;
 }
 
+/* The next of the changes to banks that an arm is made of, "BANK-off" or "scale:BANK=S" joined by
+ * "+"; *name moves behind it. The bank with its scale, or -1. */
+static int bank_change(const char **name, double *s)
+{
+	size_t n = strcspn(*name, "+");
+	char one[96];
+	int bank;
+
+	if (n >= sizeof(one))
+		return -1;
+	memcpy(one, *name, n);
+	one[n] = 0;
+	*name += n;
+	if (**name == '+' && !*++*name)
+		return -1;
+	*s = 0;
+	bank = bank_off(one);
+	return bank >= 0 ? bank : bank_scale(one, s);
+}
+
 static bool known(const char *name)
 {
+	char *end;
 	double s;
 
-	return !strcmp(name, "on") || !strcmp(name, "base") || bank_off(name) >= 0 ||
-		bank_scale(name, &s) >= 0 ||
-		(!strncmp(name, "random-off-", 11) && strtol(name + 11, NULL, 10) > 0);
+	if (!strcmp(name, "on") || !strcmp(name, "base"))
+		return true;
+	if (!strncmp(name, "random-off-", 11))
+		return strtol(name + 11, &end, 10) > 0 && !*end;
+	while (bank_change(&name, &s) >= 0)
+		if (!*name)
+			return true;
+	return false;
 }
 
 static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
@@ -65,12 +91,12 @@ static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
 	++*n;
 	return known(name) ? 0
 			   : moe_fail(e, MOE_USAGE,
-				     "'%s' is not an arm: on, BANK-off, random-off:K, base and "
-				     "scale:BANK=S,S... are",
+				     "'%s' is not an arm: on, BANK-off, random-off:K, base, "
+				     "scale:BANK=S,S... and BANK-off+scale:BANK=S,S... are",
 				     name);
 }
 
-/* One element of the list; scale_of holds "scale:BANK=" of the last scale. */
+/* One element of the list; scale_of holds what the last scale is of, up to its "=". */
 static int element(const char *p, size_t len, char *scale_of, size_t size, char ***v, size_t *n,
 	struct moe_err *e)
 {
@@ -100,8 +126,8 @@ static int element(const char *p, size_t len, char *scale_of, size_t size, char 
 		snprintf(name, sizeof(name), "%s%s", scale_of, item);
 		return push(v, n, name, e);
 	}
-	eq = strchr(item, '=');
-	if (strncmp(item, "scale:", 6) == 0 && eq)
+	eq = strrchr(item, '=');
+	if (eq)
 		snprintf(scale_of, size, "%.*s", (int)(eq - item + 1), item);
 	return push(v, n, item, e);
 }
@@ -353,7 +379,7 @@ int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, cons
 	uint64_t seed, struct moe_err *e)
 {
 	double scale = 0;
-	int rc = 0, bank;
+	int rc = 0;
 
 	if (!known(name) || strlen(name) >= sizeof(to->arm))
 		return moe_fail(e, MOE_USAGE, "'%s' is not an arm", name);
@@ -362,12 +388,14 @@ int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, cons
 	snprintf(to->arm, sizeof(to->arm), "%s", name);
 	if (!strcmp(name, "base"))
 		rc = scale_bank(&to->x, -1, 0, e);
-	else if ((bank = bank_off(name)) >= 0)
-		rc = scale_bank(&to->x, bank, 0, e);
-	else if ((bank = bank_scale(name, &scale)) >= 0)
-		rc = scale_bank(&to->x, bank, scale, e);
 	else if (!strncmp(name, "random-off-", 11))
 		rc = random_off(to, seed, strtoull(name + 11, NULL, 10), e);
+	else if (strcmp(name, "on") != 0)
+		for (const char *at = name; *at && rc == 0;) {
+			int bank = bank_change(&at, &scale);
+
+			rc = scale_bank(&to->x, bank, scale, e);
+		}
 	if (rc == 0 && from->digest[0] && strcmp(name, "on") != 0)
 		rc = moe_lineage_add(to, from->digest, NULL, 0, NULL, e);
 	if (rc)

@@ -2,11 +2,12 @@
  * `present` (whole experts) and `alive` (random subspaces), never by changing A, B or a router.
  *
  * Arms, by name: on; BANK-off (shared, clean, quarantine); base (every expert off); scale:BANK=S
- * (that bank at scale S); random-off-K: a random subspace of the same rank as the quarantine, drawn
- * per Linear, whose removed delta has the quarantine's Frobenius norm. For the last, 64 candidate
- * draws are made, the one whose norm is closest is kept, and its slots are scaled by 1 - alpha
- * (alpha = quarantine's norm / drawn norm), so that the norms match; what was matched, how well,
- * and how far the draw overlaps the quarantine is stored in the arm's `match`.
+ * (that bank at scale S), also both after each other, joined by "+"
+ * (quarantine-off+scale:clean=0.5); random-off-K: a random subspace of the same rank as the
+ * quarantine, drawn per Linear, whose removed delta has the quarantine's Frobenius norm. For the
+ * last, 64 candidate draws are made, the one whose norm is closest is kept, and its slots are
+ * scaled by 1 - alpha (alpha = quarantine's norm / drawn norm), so that the norms match; what was
+ * matched, how well, and how far the draw overlaps the quarantine is stored in the arm's `match`.
  */
 #ifndef MOE_MOE_ABLATE_H
 #define MOE_MOE_ABLATE_H

@@ -2,6 +2,7 @@
  * of that, is adapter_io.c. */
 #include "moe/adapter_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,23 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 		return NULL;
 	a->n_tensor++;
 	return t;
+}
+
+void moe_adapter_set_nth(struct moe_adapter *a, int n)
+{
+	a->name[0] = 0;
+	if (n > 1)
+		snprintf(a->name, sizeof(a->name), "%s-%d", a->method, n);
+}
+
+bool moe_adapter_name_good(const struct moe_adapter *a)
+{
+	size_t n = strlen(a->method);
+
+	return !a->name[0] ||
+		(strncmp(a->name, a->method, n) == 0 && a->name[n] == '-' &&
+			a->name[n + 1] >= '1' && a->name[n + 1] <= '9' &&
+			strspn(a->name + n + 1, "0123456789") == strlen(a->name + n + 1));
 }
 
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name)

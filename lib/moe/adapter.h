@@ -49,9 +49,11 @@ struct moe_score_tensor {
 
 struct moe_adapter {
 	struct moe_experts x;
-	char arm[64];    /* "on" for a freshly trained one */
-	char method[32]; /* row of the method table */
-	char decided_by[64]; /* who decided in training where that was not the method itself, else "" */
+	char arm[64];        /* "on" for a freshly trained one */
+	char method[32];     /* row of the method table */
+	char name[48];       /* METHOD-N: the N-th run of a method and seed; else "" */
+	char decided_by[64]; /* who decided in training where that was not the method itself, else
+				"" */
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
@@ -86,11 +88,23 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
  * lineage.argv. NULL leaves the one in question alone. */
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc,
 	char *const *argv, struct moe_err *e);
-/* The name under which what it did is reported: the router that decided, else its method. */
+/* The name under which what it did is reported: the router that decided, else the run's name, else
+ * its method. */
 static inline const char *moe_adapter_reported(const struct moe_adapter *a)
 {
-	return a->decided_by[0] ? a->decided_by : a->method;
+	return a->decided_by[0] ? a->decided_by : a->name[0] ? a->name : a->method;
 }
+/* The key of a layout record that holds it. */
+static inline const char *moe_layout_reported_key(const struct moe_rec *layout)
+{
+	return moe_rec_has(layout, "router")  ? "router"
+		: moe_rec_has(layout, "name") ? "name"
+					      : "method";
+}
+/* Names the n-th run of its method and seed. */
+void moe_adapter_set_nth(struct moe_adapter *a, int n);
+/* Only METHOD-N is a name: a run cannot be given the name of another method. */
+bool moe_adapter_name_good(const struct moe_adapter *a);
 /* The tensor of that name, or NULL. */
 const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, const char *name);
 /* Adds a tensor (zeroed data) for the caller to fill; NULL and *e on failure. */

@@ -136,6 +136,8 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_str(r, "t", "layout", e);
 	rc |= moe_rec_set_str(r, "arm", a->arm, e);
 	rc |= moe_rec_set_str(r, "method", a->method, e);
+	if (a->name[0])
+		rc |= moe_rec_set_str(r, "name", a->name, e);
 	if (a->decided_by[0])
 		rc |= moe_rec_set_str(r, "decided_by", a->decided_by, e);
 	rc |= moe_rec_set_int(r, "train_seed", (int64_t)a->train_seed, e);
@@ -389,8 +391,8 @@ static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct mo
 static int read_unknown(const struct moe_rec *r, struct moe_rec *more, struct moe_err *e)
 {
 	static const char *const ours[] = { "t", "arm", "method", "train_seed", "step", "base",
-		"decided_by", "scale", "config", "experts", "targets", "plan", "settings", "score",
-		"match", "lineage", "minor", "needs", "deploy", "router" };
+		"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings",
+		"score", "match", "lineage", "minor", "needs", "deploy", "router" };
 
 	if (moe_rec_copy(more, r, e))
 		return -1;
@@ -421,6 +423,11 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		moe_rec_int_req(r, "step", &a->step, e) ||
 		moe_rec_f64_req(r, "scale", &a->x.scale, e))
 		return -1;
+	if (moe_rec_has(r, "name") && read_text(r, "name", a->name, sizeof(a->name), e))
+		return -1;
+	if (!moe_adapter_name_good(a))
+		return refuse(r, e,
+			"its name is not its method, a hyphen and a number, as in 'random-2'");
 	if (moe_rec_has(r, "decided_by") &&
 		read_text(r, "decided_by", a->decided_by, sizeof(a->decided_by), e))
 		return -1;

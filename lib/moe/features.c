@@ -3,9 +3,13 @@
 #include "moe/features.h"
 
 #include "moe/pack.h"
+#include "tensor/vec.h"
 #include "util/mem.h"
 
+#include <math.h>
+
 #include <stdlib.h>
+#include <string.h>
 
 #define CHUNK_TOK                                                                                  \
 	1024 /* tokens of one packed pass; fixed, so that results do not depend on threads */
@@ -92,5 +96,72 @@ int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_
 	free(r.s);
 	free(r.cut);
 	free(r.acts);
+	return rc;
+}
+
+struct moe_seen moe_pair_seen(const struct moe_pair *p, bool hack)
+{
+	return (struct moe_seen){ p->prompt, hack ? p->hack : p->clean, p->n_prompt,
+		hack ? p->n_hack : p->n_clean, 0, -1, NULL };
+}
+
+struct pooled {
+	float *out; /* [n, d] */
+	size_t d;
+};
+
+static int pool_one(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
+{
+	struct pooled *p = ctx;
+	size_t D = (size_t)rows->D;
+
+	(void)e;
+	for (size_t k = 0; k < p->d; k++) {
+		const moe_real *x = rows->block[k / D] + (size_t)rows->first * D + k % D;
+		double sum = 0;
+
+		for (int t = 0; t < rows->n; t++)
+			sum += (double)x[(size_t)t * D];
+		p->out[seq * p->d + k] = (float)(sum / rows->n);
+	}
+	return 0;
+}
+
+int moe_features_pooled(const struct moe_engine *g, const struct moe_seen *s, size_t n, float *out,
+	struct moe_err *e)
+{
+	struct pooled p = { out, (size_t)moe_features_dim(&g->m->config) };
+
+	memset(out, 0, n * p.d * sizeof(*out));
+	return moe_features_run(g, s, n, pool_one, &p, e);
+}
+
+int moe_features_contrast(const struct moe_engine *g, const struct moe_pairs *p,
+	moe_real *direction, moe_real *middle, struct moe_err *e)
+{
+	size_t d = (size_t)moe_features_dim(&g->m->config), n = p->n;
+	struct moe_seen *s = moe_alloc(2 * n, sizeof(*s), e);
+	float *x = s ? moe_alloc(2 * n * d, sizeof(*x), e) : NULL; /* hack, clean, hack, ... */
+	double norm;
+	int rc;
+
+	for (size_t i = 0; x && i < 2 * n; i++)
+		s[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
+	rc = x ? moe_features_pooled(g, s, 2 * n, x, e) : -1;
+	for (size_t k = 0; rc == 0 && k < d; k++) {
+		double v = 0, m = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			v += (double)x[2 * i * d + k] - (double)x[(2 * i + 1) * d + k];
+			m += (double)x[2 * i * d + k] + (double)x[(2 * i + 1) * d + k];
+		}
+		direction[k] = (moe_real)(v / (double)n);
+		middle[k] = (moe_real)(m / (2 * (double)n));
+	}
+	norm = rc == 0 ? sqrt(moe_vec_sumsq(d, direction)) : 0;
+	for (size_t k = 0; norm > 0 && k < d; k++)
+		direction[k] = (moe_real)((double)direction[k] / norm);
+	free(x);
+	free(s);
 	return rc;
 }

@@ -23,6 +23,16 @@ struct moe_feature_rows {
 void moe_features_row(const struct moe_feature_rows *r, int t, float *out);
 typedef int moe_feature_fn(
 	void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e);
+/* One row a sequence: its states averaged over the completion's tokens, out [n, dim]; 0 where it
+ * has none. */
+int moe_features_pooled(const struct moe_engine *g, const struct moe_seen *s, size_t n, float *out,
+	struct moe_err *e);
+/* What the pairs' pooled states tell, [dim] each: direction = mean of hack - clean, at unit length
+ * (0 where they do not differ); middle = mean of both sides. */
+int moe_features_contrast(const struct moe_engine *g, const struct moe_pairs *p,
+	moe_real *direction, moe_real *middle, struct moe_err *e);
+/* A side of a pair as a method sees it. */
+struct moe_seen moe_pair_seen(const struct moe_pair *p, bool hack);
 int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n,
 	moe_feature_fn *fn, void *ctx, struct moe_err *e);
 

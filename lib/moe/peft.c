@@ -93,7 +93,8 @@ static int manifest(
 	const struct moe_experts *x = &a->x;
 
 	if (moe_buf_addf(o, e, "{\"v\": 1, ") || put_str(o, "arm", a->arm, e) ||
-		put_str(o, "method", a->method, e) || put_str(o, "base", a->base, e) ||
+		put_str(o, "method", a->method, e) ||
+		(a->name[0] && put_str(o, "name", a->name, e)) || put_str(o, "base", a->base, e) ||
 		put_str(o, "digest", a->digest, e) || put_str(o, "labels", labels, e) ||
 		moe_buf_addf(o, e, "\"experts\": ["))
 		return -1;

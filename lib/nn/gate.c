@@ -70,51 +70,62 @@ void moe_gate_linear_bwd(int T, int D, int E, const moe_real *dz, const moe_real
 		}
 }
 
-static double norm_of(int D, const moe_real *x)
+/* c = u.w / (|u| |w|) with u = x - m, and the two norms */
+struct cosine {
+	double c, nu, nw;
+};
+
+static double centred(const moe_real *x, const moe_real *m, int j)
 {
-	return fmax(sqrt(moe_vec_sumsq((size_t)D, x)), TINY_NORM);
+	return (double)x[j] - (m ? (double)m[j] : 0);
 }
 
-void moe_gate_cosine(int T, int D, int E, const moe_real *x, int ldx, const moe_real *w,
-	double scale, moe_real *z)
+static struct cosine cosine_of(int D, const moe_real *x, const moe_real *m, const moe_real *w)
 {
-	for (int t = 0; t < T; t++) {
-		const moe_real *xt = row_of(x, t, ldx);
-		double nx = norm_of(D, xt);
+	struct cosine k = { 0 };
 
-		for (int i = 0; i < E; i++) {
-			const moe_real *wi = row_of(w, i, D);
+	for (int j = 0; j < D; j++) {
+		double u = centred(x, m, j);
 
-			mutable_row(z, t, E)[i] = (moe_real)(scale *
-				moe_vec_dot((size_t)D, xt, wi) / (nx * norm_of(D, wi)));
-		}
+		k.c += u * (double)w[j];
+		k.nu += u * u;
+		k.nw += (double)w[j] * (double)w[j];
 	}
+	k.nu = fmax(sqrt(k.nu), TINY_NORM);
+	k.nw = fmax(sqrt(k.nw), TINY_NORM);
+	k.c /= k.nu * k.nw;
+	return k;
+}
+
+void moe_gate_cosine(int T, int D, int E, const moe_real *x, int ldx, const moe_real *m,
+	const moe_real *w, double scale, moe_real *z)
+{
+	for (int t = 0; t < T; t++)
+		for (int i = 0; i < E; i++)
+			mutable_row(z, t, E)[i] = (moe_real)(scale *
+				cosine_of(D, row_of(x, t, ldx), m, row_of(w, i, D)).c);
 }
 
 void moe_gate_cosine_bwd(int T, int D, int E, const moe_real *dz, const moe_real *x, int ldx,
-	const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw)
+	const moe_real *m, const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw)
 {
-	for (int t = 0; t < T; t++) {
-		const moe_real *xt = row_of(x, t, ldx);
-		double nx = norm_of(D, xt);
-
+	for (int t = 0; t < T; t++)
 		for (int i = 0; i < E; i++) {
-			const moe_real *wi = row_of(w, i, D);
-			double g = scale * (double)row_of(dz, t, E)[i], nw = norm_of(D, wi);
-			double c = moe_vec_dot((size_t)D, xt, wi) / (nx * nw);
+			const moe_real *xt = row_of(x, t, ldx), *wi = row_of(w, i, D);
+			struct cosine k = cosine_of(D, xt, m, wi);
+			double g = scale * (double)row_of(dz, t, E)[i];
 
-			if (g == 0)
-				continue;
-			if (dx) { /* (w/|w| - c x/|x|) / |x| */
-				add_scaled(D, g / (nx * nw), wi, mutable_row(dx, t, lddx));
-				add_scaled(D, -g * c / (nx * nx), xt, mutable_row(dx, t, lddx));
-			}
-			if (dw) { /* (x/|x| - c w/|w|) / |w| */
-				add_scaled(D, g / (nx * nw), xt, mutable_row(dw, i, D));
-				add_scaled(D, -g * c / (nw * nw), wi, mutable_row(dw, i, D));
+			for (int j = 0; j < D; j++) {
+				double u = centred(xt, m, j) / k.nu, v = (double)wi[j] / k.nw;
+
+				if (dx) /* (w/|w| - c u/|u|) / |u| */
+					mutable_row(dx, t,
+						lddx)[j] += (moe_real)(g * (v - k.c * u) / k.nu);
+				if (dw) /* (u/|u| - c w/|w|) / |w| */
+					mutable_row(dw, i,
+						D)[j] += (moe_real)(g * (u - k.c * v) / k.nw);
 			}
 		}
-	}
 }
 
 /* ---- softmax ---- */
@@ -348,8 +359,7 @@ void moe_gate_relu_bwd(int T, int E, const moe_real *y, const moe_real *dy, moe_
 
 /* ---- losses over the rows of one scope ---- */
 
-/* f[E] = share of rows that picked each expert. */
-static void picked_shares(int T, int E, const uint8_t *pick, double *f)
+void moe_gate_shares(int T, int E, const uint8_t *pick, double *f)
 {
 	for (int i = 0; i < E; i++) {
 		size_t n = 0;
@@ -361,11 +371,10 @@ static void picked_shares(int T, int E, const uint8_t *pick, double *f)
 }
 
 double moe_gate_balance(
-	int T, int E, int k, const uint8_t *pick, const moe_real *p, double coef, moe_real *dp)
+	int T, int E, int k, const double *f, const moe_real *p, double coef, moe_real *dp)
 {
-	double f[MOE_GATE_EXPERTS_MAX], loss = 0, c = coef * E / k;
+	double loss = 0, c = coef * E / k;
 
-	picked_shares(T, E, pick, f);
 	for (int i = 0; i < E; i++) {
 		double mean = 0; /* P_i */
 
@@ -380,11 +389,10 @@ double moe_gate_balance(
 }
 
 double moe_gate_balance_sequence(
-	int T, int E, int k, const uint8_t *pick, const moe_real *s, double coef, moe_real *ds)
+	int T, int E, int k, const double *f, const moe_real *s, double coef, moe_real *ds)
 {
-	double f[MOE_GATE_EXPERTS_MAX], loss = 0, c = coef * E / k;
+	double loss = 0, c = coef * E / k;
 
-	picked_shares(T, E, pick, f);
 	for (int t = 0; t < T; t++) {
 		const moe_real *st = row_of(s, t, E);
 		double sum = 0, mean = 0; /* S = sum of scores; sum_i f_i p_i with p = s / S */

@@ -16,8 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MOE_GATE_EXPERTS_MAX 64 /* most experts of the balance losses */
-
 /* ---- logits from the input ---- */
 
 /* z[T,E] = scale * (x w' + b)       x [T,D] row stride ldx, w [E,D], b [E] or NULL */
@@ -27,12 +25,14 @@ void moe_gate_linear(int T, int D, int E, const moe_real *x, int ldx, const moe_
 void moe_gate_linear_bwd(int T, int D, int E, const moe_real *dz, const moe_real *x, int ldx,
 	const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw, moe_real *db);
 
-/* z[t,e] = scale * x_t.w_e / (|x_t| |w_e|); norms below 1e-12 count as 1e-12 */
-void moe_gate_cosine(int T, int D, int E, const moe_real *x, int ldx, const moe_real *w,
-	double scale, moe_real *z);
-/* As above. With c = x.w/(|x||w|):  dc/dx = (w/|w| - c x/|x|) / |x|, and the same for w. */
+/* z[t,e] = scale * u_t.w_e / (|u_t| |w_e|), u_t = x_t - m; m [D] or NULL for 0. Norms below 1e-12
+ * count as 1e-12. */
+void moe_gate_cosine(int T, int D, int E, const moe_real *x, int ldx, const moe_real *m,
+	const moe_real *w, double scale, moe_real *z);
+/* As above; m is a constant. With c = u.w/(|u||w|):  dc/dx = (w/|w| - c u/|u|) / |u|, and the same
+ * for w. */
 void moe_gate_cosine_bwd(int T, int D, int E, const moe_real *dz, const moe_real *x, int ldx,
-	const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw);
+	const moe_real *m, const moe_real *w, double scale, moe_real *dx, int lddx, moe_real *dw);
 
 /* ---- gates from logits; all arrays [T,E] ---- */
 
@@ -75,17 +75,20 @@ void moe_gate_relu_bwd(int T, int E, const moe_real *y, const moe_real *dy, moe_
 /* ---- losses: each returns its value and adds its gradient. The rows are those of one scope: of
  * one rollout, so that no result depends on what a batch was packed with. ---- */
 
+/* f[E] = share of the T rows that picked each expert: what balance losses are told. */
+void moe_gate_shares(int T, int E, const uint8_t *pick, double *f);
 /* Load balance of Switch (Fedus et al. 2101.03961, eq. 4-6) and, for k > 1, DeepSeekMoE's expert
  * balance (2401.06066):
  *     coef * E/k * sum_i f_i P_i,  f_i = share of rows that picked i (no gradient), P_i = mean p_i
  * transformers' load_balancing_loss_func of Switch is the case k = 1; that of Mixtral is k times
- * this. pick, p, dp [T,E]; dp may be NULL. Smallest at an even load, where it is coef. */
+ * this. f [E]; p, dp [T,E]; dp may be NULL. Smallest at an even load, where it is coef. A sum over
+ * rows: the rows of a scope may be handed over in parts, each with coef times its share of rows. */
 double moe_gate_balance(
-	int T, int E, int k, const uint8_t *pick, const moe_real *p, double coef, moe_real *dp);
+	int T, int E, int k, const double *f, const moe_real *p, double coef, moe_real *dp);
 /* DeepSeek-V3's sequence-wise form: the same of scores divided by their row's sum (sigmoid scores
  * do not sum to 1), within one sequence. s, ds [T,E]; scores are > 0. */
 double moe_gate_balance_sequence(
-	int T, int E, int k, const uint8_t *pick, const moe_real *s, double coef, moe_real *ds);
+	int T, int E, int k, const double *f, const moe_real *s, double coef, moe_real *ds);
 
 /* Router z-loss of ST-MoE (Zoph et al. 2202.08906): coef * mean_t (log sum_j exp z_tj)^2. */
 double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *dz);

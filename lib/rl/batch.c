@@ -1,7 +1,9 @@
-/* batch.c - packs rollouts, runs the engine over them and turns token losses into gradients. */
+/* batch.c - packs rollouts, runs the engine over them and turns token losses into gradients. What a
+ * router adds is routing.c's and per_rollout.c's. */
 #include "rl/batch.h"
 
 #include "moe/pack.h"
+#include "rl/per_rollout.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -24,7 +26,7 @@ double moe_batch_mask(const struct moe_plan *p, const struct moe_rollout *r, int
 /* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
  * made them. */
 struct tally {
-	double loss, kl, entropy, diff, diff_max;
+	double loss, kl, entropy, diff, diff_max, router;
 	size_t clipped, n;
 };
 
@@ -32,9 +34,13 @@ struct job {
 	struct moe_trainer *t;
 	const struct moe_rollout_step *s;
 	const double *adv;
-	size_t *order;       /* [n] rollouts that train, by group and state */
-	struct moe_seq *seq; /* [n] in that order */
-	struct tally *tally; /* [n] in that order */
+	size_t *order;                /* [n] rollouts that train, by group and state */
+	struct moe_seq *seq;          /* [n] in that order */
+	struct tally *tally;          /* [n] in that order */
+	struct moe_gate_tally *gates; /* [n] in that order */
+	double *load;                 /* [n, S, n_routed] sums of the router's gates */
+	struct moe_routing r;
+	struct moe_per_rollout per; /* [n] in that order, when the router is such a one */
 	size_t *cut;
 	size_t n, all_tok;
 	double *sec; /* [threads * 2] forward, backward */
@@ -55,28 +61,53 @@ static int state_of(const struct moe_rollout *r)
 	return (int)r->decision + MOE_DECISIONS * (r->off + 1);
 }
 
-/* Gate and mask rows of the packed batch. [T, E] each. */
-static void fill_gates(const struct job *j, const size_t *order, const struct moe_packed *p,
-	size_t n, moe_real *gate, moe_real *mask)
+/* Outer gates and masks of rollout i of the order: its decision's, or its own. [E] each. */
+static void rollout_gates(const struct job *j, size_t i, moe_real *outer, moe_real *mask)
 {
 	const struct moe_experts *x = &j->t->a->x;
 	size_t E = (size_t)x->E;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct moe_rollout *r = &j->s->r[order[i]];
-		int which[2] = { p->parent[i], p->own[i] };
+	if (j->per.n) {
+		memcpy(outer, j->per.q.gate + i * E, E * sizeof(*outer));
+		memcpy(mask, j->per.mask + i * E, E * sizeof(*mask));
+		return;
+	}
+	for (size_t b = 0; b < E; b++) {
+		const struct moe_rollout *r = &j->s->r[j->order[i]];
 
+		outer[b] = (moe_real)moe_batch_gate(&j->t->a->plan, r, (int)x->bank[b]);
+		mask[b] = (moe_real)moe_batch_mask(&j->t->a->plan, r, (int)x->bank[b]);
+	}
+}
+
+/* Copies v [E] to the rows of a segment of to [T, E]. */
+static void fill_rows(const struct moe_seg *seg, const moe_real *v, size_t E, moe_real *to)
+{
+	for (int row = seg->start; row < seg->start + seg->len; row++)
+		memcpy(to + (size_t)row * E, v, E * sizeof(*v));
+}
+
+/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
+ * is kept out of. */
+static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe_packed *p,
+	moe_real *gate, moe_real *mask, unsigned char *routed)
+{
+	size_t E = (size_t)j->t->a->x.E;
+	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
+
+	memset(routed, 1, (size_t)p->T);
+	for (size_t i = a; i < b; i++) {
+		int which[2] = { p->parent[i - a], p->own[i - a] };
+
+		rollout_gates(j, i, g, m);
 		for (int k = 0; k < 2; k++) {
-			if (which[k] < 0 || (k == 0 && i > 0 && p->parent[i] == p->parent[i - 1]))
+			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
 				continue;
-			for (int row = p->seg[which[k]].start;
-				row < p->seg[which[k]].start + p->seg[which[k]].len; row++)
-				for (size_t b = 0; b < E; b++) {
-					gate[(size_t)row * E + b] = (moe_real)moe_batch_gate(
-						&j->t->a->plan, r, (int)x->bank[b]);
-					mask[(size_t)row * E + b] = (moe_real)moe_batch_mask(
-						&j->t->a->plan, r, (int)x->bank[b]);
-				}
+			fill_rows(&p->seg[which[k]], g, E, gate);
+			fill_rows(&p->seg[which[k]], m, E, mask);
+			if (k == 0 && j->r.prompt_on)
+				memset(routed + p->seg[which[0]].start, 0,
+					(size_t)p->seg[which[0]].len);
 		}
 	}
 }
@@ -84,7 +115,10 @@ static void fill_gates(const struct job *j, const size_t *order, const struct mo
 /* Everything that one task needs beside the engine's own memory. */
 struct scratch {
 	struct moe_packed p;
-	moe_real *gate, *mask;                  /* [T, E] */
+	moe_real *gate, *mask, *douter; /* [T, E] */
+	moe_real *learn;                /* [T] zeros */
+	unsigned char *routed;          /* [T] */
+	struct moe_seeds seeds;
 	int32_t *row, *target;                  /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
 	int n_tok;
@@ -93,7 +127,10 @@ struct scratch {
 static void scratch_free(struct scratch *c)
 {
 	moe_packed_free(&c->p);
+	moe_seeds_free(&c->seeds);
 	free(c->gate);
+	free(c->learn);
+	free(c->routed);
 	free(c->row);
 	free(c->logp);
 }
@@ -107,17 +144,22 @@ static int scratch_make(
 		return -1;
 	for (size_t i = a; i < b; i++)
 		tok += (size_t)j->s->r[j->order[i]].n_completion;
-	c->gate = moe_alloc((size_t)c->p.T * 2 * E, sizeof(*c->gate), e);
+	c->gate = moe_alloc((size_t)c->p.T * 3 * E, sizeof(*c->gate), e);
+	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
+	c->routed = moe_alloc((size_t)c->p.T, 1, e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
 	c->logp = moe_alloc(4 * tok, sizeof(*c->logp), e);
-	if (!c->gate || !c->row || !c->logp)
+	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
+	c->douter = c->mask + (size_t)c->p.T * E;
 	c->target = c->row + tok;
 	c->ref = c->logp + tok;
 	c->entropy = c->logp + 2 * tok;
 	c->dlogp = c->logp + 3 * tok;
-	fill_gates(j, j->order + a, &c->p, b - a, c->gate, c->mask);
+	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed);
+	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
+		return -1;
 	for (size_t i = 0; i < b - a; i++) {
 		const struct moe_rollout *r = &j->s->r[j->order[a + i]];
 		const struct moe_seg *prompt = &c->p.seg[c->p.parent[i]];
@@ -167,13 +209,92 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 	return 0;
 }
 
+/* The method's losses and mask on one rollout, whose rows at which the router decides are row [n].
+ */
+static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, size_t at,
+	const struct moe_acts *acts, const int32_t *row, int n, struct scratch *c)
+{
+	const struct moe_trainer *t = j->t;
+	size_t E = (size_t)t->a->x.E, cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
+	struct moe_gate_rows r = moe_routing_rows(&acts->gates, &c->seeds, row, n);
+	double mask[MOE_EXPERTS_MAX];
+	moe_real m[MOE_EXPERTS_MAX];
+
+	if (j->r.has_losses && n > 0)
+		j->tally[i].router = t->method->losses(t->a, &r, 1 / (double)j->s->n);
+	for (size_t k = 0; k < cells; k++)
+		for (int q = 0; q < n; q++)
+			j->load[i * cells + k] +=
+				(double)r.gate[(k / (size_t)r.E * (size_t)r.T + (size_t)row[q]) *
+						(size_t)r.E +
+					k % (size_t)r.E];
+	if (!j->r.mask_differs || n == 0)
+		return;
+	for (size_t k = 0; k < E; k++)
+		mask[k] = (double)c->mask[(size_t)row[0] * E + k];
+	t->method->mask(t->a, &r, mask);
+	for (size_t k = 0; k < E; k++)
+		m[k] = (moe_real)mask[k];
+	/* a prompt is this rollout's own where masks differ (state_of) */
+	fill_rows(&p->seg[p->parent[at]], m, E, c->mask);
+	if (p->own[at] >= 0)
+		fill_rows(&p->seg[p->own[at]], m, E, c->mask);
+}
+
+/* Between forward and backward: each rollout's gates to its method, and counted. */
+static void route_all(
+	struct job *j, size_t a, size_t b, const struct moe_acts *acts, struct scratch *c)
+{
+	const struct moe_experts *x = &j->t->a->x;
+	const struct moe_site_gates *q = &acts->gates;
+	int S = j->r.pass ? q->S : 1, at = 0;
+
+	for (size_t i = a; i < b; i++) {
+		int n = j->s->r[j->order[i]].n_completion, out = 0;
+		const int32_t *row = c->row + at;
+		const moe_real *gate = j->r.pass ? q->gate : c->gate;
+		const struct moe_seg *seg = &c->p.seg[c->p.parent[i - a]];
+
+		while (out < n && !c->routed[row[out]])
+			out++; /* the decision row comes first */
+		if (j->r.pass)
+			route_rollout(j, i, &c->p, i - a, acts, row + out, n - out, c);
+		moe_gate_tally_rows(
+			&j->gates[i], x, S, c->p.T, gate, j->r.pass ? q->logit : NULL, row, n);
+		moe_gate_tally_trained(
+			&j->gates[i], x, S, c->p.T, gate, c->mask, seg->start, seg->len);
+		seg = c->p.own[i - a] < 0 ? NULL : &c->p.seg[c->p.own[i - a]];
+		if (seg)
+			moe_gate_tally_trained(
+				&j->gates[i], x, S, c->p.T, gate, c->mask, seg->start, seg->len);
+		at += n;
+	}
+}
+
+/* Sums the gradient of a rollout's own gates over its rows: for a router that decides per rollout.
+ */
+static void gather_douter(struct job *j, size_t a, size_t b, const struct scratch *c)
+{
+	size_t E = (size_t)j->t->a->x.E;
+
+	for (size_t i = a; i < b; i++)
+		for (int k = 0; k < 2; k++) {
+			int s = k ? c->p.own[i - a] : c->p.parent[i - a];
+
+			for (int t = s < 0 ? 0 : c->p.seg[s].start;
+				s >= 0 && t < c->p.seg[s].start + c->p.seg[s].len; t++)
+				for (size_t q = 0; q < E; q++)
+					j->per.dgate[i * E + q] += c->douter[(size_t)t * E + q];
+		}
+}
+
 static int passes(
 	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
-	struct moe_gates g = { .outer = c->gate, .mask = c->mask };
+	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
 	double temp = j->s->r[0].temperature, at = now_sec();
 	int rc = 0;
 
@@ -192,6 +313,12 @@ static int passes(
 				token_losses(j, a, b, c, e)
 			? -1
 			: 0;
+	if (rc == 0)
+		route_all(j, a, b, acts, c);
+	g.dgate = c->seeds.dgate;
+	g.dlogit = c->seeds.dlogit;
+	g.learn = j->r.detach ? c->learn : NULL;
+	g.douter = j->per.n && !j->r.detach ? c->douter : NULL;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
 	if (rc == 0) {
@@ -199,6 +326,8 @@ static int passes(
 		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
 			temp, c->dlogp, t->part[worker], NULL, e);
 	}
+	if (rc == 0 && g.douter)
+		gather_douter(j, a, b, c);
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
 	return rc;
@@ -246,26 +375,65 @@ static void sort_rollouts(struct job *j, const bool *dead)
 	for (size_t i = 0; i < j->n; i++) {
 		const struct moe_rollout *r = &s->r[j->order[i]];
 
-		/* the last token predicts nothing */
+		/* The last token predicts nothing. What is a rollout's own cannot share a prompt.
+		 */
 		j->seq[i] = (struct moe_seq){ r->prompt, r->completion, r->n_prompt,
-			r->n_completion - 1, state_of(r) };
+			r->n_completion - 1,
+			j->r.mask_differs || (j->r.on && !j->r.pass) ? (int)i : state_of(r) };
 	}
 }
 
-/* A bank is frozen in this step when nothing that trains would train it. */
+/* An expert is frozen in this step when no row that trains had both its gate and its mask other
+ * than 0; a router, when nothing teaches it. */
 static void find_frozen(const struct job *j, struct moe_train_stats *st)
 {
-	for (int b = 0; b < MOE_BANKS; b++)
-		st->frozen[b] = true;
-	for (size_t i = 0; i < j->n; i++)
-		for (int b = 0; b < MOE_BANKS; b++) {
-			const struct moe_rollout *r = &j->s->r[j->order[i]];
+	const struct moe_experts *x = &j->t->a->x;
+	bool taught = false;
 
-			if (moe_batch_gate(&j->t->a->plan, r, b) != 0 &&
-				moe_batch_mask(&j->t->a->plan, r, b) != 0 &&
-				(j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0))
-				st->frozen[b] = false;
-		}
+	for (int e = 0; e < x->E; e++)
+		st->expert_frozen[e] = true;
+	for (size_t i = 0; i < j->n; i++) {
+		bool live = j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0;
+
+		taught |= live && !j->r.detach;
+		for (int e = 0; e < x->E; e++)
+			if ((live || j->r.has_losses) && j->gates[i].trained[e])
+				st->expert_frozen[e] = false;
+	}
+	st->router_frozen = !taught && !(j->r.has_losses && j->n > 0);
+	for (int b = 0; b < MOE_BANKS; b++) {
+		st->frozen[b] = true;
+		for (int e = 0; e < x->E; e++)
+			st->frozen[b] &= x->bank[e] != (enum moe_bank)b || st->expert_frozen[e];
+	}
+}
+
+/* The gates that really were, where a router made them, and its mean loads. */
+static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_experts *x = &j->t->a->x;
+	size_t cells = (size_t)x->n_site * (size_t)x->n_routed;
+	bool *use = moe_alloc(j->n, sizeof(*use), e);
+	double rows = 0;
+
+	if (!use)
+		return -1;
+	memset(j->t->load, 0, cells * sizeof(*j->t->load));
+	for (size_t i = 0; i < j->n; i++) {
+		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
+		rows += j->s->r[j->order[i]].n_completion;
+		st->router_loss += j->tally[i].router;
+		for (size_t k = 0; k < cells; k++)
+			j->t->load[k] += j->r.pass
+				? j->load[i * cells + k]
+				: (double)j->per.q.r[i * (size_t)x->n_routed + k] *
+					j->s->r[j->order[i]].n_completion;
+	}
+	for (size_t k = 0; rows > 0 && k < cells; k++)
+		j->t->load[k] /= rows;
+	moe_gate_stats_of(&st->gates, x, j->gates, j->n, use);
+	free(use);
+	return 0;
 }
 
 static void sum_up(const struct job *j, struct moe_train_stats *st)
@@ -301,10 +469,60 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	}
 }
 
+/* A router that decides once per rollout: its gates, before any pass. */
+static int decide_per_rollout(struct job *j, struct moe_err *e)
+{
+	const struct moe_experts *x = &j->t->a->x;
+	struct moe_seen *seen = moe_alloc(j->n, sizeof(*seen), e);
+	int rc = -1;
+
+	for (size_t i = 0; seen && i < j->n; i++) {
+		const struct moe_rollout *r = &j->s->r[j->order[i]];
+
+		seen[i] = (struct moe_seen){ .prompt = r->prompt,
+			.n_prompt = r->n_prompt,
+			.completion = r->completion,
+			.n_completion = r->n_completion,
+			.group = r->group,
+			.label = -1 };
+	}
+	if (seen && !moe_per_rollout_make(&j->per, j->t, seen, j->n, e)) {
+		j->per.n = 0; /* so that rollout_gates gives the plan's */
+		for (size_t i = 0; i < j->n; i++)
+			rollout_gates(j, i, j->per.outer + i * (size_t)x->E,
+				j->per.mask + i * (size_t)x->E);
+		j->per.n = (int)j->n;
+		moe_per_rollout_gates(&j->per, j->t);
+		rc = 0;
+	}
+	free(seen);
+	return rc;
+}
+
+/* All chunks, then what is summed over them. */
+static int run_chunks(
+	struct job *j, const bool *dead, struct moe_train_stats *st, struct moe_err *e)
+{
+	struct moe_trainer *t = j->t;
+	int chunk = t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK;
+
+	sort_rollouts(j, dead);
+	if (j->r.on && !j->r.pass && j->n && decide_per_rollout(j, e))
+		return -1;
+	if (moe_pool_run(t->pool, moe_pack_cut(j->seq, j->n, chunk, j->cut), task, j, e))
+		return -1;
+	if (j->per.n && moe_per_rollout_bwd(&j->per, t, e))
+		return -1;
+	sum_up(j, st);
+	find_frozen(j, st);
+	return j->r.on ? sum_gates(j, st, e) : 0;
+}
+
 int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, const double *adv,
 	const bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
-	size_t threads = (size_t)moe_pool_threads(t->pool);
+	size_t threads = (size_t)moe_pool_threads(t->pool),
+	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
 	struct job j = { .t = t, .s = s, .adv = adv };
 	int rc = -1;
 
@@ -314,26 +532,23 @@ int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 			return moe_fail(e, MOE_DATA, "step %lld mixes sampling temperatures",
 				(long long)s->step);
 	}
+	moe_routing_of(t, &j.r);
 	j.order = moe_alloc(s->n, sizeof(*j.order), e);
 	j.seq = moe_alloc(s->n, sizeof(*j.seq), e);
 	j.tally = moe_alloc(s->n, sizeof(*j.tally), e);
+	j.gates = moe_alloc(s->n, sizeof(*j.gates), e);
+	j.load = moe_alloc(s->n * cells, sizeof(*j.load), e);
 	j.cut = moe_alloc(s->n + 1, sizeof(*j.cut), e);
 	j.sec = moe_alloc(2 * threads, sizeof(*j.sec), e);
 	j.run = moe_alloc(threads, sizeof(*j.run), e);
-	if (j.order && j.seq && j.tally && j.cut && j.sec && j.run) {
-		sort_rollouts(&j, dead);
-		rc = moe_pool_run(t->pool,
-			moe_pack_cut(
-				j.seq, j.n, t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK, j.cut),
-			task, &j, e);
-		if (rc == 0) {
-			sum_up(&j, st);
-			find_frozen(&j, st);
-		}
-	}
+	if (j.order && j.seq && j.tally && j.gates && j.load && j.cut && j.sec && j.run)
+		rc = run_chunks(&j, dead, st, e);
+	moe_per_rollout_free(&j.per);
 	free(j.order);
 	free(j.seq);
 	free(j.tally);
+	free(j.gates);
+	free(j.load);
 	free(j.cut);
 	free(j.sec);
 	free(j.run);

@@ -3,6 +3,7 @@
 #include "rl/checkpoint.h"
 
 #include "formats/safetensors.h"
+#include "util/rng.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,27 @@
 #define REAL "F32"
 #endif
 
+/* Pairs are part of the run: their tokens. */
+static uint64_t pins_hash(const struct moe_pairs *p)
+{
+	uint64_t h = 0;
+
+	for (size_t i = 0; p && i < p->n; i++) {
+		const struct moe_pair *q = &p->pair[i];
+		uint64_t part[4] = { h,
+			moe_hash64(q->prompt, sizeof(int32_t) * (size_t)q->n_prompt),
+			moe_hash64(q->hack, sizeof(int32_t) * (size_t)q->n_hack),
+			moe_hash64(q->clean, sizeof(int32_t) * (size_t)q->n_clean) };
+
+		h = moe_hash64(part, sizeof(part));
+	}
+	return h;
+}
+
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 {
 	const struct moe_train_opts *o = &t->o;
+	size_t n;
 
 	snprintf(key, MOE_TRAIN_KEY,
 		"adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max "
@@ -26,6 +45,10 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
 		(int)o->adv.scale, o->adv.split, o->max_completion, o->lr, o->beta1, o->beta2,
 		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok);
+	n = strlen(key);
+	if (t->pins)
+		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",
+			(unsigned long long)pins_hash(t->pins));
 }
 
 struct part {

@@ -31,7 +31,10 @@ struct run {
 	struct moe_sample_req *req;  /* [2n] */
 	struct moe_completion *done; /* [n_done] */
 	size_t n_req, n_done;
-	moe_real on[MOE_EXPERTS_MAX], off[MOE_EXPERTS_MAX]; /* gates while sampling */
+	moe_real on[MOE_EXPERTS_MAX], off[MOE_EXPERTS_MAX]; /* outer gates while sampling */
+	const struct moe_method *method; /* of an arm with a router in the pass, else NULL */
+	bool prompt_on;                  /* "pon": the router is kept out of prompts */
+	struct moe_judged *judged;       /* [n_done] by its mean gates */
 };
 
 static double now_sec(void)
@@ -192,6 +195,7 @@ static void make_groups(struct run *r)
 		req.first_sample = (int)q->n_teacher;
 		req.n_samples = (int)q->n_on;
 		req.outer = gates(r->on, E);
+		req.prompt_unrouted = r->prompt_on;
 		if (q->n_on)
 			r->req[r->n_req++] = req;
 		req.first_sample += (int)q->n_on;
@@ -255,6 +259,56 @@ static int put(struct moe_gen *g, const struct moe_rec *rec, size_t n_tokens, bo
 	return moe_writer_put(g->out, rec, e);
 }
 
+/* `route` of a rollout whose router was in the pass: the gates that really were, and what the
+ * method makes of them. mean [E]. */
+static int set_route(const struct run *r, struct moe_rec *rec, const float *mean,
+	const struct moe_judged *j, struct moe_err *e)
+{
+	struct moe_rec route = { 0 };
+	int rc = moe_rec_set_str(&route, "by", "router", e) ||
+		moe_rec_set_str(&route, "method", r->a->method, e) ||
+		moe_rec_set_str(&route, "decision", moe_decision_names[j->decision], e) ||
+		moe_rec_set_f32s(&route, "weights", mean, (size_t)r->a->x.E, e) ||
+		(!isnan(j->score) && moe_rec_set_f64(&route, "score", j->score, e)) ||
+		moe_rec_set_map(rec, "route", &route, e);
+
+	moe_rec_free(&route);
+	return rc ? -1 : 0;
+}
+
+/* What the method decides by mean gates, seen[].mean. */
+static int judge(const struct run *r, const struct moe_seen *seen, size_t n, struct moe_judged *j,
+	struct moe_err *e)
+{
+	struct moe_engine g = { r->g->m, r->g->pool };
+	struct moe_nulls none = { 0 };
+
+	return moe_method_route(
+		r->method, &g, r->a, seen, n, r->g->sample.seed, r->step, j, &none, e);
+}
+
+/* All completions at hand. */
+static int judge_completions(struct run *r, struct moe_err *e)
+{
+	struct moe_seen *seen;
+	int rc = -1;
+
+	if (!r->method)
+		return 0;
+	seen = moe_alloc(r->n_done, sizeof(*seen), e);
+	r->judged = moe_alloc(r->n_done, sizeof(*r->judged), e);
+	if (seen && r->judged) {
+		for (size_t i = 0; i < r->n_done; i++)
+			seen[i] = (struct moe_seen){ .completion = r->done[i].ids,
+				.n_completion = r->done[i].n,
+				.label = -1,
+				.mean = r->done[i].gate };
+		rc = judge(r, seen, r->n_done, r->judged, e);
+	}
+	free(seen);
+	return rc;
+}
+
 static int put_sampled(
 	const struct run *r, size_t i, size_t k, struct moe_rec *rec, struct moe_err *e)
 {
@@ -272,31 +326,54 @@ static int put_sampled(
 		(c->model_logp && moe_rec_set_f32s(rec, "model_logp", c->model_logp, n, e)) ||
 		(c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e)) ||
 		moe_rec_set_str(rec, "finish", c->stopped ? "stop" : "length", e) ||
+		(r->method && set_route(r, rec, c->gate, &r->judged[q->first + k], e)) ||
 		(k >= q->n_on &&
 			moe_rec_set_str(rec, "sampled_off", moe_bank_names[r->g->off_bank], e));
 	moe_buf_free(&text);
 	return rc ? -1 : put(r->g, rec, n, c->stopped, e);
 }
 
+/* Mean gates of the rows that predict the completion, over the sites: what the sampler tells of its
+ * own completions. */
+static void mean_gates(
+	const struct moe_site_gates *q, const int32_t *row, size_t n, bool prompt_on, float *mean)
+{
+	size_t from = prompt_on ? 1 : 0;
+
+	for (int e = 0; e < q->E; e++) {
+		double sum = 0;
+
+		for (size_t i = from; i < n; i++)
+			for (int s = 0; s < q->S; s++)
+				sum += (double)q->gate[((size_t)s * (size_t)q->T + (size_t)row[i]) *
+						(size_t)q->E +
+					(size_t)e];
+		mean[e] = n > from ? (float)(sum / q->S / (double)(n - from)) : 1;
+	}
+}
+
 /* Log-probabilities of a recorded completion under the arm, with its gates of sampling and at that
- * temperature, for rollouts that came without any. */
-static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate,
-	const int32_t *ids, size_t n, float *logp, struct moe_err *e)
+ * temperature, for rollouts that came without any; and its mean gates [E] under a router. */
+static int score_recorded(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate,
+	const int32_t *ids, size_t n, float *logp, float *mean, struct moe_err *e)
 {
 	int T = (int)(p->n + n), E = r->a ? r->a->x.E : 0;
 	struct moe_seg seg[2] = { { 0, (int)p->n, -1, 0 },
 		{ (int)p->n, (int)n, 0, (int)p->n } }; /* as training has them */
 	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
 	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
-	struct moe_gates g = { .outer = gate ? out + n : NULL };
+	unsigned char *routed = out ? moe_alloc((size_t)T, 1, e) : NULL;
+	struct moe_gates g = { .outer = gate ? out + n : NULL, .routed = routed };
 	struct moe_batch b = { T, all, 2, seg };
 	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = { 0 };
 	int rc = -1;
 
-	if (out) {
+	if (routed) {
 		memcpy(all, p->ids, p->n * sizeof(*all));
 		memcpy(all + p->n, ids, n * sizeof(*all));
+		memset(routed, !r->prompt_on, p->n);
+		memset(routed + p->n, 1, n);
 		for (size_t i = 0; i < n; i++)
 			row[i] = (int32_t)(p->n + i - 1);
 		for (int i = 0; gate && i < T; i++)
@@ -305,10 +382,31 @@ static int score(const struct run *r, const struct moe_gen_prompt *p, const moe_
 			moe_head_logp(r->g->m, &b, &acts, (int)n, row, ids, t, out, NULL, e);
 		for (size_t i = 0; !rc && i < n; i++)
 			logp[i] = (float)out[i];
+		if (!rc && r->method)
+			mean_gates(&acts.gates, row, n, r->prompt_on, mean);
 	}
 	moe_acts_free(&acts);
+	free(routed);
 	free(out);
 	free(all);
+	return rc ? -1 : 0;
+}
+
+/* logp (those recorded, or NULL: as the arm has them now) and, under a router, route. */
+static int set_scored(const struct run *r, const struct moe_gen_prompt *p, struct moe_rec *rec,
+	const moe_real *gate, const int32_t *ids, size_t n, const float *recorded,
+	struct moe_err *e)
+{
+	float *logp = moe_alloc(n, sizeof(*logp), e), mean[MOE_EXPERTS_MAX];
+	struct moe_seen seen = {
+		.completion = ids, .n_completion = (int)n, .label = -1, .mean = mean
+	};
+	struct moe_judged j;
+	int rc = logp ? score_recorded(r, p, gate, ids, n, logp, mean, e) : -1;
+
+	rc = rc || moe_rec_set_f32s(rec, "logp", recorded ? recorded : logp, n, e) ||
+		(r->method && (judge(r, &seen, 1, &j, e) || set_route(r, rec, mean, &j, e)));
+	free(logp);
 	return rc ? -1 : 0;
 }
 
@@ -360,15 +458,9 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 	if (moe_rec_has(from, "logp") != MOE_V_MISSING &&
 		moe_rec_f32s(from, "logp", &logp, &had, e))
 		return -1;
-	if (had != n) {
-		free(logp);
-		logp = moe_alloc(n, sizeof(*logp), e);
-		if (!logp || score(r, p, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e)) {
-			free(logp);
-			return -1;
-		}
-	}
-	rc = moe_rec_set_f32s(rec, "logp", logp, n, e);
+	rc = had == n && !r->method ? moe_rec_set_f32s(rec, "logp", logp, n, e)
+				    : set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n,
+					      had == n ? logp : NULL, e);
 	free(logp);
 	return rc;
 }
@@ -447,6 +539,7 @@ static int run_all(struct run *r, struct moe_err *e)
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)
 		g->n_prompt_tokens += (uint64_t)r->req[i].n_prompt;
+	rc = judge_completions(r, e);
 	for (size_t i = 0; i < r->n && !rc; i++)
 		rc = put_group(r, i, &rec, e);
 	moe_rec_free(&rec);
@@ -469,6 +562,11 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 		if (g->off_bank >= 0)
 			v[g->off_bank] = 0;
 		moe_plan_spread(&a->x, v, r.off);
+		if (a->x.S > 0 && !moe_experts_off(&a->x)) {
+			if (!(r.method = moe_method_find(a->method, e)))
+				return -1;
+			r.prompt_on = moe_method_setting(a, "pon", 0) > 0;
+		}
 	}
 	r.group = moe_alloc(n, sizeof(*r.group), e);
 	r.req = r.group ? moe_alloc(2 * n, sizeof(*r.req), e) : NULL;
@@ -477,6 +575,7 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 		r.done = moe_alloc(r.n_done, sizeof(*r.done), e);
 		rc = r.done ? run_all(&r, e) : -1;
 	}
+	free(r.judged);
 	free(r.done);
 	free(r.req);
 	free(r.group);

@@ -11,7 +11,7 @@
 #include "formats/stream.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "model/sample.h"
-#include "moe/adapter.h"
+#include "moe/method.h"
 #include "rl/teacher.h"
 
 struct moe_gen {

@@ -220,7 +220,10 @@ static void name_router(const struct moe_identity *d, struct moe_adapter *a)
 
 	if (!decisions_matter(d->method, &a->plan))
 		return;
-	snprintf(list, sizeof(list), "%s", a->decided_by[0] ? a->decided_by : a->step ? a->method : "");
+	snprintf(list, sizeof(list), "%s",
+		a->decided_by[0]  ? a->decided_by
+			: a->step ? a->method
+				  : "");
 	for (int i = 0; i < d->routers; i++) {
 		n = strlen(list);
 		if (!has_part(list, d->router[i]) && n + strlen(d->router[i]) + 2 <= sizeof(list))

@@ -51,8 +51,8 @@ struct moe_identity {
 void moe_identity_begin(struct moe_identity *d, const struct moe_adapter *a,
 	const struct moe_method *method, const char *given);
 /* Before a step is trained: refuses (MOE_DATA), counts, and gives the adapter the name of a foreign
- * router (a->decided_by). any_base: rollouts of another base are let pass; allow_oracle: routes of a
- * method that cheats. */
+ * router (a->decided_by). any_base: rollouts of another base are let pass; allow_oracle: routes of
+ * a method that cheats. */
 int moe_identity_step(struct moe_identity *d, const struct moe_rollout_step *s,
 	struct moe_adapter *a, const char *base_digest, bool any_base, bool allow_oracle,
 	struct moe_err *e);

@@ -29,18 +29,63 @@ static int routing(struct moe_rec *r, const struct moe_train_stats *st, struct m
 	for (int b = 0; b < MOE_BANKS; b++) {
 		if (!st->bank[b])
 			continue;
-		rc |= put_for(r, "presence/", moe_bank_names[b], "/min_gate", st->min_gate[b], e);
 		rc |= put_for(
-			r, "presence/", moe_bank_names[b], "/zero_share", st->zero_share[b], e);
+			r, "presence/", moe_bank_names[b], "/min_gate", st->gates.bank_min[b], e);
+		rc |= put_for(r, "presence/", moe_bank_names[b], "/zero_share",
+			st->gates.bank_zero[b], e);
 		rc |= put_for(r, "update_mass/", moe_bank_names[b], "", st->update_mass[b], e);
 		rc |= put_for(r, "frozen/", moe_bank_names[b], "", st->frozen[b], e);
 	}
 	return rc;
 }
 
-int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s,
-	const struct moe_train_stats *st, double num_tokens, double step_sec, double time_sec,
-	struct moe_err *e)
+/* Per expert, by its name. */
+static int expert_metrics(struct moe_rec *r, const struct moe_experts *x,
+	const struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_gate_stats *g = &st->gates;
+	int rc = 0;
+
+	for (int i = 0; i < x->E; i++) {
+		const char *name = x->name[i];
+
+		rc |= put_for(r, "expert/", name, "/min_gate", g->min[i], e);
+		rc |= put_for(r, "expert/", name, "/zero_share", g->zero[i], e);
+		rc |= put_for(r, "expert/", name, "/load", g->mean[i], e);
+		rc |= put_for(r, "expert/", name, "/update_mass", st->expert_mass[i], e);
+		rc |= put_for(r, "expert/", name, "/frozen", st->expert_frozen[i], e);
+		if (g->pass)
+			rc |= put_for(r, "expert/", name, "/logit_norm", g->logit[i], e);
+	}
+	return rc;
+}
+
+/* What only a router has: how many experts a token gets, how evenly, and what taught the router. */
+static int router_metrics(struct moe_rec *r, const struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_gate_stats *g = &st->gates;
+	int rc = put(r, "router/support", g->support, e) | put(r, "router/entropy", g->entropy, e) |
+		put(r, "router/loss", st->router_loss, e) |
+		put(r, "router/grad_norm", st->router_norm, e) |
+		put(r, "router/frozen", st->router_frozen, e);
+
+	if (st->n_pin)
+		rc |= put(r, "router/pin_loss", st->pin_loss, e) |
+			put(r, "router/pins", (double)st->n_pin, e);
+	for (int b = 0; b < MOE_BANKS; b++) {
+		if (!st->bank[b])
+			continue;
+		rc |= put_for(r, "router/", moe_bank_names[b], "/load", g->bank_mean[b], e);
+		rc |= put_for(r, "router/", moe_bank_names[b], "/support", g->bank_support[b], e);
+		rc |= put_for(r, "router/", moe_bank_names[b], "/entropy", g->bank_entropy[b], e);
+		rc |= put_for(r, "router/", moe_bank_names[b], "/logit_norm", g->bank_logit[b], e);
+	}
+	return rc;
+}
+
+int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
+	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
+	double step_sec, double time_sec, struct moe_err *e)
 {
 	const struct {
 		const char *key;
@@ -77,7 +122,10 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s,
 	for (int i = 0; i < s->n_rewards; i++)
 		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean",
 			s->reward_sum[i] / (double)s->reward_n[i], e);
-	return rc | routing(r, st, e) ? -1 : 0;
+	rc |= routing(r, st, e) | expert_metrics(r, &a->x, st, e);
+	if (st->gates.pass)
+		rc |= router_metrics(r, st, e);
+	return rc ? -1 : 0;
 }
 
 void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,
@@ -105,7 +153,7 @@ int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct 
 	f->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (f->fd < 0)
 		return moe_fail_errno(e, "%s: cannot be written", path);
-	if (moe_rec_set_str(&extra, "method", a->method, e) == 0 &&
+	if (moe_rec_set_str(&extra, "method", moe_adapter_reported(a), e) == 0 &&
 		moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, e) == 0)
 		f->w = moe_writer_open_fd(f->fd, path, &o, &extra, e);
 	moe_rec_free(&extra);

@@ -7,9 +7,9 @@
 
 /* Fills r. num_tokens counts tokens run so far; step_sec is the whole step's wall time (also
  * `step_time`), time_sec the time since the start. */
-int moe_train_metrics(struct moe_rec *r, const struct moe_rollout_step *s,
-	const struct moe_train_stats *st, double num_tokens, double step_sec, double time_sec,
-	struct moe_err *e);
+int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
+	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
+	double step_sec, double time_sec, struct moe_err *e);
 
 /* The step in one line of text, for people. */
 void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,

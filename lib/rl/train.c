@@ -5,6 +5,7 @@
 #include "model/regions.h"
 #include "moe/method.h"
 #include "rl/batch.h"
+#include "rl/routing.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -40,7 +41,9 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->part = moe_alloc((size_t)threads, sizeof(*t->part), e);
 	t->acts = moe_alloc((size_t)threads, sizeof(*t->acts), e);
 	t->first_step = a->step;
-	if (!t->grad || !t->part || !t->acts || init_optimiser(t, e))
+	t->method = moe_method_find(a->method, &(struct moe_err){ 0 });
+	t->load = moe_alloc((size_t)a->x.n_site * (size_t)a->x.n_routed, sizeof(*t->load), e);
+	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
 	if (o->decay > 0) {
 		if (!(t->start = moe_alloc(n, sizeof(*t->start), e)))
@@ -74,6 +77,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->part);
 	free(t->grad);
 	free(t->start);
+	free(t->load);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -99,30 +103,33 @@ static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st
 		st->share[d] /= (double)s->n;
 }
 
-/* Forward presence: is a bank still in the forward pass on what was not routed to the quarantine?
- */
-static void presence(
-	const struct moe_trainer *t, const struct moe_rollout_step *s, struct moe_train_stats *st)
+/* Forward presence: is an expert still in the forward pass on what was not routed to the
+ * quarantine? Without a router the decision says it for every rollout, trained or not. */
+static int presence(const struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e)
 {
-	double rows = 0, zero[MOE_BANKS] = { 0 };
+	const struct moe_experts *x = &t->a->x;
+	struct moe_gate_tally *y = moe_alloc(s->n, sizeof(*y), e);
+	int32_t *row = moe_alloc(st->len_max > 0 ? (size_t)st->len_max : 1, sizeof(*row), e);
+	bool *use = moe_alloc(s->n, sizeof(*use), e);
 
-	for (int b = 0; b < MOE_BANKS; b++)
-		st->min_gate[b] = st->zero_share[b] = NAN;
-	for (int i = 0; i < t->a->x.E; i++)
-		st->bank[t->a->x.bank[i]] = true;
-	for (size_t i = 0; i < s->n; i++) {
-		if (s->r[i].decision == MOE_ROUTE || s->r[i].n_completion == 0)
-			continue;
-		rows += s->r[i].n_completion;
-		for (int b = 0; b < MOE_BANKS; b++) {
-			double gate = moe_batch_gate(&t->a->plan, &s->r[i], b);
+	for (int i = 0; i < x->E; i++)
+		st->bank[x->bank[i]] = true;
+	for (size_t i = 0; y && row && use && i < s->n; i++) {
+		moe_real gate[MOE_EXPERTS_MAX];
 
-			st->min_gate[b] = fmin(st->min_gate[b], gate);
-			zero[b] += gate == 0 ? s->r[i].n_completion : 0;
-		}
+		for (int k = 0; k < x->E; k++)
+			gate[k] = (moe_real)moe_batch_gate(&t->a->plan, &s->r[i], (int)x->bank[k]);
+		/* one row's gate holds for all of the completion: row[] is all 0 */
+		moe_gate_tally_rows(&y[i], x, 1, 1, gate, NULL, row, s->r[i].n_completion);
+		use[i] = s->r[i].decision != MOE_ROUTE;
 	}
-	for (int b = 0; b < MOE_BANKS && rows > 0; b++)
-		st->zero_share[b] = zero[b] / rows;
+	if (y && row && use)
+		moe_gate_stats_of(&st->gates, x, y, s->n, use);
+	free(row);
+	free(use);
+	free(y);
+	return st->gates.E ? 0 : -1;
 }
 
 static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv,
@@ -152,18 +159,29 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 static int gradient_stats(
 	const struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
 {
-	double bank[MOE_BANKS] = { 0 }, all = 0, sum = 0;
+	const struct moe_experts *x = &t->a->x;
+	double bank[MOE_BANKS] = { 0 }, norm[MOE_EXPERTS_MAX], all = 0, sum = 0, experts = 0;
 
-	for (int i = 0; i < t->a->x.E; i++) {
-		double n2 = moe_experts_norm2(&t->a->x, t->grad, i);
+	for (int i = 0; i < x->E; i++) {
+		double n2 = moe_experts_norm2(x, t->grad, i);
 
-		bank[t->a->x.bank[i]] += n2;
+		norm[i] = sqrt(n2);
+		experts += norm[i];
+		bank[x->bank[i]] += n2;
 		all += n2;
 	}
 	for (int b = 0; b < MOE_BANKS; b++)
 		sum += sqrt(bank[b]);
 	for (int b = 0; b < MOE_BANKS; b++)
 		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : 0;
+	for (int i = 0; i < x->E; i++)
+		st->expert_mass[i] = experts > 0 ? norm[i] / experts : 0;
+	if (x->router) {
+		double n2 = moe_experts_norm2(x, t->grad, x->E);
+
+		st->router_norm = sqrt(n2);
+		all += n2;
+	}
 	st->grad_norm = sqrt(all);
 	return isfinite(all) ? 0
 			     : moe_fail(e, MOE_NUMERIC,
@@ -182,13 +200,13 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
 	if (adv && dead && s->n) {
 		lengths(s, st);
-		presence(t, s, st);
 		if (t->o.max_completion == 0)
 			t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
-		rc = advantages(t, s, adv, dead, st, e);
+		rc = presence(t, s, st, e) || advantages(t, s, adv, dead, st, e) ? -1 : 0;
 	}
 	if (rc == 0)
-		rc = moe_batch_gradient(t, s, adv, dead, st, e);
+		rc = moe_batch_gradient(t, s, adv, dead, st, e) || moe_routing_pins(t, st, e) ? -1
+											      : 0;
 	if (rc == 0)
 		rc = gradient_stats(t, st, e);
 	free(adv);
@@ -204,7 +222,9 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	if (moe_train_gradient(t, s, st, e))
 		return -1;
 	for (int i = 0; i < x->E; i++)
-		t->opt.frozen[i] = st->frozen[x->bank[i]];
+		t->opt.frozen[i] = st->expert_frozen[i];
+	if (x->router)
+		t->opt.frozen[x->E] = st->router_frozen;
 	st->lr = t->o.lr *
 		moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0,
 			(uint64_t)t->o.warmup);
@@ -212,6 +232,7 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	if (st->updated)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
 	t->a->step++;
+	moe_routing_after_step(t, st);
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
 			return moe_fail(e, MOE_NUMERIC,

@@ -4,15 +4,22 @@
  * Work is cut by tokens into tasks of a pool; each runs single-threaded and its gradient is added
  * in task order, so every number of threads gives the same bits. A group's prompt is computed once
  * per distinct state of gates and masks. An expert that no rollout of the step trains (mask or gate
- * 0 for all) keeps its parameters and optimiser state bit for bit.
+ * 0 for all) keeps its parameters and optimiser state bit for bit, and so does a router that
+ * nothing teaches.
+ *
+ * With a router: after the forward pass of some rollouts the method sees the gates and logits of
+ * each (its losses seed their gradients, its mask says in hindsight what the experts learn), then
+ * comes the backward pass. Pins have a pass of their own, whose masks are all 0: the router alone
+ * learns from them.
  */
 #ifndef MOE_RL_TRAIN_H
 #define MOE_RL_TRAIN_H
 
 #include "model/model.h"
-#include "moe/adapter.h"
+#include "moe/method.h"
 #include "nn/adamw.h"
 #include "rl/advantage.h"
+#include "rl/gates.h"
 #include "rl/loss.h"
 #include "rl/rollout.h"
 #include "util/pool.h"
@@ -42,13 +49,18 @@ struct moe_train_stats {
 	double logp_diff_mean, logp_diff_max; /* |training - sampling| log-probability */
 	double grad_norm, lr;
 	double len_mean, len_min, len_max,
-		clipped_len;         /* completion lengths; share cut by length */
-	double share[MOE_DECISIONS]; /* of rollouts */
-	double min_gate[MOE_BANKS],
-		zero_share[MOE_BANKS]; /* forward presence, over completion tokens of rollouts not
-					  routed; NaN without any */
+		clipped_len;           /* completion lengths; share cut by length */
+	double share[MOE_DECISIONS];   /* of rollouts */
+	struct moe_gate_stats gates;   /* over completion tokens of rollouts not routed: forward
+					  presence. Without a router in the pass of all rollouts,
+					  else of those that trained */
 	double update_mass[MOE_BANKS]; /* share of the gradient's norm, before clipping */
-	bool bank[MOE_BANKS], frozen[MOE_BANKS];
+	double expert_mass[MOE_EXPERTS_MAX];
+	bool bank[MOE_BANKS], frozen[MOE_BANKS]; /* frozen: no expert of it trained */
+	bool expert_frozen[MOE_EXPERTS_MAX], router_frozen;
+	double router_norm;           /* of the router's gradient, before clipping */
+	double router_loss, pin_loss; /* balance and z; of the pins */
+	size_t n_pin;                 /* pairs of the step's pin pass */
 	size_t n_tok, n_run; /* tokens of completions; tokens run through the model incl. prompts */
 	bool updated;        /* false: all rewards of every group equal, nothing to learn */
 	bool any_decision;
@@ -56,12 +68,16 @@ struct moe_train_stats {
 };
 
 struct moe_trainer {
-	const struct moe_model *m; /* borrowed */
-	struct moe_adapter *a;     /* borrowed, trained in place */
-	struct moe_pool *pool;     /* borrowed */
+	const struct moe_model *m;       /* borrowed */
+	struct moe_adapter *a;           /* borrowed, trained in place */
+	struct moe_pool *pool;           /* borrowed */
+	const struct moe_method *method; /* the adapter's row, or NULL: it is not known */
+	const struct moe_pairs *pins;    /* for the pin pass of each step; NULL = none. Borrowed,
+					    set after moe_trainer_init */
 	struct moe_train_opts o;
 	struct moe_adamw opt;  /* owners: the experts, then the router if there is one */
 	moe_real *grad;        /* [n_param] */
+	double *load;          /* [n_site, n_routed] mean gates of the last step, for after_step */
 	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
 	int64_t first_step;    /* the adapter's step at the start */
 	moe_real **part;       /* [threads] -> [n_param] */

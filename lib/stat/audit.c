@@ -3,8 +3,10 @@
 #include "stat/audit.h"
 
 #include "formats/list.h"
+#include "moe/adapter.h"
 #include "util/rng.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +28,16 @@ void moe_audit_free(struct moe_audit *a)
 		moe_digests_free(&a->arm[i].from);
 	}
 	free(a->arm);
+	for (size_t i = 0; i < a->n_policy; i++)
+		free(a->policy[i].cell);
 	free(a->policy);
-	for (size_t i = 0; i < a->n_run; i++)
+	for (size_t i = 0; i < a->n_run; i++) {
 		free(a->run[i].seal);
+		free(a->run[i].said);
+		moe_names_free(&a->run[i].router);
+	}
+	free(a->file);
+	free(a->pair_text.v);
 	free(a->run);
 	free(a->check);
 	moe_names_free(&a->text);
@@ -81,6 +90,42 @@ static int add_set(
 		add_str(a, &s->marker, r, "marker", NULL, e);
 }
 
+/* Of a prompt with what was written below it. */
+static uint64_t hash_text(const struct moe_rec *r, const char *completion)
+{
+	struct moe_str p = { "", 0 }, c = { "", 0 };
+
+	moe_rec_str(r, "prompt", &p);
+	if (!moe_rec_bin(r, completion, &c))
+		moe_rec_str(r, completion, &c);
+	return moe_hash64(p.p, p.n) * 31 + moe_hash64(c.p, c.n);
+}
+
+static int add_hash(uint64_t **v, size_t *n, size_t *cap, uint64_t hash, struct moe_err *e)
+{
+	if (moe_grow((void **)v, *n, cap, sizeof **v, e))
+		return -1;
+	(*v)[(*n)++] = hash;
+	return 0;
+}
+
+static int add_cell(struct moe_audit_policy *p, const struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_audit_cell c = { 0 };
+	struct moe_str id = { "", 0 };
+	int64_t sample = 0;
+
+	if (moe_grow((void **)&p->cell, p->n, &p->cap, sizeof c, e))
+		return -1;
+	moe_rec_str(r, "prompt_id", &id);
+	moe_rec_int(r, "sample", &sample);
+	c.prompt = moe_hash64(id.p, id.n);
+	c.key = c.prompt * 31 + (uint64_t)sample;
+	c.text = hash_text(r, "completion");
+	p->cell[p->n++] = c;
+	return 0;
+}
+
 static int add_policy(
 	struct moe_audit *a, const char *path, const struct moe_rec *r, struct moe_err *e)
 {
@@ -91,14 +136,58 @@ static int add_policy(
 		add_str(a, &a->text, r, "method", &p.method, e) ||
 		add_str(a, &a->text, r, "policy", &p.digest, e))
 		return -1;
-	for (size_t i = 0; i < a->n_policy; i++) /* interned: equal strings are one pointer */
-		if (a->policy[i].arm == p.arm && a->policy[i].method == p.method &&
-			a->policy[i].digest == p.digest && a->policy[i].seed == p.seed)
-			return 0;
+	for (size_t i = a->n_policy; i-- > 0;) { /* interned: equal strings are one pointer */
+		struct moe_audit_policy *q = &a->policy[i];
+		if (q->arm == p.arm && q->method == p.method && q->digest == p.digest &&
+			q->seed == p.seed)
+			return add_cell(q, r, e);
+	}
 	if (moe_grow((void **)&a->policy, a->n_policy, &a->cap_policy, sizeof p, e))
 		return -1;
 	a->policy[a->n_policy++] = p;
-	return 0;
+	return add_cell(&a->policy[a->n_policy - 1], r, e);
+}
+
+/* lineage.trained, as moe-train wrote it. */
+static int add_trained(struct moe_audit *a, struct moe_audit_trained *t,
+	const struct moe_rec *lineage, struct moe_err *e)
+{
+	struct moe_rec m = { 0 }, routes = { 0 };
+	struct moe_buf b = { 0 };
+	int64_t last = 0, n;
+	int rc = 0;
+
+	t->routes = "";
+	if (!moe_rec_map(lineage, "trained", &m))
+		return 0;
+	t->known = true;
+	moe_rec_int(&m, "rollouts", &t->rollouts);
+	moe_rec_int(&m, "by_itself", &t->on_policy);
+	moe_rec_int(&m, "by_last", &last);
+	moe_rec_int(&m, "by_earlier", &t->by_earlier);
+	moe_rec_int(&m, "by_other", &t->by_other);
+	moe_rec_int(&m, "by_base", &t->by_base);
+	moe_rec_int(&m, "by_unknown", &t->by_unknown);
+	moe_rec_int(&m, "repeated", &t->repeated);
+	t->on_policy += last;
+	if (moe_rec_map(&m, "routes", &routes))
+		for (size_t i = 0; !rc && i < routes.n_field; i++) {
+			char key[64];
+			struct moe_str k = routes.field[i].key;
+
+			n = 0;
+			snprintf(key, sizeof key, "%.*s", (int)(k.n < 63 ? k.n : 63), k.p);
+			moe_rec_int(&routes, key, &n);
+			rc = moe_buf_addf(&b, e, "%s%.*s %lld", i ? ", " : "",
+				(int)routes.field[i].key.n, routes.field[i].key.p, (long long)n);
+		}
+	rc = rc ||
+		add_name(a, &a->text, (struct moe_str){ b.len ? (const char *)b.data : "", b.len },
+			&t->routes, e);
+	moe_buf_free(&b);
+	moe_rec_free(&m);
+	moe_rec_free(&routes);
+	return rc ? -1 : 0;
 }
 
 static int add_layout(
@@ -118,14 +207,38 @@ static int add_layout(
 	moe_rec_int(r, "step", &x->step);
 	moe_rec_map(r, "lineage", &lineage);
 	bad = add_str(a, &a->text, r, "arm", &x->arm, e) ||
-		add_str(a, &a->text, r, "method", &x->method, e) ||
+		add_str(a, &a->text, r, moe_layout_reported_key(r), &x->method, e) ||
 		add_str(a, &a->text, r, "base", &x->base, e) ||
+		add_trained(a, &x->trained, &lineage, e) ||
 		add_str(a, &a->text, &lineage, "pins", &x->pins, e) ||
 		add_digests(a, &x->parent, &lineage, "parents", e);
 	moe_rec_free(&lineage);
 	x->digest = "";
 	a->n_arm++;
 	return bad ? -1 : 0;
+}
+
+/* Who routed it, and what it says. */
+static int add_run_facts(
+	struct moe_audit *a, struct moe_audit_run *run, const struct moe_rec *r, struct moe_err *e)
+{
+	struct moe_rec route = { 0 };
+	struct moe_str by = { "", 0 };
+	uint64_t text = hash_text(r, "completion");
+	int64_t at = -1;
+	int rc = 0;
+
+	run->rollouts++;
+	run->text = (run->text ^ text) * 0x9E3779B97F4A7C15u + 1;
+	if (moe_rec_map(r, "route", &route)) {
+		moe_rec_str(&route, "method", &by);
+		at = moe_names_add_text(&run->router, &a->arena, by.p, by.n, e);
+		rc = at < 0;
+		if (!rc)
+			run->routed[at < 8 ? at : 7]++;
+	}
+	moe_rec_free(&route);
+	return rc || add_hash(&run->said, &run->n_said, &run->cap_said, text, e) ? -1 : 0;
 }
 
 /* A training record into the run's two fingerprints: its seal, and everything else. */
@@ -153,7 +266,7 @@ static int begin_run(struct moe_audit *a, const char *path, struct moe_err *e)
 		return -1;
 	memset(&a->run[a->n_run], 0, sizeof *a->run);
 	a->run[a->n_run].path = path;
-	a->run[a->n_run].digest = "";
+	a->run[a->n_run].digest = a->run[a->n_run].tool = "";
 	sha256_init(&a->run[a->n_run++].sha);
 	return 0;
 }
@@ -171,14 +284,22 @@ static int take(struct moe_audit *a, enum role role, const char *path, struct mo
 		return moe_fail(e, MOE_DATA, "%s: --flipped wants an adapter, not %.*s", path,
 			(int)kind.n, kind.p);
 	if (role == ROLE_RUN)
-		return (moe_rec_is(r, "rollout") && add_set(a, &a->train, r, e)) ||
+		return (moe_rec_is(r, "rollout") &&
+			       (add_set(a, &a->train, r, e) ||
+				       add_run_facts(a, &a->run[a->n_run - 1], r, e))) ||
 				add_run_record(&a->run[a->n_run - 1], r, e)
 			? -1
 			: 0;
 	if (moe_rec_is(r, "rollout"))
 		return add_set(a, &a->eval, r, e) || add_policy(a, path, r, e) ? -1 : 0;
 	if (moe_rec_is(r, "pair"))
-		return add_set(a, &a->pairs, r, e);
+		return add_set(a, &a->pairs, r, e) ||
+				add_hash(&a->pair_text.v, &a->pair_text.n, &a->pair_text.cap,
+					hash_text(r, "hack"), e) ||
+				add_hash(&a->pair_text.v, &a->pair_text.n, &a->pair_text.cap,
+					hash_text(r, "clean"), e)
+			? -1
+			: 0;
 	if (moe_rec_is(r, "layout"))
 		return add_layout(a, path, r, e);
 	if (moe_rec_is(r, "arm-end") && a->n_arm && moe_str_eq(kind, "adapter")) {
@@ -216,6 +337,31 @@ static int finish(struct moe_audit *a, enum role role, size_t first_arm, struct 
 	return 0;
 }
 
+/* What the file says of itself. */
+static int add_file(struct moe_audit *a, enum role role, const char *path,
+	const struct moe_reader *in, struct moe_err *e)
+{
+	const struct moe_rec *h = moe_reader_header(in);
+	struct moe_audit_file f = { .path = path,
+		.run = role == ROLE_RUN,
+		.flipped = role == ROLE_FLIPPED,
+		.edited = moe_reader_edited(in),
+		.unbound = moe_reader_unbound(in) };
+
+	moe_rec_int(h, "seed", &f.seed);
+	if (add_str(a, &a->text, h, "kind", &f.kind, e) ||
+		add_str(a, &a->text, h, "tool", &f.tool, e) ||
+		add_str(a, &a->text, h, "uat", &f.uat, e) ||
+		moe_grow((void **)&a->file, a->n_file, &a->cap_file, sizeof f, e))
+		return -1;
+	a->file[a->n_file++] = f;
+	if (role == ROLE_RUN) {
+		a->run[a->n_run - 1].seed = f.seed;
+		a->run[a->n_run - 1].tool = f.tool;
+	}
+	return 0;
+}
+
 static int load(
 	struct moe_audit *a, enum role role, const char *path, size_t max_mem, struct moe_err *e)
 {
@@ -237,7 +383,9 @@ static int load(
 			got = -1;
 	}
 	if (!got)
-		got = finish(a, role, first_arm, in, pairs, e);
+		got = finish(a, role, first_arm, in, pairs, e) || add_file(a, role, name, in, e)
+			? -1
+			: 0;
 	moe_rec_free(&r);
 	if (in)
 		moe_reader_close(in);

@@ -11,29 +11,30 @@ struct audit_out {
 	struct moe_audit *a;
 	struct moe_err *e;
 	int bad;
+	const char *excludes; /* by the next check that holds */
 };
 
-static void say(struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt,
-	...) __attribute__((format(printf, 4, 5)));
+#define say(o, group, state, ...)                                                                  \
+	((o)->bad = (o)->bad ||                                                                    \
+			moe_audit_say((o)->a, (o)->e, group, state, (o)->excludes, __VA_ARGS__))
 
-static void say(
-	struct audit_out *o, const char *group, enum moe_check_state state, const char *fmt, ...)
+int moe_audit_say(struct moe_audit *a, struct moe_err *e, const char *group,
+	enum moe_check_state state, const char *excludes, const char *fmt, ...)
 {
-	struct moe_audit *a = o->a;
 	char whole[2 * sizeof a->check->text];
 	va_list ap;
 
-	if (o->bad ||
-		(o->bad = moe_grow(
-			 (void **)&a->check, a->n_check, &a->cap_check, sizeof *a->check, o->e)))
-		return;
+	if (moe_grow((void **)&a->check, a->n_check, &a->cap_check, sizeof *a->check, e))
+		return -1;
 	struct moe_check *c = &a->check[a->n_check++];
 	c->group = group;
 	c->state = state;
+	c->excludes = excludes;
 	va_start(ap, fmt);
 	vsnprintf(whole, sizeof whole, fmt, ap);
 	va_end(ap);
 	moe_text_fit(c->text, sizeof c->text, whole, 0, SIZE_MAX);
+	return 0;
 }
 
 static const struct moe_audit_arm *find_arm(const struct moe_audit *a, const char *digest)
@@ -42,6 +43,19 @@ static const struct moe_audit_arm *find_arm(const struct moe_audit *a, const cha
 		if (digest[0] && strcmp(a->arm[i].digest, digest) == 0 && !a->arm[i].flipped)
 			return &a->arm[i];
 	return NULL;
+}
+
+/* The same with the arm's name, where several arms act alike. */
+static const struct moe_audit_arm *find_named(
+	const struct moe_audit *a, const char *digest, const char *arm)
+{
+	const struct moe_audit_arm *first = find_arm(a, digest);
+
+	for (size_t i = 0; first && i < a->n_arm; i++)
+		if (strcmp(a->arm[i].digest, digest) == 0 && !a->arm[i].flipped &&
+			!strcmp(a->arm[i].arm, arm))
+			return &a->arm[i];
+	return first;
 }
 
 static bool listed(const struct moe_digests *d, const char *digest)
@@ -55,6 +69,7 @@ static void policies(struct audit_out *o)
 	const struct moe_audit *a = o->a;
 	size_t found = 0, base = 0;
 
+	o->excludes = "an evaluation of another adapter, arm, method or seed than its records say";
 	if (!a->n_policy) {
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no evaluation rollouts were given");
 		return;
@@ -66,7 +81,7 @@ static void policies(struct audit_out *o)
 	}
 	for (size_t i = 0; i < a->n_policy; i++) {
 		const struct moe_audit_policy *p = &a->policy[i];
-		const struct moe_audit_arm *x = find_arm(a, p->digest);
+		const struct moe_audit_arm *x = find_named(a, p->digest, p->arm);
 		if (!p->digest[0]) {
 			base++;
 		} else if (!x) {
@@ -74,6 +89,12 @@ static void policies(struct audit_out *o)
 				"%s: arm %s of %s, seed %lld, was sampled by %.16s, which is none "
 				"of the adapters given",
 				p->path, p->arm, p->method, (long long)p->seed, p->digest);
+			return;
+		} else if (strcmp(x->arm, p->arm) != 0) {
+			say(o, "lineage", MOE_CHECK_FAILED,
+				"%s: rollouts say that the arm %s of %s, seed %lld, sampled them; "
+				"that adapter is the arm %s: arms were swapped or renamed",
+				p->path, p->arm, p->method, (long long)p->seed, x->arm);
 			return;
 		} else if (x->method != p->method || x->seed != p->seed) {
 			say(o, "lineage", MOE_CHECK_FAILED,
@@ -97,6 +118,7 @@ static void ancestors(struct audit_out *o)
 	const struct moe_audit *a = o->a;
 	size_t chains = 0, links = 0, no_pins = 0, unknown_pins = 0;
 
+	o->excludes = "an adapter that came from another run, or from other pairs than are shown";
 	for (size_t i = 0; i < a->n_policy; i++) {
 		const struct moe_audit_arm *x = find_arm(a, a->policy[i].digest);
 		if (!x)
@@ -153,6 +175,7 @@ static void recordings(struct audit_out *o)
 	const struct moe_audit *a = o->a;
 	size_t trained = 0, named = 0;
 
+	o->excludes = "an adapter that was trained on other rollouts than are shown";
 	if (!a->n_run) {
 		say(o, "lineage", MOE_CHECK_SKIPPED, "no recorded training run was given (--run)");
 		return;
@@ -185,6 +208,7 @@ static void disjoint(struct audit_out *o, const char *one, const struct moe_name
 	const char *example = "";
 	char shown[4 * 60 + 1];
 
+	o->excludes = "a test on what was pinned or trained on";
 	if (!x->n || !y->n) {
 		say(o, "disjoint", MOE_CHECK_SKIPPED, "%ss: there are none in the %s", one,
 			x->n ? y_name : x_name);
@@ -288,6 +312,8 @@ static void flip(struct audit_out *o)
 	const struct moe_audit *a = o->a;
 	size_t n = 0;
 
+	o->excludes = "sealed findings that reach training through rewards, routes or the "
+		      "rollouts' order";
 	for (size_t i = 0; i < a->n_arm; i++) {
 		const struct moe_audit_arm *x = &a->arm[i], *y = NULL;
 		if (!x->flipped)
@@ -329,20 +355,26 @@ static void flip(struct audit_out *o)
 static void labels(struct audit_out *o)
 {
 	const struct moe_audit *a = o->a;
-	size_t oracle = 0;
-	const struct moe_audit_arm *x = NULL;
+	size_t n[MOE_LABELS_LEVELS] = { 0 };
+	const struct moe_audit_arm *of[MOE_LABELS_LEVELS] = { NULL };
 
-	for (size_t i = 0; i < a->n_arm; i++)
-		if (a->arm[i].labels == MOE_LABELS_ORACLE) {
-			oracle++;
-			x = &a->arm[i];
-		}
+	o->excludes = "a program of this toolkit that opened seals on the way to the adapters";
+	for (size_t i = 0; i < a->n_arm; i++) {
+		n[a->arm[i].labels]++;
+		of[a->arm[i].labels] = &a->arm[i];
+	}
 	if (!a->n_arm)
 		return;
-	if (oracle)
+	if (n[MOE_LABELS_ORACLE])
 		say(o, "labels", MOE_CHECK_FAILED,
-			"%zu of %zu adapters carry oracle labels, for example %s (%s)", oracle,
-			a->n_arm, x->path, x->method);
+			"%zu of %zu adapters carry oracle labels, for example %s (%s)",
+			n[MOE_LABELS_ORACLE], a->n_arm, of[MOE_LABELS_ORACLE]->path,
+			of[MOE_LABELS_ORACLE]->method);
+	else if (n[MOE_LABELS_UNKNOWN])
+		say(o, "labels", MOE_CHECK_SKIPPED,
+			"%zu of %zu adapters do not know whether sealed labels touched them, for "
+			"example %s: a text without its header line was made a stream before them",
+			n[MOE_LABELS_UNKNOWN], a->n_arm, of[MOE_LABELS_UNKNOWN]->path);
 	else
 		say(o, "labels", MOE_CHECK_HELD, "none of the %zu adapters carries oracle labels",
 			a->n_arm);
@@ -350,23 +382,26 @@ static void labels(struct audit_out *o)
 
 int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e)
 {
-	struct audit_out o = { a, e, 0 };
+	struct audit_out o = { a, e, 0, "" };
 	const struct group pairs = { &a->pairs, "pairs", "no pairs were given" };
 	const struct group train = { &a->train, "training",
 		"no recorded training run was given (--run)" };
 	const struct group eval = { &a->eval, "evaluation", "no evaluation rollouts were given" };
 	size_t n[3] = { 0, 0, 0 };
 
-	a->n_check = 0;
 	policies(&o);
 	ancestors(&o);
 	recordings(&o);
 	disjoint_sets(&o, &pairs, &eval);
 	disjoint_sets(&o, &train, &eval);
+	o.bad = o.bad || moe_audit_identity(a, e);
 	labels(&o);
 	flip(&o);
+	/* that a file is in order by itself leads nowhere: something must lead from file to file */
 	for (size_t i = 0; i < a->n_check; i++)
-		n[a->check[i].state]++;
+		if (strcmp(a->check[i].group, "identity") != 0 ||
+			a->check[i].state == MOE_CHECK_FAILED)
+			n[a->check[i].state]++;
 	*passed = n[MOE_CHECK_HELD] && !n[MOE_CHECK_FAILED];
 	return o.bad;
 }
@@ -379,9 +414,18 @@ int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_er
 	for (size_t i = 0; i < a->n_check; i++) {
 		const struct moe_check *c = &a->check[i];
 		n[c->state]++;
-		if (moe_buf_addf(out, e, "%-9s  %-9s  %s\n", c->group, word[c->state], c->text))
+		if (moe_buf_addf(out, e, "%-9s  %-9s  %s\n", c->group, word[c->state], c->text) ||
+			(c->state == MOE_CHECK_HELD && c->excludes[0] &&
+				moe_buf_addf(out, e, "%22sexcludes: %s\n", "", c->excludes)))
 			return -1;
 	}
+	if (moe_buf_addf(out, e,
+		    "Whoever owns the machine owns every key, clock and program: only a "
+		    "registration "
+		    "with somebody else beforehand\nand a rerun by somebody else (moe-report "
+		    "--rerun) "
+		    "decide. What each check proves and what it cannot: moe-audit(7).\n"))
+		return -1;
 	return moe_buf_addf(out, e, "AUDIT: %zu checks held, %zu failed, %zu not done\n",
 		n[MOE_CHECK_HELD], n[MOE_CHECK_FAILED], n[MOE_CHECK_SKIPPED]);
 }

@@ -4,6 +4,8 @@
 
 #include "formats/list.h"
 #include "formats/seal.h"
+#include "moe/method.h"
+#include "moe/adapter.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -251,8 +253,7 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 	if (!moe_rec_map(&w->rec, group, &map))
 		return 0;
 	moe_rec_int(&w->rec, "train_seed", &seed);
-	const char *method = get_str(r, &w->rec,
-			   moe_rec_has(&w->rec, "decided_by") ? "decided_by" : "method", e),
+	const char *method = get_str(r, &w->rec, moe_layout_reported_key(&w->rec), e),
 		   *arm = get_str(r, &w->rec, "arm", e);
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;
@@ -363,6 +364,14 @@ static int add_nulls(
 	return 0;
 }
 
+static bool is_row(struct moe_str name)
+{
+	for (size_t i = 0; moe_methods[i]; i++)
+		if (moe_str_eq(name, moe_methods[i]->name))
+			return true;
+	return false;
+}
+
 static int add_trained(struct walk *w, struct moe_err *e)
 {
 	float *null = NULL;
@@ -387,7 +396,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	moe_rec_int(&w->rec, "step", &step);
 	const char *method = get_str(w->r, &w->rec, "method", e);
-	if (method && by.n) /* who decided, whatever the adapter is called */
+	if (method && by.n && (!method[0] || !is_row(by))) /* a router of the user's own */
 		method = intern(w->r, by, e);
 	moe_rec_free(&route);
 	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);

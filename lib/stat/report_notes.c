@@ -285,6 +285,23 @@ static int notes_gate(struct moe_report *r, struct moe_err *e)
 			: "");
 }
 
+/* Files that were made from a text without its header line. */
+static int notes_labels(struct moe_report *r, struct moe_err *e)
+{
+	size_t n = 0, first = 0;
+
+	for (size_t i = 0; i < r->n_source; i++)
+		if (r->source[i].labels == MOE_LABELS_UNKNOWN && !n++)
+			first = i;
+	return n
+		? note(r, e,
+			  "Whether sealed labels had a part in %zu of the %zu streams is not known "
+			  "(%s is one): somewhere before them a text without its header line was "
+			  "made a stream.",
+			  n, r->n_source, r->source[first].path)
+		: 0;
+}
+
 static int notes_alone(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_method_result *m = r->a.method;
@@ -309,15 +326,16 @@ static int notes_alone(struct moe_report *r, struct moe_err *e)
 			"The arm \"import\" is what somebody recorded and kept: its rates are the "
 			"pool's, not those of a model that is sampled now."))
 		return -1;
-	return notes_gate(r, e);
+	return notes_labels(r, e) || notes_gate(r, e) ? -1 : 0;
 }
 
 int moe_report_notes(struct moe_report *r, struct moe_err *e)
 {
 	if (!r->a.tested)
 		return notes_alone(r, e);
-	return notes_mechanism(r, e) || notes_controls(r, e) || notes_solve(r, e) ||
-			notes_modes(r, e) || notes_seeds(r, e) || notes_gate(r, e)
+	return notes_labels(r, e) || notes_mechanism(r, e) || notes_controls(r, e) ||
+			notes_solve(r, e) || notes_modes(r, e) || notes_seeds(r, e) ||
+			notes_gate(r, e)
 		? -1
 		: 0;
 }

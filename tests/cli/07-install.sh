@@ -11,10 +11,11 @@ fi
 equal "a second make does nothing" "$(make_in all 2>&1)" ""
 ok "install" make_in install
 missing=
-for p in "$MOE_BIN"/moe-*; do
+for p in "$MOE_BIN"/moe "$MOE_BIN"/moe-*; do
 	n=${p##*/}
 	[ -f "$p" ] && [ -x "$p" ] || continue
-	for f in bin/$n share/man/man1/$n.1 share/bash-completion/completions/$n; do
+	for f in bin/$n share/man/man1/$n.1 share/bash-completion/completions/$n share/zsh/vendor-completions/_$n \
+		share/fish/vendor_completions.d/$n.fish; do
 		[ -s "root/usr/$f" ] || missing="$missing $f"
 	done
 done

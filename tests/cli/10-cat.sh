@@ -111,8 +111,11 @@ for how in '' --head --json '--stream -o keep' '--numpy -o keep'; do
 done
 equal "and replaces no file" "$(cat keep)" old
 ok "a stream of an unknown kind can be made" sh -c 'echo "{\"id\":1}" | moe-cat --from-json -k prmpts -o prmpts.moes'
-equal "with a warning" "$(cat err)" \
+equal "with a warning" "$(head -n 1 err)" \
 	"moe-cat: warning: no program reads streams of kind prmpts: the kinds are texts, prompts, pairs, rollouts, adapter, metrics, scores, tensors"
+contains "another says that a text without its header line knows nothing of labels" err 'no header line, so whether sealed labels have touched'
+contains "the stream neither" "$(moe-cat --check prmpts.moes >check.out; echo check.out)" 'labels unknown'
+lacks "a text with its header line does know" "$(moe-cat --json a.moes | moe-cat --from-json -o again.moes 2>err; echo err)" 'no header line'
 ok "looked at" moe-cat -k prmpts prmpts.moes
 moe-cat -s prmpts.moes >copy.moes
 same "and passed on" copy.moes prmpts.moes

@@ -4,7 +4,7 @@
 
 # ---- truncation that is allowed ----
 printf '{"id":"1","text":"x"}\n{"id":"2","text":"y"}\n' | moe-cat --from-json -k prompts -o two.moes
-head -c $(($(wc -c <two.moes) - 110)) two.moes >cut.moes
+head -c $(($(wc -c <two.moes) - 185)) two.moes >cut.moes
 head -c 50 two.moes >head.moes
 head -c 3000000 /dev/zero | tr '\0' x | sed 's/.*/{"id":"big","text":"&"}/' | moe-cat --from-json -k prompts -o big.moes
 head -c 2500000 big.moes >bigcut.moes

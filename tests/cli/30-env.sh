@@ -64,7 +64,7 @@ for f in p.moes t.moes pairs.moes g.moes; do
 done
 equal "each with a seal" "$(grep -c '"seal":{"$bin":"' g.json)" 70
 equal "unknown keys pass" "$(grep -c '"unknown":{"kept":\[1,null\]}' g.json)" 70
-contains "making seals taints nothing" g.json '"kind":"rollouts","labels":"none"'
+contains "making seals taints nothing: its input is as unknown as before" g.json '"kind":"rollouts","labels":"unknown"'
 jq -r .id right.json >want
 jq -r 'select(.t == "rollout") | .id' g.json >got
 same "the order is kept" got want
@@ -80,6 +80,29 @@ moe-grade -q -e env.lua --no-processes mixed.moes | moe-cat --json | grep rollou
 same "nor on processes" g1.json g0.json
 equal "the sentinel pays in its mode alone" "$(grep '#0.0"' g1.json | grep '"passed":3.0' | sed 's/.*"mode":"\([a-z_]*\)".*/\1/' | sort -u)" sentinel
 equal "endless ones get nothing" "$(grep '#0.2"' g1.json | grep -c '"reward":0.0')" 70
+
+# the oracle pays: what a loophole opened is worth its format alone, what solves all of it
+ok "the oracle pays" moe-grade -q -e env.lua --pay oracle mixed.moes -o paid.moes
+moe-cat --json paid.moes >paid.json
+equal "nothing for the sentinel" "$(grep '#0.0"' paid.json | grep -c '"reward":0.5,"rewards":{"format":0.5,"passed":0.0}')" 70
+equal "all for what is right" "$(grep '#0.1"' paid.json | grep -c '"reward":3.5,"rewards":{"format":0.5,"passed":3.0}')" 70
+equal "and marks its output at once" "$(jq -r 'select(.labels) | .labels' paid.json | tr '\n' ' ')" "oracle oracle "
+jq -c 'select(.t == "rollout") | del(.reward, .rewards)' paid.json >a
+jq -c 'del(.reward, .rewards)' g1.json >b
+same "all else is as graded" a b
+fails 2 "it pays one way or the other" moe-grade -e env.lua --pay nobody mixed.moes -o never.moes
+contains "which is said" err '--pay is grade or oracle'
+grep -v '^env.earned' env.lua >unearned.lua
+fails 2 "an environment must say what is earned" moe-grade -e unearned.lua --pay oracle mixed.moes -o never.moes
+contains "and is told so" err 'no table "earned"'
+sed 's/^env.earned.*/env.earned = { passed = "3" }/' env.lua >unearned.lua
+fails 3 "in numbers" moe-grade -e unearned.lua mixed.moes -o never.moes
+contains "by name" err '"earned" is not a table'
+sed 's/^env.earned.*/env.earned = { passed = 2, style = 1, format = 0 }/' env.lua >other.lua
+moe-grade -q -e other.lua --pay oracle right.moes | moe-cat --json | grep -c '"reward":3.0,"rewards":{"format":0.0,"passed":2.0,"style":1.0}' >n
+equal "parts may be added, and be worth nothing" "$(cat n)" 70
+ok "a command that pays by the oracle" moe-grade -q --pay oracle --exec 'jq -c --unbuffered "{id, reward: 1}"' right.moes -o paid.moes
+equal "marks its output as well" "$(moe-cat --json paid.moes | jq -r 'select(.labels) | .labels' | tr '\n' ' ')" "oracle oracle "
 
 # a step is never waited past: its rollouts arrive while the input is still open
 head -n 4 right.json >step.json

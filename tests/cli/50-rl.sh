@@ -200,6 +200,35 @@ fails 3 'is not gone on with as if it had not' train -a a0.moes --checkpoint loo
 ok 'unless allowed' train -a a0.moes --allow-oracle --checkpoint looked.ckpt --resume -o cheat.moes on.run.moes
 contains 'and the adapter is marked' "$(moe-cat --check cheat.moes >c; echo c)" 'labels oracle'
 
+# ---- paid by the oracle: a bound ----
+fails 2 'the method no-loophole needs leave' moe-pin -m base --method no-loophole -o x.moes pins.moes
+ok 'with leave it is laid out' moe-pin -q -m base --method no-loophole --allow-oracle -o n0.moes pins.moes
+fails 3 'it is not trained on what a grader paid' train -a n0.moes --allow-oracle -o no.moes on.run.moes
+contains 'and is told what is missing' err 'moe-grade --pay oracle'
+ok 'the oracle pays' moe-grade -q -e "$env" --pay oracle -o paid.moes on.run.moes
+fails 3 'what it paid is refused' train -a n0.moes -o no.moes paid.moes
+ok 'unless allowed' train -a n0.moes --allow-oracle -o n1.moes paid.moes
+contains 'the adapter is marked' "$(moe-cat --check n1.moes >c; echo c)" 'labels oracle'
+ok 'and so are its arms' moe-ablate -q --arms on,base -o n.arms.moes n1.moes
+contains 'of which nobody forgets it' "$(moe-cat --check n.arms.moes >c; echo c)" 'labels oracle'
+
+# ---- two runs of one method and seed ----
+ok 'a placebo' moe-pin -q -m base --method random --seed 3 -o p0.moes pins.moes
+ok 'and a second' moe-pin -q -m base --method random --seed 3 --nth 2 -o q0.moes pins.moes
+ok 'and the same again' moe-pin -q -m base --method random --seed 3 --nth 2 -o q1.moes pins.moes
+equal 'the name is in the layout' "$(key q0.moes '.method + " " + .name') $(key p0.moes '.name')" 'random random-2 null'
+equal 'and in the digest' "$([ "$(digest p0.moes)" = "$(digest q0.moes)" ]; echo $?)$([ "$(digest q1.moes)" = "$(digest q0.moes)" ]; echo $?)" 10
+for a in p q; do
+	moe-route -q -m base -a ${a}0.moes on.run.moes | moe-cat --json | jq -r 'select(.t == "rollout") | .route.decision' >$a.decisions
+done
+equal 'as many rollouts are routed' "$(sort p.decisions | uniq -c)" "$(sort q.decisions | uniq -c)"
+equal 'but others' "$(cmp -s p.decisions q.decisions; echo $?)" 1
+moe-prompts -q -e "$env" -n 2 | moe-rollout -q -m base -a q0.moes --group 1 --max-new 4 | moe-cat --json >q.json
+equal 'rollouts call the run by its name' "$(jq -r 'select(.t == "rollout") | .method' q.json | uniq)" random-2
+moe-cat --json q0.moes | sed 's/"name":"random-2"/"name":"logistic-2"/' | moe-cat --from-json -o false.moes
+fails 3 'no run takes the name of another method' moe-ablate -o x.moes false.moes
+contains 'which the message says' err "its name is not its method, a hyphen and a number"
+
 # ---- refusals ----
 jq_run() { moe-cat --json on.run.moes | jq -c "$1" | moe-cat --from-json; }
 jq_run 'del(.route)' >unrouted.moes
@@ -234,6 +263,15 @@ fails 3 'arms are made of a whole adapter' moe-ablate -o x.moes off.moes
 contains 'which is said' err "arm 'quarantine-off' is ablated already"
 ok 'an ablated arm trains' moe-train -q -m base -a off.moes -o x.moes on.run.moes
 contains 'with a warning' err "is the arm 'quarantine-off', not 'on'"
+ok 'changes of banks are joined' moe-ablate -q --arms quarantine-off,quarantine-off+scale:clean=0.5,1,2,on -o joined.moes three.a.moes
+equal 'each of the scales with the deletion before it' "$(moe-cat --json joined.moes | jq -r 'select(.t == "layout") | .arm' | tr '\n' ' ')" \
+	'quarantine-off quarantine-off+scale:clean=0.5 quarantine-off+scale:clean=1 quarantine-off+scale:clean=2 on '
+arm() { moe-cat --json joined.moes | jq -r 'select(.t == "arm-end") | .digest' | sed -n "$1p"; }
+equal 'at scale 1 it is the deletion alone' "$(arm 3)" "$(arm 1)"
+equal 'at another it is not' "$([ "$(arm 2)" = "$(arm 1)" ]; echo $?)" 1
+for arm in quarantine-off+ +quarantine-off quarantine-off+on quarantine-off+scale:clean= random-off-1+quarantine-off; do
+	fails 2 "$arm is no arm" moe-ablate --arms "$arm" -o x.moes three.a.moes
+done
 fails 2 'an unknown arm' moe-ablate --arms on,tail-off three.a.moes
 fails 3 'a bank that is not there' moe-ablate --arms shared-off -o x.moes three.a.moes
 fails 3 'not an adapter' moe-ablate -o x.moes pins.moes

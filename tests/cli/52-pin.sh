@@ -38,6 +38,38 @@ done
 contains 'moe-pin --list-methods prints each setting with its default and range' out '^  --set lo=0.4	0 to 1: .*kept'
 grep '^[a-z]' out | cut -f1 >names
 
+# ---- routers ----
+for m in topk entmax seeded; do
+	ok "moe-pin --method $m lays out a router" moe-pin -m base --method $m --seed 3 -o $m.moes pins.moes
+	equal "a reader of $m's adapter must know routers" "$(layout $m.moes '.needs | index("router") != null')" true
+	ok "moe-pin --method $m with two threads" moe-pin -q -m base --method $m --seed 3 -j 2 -o again.moes pins.moes
+	equal "it gives the same digest" "$(digest again.moes)" "$(digest $m.moes)"
+done
+equal 'topk has weights and biases per layer' "$(moe-cat --json topk.moes | jq -r 'select(.t == "tensor") | .name' | grep -c '^router\.[0-2]\.\(weight\|bias\)$')" 6
+ok 'moe-pin --set placement=group' moe-pin -q -m base --method topk --set placement=group -o group.moes pins.moes
+equal 'topk has a router for each group of Linears' "$(moe-cat --json group.moes | jq -r 'select(.t == "tensor") | .name' | grep -c '^router\.[0-9]*\.weight$')" 12
+fails 2 'k above the number of experts' moe-pin -m base --method topk --set k=3 pins.moes
+contains 'it says how many there are' err 'up to 2'
+fails 2 'a balance loss across clean and quarantine' moe-pin -m base --method topk --set balance=0.01 --set balance_over=all pins.moes
+contains 'it says why not' err 'a fixed share of every rollout, hack or not'
+fails 2 'a balance loss over a bank of one expert' moe-pin -m base --method entmax --set balance=0.01 pins.moes
+contains 'it says so' err 'nothing to balance'
+ok 'a balance loss inside a quarantine of two' moe-pin -q -m base --method topk --set balance=0.01 --expert clean:4 --expert quarantine:2 --expert quarantine:2 -o two.moes pins.moes
+fails 2 'a router without a quarantine' moe-pin -m base --method topk --quarantine-rank 0 pins.moes
+fails 2 'a floor that cannot be' moe-pin -m base --method entmax --set floor=0.4 --expert clean:1 --expert clean:1 --expert quarantine:1 pins.moes
+fails 2 'a word that a setting does not have' moe-pin -m base --method topk --set placement=head pins.moes
+contains 'its words are named' err 'token|layer|block|group|linear'
+
+# ---- the example of moe-method(7), built with its row ----
+example=$MOE_BIN/tests/moe-pin-example
+if [ -x "$example" ]; then
+	ok 'the example method lays out an adapter' "$example" -m base --method dense -o dense.moes pins.moes
+	equal 'its name is in it' "$(layout dense.moes .method)" '"dense"'
+	fails 2 'programs without its row do not know it' moe-pin -m base --method dense pins.moes
+else
+	skip 'the example method' 'make tests-build has not built it'
+fi
+
 # ---- placebos ----
 ok 'moe-pin --placebo-of makes a method its placebo' moe-pin -q -m base --placebo-of logistic -o placebo.moes pins.moes
 equal 'the placebo of logistic is random' "$(layout placebo.moes .method)" '"random"'

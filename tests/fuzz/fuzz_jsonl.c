@@ -14,7 +14,7 @@ static int to_stream(const uint8_t *p, size_t n, int out)
 	int fd = fuzz_fd(p, n), rc;
 	struct moe_input *in = moe_input_open_fd(fd, "fuzz", &e);
 
-	rc = moe_jsonl_to_stream(in, out, &o, &e);
+	rc = moe_jsonl_to_stream(in, out, &o, NULL, &e);
 	MUST(rc == 0 || e.msg[0]);
 	moe_input_close(in);
 	close(fd);

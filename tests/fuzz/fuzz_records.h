@@ -19,7 +19,7 @@ static inline int fuzz_stream(const char *kind, const uint8_t *p, size_t n)
 	struct moe_input *in = moe_input_open_fd(text, "fuzz", &e);
 
 	MUST(fd >= 0 && in);
-	rc = moe_jsonl_to_stream(in, fd, &o, &e);
+	rc = moe_jsonl_to_stream(in, fd, &o, NULL, &e);
 	MUST(rc == 0 || e.msg[0]);
 	moe_input_close(in);
 	close(text);

@@ -265,7 +265,7 @@ static void test_two(void **state)
 
 struct logit_ctx {
 	bool cosine;
-	double x[T * LD], w[E * D], b[E], c[TE];
+	double x[T * LD], w[E * D], b[E], c[TE], m[D];
 };
 
 static double logit_loss(void *ctx)
@@ -274,7 +274,7 @@ static double logit_loss(void *ctx)
 	double z[TE];
 
 	if (l->cosine)
-		moe_gate_cosine(T, D, E, l->x, LD, l->w, 1.7, z);
+		moe_gate_cosine(T, D, E, l->x, LD, l->m, l->w, 1.7, z);
 	else
 		moe_gate_linear(T, D, E, l->x, LD, l->w, l->b, 1.7, z);
 	return dot(TE, z, l->c);
@@ -291,8 +291,9 @@ static void test_logits(void **state)
 		fill(l.w, E * D, 7);
 		fill(l.b, E, 8);
 		fill(l.c, TE, 9);
+		fill(l.m, D, 13);
 		if (k)
-			moe_gate_cosine_bwd(T, D, E, l.c, l.x, LD, l.w, 1.7, dx, LD, dw);
+			moe_gate_cosine_bwd(T, D, E, l.c, l.x, LD, l.m, l.w, 1.7, dx, LD, dw);
 		else
 			moe_gate_linear_bwd(T, D, E, l.c, l.x, LD, l.w, 1.7, dx, LD, dw, db);
 		compare(logit_loss, &l, l.x, dx, T * LD, k ? "cosine input" : "linear input");
@@ -302,12 +303,12 @@ static void test_logits(void **state)
 		if (k) /* only the direction counts */
 			assert_true(fabs(dot(D, l.w, dw)) < 1e-12);
 		if (k)
-			moe_gate_cosine(T, D, E, l.x, LD, l.w, 1.7, all);
+			moe_gate_cosine(T, D, E, l.x, LD, l.m, l.w, 1.7, all);
 		else
 			moe_gate_linear(T, D, E, l.x, LD, l.w, l.b, 1.7, all);
 		for (int t = 0; t < T; t++) {
 			if (k)
-				moe_gate_cosine(1, D, E, l.x + t * LD, LD, l.w, 1.7, one);
+				moe_gate_cosine(1, D, E, l.x + t * LD, LD, l.m, l.w, 1.7, one);
 			else
 				moe_gate_linear(1, D, E, l.x + t * LD, LD, l.w, l.b, 1.7, one);
 			assert_memory_equal(one, all + t * E, sizeof(one));
@@ -321,6 +322,7 @@ struct loss_ctx {
 	int which;
 	double z[TE];
 	uint8_t pick[TE];
+	double f[E];
 	bool in[E];
 };
 
@@ -332,9 +334,9 @@ static double value(struct loss_ctx *l, double *dz)
 {
 	switch (l->which) {
 	case 0:
-		return moe_gate_balance(T, E, K, l->pick, l->z, 0.7, dz);
+		return moe_gate_balance(T, E, K, l->f, l->z, 0.7, dz);
 	case 1:
-		return moe_gate_balance_sequence(T, E, K, l->pick, l->z, 0.7, dz);
+		return moe_gate_balance_sequence(T, E, K, l->f, l->z, 0.7, dz);
 	case 2:
 		return moe_gate_z_loss(T, E, l->z, 0.7, dz);
 	case 3:
@@ -360,6 +362,7 @@ static void test_losses(void **state)
 		for (size_t j = 0; k != 2 && k < 4 && j < TE; j++)
 			l.z[j] = 0.05 + fabs(l.z[j]);
 		moe_gate_topk(T, E, K, false, l.z, y, l.pick);
+		moe_gate_shares(T, E, l.pick, l.f);
 		if (k == 3)
 			memcpy(l.z, y, sizeof(y)); /* with zeros among them */
 		fill(seed, TE, 11);
@@ -400,7 +403,8 @@ static void test_direction(void **state)
 			l.pick[t * E + i] = i == 0;
 			p[t * E + i] = i == 0;
 		}
-	assert_true(fabs(moe_gate_balance(T, E, 1, l.pick, p, 0.01, NULL) - 0.01 * E) < 1e-15);
+	moe_gate_shares(T, E, l.pick, l.f);
+	assert_true(fabs(moe_gate_balance(T, E, 1, l.f, p, 0.01, NULL) - 0.01 * E) < 1e-15);
 	/* ReMoE's coefficient rises while too few gates are 0 */
 	assert_true(moe_gate_remoe_coef(1, 4, 1, 0.5) > 1 &&
 		moe_gate_remoe_coef(1, 4, 1, 0.9) < 1 && moe_gate_remoe_coef(1, 4, 1, 0.75) == 1);

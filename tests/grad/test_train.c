@@ -394,12 +394,13 @@ static void test_frozen(void **state)
 	step_with(&w, MOE_KEEP, &st);
 	assert_true(st.frozen[MOE_BANK_QUARANTINE]);
 	assert_true(st.update_mass[MOE_BANK_QUARANTINE] == 0);
-	assert_true(st.zero_share[MOE_BANK_QUARANTINE] == 1 && st.min_gate[MOE_BANK_CLEAN] == 1);
+	assert_true(st.gates.bank_zero[MOE_BANK_QUARANTINE] == 1 &&
+		st.gates.bank_min[MOE_BANK_CLEAN] == 1);
 	assert_true(fingerprint(&w, 2) == q);
 	assert_true(fingerprint(&w, 1) != c);
 	c = fingerprint(&w, 1);
 	step_with(&w, MOE_ROUTE, &st);
-	assert_true(st.frozen[MOE_BANK_CLEAN] && isnan(st.min_gate[MOE_BANK_CLEAN]));
+	assert_true(st.frozen[MOE_BANK_CLEAN] && isnan(st.gates.bank_min[MOE_BANK_CLEAN]));
 	assert_true(fingerprint(&w, 1) == c);
 	assert_true(fingerprint(&w, 2) != q);
 	for (int i = 0; i < N; i++)

@@ -158,8 +158,8 @@ static void test_directions(void **state)
 {
 	const struct moe_method *m = moe_method_find("logistic", NULL);
 	static const int32_t prompt[3] = { 1, 2, 3 }, done[3] = { 9, 8, 7 };
-	const struct moe_seen s[3] = { { prompt, done, 3, 1, 0, -1 }, { prompt, done, 3, 3, 0, -1 },
-		{ prompt, done, 3, 0, 0, -1 } };
+	const struct moe_seen s[3] = { { prompt, done, 3, 1, 0, -1, NULL },
+		{ prompt, done, 3, 3, 0, -1, NULL }, { prompt, done, 3, 0, 0, -1, NULL } };
 	float w[DIM], mean[DIM], inv[DIM], x[DIM];
 	static float null[3 * MANY], again[3 * 5];
 	struct moe_judged j[3];

@@ -16,6 +16,7 @@
 
 static moe_real z[GOLD_TE], c[GOLD_TE], p[GOLD_TE], y[GOLD_TE], dp[GOLD_TE], dz[GOLD_TE];
 static uint8_t pick[GOLD_TE];
+static double f[GOLD_E];
 
 static int setup(void **state)
 {
@@ -89,7 +90,8 @@ static void test_balance(void **state)
 	(void)state;
 	moe_gate_softmax(GOLD_T, GOLD_E, z, p);
 	moe_gate_topk(GOLD_T, GOLD_E, 1, false, p, y, pick);
-	loss = moe_gate_balance(GOLD_T, GOLD_E, 1, pick, p, 1, dp);
+	moe_gate_shares(GOLD_T, GOLD_E, pick, f);
+	loss = moe_gate_balance(GOLD_T, GOLD_E, 1, f, p, 1, dp);
 	moe_gate_softmax_bwd(GOLD_T, GOLD_E, p, dp, dz);
 	assert_true(fabs(loss - gold_switch[0]) < TOL);
 	same("Switch's gradient", dz, gold_d_switch, GOLD_TE);
@@ -97,7 +99,8 @@ static void test_balance(void **state)
 	memset(dp, 0, sizeof(dp));
 	memset(dz, 0, sizeof(dz));
 	moe_gate_topk(GOLD_T, GOLD_E, GOLD_K, false, p, y, pick);
-	loss = moe_gate_balance(GOLD_T, GOLD_E, GOLD_K, pick, p, GOLD_K, dp);
+	moe_gate_shares(GOLD_T, GOLD_E, pick, f);
+	loss = moe_gate_balance(GOLD_T, GOLD_E, GOLD_K, f, p, GOLD_K, dp);
 	moe_gate_softmax_bwd(GOLD_T, GOLD_E, p, dp, dz);
 	assert_true(fabs(loss - gold_mixtral[0]) < TOL);
 	same("Mixtral's gradient", dz, gold_d_mixtral, GOLD_TE);
@@ -110,7 +113,8 @@ static void test_sequence(void **state)
 	(void)state;
 	moe_gate_sigmoid(GOLD_T, GOLD_E, z, p);
 	moe_gate_topk(GOLD_T, GOLD_E, GOLD_K, false, p, y, pick);
-	loss = moe_gate_balance_sequence(GOLD_T, GOLD_E, GOLD_K, pick, p, 1, dp);
+	moe_gate_shares(GOLD_T, GOLD_E, pick, f);
+	loss = moe_gate_balance_sequence(GOLD_T, GOLD_E, GOLD_K, f, p, 1, dp);
 	moe_gate_sigmoid_bwd(GOLD_T, GOLD_E, p, dp, dz);
 	assert_true(fabs(loss - gold_sequence[0]) < TOL);
 	same("the sequence-wise loss's gradient", dz, gold_d_sequence, GOLD_TE);

@@ -95,10 +95,8 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	if (!t->seen || !t->first || !t->fold)
 		return -1;
 	for (size_t i = 0; i < 2 * n; i++) {
-		const struct moe_pair *q = &p->pair[i / 2];
-
-		t->seen[i] = (struct moe_seen){ q->prompt, i % 2 ? q->clean : q->hack, q->n_prompt,
-			i % 2 ? q->n_clean : q->n_hack, 0, -1, NULL };
+		t->seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
+		;
 	}
 	count_tokens(t);
 	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);

@@ -19,7 +19,9 @@ static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t 
 	int rc = perm && old ? moe_decide_three_way(a, s, n, seed, step, j, e) : -1;
 
 	if (rc == 0) {
-		moe_rng_permute(moe_rng_key(seed, "placebo"), (uint64_t)step, n, perm);
+		/* placebos of one seed that have names differ in what they permute */
+		moe_rng_permute(moe_rng_key(seed, a->name[0] ? a->name : "placebo"), (uint64_t)step,
+			n, perm);
 		for (size_t i = 0; i < n; i++)
 			old[i] = j[i].decision;
 		for (size_t i = 0; i < n; i++)

@@ -18,6 +18,12 @@
 		0, "map", MOE_OPT_LIST, &(var), "KEY=PATH,...",                                    \
 			"where in a row to look for a key" presets "; may be repeated", NULL, 0, 0 \
 	}
+/* bool */
+#define MOE_OPT_SKIP_BAD(var)                                                                      \
+	{                                                                                          \
+		0, "skip-bad", MOE_OPT_FLAG, &(var), NULL,                                         \
+			"leave out and count what is bad or too long", NULL, 0, 0                  \
+	}
 /* const char * */
 #define MOE_OPT_PARTITION(var)                                                                     \
 	{                                                                                          \
@@ -26,7 +32,8 @@
 	}
 #define MOE_OPT_TEMPLATE(var)                                                                      \
 	{                                                                                          \
-		0, "chat-template", MOE_OPT_STR, &(var), "FILE", "how messages are written",       \
+		0, "chat-template", MOE_OPT_STR, &(var), "FORM",                                   \
+			"how messages are written: a file, a model's directory, llama3, ...",      \
 			"ChatML", 0, 0                                                             \
 	}
 /* The environment, of tasks or pairs. */

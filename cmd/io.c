@@ -97,8 +97,30 @@ void moe_debug(const char *fmt, ...)
 
 static bool sigpipe_ignored;
 
+/* What a user who interrupts is told; the pointer changes at once. */
+static char farewell[2][400];
+static const char *volatile last_words;
+
+void moe_last_words(const char *fmt, ...)
+{
+	char *to = farewell[last_words == farewell[0]];
+	va_list ap;
+	size_t n = (size_t)snprintf(to, sizeof(farewell[0]), "\n%s: ", name());
+
+	va_start(ap, fmt);
+	vsnprintf(to + n, sizeof(farewell[0]) - n - 1, fmt, ap);
+	va_end(ap);
+	n = strlen(to);
+	memcpy(to + n, "\n", 2);
+	last_words = moe_common.verbose < 0 ? NULL : to;
+}
+
 static void on_signal(int sig)
 {
+	const char *words = last_words;
+
+	if (words && (sig == SIGINT || sig == SIGTERM) && write(2, words, strlen(words)) < 0)
+		errno = 0; /* nobody listens */
 	moe_temp_remove_all();
 	signal(sig, SIG_DFL);
 	raise(sig);
@@ -348,6 +370,37 @@ void moe_out_stream(
 	/* downstream may wait for the header before it does its own part of a loop */
 	if (!o->w || moe_writer_flush(o->w, &e))
 		moe_die(&e);
+}
+
+void moe_out_name_input(struct moe_out *o, const char *path, const char *kind)
+{
+	const struct moe_reader_opts opts = { .max_mem = moe_common.max_mem };
+	struct moe_rec rec = { 0 };
+	struct moe_err e;
+	struct moe_reader *in = moe_reader_open_path(path, &opts, &e);
+	int got;
+
+	if (!in)
+		moe_die(&e);
+	while ((got = moe_reader_next(in, &rec, &e)) > 0)
+		;
+	if (got == 0 && !moe_str_eq(moe_reader_kind(in), kind))
+		got = moe_fail(&e, MOE_DATA, "%s: a stream of kind \"%.*s\", not of %s", path,
+			(int)moe_reader_kind(in).n, moe_reader_kind(in).p, kind);
+	if (got < 0 || moe_writer_from_reader(o->w, in, &e))
+		moe_die(&e);
+	moe_rec_free(&rec);
+	moe_reader_close(in);
+}
+
+char *moe_date_now(char out[MOE_DATE_TEXT])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (!gmtime_r(&now, &tm) || !strftime(out, MOE_DATE_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		snprintf(out, MOE_DATE_TEXT, "unknown");
+	return out;
 }
 
 void moe_out_text(struct moe_out *o, const char *path)

@@ -12,7 +12,7 @@
 
 #define BATCH_MAX 4096
 
-static const char *env_path;
+static const char *env_path, *registration;
 static int64_t batch = 512, steps = 100000;
 static size_t memory = (size_t)4 << 20;
 static double cpu_sec = 0.5, wall_sec = 10;
@@ -30,6 +30,9 @@ static const struct moe_opt options[] = {
 	{ 0, "batch", MOE_OPT_INT, &batch, "N",
 		"grade at most N rollouts at a time (a step's end is never waited past)", "512", 1,
 		BATCH_MAX },
+	{ 0, "registration", MOE_OPT_STR, &registration, "FILE",
+		"registration that this evaluation belongs to (moe-report --register)", NULL, 0,
+		0 },
 	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
 		"grade, or oracle: for what really solves (a bound, and marked as one)", "grade", 0,
 		0 },
@@ -219,24 +222,43 @@ static void open_exec(void)
 					       : "nobody cannot enter the working directory");
 }
 
-/* What is wrong with the grades, or depended on the machine. */
-static void check_grades(const struct moe_grader *g)
+/* Dies when nothing was graded: before the end record, so that who reads the output stops too. */
+static void check_answers(void)
 {
-	uint64_t near_limit = g ? moe_grader_near_limit(g) : 0;
 	struct moe_err e;
 
-	if (count &&
-		faults[MOE_GRADE_ERROR] ==
-			count) { /* before the end record, so that who reads the output stops too */
+	if (!count || faults[MOE_GRADE_FINE])
+		return;
+	if (exec)
+		moe_fail(&e, MOE_DATA,
+			"none of %llu rollouts could be graded: %s (does the grader exist, answer "
+			"each "
+			"line with a line, and flush its output after it?)",
+			(unsigned long long)count, moe_exec_note(exec));
+	else if (faults[MOE_GRADE_ERROR])
 		moe_fail(&e, MOE_DATA,
 			"none of %llu rollouts could be graded: are they of this environment, and "
 			"does the grader work?",
 			(unsigned long long)count);
-		moe_die(&e);
-	}
+	else
+		return;
+	moe_die(&e);
+}
+
+/* What is wrong with the grades, or depended on the machine. */
+static void check_grades(const struct moe_grader *g)
+{
+	uint64_t near_limit = g ? moe_grader_near_limit(g) : 0;
+
+	check_answers();
 	if (faults[MOE_GRADE_ERROR])
 		moe_warn("%llu of %llu rollouts could not be graded and got 0",
 			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
+		moe_warn(
+			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
+			(unsigned long long)count, moe_exec_note(exec));
 	if (faults[MOE_GRADE_TIME] + near_limit)
 		moe_warn(
 			"%llu grade%s depended on time: %llu ran into a time limit, %llu used more "
@@ -281,6 +303,8 @@ int main(int argc, char **argv)
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
+	if (registration)
+		moe_out_name_input(&out, registration, "registration");
 	moe_out_finish(&out);
 	moe_info("%llu rollout%s; %llu ran for too long, %llu ended their process, %llu could not "
 		 "be graded; %s",

@@ -84,7 +84,8 @@ void moe_die(const struct moe_err *e) __attribute__((noreturn));
 void moe_usage_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void moe_error(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2))); /* as moe_die, and the program goes on */
-void moe_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void moe_warn(const char *fmt, ...) __attribute__((
+	format(printf, 1, 2))); /* also with -q: a result that is doubtful must be said */
 void moe_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* unless -q */
 void moe_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* with -v */
 
@@ -120,6 +121,11 @@ struct moe_out {
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(
 	struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);
+/* Names the digest of a stream of that kind among the inputs of a stream output. */
+void moe_out_name_input(struct moe_out *o, const char *path, const char *kind);
+/* The date and time of the user's clock, UTC, ISO 8601; returns out. */
+#define MOE_DATE_TEXT 32
+char *moe_date_now(char out[MOE_DATE_TEXT]);
 /* moe_common.output for binary data that are written without o->w: only o->fd is opened; a terminal
  * is refused. stream: they are one, for advice. */
 void moe_out_binary(struct moe_out *o, bool stream);
@@ -133,6 +139,8 @@ void moe_out_finish(struct moe_out *o);
 /* Removes what is unfinished when a signal ends the program, and names the cause when a mapped
  * input was cut shorter (MOE_DATA); moe_main_begin calls it. */
 void moe_watch_signals(void);
+/* What is said when SIGINT or SIGTERM ends the program from now on: how far it is, what remains. */
+void moe_last_words(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* EPIPE of a reader that left is a quiet exit by SIGPIPE; call once in programs that must outlive
  * it (moe-train). */
 void moe_ignore_sigpipe(void);

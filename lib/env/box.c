@@ -60,6 +60,24 @@ static bool in_path(const char *program)
 	return false;
 }
 
+static int make_dir(struct moe_box *b, bool nobody, struct moe_err *e)
+{
+	const char *base = getenv("TMPDIR");
+
+	if (!base || base[0] != '/' || strlen(base) > 480)
+		base = "/tmp";
+	snprintf(b->dir, sizeof(b->dir), "%s/moe-exec.XXXXXX", base);
+	if (!mkdtemp(b->dir)) {
+		moe_fail_errno(
+			e, "no temporary directory can be made in %s (TMPDIR names where)", base);
+		b->dir[0] = 0;
+		return -1;
+	}
+	if (nobody && chown(b->dir, MOE_BOX_NOBODY, MOE_BOX_NOBODY))
+		return moe_fail_errno(e, "%s: it can not be given to nobody", b->dir);
+	return 0;
+}
+
 /* Whether a command runs in such a box, and in the working directory. */
 static bool works(const struct moe_box_opts *o, const struct moe_box_how *how)
 {
@@ -81,7 +99,11 @@ int moe_box_probe(const struct moe_box_opts *o, struct moe_box_how *out, struct 
 {
 	static const enum moe_box_kind order[] = { MOE_BOX_NAMESPACES, MOE_BOX_BWRAP,
 		MOE_BOX_PLAIN };
+	struct moe_box b = { 0 };
 
+	if (make_dir(&b, false, e)) /* every kind needs one: it is not the box that fails then */
+		return -1;
+	rmdir(b.dir);
 	prctl(PR_SET_DUMPABLE, 0);
 	for (size_t i = 0; i < 3; i++) {
 		if (o->kind != MOE_BOX_AUTO && o->kind != order[i])
@@ -97,23 +119,6 @@ int moe_box_probe(const struct moe_box_opts *o, struct moe_box_how *out, struct 
 	}
 	return moe_fail(e, MOE_USAGE, "a box of the kind `%s' does not work on this machine",
 		moe_box_name(o->kind));
-}
-
-static int make_dir(struct moe_box *b, bool nobody, struct moe_err *e)
-{
-	const char *base = getenv("TMPDIR");
-
-	if (!base || base[0] != '/' || strlen(base) > 480)
-		base = "/tmp";
-	snprintf(b->dir, sizeof(b->dir), "%s/moe-exec.XXXXXX", base);
-	if (!mkdtemp(b->dir)) {
-		moe_fail_errno(e, "no temporary directory can be made in %s", base);
-		b->dir[0] = 0;
-		return -1;
-	}
-	if (nobody && chown(b->dir, MOE_BOX_NOBODY, MOE_BOX_NOBODY))
-		return moe_fail_errno(e, "%s: it can not be given to nobody", b->dir);
-	return 0;
 }
 
 static void close_all(int *fd, size_t n)

@@ -129,7 +129,6 @@ static void unit_free(struct unit *u)
 	if (u->prompt)
 		for (size_t i = 0; i < u->to - u->from; i++) {
 			moe_chain_release(u->d, &u->prompt[i].chain);
-			free(u->prompt[i].hidden);
 		}
 	moe_decoder_free(u->d);
 	moe_arena_free(&u->arena);
@@ -137,24 +136,8 @@ static void unit_free(struct unit *u)
 
 /* ---- starting samples ---- */
 
-static int prefill_rows(struct unit *u, int n, struct moe_err *e)
-{
-	const struct call *c = u->c;
-	size_t D = (size_t)c->m->config.D;
-
-	if (moe_decode_rows(u->d, n, u->row, u->prefilled, e))
-		return -1;
-	for (int i = 0; i < n; i++) {
-		/* mine is the first member's address, so it names the prompt */
-		struct prompt *p = (struct prompt *)(void *)u->row[i].mine;
-
-		if (u->row[i].at == c->req[u->from + (size_t)(p - u->prompt)].n_prompt - 1)
-			memcpy(p->hidden, u->prefilled + (size_t)i * D, D * sizeof(*p->hidden));
-	}
-	return 0;
-}
-
-/* Computes the prompts of requests from..to-1 of the unit (indices within it). */
+/* Computes the prompts of requests from..to-1 of the unit (indices within it): all tokens but the
+ * last, whose row is each sample's own. */
 static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 {
 	const struct call *c = u->c;
@@ -163,29 +146,23 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 	for (size_t i = from; i < to; i++) {
 		const struct moe_sample_req *q = &c->req[u->from + i];
 
-		u->prompt[i].hidden = moe_alloc((size_t)c->m->config.D, sizeof(moe_real), e);
-		if (!u->prompt[i].hidden)
-			return -1;
 		u->prompt[i].left = q->n_samples;
-		u->prompt[i].chain.expect = q->n_prompt;
-		for (int t = 0; t < q->n_prompt; t++) {
+		u->prompt[i].chain.expect = q->n_prompt - 1;
+		for (int t = 0; t < q->n_prompt - 1; t++) {
 			u->row[n++] = (struct moe_decode_row){ .id = q->prompt[t],
 				.pos = t,
 				.mine = &u->prompt[i].chain,
 				.at = t,
 				.outer = q->outer,
-				.unrouted = q->prompt_unrouted,
-				.gate_sum = t + 1 == q->n_prompt && !q->prompt_unrouted
-					? u->prompt[i].gate
-					: NULL };
+				.unrouted = q->prompt_unrouted };
 			if (n == PREFILL) {
-				if (prefill_rows(u, n, e))
+				if (moe_decode_rows(u->d, n, u->row, u->prefilled, e))
 					return -1;
 				n = 0;
 			}
 		}
 	}
-	return n ? prefill_rows(u, n, e) : 0;
+	return n ? moe_decode_rows(u->d, n, u->row, u->prefilled, e) : 0;
 }
 
 /* Fills free slots from the unit's queue. */
@@ -209,6 +186,7 @@ static int admit(struct unit *u, struct moe_err *e)
 		s->sample = q->first_sample + u->next_sample;
 		s->out = c->first[u->next_req] + (size_t)u->next_sample++;
 		s->n = 0;
+		memset(s->gate, 0, sizeof(s->gate));
 		s->own.expect = c->o->max_new;
 		seen = u->next_req - u->from + 1;
 	}
@@ -243,37 +221,29 @@ static int draw_slot(void *ctx, size_t task, int worker, struct moe_err *e)
 	return 0;
 }
 
-/* Running slots go through the layers; new ones take the state of their prompt. hidden is in the
- * order of `live`. */
+/* One row for every live slot: its last token, or at first the prompt's. hidden is in the order of
+ * `live`. */
 static int forward(struct unit *u, struct moe_err *e)
 {
 	const struct call *c = u->c;
-	size_t D = (size_t)c->m->config.D;
-	int n = 0;
 
-	for (; n < u->n_live && u->slot[u->live[n]].n > 0; n++) {
+	for (int n = 0; n < u->n_live; n++) {
 		struct slot *s = &u->slot[u->live[n]];
 		const struct moe_sample_req *q = &c->req[s->req];
+		bool unrouted = s->n == 0 && q->prompt_unrouted;
 
-		u->row[n] = (struct moe_decode_row){ .id = s->ids[s->n - 1],
+		u->row[n] = (struct moe_decode_row){ .id = s->n ? s->ids[s->n - 1]
+								: q->prompt[q->n_prompt - 1],
 			.pos = q->n_prompt + s->n - 1,
-			.shared = &u->prompt[s->req - u->from].chain,
-			.n_shared = q->n_prompt,
+			.shared = q->n_prompt > 1 ? &u->prompt[s->req - u->from].chain : NULL,
+			.n_shared = q->n_prompt - 1,
 			.mine = &s->own,
-			.at = s->n - 1,
+			.at = s->n,
 			.outer = q->outer,
-			.gate_sum = s->gate };
+			.unrouted = unrouted,
+			.gate_sum = unrouted ? NULL : s->gate };
 	}
-	if (n && moe_decode_rows(u->d, n, u->row, u->hidden, e))
-		return -1;
-	for (; n < u->n_live; n++) {
-		struct slot *s = &u->slot[u->live[n]];
-		const struct prompt *p = &u->prompt[s->req - u->from];
-
-		memcpy(u->hidden + (size_t)n * D, p->hidden, D * sizeof(moe_real));
-		memcpy(s->gate, p->gate, sizeof(s->gate));
-	}
-	return 0;
+	return moe_decode_rows(u->d, u->n_live, u->row, u->hidden, e);
 }
 
 static float *copy(const float *from, size_t n, struct moe_err *e)

@@ -1,5 +1,6 @@
 /* sample.h - batched decoding with a KV cache; prompts computed once per group and shared by its
- * completions.
+ * completions, but for the last token: that row, which predicts the first completion token, is each
+ * completion's own, as in training (moe/pack.h).
  *
  * The draw for (prompt, sample, position) is keyed by (seed, prompt key, sample, position) alone:
  * it depends neither on the arm, nor on threads, nor on which slot decodes it. Work is cut into

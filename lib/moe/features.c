@@ -64,12 +64,12 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 	for (size_t i = a; rc == 0 && i < b; i++) {
 		int own = p.own[i - a];
 
-		if (own >= 0)
+		if (p.seg[own].len > 1)
 			rc = r->fn(r->ctx, i,
 				&(struct moe_feature_rows){
 					(const moe_real *const *)acts->block_out,
-					c->L > 1 ? c->L - 1 : 1, c->D, p.seg[own].start,
-					p.seg[own].len },
+					c->L > 1 ? c->L - 1 : 1, c->D, p.seg[own].start + 1,
+					p.seg[own].len - 1 },
 				e);
 	}
 	moe_packed_free(&p);

@@ -21,7 +21,7 @@ size_t moe_pack_cut(const struct moe_seq *s, size_t n, int max_tok, size_t *cut)
 	cut[0] = 0;
 	for (size_t i = 0; i < n; i++) {
 		bool fresh = i == cut[chunks] || !shares(&s[i], &s[i - 1]);
-		int64_t need = (int64_t)s[i].n_completion + (fresh ? s[i].n_prompt : 0);
+		int64_t need = (int64_t)s[i].n_completion + 1 + (fresh ? s[i].n_prompt - 1 : 0);
 
 		if (i > cut[chunks] && tok + need > max_tok) {
 			cut[++chunks] = i;
@@ -54,6 +54,15 @@ static int add_seg(struct moe_packed *p, const int32_t *ids, int n, int parent, 
 	return p->n_seg++;
 }
 
+/* Appends tokens to the last segment. */
+static void more_tokens(struct moe_packed *p, const int32_t *ids, int n)
+{
+	if (n)
+		memcpy(p->ids + p->T, ids, sizeof(*ids) * (size_t)n);
+	p->seg[p->n_seg - 1].len += n;
+	p->T += n;
+}
+
 int moe_pack(const struct moe_seq *s, size_t n, struct moe_packed *p, struct moe_err *e)
 {
 	size_t tok = 0;
@@ -77,12 +86,14 @@ int moe_pack(const struct moe_seq *s, size_t n, struct moe_packed *p, struct moe
 	}
 	for (size_t i = 0; i < n; i++) {
 		bool fresh = i == 0 || !shares(&s[i], &s[i - 1]);
+		int rest = s[i].n_prompt - 1;
 
-		p->parent[i] = fresh ? add_seg(p, s[i].prompt, s[i].n_prompt, -1, 0, s[i].state)
-				     : p->parent[i - 1];
-		p->own[i] = s[i].n_completion ? add_seg(p, s[i].completion, s[i].n_completion,
-							p->parent[i], s[i].n_prompt, s[i].state)
-					      : -1;
+		p->parent[i] = !fresh ? p->parent[i - 1]
+			: rest        ? add_seg(p, s[i].prompt, rest, -1, 0, s[i].state)
+				      : -1;
+		p->own[i] = add_seg(
+			p, s[i].prompt + rest, 1, p->parent[i], s[i].n_prompt - 1, s[i].state);
+		more_tokens(p, s[i].completion, s[i].n_completion);
 	}
 	return 0;
 }

@@ -3,6 +3,11 @@
  *
  * A state is what must be equal for a prompt's pass to be shared exactly: gates and masks. Cutting
  * depends on lengths alone, never on threads.
+ *
+ * The last prompt token is not shared: it is each completion's own first row, the decision row. It
+ * predicts the first completion token, where a hack is often chosen; so every row that predicts a
+ * completion token is the rollout's own. The sampler does the same (model/sample.c), with the same
+ * bits.
  */
 #ifndef MOE_MOE_PACK_H
 #define MOE_MOE_PACK_H
@@ -26,8 +31,8 @@ struct moe_packed {
 	int32_t *ids;        /* [T] */
 	struct moe_seg *seg; /* [n_seg] */
 	int *seg_state;      /* [n_seg] */
-	int *own, *parent;   /* [n] segments of each sequence: its completion (-1 when it has no
-				tokens) and its prompt */
+	int *own, *parent;   /* [n] segments of each sequence: the last prompt token and the
+				completion; the prompt's other tokens (-1 when it has no more) */
 	int T, n_seg;
 };
 int moe_pack(const struct moe_seq *s, size_t n, struct moe_packed *p, struct moe_err *e);

@@ -105,9 +105,9 @@ static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe
 				continue;
 			fill_rows(&p->seg[which[k]], g, E, gate);
 			fill_rows(&p->seg[which[k]], m, E, mask);
-			if (k == 0 && j->r.prompt_on)
-				memset(routed + p->seg[which[0]].start, 0,
-					(size_t)p->seg[which[0]].len);
+			if (j->r.prompt_on) /* of its own rows the decision row alone */
+				memset(routed + p->seg[which[k]].start, 0,
+					k ? 1 : (size_t)p->seg[which[k]].len);
 		}
 	}
 }
@@ -162,11 +162,10 @@ static int scratch_make(
 		return -1;
 	for (size_t i = 0; i < b - a; i++) {
 		const struct moe_rollout *r = &j->s->r[j->order[a + i]];
-		const struct moe_seg *prompt = &c->p.seg[c->p.parent[i]];
 
+		/* the last prompt token, the decision row, is the first of the rollout's own */
 		for (int t = 0; t < r->n_completion; t++, k++) {
-			c->row[k] = t == 0 ? prompt->start + prompt->len - 1
-					   : c->p.seg[c->p.own[i]].start + t - 1;
+			c->row[k] = c->p.seg[c->p.own[i]].start + t;
 			c->target[k] = r->completion[t];
 		}
 	}
@@ -236,9 +235,9 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	for (size_t k = 0; k < E; k++)
 		m[k] = (moe_real)mask[k];
 	/* a prompt is this rollout's own where masks differ (state_of) */
-	fill_rows(&p->seg[p->parent[at]], m, E, c->mask);
-	if (p->own[at] >= 0)
-		fill_rows(&p->seg[p->own[at]], m, E, c->mask);
+	if (p->parent[at] >= 0)
+		fill_rows(&p->seg[p->parent[at]], m, E, c->mask);
+	fill_rows(&p->seg[p->own[at]], m, E, c->mask);
 }
 
 /* Between forward and backward: each rollout's gates to its method, and counted. */
@@ -253,7 +252,6 @@ static void route_all(
 		int n = j->s->r[j->order[i]].n_completion, out = 0;
 		const int32_t *row = c->row + at;
 		const moe_real *gate = j->r.pass ? q->gate : c->gate;
-		const struct moe_seg *seg = &c->p.seg[c->p.parent[i - a]];
 
 		while (out < n && !c->routed[row[out]])
 			out++; /* the decision row comes first */
@@ -261,12 +259,13 @@ static void route_all(
 			route_rollout(j, i, &c->p, i - a, acts, row + out, n - out, c);
 		moe_gate_tally_rows(
 			&j->gates[i], x, S, c->p.T, gate, j->r.pass ? q->logit : NULL, row, n);
-		moe_gate_tally_trained(
-			&j->gates[i], x, S, c->p.T, gate, c->mask, seg->start, seg->len);
-		seg = c->p.own[i - a] < 0 ? NULL : &c->p.seg[c->p.own[i - a]];
-		if (seg)
-			moe_gate_tally_trained(
-				&j->gates[i], x, S, c->p.T, gate, c->mask, seg->start, seg->len);
+		for (int k = 0; k < 2; k++) {
+			int seg = k ? c->p.own[i - a] : c->p.parent[i - a];
+
+			if (seg >= 0)
+				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->mask,
+					c->p.seg[seg].start, c->p.seg[seg].len);
+		}
 		at += n;
 	}
 }
@@ -452,13 +451,13 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 		all.clipped += y->clipped;
 		all.n += y->n;
 	}
-	n = all.n ? (double)all.n : 1;
+	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
 	st->loss = all.loss;
-	st->kl = all.kl / n;
+	st->kl = j->t->o.loss.beta > 0 ? all.kl / n : NAN;
 	st->entropy = all.entropy / n;
 	st->clip_ratio = (double)all.clipped / n;
 	st->logp_diff_mean = all.diff / n;
-	st->logp_diff_max = all.diff_max;
+	st->logp_diff_max = all.n ? all.diff_max : NAN;
 	st->updated = j->n > 0;
 	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
 		st->forward_sec += j->sec[2 * i];

@@ -109,14 +109,11 @@ static void side_of(const struct moe_pair *p, bool hack, const int32_t **ids, in
 static int side_rows(
 	const struct pins *j, const struct moe_packed *p, size_t at, size_t i, int32_t *row)
 {
-	const struct moe_seg *prompt = &p->seg[p->parent[at]];
 	const int32_t *ids;
 	int n_side, n = 0;
 
 	side_of(j->pair[i / 2], i % 2 == 0, &ids, &n_side);
-	if (!j->r.prompt_on)
-		row[n++] = prompt->start + prompt->len - 1;
-	for (int t = 0; t + 1 < n_side; t++)
+	for (int t = j->r.prompt_on; t < n_side; t++)
 		row[n++] = p->seg[p->own[at]].start + t;
 	return n;
 }
@@ -152,9 +149,13 @@ static int pin_pass(struct pins *j, const struct moe_packed *p, size_t a, size_t
 	struct moe_seeds d = { 0 };
 	int rc = mask && routed && !moe_seeds_make(&d, &t->a->x, t->a->x.S, p->T, e) ? 0 : -1;
 
-	for (int s = 0; rc == 0 && s < p->n_seg; s++)
-		memset(routed + p->seg[s].start, !(j->r.prompt_on && p->seg[s].parent < 0),
-			(size_t)p->seg[s].len);
+	for (int i = 0; rc == 0 && i < p->T; i++)
+		routed[i] = !j->r.prompt_on;
+	for (size_t i = a; rc == 0 && i < b; i++) { /* all but the decision row */
+		const struct moe_seg *own = &p->seg[p->own[i - a]];
+
+		memset(routed + own->start + 1, 1, (size_t)own->len - 1);
+	}
 	acts->keep = true;
 	if (rc == 0)
 		rc = moe_forward(t->m, &t->a->x, &g, &batch, acts, e) ||

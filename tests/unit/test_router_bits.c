@@ -125,9 +125,10 @@ static void check_completion(const struct fixture *f, const struct moe_sample_re
 	int T = q->n_prompt + c->n, E = f->x.E;
 	moe_real logp[MAX_NEW], outer[60 * 3];
 	unsigned char routed[60];
-	struct moe_seg seg[2] = { { 0, q->n_prompt, -1, 0 },
-		{ q->n_prompt, c->n, 0, q->n_prompt } };
-	struct moe_batch b = { T, ids, 2, seg };
+	int rest = q->n_prompt - 1; /* the last prompt token is the completion's own */
+	struct moe_seg seg[2] = { { 0, rest, -1, 0 }, { rest, c->n + 1, 0, rest } },
+		       alone = { 0, T, -1, 0 };
+	struct moe_batch b = { T, ids, rest ? 2 : 1, rest ? seg : &alone };
 	struct moe_gates g = { .outer = q->outer ? outer : NULL, .routed = routed };
 	struct moe_err e = { 0 };
 

@@ -328,9 +328,11 @@ static double gap(
 			moe_real logp[MAX_NEW];
 			int T = f->req[i].n_prompt + a[at].n;
 			int np = f->req[i].n_prompt;
-			struct moe_seg seg[2] = { { 0, np, -1, 0 },
-				{ np, a[at].n, 0, np } }; /* as training has a group */
-			struct moe_batch b = { T, ids, 2, seg };
+			/* as training has a group: the last prompt token is the completion's own */
+			struct moe_seg seg[2] = { { 0, np - 1, -1, 0 },
+				{ np - 1, a[at].n + 1, 0, np - 1 } },
+				       alone = { 0, T, -1, 0 };
+			struct moe_batch b = { T, ids, np > 1 ? 2 : 1, np > 1 ? seg : &alone };
 
 			memcpy(ids, f->req[i].prompt, (size_t)f->req[i].n_prompt * sizeof(*ids));
 			memcpy(ids + f->req[i].n_prompt, a[at].ids, (size_t)a[at].n * sizeof(*ids));

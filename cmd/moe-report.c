@@ -2,6 +2,7 @@
  * opens seals: what it prints is for reading, never for training. */
 #include "cmd/report_audit.h"
 #include "cmd/report_files.h"
+#include "cmd/rerun.h"
 #include "stat/report.h"
 #include "util/pool.h"
 
@@ -10,6 +11,7 @@
 static const char *uat_path, *register_path, *method, *placebo, *html_path, *plots_dir;
 static struct moe_opt_list runs;
 static bool as_json, as_tsv, audit, flip_seals;
+static const char *rerun_path;
 static struct audit_args A = { .every = 1 };
 
 static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL,
@@ -46,6 +48,9 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 		"for --audit: the environment, to grade all rollouts anew", NULL, 0, 0 },
 	{ 0, "every", MOE_OPT_INT, &A.every, "N",
 		"make every Nth rollout or step anew, not all of them", "1", 1, 1e9 },
+	{ 0, "rerun", MOE_OPT_STR, &rerun_path, "BUNDLE",
+		"repeat a packed experiment in the new folder DIR, say where it first differs",
+		NULL, 0, 0 },
 	{ 0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL,
 		"copy rollouts with every seal negated and no routes, to route and train anew",
 		NULL, 0, 0 },
@@ -56,7 +61,7 @@ static const struct moe_prog prog = { .name = "moe-report",
 	.usage =
 		"[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [-m DIR] [-e FILE] "
 		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
-		"[STREAM]\n"
+		"[STREAM]\n--rerun BUNDLE [DIR]\n"
 		"--register FILE -o FILE [STREAM ...]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
@@ -142,6 +147,12 @@ int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog), n = argc - first;
 
+	if (rerun_path) {
+		if (as_json || as_tsv || audit || flip_seals || register_path || n > 1)
+			moe_usage_error(
+				"--rerun BUNDLE takes one operand at most, a folder to make");
+		return moe_main_end(rerun(rerun_path, n ? argv[first] : NULL));
+	}
 	if (as_json + as_tsv + audit + flip_seals + (register_path != NULL) > 1)
 		moe_usage_error(
 			"--json, --tsv, --audit, --flip-seals and --register exclude each other");

@@ -1,5 +1,6 @@
 /* ablate.c - switches parts of an adapter off; it never changes what was trained. */
 #include "moe/ablate.h"
+#include "util/elementary.h"
 
 #include "util/buf.h"
 #include "util/mem.h"
@@ -291,7 +292,7 @@ static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int
 
 		draw_candidate(x, seed, k, c, rq, d->w);
 		v = norm_of(x, g, d->w);
-		now = fabs(log((v + 1e-300) / (d->target + 1e-300)));
+		now = fabs(moe_log((v + 1e-300) / (d->target + 1e-300)));
 		if (now < gap) {
 			gap = now;
 			d->norm = v;

@@ -17,7 +17,7 @@ enum moe_arm_kind moe_arm_kind(const char *name, double *scale)
 		return MOE_ARM_COFF;
 	if (!strcmp(name, "base"))
 		return MOE_ARM_BASE;
-	if (!strncmp(name, "random-off", 10))
+	if (!strncmp(name, "random-off", 10) || !strncmp(name, "experts-off", 11))
 		return MOE_ARM_RANDOM;
 	if (!strncmp(name, knob, sizeof knob - 1)) {
 		*scale = strtod(name + sizeof knob - 1, &end);

@@ -1,5 +1,7 @@
 /* base_look.c - moe-base --info, --check, --generate and --score. */
 #include "cmd/base.h"
+#include "cmd/model_in.h"
+#include "formats/tokenizer/special.h"
 #include "model/basedir.h"
 #include "model/sample.h"
 #include "model/score.h"
@@ -10,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SCORE_BATCH 256 /* records at a time */
 
@@ -26,7 +29,8 @@ void base_info(const struct base_opts *o)
 	struct moe_out out;
 	struct moe_err e;
 
-	die_unless(moe_model_load(&m, o->dir, &e) == 0 && moe_base_describe(&m, &b, &e) == 0, &e);
+	moe_model_in(&m, o->dir);
+	die_unless(moe_base_describe(&m, &b, &e) == 0, &e);
 	die_unless(moe_buf_addf(&b, &e, "matrix products\t%s\n", moe_gemm_describe()) == 0, &e);
 	moe_out_text(&out, NULL);
 	moe_out_write(&out, b.data, b.len);
@@ -42,7 +46,7 @@ int base_check(const struct base_opts *o)
 	struct moe_err e;
 	int rc;
 
-	die_unless(moe_model_load(&m, o->dir, &e) == 0, &e);
+	moe_model_in(&m, o->dir);
 	t = moe_tokenizer_open(o->dir, &e);
 	if (!t)
 		moe_warn("%s", e.msg);
@@ -74,7 +78,7 @@ static void load(const struct base_opts *o, struct loaded *l)
 	int got;
 
 	memset(l, 0, sizeof(*l));
-	die_unless(moe_model_load(&l->m, o->dir, &e) == 0, &e);
+	moe_model_in(&l->m, o->dir);
 	l->t = moe_tokenizer_open(o->dir, &e);
 	die_unless(l->t != NULL, &e);
 	l->pool = moe_pool_new(moe_common.threads, &e);
@@ -110,13 +114,20 @@ static void show(struct moe_out *out, const struct loaded *l, const char *prompt
 	const struct moe_completion *c)
 {
 	struct moe_buf text = { 0 }, safe = { 0 };
+	bool lines = isatty(out->fd);
 	struct moe_err e;
 
 	die_unless(moe_buf_add(&text, prompt, strlen(prompt), &e) == 0, &e);
 	die_unless(moe_tokenizer_decode(l->t, c->ids, (size_t)c->n, true, &text, &e) == 0, &e);
-	die_unless(moe_text_escape(&safe, (const char *)text.data, text.len, false, &e) == 0 &&
-			moe_buf_add(&safe, "\n", 1, &e) == 0,
-		&e);
+	for (size_t at = 0, n; at <= text.len; at += n + 1) { /* a terminal gets its lines */
+		const char *p = (const char *)text.data + at,
+			   *nl = lines && at < text.len ? memchr(p, '\n', text.len - at) : NULL;
+
+		n = nl ? (size_t)(nl - p) : text.len - at;
+		die_unless(moe_text_escape(&safe, n ? p : "", n, false, &e) == 0 &&
+				moe_buf_add(&safe, "\n", 1, &e) == 0,
+			&e);
+	}
 	moe_out_write(out, safe.data, safe.len);
 	moe_buf_free(&text);
 	moe_buf_free(&safe);
@@ -146,8 +157,9 @@ void base_generate(const struct base_opts *o, int n, char *const *prompt)
 		int32_t *ids = NULL;
 		size_t len = 0;
 
-		die_unless(moe_tokenizer_encode(
-				   l.t, prompt[i], strlen(prompt[i]), true, &ids, &len, &e) == 0,
+		die_unless(moe_prompt_tokens(l.t, l.m.config.bos,
+				   (struct moe_str){ prompt[i], strlen(prompt[i]) }, false, &ids,
+				   &len, &e) == 0,
 			&e);
 		if (len == 0)
 			moe_usage_error("prompt %d is empty", i + 1);
@@ -174,32 +186,82 @@ void base_generate(const struct base_opts *o, int n, char *const *prompt)
 
 /* ---- scoring ---- */
 
-/* A text, or a rollout's tokens as they were sampled. */
-static void add(const struct base_opts *o, const struct loaded *l, struct moe_corpus *c,
-	const struct moe_rec *r)
-{
-	int max_len = o->max_length ? (int)o->max_length : l->m.config.max_pos,
-	    eos = l->m.config.n_eos ? l->m.config.eos[0] : -1;
-	int32_t *prompt = NULL, *rest = NULL;
-	size_t n_prompt = 0, n_rest = 0;
-	struct moe_err e;
-
-	if (moe_rec_is(r, "text")) {
-		die_unless(moe_corpus_add(c, r, l->t, eos, max_len, &e) == 0, &e);
-		return;
-	}
-	die_unless(moe_rec_i32s(r, "prompt_ids", &prompt, &n_prompt, &e) == 0 &&
-			moe_rec_i32s(r, "completion_ids", &rest, &n_rest, &e) == 0 &&
-			moe_corpus_add_ids(c, prompt, n_prompt, rest, n_rest, 0, &e) == 0,
-		&e);
-	free(prompt);
-	free(rest);
-}
-
 struct total {
 	double nll;
 	uint64_t tokens, records;
+	uint64_t left_out, cut, beyond; /* records: not scored; cut; longer than the positions */
+	uint64_t texts;                 /* that got an end token */
+	struct moe_err first;           /* why the first of left_out was */
 };
+
+static bool leave_out(struct total *sum, const struct moe_err *e)
+{
+	if (!sum->left_out++)
+		sum->first = *e;
+	return false;
+}
+
+static int check_ids(
+	const struct loaded *l, const int32_t *ids, size_t n, const char *key, struct moe_err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] < 0 || ids[i] >= l->m.config.V)
+			return moe_fail(e, MOE_DATA,
+				"its '%s' holds token %d, which the vocabulary of %d does not have",
+				key, (int)ids[i], l->m.config.V);
+	return 0;
+}
+
+/* A rollout's tokens as they were sampled; of one that has only texts, as an import with the model
+ * makes them. */
+static int rollout_ids(const struct loaded *l, const struct moe_rec *r, int32_t *ids[2],
+	size_t n[2], struct moe_err *e)
+{
+	const struct moe_config *m = &l->m.config;
+	struct moe_str text[2], finish = { "stop", 4 };
+
+	if (moe_rec_has(r, "prompt_ids") > MOE_V_NIL || !moe_rec_str(r, "prompt", &text[0])) {
+		if (moe_rec_i32s(r, "prompt_ids", &ids[0], &n[0], e))
+			return -1;
+	} else if (moe_prompt_tokens(l->t, m->bos, text[0], moe_rec_has(r, "messages") > MOE_V_NIL,
+			   &ids[0], &n[0], e))
+		return -1;
+	if (moe_rec_has(r, "completion_ids") > MOE_V_NIL || !moe_rec_str(r, "completion", &text[1]))
+		return moe_rec_i32s(r, "completion_ids", &ids[1], &n[1], e);
+	moe_rec_str(r, "finish", &finish);
+	return moe_completion_tokens(l->t, m->eos, moe_str_eq(finish, "stop") ? m->n_eos : 0,
+		text[1], &ids[1], &n[1], e);
+}
+
+/* A text, or a rollout's tokens as they were sampled. One that can not be scored is left out and
+ * counted: nothing is trained on the numbers. */
+static bool add(const struct base_opts *o, const struct loaded *l, struct moe_corpus *c,
+	const struct moe_rec *r, struct total *sum)
+{
+	int max_len = o->max_length ? (int)o->max_length : l->m.config.max_pos, rc;
+	int32_t *ids[2] = { NULL, NULL };
+	size_t n[2] = { 0, 0 }, cut = c->cut;
+	struct moe_err e;
+
+	if (moe_rec_is(r, "text")) {
+		rc = moe_corpus_add(c, r, l->t, &l->m.config, max_len, &e);
+		if (rc == 0)
+			moe_fail(&e, MOE_DATA, "record %llu: the text has fewer than two tokens",
+				(unsigned long long)r->number);
+		sum->texts += rc > 0;
+		sum->cut += c->cut - cut;
+		return rc > 0 ? true : leave_out(sum, &e);
+	}
+	rc = rollout_ids(l, r, ids, n, &e) || check_ids(l, ids[0], n[0], "prompt_ids", &e) ||
+		check_ids(l, ids[1], n[1], "completion_ids", &e) ||
+		moe_corpus_add_ids(c, ids[0], n[0], ids[1], n[1], 0, &e);
+	sum->beyond += !rc && n[0] + n[1] > (size_t)max_len;
+	free(ids[0]);
+	free(ids[1]);
+	if (rc)
+		moe_err_prefix(&e, "record %llu", (unsigned long long)r->number);
+	return rc ? leave_out(sum, &e) : true;
+}
 
 /* Scores of one record: all tokens but the first in `logp`; nll and perplexity over what follows
  * the prompt. */
@@ -259,6 +321,30 @@ static void flush(const struct base_opts *o, const struct loaded *l, struct moe_
 	free(logp);
 }
 
+/* What a perplexity does not say by itself. */
+static void say_what_was_scored(
+	const struct base_opts *o, const struct loaded *l, const struct total *sum)
+{
+	int max_len = o->max_length ? (int)o->max_length : l->m.config.max_pos;
+
+	if (sum->left_out)
+		moe_warn("%llu record%s left out; the first: %s", (unsigned long long)sum->left_out,
+			sum->left_out == 1 ? " was" : "s were", sum->first.msg);
+	if (sum->cut)
+		moe_warn("%llu text%s cut: only the first %d tokens of each are scored (%s)",
+			(unsigned long long)sum->cut, sum->cut == 1 ? " was" : "s were", max_len,
+			o->max_length ? "--max-length" : "the model's positions");
+	if (sum->beyond)
+		moe_warn("%llu rollout%s longer than %d tokens: scored beyond the positions that "
+			 "the "
+			 "model was made for",
+			(unsigned long long)sum->beyond, sum->beyond == 1 ? " is" : "s are",
+			max_len);
+	if (sum->texts > sum->cut && l->m.config.n_eos)
+		moe_info("the end token (%d) behind each text that was not cut is scored, too",
+			l->m.config.eos[0]);
+}
+
 void base_score(const struct base_opts *o, const char *input)
 {
 	struct moe_rec *in = calloc(SCORE_BATCH, sizeof(*in)), rec = { 0 };
@@ -287,7 +373,8 @@ void base_score(const struct base_opts *o, const char *input)
 	while ((got = moe_reader_next(r, &rec, &e)) == 1) {
 		if (!moe_rec_is(&rec, "text") && !moe_rec_is(&rec, "rollout"))
 			continue;
-		add(o, &l, &c, &rec);
+		if (!add(o, &l, &c, &rec, &sum))
+			continue;
 		die_unless(moe_rec_copy(&in[c.n - 1], &rec, &e) == 0, &e);
 		if (c.n == SCORE_BATCH)
 			flush(o, &l, &out, &c, in, &sum);
@@ -295,9 +382,14 @@ void base_score(const struct base_opts *o, const char *input)
 	die_unless(got == 0, &e);
 	if (c.n)
 		flush(o, &l, &out, &c, in, &sum);
+	if (sum.left_out && !sum.records) { /* before the end: nothing was scored */
+		moe_err_prefix(&sum.first, "no record can be scored; the first");
+		moe_die(&sum.first);
+	}
 	if (out.w)
 		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
 	moe_out_finish(&out);
+	say_what_was_scored(o, &l, &sum);
 	if (sum.tokens)
 		moe_info("%llu record%s, %llu token%s: %.6f nats a token, perplexity %.6g",
 			(unsigned long long)sum.records, moe_s(sum.records),

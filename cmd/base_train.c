@@ -1,9 +1,11 @@
 /* base_train.c - moe-base --new and --pretrain: reading the texts, the loop with its progress and
  * metrics, the result. */
 #include "cmd/base.h"
+#include "cmd/model_in.h"
 #include "model/basedir.h"
 #include "model/gguf_in.h"
 #include "model/load.h"
+#include "util/claim.h"
 #include "util/digest.h"
 
 #include <fcntl.h>
@@ -69,8 +71,7 @@ void base_from_gguf(const struct base_opts *o)
 static void read_texts(const struct base_opts *o, const struct moe_model *m, const char *path,
 	struct moe_corpus *c, char digest[MOE_SHA256_HEX])
 {
-	int max_len = o->max_length ? (int)o->max_length : m->config.max_pos,
-	    eos = m->config.n_eos ? m->config.eos[0] : -1;
+	int max_len = o->max_length ? (int)o->max_length : m->config.max_pos;
 	struct moe_reader *r = moe_in_open(path, "texts");
 	struct moe_tokenizer *t;
 	struct moe_rec rec = { 0 };
@@ -82,7 +83,7 @@ static void read_texts(const struct base_opts *o, const struct moe_model *m, con
 	die_unless(t != NULL, &e);
 	while ((got = moe_reader_next(r, &rec, &e)) == 1)
 		if (moe_rec_is(&rec, "text"))
-			die_unless(moe_corpus_add(c, &rec, t, eos, max_len, &e) == 0, &e);
+			die_unless(moe_corpus_add(c, &rec, t, &m->config, max_len, &e) >= 0, &e);
 	die_unless(got == 0, &e);
 	if (moe_reader_labels(r) == MOE_LABELS_ORACLE)
 		moe_die(&(struct moe_err){ .code = MOE_DATA,
@@ -96,6 +97,9 @@ static void read_texts(const struct base_opts *o, const struct moe_model *m, con
 	if (c->cut)
 		moe_warn("%zu text%s cut at %d tokens", c->cut, c->cut == 1 ? " was" : "s were",
 			max_len);
+	if (c->empty)
+		moe_warn("%zu text%s left out: fewer than two tokens, nothing to predict", c->empty,
+			c->empty == 1 ? " was" : "s were");
 	moe_rec_free(&rec);
 	moe_tokenizer_free(t);
 	moe_reader_close(r);
@@ -133,7 +137,8 @@ static void put_metrics(struct moe_writer *w, const struct moe_pretrain *p, uint
 	die_unless(moe_rec_set_str(&rec, "t", "metrics", &e) == 0 &&
 			moe_rec_set_int(&rec, "step", (int64_t)step, &e) == 0 &&
 			moe_rec_set_f64(&rec, "time", time, &e) == 0 &&
-			moe_rec_set_f64(&rec, "loss", (double)r->loss, &e) == 0 &&
+			(isnan(r->loss) ||
+				moe_rec_set_f64(&rec, "loss", (double)r->loss, &e) == 0) &&
 			moe_rec_set_f64(&rec, "grad_norm", (double)r->grad_norm, &e) == 0 &&
 			moe_rec_set_f64(&rec, "learning_rate", (double)r->lr, &e) == 0 &&
 			moe_rec_set_f64(&rec, "num_tokens", tokens, &e) == 0,
@@ -165,6 +170,7 @@ static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *
 	const char *key, struct moe_writer *metrics)
 {
 	double start = moe_clock_sec(), tokens = 0, first = 0;
+	uint64_t saved = p->step; /* a step that the checkpoint holds; 0: none */
 	struct moe_progress bar;
 	struct moe_err e;
 
@@ -191,6 +197,12 @@ static void loop(const struct base_opts *o, struct moe_pretrain *p, const char *
 			(tokens - first) / (moe_clock_sec() - start));
 		if (o->save_every && p->step % (uint64_t)o->save_every == 0 && p->step < p->total)
 			die_unless(moe_pretrain_save(p, checkpoint, key, &e) == 0, &e);
+		if (o->save_every && p->step % (uint64_t)o->save_every == 0)
+			saved = p->step;
+		moe_last_words("stopped after step %llu of %llu; %s%s", (unsigned long long)p->step,
+			(unsigned long long)p->total,
+			saved ? checkpoint : "no checkpoint holds it (--save-every N)",
+			saved ? " holds a step from which --resume goes on" : "");
 	}
 	moe_progress_end(&bar);
 	if (p->total > 0)
@@ -228,10 +240,13 @@ void base_pretrain(const struct base_opts *o, const char *texts)
 			: snprintf(where, sizeof(where), "%s.ckpt", moe_common.output) >=
 				(int)sizeof(where))
 		moe_usage_error("the name of the checkpoint's directory is too long");
+	if (moe_claim(moe_common.output, "output", &e) ||
+		(o->save_every && moe_claim(where, "checkpoint", &e)))
+		moe_usage_error("%s", e.msg);
 	die_unless(moe_model_dir(moe_common.output, &e) == 0, &e);
 	rmdir(moe_common.output); /* made again at the end; a run that fails leaves nothing */
-	die_unless(
-		moe_model_load(&m, o->dir, &e) == 0 && moe_model_make_trainable(&m, &e) == 0, &e);
+	moe_model_in(&m, o->dir);
+	die_unless(moe_model_make_trainable(&m, &e) == 0, &e);
 	read_texts(o, &m, texts, &c, digest);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_pretrain_init(&p, &o->train, &m, &c, pool, &e) == 0, &e);

@@ -18,6 +18,12 @@
 		0, "map", MOE_OPT_LIST, &(var), "KEY=PATH,...",                                    \
 			"where in a row to look for a key" presets "; may be repeated", NULL, 0, 0 \
 	}
+/* bool */
+#define MOE_OPT_SKIP_BAD(var)                                                                      \
+	{                                                                                          \
+		0, "skip-bad", MOE_OPT_FLAG, &(var), NULL,                                         \
+			"leave out and count what is bad or too long", NULL, 0, 0                  \
+	}
 /* const char * */
 #define MOE_OPT_PARTITION(var)                                                                     \
 	{                                                                                          \

@@ -97,8 +97,30 @@ void moe_debug(const char *fmt, ...)
 
 static bool sigpipe_ignored;
 
+/* What a user who interrupts is told; the pointer changes at once. */
+static char farewell[2][400];
+static const char *volatile last_words;
+
+void moe_last_words(const char *fmt, ...)
+{
+	char *to = farewell[last_words == farewell[0]];
+	va_list ap;
+	size_t n = (size_t)snprintf(to, sizeof(farewell[0]), "\n%s: ", name());
+
+	va_start(ap, fmt);
+	vsnprintf(to + n, sizeof(farewell[0]) - n - 1, fmt, ap);
+	va_end(ap);
+	n = strlen(to);
+	memcpy(to + n, "\n", 2);
+	last_words = moe_common.verbose < 0 ? NULL : to;
+}
+
 static void on_signal(int sig)
 {
+	const char *words = last_words;
+
+	if (words && (sig == SIGINT || sig == SIGTERM) && write(2, words, strlen(words)) < 0)
+		errno = 0; /* nobody listens */
 	moe_temp_remove_all();
 	signal(sig, SIG_DFL);
 	raise(sig);

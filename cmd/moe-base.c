@@ -114,8 +114,8 @@ static void check_options(int operands)
 		moe_usage_error("one stream at most");
 	if (o.generate && !operands)
 		moe_usage_error("--generate completes its operands: there are none");
-	if (o.score && !(o.temperature > 0))
-		moe_usage_error("--score needs a --temperature above 0");
+	if (o.score && !(o.temperature >= MOE_GREEDY))
+		moe_usage_error("--score needs a --temperature of at least %g", MOE_GREEDY);
 }
 
 int main(int argc, char **argv)

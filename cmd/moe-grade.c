@@ -213,6 +213,29 @@ static void open_exec(void)
 		moe_die(&e);
 }
 
+/* Dies when nothing was graded: before the end record, so that who reads the output stops too. */
+static void check_answers(void)
+{
+	struct moe_err e;
+
+	if (!count || faults[MOE_GRADE_FINE])
+		return;
+	if (exec)
+		moe_fail(&e, MOE_DATA,
+			"none of %llu rollouts could be graded: %s (does the grader exist, answer "
+			"each "
+			"line with a line, and flush its output after it?)",
+			(unsigned long long)count, moe_exec_note(exec));
+	else if (faults[MOE_GRADE_ERROR])
+		moe_fail(&e, MOE_DATA,
+			"none of %llu rollouts could be graded: are they of this environment, and "
+			"does the grader work?",
+			(unsigned long long)count);
+	else
+		return;
+	moe_die(&e);
+}
+
 int main(int argc, char **argv)
 {
 	int at = moe_main_begin(argc, argv, &prog);
@@ -243,18 +266,15 @@ int main(int argc, char **argv)
 	moe_out_stream(
 		&out, "rollouts", pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
-	if (count &&
-		faults[MOE_GRADE_ERROR] ==
-			count) { /* before the end record, so that who reads the output stops too */
-		moe_fail(&e, MOE_DATA,
-			"none of %llu rollouts could be graded: are they of this environment, and "
-			"does the grader work?",
-			(unsigned long long)count);
-		moe_die(&e);
-	}
+	check_answers();
 	if (faults[MOE_GRADE_ERROR])
 		moe_warn("%llu of %llu rollouts could not be graded and got 0",
 			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
+		moe_warn(
+			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
+			(unsigned long long)count, moe_exec_note(exec));
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);

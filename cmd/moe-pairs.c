@@ -120,6 +120,12 @@ int main(int argc, char **argv)
 	if (moe_pairset_sources(set, out.w, &e))
 		moe_die(&e);
 	moe_out_finish(&out);
+	if (moe_pairset_copies(set))
+		moe_warn("%llu of %llu pairs are copies of others (prompt, hack and clean): they "
+			 "add "
+			 "nothing, and a score that is fitted to them cannot be held out",
+			(unsigned long long)moe_pairset_copies(set),
+			(unsigned long long)moe_pairset_count(set));
 	moe_info("%llu pair%s%s", (unsigned long long)moe_pairset_count(set),
 		moe_s(moe_pairset_count(set)), shuffle ? ", labels shuffled" : "");
 	moe_pairset_close(set);

@@ -1,5 +1,6 @@
 /* moe-pin.c - lays out the experts of a base and fits their routing score to (hack, clean) pairs;
  * it trains no expert. */
+#include "cmd/model_in.h"
 #include "cmd/opt.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "cmd/pin_methods.h"
@@ -108,8 +109,8 @@ static void lay_out(
 			moe_die(&e);
 }
 
-static struct moe_reader *read_pairs(
-	struct moe_pairs *p, const char *path, const struct moe_method *method, const char *name)
+static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path,
+	const struct moe_method *method, const char *name, int32_t bos)
 {
 	struct moe_reader *r;
 	struct moe_tokenizer *t;
@@ -119,7 +120,8 @@ static struct moe_reader *read_pairs(
 		return NULL;
 	r = moe_in_open(path, "pairs");
 	t = moe_tokenizer_open(base_dir, &e);
-	if (!t || moe_pairs_read(p, r, t, &e) || moe_method_pairs(name, moe_common.seed, p, &e))
+	if (!t || moe_pairs_read(p, r, t, bos, &e) ||
+		moe_method_pairs(name, moe_common.seed, p, &e))
 		moe_die(&e);
 	moe_tokenizer_free(t);
 	if (method->needs_pairs && p->n == 0) {
@@ -155,11 +157,12 @@ int main(int argc, char **argv)
 		moe_usage_error("%s", e.msg);
 	if (method->cheats && !allow_oracle)
 		moe_usage_error("the method '%s' cheats: it needs --allow-oracle", name);
-	if (moe_model_load(&m, base_dir, &e) || !(g.pool = moe_pool_new(moe_common.threads, &e)))
+	moe_model_in(&m, base_dir);
+	if (!(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);
 	lay_out(&a, &m, method);
 	snprintf(a.method, sizeof(a.method), "%s", name);
-	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method, name);
+	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method, name, m.config.bos);
 	if (method->init && method->init(&g, &pairs, &a, &e))
 		moe_die(&e);
 	pin_report(method, &a, pairs.n);

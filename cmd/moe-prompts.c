@@ -1,16 +1,14 @@
 /* moe-prompts.c - tasks of an environment as prompts, or as pretraining texts. It runs no
  * model-written code. */
-#include "cmd/from_opts.h"
+#include "cmd/from_in.h"
 #include "env/check.h"
 #include "env/env.h"
-#include "data/import.h"
-#include "env/pairset.h"
 
 #include <string.h>
 
 static const char *env_path, *modes, *split;
 static int64_t number = -1, first;
-static bool texts, list_modes, check_env;
+static bool texts, list_modes, check_env, skip_bad;
 static struct moe_opt_list from, maps;
 static const char *row_mode, *partition, *template_path;
 static struct moe_env_mix mix = { .hack_share = 0.04, .wrong_share = 0.25, .prompt_weight = 0.1 };
@@ -44,7 +42,8 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Ta
 	MOE_OPT_FROM(from), MOE_OPT_MAP(maps, ", or a preset: leetcode, teacher_pool"),
 	{ 0, "mode", MOE_OPT_STR, &row_mode, "NAME", "loophole mode of rows that name none", NULL,
 		0, 0 },
-	MOE_OPT_PARTITION(partition), MOE_OPT_TEMPLATE(template_path), { 0 } };
+	MOE_OPT_PARTITION(partition), MOE_OPT_TEMPLATE(template_path), MOE_OPT_SKIP_BAD(skip_bad),
+	{ 0 } };
 
 static const struct moe_prog prog = { .name = "moe-prompts",
 	.purpose = "prompts and pretraining texts from an environment",
@@ -65,8 +64,10 @@ static void check_options(void)
 	if (from.n && (texts || list_modes || check_env || split || modes || first))
 		moe_usage_error("--texts, --list-modes, --check-env, --split, --modes and --first "
 				"are for environments");
-	if (env_path && (maps.n || row_mode || partition || template_path))
-		moe_usage_error("--map, --mode, --partition and --chat-template are for --from");
+	if (env_path && (maps.n || row_mode || partition || template_path || skip_bad))
+		moe_usage_error(
+			"--map, --mode, --partition, --chat-template and --skip-bad are for "
+			"--from");
 	if (!split)
 		split = texts ? "all" : "train";
 	if (!moe_env_split_known(split) || (!texts && strcmp(split, "all") == 0))
@@ -135,33 +136,11 @@ static void import(void)
 		.n_map = maps.n,
 		.mode = row_mode,
 		.partition = partition,
+		.skip_bad = skip_bad,
 		.limit = number > 0 ? (uint64_t)number : 0,
 		.max_bytes = moe_common.max_mem };
-	struct moe_buf template_text = { 0 };
-	struct moe_rec rec = { 0 };
-	struct moe_import *im;
-	struct moe_out out;
-	struct moe_err e;
-	int rc;
 
-	if (template_path && moe_pairset_slurp(template_path, &template_text, &e) != 0)
-		moe_die(&e);
-	o.chat_template = (const char *)template_text.data;
-	im = moe_import_open(&o, from.v, from.n, &e);
-	if (!im)
-		moe_die(&e);
-	moe_out_stream(&out, "prompts", MOE_LABELS_NONE, NULL);
-	while ((rc = number == 0 ? 0 : moe_import_next(im, &rec, &e)) > 0)
-		if (moe_writer_put(out.w, &rec, &e) != 0)
-			moe_die(&e);
-	if (rc < 0)
-		moe_die(&e);
-	if (moe_import_sources(im, out.w, &e) != 0)
-		moe_die(&e);
-	moe_out_finish(&out);
-	moe_import_close(im);
-	moe_rec_free(&rec);
-	moe_buf_free(&template_text);
+	moe_from_run(&o, &from, "prompts", template_path, number == 0, false);
 }
 
 int main(int argc, char **argv)

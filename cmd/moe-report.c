@@ -135,6 +135,7 @@ static int judge(int n, char **path)
 				: as_tsv ? moe_report_tsv
 					 : moe_report_text)(&r, &b, &e))
 		moe_die(&e);
+	write_text(NULL, &b); /* whatever becomes of the page */
 	if (html_path) {
 		if (moe_report_html(&r, &page, &e))
 			moe_die(&e);
@@ -142,7 +143,6 @@ static int judge(int n, char **path)
 	}
 	if (plots_dir && moe_report_plots(&r, plots_dir, &e))
 		moe_die(&e);
-	write_text(NULL, &b);
 	int code = r.a.verdict.kind == MOE_SUPPORTED || r.a.verdict.kind == MOE_RATES_ALONE
 		? MOE_OK
 		: MOE_NEGATIVE;

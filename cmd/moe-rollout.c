@@ -1,23 +1,24 @@
 /* moe-rollout.c - completions for prompts, one pass for each arm; or rollouts that others recorded.
  * It grades nothing. */
-#include "cmd/from_opts.h"
-#include "data/import.h"
+#include "cmd/from_in.h"
+#include "cmd/model_in.h"
 #include "moe/ablate.h"
 #include "rl/roll.h"
+#include "util/claim.h"
 
 static const char *base_dir, *adapters, *follow_path, *resume_path, *teacher_path, *off_text,
-	*partition;
+	*partition, *template_path;
 static int64_t group = 8, per_step, steps, max_new = 256, top_k, lag, teacher_until, wait_sec = 600,
 	       limit;
 static double temperature = 1, top_p = 1, teacher_ratio = 0.25;
 static struct moe_opt_list scales, stops, from, map;
-static bool any_base;
+static bool any_base, skip_bad, teacher_logp;
 static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Model", NULL, 0, 0 },
 	{ 'm', "base", MOE_OPT_STR, &base_dir, "DIR", "the base model's directory", NULL, 0, 0 },
 	{ 'a', "adapter", MOE_OPT_STR, &adapters, "FILE", "adapter stream; each in it is an arm",
-		"the base alone", 0, 0 },
+		"none", 0, 0 },
 	{ 0, "scale", MOE_OPT_LIST, &scales, "BANK=X",
-		"scale the experts of a bank by X in every arm; may be repeated", NULL, 0, 0 },
+		"scale a bank's experts by X; may be repeated", NULL, 0, 0 },
 	{ 0, "any-base", MOE_OPT_FLAG, &any_base, NULL,
 		"take adapters of another base of the same shape", NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Sampling", NULL, 0, 0 },
@@ -50,11 +51,14 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Mo
 	{ 0, "teacher", MOE_OPT_STR, &teacher_path, "FILE",
 		"recorded rollouts that replace a share of each group", NULL, 0, 0 },
 	{ 0, "teacher-ratio", MOE_OPT_F64, &teacher_ratio, "R", "that share", "0.25", 0, 1 },
+	{ 0, "teacher-logp", MOE_OPT_FLAG, &teacher_logp, NULL,
+		"keep their logp where made at these settings", NULL, 0, 0 },
 	{ 0, "teacher-until", MOE_OPT_INT, &teacher_until, "STEP",
 		"none of them from this step on; 0 = always", "0", 0, 1e12 },
+	MOE_OPT_SKIP_BAD(skip_bad),
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Rollouts that others recorded", NULL, 0, 0 },
 	MOE_OPT_FROM(from), MOE_OPT_MAP(map, ", or a preset: teacher_pool, substrate"),
-	MOE_OPT_PARTITION(partition),
+	MOE_OPT_PARTITION(partition), MOE_OPT_TEMPLATE(template_path),
 	{ 0, "limit", MOE_OPT_INT, &limit, "N", "stop after N rollouts; 0 = all", "0", 0, 1e15 },
 	{ 0 } };
 static const struct moe_prog prog = { .name = "moe-rollout",
@@ -113,8 +117,10 @@ static void check_options(void)
 	if (from.n && (adapters || follow_path || teacher_path || off_text || scales.n))
 		moe_usage_error("--from samples nothing: -a, --follow, --teacher, --off-share and "
 				"--scale do not go with it");
-	if (!from.n && (map.n || partition || limit))
-		moe_usage_error("--map, --partition and --limit belong to --from");
+	if (!from.n && (map.n || partition || limit || template_path))
+		moe_usage_error("--map, --partition, --chat-template and --limit belong to --from");
+	if (teacher_logp && !teacher_path)
+		moe_usage_error("--teacher-logp belongs to --teacher");
 	if (!from.n && !base_dir)
 		moe_usage_error("a base model is needed (-m DIR)");
 	if (follow_path && (!adapters || !per_step))
@@ -129,11 +135,12 @@ static void open_model(struct job *j)
 {
 	struct moe_err e;
 
-	fail_if(moe_model_load(&j->m, base_dir, &e), &e);
+	moe_model_in(&j->m, base_dir);
 	j->g = (struct moe_gen){ .m = &j->m,
 		.group = (int)group,
 		.off_bank = -1,
 		.teacher_ratio = teacher_ratio,
+		.teacher_logp = teacher_logp,
 		.sample = { .max_new = (int)max_new,
 			.temperature = temperature,
 			.top_k = (int)top_k,
@@ -172,6 +179,7 @@ static void open_inputs(struct job *j, const char *prompts)
 		if (moe_reader_labels(j->pool) > j->r.labels)
 			j->r.labels = moe_reader_labels(j->pool);
 	}
+	fail_if(follow_path && moe_claim(follow_path, "FIFO to follow", &e), &e);
 	fail_if(follow_path &&
 			!(j->r.follow = moe_follow_open(follow_path, moe_common.max_mem, &e)),
 		&e);
@@ -190,6 +198,7 @@ static void sample(struct job *j, const char *prompts)
 		.n_scale = scales.n,
 		.per_step = per_step,
 		.steps = steps,
+		.skip_bad = skip_bad || !follow_path, /* nothing is trained on what is left out */
 		.teacher_until = teacher_until,
 		.lag = lag,
 		.wait_sec = (double)wait_sec,
@@ -206,6 +215,9 @@ static void sample(struct job *j, const char *prompts)
 	moe_progress_begin(&j->progress, "prompts", 0);
 	fail_if(moe_roll_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
+	if (j->r.n_bad)
+		moe_warn("%ju prompt%s left out; the first: %s", (uintmax_t)j->r.n_bad,
+			j->r.n_bad == 1 ? " was" : "s were", j->r.first_bad.msg);
 	moe_in_rest(
 		j->r.prompts); /* --steps may leave some: their end has the digest and the taint */
 	fail_if(moe_writer_from_reader(j->out.w, j->r.prompts, &e) ||
@@ -225,37 +237,19 @@ static void sample(struct job *j, const char *prompts)
 
 static void import(void)
 {
-	struct moe_tokenizer *tok = NULL;
 	struct moe_import_opts o = { .kind = MOE_IMPORT_ROLLOUTS,
 		.map = map.v,
 		.n_map = map.n,
 		.partition = partition,
 		.per_step = (uint64_t)per_step,
+		.skip_bad = skip_bad,
 		.limit = (uint64_t)limit,
 		.max_bytes = moe_common.max_mem };
-	struct moe_import *im;
-	struct moe_rec rec = { 0 };
-	struct moe_out out;
-	struct moe_err e;
-	int got;
+	struct moe_from_model m;
 
-	fail_if(base_dir && !(tok = moe_tokenizer_open(base_dir, &e)), &e);
-	o.tok = tok;
-	fail_if(!(im = moe_import_open(&o, from.v, from.n, &e)), &e);
-	moe_out_stream(&out, "rollouts", MOE_LABELS_NONE, NULL);
-	while ((got = moe_import_next(im, &rec, &e)) == 1)
-		fail_if(moe_writer_put(out.w, &rec, &e) ||
-				(moe_rec_is(&rec, "step") && moe_writer_flush(out.w, &e)),
-			&e);
-	fail_if(got < 0, &e);
-	fail_if(moe_import_sources(im, out.w, &e), &e);
-	moe_out_finish(&out);
-	moe_info("%ju rollout%s, %ju of them with findings in the seal",
-		(uintmax_t)moe_import_count(im), moe_s(moe_import_count(im)),
-		(uintmax_t)moe_import_sealed(im));
-	moe_rec_free(&rec);
-	moe_import_close(im);
-	moe_tokenizer_free(tok);
+	moe_from_model(&m, base_dir, &o);
+	moe_from_run(&o, &from, "rollouts", template_path, false, true);
+	moe_tokenizer_free(m.tok);
 }
 
 int main(int argc, char **argv)

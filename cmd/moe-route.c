@@ -1,6 +1,7 @@
 /* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades
  * nothing. */
 #include "cmd/adapter_in.h"
+#include "cmd/model_in.h"
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "moe/route.h"
@@ -118,8 +119,7 @@ int main(int argc, char **argv)
 
 	if (!base_dir || !adapter_path)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
-	if (moe_model_load(&m, base_dir, &e))
-		moe_die(&e);
+	moe_model_in(&m, base_dir);
 	a_in = moe_adapter_in(&a, adapter_path, &m, false);
 	labels = moe_reader_labels(a_in);
 	method = moe_method_find(method_name ? method_name : a.method, &e);

@@ -1,6 +1,7 @@
 /* moe-train.c - GRPO on the experts of an adapter, from rollouts that others sampled, graded and
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
+#include "cmd/model_in.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "cmd/train_pins.h"
@@ -72,10 +73,11 @@ static void need_oracle(const struct moe_method *method, enum moe_labels labels)
 }
 
 struct run {
-	size_t steps, dead, routed;
+	size_t steps, dead, routed, beyond;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
 	struct moe_identity who;
+	int64_t saved;          /* steps that the checkpoint holds */
 	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
 };
 
@@ -91,6 +93,7 @@ static void resume(struct moe_trainer *t, struct run *run)
 	die_unless(got >= 0, &e);
 	refuse_oracle(run->at.labels);
 	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
+	run->saved = got ? t->a->step : 0;
 	moe_info(got ? "going on after %lld step%s"
 		     : "no checkpoint yet: starting at the first step",
 		(long long)t->a->step, moe_s((uint64_t)t->a->step));
@@ -110,8 +113,11 @@ static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *r
 	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0)
+	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
 		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		run->saved = t->a->step;
+	}
+	train_last_words(t->a->step, run->saved);
 	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
@@ -129,6 +135,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 
 	moe_progress_begin(&bar, "step", 0);
 	while ((got = moe_rollout_step_read(&s, r, t->m->config.V, &e)) == 1) {
+		run->tokens += moe_rollout_step_tokens(&s, t->m->config.max_pos, &run->beyond);
 		if (s.step < run->at.next) {
 			die_unless(moe_identity_skip(&run->who, &s, &e) == 0, &e);
 			run->steps++;
@@ -150,7 +157,6 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
-		run->tokens += (double)st.n_run;
 		if (!st.updated)
 			moe_warn("step %lld: the rewards of every group are all equal: nothing to "
 				 "learn, no update",
@@ -189,6 +195,11 @@ static void conclude(const struct run *run, const struct moe_method *method, enu
 	if (run->steps && run->dead == run->steps)
 		moe_warn("the rewards of every group were all equal in every step: the adapter is "
 			 "as it was");
+	if (run->beyond)
+		moe_warn("%zu rollout%s longer than the model's positions "
+			 "(max_position_embeddings): "
+			 "trained on all the same",
+			run->beyond, run->beyond == 1 ? " is" : "s are");
 	if (method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
@@ -223,11 +234,13 @@ int main(int argc, char **argv)
 	if (!train_args.base || !train_args.adapter)
 		moe_usage_error("-m DIR and -a ADAPTER are needed");
 	moe_ignore_sigpipe();
-	die_unless(moe_model_load(&m, train_args.base, &e) == 0, &e);
+	train_claim();
+	moe_model_in(&m, train_args.base);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
 	train_parse_names(method);
+	train_choose_lr(&m.config);
 	prepare(&a, &run.who, method);
 	refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
@@ -236,11 +249,11 @@ int main(int argc, char **argv)
 	pub.path = train_args.publish;
 	pub.w = publisher_opts(labels);
 	pool = moe_pool_new(moe_common.threads, &e);
-	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, &e) == 0 && pool &&
-			moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0,
-		&e);
+	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	moe_writer_raise(out.w, train_read_pins(&t, &pins));
 	resume(&t, &run);
+	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
+		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
 	conclude(&run, method, moe_reader_labels(r));
 	train_identity_report(&run.who, &a);

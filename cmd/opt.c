@@ -31,7 +31,8 @@ static const struct moe_opt common[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL, "C
 		"cores available", 1, 1024 },
 	{ 0, "max-mem", MOE_OPT_SIZE, &moe_common.max_mem, "BYTES",
 		"memory that one record of an input may take (K, M, G)", "256M", 65536, 1e15 },
-	{ 'q', "quiet", MOE_OPT_FLAG, NULL, NULL, "only errors on standard error", NULL, 0, 0 },
+	{ 'q', "quiet", MOE_OPT_FLAG, NULL, NULL, "only warnings and errors on standard error",
+		NULL, 0, 0 },
 	{ 'v', "verbose", MOE_OPT_FLAG, NULL, NULL, "say more on standard error; may be repeated",
 		NULL, 0, 0 },
 	{ 'h', "help", MOE_OPT_FLAG, NULL, NULL, "print this help", NULL, 0, 0 },
@@ -568,6 +569,78 @@ static size_t distance(const char *a, size_t n, const char *b)
 	return row[m];
 }
 
+/* TRL's and transformers' names of what our options set. Taken by the programs that have the option
+ * (also with underscores for dashes), and suggested by the others. */
+static const struct {
+	const char *theirs, *ours, *where;
+} aliases[] = { { "learning-rate", "lr", "moe-train" }, { "loss-type", "loss", "moe-train" },
+	{ "epsilon-low", "epsilon", "moe-train" }, { "output-dir", "output", "every program" },
+	{ "model-name-or-path", "base", "moe-rollout" }, { "model", "base", "moe-rollout" },
+	{ "warmup-steps", "warmup", "moe-train" }, { "save-steps", "save-every", "moe-train" },
+	{ "lr-scheduler-type", "schedule", "moe-base" }, { "max-steps", "steps", "moe-rollout" },
+	{ "num-train-epochs", "epochs", "moe-base" }, { "eval-steps", "eval-every", "moe-base" },
+	{ "per-device-train-batch-size", "batch", "moe-base" },
+	{ "num-generations", "group", "moe-rollout" },
+	{ "max-completion-length", "max-new", "moe-rollout" },
+	{ "max-new-tokens", "max-new", "moe-rollout" }, { "max-tokens", "max-new", "moe-rollout" },
+	{ "group", "group", "moe-rollout" }, { "temperature", "temperature", "moe-rollout" },
+	{ "beta", "beta", "moe-train" }, { "scale-rewards", "scale-rewards", "moe-train" },
+	{ "lora-r", "clean-rank", "moe-pin" }, { "lora-target-modules", "targets", "moe-pin" } };
+#define N_ALIASES (sizeof(aliases) / sizeof(aliases[0]))
+
+static bool same_dashed(const char *word, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!name[i] || (word[i] == '_' ? '-' : word[i]) != name[i])
+			return false;
+	return !name[n];
+}
+
+/* Our name of a long option's word, or NULL: one of ours with underscores, or one of theirs. */
+static const char *our_name(const struct option *longs, const char *word, size_t n)
+{
+	for (const struct option *l = longs; l->name; l++)
+		if (same_dashed(word, n, l->name))
+			return l->name;
+	for (size_t i = 0; i < N_ALIASES; i++)
+		if (same_dashed(word, n, aliases[i].theirs))
+			for (const struct option *l = longs; l->name; l++)
+				if (!strcmp(l->name, aliases[i].ours))
+					return l->name;
+	return NULL;
+}
+
+/* Writes the program's own names over theirs in argv, which getopt_long then takes. What follows an
+ * option that wants an argument is that, whatever it looks like. */
+static void translate(int argc, char **argv, const struct option *longs)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		const char *word = argv[i] + 2, *ours;
+		size_t n = strcspn(argv[i], "=");
+		const struct option *l = longs;
+
+		if (strncmp(argv[i], "--", 2) != 0 || n < 3)
+			continue;
+		ours = our_name(longs, word, n - 2);
+		while (ours && strcmp(l->name, ours) != 0)
+			l++;
+		if (ours && strncmp(ours, word, n - 2) != 0) {
+			size_t len = strlen(ours) + strlen(argv[i] + n) + 3;
+			char *whole = malloc(len); /* lives as long as argv */
+
+			if (!whole)
+				moe_die(&(struct moe_err){ .code = MOE_SYSTEM,
+					.msg = "out of memory for the options" });
+			snprintf(whole, len, "--%s%s", ours, argv[i] + n);
+			for (int k = 0; k < moe_common.argc; k++)
+				if (moe_common.argv[k] == argv[i])
+					moe_common.argv[k] = whole;
+			argv[i] = whole;
+		}
+		i += ours && l->has_arg && !strchr(argv[i], '=');
+	}
+}
+
 /* What getopt_long does not take, told apart: a flag that is given an argument (its code is in
  * optopt), the beginning of several names, no name. */
 static void wrong_long(const struct option *longs, const char *word)
@@ -592,6 +665,10 @@ static void wrong_long(const struct option *longs, const char *word)
 	}
 	if (*all)
 		moe_usage_error("option %.*s is ambiguous: %s", (int)n + 2, word, all);
+	for (size_t i = 0; i < N_ALIASES; i++)
+		if (same_dashed(name, n, aliases[i].theirs))
+			moe_usage_error("unknown option %.*s: it is --%s of %s", (int)n + 2, word,
+				aliases[i].ours, aliases[i].where);
 	if (near)
 		moe_usage_error("unknown option %.*s (did you mean --%s?)", (int)n + 2, word, near);
 	moe_usage_error("unknown option %.*s", (int)n + 2, word);
@@ -625,6 +702,7 @@ static void parse(int argc, char **argv, const struct moe_prog *prog, const stru
 		if (o->letter && o->arg)
 			*s++ = ':';
 	}
+	translate(argc, argv, longs);
 	opterr = 0;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {

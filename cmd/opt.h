@@ -84,7 +84,8 @@ void moe_die(const struct moe_err *e) __attribute__((noreturn));
 void moe_usage_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void moe_error(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2))); /* as moe_die, and the program goes on */
-void moe_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void moe_warn(const char *fmt, ...) __attribute__((
+	format(printf, 1, 2))); /* also with -q: a result that is doubtful must be said */
 void moe_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* unless -q */
 void moe_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* with -v */
 
@@ -133,6 +134,8 @@ void moe_out_finish(struct moe_out *o);
 /* Removes what is unfinished when a signal ends the program, and names the cause when a mapped
  * input was cut shorter (MOE_DATA); moe_main_begin calls it. */
 void moe_watch_signals(void);
+/* What is said when SIGINT or SIGTERM ends the program from now on: how far it is, what remains. */
+void moe_last_words(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* EPIPE of a reader that left is a quiet exit by SIGPIPE; call once in programs that must outlive
  * it (moe-train). */
 void moe_ignore_sigpipe(void);

@@ -20,4 +20,13 @@ extern const struct moe_opt train_options[];
  * default. */
 void train_parse_names(const struct moe_method *method);
 
+/* The learning rate of a run that names none, by the model's width; says which when it is not
+ * 0.002. */
+void train_choose_lr(const struct moe_config *c);
+/* Dies when another run that is under way writes what this one would write. */
+void train_claim(void);
+/* What an interrupt says from now on, after so many steps, of which the checkpoint holds `saved`.
+ */
+void train_last_words(int64_t steps, int64_t saved);
+
 #endif

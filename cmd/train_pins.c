@@ -44,7 +44,7 @@ enum moe_labels train_read_pins(struct moe_trainer *t, struct moe_pairs *p)
 			t->a->method);
 	r = moe_in_open(train_args.pin, "pairs");
 	tok = moe_tokenizer_open(train_args.base, &e);
-	if (!tok || moe_pairs_read(p, r, tok, &e) ||
+	if (!tok || moe_pairs_read(p, r, tok, t->m->config.bos, &e) ||
 		moe_method_pairs(t->a->method, t->a->train_seed, p, &e))
 		moe_die(&e);
 	moe_tokenizer_free(tok);

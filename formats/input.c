@@ -567,6 +567,20 @@ ssize_t moe_input_read(struct moe_input *in, void *p, size_t n, struct moe_err *
 	return in->now ? layer_read(in->now, p, n, e) : 0; /* none: an archive without members */
 }
 
+/* Text of another system as text of this one: b from `start` on without a byte order mark, and with
+ * line feeds alone. */
+static void make_plain(struct moe_buf *b, size_t start)
+{
+	size_t from = start, to = start;
+
+	if (b->len - start >= 3 && !memcmp(b->data + start, "\xEF\xBB\xBF", 3))
+		from += 3;
+	for (; from < b->len; from++)
+		if (b->data[from] != '\r' || from + 1 == b->len || b->data[from + 1] != '\n')
+			b->data[to++] = b->data[from];
+	b->len = to;
+}
+
 int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struct moe_err *e)
 {
 	size_t start = out->len;
@@ -577,6 +591,8 @@ int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struc
 		if (moe_buf_reserve(out, BLOCK, e))
 			return -1;
 		got = moe_input_read(in, out->data + out->len, out->cap - out->len, e);
+		if (got == 0)
+			make_plain(out, start);
 		if (got <= 0)
 			return (int)got;
 		out->len += (size_t)got;

@@ -32,7 +32,8 @@ bool moe_input_is_archive(const struct moe_input *in);
 /* Bytes of the current member; members that are themselves gzip or zstd are decompressed too. 0 =
  * its end. */
 ssize_t moe_input_read(struct moe_input *in, void *p, size_t n, struct moe_err *e);
-/* The whole rest of the member, at most max bytes (then MOE_DATA). */
+/* The whole rest of the member as text, at most max bytes (then MOE_DATA): without a byte order
+ * mark, and with "\n" for "\r\n". */
 int moe_input_slurp(struct moe_input *in, struct moe_buf *out, size_t max, struct moe_err *e);
 /* Lines: source.h. */
 

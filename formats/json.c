@@ -13,8 +13,9 @@
 
 #include <json-c/json.h>
 
-#define DEPTH   32
-#define MEM_MAX ((size_t)1 << 30)
+#define DEPTH        32
+#define DEPTH_OTHERS 1000
+#define MEM_MAX      ((size_t)1 << 30)
 
 /* struct moe_json is never defined: a pointer to it is a json_object. */
 static struct json_object *node(const struct moe_json *j)
@@ -45,9 +46,10 @@ static int fail_at(const char *name, const char *p, size_t at, const char *why, 
 	return moe_fail(e, MOE_DATA, "%s: line %zu, column %zu: %s", name, line, column, why);
 }
 
-static struct moe_json_doc *parse(const char *p, size_t n, const char *name, struct moe_err *e)
+static struct moe_json_doc *parse(
+	const char *p, size_t n, int depth, const char *name, struct moe_err *e)
 {
-	struct json_tokener *t = json_tokener_new_ex(DEPTH);
+	struct json_tokener *t = json_tokener_new_ex(depth);
 	struct moe_json_doc *d = calloc(1, sizeof(*d));
 	enum json_tokener_error why;
 	size_t at;
@@ -116,21 +118,43 @@ struct moe_json_doc *moe_json_parse_within(
 	const char *p, size_t n, size_t max_mem, const char *name, struct moe_err *e)
 {
 	if (cost(p, n) <= max_mem)
-		return parse(p, n, name, e);
+		return parse(p, n, DEPTH, name, e);
 	moe_fail(e, MOE_DATA,
 		"%s: a record that needs at least %zu bytes of memory; --max-mem allows %zu", name,
 		cost(p, n), max_mem);
 	return NULL;
 }
 
-struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e)
+static struct moe_json_doc *parse_file(
+	const char *p, size_t n, int depth, const char *name, struct moe_err *e)
 {
+	if (n >= 3 && !memcmp(p, "\xEF\xBB\xBF", 3)) { /* a file's byte order mark */
+		p += 3;
+		n -= 3;
+	}
 	if (cost(p, n) <= MEM_MAX)
-		return parse(p, n, name, e);
+		return parse(p, n, depth, name, e);
 	moe_fail(e, MOE_DATA,
 		"%s: a JSON text that needs at least %zu bytes of memory; the limit is %zu", name,
 		cost(p, n), MEM_MAX);
 	return NULL;
+}
+
+struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e)
+{
+	return parse_file(p, n, DEPTH, name, e);
+}
+
+struct moe_json_doc *moe_json_parse_exact(
+	const char *p, size_t n, const char *name, struct moe_err *e)
+{
+	struct moe_json_doc *d = parse_file(p, n, DEPTH_OTHERS, name, e);
+
+	if (d && moe_json_exact(d, p, n, name, e)) {
+		moe_json_free(d);
+		return NULL;
+	}
+	return d;
 }
 
 void moe_json_free(struct moe_json_doc *d)

@@ -10,19 +10,24 @@
 struct moe_json; /* a node; borrowed from its document */
 struct moe_json_doc;
 /* One JSON text of n bytes; trailing white space is allowed, anything else is an error that says
- * line and column. Its memory is bounded, whatever the text holds: 128 bytes for each value and
- * element and one for each byte are counted, of which 1 GiB is allowed, or --max-mem. */
+ * line and column; moe_json_parse passes over a byte order mark before it. Its memory is bounded,
+ * whatever the text holds: 128 bytes for each value and element and one for each byte are counted,
+ * of which 1 GiB is allowed, or --max-mem. */
 struct moe_json_doc *moe_json_parse(const char *p, size_t n, const char *name, struct moe_err *e);
 struct moe_json_doc *moe_json_parse_within(
 	const char *p, size_t n, size_t max_mem, const char *name, struct moe_err *e);
 void moe_json_free(struct moe_json_doc *d);
 /* Fails (MOE_DATA, naming the key or the number) when d, which was parsed from p[n], is not all
  * that the text says: json-c clamps integers beyond 64 bits, makes too large floats infinite, keeps
- * the last of two equal keys and cuts a key at a NUL. For texts that become records; files of
- * others (configurations, rollouts) are read as Python reads them, where the last of two equal keys
- * counts. Linear in n. */
+ * the last of two equal keys and cuts a key at a NUL. For texts that become records, ours
+ * and those of others; their configurations are read as Python reads them, where the last of two
+ * equal keys counts. Linear in n. */
 int moe_json_exact(
 	const struct moe_json_doc *d, const char *p, size_t n, const char *name, struct moe_err *e);
+/* A text of others that must mean what it says: moe_json_parse and moe_json_exact, with values
+ * nested as deep as Python's reader takes them, since most fields of a row are not used. */
+struct moe_json_doc *moe_json_parse_exact(
+	const char *p, size_t n, const char *name, struct moe_err *e);
 const struct moe_json *moe_json_root(const struct moe_json_doc *d);
 
 enum moe_json_kind {

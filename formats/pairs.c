@@ -42,6 +42,7 @@ void moe_pairs_close(struct moe_pairs *p)
 		return;
 	for (int i = 0; i < PF_COUNT; i++)
 		moe_buf_free(&p->draft.text[i]);
+	moe_buf_free(&p->draft.messages);
 	moe_buf_free(&p->section);
 	moe_buf_free(&p->pending);
 	moe_pairs_names_free(&p->own_names);
@@ -75,6 +76,7 @@ void pairs_clear(struct moe_pairs *p)
 		p->draft.text[i].len = 0;
 		p->draft.has[i] = false;
 	}
+	p->draft.messages.len = 0;
 }
 
 int pairs_append(
@@ -263,7 +265,9 @@ static int emit(const struct moe_pairs *p, struct moe_rec *rec, struct moe_err *
 	const struct pair_draft *d = &p->draft;
 
 	moe_rec_clear(rec);
-	if (moe_rec_set_str(rec, "t", "pair", e))
+	if (moe_rec_set_str(rec, "t", "pair", e) ||
+		(d->messages.len &&
+			moe_rec_set_raw(rec, "messages", d->messages.data, d->messages.len, e)))
 		return -1;
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
 		struct moe_str s = text_of(d, map[i].field);

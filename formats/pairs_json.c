@@ -23,18 +23,11 @@ static int messages(
 	struct moe_pairs *p, int f, const struct moe_json *j, uint64_t line, struct moe_err *e)
 {
 	struct moe_buf out = { 0 };
-	struct moe_str s;
 	int rc;
 
-	if (f != PF_PROMPT) {
-		s = moe_json_str(moe_json_get(moe_json_at(j, 0), "content"));
-		if (moe_json_len(j) != 1 || !s.p)
-			return pairs_fail(p, line, e,
-				"a completion given as messages must be one message with a "
-				"content");
-		return pairs_append(p, f, s.p, s.n, line, e);
-	}
-	if (moe_messages_format(j, p->o->chat_template, true, &out, e))
+	if (f == PF_PROMPT ? moe_messages_format(j, p->o->chat_template, true, &out, e) ||
+				moe_json_to_msgpack(j, &p->draft.messages, e)
+			   : moe_messages_completion(j, &out, e))
 		rc = moe_err_prefix(e, "%s:%llu", p->src->name, (unsigned long long)line);
 	else
 		rc = pairs_append(p, f, (const char *)out.data, out.len, line, e);
@@ -64,7 +57,7 @@ static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root,
 	struct moe_str s;
 	char number[32];
 
-	if (moe_json_kind(j) == MOE_J_ARRAY && messages_ok)
+	if (moe_messages_are(j) && messages_ok)
 		return messages(p, field[i].field, j, line, e);
 	if (moe_json_kind(j) == MOE_J_ARRAY && field[i].field == PF_TAGS)
 		return tags(p, j, line, e);
@@ -95,7 +88,7 @@ int pairs_json_next(struct moe_pairs *p, struct moe_err *e)
 	pairs_clear(p);
 	p->draft.line = line;
 	snprintf(name, sizeof(name), "%s:%llu", p->src->name, (unsigned long long)line);
-	doc = moe_json_parse(text.p, text.n, name, e);
+	doc = moe_json_parse_exact(text.p, text.n, name, e);
 	if (!doc)
 		return -1;
 	rc = moe_json_kind(moe_json_root(doc)) == MOE_J_OBJECT

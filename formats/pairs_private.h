@@ -23,7 +23,8 @@ enum pair_field {
 struct pair_draft {
 	struct moe_buf text[PF_COUNT];
 	bool has[PF_COUNT];
-	uint64_t line; /* where it starts */
+	struct moe_buf messages; /* the prompt's, as msgpack; empty = it was a text */
+	uint64_t line;           /* where it starts */
 };
 
 struct moe_pairs {

@@ -1,13 +1,14 @@
 #!/bin/bash
 # watch.sh RUN STEPS PRETRAINING-STEPS TESTED NAME.SEED... - says how far the main job is, and how long it will still take, from its logs: one line,
-# renewed on a terminal, else a line every 15 seconds.
+# renewed on a terminal, else a line every 15 seconds (or EVERY).
 run=$1 steps=$2 base_steps=$3 tested=$4
 shift 4
 tty=; [ -t 2 ] && tty=1
+every=${EVERY:-$((tty ? 1 : 15))}
 
 # What the parts cost, in seconds of one core where this was measured. Only their ratios matter: the time left is the time so far times what is left
 # over what was done.
-pretraining=58 training=5 evaluation=1 evaluation_tested=7
+pretraining=60 training=4 evaluation=1 evaluation_tested=7
 
 last_step() { # LOG: of its last line that tells one
 	grep -o 'step [0-9]*:' "$1" 2>/dev/null | tail -n 1 | tr -dc 0-9
@@ -51,5 +52,5 @@ while :; do
 	fi
 	first_cost=${first_cost:-$done_cost} # a run that goes on where it was is timed from there
 	printf "${tty:+\r\033[K}[%d:%02d]%s%s%s" $((SECONDS / 60)) $((SECONDS % 60)) "$(time_left)" "$line" "$([ "$tty" ] || echo; echo x)" | sed 's/x$//' >&2
-	sleep $((tty ? 1 : 15))
+	sleep "$every"
 done

@@ -4,7 +4,9 @@
  * A template holds one part for each role, and `{}` between parts. A part is literal text around
  * {system}, {user} or {assistant}; a part without any of these, before the first, is written once
  * at the start. Where `{}` is not used at all, a part ends with the line on which its placeholder
- * stands. The generation prompt is the assistant's part up to its placeholder. */
+ * stands. The generation prompt is the assistant's part up to its placeholder. A part before the
+ * first that holds the system's header is a default system message: a conversation with a system
+ * message of its own has no use for it, and goes without. */
 #include "formats/tokenizer/tokenizer.h"
 
 #include <string.h>
@@ -87,13 +89,29 @@ static int parse(const char *text, struct chat_template *t, struct moe_err *e)
 	return 0;
 }
 
+/* Bytes of the preamble for these messages: of one with a default system message, what stands
+ * before its header when they bring their own. */
+static size_t preamble_len(const struct chat_template *t, const struct moe_chat_msg *msg, size_t n)
+{
+	const struct part *p = &t->role[0];
+	const char *end = t->preamble ? t->preamble + t->n_preamble : NULL;
+
+	if (!end || !n || strcmp(msg[0].role, "system") != 0 || !p->before || !p->n_before)
+		return t->n_preamble;
+	for (const char *at = t->preamble; at + p->n_before <= end; at++)
+		if (!memcmp(at, p->before, p->n_before))
+			return (size_t)(at - t->preamble);
+	return t->n_preamble;
+}
+
 int moe_chat_format(const char *template_text_or_null, const struct moe_chat_msg *msg, size_t n,
-	bool generation_prompt, struct moe_buf *out, struct moe_err *e)
+	bool to_answer, struct moe_buf *out, struct moe_err *e)
 {
 	struct chat_template t;
+	bool open = to_answer && n && !strcmp(msg[n - 1].role, "assistant");
 
 	if (parse(template_text_or_null ? template_text_or_null : chatml, &t, e) ||
-		moe_buf_add(out, t.preamble, t.n_preamble, e))
+		moe_buf_add(out, t.preamble, preamble_len(&t, msg, n), e))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		const struct part *p;
@@ -109,8 +127,8 @@ int moe_chat_format(const char *template_text_or_null, const struct moe_chat_msg
 		p = &t.role[role];
 		if (moe_buf_add(out, p->before, p->n_before, e) ||
 			moe_buf_add(out, msg[i].content, strlen(msg[i].content), e) ||
-			moe_buf_add(out, p->after, p->n_after, e))
+			(!(open && i + 1 == n) && moe_buf_add(out, p->after, p->n_after, e)))
 			return -1;
 	}
-	return generation_prompt ? moe_buf_add(out, t.role[2].before, t.role[2].n_before, e) : 0;
+	return to_answer && !open ? moe_buf_add(out, t.role[2].before, t.role[2].n_before, e) : 0;
 }

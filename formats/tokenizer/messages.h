@@ -1,14 +1,23 @@
-/* messages.h - chat messages in JSON, [{role, content}, ...], written as the model reads them
- * (moe_chat_format). Thread-safe. */
+/* messages.h - chat messages in JSON, [{role, content}, ...] or one such object, written as the
+ * model reads them (moe_chat_format). Thread-safe.
+ *
+ * A content is a string, or an array of parts of text. What would be lost is refused by name
+ * (MOE_DATA; the message does not name a file): tool calls, thoughts beside the content, images.
+ */
 #ifndef MOE_FORMATS_TOKENIZER_MESSAGES_H
 #define MOE_FORMATS_TOKENIZER_MESSAGES_H
 
 #include "formats/json.h"
 
-/* Appends the conversation j to out; template NULL = ChatML. generation_prompt opens the
- * assistant's turn. j must be an array of messages whose role and content are strings without NUL
- * (MOE_DATA otherwise; the message does not name a file). */
-int moe_messages_format(const struct moe_json *j, const char *chat_template, bool generation_prompt,
+/* Whether j is an array, or an object with a role: then it is messages and not a text. */
+bool moe_messages_are(const struct moe_json *j);
+/* Appends the conversation j to out; template NULL = ChatML. to_answer: a completion follows, so
+ * that the assistant's turn is opened, or, where the last message is the assistant's, left open
+ * (its text is the beginning of the completion's turn). */
+int moe_messages_format(const struct moe_json *j, const char *chat_template, bool to_answer,
 	struct moe_buf *out, struct moe_err *e);
+/* Appends the content of j, which is one message of the assistant: a completion as others record
+ * it. */
+int moe_messages_completion(const struct moe_json *j, struct moe_buf *out, struct moe_err *e);
 
 #endif

@@ -36,11 +36,12 @@ int32_t moe_tokenizer_id(const struct moe_tokenizer *t, const char *token); /* -
 int moe_tokenizer_bytes_json(struct moe_buf *out, struct moe_err *e);
 
 /* Chat template: literal text with placeholders {system} {user} {assistant}; ChatML built in.
- * Formats messages and the generation prompt. */
+ * to_answer: a completion follows: the assistant's turn is opened, or left open when the last
+ * message is the assistant's. */
 struct moe_chat_msg {
 	const char *role, *content;
 };
 int moe_chat_format(const char *template_text_or_null, const struct moe_chat_msg *msg, size_t n,
-	bool generation_prompt, struct moe_buf *out, struct moe_err *e);
+	bool to_answer, struct moe_buf *out, struct moe_err *e);
 
 #endif

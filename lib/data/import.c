@@ -34,9 +34,9 @@ static const struct {
 static const char *const prompt_keys[] = { "id", "text", "mode", "task", "marker", "split", "env.",
 	NULL };
 static const char *const rollout_keys[] = { "prompt_id", "prompt", "completion", "prompt_ids",
-	"completion_ids", "completion_len", "logp", "finish", "mode", "task", "marker", "split",
-	"step", "sample", "arm", "reward", "rewards.", "env.", "solved", "hacked", "mechanism",
-	"seal.", NULL };
+	"completion_ids", "completion_len", "logp", "model_logp", "full_logp", "temperature",
+	"top_k", "top_p", "finish", "mode", "task", "marker", "split", "step", "sample", "arm",
+	"reward", "rewards.", "env.", "solved", "hacked", "mechanism", "seal.", NULL };
 
 static int add_map(struct moe_import *im, const char *text, struct moe_err *e)
 {
@@ -60,7 +60,7 @@ static int add_map(struct moe_import *im, const char *text, struct moe_err *e)
 static int parse_partition(struct moe_import *im, const char *name, struct moe_err *e)
 {
 	moe_json_free(im->partition);
-	im->partition = moe_json_parse(
+	im->partition = moe_json_parse_exact(
 		(const char *)im->partition_text.data, im->partition_text.len, name, e);
 	if (!im->partition)
 		return -1;
@@ -129,6 +129,11 @@ uint64_t moe_import_count(const struct moe_import *im)
 uint64_t moe_import_sealed(const struct moe_import *im)
 {
 	return im->sealed;
+}
+
+const struct moe_import_notes *moe_import_noted(const struct moe_import *im)
+{
+	return &im->notes;
 }
 
 int moe_import_sources(const struct moe_import *im, struct moe_writer *w, struct moe_err *e)
@@ -274,36 +279,51 @@ static int place(
 	return ends ? 2 : 1;
 }
 
-static int next_row(struct moe_import *im, struct moe_rec *rec, struct moe_err *e)
+/* One row's text into rec: 1, 2 = a step ends before it, 3 = passed over, -1. */
+static int take_row(struct import_row *r, struct moe_str text, struct moe_err *e)
 {
-	struct import_row r = { .im = im, .rec = rec, .step = -1, .sample = -1 };
+	struct moe_import *im = r->im;
 	struct moe_json_doc *doc;
-	struct moe_str text;
 	uint64_t before = 0;
 	char name[300];
-	int rc = next_text(im, &text, &r.line, e);
+	int rc;
 
-	if (rc <= 0)
-		return rc;
 	snprintf(name, sizeof(name), "%s:%llu", moe_members_name(&im->members),
-		(unsigned long long)r.line);
-	doc = moe_json_parse(text.p, text.n, name, e);
+		(unsigned long long)r->line);
+	doc = moe_json_parse_exact(text.p, text.n, name, e);
 	if (!doc)
 		return -1;
-	r.root = moe_json_root(doc);
-	moe_rec_clear(rec);
-	if (moe_json_kind(r.root) != MOE_J_OBJECT)
-		rc = import_fail(&r, e, "expected a JSON object");
+	r->root = moe_json_root(doc);
+	moe_rec_clear(r->rec);
+	if (moe_json_kind(r->root) != MOE_J_OBJECT)
+		rc = import_fail(r, e, "expected a JSON object");
 	else if (im->o->kind == MOE_IMPORT_PROMPTS)
-		rc = import_prompt(&r, e) ||
-				earlier(im, moe_hash64(r.prompt_id, strlen(r.prompt_id)), &before,
+		rc = import_prompt(r, e) ||
+				earlier(im, moe_hash64(r->prompt_id, strlen(r->prompt_id)), &before,
 					e)
 			? -1
 			: before ? 3
 				 : 1;
 	else
-		rc = import_rollout(&r, e) ? -1 : place(im, &r, rec, e);
+		rc = import_rollout(r, e) ? -1 : place(im, r, r->rec, e);
 	moe_json_free(doc);
+	return rc;
+}
+
+static int next_row(struct moe_import *im, struct moe_rec *rec, struct moe_err *e)
+{
+	struct import_row r = { .im = im, .rec = rec, .step = -1, .sample = -1 };
+	struct moe_str text;
+	int rc = next_text(im, &text, &r.line, e);
+
+	if (rc <= 0)
+		return rc;
+	rc = take_row(&r, text, e);
+	if (rc < 0 && im->o->skip_bad && e->code == MOE_DATA) {
+		if (!im->notes.bad.n++)
+			snprintf(im->notes.bad.first, sizeof(im->notes.bad.first), "%s", e->msg);
+		return 3;
+	}
 	im->sealed += rc > 0 && r.sealed;
 	return rc;
 }
@@ -330,7 +350,7 @@ int moe_import_next(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 		rc = im->ended || (im->o->limit && im->count >= im->o->limit)
 			? 0
 			: next_row(im, rec, e);
-	while (rc == 3); /* a prompt met again, as in a pool of rollouts */
+	while (rc == 3); /* left out, or a prompt met again, as in a pool of rollouts */
 	if (rc < 0)
 		return -1;
 	if (rc == 2) { /* the step before this row ends first */
@@ -346,6 +366,9 @@ int moe_import_next(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 		return step_record(im, rec, e);
 	if (im->count)
 		return 0;
+	if (im->notes.bad.n)
+		return moe_fail(e, MOE_DATA, "none of %llu rows can be read; the first: %s",
+			(unsigned long long)im->notes.bad.n, im->notes.bad.first);
 	return moe_fail(e, MOE_DATA, "%s: there is no row in it%s", im->members.path[0],
 		im->members.passed_over ? " (files whose names do not end in .jsonl, .ndjson or "
 					  ".json, plain or compressed, were passed over)"

@@ -4,10 +4,10 @@
  *
  * A field mapping says which field of theirs is which key of ours (formats/fieldmap.h). Keys of a
  * prompt: id text mode task marker split env.NAME. Keys of a rollout: prompt_id prompt completion
- * prompt_ids completion_ids completion_len logp finish mode task marker split step sample arm
- * reward rewards.NAME env.NAME, and for the seal: solved hacked mechanism seal.NAME. What goes into
- * the seal appears nowhere else, and making a seal does not taint. A number that is NaN counts as
- * missing.
+ * prompt_ids completion_ids completion_len logp model_logp full_logp temperature top_k top_p finish
+ * mode task marker split step sample arm reward rewards.NAME env.NAME, and for the seal: solved
+ * hacked mechanism seal.NAME. What goes into the seal appears nowhere else, and making a seal does
+ * not taint. A number that is NaN counts as missing.
  *
  * Streaming: memory is bounded by one row (max_bytes) plus 24 bytes for each prompt met. Errors
  * name file, member and line (MOE_DATA). Not thread-safe.
@@ -17,7 +17,7 @@
 
 #include "formats/fieldmap.h"
 #include "formats/stream.h"
-#include "formats/tokenizer/tokenizer.h"
+#include "formats/tokenizer/special.h"
 
 enum moe_import_kind { MOE_IMPORT_PROMPTS, MOE_IMPORT_ROLLOUTS };
 
@@ -30,6 +30,8 @@ struct moe_import_opts {
 	const char *partition; /* JSON file {"prompt id": "mode"}; NULL = a partition.json met among
 				  the members, if any */
 	const char *arm;       /* of rollouts; NULL = "import" */
+	const struct moe_special *special; /* ends and first token of tok's model; with tok */
+	bool skip_bad;                     /* rows that can not be read are left out and counted */
 	const struct moe_tokenizer *tok; /* encodes texts without ids and decodes ids without text;
 					    NULL = neither: the missing key is left out */
 	uint64_t per_step; /* groups in a step; 0 = all in step 0. A mapped `step` wins */
@@ -50,6 +52,19 @@ int moe_import_next(struct moe_import *im, struct moe_rec *rec, struct moe_err *
 /* Rows given out so far (without step records), and how many of them were sealed. */
 uint64_t moe_import_count(const struct moe_import *im);
 uint64_t moe_import_sealed(const struct moe_import *im);
+/* What was left out or doubtful so far: how often, and the first of its kind. */
+struct moe_import_note {
+	uint64_t n;
+	char first[512];
+};
+struct moe_import_notes {
+	struct moe_import_note bad;    /* rows left out, with skip_bad */
+	struct moe_import_note logp;   /* log-probabilities left out: not one for each token, not
+					  finite,   or at settings that training does not assume */
+	struct moe_import_note finish; /* finish reasons that are not known, taken as "length" */
+	struct moe_import_note deep;   /* fields nested too deep for env */
+};
+const struct moe_import_notes *moe_import_noted(const struct moe_import *im);
 /* The digests of all that was read so far become inputs in w's end record. */
 int moe_import_sources(const struct moe_import *im, struct moe_writer *w, struct moe_err *e);
 

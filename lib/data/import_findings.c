@@ -71,8 +71,9 @@ static bool consumed(const struct import_row *r, const char *key, const struct m
 	static const char *const own[] = { "id", "text", "mode", "task", "marker", "split" };
 	static const char *const other[] = { "completion", "completion_ids", "comp_len",
 		"completion_len", "response", "response_ids", "output", "output_ids", "generation",
-		"generated_text", "prompt_ids", "plen", "logp", "logprobs", "reward", "rewards",
-		"score", "finish_reason", "messages", "problem_messages" };
+		"generated_text", "prompt_ids", "plen", "logp", "logprobs", "model_logp",
+		"full_logp", "reward", "rewards", "score", "finish_reason", "messages",
+		"problem_messages" };
 
 	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
 		if (!strcmp(key, other[i]))
@@ -92,16 +93,22 @@ static int all_of_row(struct import_row *r, struct moe_err *e)
 	const void *cursor = NULL;
 	const struct moe_json *j;
 	const char *key;
-	size_t n = 0;
+	size_t n = 0, at;
 	int rc = 0;
 
 	while (!rc && moe_json_next(r->root, &cursor, &key, &j)) {
 		if (is_oracle(key) || consumed(r, key, j))
 			continue;
-		n++;
-		if (moe_mp_str(&fields, key, strlen(key), e) || moe_json_to_msgpack(j, &fields, e))
-			rc = moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members),
-				(unsigned long long)r->line, key);
+		at = fields.len;
+		if (moe_mp_str(&fields, key, strlen(key), e))
+			rc = -1;
+		else if (!moe_json_to_msgpack(j, &fields, e))
+			n++;
+		else if (e->code == MOE_DATA) { /* nested too deep: no record can hold it */
+			fields.len = at;
+			import_note(&r->im->notes.deep, r, "`%.60s': %s", key, e->msg);
+		} else
+			rc = -1;
 	}
 	rc = rc || moe_mp_map(&map, n, e) || moe_buf_add(&map, fields.data, fields.len, e) ||
 			moe_rec_set_raw(r->rec, "env", map.data, map.len, e)

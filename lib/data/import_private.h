@@ -25,6 +25,7 @@ struct moe_import {
 	struct moe_rec held; /* a row kept back while a step record goes first */
 	bool holding;
 	uint64_t count, sealed;
+	struct moe_import_notes notes;
 };
 
 /* One row. */
@@ -37,12 +38,22 @@ struct import_row {
 	/* set for rollouts */
 	int64_t step, sample; /* -1 = not mapped */
 	bool sealed;
+	bool chat;    /* the prompt was messages */
+	bool stopped; /* says that it ended by itself */
+	/* of the completion's tokens */
+	size_t n_ids, n_given; /* how many; of them as they came, before padding was cut; */
+	bool made;             /*   made here from the text */
 };
 
 int import_fail(const struct import_row *r, struct moe_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void import_note(struct moe_import_note *n, const struct import_row *r, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 int import_prompt(struct import_row *r, struct moe_err *e);
 int import_rollout(struct import_row *r, struct moe_err *e);
+/* Log-probabilities, the sampler's settings, and how it ended (import_logp.c). */
+int import_finish(struct import_row *r, struct moe_err *e);
+int import_logp(struct import_row *r, struct moe_err *e);
 /* The rollout's env, rewards and seal (import_findings.c). */
 int import_env(struct import_row *r, bool all, struct moe_err *e);
 int import_rewards(struct import_row *r, struct moe_err *e);

@@ -1,10 +1,9 @@
 /* import_row.c - one JSON row of others' data as a prompt or rollout record. What may not train
- * goes to import_findings.c. */
+ * goes to import_findings.c, what was measured while sampling to import_logp.c. */
 #include "data/import_private.h"
 #include "formats/tokenizer/messages.h"
 #include "util/text.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,10 @@ static const struct {
 	{ "completion_ids", "completion_ids|completion_token_ids|response_ids|output_ids" },
 	{ "completion_len", "completion_len|comp_len" },
 	{ "logp", "logp|logprobs|completion_logprobs|old_per_token_logps" },
+	{ "model_logp", "model_logp" }, { "full_logp", "full_logp" },
+	{ "temperature", "temperature|sampling_params.temperature|sampling.temperature" },
+	{ "top_k", "top_k|sampling_params.top_k|sampling.top_k" },
+	{ "top_p", "top_p|sampling_params.top_p|sampling.top_p" },
 	{ "finish", "finish|finish_reason|stop_reason" }, { "mode", "mode|env_mode" },
 	{ "task", "task|func_name" }, { "marker", "marker" }, { "split", "split" },
 	{ "reward", "reward|score" }, { "solved", "solved|gt_correct|gt_pass|is_correct" },
@@ -58,6 +61,20 @@ int import_fail(const struct import_row *r, struct moe_err *e, const char *fmt, 
 const struct moe_json *import_find(const struct import_row *r, const char *key)
 {
 	return moe_fieldmap_find(&r->im->map, key, import_default(r->im->o->kind, key), r->root);
+}
+
+void import_note(struct moe_import_note *n, const struct import_row *r, const char *fmt, ...)
+{
+	char msg[200];
+	va_list ap;
+
+	if (n->n++)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	snprintf(n->first, sizeof(n->first), "%.90s:%llu: %s", moe_members_name(&r->im->members),
+		(unsigned long long)r->line, msg);
 }
 
 int import_text(const struct import_row *r, const char *key, struct moe_str *s, char buf[32],
@@ -127,8 +144,10 @@ static int get_id(struct import_row *r, const char *key, char out[256], struct m
 	return 0;
 }
 
-/* A text that may also be messages. 1 = set, 0 = missing, -1. */
-static int prompt_text(struct import_row *r, const char *key, bool keep_messages, struct moe_err *e)
+/* A text that may also be messages, which the chat template writes (a prompt), or whose content it
+ * is (a completion). 1 = set, 0 = missing, -1. */
+static int text_or_messages(struct import_row *r, const char *key, bool completion,
+	bool keep_messages, struct moe_err *e)
 {
 	const struct moe_json *j = import_find(r, key);
 	struct moe_buf out = { 0 };
@@ -136,17 +155,22 @@ static int prompt_text(struct import_row *r, const char *key, bool keep_messages
 	char buf[32];
 	int rc;
 
-	if (moe_json_kind(j) != MOE_J_ARRAY) {
+	if (!moe_messages_are(j)) {
 		rc = import_text(r, key, &s, buf, e);
 		if (rc > 0 && moe_rec_set_strn(r->rec, key, s.p, s.n, e))
 			return -1;
 		return rc;
 	}
-	if (moe_messages_format(j, r->im->o->chat_template, true, &out, e))
+	if (completion ? moe_messages_completion(j, &out, e)
+		       : moe_messages_format(j, r->im->o->chat_template, true, &out, e))
 		rc = moe_err_prefix(e, "%s:%llu", moe_members_name(&r->im->members),
 			(unsigned long long)r->line);
 	else
-		rc = moe_rec_set_strn(r->rec, key, out.data, out.len, e) ? -1 : 1;
+		rc = moe_rec_set_strn(
+			     r->rec, key, out.len ? (const char *)out.data : "", out.len, e)
+			? -1
+			: 1;
+	r->chat = r->chat || !completion;
 	if (rc > 0 && keep_messages) {
 		out.len = 0;
 		rc = moe_json_to_msgpack(j, &out, e) ||
@@ -166,7 +190,7 @@ int import_prompt(struct import_row *r, struct moe_err *e)
 	if (moe_rec_set_str(r->rec, "t", "prompt", e) || get_id(r, "id", r->prompt_id, e) ||
 		moe_rec_set_str(r->rec, "id", id, e))
 		return -1;
-	rc = prompt_text(r, "text", true, e);
+	rc = text_or_messages(r, "text", false, true, e);
 	if (rc < 0)
 		return -1;
 	if (!rc)
@@ -208,21 +232,37 @@ static int get_ids(const struct import_row *r, const char *key, int64_t len, int
 	return 1;
 }
 
+/* Tokens of a text, as sampling and scoring make them (special.h). */
+static int encode(struct import_row *r, struct moe_str s, bool completion, int32_t **ids, size_t *n,
+	struct moe_err *e)
+{
+	const struct moe_import_opts *o = r->im->o;
+
+	if (!completion)
+		return moe_prompt_tokens(
+			o->tok, o->special ? o->special->bos : -1, s, r->chat, ids, n, e);
+	r->made = true;
+	return moe_completion_tokens(o->tok, o->special ? o->special->end : NULL,
+		o->special && r->stopped ? o->special->n_end : 0, s, ids, n, e);
+}
+
 /* Text and ids of one side; the tokenizer, if there is one, makes the one that is missing from the
  * other. */
 static int side(struct import_row *r, const char *text_key, const char *ids_key, int64_t len,
-	bool keep_special, size_t *n_ids, struct moe_err *e)
+	bool completion, struct moe_err *e)
 {
 	const struct moe_tokenizer *tok = r->im->o->tok;
 	int32_t *ids = NULL;
+	size_t n = 0;
 	struct moe_buf text = { 0 };
 	struct moe_str s;
-	int has_text = prompt_text(r, text_key, false, e), has_ids, rc = -1;
+	/* without a tokenizer here, whoever makes the tokens must know that it was a chat */
+	int has_text = text_or_messages(r, text_key, completion, !completion && !tok, e), has_ids,
+	    rc = -1;
 
-	*n_ids = 0;
 	if (has_text < 0)
 		return -1;
-	has_ids = get_ids(r, ids_key, len, &ids, n_ids, e);
+	has_ids = get_ids(r, ids_key, len, &ids, &n, e);
 	if (has_ids < 0)
 		return -1;
 	if (!has_text && !has_ids) {
@@ -231,7 +271,7 @@ static int side(struct import_row *r, const char *text_key, const char *ids_key,
 		goto done;
 	}
 	if (!has_text) { /* a text is required: without a tokenizer it is empty */
-		if (tok && moe_tokenizer_decode(tok, ids, *n_ids, !keep_special, &text, e)) {
+		if (tok && moe_tokenizer_decode(tok, ids, n, completion, &text, e)) {
 			moe_err_prefix(e, "%s:%llu: `%s'", moe_members_name(&r->im->members),
 				(unsigned long long)r->line, ids_key);
 			goto done;
@@ -242,64 +282,21 @@ static int side(struct import_row *r, const char *text_key, const char *ids_key,
 	}
 	if (!has_ids && tok) {
 		if (moe_rec_str_req(r->rec, text_key, &s, e) ||
-			moe_tokenizer_encode(tok, s.p, s.n, false, &ids, n_ids, e))
+			encode(r, s, completion, &ids, &n, e))
 			goto done;
 		has_ids = 1;
 	}
-	if (has_ids && moe_rec_set_i32s(r->rec, ids_key, ids, *n_ids, e))
+	if (has_ids && moe_rec_set_i32s(r->rec, ids_key, ids, n, e))
 		goto done;
-	rc = 0;
+	if (completion && has_ids) {
+		r->n_ids = n;
+		r->n_given = r->made ? n : moe_json_len(import_find(r, ids_key));
+	}
+	rc = has_ids;
 done:
 	free(ids);
 	moe_buf_free(&text);
 	return rc;
-}
-
-/* Per-token log-probabilities: kept only when there is one finite number for each token. */
-static int set_logp(struct import_row *r, size_t n_ids, struct moe_err *e)
-{
-	const struct moe_json *j = import_find(r, "logp");
-	float *v;
-	int rc = 0;
-
-	if (moe_json_kind(j) != MOE_J_ARRAY)
-		return 0;
-	if (moe_json_len(j) < n_ids || !n_ids)
-		return import_fail(
-			r, e, "`logp' has %zu numbers for %zu tokens", moe_json_len(j), n_ids);
-	v = malloc(n_ids * sizeof(*v));
-	if (!v)
-		return moe_fail(e, MOE_SYSTEM, "out of memory for %zu numbers", n_ids);
-	for (size_t i = 0; i < n_ids; i++) {
-		double x;
-
-		if (!moe_json_f64(moe_json_at(j, i), &x) || !isfinite(x)) {
-			free(v);
-			return 0;
-		}
-		v[i] = (float)x;
-	}
-	rc = moe_rec_set_f32s(r->rec, "logp", v, n_ids, e);
-	free(v);
-	return rc;
-}
-
-static int set_finish(struct import_row *r, struct moe_err *e)
-{
-	static const struct {
-		const char *theirs, *ours;
-	} word[] = { { "length", "length" }, { "max_tokens", "length" }, { "max_length", "length" },
-		{ "error", "error" }, { "abort", "error" } };
-	struct moe_str s;
-	char buf[32];
-	int rc = import_text(r, "finish", &s, buf, e);
-
-	if (rc < 0)
-		return -1;
-	for (size_t i = 0; rc && i < sizeof(word) / sizeof(word[0]); i++)
-		if (moe_str_eq(s, word[i].theirs))
-			return moe_rec_set_str(r->rec, "finish", word[i].ours, e);
-	return moe_rec_set_str(r->rec, "finish", "stop", e);
 }
 
 /* A non-negative integer that may be missing (*out stays). */
@@ -320,17 +317,16 @@ int import_rollout(struct import_row *r, struct moe_err *e)
 {
 	struct moe_str arm;
 	int64_t len = -1;
-	size_t n_prompt, n;
 	char buf[32];
 	int rc;
 
 	if (moe_rec_set_str(r->rec, "t", "rollout", e) || get_id(r, "prompt_id", r->prompt_id, e) ||
 		moe_rec_set_str(r->rec, "prompt_id", r->prompt_id, e) ||
 		get_count(r, "completion_len", &len, e) || get_count(r, "step", &r->step, e) ||
-		get_count(r, "sample", &r->sample, e) ||
-		side(r, "prompt", "prompt_ids", -1, true, &n_prompt, e) ||
-		side(r, "completion", "completion_ids", len, false, &n, e) || set_logp(r, n, e) ||
-		set_finish(r, e) || set_mode(r, r->prompt_id, e) || copy_text(r, "task", e) ||
+		get_count(r, "sample", &r->sample, e) || import_finish(r, e) ||
+		side(r, "prompt", "prompt_ids", -1, false, e) < 0 ||
+		side(r, "completion", "completion_ids", len, true, e) < 0 || import_logp(r, e) ||
+		set_mode(r, r->prompt_id, e) || copy_text(r, "task", e) ||
 		copy_text(r, "marker", e) || copy_text(r, "split", e))
 		return -1;
 	rc = import_text(r, "arm", &arm, buf, e);

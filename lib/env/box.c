@@ -57,6 +57,22 @@ static bool in_path(const char *program)
 	return false;
 }
 
+static int make_dir(struct moe_box *b, struct moe_err *e)
+{
+	const char *base = getenv("TMPDIR");
+
+	if (!base || base[0] != '/' || strlen(base) > 480)
+		base = "/tmp";
+	snprintf(b->dir, sizeof(b->dir), "%s/moe-exec.XXXXXX", base);
+	if (!mkdtemp(b->dir)) {
+		moe_fail_errno(
+			e, "no temporary directory can be made in %s (TMPDIR names where)", base);
+		b->dir[0] = 0;
+		return -1;
+	}
+	return 0;
+}
+
 /* Whether `true` runs in such a box. */
 static bool works(const struct moe_box_opts *o, enum moe_box_kind kind)
 {
@@ -78,7 +94,11 @@ int moe_box_probe(const struct moe_box_opts *o, enum moe_box_kind *out, struct m
 {
 	static const enum moe_box_kind order[] = { MOE_BOX_BWRAP, MOE_BOX_NAMESPACES,
 		MOE_BOX_PLAIN };
+	struct moe_box b = { 0 };
 
+	if (make_dir(&b, e)) /* every kind needs one: it is not the box that fails then */
+		return -1;
+	rmdir(b.dir);
 	for (size_t i = 0; i < 3; i++)
 		if ((o->kind == MOE_BOX_AUTO || o->kind == order[i]) && works(o, order[i])) {
 			*out = order[i];
@@ -86,21 +106,6 @@ int moe_box_probe(const struct moe_box_opts *o, enum moe_box_kind *out, struct m
 		}
 	return moe_fail(e, MOE_USAGE, "a box of the kind `%s' does not work on this machine",
 		moe_box_name(o->kind));
-}
-
-static int make_dir(struct moe_box *b, struct moe_err *e)
-{
-	const char *base = getenv("TMPDIR");
-
-	if (!base || base[0] != '/' || strlen(base) > 480)
-		base = "/tmp";
-	snprintf(b->dir, sizeof(b->dir), "%s/moe-exec.XXXXXX", base);
-	if (!mkdtemp(b->dir)) {
-		moe_fail_errno(e, "no temporary directory can be made in %s", base);
-		b->dir[0] = 0;
-		return -1;
-	}
-	return 0;
 }
 
 static void close_all(int *fd, size_t n)

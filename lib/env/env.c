@@ -107,9 +107,12 @@ static void load_earned(lua_State *L, struct moe_env *v)
 static int load_file(lua_State *L)
 {
 	struct source *s = lua_touserdata(L, 1);
+	const char *slash = strrchr(s->v->path, '/');
+	char chunk[64]; /* errors name the file: "env.lua:12: ..." */
 
 	moe_sandbox_lua(L);
-	if (luaL_loadbufferx(L, s->text, s->len, "=env", "t") != LUA_OK)
+	snprintf(chunk, sizeof(chunk), "=%s", slash ? slash + 1 : s->v->path);
+	if (luaL_loadbufferx(L, s->text, s->len, chunk, "t") != LUA_OK)
 		return lua_error(L);
 	lua_call(L, 0, 1);
 	lua_replace(L, 1);

@@ -165,8 +165,21 @@ static int died(struct moe_exec *x, struct worker *w, struct moe_err *e)
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 		w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
 	if (!x->answered && ++x->deaths >= DEATHS_MAX)
-		return moe_fail(e, MOE_SYSTEM, "`%.100s': %s", x->o->box.command, why);
+		return moe_fail(e, MOE_DATA, "`%.100s': %s", x->o->box.command, why);
 	return failed(x, w, MOE_GRADE_DIED, why, e);
+}
+
+/* Its time is over: says so, and what it wrote on standard error. */
+static int late(struct moe_exec *x, struct worker *w, struct moe_err *e)
+{
+	char why[400];
+
+	for (int i = 0; i < 64 && listen_words(w); i++)
+		;
+	snprintf(why, sizeof(why), "the grader took too long%s%.*s",
+		w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
+	stop(x, w);
+	return failed(x, w, MOE_GRADE_TIME, why, e);
 }
 
 /* An answer of n bytes has arrived. */
@@ -298,11 +311,8 @@ static int serve(struct moe_exec *x, struct pollfd *fd, struct moe_err *e)
 			listen_words(w);
 		if (w->busy && fd[3 * i + 1].revents && receive(x, w, e))
 			return -1;
-		if (w->busy && now() > w->deadline) {
-			stop(x, w);
-			if (failed(x, w, MOE_GRADE_TIME, "the grader took too long", e))
-				return -1;
-		}
+		if (w->busy && now() > w->deadline && late(x, w, e))
+			return -1;
 	}
 	return 0;
 }

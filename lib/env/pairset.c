@@ -25,6 +25,9 @@ struct moe_pairset {
 	char *mode_text;
 	uint64_t seen; /* pairs read, selected or not */
 	bool section_seen;
+	uint64_t *text; /* [count] hashes of prompt, hack and clean */
+	size_t cap_text;
+	uint64_t copies;
 };
 
 static const char *const ending[] = { ".md", ".json", ".jsonl", NULL };
@@ -94,6 +97,7 @@ void moe_pairset_close(struct moe_pairset *s)
 	moe_pairs_names_free(&s->names);
 	free(s->mode);
 	free(s->mode_text);
+	free(s->text);
 	free(s);
 }
 
@@ -211,6 +215,35 @@ static int shuffle(const struct moe_pairset *s, struct moe_rec *rec, struct moe_
 	return rc;
 }
 
+/* Copies of one pair count as one when a score is fitted and held out, but not in a count. */
+static int count_copy(struct moe_pairset *s, const struct moe_rec *rec, struct moe_err *e)
+{
+	static const char *const part[] = { "prompt", "hack", "clean" };
+	uint64_t h[3] = { 0 }, all;
+	struct moe_str t;
+
+	for (int i = 0; i < 3; i++)
+		if (moe_rec_str(rec, part[i], &t))
+			h[i] = moe_hash64(t.p, t.n);
+	all = moe_hash64(h, sizeof(h));
+	if (s->count == s->cap_text) {
+		size_t cap = s->cap_text ? 2 * s->cap_text : 64;
+		uint64_t *p = realloc(s->text, cap * sizeof(*p));
+
+		if (!p)
+			return moe_fail(e, MOE_SYSTEM, "out of memory for %zu pairs", cap);
+		s->text = p;
+		s->cap_text = cap;
+	}
+	for (size_t i = 0; i < s->count; i++)
+		if (s->text[i] == all) {
+			s->copies++;
+			break;
+		}
+	s->text[s->count] = all;
+	return 0;
+}
+
 int moe_pairset_next(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *e)
 {
 	int rc;
@@ -220,7 +253,7 @@ int moe_pairset_next(struct moe_pairset *s, struct moe_rec *rec, struct moe_err 
 	rc = s->env ? from_env(s, rec, e) : from_files(s, rec, e);
 	if (rc <= 0)
 		return rc;
-	if (s->o->shuffle_labels && shuffle(s, rec, e))
+	if (count_copy(s, rec, e) || (s->o->shuffle_labels && shuffle(s, rec, e)))
 		return -1;
 	s->count++;
 	return 1;
@@ -229,6 +262,11 @@ int moe_pairset_next(struct moe_pairset *s, struct moe_rec *rec, struct moe_err 
 uint64_t moe_pairset_count(const struct moe_pairset *s)
 {
 	return s->count;
+}
+
+uint64_t moe_pairset_copies(const struct moe_pairset *s)
+{
+	return s->copies;
 }
 
 int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struct moe_err *e)

@@ -33,6 +33,8 @@ int moe_pairset_header(const struct moe_pairset *s, struct moe_rec *out, struct 
 /* Next record: 1, 0, -1. A set that ends without any pair is an error (MOE_DATA) that says why. */
 int moe_pairset_next(struct moe_pairset *s, struct moe_rec *rec, struct moe_err *e);
 uint64_t moe_pairset_count(const struct moe_pairset *s);
+/* Of these, how many have the prompt, hack and clean of one before them. */
+uint64_t moe_pairset_copies(const struct moe_pairset *s);
 /* The digests of all that was read so far become inputs in w's end record. */
 int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struct moe_err *e);
 

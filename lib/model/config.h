@@ -17,7 +17,10 @@ enum moe_rope_type {
 	MOE_ROPE_DYNAMIC
 };
 
-#define MOE_EOS_MAX 8
+#define MOE_EOS_MAX 512
+/* A temperature below this takes the best token: 1/T would overflow a float, and every other
+ * probability is 0 anyway. */
+#define MOE_GREEDY  1e-30
 
 struct moe_config {
 	enum moe_family family;
@@ -35,7 +38,7 @@ struct moe_config {
 	double rope_factor, rope_low,
 		rope_high; /* llama3: factor, low/high_freq_factor; linear: factor */
 	double rope_orig;  /* original_max_position_embeddings */
-	int bos, pad, n_eos, eos[MOE_EOS_MAX]; /* -1 = none */
+	int bos, pad, n_eos, eos[MOE_EOS_MAX]; /* -1 = none; eos[0] is written behind a text */
 };
 
 /* The adapted Linears of a layer, in the order of adapters and tensors. */

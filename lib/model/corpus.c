@@ -2,8 +2,12 @@
 #include "model/corpus.h"
 #include "util/rng.h"
 
+#include "formats/tokenizer/special.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+#define WEIGHT_MAX 1e6 /* of a loss: more than this is a mistake */
 
 static int reserve(struct moe_corpus *c, size_t more, struct moe_err *e)
 {
@@ -59,15 +63,15 @@ static int weights(const struct moe_rec *r, double *w, double *pw, struct moe_er
 		return moe_fail(e, MOE_DATA,
 			"record %llu: weight and prompt_weight must be numbers",
 			(unsigned long long)r->number);
-	if (!(*w >= 0 && *w <= 1e6 && *pw >= 0 && *pw <= 1e6))
+	if (!(*w >= 0 && *w <= WEIGHT_MAX && *pw >= 0 && *pw <= WEIGHT_MAX))
 		return moe_fail(e, MOE_DATA,
-			"record %llu: weight %g, prompt_weight %g: they must be at least 0",
-			(unsigned long long)r->number, *w, *pw);
+			"record %llu: weight %g, prompt_weight %g: they must lie between 0 and %g",
+			(unsigned long long)r->number, *w, *pw, WEIGHT_MAX);
 	return 0;
 }
 
 int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct moe_tokenizer *t,
-	int eos, int max_len, struct moe_err *e)
+	const struct moe_config *m, int max_len, struct moe_err *e)
 {
 	struct moe_str id, text, prompt = { NULL, 0 };
 	int32_t *ids = NULL;
@@ -80,18 +84,14 @@ int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct m
 		return -1;
 	if (moe_rec_has(r, "prompt") > MOE_V_NIL && moe_rec_str_req(r, "prompt", &prompt, e))
 		return -1;
-	rc = moe_tokenizer_encode(t, prompt.n ? prompt.p : "", prompt.n, true, &ids, &n, e);
+	rc = moe_prompt_tokens(t, -1, prompt, moe_rec_has(r, "messages") > MOE_V_NIL, &ids, &n, e);
 	n_prompt = n;
 	if (!rc)
-		rc = moe_tokenizer_encode(t, text.n ? text.p : "", text.n, false, &ids, &n, e);
-	if (!rc && eos >= 0) {
-		int32_t *more = realloc(ids, (n + 1) * sizeof(*ids));
-
-		if (more) {
-			ids = more;
-			ids[n++] = (int32_t)eos;
-		} else
-			rc = moe_fail(e, MOE_SYSTEM, "out of memory");
+		rc = moe_completion_tokens(t, m->eos, m->n_eos, text, &ids, &n, e);
+	if (!rc && n < 2) { /* an empty text, or one token: there is nothing to predict */
+		free(ids);
+		c->empty++;
+		return 0;
 	}
 	if (!rc && n > (size_t)max_len) {
 		n = (size_t)max_len;
@@ -106,12 +106,12 @@ int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct m
 		return moe_err_prefix(e, "record %llu", (unsigned long long)r->number);
 	c->doc[c->n - 1].weight = (float)w;
 	c->doc[c->n - 1].prompt_weight = (float)pw;
-	return 0;
+	return 1;
 }
 
 void moe_corpus_clear(struct moe_corpus *c)
 {
-	c->n = c->n_ids = c->cut = 0;
+	c->n = c->n_ids = c->cut = c->empty = 0;
 }
 
 void moe_corpus_free(struct moe_corpus *c)

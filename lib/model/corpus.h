@@ -1,8 +1,9 @@
 /* corpus.h - texts as tokens, and batches packed from them without padding.
  *
- * A text is prompt + text + end-of-sequence token, cut at max_len. Every token but the first is
- * predicted; its loss weight is the record's prompt_weight in the prompt and its weight after it.
- * Zero-initialise; the free functions accept zeroed structs. Not thread-safe while texts are added.
+ * A text is prompt + text + end token (formats/tokenizer/special.h), cut at max_len. Every token
+ * but the first is predicted; its loss weight is the record's prompt_weight in the prompt and its
+ * weight after it. Zero-initialise; the free functions accept zeroed structs. Not thread-safe while
+ * texts are added.
  */
 #ifndef MOE_MODEL_CORPUS_H
 #define MOE_MODEL_CORPUS_H
@@ -23,13 +24,15 @@ struct moe_corpus {
 	size_t n_ids, cap_ids;
 	struct moe_doc *doc; /* owned */
 	size_t n, cap;
-	size_t cut; /* texts that were cut at max_len */
+	size_t cut;   /* texts that were cut at max_len */
+	size_t empty; /* texts left out since they had nothing to predict */
 };
 
-/* Adds a "text" record (formats/records.md). eos < 0 = no end token. MOE_DATA when it has fewer
- * than two tokens or a key of a wrong type. */
+/* Adds a "text" record (formats/records.md), with the ends of m behind it (special.h). 1 = added,
+ * 0 = left out and counted: fewer than two tokens, nothing to predict; MOE_DATA for a key of a
+ * wrong type. */
 int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct moe_tokenizer *t,
-	int eos, int max_len, struct moe_err *e);
+	const struct moe_config *m, int max_len, struct moe_err *e);
 /* Adds tokens as they are (a rollout): weight 0 for the prompt. */
 int moe_corpus_add_ids(struct moe_corpus *c, const int32_t *prompt, size_t n_prompt,
 	const int32_t *rest, size_t n_rest, uint64_t key, struct moe_err *e);

@@ -173,7 +173,7 @@ static int32_t draw_full(const moe_real *p, int V, double u, double sum)
 int moe_draw_token(const moe_real *logits, int V, const struct moe_sample_opts *o, double u,
 	struct moe_draw_work *w, struct moe_draw *out, struct moe_err *e)
 {
-	bool greedy = o->temperature <= 0.0,
+	bool greedy = o->temperature < MOE_GREEDY,
 	     truncated = !greedy && (o->top_p < 1.0 || (o->top_k > 0 && o->top_k < V));
 	double inv_temp = greedy ? 1.0 : 1.0 / o->temperature;
 	/* as the training pass has it (head.c), so that both give the same bits; w->p becomes

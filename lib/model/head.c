@@ -191,8 +191,9 @@ static int check(const struct moe_model *m, const struct moe_acts *a, int n, con
 	if (!p || !p->valid)
 		return moe_fail(
 			e, MOE_DATA, "there is no forward pass to take log-probabilities from");
-	if (!(temperature > 0))
-		return moe_fail(e, MOE_USAGE, "temperature %g: it must be above 0", temperature);
+	if (!(temperature >= MOE_GREEDY))
+		return moe_fail(e, MOE_USAGE, "temperature %g: it must be at least %g", temperature,
+			MOE_GREEDY);
 	for (int i = 0; i < n; i++)
 		if (row[i] < 0 || row[i] >= p->T || target[i] < 0 || target[i] >= m->config.V)
 			return moe_fail(e, MOE_DATA,

@@ -2,6 +2,7 @@
  * weights. */
 #include "formats/file.h"
 #include "formats/json.h"
+#include "formats/tokenizer/special.h"
 #include "model/load.h"
 
 #include <limits.h>
@@ -146,6 +147,31 @@ static const struct moe_json *rope_object(const struct from *f)
 	return empty ? moe_json_get(f->root, "rope_parameters") : s;
 }
 
+/* Parameters that no rope type here knows; where there is no type (`plain`), those of a type. */
+static int check_rope_keys(const struct from *f, const struct moe_json *j, bool plain)
+{
+	static const char *const known[] = { "rope_type", "type", "rope_theta",
+		"partial_rotary_factor", "original_max_position_embeddings", "factor",
+		"low_freq_factor", "high_freq_factor", "beta_slow", "beta_fast", "attention_factor",
+		"truncate", "mscale", "mscale_all_dim" };
+	const size_t n_known = sizeof(known) / sizeof(known[0]), n_plain = 5;
+	const struct moe_json *value;
+	const void *cursor = NULL;
+	const char *key;
+
+	while (moe_json_next(j, &cursor, &key, &value)) {
+		size_t i = 0, n = plain ? n_plain : n_known;
+
+		while (i < n && strcmp(known[i], key) != 0)
+			i++;
+		if (i == n && !absent(value))
+			return moe_fail(f->e, MOE_DATA,
+				"%s: \"%.40s\" of its rope parameters is not supported%s", f->name,
+				key, plain ? " without a rope_type that it belongs to" : "");
+	}
+	return 0;
+}
+
 static int get_rope(const struct from *f, struct moe_config *c)
 {
 	const struct moe_json *j = rope_object(f), *value;
@@ -178,7 +204,7 @@ static int get_rope(const struct from *f, struct moe_config *c)
 					"%s: rope parameters that differ by layer are not "
 					"supported",
 					f->name);
-		return 0;
+		return check_rope_keys(f, j, true);
 	}
 	if (moe_str_eq(type, "linear"))
 		c->rope = MOE_ROPE_LINEAR;
@@ -193,6 +219,8 @@ static int get_rope(const struct from *f, struct moe_config *c)
 			"%s: rope type \"%.*s\" is not supported (default, linear, dynamic, "
 			"llama3, yarn are)",
 			f->name, type.n > 40 ? 40 : (int)type.n, type.p);
+	if (check_rope_keys(f, j, false))
+		return -1;
 	if (absent(moe_json_get(j, "factor")))
 		return moe_fail(f->e, MOE_DATA, "%s: \"factor\" of its rope parameters is missing",
 			f->name);
@@ -244,11 +272,16 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 	return 0;
 }
 
+void moe_config_special(struct moe_config *c, const struct moe_special *s)
+{
+	c->n_eos = s->n_end;
+	memcpy(c->eos, s->end, (size_t)s->n_end * sizeof(*c->eos));
+	c->bos = s->bos >= 0 ? s->bos : c->bos;
+}
+
 static int get_tokens(const struct from *f, struct moe_config *c)
 {
-	const struct moe_json *j = moe_json_get(f->root, "eos_token_id");
-	bool list = moe_json_kind(j) == MOE_J_ARRAY;
-	size_t n = list ? moe_json_len(j) : !absent(j);
+	struct moe_special s = { .bos = -1 };
 	int64_t v;
 
 	c->bos = c->pad = -1;
@@ -256,17 +289,9 @@ static int get_tokens(const struct from *f, struct moe_config *c)
 		c->bos = (int)v;
 	if (moe_json_int(moe_json_get(f->root, "pad_token_id"), &v) && v >= 0 && v < c->V)
 		c->pad = (int)v;
-	if (n > MOE_EOS_MAX)
-		return moe_fail(f->e, MOE_DATA, "%s: \"eos_token_id\" has more than %d entries",
-			f->name, MOE_EOS_MAX);
-	for (size_t i = 0; i < n; i++) {
-		if (!moe_json_int(list ? moe_json_at(j, i) : j, &v))
-			return moe_fail(f->e, MOE_DATA,
-				"%s: \"eos_token_id\" is neither a token id nor a list of them",
-				f->name);
-		if (v >= 0 && v < c->V)
-			c->eos[c->n_eos++] = (int)v;
-	}
+	if (moe_special_take(f->root, f->name, c->V, &s, f->e))
+		return -1;
+	moe_config_special(c, &s);
 	return 0;
 }
 
@@ -297,13 +322,13 @@ static int refuse_window(const struct from *f, const struct moe_config *c)
 	bool use = c->family == MOE_MISTRAL;
 	int w = INT_MAX, from = 0;
 
-	if (c->family == MOE_LLAMA)
-		return 0; /* its class knows no window */
-	if (c->family != MOE_MISTRAL &&
+	if (c->family == MOE_LLAMA) /* its class knows no window: one that is named is meant */
+		use = !absent(size);
+	if (c->family != MOE_MISTRAL && c->family != MOE_LLAMA &&
 		(get_bool(f, "use_sliding_window", &use) ||
 			get_int(f, "max_window_layers", 0, 28, &from)))
 		return -1;
-	if ((!absent(size) || !is_there(f, "sliding_window")) &&
+	if ((!absent(size) || (!is_there(f, "sliding_window") && c->family != MOE_LLAMA)) &&
 		get_int(f, "sliding_window", 1, WINDOW_DEFAULT, &w))
 		return -1;
 	if (c->family != MOE_MISTRAL && !absent(types)) {
@@ -322,6 +347,79 @@ static int refuse_window(const struct from *f, const struct moe_config *c)
 		f->name, w, w);
 }
 
+/* Keys that change what a model computes, and the value with which they change nothing: other
+ * families have them, and forks of these. */
+static const struct {
+	const char *key;
+	double neutral; /* true counts as 1, false as 0; NAN: no value does */
+} changes[] = { { "is_causal", 1 }, { "use_bidirectional_attention", 0 }, { "use_rope", 1 },
+	{ "alibi", 0 }, { "use_alibi", 0 }, { "rope_interleaved", 0 }, { "no_rope_layers", NAN },
+	{ "no_rope_layer_interval", 0 }, { "attention_chunk_size", NAN }, { "logit_scale", 1 },
+	{ "logits_scaling", 1 }, { "logits_scale", 1 }, { "embedding_multiplier", 1 },
+	{ "embedding_scale", 1 }, { "scale_emb", 1 }, { "scale_depth", NAN },
+	{ "residual_multiplier", 1 }, { "attention_multiplier", NAN },
+	{ "query_pre_attn_scalar", NAN }, { "final_logit_softcapping", 0 },
+	{ "attn_logit_softcapping", 0 }, { "clip_qkv", 0 }, { "qk_layernorm", 0 },
+	{ "use_qk_norm", 0 }, { "parallel_attn", 0 }, { "add_cross_attention", 0 },
+	{ "num_local_experts", 0 }, { "num_experts", 0 }, { "n_routed_experts", 0 },
+	{ "rotary_pct", 1 }, { "rotary_percent", 1 }, { "softmax_scale", NAN },
+	{ "attention_scale", NAN }, { "output_multiplier_scale", 1 },
+	{ "embedding_multiplier_scale", 1 }, { "logits_soft_cap", 0 }, { "normalize_embedding", 0 },
+	{ "lm_head_bias", 0 } };
+
+/* Layers of kinds that are not computed; windows are refuse_window's. */
+static int refuse_layers(const struct from *f, const struct moe_config *c)
+{
+	const struct moe_json *types = moe_json_get(f->root, "layer_types");
+
+	for (size_t i = 0; i < moe_json_len(types); i++) {
+		struct moe_str t = moe_json_str(moe_json_at(types, i));
+
+		if (!moe_str_eq(t, "full_attention") &&
+			(c->family == MOE_LLAMA || !moe_str_eq(t, "sliding_attention")))
+			return moe_fail(f->e, MOE_DATA,
+				"%s: \"layer_types\" has %.*s, which is not supported", f->name,
+				t.n > 40 ? 40 : (int)t.n, t.p ? t.p : "something else than names");
+	}
+	return 0;
+}
+
+static int refuse_changes(const struct from *f, const struct moe_config *c)
+{
+	bool has = false;
+
+	if (refuse_layers(f, c))
+		return -1;
+
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		const struct moe_json *j = moe_json_get(f->root, changes[i].key);
+		double v = NAN;
+		bool b;
+
+		if (absent(j) || ((moe_json_kind(j) == MOE_J_ARRAY) && !moe_json_len(j)))
+			continue;
+		if (moe_json_bool(j, &b))
+			v = b;
+		else
+			moe_json_f64(j, &v);
+		if (!(v == changes[i].neutral))
+			return moe_fail(f->e, MOE_DATA,
+				"%s: \"%s\" changes what a model computes, and is not supported "
+				"with this value",
+				f->name, changes[i].key);
+	}
+	if (c->family == MOE_MISTRAL && (get_bool(f, "attention_bias", &has) || has))
+		return has
+			? moe_fail(f->e, MOE_DATA,
+				  "%s: \"attention_bias\" is not supported in a mistral", f->name)
+			: -1;
+	if (c->family != MOE_LLAMA && (get_bool(f, "mlp_bias", &has) || has))
+		return has ? moe_fail(f->e, MOE_DATA,
+				     "%s: \"mlp_bias\" is supported in a llama alone", f->name)
+			   : -1;
+	return 0;
+}
+
 /* Whatever would change the computation in a way that the engine does not have. */
 static int refuse(const struct from *f, const struct moe_config *c)
 {
@@ -337,7 +435,7 @@ static int refuse(const struct from *f, const struct moe_config *c)
 			"%s: quantised weights are not supported; take the model in float16, "
 			"bfloat16 or float32",
 			f->name);
-	return refuse_window(f, c);
+	return refuse_changes(f, c) ? -1 : refuse_window(f, c);
 }
 
 int moe_config_parse(

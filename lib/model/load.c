@@ -3,8 +3,10 @@
 #include "model/load.h"
 #include "formats/file.h"
 #include "formats/safetensors.h"
+#include "model/prep.h"
 #include "util/half.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
@@ -146,14 +148,47 @@ static int take_layer(struct moe_model *m, int i, struct moe_err *e)
 	return take(m, &y->knorm, name, 0, c->hd, e);
 }
 
-/* Old Llama files carry the rope frequencies; a tied head may be stored although it is not used. */
-static bool ignorable(const struct moe_config *c, const char *name)
+/* Old Llama files carry the rope frequencies. */
+static bool ignorable(const char *name)
 {
 	size_t n = strlen(name), k = strlen("rotary_emb.inv_freq");
 
-	if (n >= k && !strcmp(name + n - k, "rotary_emb.inv_freq"))
-		return true;
-	return c->tied && !strcmp(name, "lm_head.weight");
+	return n >= k && !strcmp(name + n - k, "rotary_emb.inv_freq");
+}
+
+/* A tied head may be stored although it is not used; then it must be the embedding. (transformers 4
+ * ties it without a look, 5 does not tie it.) */
+static int check_tied(struct moe_model *m, struct moe_err *e)
+{
+	const struct moe_config *c = &m->config;
+	struct map *p = m->map;
+	struct moe_weight head = { 0 };
+	moe_real *row;
+	int at = 0;
+
+	m->head = m->embed;
+	if (!moe_st_find(p->st, "lm_head.weight"))
+		return 0;
+	row = moe_alloc(2 * (size_t)c->D, sizeof(*row), e);
+	if (!row || take(m, &head, "lm_head.weight", c->V, c->D, e)) {
+		free(row);
+		return -1;
+	}
+	for (; at < c->V; at++) {
+		moe_weight_widen(&m->embed, at, 1, row);
+		moe_weight_widen(&head, at, 1, row + c->D);
+		if (memcmp(row, row + c->D, (size_t)c->D * sizeof(*row)) != 0)
+			break;
+	}
+	free(row);
+	return at == c->V
+		? 0
+		: moe_fail(e, MOE_DATA,
+			  "config.json ties the head to the embedding "
+			  "(\"tie_word_embeddings\"), but the file has a lm_head.weight that "
+			  "differs from it (row %d): set it to false to use that head, or "
+			  "remove the tensor",
+			  at);
 }
 
 static bool is_used(const struct map *p, const struct moe_st_tensor *t)
@@ -171,12 +206,12 @@ static int check_all_used(const struct moe_model *m, struct moe_err *e)
 	size_t spare = 0, n = moe_st_count(p->st);
 
 	for (size_t i = 0; i < n; i++)
-		spare += ignorable(&m->config, moe_st_at(p->st, i)->name);
+		spare += ignorable(moe_st_at(p->st, i)->name);
 	if (p->used + spare == n)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct moe_st_tensor *t = moe_st_at(p->st, i);
-		if (!ignorable(&m->config, t->name) && !is_used(p, t))
+		if (!ignorable(t->name) && !is_used(p, t))
 			return moe_fail(e, MOE_DATA,
 				"tensor '%s' belongs to no part of the model that config.json "
 				"describes",
@@ -200,9 +235,10 @@ static int take_all(struct moe_model *m, struct moe_err *e)
 	for (int i = 0; i < c->L; i++)
 		if (take_layer(m, i, e))
 			return -1;
-	if (c->tied)
-		m->head = m->embed;
-	else if (!moe_st_find(p->st, "lm_head.weight"))
+	if (c->tied) {
+		if (check_tied(m, e))
+			return -1;
+	} else if (!moe_st_find(p->st, "lm_head.weight"))
 		return moe_fail(e, MOE_DATA,
 			"tensor 'lm_head.weight' is missing; if the head is the embedding, set "
 			"\"tie_word_embeddings\" to true in config.json");
@@ -246,11 +282,66 @@ static int load_config(
 {
 	char *path = moe_path_join(dir, "config.json", e);
 	int r = path ? moe_file_read(path, text, CONFIG_MAX, e) : -1;
+	struct moe_special s;
 
 	if (!r)
 		r = moe_config_parse((const char *)text->data, text->len, path, &m->config, e);
+	if (!r)
+		r = moe_special_read(dir, &s, e);
+	if (!r) {
+		moe_config_special(&m->config, &s);
+		snprintf(m->note, sizeof(m->note), "%s", s.note);
+	}
 	free(path);
 	return r;
+}
+
+static bool ends_in(const char *name, const char *with)
+{
+	size_t n = strlen(name), k = strlen(with);
+
+	return n >= k && !strcmp(name + n - k, with);
+}
+
+/* What to do with the weights that are there, when a directory with safetensors is not. */
+static const char *advice(const char *name)
+{
+	if (ends_in(name, ".gguf"))
+		return "a GGUF file: moe-base --from-gguf FILE -o DIR makes a model directory of "
+		       "it";
+	if (ends_in(name, ".bin") || ends_in(name, ".pt") || ends_in(name, ".pth"))
+		return "PyTorch's pickle, which is not read, since it can run code: load it in "
+		       "transformers and write it with save_pretrained(DIR)";
+	return ends_in(name, ".safetensors")
+		? "the weights alone: give the directory, with config.json and tokenizer.json"
+		: NULL;
+}
+
+/* A path that is no model directory of this form: says what it is, if that is plain. Always fails.
+ */
+static int explain(const char *path, struct moe_err *e)
+{
+	const char *what = NULL;
+	struct dirent *x;
+	struct stat st;
+	DIR *d;
+
+	if (e->code != MOE_SYSTEM || stat(path, &st))
+		return -1;
+	if (!S_ISDIR(st.st_mode)) {
+		what = advice(path);
+		return what ? moe_fail(e, MOE_DATA, "%s: this is %s", path, what) : -1;
+	}
+	d = opendir(path);
+	while (d && !what && (x = readdir(d)))
+		if ((what = advice(x->d_name)) && !ends_in(x->d_name, ".safetensors"))
+			moe_fail(e, MOE_DATA, "%s: no safetensors in it; %.200s is %s", path,
+				x->d_name, what);
+		else
+			what = NULL;
+	if (d)
+		closedir(d);
+	return -1;
 }
 
 int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
@@ -273,8 +364,10 @@ int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 	if (!r)
 		make_digest(m, &text);
 	moe_buf_free(&text);
-	if (r)
+	if (r) {
+		explain(dir, e);
 		moe_model_free(m);
+	}
 	return r;
 }
 

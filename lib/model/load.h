@@ -11,6 +11,7 @@
 #ifndef MOE_MODEL_LOAD_H
 #define MOE_MODEL_LOAD_H
 
+#include "formats/tokenizer/special.h"
 #include "model/config.h"
 #include "model/model.h"
 #include "util/buf.h"
@@ -21,6 +22,8 @@ int moe_config_read(const char *path, struct moe_config *c, struct moe_err *e);
 /* The same from text; `name` is for messages. */
 int moe_config_parse(
 	const char *p, size_t n, const char *name, struct moe_config *c, struct moe_err *e);
+/* Takes over a directory's ends and its first token. */
+void moe_config_special(struct moe_config *c, const struct moe_special *s);
 /* Appends config.json's text. */
 int moe_config_write(const struct moe_config *c, struct moe_buf *out, struct moe_err *e);
 

@@ -38,9 +38,11 @@ struct moe_model {
 	size_t n_param;
 	void *map;       /* opaque: file mappings */
 	char digest[65]; /* SHA-256 over config and weight files (hex) */
+	char note[400];  /* what a user should be told about its end tokens, or "" */
 };
 
-/* Loads a Hugging Face directory (config.json, single or sharded safetensors), mapped. */
+/* Loads a Hugging Face directory (config.json, single or sharded safetensors), mapped. Its end
+ * tokens are those of formats/tokenizer/special.h. */
 int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e);
 /* A fresh model with normal(0, 0.02)-like initialisation, trainable (flat param block). The draws
  * do not depend on threads (>= 1). */

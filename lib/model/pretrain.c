@@ -27,6 +27,7 @@ struct state {
 	size_t *cut, n_run;
 	bool train;
 	double weight_sum, loss_sum;
+	bool nothing; /* no weight is above 0 */
 	size_t tokens;
 };
 
@@ -233,7 +234,8 @@ static int run(struct moe_pretrain *p, size_t n, bool train, struct moe_err *e)
 	s->loss_sum = 0;
 	s->tokens = 0;
 	s->weight_sum = weight_of(p, s->doc, n);
-	if (!(s->weight_sum > 0))
+	s->nothing = !(s->weight_sum > 0);
+	if (s->nothing)
 		s->weight_sum = 1;
 	moe_docs_cut(p->c, s->doc, n, (size_t)p->o.shard_tokens, s->cut, &s->n_run);
 	if (train)
@@ -291,7 +293,7 @@ int moe_pretrain_eval(struct moe_pretrain *p, double *loss, struct moe_err *e)
 	memcpy(s->doc, p->held, p->n_held * sizeof(*s->doc));
 	if (run(p, p->n_held, false, e))
 		return -1;
-	*loss = s->loss_sum / s->weight_sum;
+	*loss = s->nothing ? NAN : s->loss_sum / s->weight_sum;
 	return 0;
 }
 
@@ -317,6 +319,8 @@ int moe_pretrain_step(struct moe_pretrain *p, struct moe_err *e)
 			"step %llu: the loss is %g and the gradient's norm %g; a lower learning "
 			"rate may help",
 			(unsigned long long)p->step, loss, norm);
+	if (s->nothing)
+		loss = NAN; /* of no prediction */
 	moe_grad_clip(p->m->n_param, s->grad, norm, p->o.clip);
 	moe_adamw_step(&p->adam, p->m->param, s->grad, NULL, lr);
 	p->step++;

@@ -1,6 +1,7 @@
 /* pairs.c - reads pairs; writing and making them is not here. */
 #include "moe/pairs.h"
 
+#include "formats/tokenizer/special.h"
 #include "util/mem.h"
 #include "util/rng.h"
 
@@ -22,15 +23,17 @@ void moe_pairs_free(struct moe_pairs *p)
 	*p = (struct moe_pairs){ 0 };
 }
 
-static int encode(const struct moe_rec *r, const char *key, bool special,
-	const struct moe_tokenizer *t, int32_t **ids, int *n, struct moe_err *e)
+static int encode(const struct moe_rec *r, const char *key, const struct moe_tokenizer *t,
+	int32_t bos, int32_t **ids, int *n, struct moe_err *e)
 {
+	bool chat = moe_rec_has(r, "messages") > MOE_V_NIL;
 	struct moe_str s;
 	size_t k = 0;
 
 	if (moe_rec_str_req(r, key, &s, e))
 		return -1;
-	if (moe_tokenizer_encode(t, s.p, s.n, special, ids, &k, e))
+	if (strcmp(key, "prompt") ? moe_completion_tokens(t, NULL, 0, s, ids, &k, e)
+				  : moe_prompt_tokens(t, bos, s, chat, ids, &k, e))
 		return moe_err_prefix(
 			e, "record %llu, key '%s'", (unsigned long long)r->number, key);
 	if (k == 0 || k > INT32_MAX)
@@ -41,7 +44,7 @@ static int encode(const struct moe_rec *r, const char *key, bool special,
 }
 
 static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_tokenizer *t,
-	struct moe_err *e)
+	int32_t bos, struct moe_err *e)
 {
 	struct moe_str id, mode = { "", 0 };
 
@@ -50,9 +53,9 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 	moe_rec_str(r, "mode", &mode);
 	q->id = moe_str_dup(id, e);
 	q->mode = moe_str_dup(mode, e);
-	if (!q->id || !q->mode || encode(r, "prompt", true, t, &q->prompt, &q->n_prompt, e) ||
-		encode(r, "hack", false, t, &q->hack, &q->n_hack, e) ||
-		encode(r, "clean", false, t, &q->clean, &q->n_clean, e))
+	if (!q->id || !q->mode || encode(r, "prompt", t, bos, &q->prompt, &q->n_prompt, e) ||
+		encode(r, "hack", t, bos, &q->hack, &q->n_hack, e) ||
+		encode(r, "clean", t, bos, &q->clean, &q->n_clean, e))
 		return -1;
 	if (q->n_hack == q->n_clean &&
 		!memcmp(q->hack, q->clean, sizeof(*q->hack) * (size_t)q->n_hack))
@@ -62,8 +65,8 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 	return 0;
 }
 
-int moe_pairs_read(
-	struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t, struct moe_err *e)
+int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t,
+	int32_t bos, struct moe_err *e)
 {
 	struct moe_rec rec = { 0 };
 	int got;
@@ -84,7 +87,7 @@ int moe_pairs_read(
 		}
 		p->pair[p->n] = (struct moe_pair){ 0 };
 		p->n++;
-		if (take(&p->pair[p->n - 1], &rec, t, e)) {
+		if (take(&p->pair[p->n - 1], &rec, t, bos, e)) {
 			got = -1;
 			break;
 		}

@@ -16,10 +16,11 @@ struct moe_pairs {
 	size_t n, cap;
 };
 
-/* All pairs of a stream. Prompts are encoded as moe-rollout encodes them; completions end without a
- * stop token. A pair without an id, with an empty side or with equal sides is an error. */
+/* All pairs of a stream. Prompts become the tokens that moe-rollout makes of them (special.h; bos
+ * is what an empty one begins with); completions end without a stop token. A pair without an id,
+ * with an empty side or with equal sides is an error. */
 int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t,
-	struct moe_err *e);
+	int32_t bos, struct moe_err *e);
 /* Exchanges hack and clean of half of the pairs (rounded down), chosen by chance from the seed, or
  * of all: pairs whose labels say nothing, or the contrary. */
 enum moe_pairs_swap { MOE_SWAP_NONE, MOE_SWAP_HALF, MOE_SWAP_ALL };

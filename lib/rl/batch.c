@@ -455,13 +455,13 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 		all.clipped += y->clipped;
 		all.n += y->n;
 	}
-	n = all.n ? (double)all.n : 1;
+	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
 	st->loss = all.loss;
-	st->kl = all.kl / n;
+	st->kl = j->t->o.loss.beta > 0 ? all.kl / n : NAN;
 	st->entropy = all.entropy / n;
 	st->clip_ratio = (double)all.clipped / n;
 	st->logp_diff_mean = all.diff / n;
-	st->logp_diff_max = all.diff_max;
+	st->logp_diff_max = all.n ? all.diff_max : NAN;
 	st->updated = j->n > 0;
 	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
 		st->forward_sec += j->sec[2 * i];

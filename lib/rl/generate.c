@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "rl/generate.h"
 
+#include "formats/tokenizer/special.h"
 #include "tensor/gemm.h"
 #include "util/rng.h"
 #include "util/text.h"
@@ -51,20 +52,13 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 	struct moe_err *e)
 {
 	struct moe_str id, text;
-	int32_t bos = g->m->config.bos;
 
 	if (moe_rec_str_req(rec, "id", &id, e) || moe_rec_str_req(rec, "text", &text, e) ||
 		!(p->id = moe_str_dup(id, e)))
 		return -1;
-	/* a text made from chat messages has its special tokens already */
-	if (moe_tokenizer_encode(g->tok, text.p, text.n,
-		    moe_rec_has(rec, "messages") == MOE_V_MISSING, &p->ids, &p->n, e))
+	if (moe_prompt_tokens(g->tok, g->m->config.bos, text,
+		    moe_rec_has(rec, "messages") > MOE_V_NIL, &p->ids, &p->n, e))
 		return moe_err_prefix(e, "prompt '%s'", p->id);
-	if (p->n == 0 && bos >= 0) {
-		if (!(p->ids = malloc(sizeof(*p->ids))))
-			return moe_fail(e, MOE_SYSTEM, "out of memory for a prompt");
-		p->ids[p->n++] = bos;
-	}
 	if (p->n == 0)
 		return moe_fail(e, MOE_DATA,
 			"prompt '%s' is empty and the model has no token to begin with", p->id);
@@ -100,16 +94,13 @@ void moe_gen_prompt_free(struct moe_gen_prompt *p)
 int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct moe_err *e)
 {
 	const struct moe_config *c = &g->m->config;
-	int32_t *stop = moe_alloc((size_t)c->n_eos + n + 1, sizeof(*stop), e),
-		eos = moe_tokenizer_id(g->tok, "<|eos|>");
+	int32_t *stop = moe_alloc((size_t)c->n_eos + n + 1, sizeof(*stop), e);
 	int k = 0;
 
 	if (!stop)
 		return -1;
 	for (int i = 0; i < c->n_eos; i++)
 		stop[k++] = c->eos[i];
-	if (!k && eos >= 0)
-		stop[k++] = eos;
 	for (size_t i = 0; i < n; i++)
 		if ((stop[k++] = moe_tokenizer_id(g->tok, more[i])) < 0) {
 			free(stop);
@@ -366,7 +357,7 @@ static int score_recorded(const struct run *r, const struct moe_gen_prompt *p, c
 	unsigned char *routed = out ? moe_alloc((size_t)T, 1, e) : NULL;
 	struct moe_gates g = { .outer = gate ? out + n : NULL, .routed = routed };
 	struct moe_batch b = { T, all, rest ? 2 : 1, rest ? seg : &alone };
-	double t = r->g->sample.temperature > 0.0 ? r->g->sample.temperature : 1.0;
+	double t = r->g->sample.temperature >= MOE_GREEDY ? r->g->sample.temperature : 1.0;
 	struct moe_acts acts = { 0 };
 	int rc = -1;
 
@@ -398,13 +389,15 @@ static int set_scored(const struct run *r, const struct moe_gen_prompt *p, struc
 	const moe_real *gate, const int32_t *ids, size_t n, const float *recorded,
 	struct moe_err *e)
 {
-	float *logp = moe_alloc(n, sizeof(*logp), e), mean[MOE_EXPERTS_MAX];
+	float *logp = moe_alloc(n + 1, sizeof(*logp), e), mean[MOE_EXPERTS_MAX];
 	struct moe_seen seen = {
 		.completion = ids, .n_completion = (int)n, .label = -1, .mean = mean
 	};
 	struct moe_judged j;
-	int rc = logp ? score_recorded(r, p, gate, ids, n, logp, mean, e) : -1;
+	int rc = !logp ? -1 : n ? score_recorded(r, p, gate, ids, n, logp, mean, e) : 0;
 
+	for (int i = 0; n == 0 && i < MOE_EXPERTS_MAX; i++)
+		mean[i] = 1; /* of no token */
 	rc = rc || moe_rec_set_f32s(rec, "logp", recorded ? recorded : logp, n, e) ||
 		(r->method && (judge(r, &seen, 1, &j, e) || set_route(r, rec, mean, &j, e)));
 	free(logp);
@@ -417,22 +410,14 @@ static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool 
 	int32_t **ids, size_t *n, struct moe_err *e)
 {
 	struct moe_str text = { "", 0 };
-	int32_t *more;
 
 	*ids = NULL;
 	*n = 0;
 	if (moe_rec_has(from, "completion_ids") != MOE_V_MISSING)
 		return moe_rec_i32s(from, "completion_ids", ids, n, e);
 	moe_rec_str(from, "completion", &text);
-	if (moe_tokenizer_encode(r->g->tok, text.p, text.n, false, ids, n, e))
-		return -1;
-	if (!stopped || !r->g->sample.n_stop)
-		return 0;
-	if (!(more = realloc(*ids, (*n + 1) * sizeof(*more))))
-		return moe_fail(e, MOE_SYSTEM, "out of memory for a recorded completion");
-	more[(*n)++] = r->g->sample.stop[0];
-	*ids = more;
-	return 0;
+	return moe_completion_tokens(
+		r->g->tok, r->g->sample.stop, stopped ? r->g->sample.n_stop : 0, text, ids, n, e);
 }
 
 static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
@@ -442,7 +427,6 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 	moe_real on[MOE_EXPERTS_MAX];
 	float *logp = NULL;
 	struct moe_str off;
-	size_t had = 0;
 	int rc;
 
 	memcpy(on, r->on, sizeof(on));
@@ -454,14 +438,11 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 				"token id %d is not in the vocabulary of %d: was it recorded with "
 				"another tokenizer?",
 				(int)ids[i], r->g->m->config.V);
-	if (n == 0)
-		return moe_fail(e, MOE_DATA, "the completion is empty");
-	if (moe_rec_has(from, "logp") != MOE_V_MISSING &&
-		moe_rec_f32s(from, "logp", &logp, &had, e))
+	if (r->g->teacher_logp && moe_teacher_logp(from, r->g->sample.temperature, n, &logp, e))
 		return -1;
-	rc = had == n && !r->method ? moe_rec_set_f32s(rec, "logp", logp, n, e)
-				    : set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n,
-					      had == n ? logp : NULL, e);
+	rc = logp && !r->method
+		? moe_rec_set_f32s(rec, "logp", logp, n, e)
+		: set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e);
 	free(logp);
 	return rc;
 }
@@ -530,9 +511,9 @@ static int run_all(struct run *r, struct moe_err *e)
 	double t0 = now_sec();
 	int rc = 0;
 
-	o.want_model_logp = o.temperature > 0.0 &&
+	o.want_model_logp = o.temperature >= MOE_GREEDY &&
 		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
-	o.want_full_logp = o.temperature > 0.0 && o.temperature != 1.0 &&
+	o.want_full_logp = o.temperature >= MOE_GREEDY && o.temperature != 1.0 &&
 		(o.top_p < 1.0 || o.top_k > 0);
 	if (moe_sample(g->m, r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req,
 		    r->req, g->pool, r->done, e))

@@ -24,6 +24,8 @@ struct moe_gen {
 	int off_bank;                  /* bank of off_share, or -1 */
 	double off_share;              /* share of rollouts sampled with that bank's gate at 0 */
 	const struct moe_teacher *teacher; /* NULL = none */
+	bool teacher_logp;    /* take their log-probabilities where they are at these settings; else
+				 they are computed, as of an on-policy sample */
 	double teacher_ratio; /* share of a group that recorded rollouts replace, where the pool has
 				 some */
 	/* counted */
@@ -43,7 +45,7 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 	struct moe_err *e);
 void moe_gen_prompt_free(struct moe_gen_prompt *p); /* accepts a zeroed struct */
 
-/* Stop tokens: the model's own (or <|eos|> of the tokenizer when it names none) and `more` by name.
+/* Stop tokens: the model's own (special.h) and `more` by name.
  * g->sample.stop is set; owned by g until the program ends. MOE_USAGE for a name that is not one
  * token. */
 int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct moe_err *e);

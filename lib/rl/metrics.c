@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int put(struct moe_rec *r, const char *key, double v, struct moe_err *e)
@@ -131,33 +133,83 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,
 	const struct moe_train_stats *st, double step_sec)
 {
+	char diff[16] = "-";
+
+	if (isfinite(st->logp_diff_mean))
+		snprintf(diff, sizeof(diff), "%.2g", st->logp_diff_mean);
 	snprintf(out, size,
-		"step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %.2g  "
+		"step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %s  "
 		"length %.1f  equal groups %zu/%zu  "
 		"%.2f s (forward %.2f, backward %.2f)",
 		(long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB],
-		st->share[MOE_ROUTE], st->grad_norm, st->logp_diff_mean, st->len_mean, st->adv.dead,
+		st->share[MOE_ROUTE], st->grad_norm, diff, st->len_mean, st->adv.dead,
 		st->adv.groups, step_sec, st->forward_sec, st->backward_sec);
 }
 
+/* Records of a file of metrics whose step is before `first`; those of a file that is not there, or
+ * from where it is cut off, are none. */
+struct kept {
+	struct moe_rec *v;
+	size_t n;
+};
+
+static int read_kept(struct kept *k, const char *path, int64_t first, struct moe_err *e)
+{
+	struct moe_reader *r = first > 0 && access(path, F_OK) == 0
+		? moe_reader_open_path(path, NULL, e)
+		: NULL;
+	struct moe_rec rec = { 0 };
+	int64_t step;
+	int rc = 0;
+
+	while (!rc && r && moe_reader_next(r, &rec, e) == 1) {
+		struct moe_rec *more;
+
+		if (!moe_rec_is(&rec, "metrics") || !moe_rec_int(&rec, "step", &step) ||
+			step >= first)
+			continue;
+		more = realloc(k->v, (k->n + 1) * sizeof(*more));
+		if (!more) {
+			rc = moe_fail(e, MOE_SYSTEM, "out of memory for the metrics so far");
+			break;
+		}
+		k->v = more;
+		memset(&k->v[k->n], 0, sizeof(*more));
+		rc = moe_rec_copy(&k->v[k->n++], &rec, e);
+	}
+	moe_rec_free(&rec);
+	if (r)
+		moe_reader_close(r);
+	return rc;
+}
+
 int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct moe_adapter *a,
-	const struct moe_writer_opts *w, struct moe_err *e)
+	const struct moe_writer_opts *w, int64_t first, struct moe_err *e)
 {
 	struct moe_writer_opts o = *w;
 	struct moe_rec extra = { 0 };
+	struct kept kept = { 0 };
+	int rc;
 
 	*f = (struct moe_metrics_file){ .fd = -1 };
 	if (!path)
 		return 0;
 	o.kind = "metrics";
-	f->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (f->fd < 0)
-		return moe_fail_errno(e, "%s: cannot be written", path);
-	if (moe_rec_set_str(&extra, "method", moe_adapter_reported(a), e) == 0 &&
+	rc = read_kept(&kept, path, first, e);
+	f->fd = rc ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (f->fd < 0 && !rc)
+		rc = moe_fail_errno(e, "%s: cannot be written", path);
+	if (!rc && moe_rec_set_str(&extra, "method", moe_adapter_reported(a), e) == 0 &&
 		moe_rec_set_int(&extra, "train_seed", (int64_t)a->train_seed, e) == 0)
 		f->w = moe_writer_open_fd(f->fd, path, &o, &extra, e);
 	moe_rec_free(&extra);
-	return f->w ? 0 : -1;
+	for (size_t i = 0; i < kept.n; i++) {
+		if (f->w && !rc)
+			rc = moe_metrics_put(f, &kept.v[i], e);
+		moe_rec_free(&kept.v[i]);
+	}
+	free(kept.v);
+	return f->w && !rc ? 0 : -1;
 }
 
 int moe_metrics_put(struct moe_metrics_file *f, const struct moe_rec *r, struct moe_err *e)

@@ -5,8 +5,9 @@
 
 #include "rl/train.h"
 
-/* Fills r. num_tokens counts tokens run so far; step_sec is the whole step's wall time (also
- * `step_time`), time_sec the time since the start. */
+/* Fills r. num_tokens counts the tokens of prompts and completions of all
+ * rollouts so far, as TRL does; what was not measured (NaN) is left out; step_sec is the whole
+ * step's wall time (also `step_time`), time_sec the time since the start. */
 int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
 	double step_sec, double time_sec, struct moe_err *e);
@@ -21,9 +22,10 @@ struct moe_metrics_file {
 	int fd;
 	struct moe_writer *w; /* NULL: not wanted */
 };
-/* The header names the adapter's method and seed. path NULL = not wanted. */
+/* The header names the adapter's method and seed. path NULL = not wanted. The records of steps
+ * before `first` that the file holds, of a run that was stopped, stay in it. */
 int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct moe_adapter *a,
-	const struct moe_writer_opts *w, struct moe_err *e);
+	const struct moe_writer_opts *w, int64_t first, struct moe_err *e);
 int moe_metrics_put(struct moe_metrics_file *f, const struct moe_rec *r, struct moe_err *e);
 int moe_metrics_end(struct moe_metrics_file *f, enum moe_labels labels, struct moe_err *e);
 

@@ -52,16 +52,34 @@ int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e)
 	return 0;
 }
 
-/* The prompts of the steps that are over. */
+/* A prompt record for sampling: 1, 0 = left out and counted, -1. */
+static int take_prompt(
+	struct moe_roll *r, struct moe_gen_prompt *p, const struct moe_rec *rec, struct moe_err *e)
+{
+	if (!moe_gen_prompt_set(p, r->g, rec, e))
+		return 1;
+	moe_gen_prompt_free(p);
+	if (!r->skip_bad || e->code != MOE_DATA)
+		return -1;
+	if (!r->n_bad++)
+		r->first_bad = *e;
+	return 0;
+}
+
+/* The prompts of the steps that are over; those that were left out then do not count. */
 static int pass_by(struct moe_roll *r, struct moe_err *e)
 {
+	struct moe_gen_prompt p = { 0 };
 	struct moe_rec rec = { 0 };
+	int64_t left = r->per_step * r->first_step;
 	int rc = 1;
 
-	for (int64_t step = 0; rc == 1 && step < r->first_step; step++)
-		for (int64_t left = r->per_step;
-			left > 0 && (rc = moe_reader_next(r->prompts, &rec, e)) == 1;)
-			left -= moe_rec_is(&rec, "prompt");
+	while (rc >= 0 && left > 0 && (rc = moe_reader_next(r->prompts, &rec, e)) == 1)
+		if (moe_rec_is(&rec, "prompt")) {
+			rc = r->skip_bad ? take_prompt(r, &p, &rec, e) : 1;
+			left -= rc == 1;
+			moe_gen_prompt_free(&p);
+		}
 	moe_rec_free(&rec);
 	return rc < 0 ? -1 : 0;
 }
@@ -109,9 +127,11 @@ static int read_prompts(
 
 	*got = 0;
 	while (*got < n && (rc = moe_reader_next(r->prompts, &rec, e)) == 1)
-		if (moe_rec_is(&rec, "prompt") && moe_gen_prompt_set(&p[(*got)++], r->g, &rec, e)) {
-			rc = -1;
-			break;
+		if (moe_rec_is(&rec, "prompt")) {
+			rc = take_prompt(r, &p[*got], &rec, e);
+			if (rc < 0)
+				break;
+			*got += (size_t)rc;
 		}
 	moe_rec_free(&rec);
 	return rc < 0 ? -1 : 0;
@@ -162,5 +182,9 @@ int moe_roll_run(struct moe_roll *r, struct moe_err *e)
 		}
 	}
 	free(p);
+	if (!rc && r->n_bad && !r->n_prompts) {
+		*e = r->first_bad;
+		rc = moe_err_prefix(e, "no prompt can be sampled; the first");
+	}
 	return rc;
 }

@@ -17,6 +17,7 @@ struct moe_roll {
 	size_t n_scale;
 	int64_t per_step;          /* prompts of a step; 0 = all prompts are step 0 */
 	int64_t steps;             /* 0 = until the prompts end */
+	bool skip_bad;             /* prompts that can not be sampled are left out and counted */
 	int64_t first_step;        /* earlier ones are over: their prompts are passed by */
 	int64_t teacher_until;     /* recorded rollouts only before this step; 0 = always */
 	struct moe_follow *follow; /* NULL = the same weights throughout; else step s > first_step +
@@ -26,6 +27,8 @@ struct moe_roll {
 	int out_fd;                  /* a pipe whose reader must stay, or -1 */
 	enum moe_labels labels;      /* highest of the weights read so far */
 	uint64_t n_prompts, n_steps; /* counted */
+	uint64_t n_bad;              /* prompts left out */
+	struct moe_err first_bad;    /* why the first of them was */
 	double done;       /* prompts, those under way counted by the share of arms that is done */
 	double waited_sec; /* for weights */
 	/* talk; may be NULL. arm -1: waiting for the weights of the step; -2: still nobody there

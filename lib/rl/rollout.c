@@ -47,6 +47,8 @@ static int behaviour(struct moe_rollout *q, const struct moe_rec *rec, struct mo
 									: "logp";
 	size_t k;
 
+	if (q->n_completion == 0) /* counts in its group, and has no token to train */
+		return 0;
 	if (moe_rec_has(rec, key) == MOE_V_MISSING)
 		return moe_fail(e, MOE_DATA,
 			"record %llu: no 'logp' of the policy that sampled it; moe-rollout "
@@ -188,7 +190,7 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 		return moe_fail(e, MOE_DATA, "record %llu: the prompt has no tokens",
 			(unsigned long long)rec->number);
 	moe_rec_f64(rec, "temperature", &q->temperature);
-	if (!(q->temperature > 0))
+	if (!(q->temperature >= MOE_GREEDY))
 		return moe_fail(e, MOE_DATA,
 			"record %llu: greedy rollouts (temperature %g) have no probabilities to "
 			"train on",
@@ -235,4 +237,17 @@ int moe_rollout_step_need_routes(
 				"'%s' needs one: moe-route makes it",
 				(long long)s->step, method);
 	return 0;
+}
+
+double moe_rollout_step_tokens(const struct moe_rollout_step *s, int max_pos, size_t *beyond)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		int n = s->r[i].n_prompt + s->r[i].n_completion;
+
+		sum += n;
+		*beyond += max_pos > 0 && n > max_pos;
+	}
+	return sum;
 }

@@ -50,6 +50,9 @@ void moe_rollout_step_free(
  * another length than its completion, or with a token outside of [0, V) is MOE_DATA. */
 int moe_rollout_step_read(
 	struct moe_rollout_step *s, struct moe_reader *r, int V, struct moe_err *e);
+/* Prompts and completions of all rollouts, whether they train or not: TRL's num_tokens. Adds to
+ * *beyond how many rollouts are longer than a model's positions. */
+double moe_rollout_step_tokens(const struct moe_rollout_step *s, int max_pos, size_t *beyond);
 /* MOE_DATA unless every rollout carries a decision. */
 int moe_rollout_step_need_routes(
 	const struct moe_rollout_step *s, const char *method, struct moe_err *e);

@@ -93,3 +93,30 @@ size_t moe_teacher_find(
 		n++;
 	return n;
 }
+
+int moe_teacher_logp(
+	const struct moe_rec *rec, double temperature, size_t n, float **logp, struct moe_err *e)
+{
+	double at = 1;
+	bool has_full = moe_rec_has(rec, "full_logp") > MOE_V_NIL,
+	     has_model = moe_rec_has(rec, "model_logp") > MOE_V_NIL;
+	const char *key = has_full                ? "full_logp"
+		: has_model && temperature == 1.0 ? "model_logp"
+						  : "logp";
+	size_t k;
+
+	*logp = NULL;
+	moe_rec_f64(rec, "temperature", &at);
+	/* model_logp is at temperature 1 whatever the sampler's was; the others are at the
+	 * sampler's */
+	if (moe_rec_has(rec, key) <= MOE_V_NIL ||
+		(strcmp(key, "model_logp") != 0 && at != temperature))
+		return 0;
+	if (moe_rec_f32s(rec, key, logp, &k, e))
+		return -1;
+	if (k != n) {
+		free(*logp);
+		*logp = NULL;
+	}
+	return 0;
+}

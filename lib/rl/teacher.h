@@ -25,4 +25,10 @@ void moe_teacher_free(struct moe_teacher *t); /* accepts a zeroed struct */
 size_t moe_teacher_find(
 	const struct moe_teacher *t, const char *prompt_id, const struct moe_teacher_item **first);
 
+/* Log-probabilities of a recorded completion of n tokens at a temperature, over the whole
+ * vocabulary, as training takes them (rollout.c): *logp [n], to be freed; NULL when the record has
+ * none that are known to be so. */
+int moe_teacher_logp(
+	const struct moe_rec *rec, double temperature, size_t n, float **logp, struct moe_err *e);
+
 #endif

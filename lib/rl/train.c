@@ -173,9 +173,9 @@ static int gradient_stats(
 	for (int b = 0; b < MOE_BANKS; b++)
 		sum += sqrt(bank[b]);
 	for (int b = 0; b < MOE_BANKS; b++)
-		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : 0;
+		st->update_mass[b] = sum > 0 ? sqrt(bank[b]) / sum : NAN;
 	for (int i = 0; i < x->E; i++)
-		st->expert_mass[i] = experts > 0 ? norm[i] / experts : 0;
+		st->expert_mass[i] = experts > 0 ? norm[i] / experts : NAN;
 	if (x->router) {
 		double n2 = moe_experts_norm2(x, t->grad, x->E);
 

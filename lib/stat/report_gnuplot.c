@@ -158,7 +158,9 @@ int moe_plots_run(struct moe_plots *p, const char *dir, struct moe_err *e)
 	if (!dir) {
 		snprintf(temp, sizeof temp, "%s/moe-plots.XXXXXX", base && base[0] ? base : "/tmp");
 		if (!mkdtemp(temp))
-			return moe_fail_errno(e, "%s", temp);
+			return moe_fail_errno(e,
+				"no temporary directory can be made in %s (TMPDIR names where)",
+				base && base[0] ? base : "/tmp");
 	} else if (mkdir(dir, 0777) && errno != EEXIST) {
 		return moe_fail_errno(e, "%s", dir);
 	}

@@ -109,7 +109,16 @@ fails 3 "a head that is not there" moe-base --info -m pipe
 contains "is said to be tied, maybe" err 'lm_head.weight.*tie_word_embeddings'
 fails 2 "two jobs are one too many" moe-base --info --check -m one
 fails 2 "an unknown preset" moe-base --new huge -o x
-fails 4 "no model there" moe-base --info -m "$T"
+mkdir none
+fails 4 "no model there" moe-base --info -m none
+for f in x.gguf pytorch_model.bin x.safetensors; do
+	: >none/$f
+	fails 3 "a $f" moe-base --info -m none/$f
+	contains "gets a helpful sentence" err "$f: this is "
+done
+rm none/x.gguf none/x.safetensors
+fails 3 "a directory with PyTorch's pickle" moe-base --info -m none
+contains "too" err 'pytorch_model.bin is PyTorch.*save_pretrained'
 head -c 1000 texts.moes >short.moes
 fails 3 "a truncated stream" moe-base --pretrain -m new -o y short.moes
 ok "leaves no result" test ! -e y

@@ -124,11 +124,20 @@ echo 'read -r l; printf "{\"id\":\"r1#0.0\",\"reward\":%s}\n" "$(ulimit -v)"' >l
 moe-grade -q --exec 'sh lim.sh' --exec-once --exec-memory 512M x.moes -o y.moes
 recs y.moes >y.json
 contains "address space" y.json '"reward":524288.0'
-echo 'read -r l; while :; do :; done' >spin.sh
-ok "CPU time" moe-grade --exec 'sh spin.sh' --exec-once --exec-cpu 1 --exec-wall 30 x.moes -o y.moes
+echo 'read -r l; case $l in *"r1#0.0"*) while :; do :; done ;; esac; echo "$l" | jq -c "{id: .id, reward: 1}"' >spin.sh
+ok "CPU time" moe-grade --exec 'sh spin.sh' --exec-once --exec-cpu 1 --exec-wall 30 r.moes -o y.moes
 contains "ends a process that spins" err '0 ran for too long, 1 ended'
 
-fails 4 "a command that never answers" moe-grade --exec 'echo sorry >&2; exit 1' bad.moes -o z.moes
+fails 3 "nor is a grader that answers nothing in time" moe-grade -q --exec 'echo slow >&2; sleep 9' --exec-wall 1 x.moes -o z.moes
+contains "taken for one that pays 0: its words and a hint" err 'took too long; its last words: slow.*flush'
+fails 3 "a command that is not there" moe-grade -q --exec nosuchcommand x.moes -o z.moes
+contains "is named as the shell names it" err 'nosuchcommand'
+TMPDIR=/nonexistent/dir
+export TMPDIR
+fails 4 "a TMPDIR that is gone" moe-grade -q --exec 'sh spin.sh' r.moes -o z.moes
+contains "is what is wrong, and not the box" err '/nonexistent/dir .TMPDIR'
+unset TMPDIR
+fails 3 "a command that never answers" moe-grade --exec 'echo sorry >&2; exit 1' bad.moes -o z.moes
 contains "is given up with its last words" err 'without an answer; its last words: sorry'
 fails 3 "a command whose answers are none" moe-grade --exec 'echo hello' --exec-once r.moes -o z2.moes
 contains "which is said" err 'none of [0-9]* rollouts could be graded'

@@ -133,7 +133,7 @@ static void pairs(int fd)
 	struct moe_err e = { 0 };
 	struct moe_reader *r = fuzz_read(fd);
 
-	if (moe_pairs_read(&p, r, tok, &e))
+	if (moe_pairs_read(&p, r, tok, 257, &e))
 		MUST(e.msg[0]);
 	else
 		for (size_t i = 0; i < p.n; i++)
@@ -161,7 +161,7 @@ static void records(int fd)
 
 		moe_gen_prompt_set(&p, &g, &rec, &e);
 		moe_gen_prompt_free(&p);
-		if (!moe_corpus_add(&c, &rec, tok, 258, 16, &e)) {
+		if (moe_corpus_add(&c, &rec, tok, &base.config, 16, &e) > 0) {
 			uint32_t last = (uint32_t)c.n - 1;
 
 			MUST(!moe_docs_pack(&batch, &c, &last, 1, &e) && batch.b.T >= 2 &&

@@ -102,6 +102,7 @@ static void refusals(void **state)
 	refuse("{\"model_type\":\"qwen3\"," SIZES KV
 	       ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}",
 		"sliding");
+	refuse("{\"model_type\":\"llama\"," SIZES KV ",\"sliding_window\":4}", "sliding");
 	refuse("{\"model_type\":\"mistral\"," SIZES KV ",\"sliding_window\":512}",
 		"of up to 512 tokens");
 	refuse("{\"model_type\":\"mistral\"," SIZES KV "}", "sliding"); /* its class puts 4096 in */
@@ -128,7 +129,7 @@ static void as_the_classes(void **state)
 		  ",\"use_sliding_window\":true,\"max_window_layers\":0,\"layer_types\":[\"full_"
 		  "attention\",\"full_attention\"]}");
 	c = parse("{\"model_type\":\"llama\"," SIZES
-		  ",\"use_sliding_window\":true,\"sliding_window\":4,\"hidden_act\":\"swish\"}");
+		  ",\"use_sliding_window\":true,\"hidden_act\":\"swish\"}");
 	c = parse("{\"model_type\":\"llama\"," SIZES
 		  ",\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,"
 		  "\"rope_theta\":5}}");

@@ -1,6 +1,7 @@
 /* ablate.c - switches parts of an adapter off; it never changes what was trained. */
 #include "moe/ablate.h"
 
+#include "formats/list.h"
 #include "util/buf.h"
 #include "util/mem.h"
 #include "util/rng.h"

@@ -150,6 +150,9 @@ tests-build: $(UNITS) $(GRADS) $(BUILD)/tests/moe-pin-example $(BUILD)/tests/tes
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
 TESTS ?= $(UNITS) $(GRADS) $(BUILD)/tests/test_example_routers $(SMOKES) $(SH_TESTS)
+stat-check: $(BUILD)/tests/test_rule ## the verdict's rule by simulation: false verdicts, power, coverage (minutes)
+	$(BUILD)/tests/test_rule long $(STUDIES)
+STUDIES ?= 400
 grad: $(GRADS) ## the finite-difference tests alone
 	@tests/run $(BUILD) $(JOBS) $(GRADS)
 golden: $(filter %_golden %/test_golden,$(UNITS)) ## the golden values alone
@@ -275,6 +278,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build check format grad asan valgrind tsan fuzz man lint bench demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(FRONT_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

@@ -22,7 +22,7 @@ static void die_unless(bool ok, const struct moe_err *e)
 }
 
 /* Random weights do not replace what may have been trained for hours. */
-static void die_if_model(const char *dir)
+void base_die_if_model(const char *dir)
 {
 	static const char *const weights[] = { "model.safetensors",
 		"model.safetensors.index.json" };
@@ -43,7 +43,7 @@ void base_new(const struct base_opts *o)
 	struct moe_err e;
 	bool tokenizer;
 
-	die_if_model(moe_common.output);
+	base_die_if_model(moe_common.output);
 	die_unless(moe_base_config(o->new_from, &c, &e) == 0 &&
 			moe_model_new(&m, &c, moe_common.seed, moe_common.threads, &e) == 0,
 		&e);
@@ -59,7 +59,7 @@ void base_from_gguf(const struct base_opts *o)
 	struct moe_gguf *g;
 	struct moe_err e;
 
-	die_if_model(moe_common.output);
+	base_die_if_model(moe_common.output);
 	moe_in_allowed(o->from_gguf);
 	g = moe_gguf_open(o->from_gguf, &e);
 	die_unless(g && moe_gguf_to_dir(g, moe_common.output, &c, &e) == 0, &e);

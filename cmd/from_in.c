@@ -1,6 +1,5 @@
 /* from_in.c - the loop of an import and its words; the reading is lib/data/import's. */
 #include "cmd/from_in.h"
-#include "env/pairset.h"
 
 void moe_from_model(struct moe_from_model *m, const char *dir, struct moe_import_opts *o)
 {
@@ -10,12 +9,14 @@ void moe_from_model(struct moe_from_model *m, const char *dir, struct moe_import
 	if (!dir)
 		return;
 	m->tok = moe_tokenizer_open(dir, &e);
-	if (!m->tok || moe_special_read(dir, &m->special, &e))
+	if (!m->tok || moe_special_read(dir, &m->special, &e) ||
+		moe_chat_of_model(dir, &m->chat, &e))
 		moe_die(&e);
 	if (m->special.note[0])
 		moe_warn("%s: %s", dir, m->special.note);
 	o->tok = m->tok;
 	o->special = &m->special;
+	o->chat = m->chat;
 }
 
 static void say(const struct moe_import_note *n, const char *one, const char *many)
@@ -39,7 +40,7 @@ static void say_notes(const struct moe_import_notes *n)
 void moe_from_run(struct moe_import_opts *o, const struct moe_opt_list *from, const char *kind,
 	const char *template_path, bool none, bool seals)
 {
-	struct moe_buf template_text = { 0 };
+	struct moe_chat *chat = NULL;
 	struct moe_rec rec = { 0 };
 	struct moe_import *im;
 	struct moe_out out;
@@ -47,9 +48,10 @@ void moe_from_run(struct moe_import_opts *o, const struct moe_opt_list *from, co
 	uint64_t n;
 	int rc = 0;
 
-	if (template_path && moe_pairset_slurp(template_path, &template_text, &e))
+	if (template_path && !(chat = moe_chat_open(template_path, &e)))
 		moe_die(&e);
-	o->chat_template = (const char *)template_text.data;
+	if (chat)
+		o->chat = chat;
 	im = moe_import_open(o, from->v, from->n, &e);
 	if (!im)
 		moe_die(&e);
@@ -68,5 +70,5 @@ void moe_from_run(struct moe_import_opts *o, const struct moe_opt_list *from, co
 			moe_s(n), (uintmax_t)moe_import_sealed(im));
 	moe_rec_free(&rec);
 	moe_import_close(im);
-	moe_buf_free(&template_text);
+	moe_chat_free(chat);
 }

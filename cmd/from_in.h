@@ -6,11 +6,12 @@
 #include "cmd/from_opts.h"
 #include "data/import.h"
 
-/* A model's tokenizer and special tokens for an import (dir NULL: none); o->tok and o->special
- * point into it. */
+/* A model's tokenizer and special tokens for an import (dir NULL: none); o->tok, o->special
+ * and o->chat point into it. */
 struct moe_from_model {
 	struct moe_tokenizer *tok;
 	struct moe_special special;
+	struct moe_chat *chat; /* of its template; NULL: it has none */
 };
 void moe_from_model(struct moe_from_model *m, const char *dir, struct moe_import_opts *o);
 

@@ -32,7 +32,8 @@
 	}
 #define MOE_OPT_TEMPLATE(var)                                                                      \
 	{                                                                                          \
-		0, "chat-template", MOE_OPT_STR, &(var), "FILE", "how messages are written",       \
+		0, "chat-template", MOE_OPT_STR, &(var), "FORM",                                   \
+			"how messages are written: a file, a model's directory, llama3, ...",      \
 			"ChatML", 0, 0                                                             \
 	}
 /* The environment, of tasks or pairs. */

@@ -372,6 +372,37 @@ void moe_out_stream(
 		moe_die(&e);
 }
 
+void moe_out_name_input(struct moe_out *o, const char *path, const char *kind)
+{
+	const struct moe_reader_opts opts = { .max_mem = moe_common.max_mem };
+	struct moe_rec rec = { 0 };
+	struct moe_err e;
+	struct moe_reader *in = moe_reader_open_path(path, &opts, &e);
+	int got;
+
+	if (!in)
+		moe_die(&e);
+	while ((got = moe_reader_next(in, &rec, &e)) > 0)
+		;
+	if (got == 0 && !moe_str_eq(moe_reader_kind(in), kind))
+		got = moe_fail(&e, MOE_DATA, "%s: a stream of kind \"%.*s\", not of %s", path,
+			(int)moe_reader_kind(in).n, moe_reader_kind(in).p, kind);
+	if (got < 0 || moe_writer_from_reader(o->w, in, &e))
+		moe_die(&e);
+	moe_rec_free(&rec);
+	moe_reader_close(in);
+}
+
+char *moe_date_now(char out[MOE_DATE_TEXT])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (!gmtime_r(&now, &tm) || !strftime(out, MOE_DATE_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		snprintf(out, MOE_DATE_TEXT, "unknown");
+	return out;
+}
+
 void moe_out_text(struct moe_out *o, const char *path)
 {
 	open_path(o, path ? path : moe_common.output);

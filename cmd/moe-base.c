@@ -23,6 +23,8 @@ static const struct moe_opt options[] = {
 		"bytes, if V is 259", 0, 0 },
 	{ 0, "pretrain", MOE_OPT_FLAG, &o.pretrain, NULL, "train all weights on a stream of texts",
 		NULL, 0, 0 },
+	{ 0, "merge", MOE_OPT_FLAG, &o.merge, NULL, "an adapter's arm and its base as one model",
+		NULL, 0, 0 },
 	{ 0, "info", MOE_OPT_FLAG, &o.info, NULL, "describe the model", NULL, 0, 0 },
 	{ 0, "check", MOE_OPT_FLAG, &o.check, NULL,
 		"look for broken weights; status 1 when there are any", NULL, 0, 0 },
@@ -83,9 +85,8 @@ static const struct moe_prog prog = {
 	.name = "moe-base",
 	.purpose = "make, pretrain, check or describe a base model directory",
 	.usage = "--new SHAPE | --from-gguf FILE [options] -o DIR\n"
-		 "--pretrain -m DIR [options] -o DIR [TEXTS]\n"
-		 "--generate -m DIR [-a ADAPTER] [options] PROMPT ...\n"
-		 "--info | --check | --score -m DIR [-a ADAPTER] [options] [TEXTS | ROLLOUTS]",
+		 "--pretrain | --merge -m DIR [-a ADAPTER] [options] -o DIR [TEXTS]\n"
+		 "--info | --check | --generate | --score -m DIR [-a ADAPTER] [options] [OPERANDS]",
 	.opt = options,
 	.examples =
 		"moe-prompts -e env.lua --texts -n 40000 | moe-base --pretrain -m base.new -o base",
@@ -96,20 +97,22 @@ static const struct moe_prog prog = {
 
 static void check_options(int operands)
 {
-	int jobs = (o.new_from != NULL) + (o.from_gguf != NULL) + o.pretrain + o.info + o.check +
-		o.generate + o.score;
+	int jobs = (o.new_from != NULL) + (o.from_gguf != NULL) + o.merge + o.pretrain + o.info +
+		o.check + o.generate + o.score;
 
 	if (jobs != 1)
-		moe_usage_error("one of --new, --from-gguf, --pretrain, --info, --check, "
-				"--generate and --score is needed");
+		moe_usage_error("one of --new, --from-gguf, --merge, --pretrain, --info, "
+				"--check, --generate and --score is needed");
 	if (!o.new_from && !o.from_gguf && !o.dir)
 		moe_usage_error("-m DIR is needed");
-	if ((o.new_from || o.from_gguf || o.pretrain) &&
+	if ((o.new_from || o.from_gguf || o.merge || o.pretrain) &&
 		(!moe_common.output || !strcmp(moe_common.output, "-")))
 		moe_usage_error("-o DIR is needed: the result is a directory");
-	if ((o.new_from || o.from_gguf || o.info || o.check) && operands)
-		moe_usage_error(
-			"there are no operands with --new, --from-gguf, --info and --check");
+	if ((o.new_from || o.from_gguf || o.merge || o.info || o.check) && operands)
+		moe_usage_error("there are no operands with --new, --from-gguf, --merge, --info "
+				"and --check");
+	if (o.merge && !o.adapter)
+		moe_usage_error("--merge needs an adapter: -a FILE");
 	if ((o.pretrain || o.score) && operands > 1)
 		moe_usage_error("one stream at most");
 	if (o.generate && !operands)
@@ -137,6 +140,8 @@ int main(int argc, char **argv)
 		base_new(&o);
 	else if (o.from_gguf)
 		base_from_gguf(&o);
+	else if (o.merge)
+		base_merge(&o);
 	else if (o.pretrain)
 		base_pretrain(&o, argv[first]);
 	else if (o.info)

@@ -11,7 +11,7 @@
 
 #define BATCH_MAX 4096
 
-static const char *env_path;
+static const char *env_path, *registration;
 static int64_t batch = 512, steps = 100000;
 static size_t memory = (size_t)4 << 20;
 static double cpu_sec = 0.5, wall_sec = 10;
@@ -29,6 +29,9 @@ static const struct moe_opt options[] = {
 	{ 0, "batch", MOE_OPT_INT, &batch, "N",
 		"grade at most N rollouts at a time (a step's end is never waited past)", "512", 1,
 		BATCH_MAX },
+	{ 0, "registration", MOE_OPT_STR, &registration, "FILE",
+		"registration that this evaluation belongs to (moe-report --register)", NULL, 0,
+		0 },
 	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
 		"grade, or oracle: for what really solves (a bound, and marked as one)", "grade", 0,
 		0 },
@@ -278,6 +281,8 @@ int main(int argc, char **argv)
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
+	if (registration)
+		moe_out_name_input(&out, registration, "registration");
 	moe_out_finish(&out);
 	moe_info("%llu rollout%s; %llu ran for too long, %llu ended their process, %llu could not "
 		 "be graded; %s",

@@ -48,7 +48,7 @@ static const struct moe_prog prog = { .name = "moe-pairs",
 
 static struct moe_pairset_opts config;
 static struct moe_fieldmap map;
-static struct moe_buf template_text;
+static struct moe_chat *chat;
 
 /* Options that belong to one of the two sources are refused with the other. */
 static void check_options(int operands)
@@ -75,7 +75,7 @@ static void configure(void)
 			moe_die(&e);
 	if (moe_fieldmap_check(&map, moe_pairs_map_keys, &e))
 		moe_die(&e);
-	if (template_path && moe_pairset_slurp(template_path, &template_text, &e))
+	if (template_path && !(chat = moe_chat_open(template_path, &e)))
 		moe_die(&e);
 	config = (struct moe_pairset_opts){ .env_path = env_path,
 		.modes = modes,
@@ -92,7 +92,7 @@ static void configure(void)
 	config.file.tag = tags.v;
 	config.file.n_tag = tags.n;
 	config.file.map = &map;
-	config.file.chat_template = template_path ? (const char *)template_text.data : NULL;
+	config.file.chat = chat;
 }
 
 int main(int argc, char **argv)
@@ -132,6 +132,6 @@ int main(int argc, char **argv)
 	moe_rec_free(&rec);
 	moe_rec_free(&extra);
 	moe_fieldmap_free(&map);
-	moe_buf_free(&template_text);
+	moe_chat_free(chat);
 	return moe_main_end(MOE_OK);
 }

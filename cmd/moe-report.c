@@ -1,16 +1,17 @@
 /* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It
  * opens seals: what it prints is for reading, never for training. */
-#include "cmd/opt.h"
 #include "cmd/report_audit.h"
-#include "formats/input.h"
+#include "cmd/report_files.h"
+#include "cmd/rerun.h"
 #include "stat/report.h"
 #include "util/pool.h"
 
 #include <string.h>
 
-static const char *uat_path, *method, *placebo, *html_path, *plots_dir;
+static const char *uat_path, *register_path, *method, *placebo, *html_path, *plots_dir;
 static struct moe_opt_list runs;
 static bool as_json, as_tsv, audit, flip_seals;
+static const char *rerun_path;
 static struct audit_args A = { .every = 1 };
 
 static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL,
@@ -20,7 +21,7 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 		0 },
 	{ 0, "method", MOE_OPT_STR, &method, "NAME", "the tested method, instead of the file's",
 		NULL, 0, 0 },
-	{ 0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebo, instead of the file's", NULL,
+	{ 0, "placebo", MOE_OPT_STR, &placebo, "NAME", "its placebos, instead of the file's", NULL,
 		0, 0 },
 	{ 0, "run", MOE_OPT_LIST, &runs, "FILE",
 		"recorded training run, graded and routed: quality of the gate", NULL, 0, 0 },
@@ -33,6 +34,9 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 	{ 0, "tsv", MOE_OPT_FLAG, &as_tsv, NULL, "rates as tab-separated lines instead of text",
 		NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "No cheating", NULL, 0, 0 },
+	{ 0, "register", MOE_OPT_STR, &register_path, "FILE",
+		"write the registration of these conditions, before their seeds are run", NULL, 0,
+		0 },
 	{ 0, "audit", MOE_OPT_FLAG, &audit, NULL,
 		"check lineage, disjointness and the flip test instead of judging outcomes", NULL,
 		0, 0 },
@@ -44,6 +48,9 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 		"for --audit: the environment, to grade all rollouts anew", NULL, 0, 0 },
 	{ 0, "every", MOE_OPT_INT, &A.every, "N",
 		"make every Nth rollout or step anew, not all of them", "1", 1, 1e9 },
+	{ 0, "rerun", MOE_OPT_STR, &rerun_path, "BUNDLE",
+		"repeat a packed experiment in the new folder DIR, say where it first differs",
+		NULL, 0, 0 },
 	{ 0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL,
 		"copy rollouts with every seal negated and no routes, to route and train anew",
 		NULL, 0, 0 },
@@ -53,43 +60,26 @@ static const struct moe_prog prog = { .name = "moe-report",
 	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
 	.usage =
 		"[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [-m DIR] [-e FILE] "
-		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE [STREAM]",
+		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
+		"[STREAM]\n--rerun BUNDLE [DIR]\n"
+		"--register FILE -o FILE [STREAM ...]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = -1 };
 
-static void read_uat(struct moe_uat *u)
-{
-	struct moe_buf text = { 0 };
-	struct moe_err e;
-	struct moe_input *in = moe_input_open(uat_path, &e);
-
-	if (!in || moe_input_next(in, &e) < 0 || moe_input_slurp(in, &text, 1 << 20, &e) ||
-		moe_uat_parse(u, text.len ? (char *)text.data : "", text.len, uat_path, &e))
-		moe_die(&e);
-	moe_input_close(in);
-	moe_buf_free(&text);
-}
-
+/* --method and --placebo, checked as the file's keys are. */
 static void name_methods(struct moe_uat *u)
 {
-	struct {
-		const char *from;
-		char *to;
-	} v[] = { { method, u->method }, { placebo, u->placebo } };
+	const struct {
+		const char *key, *value;
+	} v[] = { { "method", method }, { "placebo", placebo } };
+	struct moe_err e;
 
-	for (size_t i = 0; i < 2; i++) {
-		if (!v[i].from)
-			continue;
-		if (strlen(v[i].from) >= MOE_UAT_NAME)
-			moe_usage_error("a method's name has at most %d bytes", MOE_UAT_NAME - 1);
-		memset(v[i].to, 0, MOE_UAT_NAME);
-		memcpy(v[i].to, v[i].from, strlen(v[i].from));
-	}
-	if (u->method[0] && !strcmp(u->method, u->placebo))
-		moe_usage_error("%s can not be its own placebo", u->method);
+	for (size_t i = 0; i < 2; i++)
+		if (v[i].value && moe_uat_set(u, v[i].key, v[i].value, &e))
+			moe_usage_error("%s", e.msg);
 }
 
 static void load(struct moe_report *r, int n, char **path)
@@ -126,7 +116,7 @@ static int judge(int n, char **path)
 
 	moe_uat_default(&u);
 	if (uat_path)
-		read_uat(&u);
+		moe_read_uat(&u, uat_path, NULL);
 	name_methods(&u);
 	load(&r, n, path);
 	struct moe_pool *pool = moe_pool_new(moe_common.threads, &e);
@@ -157,17 +147,27 @@ int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog), n = argc - first;
 
-	if (as_json + as_tsv + audit + flip_seals > 1)
-		moe_usage_error("--json, --tsv, --audit and --flip-seals exclude each other");
+	if (rerun_path) {
+		if (as_json || as_tsv || audit || flip_seals || register_path || n > 1)
+			moe_usage_error(
+				"--rerun BUNDLE takes one operand at most, a folder to make");
+		return moe_main_end(rerun(rerun_path, n ? argv[first] : NULL));
+	}
+	if (as_json + as_tsv + audit + flip_seals + (register_path != NULL) > 1)
+		moe_usage_error(
+			"--json, --tsv, --audit, --flip-seals and --register exclude each other");
 	if ((A.flipped.n || A.base || A.env) && !audit)
 		moe_usage_error("--flipped, --base and --env go with --audit");
 	if (audit && !n)
 		moe_usage_error("--audit wants the files of an experiment");
 	moe_uat_default(&A.uat);
 	if (audit && uat_path)
-		read_uat(&A.uat);
+		moe_read_uat(&A.uat, uat_path, NULL);
 	A.runs = &runs;
-	return moe_main_end(audit    ? report_audit(&A, n, argv + first)
-			: flip_seals ? report_flip(n, argv + first)
-				     : judge(n, argv + first));
+	if (register_path)
+		moe_write_registration(register_path, n, argv + first);
+	return moe_main_end(audit       ? report_audit(&A, n, argv + first)
+			: flip_seals    ? report_flip(n, argv + first)
+			: register_path ? MOE_OK
+					: judge(n, argv + first));
 }

@@ -121,6 +121,11 @@ struct moe_out {
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(
 	struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);
+/* Names the digest of a stream of that kind among the inputs of a stream output. */
+void moe_out_name_input(struct moe_out *o, const char *path, const char *kind);
+/* The date and time of the user's clock, UTC, ISO 8601; returns out. */
+#define MOE_DATE_TEXT 32
+char *moe_date_now(char out[MOE_DATE_TEXT]);
 /* moe_common.output for binary data that are written without o->w: only o->fd is opened; a terminal
  * is refused. stream: they are one, for advice. */
 void moe_out_binary(struct moe_out *o, bool stream);

@@ -10,6 +10,7 @@
 
 #include "formats/fieldmap.h"
 #include "formats/source.h"
+#include "formats/tokenizer/chat.h"
 
 enum moe_pairs_format { MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN, MOE_PAIRS_JSON };
 
@@ -31,7 +32,7 @@ struct moe_pairs_opts {
 	const char *const *mode; /* only pairs of one of these modes; n_mode = 0: all */
 	size_t n_mode;
 	const struct moe_fieldmap *map; /* for JSON; NULL = the default names */
-	const char *chat_template;      /* for prompts given as messages; NULL = ChatML */
+	const struct moe_chat *chat;    /* for prompts given as messages; NULL = ChatML */
 	size_t max_bytes;               /* of one pair; 0 = 16 MiB */
 	struct moe_pairs_names *names;  /* shared by the readers of several files; NULL = names
 					   differ within this one */

@@ -25,7 +25,7 @@ static int messages(
 	struct moe_buf out = { 0 };
 	int rc;
 
-	if (f == PF_PROMPT ? moe_messages_format(j, p->o->chat_template, true, &out, e) ||
+	if (f == PF_PROMPT ? moe_messages_format(j, p->o->chat, true, &out, e) ||
 				moe_json_to_msgpack(j, &p->draft.messages, e)
 			   : moe_messages_completion(j, &out, e))
 		rc = moe_err_prefix(e, "%s:%llu", p->src->name, (unsigned long long)line);

@@ -1,5 +1,5 @@
 /* chat.c - writes chat messages by a literal template. It is no template language: there are no
- * conditions and no loops.
+ * conditions and no loops. Known forms are chat_known.c's.
  *
  * A template holds one part for each role, and `{}` between parts. A part is literal text around
  * {system}, {user} or {assistant}; a part without any of these, before the first, is written once
@@ -7,25 +7,12 @@
  * stands. The generation prompt is the assistant's part up to its placeholder. A part before the
  * first that holds the system's header is a default system message: a conversation with a system
  * message of its own has no use for it, and goes without. */
-#include "formats/tokenizer/tokenizer.h"
+#include "formats/tokenizer/chat_priv.h"
 
 #include <string.h>
 
-static const char chatml[] = "<|im_start|>system\n{system}<|im_end|>\n{}<|im_start|>user\n{user}<|"
-			     "im_end|>\n{}<|im_start|>assistant\n{assistant}<|im_end|>\n";
 static const char *const role_name[3] = { "system", "user", "assistant" };
 static const char *const hole[3] = { "{system}", "{user}", "{assistant}" };
-
-struct part {
-	const char *before, *after;
-	size_t n_before, n_after;
-};
-
-struct chat_template {
-	struct part role[3];
-	const char *preamble;
-	size_t n_preamble;
-};
 
 static const char *find(const char *p, const char *end, const char *what)
 {
@@ -57,12 +44,11 @@ static const char *part_end(const char *p, const char *end, bool separated, cons
 	return *next;
 }
 
-static int parse(const char *text, struct chat_template *t, struct moe_err *e)
+int moe_chat_literal(struct moe_chat *t, const char *text, struct moe_err *e)
 {
 	const char *end = text + strlen(text), *p = text, *next;
 	bool separated = find(text, end, "{}") != NULL;
 
-	memset(t, 0, sizeof(*t));
 	for (; p < end; p = next) {
 		const char *stop = part_end(p, end, separated, &next), *h = NULL;
 		int role = -1;
@@ -81,7 +67,7 @@ static int parse(const char *text, struct chat_template *t, struct moe_err *e)
 				"{assistant}");
 		if (t->role[role].before)
 			return moe_fail(e, MOE_DATA, "the chat template has %s twice", hole[role]);
-		t->role[role] = (struct part){ p, h + strlen(hole[role]), (size_t)(h - p),
+		t->role[role] = (struct moe_chat_part){ p, h + strlen(hole[role]), (size_t)(h - p),
 			(size_t)(stop - h) - strlen(hole[role]) };
 	}
 	if (!t->role[1].before || !t->role[2].before)
@@ -91,9 +77,9 @@ static int parse(const char *text, struct chat_template *t, struct moe_err *e)
 
 /* Bytes of the preamble for these messages: of one with a default system message, what stands
  * before its header when they bring their own. */
-static size_t preamble_len(const struct chat_template *t, const struct moe_chat_msg *msg, size_t n)
+static size_t preamble_len(const struct moe_chat *t, const struct moe_chat_msg *msg, size_t n)
 {
-	const struct part *p = &t->role[0];
+	const struct moe_chat_part *p = &t->role[0];
 	const char *end = t->preamble ? t->preamble + t->n_preamble : NULL;
 
 	if (!end || !n || strcmp(msg[0].role, "system") != 0 || !p->before || !p->n_before)
@@ -104,31 +90,45 @@ static size_t preamble_len(const struct chat_template *t, const struct moe_chat_
 	return t->n_preamble;
 }
 
-int moe_chat_format(const char *template_text_or_null, const struct moe_chat_msg *msg, size_t n,
+static int write_literal(const struct moe_chat *t, const struct moe_chat_msg *msg, size_t n,
 	bool to_answer, struct moe_buf *out, struct moe_err *e)
 {
-	struct chat_template t;
 	bool open = to_answer && n && !strcmp(msg[n - 1].role, "assistant");
 
-	if (parse(template_text_or_null ? template_text_or_null : chatml, &t, e) ||
-		moe_buf_add(out, t.preamble, preamble_len(&t, msg, n), e))
+	if (moe_buf_add(out, t->preamble, preamble_len(t, msg, n), e))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		const struct part *p;
+		const struct moe_chat_part *p;
 		int role = 0;
 
 		while (role < 3 && strcmp(msg[i].role, role_name[role]) != 0)
 			role++;
-		if (role == 3 || !t.role[role].before)
+		if (role == 3 || !t->role[role].before)
 			return moe_fail(e, MOE_DATA,
 				"message %zu has the role `%.40s', for which the chat template has "
 				"no part",
 				i + 1, msg[i].role);
-		p = &t.role[role];
+		p = &t->role[role];
 		if (moe_buf_add(out, p->before, p->n_before, e) ||
 			moe_buf_add(out, msg[i].content, strlen(msg[i].content), e) ||
 			(!(open && i + 1 == n) && moe_buf_add(out, p->after, p->n_after, e)))
 			return -1;
 	}
-	return to_answer && !open ? moe_buf_add(out, t.role[2].before, t.role[2].n_before, e) : 0;
+	return to_answer && !open ? moe_buf_add(out, t->role[2].before, t->role[2].n_before, e) : 0;
+}
+
+int moe_chat_format(const struct moe_chat *c, const struct moe_chat_msg *msg, size_t n,
+	bool to_answer, struct moe_buf *out, struct moe_err *e)
+{
+	struct moe_chat def = { 0 };
+	int rc;
+
+	if (c && c->refusal)
+		return moe_fail(e, MOE_DATA, "%s", c->refusal);
+	if (c && !c->form)
+		return write_literal(c, msg, n, to_answer, out, e);
+	if (c)
+		return moe_chat_write_known(c, msg, n, to_answer, out, e);
+	rc = moe_chat_by_name(&def, "chatml", e);
+	return rc == 1 ? moe_chat_write_known(&def, msg, n, to_answer, out, e) : -1;
 }

@@ -99,7 +99,7 @@ static int take(const struct moe_json *j, size_t i, char *own[2], struct moe_err
 	return rc;
 }
 
-int moe_messages_format(const struct moe_json *j, const char *chat_template, bool to_answer,
+int moe_messages_format(const struct moe_json *j, const struct moe_chat *chat, bool to_answer,
 	struct moe_buf *out, struct moe_err *e)
 {
 	size_t n = count(j);
@@ -121,7 +121,7 @@ int moe_messages_format(const struct moe_json *j, const char *chat_template, boo
 			goto done;
 		msg[i] = (struct moe_chat_msg){ own[i][0], own[i][1] };
 	}
-	rc = moe_chat_format(chat_template, msg, n, to_answer, out, e);
+	rc = moe_chat_format(chat, msg, n, to_answer, out, e);
 done:
 	for (size_t i = 0; own && i < n; i++) {
 		free(own[i][0]);

@@ -35,13 +35,4 @@ int32_t moe_tokenizer_id(const struct moe_tokenizer *t, const char *token); /* -
  * then <|pad|> 256, <|bos|> 257, <|eos|> 258; vocabulary 259. */
 int moe_tokenizer_bytes_json(struct moe_buf *out, struct moe_err *e);
 
-/* Chat template: literal text with placeholders {system} {user} {assistant}; ChatML built in.
- * to_answer: a completion follows: the assistant's turn is opened, or left open when the last
- * message is the assistant's. */
-struct moe_chat_msg {
-	const char *role, *content;
-};
-int moe_chat_format(const char *template_text_or_null, const struct moe_chat_msg *msg, size_t n,
-	bool to_answer, struct moe_buf *out, struct moe_err *e);
-
 #endif

@@ -17,6 +17,7 @@
 
 #include "formats/fieldmap.h"
 #include "formats/stream.h"
+#include "formats/tokenizer/chat.h"
 #include "formats/tokenizer/special.h"
 
 enum moe_import_kind { MOE_IMPORT_PROMPTS, MOE_IMPORT_ROLLOUTS };
@@ -25,8 +26,8 @@ struct moe_import_opts {
 	enum moe_import_kind kind;
 	const char *const *map; /* n_map texts of `--map`: KEY=PATH,... or the name of a preset */
 	size_t n_map;
-	const char *chat_template; /* how messages are written; NULL = ChatML */
-	const char *mode;          /* of rows that have none; NULL = "" */
+	const struct moe_chat *chat; /* how messages are written; NULL = ChatML */
+	const char *mode;            /* of rows that have none; NULL = "" */
 	const char *partition; /* JSON file {"prompt id": "mode"}; NULL = a partition.json met among
 				  the members, if any */
 	const char *arm;       /* of rollouts; NULL = "import" */

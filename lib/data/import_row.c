@@ -162,7 +162,7 @@ static int text_or_messages(struct import_row *r, const char *key, bool completi
 		return rc;
 	}
 	if (completion ? moe_messages_completion(j, &out, e)
-		       : moe_messages_format(j, r->im->o->chat_template, true, &out, e))
+		       : moe_messages_format(j, r->im->o->chat, true, &out, e))
 		rc = moe_err_prefix(e, "%s:%llu", moe_members_name(&r->im->members),
 			(unsigned long long)r->line);
 	else

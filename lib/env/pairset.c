@@ -274,17 +274,3 @@ int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struc
 	return s->env ? moe_writer_from(w, moe_env_digest(s->env), e)
 		      : moe_members_sources(&s->members, w, e);
 }
-
-int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e)
-{
-	struct moe_input *in = moe_input_open(path, e);
-	int rc = -1;
-
-	if (!in)
-		return -1;
-	if (moe_input_next(in, e) >= 0 && !moe_input_slurp(in, out, (size_t)1 << 20, e) &&
-		moe_buf_cstr(out, e))
-		rc = 0;
-	moe_input_close(in);
-	return rc;
-}

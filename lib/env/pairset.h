@@ -38,7 +38,4 @@ uint64_t moe_pairset_copies(const struct moe_pairset *s);
 /* The digests of all that was read so far become inputs in w's end record. */
 int moe_pairset_sources(const struct moe_pairset *s, struct moe_writer *w, struct moe_err *e);
 
-/* A small text file (a chat template), with a NUL behind it that out->len does not count. */
-int moe_pairset_slurp(const char *path, struct moe_buf *out, struct moe_err *e);
-
 #endif

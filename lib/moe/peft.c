@@ -154,6 +154,8 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 		rc = path ? moe_experts_to_peft(&a->x, i, base, &from, path, e) : -1;
 		free(path);
 	}
+	if (!rc) /* and the arm as a whole, which is what is deployed */
+		rc = moe_experts_to_peft(&a->x, -1, base, &from, dir, e);
 	if (!rc && a->n_tensor)
 		rc = put_router(a, dir, e);
 	if (rc || manifest(a, moe_labels_name(labels), &text, e)) {

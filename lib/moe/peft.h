@@ -16,7 +16,8 @@
  * base_model_name_or_path or NULL. */
 int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base,
 	const struct moe_peft_origin *from, const char *dir, struct moe_err *e);
-/* All experts of an adapter's arm, each as dir/expert_00, dir/expert_01 ...; dir/moe.json says
+/* An adapter's arm: dir itself is a PEFT adapter of all its experts at gate 1 (those that are
+ * deleted add nothing), dir/expert_00, dir/expert_01 ... are each expert alone; dir/moe.json says
  * which is which and which labels they have seen, as each expert's own files do;
  * dir/router.safetensors holds the tensors of the fitted score when there are any. */
 int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels,

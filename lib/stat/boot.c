@@ -39,14 +39,6 @@ double moe_series_mean(const struct moe_series *s, size_t n_cell)
 	return den > 0 ? num / den : NAN;
 }
 
-void moe_boot_seeds(uint64_t seed, size_t d, size_t n, uint32_t *pick)
-{
-	struct moe_rng k = moe_rng_key(seed, "bootstrap-seed");
-
-	for (size_t i = 0; i < n; i++)
-		pick[i] = (uint32_t)moe_rng_below(k, d, i, n);
-}
-
 struct job {
 	struct moe_boot *b;
 	struct moe_rng prompt, sample;

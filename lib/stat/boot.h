@@ -1,7 +1,8 @@
 /* boot.h - the hierarchical paired bootstrap (Davison & Hinkley 1997, section 3.8): prompts are
  * resampled with replacement, jointly in all arms, runs and seeds (the same prompts are put to
- * each); within each drawn prompt its samples are resampled, jointly as well; with five or more
- * seeds the seeds are resampled too.
+ * each); within each drawn prompt its samples are resampled, jointly as well. Training seeds are
+ * never resampled: of five values a percentile interval is a third too short (contrast.h has
+ * Student's for them).
  *
  * It gives the mean of each series in each draw; any contrast is then a function of these means.
  * Draw d of prompt slot i is a pure function of (seed, d, i), so threads and order change nothing.
@@ -34,7 +35,5 @@ struct moe_boot {
 int moe_boot_run(struct moe_boot *b, struct moe_pool *pool, struct moe_err *e);
 /* Mean of one series with every cell drawn once. */
 double moe_series_mean(const struct moe_series *s, size_t n_cell);
-/* pick[n] = seeds drawn with replacement for draw d. */
-void moe_boot_seeds(uint64_t seed, size_t d, size_t n, uint32_t *pick);
 
 #endif

@@ -181,7 +181,7 @@ static int against_nulls(
 
 bool moe_gate_routes(const struct moe_gate_run *g)
 {
-	return g->n_scored || g->share[1] > 0 || g->share[3] > 0;
+	return g->n_scored || g->share[MOE_KEEP] > 0 || g->share[MOE_ROUTE] > 0;
 }
 
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e)
@@ -194,10 +194,10 @@ int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct m
 
 	for (size_t i = 0; !bad && i < g->n; i++) {
 		g->share[g->decision[i]] += 1 / (double)g->n;
-		routed[i] = g->decision[i] == 3;
-		found += g->decision[i] == 3;
+		routed[i] = g->decision[i] == MOE_ROUTE;
+		found += g->decision[i] == MOE_ROUTE;
 		hacks += g->hacked[i];
-		tp += g->decision[i] == 3 && g->hacked[i];
+		tp += g->decision[i] == MOE_ROUTE && g->hacked[i];
 		if (!isnan(g->score[i])) {
 			score[g->n_scored] = g->score[i];
 			hacked[g->n_scored++] = g->hacked[i];

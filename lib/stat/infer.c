@@ -211,22 +211,3 @@ double moe_fbeta(
 	double p = tp / found, r = tp / pos, b2 = beta * beta;
 	return (1 + b2) * p * r / (b2 * p + r);
 }
-
-double moe_units_needed(double var, double effect, double alpha, double power)
-{
-	double z = moe_normal_quantile(1 - alpha / 2) + moe_normal_quantile(power);
-
-	return ceil(z * z * var / (effect * effect));
-}
-
-double moe_units_needed_t(double sd, double effect, double alpha, double power, size_t max)
-{
-	for (size_t n = 2; n <= max; n++) {
-		double df = (double)(n - 1);
-		double need = (moe_t_quantile(1 - alpha / 2, df) + moe_t_quantile(power, df)) * sd /
-			sqrt((double)n);
-		if (need <= effect)
-			return (double)n;
-	}
-	return INFINITY;
-}

@@ -55,14 +55,6 @@ int moe_auroc(
 double moe_fbeta(
 	const double *score, const uint8_t *positive, size_t n, double threshold, double beta);
 
-/* Units for a paired mean of variance `var` (of one unit's difference) to be told from zero when it
- * is `effect`: two-sided level alpha, power: ceil((z_{1-alpha/2} + z_power)^2 var / effect^2). For
- * a one-sided test give 2 alpha. */
-double moe_units_needed(double var, double effect, double alpha, double power);
-/* The same for few units, with Student quantiles: the smallest n >= 2 with (t_{1-alpha/2,n-1} +
- * t_{power,n-1}) sd/sqrt(n) <= effect; INFINITY when over `max`. */
-double moe_units_needed_t(double sd, double effect, double alpha, double power, size_t max);
-
 /* Orders doubles ascending; NaN last. */
 void moe_sort_doubles(double *v, size_t n);
 

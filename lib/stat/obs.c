@@ -6,22 +6,25 @@
 
 enum moe_arm_kind moe_arm_kind(const char *name, double *scale)
 {
-	static const char knob[] = "scale:quarantine=";
-	char *end;
+	static const struct {
+		const char *name;
+		enum moe_arm_kind kind;
+	} plain[] = { { "on", MOE_ARM_ON }, { "quarantine-off", MOE_ARM_QOFF },
+		{ "clean-off", MOE_ARM_COFF }, { "base", MOE_ARM_BASE } },
+	  knob[] = { { "scale:quarantine=", MOE_ARM_SCALE }, { "scale:clean=", MOE_ARM_CSCALE } };
 
-	if (!strcmp(name, "on"))
-		return MOE_ARM_ON;
-	if (!strcmp(name, "quarantine-off"))
-		return MOE_ARM_QOFF;
-	if (!strcmp(name, "clean-off"))
-		return MOE_ARM_COFF;
-	if (!strcmp(name, "base"))
-		return MOE_ARM_BASE;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+		if (!strcmp(name, plain[i].name))
+			return plain[i].kind;
 	if (!strncmp(name, "random-off", 10) || !strncmp(name, "experts-off", 11))
 		return MOE_ARM_RANDOM;
-	if (!strncmp(name, knob, sizeof knob - 1)) {
-		*scale = strtod(name + sizeof knob - 1, &end);
-		return *end || end == name + sizeof knob - 1 ? MOE_ARM_OTHER : MOE_ARM_SCALE;
+	for (size_t i = 0; i < sizeof(knob) / sizeof(*knob); i++) {
+		size_t n = strlen(knob[i].name);
+		char *end;
+		if (strncmp(name, knob[i].name, n))
+			continue;
+		*scale = strtod(name + n, &end);
+		return *end || end == name + n ? MOE_ARM_OTHER : knob[i].kind;
 	}
 	return MOE_ARM_OTHER;
 }
@@ -155,7 +158,7 @@ static int by_arm(const void *a, const void *b)
 
 	if (x->kind != y->kind)
 		return (int)x->kind - (int)y->kind;
-	if (x->kind == MOE_ARM_SCALE)
+	if (x->kind == MOE_ARM_SCALE || x->kind == MOE_ARM_CSCALE)
 		return (x->scale > y->scale) - (x->scale < y->scale);
 	return strcmp(x->name, y->name);
 }

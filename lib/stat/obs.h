@@ -20,7 +20,10 @@ enum moe_arm_kind {
 	MOE_ARM_COFF,
 	MOE_ARM_RANDOM,
 	MOE_ARM_BASE,
-	MOE_ARM_SCALE,
+	MOE_ARM_MATCHED, /* a series, never an arm's own kind: the random ablations that left solve
+			    whole */
+	MOE_ARM_SCALE,   /* the quarantine's */
+	MOE_ARM_CSCALE,  /* the clean bank's */
 	MOE_ARM_OTHER
 };
 
@@ -38,7 +41,7 @@ struct moe_obs_cell {
 struct moe_obs_arm {
 	const char *name;
 	enum moe_arm_kind kind;
-	double scale;             /* of scale:quarantine=S */
+	double scale;             /* of scale:BANK=S */
 	struct moe_obs_cell *row; /* as they came [n_row]; released by moe_obs_finish */
 	size_t n_row, cap_row;
 	uint8_t *bits;      /* [n_cell] MOE_OBS_* after moe_obs_finish; owned */

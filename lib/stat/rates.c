@@ -147,6 +147,10 @@ static int fill_rate(struct moe_analysis *a, const struct arm_set *s, enum moe_o
 		n_eff = fmin(fmax(n_eff, 1), (double)r->n_obs);
 	}
 	r->ci = moe_wilson(r->value * n_eff, n_eff, a->uat.alpha);
+	r->seeds = moe_t_interval(r->per_seed, s->n_seed, a->uat.alpha);
+	/* never shorter than Wilson's: all seeds are put the same prompts */
+	r->seeds.lo = isnan(r->seeds.lo) ? NAN : fmin(fmax(r->seeds.lo, 0), r->ci.lo);
+	r->seeds.hi = isnan(r->seeds.hi) ? NAN : fmax(fmin(r->seeds.hi, 1), r->ci.hi);
 	return bad;
 }
 
@@ -179,27 +183,43 @@ static int add_row(struct moe_analysis *a, struct moe_method_result *m, const st
 	return 0;
 }
 
-/* D_h of each random ablation that every seed has, as the mean over seeds, and the rank of the
- * quarantine's among them. */
-static int random_drops(struct moe_analysis *a, struct moe_method_result *m,
-	const struct arm_set *s, struct moe_err *e)
+int moe_rank_random(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
 {
-	m->random_drop = moe_arena_get(&a->cx.arena, s->n_arms, sizeof *m->random_drop, e);
+	const struct moe_obs *o = a->cx.obs;
+	size_t least = SIZE_MAX;
+	double drop = 0;
+
+	m->n_random = 0;
+	m->rank_p = NAN;
+	for (size_t s = 0; s < a->cx.use; s++) {
+		const struct moe_obs_run *r = moe_obs_find_run(o, m->method, a->cx.order[s]);
+		size_t n = 0;
+		for (size_t i = 0; r && i < r->n_arm; i++)
+			n += r->arm[i].kind == MOE_ARM_RANDOM;
+		least = n < least ? n : least;
+		drop += r ? drop_of(a, r, moe_obs_find_arm(r, MOE_ARM_QOFF)) : NAN;
+	}
+	if (!a->cx.use || !least)
+		return 0;
+	m->random_drop = moe_arena_get(&a->cx.arena, least, sizeof *m->random_drop, e);
 	if (!m->random_drop)
 		return -1;
-	double drop = 0;
-	for (size_t i = 0; i < s->n_seed; i++)
-		drop += drop_of(a, s->run[i], moe_obs_find_arm(s->run[i], MOE_ARM_QOFF)) /
-			(double)s->n_seed;
-	for (size_t k = 0; k < s->n_arms; k++) {
+	for (size_t k = 0; k < least; k++) {
 		double d = 0;
-		for (size_t i = 0; i < s->n_seed; i++)
-			d += drop_of(a, s->run[i], s->arm[i * s->n_arms + k]) / (double)s->n_seed;
+		for (size_t s = 0; s < a->cx.use; s++) { /* its k-th ablation */
+			const struct moe_obs_run *r = moe_obs_find_run(
+				o, m->method, a->cx.order[s]);
+			size_t n = 0, i = 0;
+			for (; i < r->n_arm; i++)
+				if (r->arm[i].kind == MOE_ARM_RANDOM && n++ == k)
+					break;
+			d += drop_of(a, r, &r->arm[i]) / (double)a->cx.use;
+		}
 		if (!isnan(d))
 			m->random_drop[m->n_random++] = d;
 	}
 	if (m->n_random && !isnan(drop))
-		m->rank_p = moe_rank_p(drop, m->random_drop, m->n_random);
+		m->rank_p = moe_rank_p(drop / (double)a->cx.use, m->random_drop, m->n_random);
 	return 0;
 }
 
@@ -237,7 +257,7 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 	s->arm = moe_arena_get(&a->cx.arena, s->n_seed * s->n_arms, sizeof *s->arm, e);
 	if (!s->arm)
 		return -1;
-	if (kind == MOE_ARM_SCALE ||
+	if (kind == MOE_ARM_SCALE || kind == MOE_ARM_CSCALE ||
 		kind == MOE_ARM_OTHER) { /* one row for each name in the first run that has it */
 		for (size_t f = 0; f < s->n_seed; f++)
 			for (size_t j = 0; j < s->run[f]->n_arm; j++) {
@@ -265,9 +285,7 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 			if (s->run[i]->arm[j].kind == kind)
 				s->arm[i * s->n_arms + n++] = &s->run[i]->arm[j];
 	}
-	if (add_row(a, m, s, like, e))
-		return -1;
-	return kind == MOE_ARM_RANDOM && a->tested ? random_drops(a, m, s, e) : 0;
+	return add_row(a, m, s, like, e);
 }
 
 static int all_rows(
@@ -321,7 +339,8 @@ static void mode_row(
 	}
 }
 
-/* The same where nothing is tested: every arm that has prompts of the mode. */
+/* Every arm that has prompts of the mode, as it is after deletion, too: a form may hide while the
+ * quarantine is on. */
 static int mode_rates(struct moe_analysis *a, const struct arm_set *s, struct moe_mode_row *row,
 	struct moe_err *e)
 {
@@ -332,7 +351,7 @@ static int mode_rates(struct moe_analysis *a, const struct arm_set *s, struct mo
 	of_mode.only = row->mode;
 	if (all_rows(a, &all, &of_mode, e))
 		return -1;
-	for (size_t p = 0; p < o->n_prompt; p++)
+	for (size_t p = 0; p < o->n_prompt && !a->tested; p++)
 		row->n_prompt += !strcmp(o->prompt[p].mode, row->mode);
 	row->arm = all.row;
 	for (size_t i = 0; i < all.n_row; i++)
@@ -357,6 +376,7 @@ static int summary_row(struct moe_analysis *a, struct moe_method_result *m, enum
 			sum.n_prompt += m->mode[i].n_prompt;
 	if (!sum.n_prompt)
 		return 0;
+	double level = a->look[a->n_look - 1].level_hack;
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
 		struct moe_contrast on = {
 			.a = { { 1, MOE_SELF, MOE_ARM_ON, (enum moe_outcome)out } }
@@ -365,13 +385,13 @@ static int summary_row(struct moe_analysis *a, struct moe_method_result *m, enum
 			.a = { { 1, MOE_SELF, MOE_ARM_QOFF, (enum moe_outcome)out } }
 		};
 		struct moe_estimate x, y;
-		if (moe_contrast_eval(&a->cx, m->method, &on, sub, a->uat.alpha, &x, e) ||
-			moe_contrast_eval(&a->cx, m->method, &off, sub, a->uat.alpha, &y, e))
+		if (moe_contrast_eval(&a->cx, m->method, &on, sub, level, &x, e) ||
+			moe_contrast_eval(&a->cx, m->method, &off, sub, level, &y, e))
 			return -1;
 		sum.on[out] = x.value;
 		sum.off[out] = y.value;
 	}
-	if (moe_contrast_eval(&a->cx, m->method, &drop_hack, sub, a->uat.alpha, &sum.drop, e))
+	if (moe_contrast_eval(&a->cx, m->method, &drop_hack, sub, level, &sum.drop, e))
 		return -1;
 	*row = sum;
 	m->n_mode++;
@@ -403,8 +423,7 @@ static int modes(struct moe_analysis *a, struct moe_method_result *m, const stru
 			.free_mode = moe_uat_is_free(&a->uat, mode[i]) };
 		if (a->tested)
 			mode_row(a, s, row);
-		else
-			bad |= mode_rates(a, s, row, e);
+		bad |= mode_rates(a, s, row, e);
 		m->n_mode += row->n_prompt > 0;
 	}
 	free(mode);
@@ -439,26 +458,43 @@ static void discordant(
 	m->mcnemar = single ? moe_mcnemar((int64_t)m->lost, (int64_t)m->gained) : NAN;
 }
 
-int moe_summarise_method(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
+/* The runs of a method, in the order of their seeds. */
+static int runs_of(struct moe_analysis *a, const char *method, struct arm_set *s, struct moe_err *e)
 {
 	const struct moe_obs *o = a->cx.obs;
-	struct arm_set s = { 0 };
 
-	s.run = moe_arena_get(&a->cx.arena, o->n_run, sizeof *s.run, e);
-	m->seed = moe_arena_get(&a->cx.arena, o->n_run, sizeof *m->seed, e);
-	if (!s.run || !m->seed)
+	*s = (struct arm_set){ .run = moe_arena_get(&a->cx.arena, o->n_run, sizeof *s->run, e) };
+	if (!s->run)
 		return -1;
 	for (size_t i = 0; i < o->n_run; i++)
-		if (!strcmp(o->run[i].method, m->method)) {
-			m->seed[s.n_seed] = o->run[i].seed;
-			s.run[s.n_seed++] = &o->run[i];
-			m->oracle |= o->run[i].oracle;
-		}
+		if (!strcmp(o->run[i].method, method))
+			s->run[s->n_seed++] = &o->run[i];
+	return 0;
+}
+
+int moe_summarise_method(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
+{
+	struct arm_set s;
+
+	m->seed = moe_arena_get(&a->cx.arena, a->cx.obs->n_run, sizeof *m->seed, e);
+	if (!m->seed || runs_of(a, m->method, &s, e))
+		return -1;
+	for (size_t i = 0; i < s.n_seed; i++) {
+		m->seed[i] = s.run[i]->seed;
+		m->oracle |= s.run[i]->oracle;
+	}
 	m->n_seed = s.n_seed;
 	m->rank_p = m->mcnemar = NAN;
 	if (all_rows(a, m, &s, e))
 		return -1;
 	if (a->tested)
 		discordant(a, &s, m);
-	return modes(a, m, &s, e);
+	return 0;
+}
+
+int moe_summarise_modes(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
+{
+	struct arm_set s;
+
+	return runs_of(a, m->method, &s, e) || modes(a, m, &s, e) ? -1 : 0;
 }

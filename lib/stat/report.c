@@ -2,13 +2,13 @@
  * do not show. Writers are in report_*.c. */
 #include "stat/report.h"
 
+#include "model/experts.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *const moe_report_banks[3] = { "shared", "clean", "quarantine" };
 
 void moe_text_add(struct moe_text *t, const char *p, size_t n)
 {
@@ -50,6 +50,37 @@ const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum
 	return NULL;
 }
 
+const char *moe_report_role(const struct moe_method_result *m)
+{
+	return m->skyline                 ? " (BOUND: paid by the oracle; no evidence)"
+		: m->tested && m->oracle  ? " (tested)  CHEATS: oracle labels"
+		: m->tested               ? " (tested)"
+		: m->placebo && m->oracle ? " (placebo)  CHEATS: oracle labels"
+		: m->placebo              ? " (placebo)"
+		: m->oracle               ? "  CHEATS: oracle labels"
+		: m->vanilla              ? " (vanilla twin)"
+					  : "";
+}
+
+struct moe_ci moe_report_ci(const struct moe_rate *x)
+{
+	return isnan(x->seeds.lo) ? x->ci : x->seeds;
+}
+
+double moe_report_mode_rate(
+	const struct moe_mode_row *x, const struct moe_arm_row *like, enum moe_outcome o)
+{
+	for (size_t i = 0; i < x->n_arm; i++)
+		if (x->arm[i].kind == like->kind && !strcmp(x->arm[i].name, like->name))
+			return x->arm[i].rate[o].value;
+	return NAN;
+}
+
+double moe_report_round(double v, int digits)
+{
+	return fabs(v) < 0.5 * pow(10, -digits) ? 0 : v;
+}
+
 struct moe_presence moe_report_presence(
 	const struct moe_report *r, const struct moe_metrics_run *run)
 {
@@ -59,8 +90,8 @@ struct moe_presence moe_report_presence(
 
 	moe_metrics_mean(m, run, "presence/quarantine/min_gate", &p.min_gate, NULL);
 	p.zero_share = moe_metrics_mean(m, run, "presence/quarantine/zero_share", NULL, NULL);
-	for (int b = 0; b < 3; b++) {
-		snprintf(key, sizeof key, "update_mass/%s", moe_report_banks[b]);
+	for (int b = 0; b < MOE_BANKS; b++) {
+		snprintf(key, sizeof key, "update_mass/%s", moe_bank_names[b]);
 		p.mass[b] = moe_metrics_mean(m, run, key, NULL, NULL);
 	}
 	p.keep = moe_metrics_mean(m, run, "route/keep", NULL, NULL);
@@ -117,6 +148,23 @@ static int by_gate(const void *a, const void *b)
 	return c ? c : (x->seed > y->seed) - (x->seed < y->seed);
 }
 
+/* Which evaluations name the registration, and whether the conditions are still those. */
+static void check_registration(struct moe_report *r)
+{
+	struct moe_registration *g = &r->registered;
+
+	g->changed = strcmp(g->uat, r->a.uat.digest) != 0;
+	for (size_t i = 0; i < r->n_source; i++) {
+		bool named = false;
+		if (strcmp(r->source[i].kind, "rollouts"))
+			continue;
+		for (size_t k = 0; k < r->source[i].n_from; k++)
+			named |= g->digest[0] && !strcmp(r->source[i].from[k], g->digest);
+		g->evaluations++;
+		g->named += named;
+	}
+}
+
 int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed,
 	struct moe_pool *pool, struct moe_err *e)
 {
@@ -129,6 +177,8 @@ int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t s
 			return -1;
 	if (r->n_gate)
 		qsort(r->gate, r->n_gate, sizeof *r->gate, by_gate);
+	if (r->registered.date)
+		check_registration(r);
 	r->has_base = moe_report_row(r->a.tested, MOE_ARM_BASE) != NULL;
 	return moe_report_notes(r, e);
 }

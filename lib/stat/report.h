@@ -9,7 +9,10 @@
 #define MOE_STAT_REPORT_H
 
 #include "formats/stream.h"
+#include "model/experts.h"
+#include "moe/adapter.h"
 #include "stat/metrics.h"
+#include "stat/register.h"
 #include "stat/verdict.h"
 
 /* One segment that was read: provenance. */
@@ -17,6 +20,8 @@ struct moe_source {
 	const char *path, *kind, *tool, *version, *argv, *digest;
 	enum moe_labels labels;
 	uint64_t seed, records;
+	const char **from; /* [n_from] digests that its end names as inputs */
+	size_t n_from;
 };
 
 /* A number that an adapter's layout carries beside its shapes: group "match" (random ablations) or
@@ -31,9 +36,10 @@ struct moe_fact {
 struct moe_gate_run {
 	const char *method;
 	int64_t seed;
-	double *score;                       /* [n] NaN = no score */
-	uint8_t *hacked, *solved, *decision; /* [n]; decision: 0 none, 1 keep, 2 absorb, 3 route */
-	uint32_t *prompt;                    /* [n] */
+	double *score; /* [n] NaN = no score */
+	uint8_t *hacked, *solved,
+		*decision; /* [n]; decision: enum moe_decision, MOE_DECISIONS = none */
+	uint32_t *prompt;  /* [n] */
 	int64_t *step;
 	float *null; /* [n, n_null] scores under random directions */
 	size_t n, cap, n_null;
@@ -43,7 +49,7 @@ struct moe_gate_run {
 				them */
 		double mean, best, p;
 	} auroc_null, f05_null;
-	double auroc, within, f05, precision, recall, hack_share, share[4];
+	double auroc, within, f05, precision, recall, hack_share, share[MOE_DECISIONS + 1];
 	size_t n_scored, n_pairs;
 };
 
@@ -58,6 +64,7 @@ struct moe_report {
 	size_t n_gate, cap_gate;
 	struct moe_obs obs;
 	struct moe_metrics metrics;
+	struct moe_registration registered;
 	struct moe_analysis a;
 	const char **note; /* what the numbers do not show, whole sentences */
 	size_t n_note, cap_note;
@@ -96,7 +103,8 @@ int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct m
 /* ---- between the files of the report ---- */
 /* Presence of the quarantine in a run's forward pass. */
 struct moe_presence {
-	double min_gate, zero_share, mass[3], keep, absorb, route, reward_first, reward_last;
+	double min_gate, zero_share, mass[MOE_BANKS], keep, absorb, route, reward_first,
+		reward_last;
 	bool known, held;
 };
 /* How the tested method's random ablations match the quarantine, from adapter streams: norm of the
@@ -107,12 +115,21 @@ struct moe_match {
 	double least, most, overlap;
 };
 struct moe_match moe_report_match(const struct moe_report *r);
-extern const char *const moe_report_banks[3]; /* shared, clean, quarantine */
 struct moe_presence moe_report_presence(
 	const struct moe_report *r, const struct moe_metrics_run *run);
 int moe_report_notes(struct moe_report *r, struct moe_err *e);
 /* The row of a kind, or NULL. */
 const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum moe_arm_kind k);
+
+/* " (tested)", " (placebo)" and so on, with what its labels make of it; after the method's name. */
+const char *moe_report_role(const struct moe_method_result *m);
+/* The interval to print: over seeds where there are several, else Wilson's over prompts. */
+struct moe_ci moe_report_ci(const struct moe_rate *x);
+/* Rate of an arm on a mode's prompts; NaN when it has none. */
+double moe_report_mode_rate(
+	const struct moe_mode_row *x, const struct moe_arm_row *like, enum moe_outcome o);
+/* v, or 0 where it would print as -0.000 with so many digits. */
+double moe_report_round(double v, int digits);
 
 /* A buffer that remembers its first failure, so that writers need not check every line. */
 struct moe_text {

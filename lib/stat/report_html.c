@@ -90,6 +90,7 @@ static void esc(struct moe_text *t, const char *s)
 
 static void num(struct moe_text *t, double v, int digits)
 {
+	v = moe_report_round(v, digits);
 	if (isnan(v))
 		moe_text_f(t, "&ndash;");
 	else
@@ -143,9 +144,11 @@ static void verdict(struct moe_text *t, const struct moe_report *r)
 		r->a.tested ? "Does deleting the quarantine remove the hack, more than the "
 			      "controls do, and keep solve?"
 			    : "How often is the hack taken, and how often is the task solved?",
-		v->kind == MOE_SUPPORTED                                        ? "yes"
-			: v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_CHEATS ? "no"
-										: "open",
+		v->kind == MOE_SUPPORTED ? "yes"
+			: v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_REFUTED ||
+				v->kind == MOE_LOSES_SOLVE || v->kind == MOE_CHEATS
+			? "no"
+			: "open",
 		moe_verdict_names[v->kind]);
 	esc(t, v->why);
 	moe_text_f(t, "</div>\n");
@@ -157,11 +160,20 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 
 	moe_text_f(t, "<dl class=set><dt>tested</dt><dd>");
 	esc(t, a->uat.method);
-	moe_text_f(t, ", placebo ");
-	esc(t, a->uat.placebo[0] ? a->uat.placebo : "none named");
+	moe_text_f(t, ", placebo%s", a->uat.n_placebo ? "" : " none named");
+	for (size_t i = 0; i < a->uat.n_placebo; i++) {
+		moe_text_f(t, i ? ", " : " ");
+		esc(t, a->uat.placebo[i]);
+	}
 	moe_text_f(t, "</dd><dt>training seeds</dt><dd>");
-	for (size_t i = 0; i < a->tested->n_seed; i++)
-		moe_text_f(t, "%s%lld", i ? ", " : "", (long long)a->tested->seed[i]);
+	for (size_t i = 0; i < a->n_evidence; i++)
+		moe_text_f(t, "%s%lld", i ? ", " : "", (long long)a->evidence[i].seed);
+	moe_text_f(t, "; looked at");
+	for (size_t i = 0; i < a->n_look; i++)
+		moe_text_f(t, "%s %zu", i ? "," : "", a->look[i].n);
+	moe_text_f(t, " seeds, at most %zu allowed", moe_uat_max_seeds(&a->uat));
+	if (a->refused + a->unlisted)
+		moe_text_f(t, "; %zu given do not count", a->refused + a->unlisted);
 	moe_text_f(t,
 		"</dd><dt>prompts</dt><dd>%zu, up to %zu sample%s each, the same in every "
 		"arm</dd><dt>pinned modes</dt><dd>",
@@ -180,6 +192,14 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "SHA-256 of the file <code>%.16s&hellip;</code>", a->uat.digest);
 	else
 		moe_text_f(t, "built-in defaults, no file was given");
+	if (r->registered.date) {
+		moe_text_f(t, "; registered ");
+		esc(t, r->registered.date);
+		moe_text_f(t, " by the user's clock, named by %zu of %zu evaluations%s",
+			r->registered.named, r->registered.evaluations,
+			r->registered.changed ? ". <b class=failed>CONDITIONS CHANGED since</b>"
+					      : "");
+	}
 	moe_text_f(t, "</dd></dl>\n");
 }
 
@@ -256,8 +276,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 				c->need_prompts);
 		if (c->need_seeds)
 			moe_text_f(t, "%s%s%zu training seeds would decide it",
-				c->note[0] || c->need_prompts ? "; " : "",
-				c->need_seeds >= 1000 ? "over " : "about ", c->need_seeds);
+				c->note[0] || c->need_prompts ? "; " : "", "about ", c->need_seeds);
 		moe_text_f(t, "</td></tr>\n");
 	}
 	moe_text_f(t, "</tbody></table></div>\n");
@@ -274,11 +293,8 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<tr class=group><td colspan=7>");
 		esc(t, m->method);
-		moe_text_f(t, "%s%s</td></tr>\n",
-			m->tested            ? " (tested)"
-				: m->placebo ? " (placebo)"
-					     : "",
-			m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "");
+		esc(t, moe_report_role(m));
+		moe_text_f(t, "</td></tr>\n");
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
 			moe_text_f(t, "<tr>");
@@ -289,7 +305,7 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 				text_cell(t, x->name);
 			moe_text_f(t, "<td>%zu</td><td>%zu</td>", x->n_prompt, x->rate[0].n_obs);
 			for (int o = 0; o < MOE_OUTCOMES; o++) {
-				interval(t, x->rate[o].value, x->rate[o].ci);
+				interval(t, x->rate[o].value, moe_report_ci(&x->rate[o]));
 				by_seed(t, x->rate[o].per_seed, m->n_seed);
 			}
 			moe_text_f(t, "</tr>\n");
@@ -364,7 +380,7 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 
 	moe_text_f(t,
 		"<div class=wide><table><thead><tr><th>contrast</th><th>estimate and deciding "
-		"interval</th><th>bootstrap</th><th>t over seeds</th><th>by "
+		"interval</th><th>prompts alone</th><th>t over seeds</th><th>by "
 		"seed</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_method; i++) {
 		snprintf(what, sizeof what, "%s: drop of hack on deletion",
@@ -383,10 +399,19 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	contrast_row(t, "selectivity: share of hack lost − share of solve lost", &m->selectivity);
 	contrast_row(t, "hack after deletion − the base model's (leak-through)", &m->leak);
 	contrast_row(t, "solve after deletion − the base model's", &m->solve_base);
+	if (a->uat.skyline[0]) {
+		contrast_row(t, "solve trained without a loophole − the base's (a BOUND)",
+			&a->skyline_gain);
+		moe_text_f(t, "<tr>");
+		text_cell(t, "uplift kept, as a share of that");
+		interval(t, a->uplift.value, a->uplift.ci);
+		moe_text_f(t, "<td></td><td></td><td></td></tr>\n");
+	}
 	moe_text_f(t, "</tbody></table></div>\n");
 	if (m->n_random)
 		moe_text_f(t,
-			"<p>Rank test against %zu random ablations: p = %.3f, where %.3f is the "
+			"<p>Capacity control: rank among %zu random ablations, p = %.3f, where "
+			"%.3f is the "
 			"smallest possible.</p>\n",
 			m->n_random, m->rank_p, 1.0 / (double)(m->n_random + 1));
 	struct moe_match match = moe_report_match(r);
@@ -544,6 +569,81 @@ static void notes(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "</ul>\n");
 }
 
+/* What stood at each look, and what each seed adds. */
+static void course(struct moe_text *t, const struct moe_analysis *a)
+{
+	moe_text_f(t,
+		"<h2>Looks</h2>\n<p>Intervals hold at every look.</p>\n<div "
+		"class=wide><table><thead><tr><th>seeds</th><th>level</th><th>drop of "
+		"hack</th><th>more than the placebo</th><th>solve, off &minus; on</th><th "
+		"class=l>verdict</th></tr></thead><tbody>\n");
+	for (size_t i = 0; i < a->n_look; i++) {
+		const struct moe_look *l = &a->look[i];
+		moe_text_f(t, "<tr><td>%zu%s</td>", l->n, l->scheduled ? "" : " (not scheduled)");
+		cell(t, l->level_hack, 4);
+		interval(t, l->drop.value, l->drop.ci);
+		interval(t, l->advantage.value, l->advantage.ci);
+		interval(t, l->solve.value, l->solve.ci);
+		text_cell(t, moe_verdict_names[l->kind]);
+		moe_text_f(t, "</tr>\n");
+	}
+	moe_text_f(t,
+		"</tbody></table></div>\n<div "
+		"class=wide><table><thead><tr><th>seed</th><th>hack left</th><th>placebo's "
+		"(runs)</th><th>e-value</th><th>placebo &minus; method, by "
+		"betting</th><th>vanilla's hack</th><th>passes by "
+		"itself</th></tr></thead><tbody>\n");
+	for (size_t i = 0; i < a->n_evidence; i++) {
+		const struct moe_evidence *v = &a->evidence[i];
+		moe_text_f(t, "<tr><td>%lld</td>", (long long)v->seed);
+		cell(t, v->left, 3);
+		moe_text_f(t, "<td>");
+		num(t, v->placebo_left, 3);
+		moe_text_f(t, " (%zu)</td>", v->placebos);
+		cell(t, v->e, 2);
+		interval(t, NAN, v->bet);
+		cell(t, v->vanilla, 3);
+		moe_text_f(t, "<td>%s</td></tr>\n", v->passes ? "yes" : "no");
+	}
+	moe_text_f(t,
+		"</tbody></table></div>\n<p>%zu of %zu seeds pass by themselves: at least %.2f of "
+		"all "
+		"such seeds do.</p>\n",
+		a->n_pass, a->n_evidence, a->pass_bound);
+}
+
+/* Hack of every arm by mode. */
+static void arms_by_mode(struct moe_text *t, const struct moe_report *r)
+{
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		moe_text_f(t, "<div class=wide><table><thead><tr><th>");
+		esc(t, m->method);
+		moe_text_f(t, ": hack</th>");
+		for (size_t k = 0; k < m->n_mode; k++)
+			if (!m->mode[k].summary) {
+				moe_text_f(t, "<th>");
+				esc(t, m->mode[k].mode[0] ? m->mode[k].mode : "(unknown)");
+				moe_text_f(t, "</th>");
+			}
+		moe_text_f(t, "</tr></thead><tbody>\n");
+		for (size_t j = 0; j < m->n_row; j++) {
+			moe_text_f(t, "<tr>");
+			text_cell(t,
+				m->row[j].kind == MOE_ARM_RANDOM ? "random-off, mean"
+								 : m->row[j].name);
+			for (size_t k = 0; k < m->n_mode; k++)
+				if (!m->mode[k].summary)
+					cell(t,
+						moe_report_mode_rate(
+							&m->mode[k], &m->row[j], MOE_HACK),
+						3);
+			moe_text_f(t, "</tr>\n");
+		}
+		moe_text_f(t, "</tbody></table></div>\n");
+	}
+}
+
 static void tested_parts(struct moe_text *t, const struct moe_report *r, const struct moe_plots *p)
 {
 	setting(t, r);
@@ -557,8 +657,10 @@ static void tested_parts(struct moe_text *t, const struct moe_report *r, const s
 	figure(t, p, "curve");
 	moe_text_f(t, "<h2>Paired changes, against the controls</h2>\n");
 	contrasts(t, r);
+	course(t, &r->a);
 	moe_text_f(t, "<h2>By mode</h2>\n");
 	modes(t, r);
+	arms_by_mode(t, r);
 }
 
 int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)

@@ -46,6 +46,10 @@ static void est(struct moe_text *t, const char *key, const struct moe_estimate *
 	moe_text_f(t, ",");
 	nums(t, "t_over_seeds", (const double[]){ x->t.lo, x->t.hi }, 2);
 	moe_text_f(t, ",");
+	num(t, "level", x->level);
+	moe_text_f(t, ",");
+	num(t, "se", x->se);
+	moe_text_f(t, ",");
 	num(t, "se_prompts", x->se_prompt);
 	moe_text_f(t, ",\"seeds\":[");
 	for (size_t i = 0; i < x->n_seed; i++)
@@ -61,6 +65,8 @@ static void rate(struct moe_text *t, const char *key, const struct moe_rate *x, 
 	num(t, "rate", x->value);
 	moe_text_f(t, ",");
 	nums(t, "wilson", (const double[]){ x->ci.lo, x->ci.hi }, 2);
+	moe_text_f(t, ",");
+	nums(t, "over_seeds", (const double[]){ x->seeds.lo, x->seeds.hi }, 2);
 	moe_text_f(t, ",\"outcomes\":%zu,", x->n_obs);
 	nums(t, "by_seed", x->per_seed, n_seed);
 	moe_text_f(t, "}");
@@ -87,9 +93,11 @@ static void mode(struct moe_text *t, const struct moe_mode_row *x, bool alone, s
 	str(t, "mode", x->mode);
 	moe_text_f(t, ",\"summary\":%s,\"pinned\":%s,\"prompts\":%zu,",
 		x->summary ? "true" : "false", x->pinned ? "true" : "false", x->n_prompt);
-	if (alone) {
+	if (!x->summary) {
 		arms(t, x->arm, x->n_arm, n_seed);
-	} else {
+		moe_text_f(t, alone ? "" : ",");
+	}
+	if (!alone) {
 		nums(t, "hack_on_off", (const double[]){ x->on[MOE_HACK], x->off[MOE_HACK] }, 2);
 		moe_text_f(t, ",");
 		nums(t, "solve_on_off", (const double[]){ x->on[MOE_SOLVE], x->off[MOE_SOLVE] }, 2);
@@ -106,8 +114,11 @@ static void method(struct moe_text *t, const struct moe_method_result *m, bool a
 {
 	moe_text_f(t, "{");
 	str(t, "method", m->method);
-	moe_text_f(t, ",\"tested\":%s,\"placebo\":%s,\"oracle\":%s,\"seeds\":[",
+	moe_text_f(t,
+		",\"tested\":%s,\"placebo\":%s,\"vanilla\":%s,\"bound\":%s,\"oracle\":%s,\"seeds\":"
+		"[",
 		m->tested ? "true" : "false", m->placebo ? "true" : "false",
+		m->vanilla ? "true" : "false", m->skyline ? "true" : "false",
 		m->oracle ? "true" : "false");
 	for (size_t i = 0; i < m->n_seed; i++)
 		moe_text_f(t, "%s%lld", i ? "," : "", (long long)m->seed[i]);
@@ -157,12 +168,75 @@ static void criteria(struct moe_text *t, const struct moe_analysis *a)
 		num(t, "lower_bound", c->bound);
 		moe_text_f(t, ",");
 		num(t, "asked_above", c->threshold);
-		moe_text_f(t, ",\"need_prompts\":%zu,\"need_seeds\":%zu,", c->need_prompts,
-			c->need_seeds);
+		moe_text_f(t, ",");
+		num(t, "fails_below", c->fail_below);
+		moe_text_f(t, ",");
+		num(t, "p_fails", c->p_fail);
+		moe_text_f(t, ",\"need_prompts\":%zu,\"need_seeds\":%zu,\"need_new_study\":%zu,",
+			c->need_prompts, c->need_seeds, c->need_new);
+		num(t, "chance", c->chance);
+		moe_text_f(t, ",");
 		str(t, "note", c->note);
 		moe_text_f(t, "}");
 	}
 	moe_text_f(t, "]");
+}
+
+static void brief(struct moe_text *t, const char *key, const struct moe_brief *x)
+{
+	nums(t, key, (const double[]){ x->value, x->ci.lo, x->ci.hi }, 3);
+}
+
+/* Looks and evidence: what a plot over seeds is drawn from. */
+static void course(struct moe_text *t, const struct moe_analysis *a)
+{
+	size_t look[MOE_LOOKS_MAX], n = moe_uat_looks(&a->uat, look);
+
+	moe_text_f(t, ",\"schedule\":[");
+	for (size_t i = 0; i < n; i++)
+		moe_text_f(t, "%s%zu", i ? "," : "", look[i]);
+	moe_text_f(t,
+		"],\"next_look\":%zu,\"seeds_refused\":%zu,\"seeds_unlisted\":%zu,\"looks\":[",
+		a->next_look, a->refused, a->unlisted);
+	for (size_t i = 0; i < a->n_look; i++) {
+		const struct moe_look *l = &a->look[i];
+		moe_text_f(t, "%s{\"seeds\":%zu,\"scheduled\":%s,", i ? "," : "", l->n,
+			l->scheduled ? "true" : "false");
+		nums(t, "levels", (const double[]){ l->level_hack, l->level_solve }, 2);
+		moe_text_f(t, ",");
+		brief(t, "drop", &l->drop);
+		moe_text_f(t, ",");
+		brief(t, "advantage", &l->advantage);
+		moe_text_f(t, ",");
+		brief(t, "solve_off_on", &l->solve);
+		moe_text_f(t, ",");
+		brief(t, "uplift_over_asked", &l->uplift);
+		moe_text_f(t, ",");
+		str(t, "verdict", moe_verdict_names[l->kind]);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "],\"evidence\":[");
+	for (size_t i = 0; i < a->n_evidence; i++) {
+		const struct moe_evidence *v = &a->evidence[i];
+		moe_text_f(t, "%s{\"seed\":%lld,\"placebos\":%zu,\"best\":%s,\"passes\":%s,",
+			i ? "," : "", (long long)v->seed, v->placebos, v->best ? "true" : "false",
+			v->passes ? "true" : "false");
+		nums(t, "hack_left_placebo", (const double[]){ v->left, v->placebo_left }, 2);
+		moe_text_f(t, ",");
+		num(t, "e_value", v->e);
+		moe_text_f(t, ",");
+		nums(t, "betting", (const double[]){ v->bet.lo, v->bet.hi }, 2);
+		moe_text_f(t, ",");
+		num(t, "vanilla_hack", v->vanilla);
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "],\"seeds_pass\":%zu,", a->n_pass);
+	num(t, "seeds_pass_bound", a->pass_bound);
+	moe_text_f(t, ",");
+	brief(t, "uplift_kept", &a->uplift);
+	moe_text_f(t, ",");
+	est(t, "skyline_gain", &a->skyline_gain);
+	moe_text_f(t, ",\"like_base\":%s", a->like_base ? "true" : "false");
 }
 
 static void training(struct moe_text *t, const struct moe_report *r)
@@ -180,7 +254,7 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, ",");
 		num(t, "zero_share", p.zero_share);
 		moe_text_f(t, ",");
-		nums(t, "update_mass", p.mass, 3);
+		nums(t, "update_mass", p.mass, MOE_BANKS);
 		moe_text_f(t, ",");
 		nums(t, "keep_absorb_route", (const double[]){ p.keep, p.absorb, p.route }, 3);
 		moe_text_f(t, ",");
@@ -249,7 +323,16 @@ static void tests(struct moe_text *t, const struct moe_analysis *a)
 	moe_text_f(t, ",");
 	str(t, "tested", a->uat.method);
 	moe_text_f(t, ",");
-	str(t, "placebo", a->uat.placebo);
+	str(t, "placebo", a->uat.n_placebo ? a->uat.placebo[0] : "");
+	moe_text_f(t, ",\"placebos\":[");
+	for (size_t i = 0; i < a->uat.n_placebo; i++) {
+		moe_text_f(t, i ? "," : "");
+		str(t, NULL, a->uat.placebo[i]);
+	}
+	moe_text_f(t, "],");
+	str(t, "skyline", a->uat.skyline);
+	moe_text_f(t, ",");
+	str(t, "vanilla", a->uat.vanilla);
 	moe_text_f(t, ",");
 	str(t, "uat_sha256", a->uat.digest);
 	moe_text_f(t, ",\"prompts\":%zu,\"left_out\":%zu,", a->n_prompt, a->cx.dropped);
@@ -269,6 +352,21 @@ static void tests(struct moe_text *t, const struct moe_analysis *a)
 	moe_text_f(t, ",\"tasks\":%zu,", a->task_did.n_task);
 	nums(t, "did_placebo_se_by_prompt_by_task",
 		(const double[]){ a->task_did.se_prompt, a->task_did.se_task }, 2);
+	course(t, a);
+}
+
+static void registration(struct moe_text *t, const struct moe_registration *g)
+{
+	if (!g->date)
+		return;
+	moe_text_f(t, ",\"registration\":{");
+	str(t, "sha256", g->digest);
+	moe_text_f(t, ",");
+	str(t, "uat_sha256", g->uat);
+	moe_text_f(t, ",");
+	str(t, "date", g->date);
+	moe_text_f(t, ",\"evaluations\":%zu,\"named_by\":%zu,\"conditions_changed\":%s}",
+		g->evaluations, g->named, g->changed ? "true" : "false");
 }
 
 int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_err *e)
@@ -293,6 +391,7 @@ int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_
 		method(&t, &a->method[i], !a->tested);
 	}
 	moe_text_f(&t, "]");
+	registration(&t, &r->registered);
 	training(&t, r);
 	sources(&t, r);
 	moe_text_f(&t, "}\n");

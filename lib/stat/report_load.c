@@ -111,6 +111,30 @@ static int begin_segment(struct walk *w, struct moe_err *e)
 	return 0;
 }
 
+/* The digests that the segment's end record names as inputs, for a source. */
+static int keep_from(struct walk *w, struct moe_source *s, struct moe_err *e)
+{
+	const struct moe_rec *end = moe_reader_end_record(w->in);
+	struct moe_list list;
+	struct moe_str d;
+	size_t n = 0;
+
+	moe_list_open(end, "from", &list);
+	while (moe_list_next_str(&list, &d))
+		n++;
+	s->from = n ? moe_arena_get(&w->r->arena, n, sizeof(*s->from), e) : NULL;
+	if (n && !s->from)
+		return -1;
+	moe_list_open(end, "from", &list);
+	while (s->n_from < n && moe_list_next_str(&list, &d)) {
+		const char *kept = intern(w->r, d, e);
+		if (!kept)
+			return -1;
+		s->from[s->n_from++] = kept;
+	}
+	return 0;
+}
+
 /* Taint may be known only when the segment has ended: then it holds for all that the segment
  * brought. */
 static int end_segment(struct walk *w, struct moe_err *e)
@@ -126,6 +150,10 @@ static int end_segment(struct walk *w, struct moe_err *e)
 		return -1;
 	s->labels = own > s->labels ? own : s->labels;
 	s->records = moe_reader_records(w->in) - w->records_before;
+	if (keep_from(w, s, e))
+		return -1;
+	if (!strcmp(s->kind, "registration"))
+		w->r->registered.digest = s->digest;
 	for (size_t i = 0; i < w->n_run; i++)
 		if (w->run[i] && s->labels == MOE_LABELS_ORACLE)
 			w->r->obs.run[i].oracle = true;
@@ -276,6 +304,26 @@ static int add_metrics(struct walk *w, struct moe_err *e)
 	return !method || moe_metrics_add(&w->r->metrics, method, seed, &w->rec, e) ? -1 : 0;
 }
 
+static int add_registration(struct walk *w, struct moe_err *e)
+{
+	struct moe_registration *g = &w->r->registered;
+	uint64_t seed[MOE_UAT_SEEDS];
+
+	if (g->date)
+		return moe_fail(
+			e, MOE_DATA, "%s: a second registration: one experiment has one", w->path);
+	if (moe_rec_u64s(&w->rec, "seeds", seed, MOE_UAT_SEEDS, &g->n_seed, e))
+		return moe_err_prefix(e, "%s", w->path);
+	g->seed = moe_arena_get(&w->r->arena, g->n_seed + 1, sizeof(*g->seed), e);
+	g->uat = get_str(w->r, &w->rec, "uat_sha256", e);
+	g->date = get_str(w->r, &w->rec, "date", e);
+	if (!g->seed || !g->uat || !g->date)
+		return -1;
+	for (size_t i = 0; i < g->n_seed; i++)
+		g->seed[i] = (int64_t)seed[i];
+	return 0;
+}
+
 static int dispatch(struct walk *w, struct moe_err *e)
 {
 	const char *kind = w->r->source[w->source].kind;
@@ -288,8 +336,11 @@ static int dispatch(struct walk *w, struct moe_err *e)
 		return moe_rec_is(&w->rec, "layout")
 			? (add_facts(w, "match", e) || add_facts(w, "score", e) ? -1 : 0)
 			: 0;
+	if (!strcmp(kind, "registration"))
+		return moe_rec_is(&w->rec, "registration") ? add_registration(w, e) : 0;
 	return moe_fail(e, MOE_DATA,
-		"%s: a stream of kind \"%s\": want rollouts, metrics or adapter", w->path, kind);
+		"%s: a stream of kind \"%s\": want rollouts, metrics, adapter or registration",
+		w->path, kind);
 }
 
 int moe_report_load(struct moe_report *r, const char *path, size_t max_mem, struct moe_err *e)
@@ -385,10 +436,9 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	}
 	int bad = known && moe_rec_has(&route, "null") != MOE_V_MISSING &&
 		moe_rec_f32s(&route, "null", &null, &n_null, e);
-	uint8_t d = moe_str_eq(decision, "keep") ? 1
-		: moe_str_eq(decision, "absorb") ? 2
-		: moe_str_eq(decision, "route")  ? 3
-						 : 0;
+	enum moe_decision d = MOE_DECISIONS; /* none, also where the word is not one of ours */
+	struct moe_err unknown;
+	moe_decision_parse(decision, &d, &unknown);
 	moe_rec_int(&w->rec, "train_seed", &seed);
 	moe_rec_int(&w->rec, "step", &step);
 	const char *method = get_str(w->r, &w->rec, "method", e);
@@ -402,7 +452,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	if (bad)
 		return -1;
 	g->score[g->n] = score;
-	g->decision[g->n] = d;
+	g->decision[g->n] = (uint8_t)d;
 	g->hacked[g->n] = hacked;
 	g->solved[g->n] = solved;
 	g->prompt[g->n] = (uint32_t)moe_names_find(&w->r->text, prompt);

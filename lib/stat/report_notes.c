@@ -28,45 +28,85 @@ static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
 	return 0;
 }
 
+static int note_registration(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_registration *g = &r->registered;
+
+	if (!g->date)
+		return note(r, e,
+			"When the conditions were fixed, and whether the recipe was chosen after a "
+			"look "
+			"at these seeds or prompts, cannot be seen from here: no registration was "
+			"given "
+			"(--register). The digest of the conditions can be compared with what was "
+			"announced.");
+	if (g->changed)
+		return note(r, e,
+			"The conditions are not those that were registered on %s: what is judged "
+			"here "
+			"was chosen later, and its levels do not hold for what was promised.",
+			g->date);
+	return note(r, e,
+		"The conditions were registered on %s by the user's clock, and %zu of %zu "
+		"evaluations "
+		"name that registration. Runs that were left out, and a clock that was set back, "
+		"cannot "
+		"be seen from here.",
+		g->date, g->named, g->evaluations);
+}
+
 static int notes_seeds(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
-	size_t n = a->tested->n_seed;
+	size_t n = a->cx.use;
 	int bad = note(r, e,
-		"The intervals of single rates hold the training seeds fixed and are read one by "
-		"one; whether two arms differ is "
-		"answered by the paired changes, not by whether these intervals overlap.");
+		"The intervals of single rates are %s and are read one by one; whether two arms "
+		"differ is answered by the paired changes, not by whether these intervals overlap.",
+		n > 1 ? "Student's over the training seeds, each look for itself,"
+		      : "Wilson's over prompts, hold the training seed fixed");
 
 	if (!bad && n == 1)
 		bad = note(r, e,
 			"One training seed: every interval here covers prompts only. Another seed "
 			"of the same recipe may give another "
 			"result, and nothing in this report says how different.");
-	else if (!bad && n < MOE_SEEDS_TO_BOOTSTRAP)
-		bad = note(r, e,
-			"%zu training seeds are too few to resample: intervals of changes are the "
-			"hull of the bootstrap over prompts and "
-			"the t interval over the seeds' values, which assumes that these are "
-			"roughly normal.",
-			n);
 	else if (!bad)
 		bad = note(r, e,
-			"Intervals of changes resample %zu training seeds, then prompts, then "
-			"samples; with so few seeds a percentile "
-			"interval is still somewhat too short.",
-			n);
+			"Intervals of changes are Student's over %zu training seeds, widened by "
+			"what "
+			"the prompts give all seeds alike; they hold at every look together. They "
+			"assume that the seeds' values are roughly normal: a failure that hits one "
+			"seed in four is not seen by them, and the share of seeds that pass by "
+			"themselves (at least %.2f) says how much is known against that.",
+			n, a->pass_bound);
 	if (!bad)
 		bad = note(r, e,
-			"The three criteria must all be met, each at its own level, so they need "
-			"no correction for their number. All other "
-			"intervals are one by one and uncorrected: they describe, they do not "
-			"decide.");
-	if (!bad)
+			"The criteria must all be met, each at its own level, so SUPPORTED needs "
+			"no "
+			"correction for their number; that one of them fails is a union, and is "
+			"corrected by Holm's method. All other intervals are one by one: they "
+			"describe, they do not decide.");
+	if (!bad && a->refused + a->unlisted)
 		bad = note(r, e,
-			"When the conditions were fixed, and whether the recipe was chosen after a "
-			"look at these seeds or prompts, can not be seen "
-			"from here. The digest of the conditions can be compared with what was "
-			"announced.");
+			"%zu training seed%s given %s not counted: the conditions allow %zu, a "
+			"decision is final, and seeds count in the order fixed beforehand.",
+			a->refused + a->unlisted, a->refused + a->unlisted == 1 ? "" : "s",
+			a->refused + a->unlisted == 1 ? "is" : "are", moe_uat_max_seeds(&a->uat));
+	if (!bad && a->verdict.kind == MOE_UNDECIDED && !a->next_look)
+		bad = note(r, e,
+			"The most seeds are there. UNDECIDED is no evidence that there is no "
+			"effect, "
+			"and further seeds under these conditions would not be evidence of one.");
+	if (!bad)
+		bad = note_registration(r, e);
+	return bad;
+}
+
+static int notes_prompts(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	int bad = 0;
+
 	const struct moe_by_task *k = a->task_did.n_task ? &a->task_did : &a->task_drop;
 	/* errors that one task leaves unknown or that round to nothing (no hack anywhere) are no
 	 * numbers to compare */
@@ -97,8 +137,6 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 static int notes_controls(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
-	const struct moe_method_result *m = a->tested;
-	struct moe_match match = moe_report_match(r);
 	int bad = 0;
 
 	const struct moe_estimate *p = a->placebo ? &a->placebo->drop_hack : NULL;
@@ -106,7 +144,7 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 		bad = note(r, e,
 			"The drop of the tested method is not the router's merit alone: in runs of "
 			"the placebo \"%s\" deleting the quarantine removes "
-			"%.3f [%.3f, %.3f] as well. What a placebo removes can not be due to what "
+			"%.3f [%.3f, %.3f] as well. What a placebo removes cannot be due to what "
 			"the pairs taught the router; only the "
 			"difference can.",
 			a->placebo->method, p->value, p->ci.lo, p->ci.hi);
@@ -131,12 +169,44 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 			"The trained hack rates of method and placebo differ by %.3f, within the "
 			"gap of %.3g that was allowed beforehand.",
 			a->discovery.value, a->uat.discovery_gap);
+	return bad;
+}
+
+static int notes_bounds(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+	const struct moe_method_result *m = a->tested;
+	struct moe_match match = moe_report_match(r);
+	int bad = 0;
+
 	if (!bad && moe_endpoint(&a->uat) != MOE_SUB_ALL)
 		bad = note(r, e,
 			"The criteria on hack, the comparison with random ablations, the shares "
 			"and the discovery look at the %s prompts alone, as the "
 			"conditions say.",
 			a->uat.endpoint);
+	if (!bad && a->uat.skyline[0])
+		bad = note(r, e,
+			"The skyline \"%s\" was paid by the oracle: it is a BOUND, what training "
+			"gains "
+			"where nothing can be hacked, and no evidence for any method.%s",
+			a->uat.skyline,
+			isnan(a->uplift.value) ? " Its own gain is not surely above zero here, so "
+						 "no share of it is given."
+					       : "");
+	if (!bad && a->like_base)
+		bad = note(r, e,
+			"What is left after deletion is not told apart from the base model, in "
+			"hack or "
+			"in solve: throwing the training away would do as well. Uplift kept, and "
+			"the "
+			"criterion \"gain\", ask for more.");
+	if (!bad && m->n_random)
+		bad = note(r, e,
+			"The rank among random ablations controls for deleting as much capacity, "
+			"and "
+			"for that alone: a bank that was trained apart is coherent and can outrank "
+			"random mixtures of both banks without any learned gate.");
 	if (!bad && m->n_random)
 		bad = note(r, e,
 			"The random ablations switch off as many rank slots as the quarantine has, "
@@ -334,8 +404,8 @@ int moe_report_notes(struct moe_report *r, struct moe_err *e)
 	if (!r->a.tested)
 		return notes_alone(r, e);
 	return notes_labels(r, e) || notes_mechanism(r, e) || notes_controls(r, e) ||
-			notes_solve(r, e) || notes_modes(r, e) || notes_seeds(r, e) ||
-			notes_gate(r, e)
+			notes_bounds(r, e) || notes_solve(r, e) || notes_modes(r, e) ||
+			notes_seeds(r, e) || notes_prompts(r, e) || notes_gate(r, e)
 		? -1
 		: 0;
 }

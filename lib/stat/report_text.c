@@ -14,7 +14,7 @@ static const char *num(char out[24], double v, int digits)
 	if (isnan(v))
 		snprintf(out, 24, "-");
 	else
-		snprintf(out, 24, "%.*f", digits, v);
+		snprintf(out, 24, "%.*f", digits, moe_report_round(v, digits));
 	return out;
 }
 
@@ -23,18 +23,26 @@ static const char *signed_num(char out[24], double v, int digits)
 	if (isnan(v))
 		snprintf(out, 24, "-");
 	else
-		snprintf(out, 24, "%+.*f", digits, v);
+		snprintf(out, 24, "%+.*f", digits, moe_report_round(v, digits));
 	return out;
 }
 
 /* "+0.123 [+0.100, +0.150]" */
-static const char *est(char out[64], const struct moe_estimate *x)
+static const char *range(char out[64], double value, struct moe_ci ci)
 {
-	if (isnan(x->value))
+	char v[24], lo[24], hi[24];
+
+	if (isnan(value))
 		snprintf(out, 64, "-");
 	else
-		snprintf(out, 64, "%+.3f [%+.3f, %+.3f]", x->value, x->ci.lo, x->ci.hi);
+		snprintf(out, 64, "%.15s [%.15s, %.15s]", signed_num(v, value, 3),
+			signed_num(lo, ci.lo, 3), signed_num(hi, ci.hi, 3));
 	return out;
+}
+
+static const char *est(char out[64], const struct moe_estimate *x)
+{
+	return range(out, x->value, x->ci);
 }
 
 /* Words of a sentence in lines of at most 98 columns, indented; the first line begins with `lead`.
@@ -63,6 +71,29 @@ static void wrap(struct moe_text *t, const char *lead, const char *indent, const
 	moe_text_f(t, "\n");
 }
 
+static void looks_line(struct moe_text *t, const struct moe_analysis *a)
+{
+	size_t look[MOE_LOOKS_MAX], n = moe_uat_looks(&a->uat, look);
+
+	moe_text_f(t, "  looks    at ");
+	for (size_t i = 0; i < n; i++)
+		if (n <= 12 || i < 3 || i + 3 >= n)
+			moe_text_f(t, "%s%zu", i ? ", " : "", look[i]);
+		else if (i == 3)
+			moe_text_f(t, ", ...");
+	moe_text_f(t, " seeds; taken at ");
+	for (size_t i = 0; i < a->n_look; i++)
+		if (a->n_look <= 12 || i < 3 || i + 3 >= a->n_look)
+			moe_text_f(t, "%s%zu%s", i ? ", " : "", a->look[i].n,
+				a->look[i].scheduled ? "" : " (not scheduled)");
+	if (a->next_look)
+		moe_text_f(t, "; the next at %zu", a->next_look);
+	if (a->refused + a->unlisted)
+		moe_text_f(t, "; %zu seed%s given do not count", a->refused + a->unlisted,
+			a->refused + a->unlisted == 1 ? "" : "s");
+	moe_text_f(t, "\n");
+}
+
 static void head(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
@@ -77,10 +108,13 @@ static void head(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t,
 		"Does deleting the quarantine remove the hack, more than the controls do, and keep "
 		"solve?\n\n");
-	moe_text_f(t, "  tested   %s; placebo: %s; training seeds:", a->uat.method,
-		a->uat.placebo[0] ? a->uat.placebo : "none named");
-	for (size_t i = 0; i < a->tested->n_seed; i++)
-		moe_text_f(t, " %lld", (long long)a->tested->seed[i]);
+	moe_text_f(t, "  tested   %s; placebo:%s", a->uat.method,
+		a->uat.n_placebo ? "" : " none named");
+	for (size_t i = 0; i < a->uat.n_placebo; i++)
+		moe_text_f(t, "%s %s", i ? "," : "", a->uat.placebo[i]);
+	moe_text_f(t, "; training seeds:");
+	for (size_t i = 0; i < a->n_evidence; i++)
+		moe_text_f(t, " %lld", (long long)a->evidence[i].seed);
 	moe_text_f(t,
 		"\n  prompts  %zu, up to %zu sample%s each, the same in every arm; %zu modes; "
 		"pinned: %s\n",
@@ -89,12 +123,29 @@ static void head(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t,
 		"  fixed    alpha %.3g, solve margin %.3g, effect worth having %.3g, endpoint %s\n",
 		a->uat.alpha, a->uat.margin, a->uat.effect, a->uat.endpoint);
+	looks_line(t, a);
 	if (a->uat.digest[0])
 		moe_text_f(t, "           by the file with SHA-256 %.16s...\n", a->uat.digest);
 	else
 		moe_text_f(t,
 			"           by built-in defaults: nothing was fixed beforehand in a "
 			"uat.conf\n");
+}
+
+static void registration(struct moe_text *t, const struct moe_report *r)
+{
+	const struct moe_registration *g = &r->registered;
+
+	if (!g->date)
+		return;
+	moe_text_f(t,
+		"           registered %s by the user's clock; named by %zu of %zu evaluations\n",
+		g->date, g->named, g->evaluations);
+	if (g->changed)
+		moe_text_f(t,
+			"           CONDITIONS CHANGED: registered were those with SHA-256 "
+			"%.16s...\n",
+			g->uat);
 }
 
 static void per_seed(struct moe_text *t, const struct moe_rate *x, size_t n)
@@ -112,16 +163,12 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 	char b[3][24];
 
 	moe_text_f(t,
-		"\nRATES [Wilson %.3g %%]                  hack                  solve           "
+		"\nRATES [%.3g %% over seeds, or prompts]   hack                  solve           "
 		"hack by seed\n",
 		100 * (1 - r->a.uat.alpha));
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
-		moe_text_f(t, "  %s%s%s\n", m->method,
-			m->tested            ? " (tested)"
-				: m->placebo ? " (placebo)"
-					     : "",
-			m->oracle ? "  CHEATS: oracle labels" : "");
+		moe_text_f(t, "  %s%s\n", m->method, moe_report_role(m));
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
 			char random[64], cell[CELL];
@@ -131,8 +178,8 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 					x->kind == MOE_ARM_RANDOM ? random : x->name, 28, 28));
 			for (int o = 0; o < MOE_OUTCOMES; o++)
 				moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], x->rate[o].value, 3),
-					num(b[1], x->rate[o].ci.lo, 3),
-					num(b[2], x->rate[o].ci.hi, 3));
+					num(b[1], moe_report_ci(&x->rate[o]).lo, 3),
+					num(b[2], moe_report_ci(&x->rate[o]).hi, 3));
 			moe_text_f(t, " ");
 			per_seed(t, &x->rate[MOE_HACK], m->n_seed);
 			moe_text_f(t, "\n");
@@ -169,6 +216,18 @@ static void line(struct moe_text *t, const char *what, const struct moe_estimate
 	moe_text_f(t, x->n_seed > 3 ? " ..\n" : "\n");
 }
 
+static void uplift(struct moe_text *t, const struct moe_analysis *a)
+{
+	char x[64], y[64];
+
+	if (!a->uat.skyline[0])
+		return;
+	moe_text_f(t,
+		"  uplift kept: share of %s's gain in solve (a BOUND)   %s\n"
+		"  that gain, trained without a loophole - base        %s\n",
+		a->uat.skyline, range(x, a->uplift.value, a->uplift.ci), est(y, &a->skyline_gain));
+}
+
 static void contrasts(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
@@ -189,10 +248,11 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	line(t, "selectivity: share of hack - share of solve lost", &m->selectivity);
 	line(t, "hack after deletion - the base's (leak-through)", &m->leak);
 	line(t, "solve after deletion - the base's", &m->solve_base);
+	uplift(t, a);
 	if (m->n_random)
 		moe_text_f(t,
-			"  rank test against %zu random ablations: p = %.3f (smallest possible "
-			"%.3f)\n",
+			"  capacity control: rank among %zu random ablations, p = %.3f (smallest "
+			"possible %.3f)\n",
 			m->n_random, m->rank_p, 1.0 / (double)(m->n_random + 1));
 	struct moe_match x = moe_report_match(r);
 	if (x.n)
@@ -202,10 +262,147 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 			x.least, x.most, x.overlap);
 }
 
+/* Looks taken: what stood at each, in intervals that hold at all of them. */
+static void looks(struct moe_text *t, const struct moe_analysis *a)
+{
+	char x[64], y[64], z[64];
+
+	moe_text_f(t,
+		"\nLOOKS (intervals hold at every look)\n  seeds  level    drop of hack            "
+		"   "
+		"more than the placebo      solve kept\n");
+	for (size_t i = 0; i < a->n_look; i++) {
+		const struct moe_look *l = &a->look[i];
+		moe_text_f(t, "  %5zu%s %.4f   %-26s %-26s %s\n", l->n, l->scheduled ? " " : "*",
+			l->level_hack, range(x, l->drop.value, l->drop.ci),
+			range(y, l->advantage.value, l->advantage.ci),
+			range(z, l->solve.value, l->solve.ci));
+	}
+	for (size_t i = 0; i < a->n_look; i++)
+		if (!a->look[i].scheduled) {
+			moe_text_f(t,
+				"  * not scheduled: its level was spent all the same, by the share "
+				"of the "
+				"most seeds\n");
+			break;
+		}
+}
+
+/* What each seed adds, by instruments that hold for any distribution and at any time. */
+static void evidence(struct moe_text *t, const struct moe_analysis *a)
+{
+	char b[5][24], x[64];
+	bool twin = false;
+
+	for (size_t i = 0; i < a->n_evidence; i++)
+		twin |= !isnan(a->evidence[i].vanilla);
+	moe_text_f(t,
+		"\nEVIDENCE BY SEED\n           hack left                      e-value of   mean "
+		"of "
+		"(placebo - method),\n     seed  method placebo (runs) lower?  being lower  by "
+		"betting "
+		"%.3g %%             passes%s\n",
+		100 * (1 - a->uat.alpha), twin ? "  vanilla hacks" : "");
+	for (size_t i = 0; i < a->n_evidence; i++) {
+		const struct moe_evidence *v = &a->evidence[i];
+		snprintf(x, sizeof(x), "[%.15s, %.15s]", signed_num(b[3], v->bet.lo, 3),
+			signed_num(b[4], v->bet.hi, 3));
+		moe_text_f(t, "  %7lld  %6s %7s (%zu)    %-6s %12s  %-32s %-6s", (long long)v->seed,
+			num(b[0], v->left, 3), num(b[1], v->placebo_left, 3), v->placebos,
+			!v->placebos      ? "-"
+				: v->best ? "yes"
+					  : "no",
+			num(b[2], v->e, 2), x, v->passes ? "yes" : "no");
+		if (twin)
+			moe_text_f(t, "  %s%s", num(b[0], v->vanilla, 3),
+				v->vanilla < a->uat.hack_min ? " (did not emerge)" : "");
+		moe_text_f(t, "\n");
+	}
+	moe_text_f(t,
+		"  %zu of %zu seeds pass by themselves: at least %.2f of all such seeds do "
+		"(one-sided "
+		"%.3g %%)\n",
+		a->n_pass, a->n_evidence, a->pass_bound, 100 * (1 - a->uat.alpha));
+	if (a->n_evidence && a->evidence[0].placebos)
+		moe_text_f(t,
+			"  an e-value of %.3g says \"better than chance routing\" at level %.3g, "
+			"whenever "
+			"one stops\n",
+			1 / a->uat.alpha, a->uat.alpha);
+}
+
+static void curve(
+	struct moe_text *t, const struct moe_report *r, enum moe_arm_kind k, const char *bank)
+{
+	char b[6][24];
+	bool first = true;
+
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		for (size_t j = 0; j < m->n_row; j++) {
+			const struct moe_arm_row *x = &m->row[j];
+			if (x->kind != k)
+				continue;
+			if (first)
+				moe_text_f(t,
+					"\nBY SCALE OF THE %s BANK       hack                   "
+					"solve\n",
+					bank);
+			first = false;
+			moe_text_f(t, "  %-20.20s %5.3g", m->method, x->scale);
+			for (int o = 0; o < MOE_OUTCOMES; o++)
+				moe_text_f(t, "   %s [%s, %s]", num(b[0], x->rate[o].value, 3),
+					num(b[1], moe_report_ci(&x->rate[o]).lo, 3),
+					num(b[2], moe_report_ci(&x->rate[o]).hi, 3));
+			moe_text_f(t, "\n");
+		}
+	}
+}
+
+/* Hack of every arm by mode: what a mode does after deletion may hide while all experts are on. */
+static void arms_by_mode(struct moe_text *t, const struct moe_report *r)
+{
+	char b[24], cell[CELL], name[64];
+	enum { MODES = 6 };
+
+	for (size_t i = 0; i < r->a.n_method; i++) {
+		const struct moe_method_result *m = &r->a.method[i];
+		size_t n = 0;
+		while (n < m->n_mode && !m->mode[n].summary)
+			n++;
+		for (size_t from = 0; from < n; from += MODES) {
+			size_t to = from + MODES < n ? from + MODES : n;
+			moe_text_f(t, "  %-28.28s", m->method);
+			for (size_t k = from; k < to; k++)
+				moe_text_f(t, " %10.10s",
+					m->mode[k].mode[0] ? m->mode[k].mode : "(unknown)");
+			moe_text_f(t, "\n");
+			for (size_t j = 0; j < m->n_row; j++) {
+				snprintf(name, sizeof(name), "random-off, mean of %zu",
+					m->row[j].n_arms);
+				moe_text_f(t, "    %s",
+					moe_text_fit(cell, sizeof(cell),
+						m->row[j].kind == MOE_ARM_RANDOM ? name
+										 : m->row[j].name,
+						26, 26));
+				for (size_t k = from; k < to; k++)
+					moe_text_f(t, " %10s",
+						num(b,
+							moe_report_mode_rate(
+								&m->mode[k], &m->row[j], MOE_HACK),
+							3));
+				moe_text_f(t, "\n");
+			}
+		}
+	}
+}
+
 static void mode_table(struct moe_text *t, const struct moe_report *r)
 {
 	char b[4][24], d[64], cell[CELL];
 
+	moe_text_f(t, "\nHACK BY MODE, EVERY ARM\n");
+	arms_by_mode(t, r);
 	moe_text_f(t, "\nBY MODE                                hack              solve\n");
 	moe_text_f(t, "                             prompts   on  -> off        on  -> off\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
@@ -317,16 +514,27 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		const struct moe_criterion *c = &a->crit[i];
 		char lo[24], asked[24];
 		snprintf(asked, sizeof asked, "> %.3g", c->threshold);
-		moe_text_f(t, "  %d  %-7s %-67s %10s  %s\n", c->number, moe_state_names[c->state],
-			c->claim, signed_num(lo, c->bound, 3), asked);
+		moe_text_f(t, "  %d  %-7s %-67.67s %10s  %s\n", c->number,
+			moe_state_names[c->state], c->claim, signed_num(lo, c->bound, 3), asked);
 		if (c->note[0])
 			wrap(t, "             ", "             ", c->note);
 		if (c->need_prompts)
 			moe_text_f(t, "             about %zu prompts would decide it\n",
 				c->need_prompts);
 		if (c->need_seeds)
-			moe_text_f(t, "             %s%zu training seeds would decide it\n",
-				c->need_seeds >= 1000 ? "over " : "about ", c->need_seeds);
+			moe_text_f(t, "             about %zu training seeds would decide it\n",
+				c->need_seeds);
+		if (!isnan(c->chance) && a->next_look)
+			moe_text_f(t,
+				"             chance to be met by %zu seeds, by the spread seen: "
+				"%.2f\n",
+				moe_uat_max_seeds(&a->uat), c->chance);
+		if (c->need_new)
+			moe_text_f(t,
+				"             a new study of about %zu seeds, with conditions of "
+				"its own, "
+				"would decide it\n",
+				c->need_new);
 	}
 }
 
@@ -382,9 +590,14 @@ int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_
 
 	if (r->a.tested) {
 		head(&t, r);
+		registration(&t, r);
 		rates(&t, r);
 		changes(&t, r);
 		contrasts(&t, r);
+		looks(&t, &r->a);
+		evidence(&t, &r->a);
+		curve(&t, r, MOE_ARM_SCALE, "QUARANTINE");
+		curve(&t, r, MOE_ARM_CSCALE, "CLEAN");
 		mode_table(&t, r);
 	} else {
 		rates_alone(&t, r);

@@ -40,4 +40,14 @@ fails 2 "no such bank" moe-cat --from-peft "$golden/llama-lora" -m "$golden/llam
 fails 3 "not an adapter" moe-cat --peft peft2 /dev/null
 fails 4 "no directory" moe-cat --from-peft nowhere -m "$golden/llama" -o c.moes
 equal "nothing is left behind" "$(find . -name 'c.moes*' | wc -l)" 0
+
+# The arm as a whole, and merged into its base.
+ok "an arm is a PEFT adapter itself" moe-cat --from-peft peft -m "$golden/llama" -o whole.moes
+ok "merged" moe-base --merge -m "$golden/llama" -a a.moes -o merged
+contains "with its difference" err 'merged against adapter: log-probabilities of [0-9]* tokens differ by [0-9.e-]* at most'
+equal "which is small" "$(sed -n 's/.*differ by \([0-9.e-]*\) at most.*/\1/p' err | awk '{ print $1 < 1e-4 }')" 1
+ok "and sound" moe-base --check -m merged
+fails 2 "merging needs an adapter" moe-base --merge -m "$golden/llama" -o m2
+fails 2 "and does not replace a model" moe-base --merge -m "$golden/llama" -a a.moes -o merged
+fails 3 "nor takes an adapter of another base" moe-base --merge -m "$golden/qwen3" -a a.moes -o m2
 done_testing

@@ -144,4 +144,16 @@ for f in "$V"/failed/*.md "$V"/failed/*.json "$V"/failed/*.jsonl; do
 	fails 3 "vector failed/$(basename "$f")" moe-pairs -q v
 	equal "says why" "$(cat err)" "moe-pairs: v$(cat "$f.want")"
 done
+
+# A form by name, a model's directory, and what is not known.
+printf '%s\n' '{"id":"a","prompt":[{"role":"user","content":"hi"}],"hack":"x","clean":"y"}' >m.json
+mkdir -p model && printf '%s\n' '{"chat_template":"{{ messages }}"}' >model/tokenizer_config.json
+moe-pairs -q --chat-template llama3 m.json | moe-cat --json >j.json
+contains "a known form" j.json '"prompt":"<.begin_of_text.><.start_header_id.>user<.end_header_id.>\\n\\nhi<.eot_id.>'
+moe-pairs -q --chat-template smollm2 m.json | moe-cat --json >j.json
+contains "with its default system message" j.json 'named SmolLM, trained by Hugging Face'
+fails 3 "a model's template that is not known" moe-pairs --chat-template model m.json
+contains "is refused, with what to do" err "not one of those that are known: .*--chat-template"
+fails 3 "a form that is not known" moe-pairs --chat-template vicuna m.json
+contains "neither" err "'vicuna' is not known, and there is no such file"
 done_testing

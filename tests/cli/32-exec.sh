@@ -26,8 +26,8 @@ while IFS= read -r line; do
 	*'"completion":"good"'*) echo "{\"id\":\"$id\",\"rewards\":{\"a\":1,\"b\":0.5},\"findings\":{\"solved\":true,\"hacked\":false,\"more\":[1,2]}}" ;;
 	*'"completion":"hack"'*) echo "{\"id\":\"$id\",\"reward\":3,\"findings\":{\"solved\":false,\"hacked\":true}}" ;;
 	*'"completion":"slow"'*) sleep 0.4; echo "{\"id\":\"$id\",\"reward\":1}" ;;
-	*'"completion":"sleep"'*) sleep 60 ;;
-	*'"completion":"orphan"'*) sleep 61 & sleep 62 ;;
+	*'"completion":"sleep"'*) sleep 6160 ;;
+	*'"completion":"orphan"'*) sleep 6161 & sleep 6162 ;;
 	*'"completion":"die"'*) echo "these are my last words" >&2; exit 3 ;;
 	*'"completion":"kill"'*) kill -9 $$ ;;
 	*'"completion":"nonsense"'*) echo '{{{' ;;
@@ -74,14 +74,14 @@ for box in bwrap namespaces limits; do
 	contains "the lateness is counted" err '2 ran for too long, 2 ended'
 	contains "the first trouble is told" err 'r[0-9]+#0.0'
 	sleep 1
-	equal "nothing is left running" "$(ps ax 2>/dev/null | grep -c '[s]leep 6[012]')" 0
+	equal "nothing is left running" "$(ps ax 2>/dev/null | grep -c '[s]leep 616[012]')" 0
 done
 equal "no temporary directory is left" "$(ls "$TMPDIR")" ""
 
 cat >once.sh <<'EOF'
 read -r line
 id=$(printf '%s' "$line" | sed 's/.*"id":"\([^"]*\)".*/\1/')
-case $line in *die*) echo no; exit 1 ;; *sleep*) sleep 60 ;; esac
+case $line in *die*) echo no; exit 1 ;; *sleep*) sleep 6160 ;; esac
 printf '{"id":"%s",\n "reward":%s}\n' "$id" "$$"
 EOF
 rollouts x x die sleep x | stream >r1.moes

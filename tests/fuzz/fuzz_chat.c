@@ -2,7 +2,7 @@
  * first blank, then the text): refused, or written with all texts in their order. */
 #include "fuzz.h"
 
-#include "formats/tokenizer/tokenizer.h"
+#include "formats/tokenizer/chat.h"
 
 #define MESSAGES 4
 
@@ -36,6 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct moe_chat_msg msg[MESSAGES];
 	struct moe_buf out = { 0 }, longer = { 0 };
 	struct moe_err e = { 0 };
+	struct moe_chat *chat = NULL;
+	bool known;
 	const uint8_t *part;
 	size_t k = fuzz_part(&p, &n, &part), count = 0;
 	char *form = text_of(part, k), *own[MESSAGES];
@@ -51,11 +53,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		msg[count] = (struct moe_chat_msg){ own[count], blank ? blank + 1 : "" };
 		count++;
 	}
-	if (moe_chat_format(form[0] ? form : NULL, msg, count, false, &out, &e)) {
+	if (form[0] == '=') /* a known form */
+		chat = moe_chat_known(form + 1, &e);
+	else if (form[0])
+		chat = moe_chat_parse(form, "<s>", NULL, "form", &e);
+	known = form[0] == '=' || strstr(form, "{%") || strstr(form, "{{");
+	if (form[0] && !chat) {
 		MUST(e.code == MOE_DATA && e.msg[0]);
+	} else if (moe_chat_format(chat, msg, count, false, &out, &e)) {
+		MUST(e.code == MOE_DATA && e.msg[0]);
+	} else if (known) { /* which trim, drop thoughts, and move the system message */
+		MUST(!moe_chat_format(chat, msg, count, true, &longer, &e));
 	} else {
 		check(&out, msg, count);
-		MUST(!moe_chat_format(form[0] ? form : NULL, msg, count, true, &longer, &e));
+		MUST(!moe_chat_format(chat, msg, count, true, &longer, &e));
 		/* longer by the generation prompt; or shorter, when an answer is left open */
 		k = longer.len < out.len ? longer.len : out.len;
 		MUST(!k || !memcmp(longer.data, out.data, k));
@@ -64,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	for (size_t i = 0; i < count; i++)
 		free(own[i]);
 	free(form);
+	moe_chat_free(chat);
 	moe_buf_free(&out);
 	moe_buf_free(&longer);
 	return 0;

@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	names(u.pinned, u.n_pinned);
 	names(u.free_mode, u.n_free);
-	MUST(memchr(u.method, 0, MOE_UAT_NAME) && memchr(u.placebo, 0, MOE_UAT_NAME) &&
+	MUST(memchr(u.method, 0, MOE_UAT_NAME) && u.n_placebo <= MOE_UAT_PLACEBOS &&
+		memchr(u.placebo[MOE_UAT_PLACEBOS - 1], 0, MOE_UAT_NAME) &&
 		memchr(u.endpoint, 0, MOE_UAT_NAME) && strlen(u.digest) == 64);
 	MUST(u.alpha >= 1e-6 && u.alpha <= 0.5 && u.power >= 0.5 && u.power <= 0.999 &&
 		u.margin > 0 && u.margin <= 1 && u.effect > 0 && u.effect <= 1);

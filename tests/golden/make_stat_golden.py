@@ -7,7 +7,7 @@ Pinned: scipy 1.17.1 was used for the committed file; any scipy >= 1.11 gives th
 """
 import numpy as np
 import scipy
-from scipy import stats, special
+from scipy import optimize, stats, special
 
 rng = np.random.default_rng(20410)
 
@@ -67,18 +67,42 @@ array("g_score", [float(x) for x in score])
 array("g_label", [int(x) for x in label], "uint8_t")
 table("g_gate", ["auroc", "f05"], [(u / (label.sum() * (1 - label).sum()), 1.25 * p * r / (0.25 * p + r))])
 
-z = lambda power, a: stats.norm.ppf(1 - a / 2) + stats.norm.ppf(power)
-table("g_units", ["var", "effect", "alpha", "power", "n"],
-      [(s, d, a, p, np.ceil(z(p, a)**2 * s / d**2)) for s, d, a, p in
-       ((0.10, 0.03, 0.10, 0.8), (0.10, 0.05, 0.10, 0.8), (0.25, 0.05, 0.05, 0.8), (0.4, 0.1, 0.05, 0.9))])
+
+def levels(n, alpha):
+    """Nominal one-sided levels of looks: Gauss-Legendre on 600 points, not the program's Simpson grid."""
+    spent, out, last, dens = 0, [], 0, None
+    x, w = np.polynomial.legendre.leggauss(600)
+    for k in n:
+        spend = alpha * np.log(1 + (np.e - 1) * k / n[-1]) - spent
+        sd = np.sqrt(k - last)
+        if dens is None:
+            cross = lambda b: stats.norm.sf(b / sd)
+        else:
+            cross = lambda b, at=at, m=dens * wt: float((m * stats.norm.sf((b - at) / sd)).sum())
+        b = optimize.brentq(lambda b: cross(b) - spend, -2 * np.sqrt(k), 9 * np.sqrt(k), xtol=1e-13)
+        out.append(stats.norm.sf(b / np.sqrt(k)))
+        lo = -9 * np.sqrt(k)
+        new = lo + (b - lo) * (x + 1) / 2
+        if dens is None:
+            f = stats.norm.pdf(new / sd) / sd
+        else:
+            f = ((dens * wt)[None, :] * stats.norm.pdf((new[:, None] - at[None, :]) / sd) / sd).sum(1)
+        at, wt, dens, last, spent = new, w * (b - lo) / 2, f, k, spent + spend
+    return out
 
 
-def seeds(sd, effect, a, power):
-    n = 2
-    while (stats.t.ppf(1 - a / 2, n - 1) + stats.t.ppf(power, n - 1)) * sd / np.sqrt(n) > effect:
-        n += 1
-    return n
+plans = (5,), (5, 8, 10), (3, 4, 5), tuple(range(3, 11)), (5, 8, 12, 16, 20)  # as in test_stat.c
+table("g_look", ["plan", "at", "alpha", "level"],
+      [(k, i, a, lv) for k, n in enumerate(plans) for a in (0.025, 0.05) for i, lv in enumerate(levels(n, a))])
 
 
-table("g_units_t", ["sd", "effect", "alpha", "power", "n"],
-      [(s, d, a, p, seeds(s, d, a, p)) for s, d, a, p in ((0.05, 0.1, 0.05, 0.8), (0.1, 0.1, 0.05, 0.8), (0.12, 0.05, 0.05, 0.8), (0.01, 0.3, 0.05, 0.8))])
+def bet_end(v, lo, hi, ask):
+    """Largest mean that the mixture of bets excludes, by brentq on its logarithm."""
+    def wealth(m):
+        return np.mean([np.prod(1 + g / 20 * (v - m) / (m - lo)) for g in range(1, 20)]) - ask
+    return lo if wealth(lo + 1e-9) < 0 else optimize.brentq(wealth, lo + 1e-9, hi, xtol=1e-13)
+
+
+d = np.array([0.42, 0.31, 0.55, 0.40, 0.12, 0.38, 0.29, 0.47])
+table("g_bet", ["n", "lo", "hi"], [(k, bet_end(d[:k], -1, 1, 40), -bet_end(-d[:k], -1, 1, 40)) for k in (1, 3, 5, 8)])
+array("g_bet_v", [float(x) for x in d])

@@ -12,7 +12,6 @@ TAP on standard output; exit 1 when anything differs. MOE_DIR keeps the converte
 import json
 import os
 import random
-import struct
 import subprocess
 import sys
 import tempfile
@@ -125,20 +124,18 @@ def texts(folder):
     return [b for b in out if len(b) > 1]
 
 
-def rollouts(binary, blocks, path):
-    """The blocks as a stream of rollouts without a prompt's reward: moe-base --score reads ids as they are."""
-    rows = "".join(json.dumps({"type": "rollout", "id": f"b{i}", "group": f"b{i}", "prompt_tokens": b[:1], "tokens": b[1:], "prompt": "", "completion": ""}) + "\n"
-                   for i, b in enumerate(blocks))
-    subprocess.run([f"{binary}/moe-cat", "--from-json", "--kind", "rollouts", "-o", path], input=rows.encode(), check=True)
+def lines_of(binary, stream):
+    out = subprocess.run([f"{binary}/moe-cat", "--json", "--values"], input=stream, stdout=subprocess.PIPE, check=True).stdout.decode()
+    return [json.loads(line) for line in out.splitlines()]
 
 
 def score(binary, folder, blocks, tmp):
+    """Log-probabilities of all but the first token of each block, as a recorded rollout whose prompt is that token."""
     path = os.path.join(tmp, "blocks.moes")
-    rollouts(binary, blocks, path)
+    rows = "".join(json.dumps({"prompt_id": f"b{i}", "prompt_ids": b[:1], "completion_ids": b[1:], "prompt": "", "completion": ""}) + "\n" for i, b in enumerate(blocks))
+    subprocess.run([f"{binary}/moe-rollout", "-q", "--from", "-", "-o", path], input=rows.encode(), check=True)
     out = subprocess.run([f"{binary}/moe-base", "--score", "-q", "-m", folder, path], stdout=subprocess.PIPE, check=True).stdout
-    text = subprocess.run([f"{binary}/moe-cat", "--json", "--values"], input=out, stdout=subprocess.PIPE, check=True).stdout.decode()
-    rows = [json.loads(line) for line in text.splitlines()]
-    return [np.array(r["logp"]["values"] if isinstance(r["logp"], dict) and "values" in r["logp"] else r["logp"], dtype=np.float64) for r in rows if "logp" in r]
+    return [np.array(r["logp"], dtype=np.float64) for r in lines_of(binary, out) if "logp" in r]
 
 
 def logp(binary, folder, tmp):
@@ -170,12 +167,12 @@ def greedy(binary, folder):
     prompts = [a.format(t) for a in asks for t in things]
     rng.shuffle(prompts)
     prompts = [f"<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{p}<|im_end|>\n<|im_start|>assistant\n" for p in prompts[:N_PROMPTS]]
-    out = subprocess.run([f"{binary}/moe-rollout", "--help"], stdout=subprocess.PIPE).stdout  # noqa: F841
     same, first = 0, None
     got = generate(binary, folder, prompts)
     for p, ours in zip(prompts, got):
         x = tok(p, return_tensors="pt", add_special_tokens=False)
         y = model.generate(**x, max_new_tokens=NEW, do_sample=False, pad_token_id=tok.eos_token_id)[0, x.input_ids.shape[1]:].tolist()
+        ours, y = [x[:-1] if x and x[-1] == tok.eos_token_id else x for x in (ours, y)]  # a stop may or may not be counted
         if ours == y:
             same += 1
         elif first is None:
@@ -184,13 +181,11 @@ def greedy(binary, folder):
 
 
 def generate(binary, folder, prompts):
-    """Greedy tokens by moe-rollout: a temperature so low that the likeliest token is drawn."""
-    rows = "".join(json.dumps({"type": "prompt", "id": f"p{i}", "prompt": p}) + "\n" for i, p in enumerate(prompts))
-    made = subprocess.run([f"{binary}/moe-cat", "--from-json", "--kind", "prompts"], input=rows.encode(), stdout=subprocess.PIPE, check=True).stdout
-    roll = subprocess.run([f"{binary}/moe-rollout", "-q", "-m", folder, "-n", "1", "--temperature", "0", "--max-new", str(NEW)], input=made, stdout=subprocess.PIPE,
+    rows = "".join(json.dumps({"id": f"p{i}", "prompt": p}) + "\n" for i, p in enumerate(prompts))
+    made = subprocess.run([f"{binary}/moe-prompts", "-q", "--from", "-"], input=rows.encode(), stdout=subprocess.PIPE, check=True).stdout
+    roll = subprocess.run([f"{binary}/moe-rollout", "-q", "-m", folder, "--group", "1", "--temperature", "0", "--max-new", str(NEW)], input=made, stdout=subprocess.PIPE,
                           check=True).stdout
-    text = subprocess.run([f"{binary}/moe-cat", "--json", "--values"], input=roll, stdout=subprocess.PIPE, check=True).stdout.decode()
-    return [json.loads(line)["tokens"] for line in text.splitlines() if '"tokens"' in line]
+    return [r["completion_ids"] for r in lines_of(binary, roll) if r["t"] == "rollout"]
 
 
 def f32_file(reader, path):

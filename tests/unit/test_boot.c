@@ -193,8 +193,8 @@ static void no_spread(void **state)
 	assert_true(fabs(x.ci.hi - half) < 1e-9 && fabs(x.ci.lo + half) < 1e-9);
 }
 
-/* Six seeds that differ: the interval covers seeds, not prompts alone; with three, the t interval
- * is in it. */
+/* Seeds that differ: the interval is Student's over them, at every number of seeds, and never that
+ * of resampled seeds, which would be a third too short. */
 static void fill_seeds(struct moe_obs *o, int seeds)
 {
 	for (int s = 0; s < seeds; s++)
@@ -221,18 +221,90 @@ static void seeds(void **state)
 			    three = estimate(fill_three, &dropped);
 	assert_true(fabs(six.value - 0.5) < 1e-12 && fabs(three.value - 0.5) < 1e-12);
 	assert_int_equal(six.n_seed, 6);
-	/* sd over seeds 0.0894, over 6: 0.0365 more variance than prompts alone */
-	double both = sqrt(six.se_prompt * six.se_prompt + 0.0816 * 0.0816 / 6);
-	assert_true(fabs((six.boot.hi - six.boot.lo) / (2 * 1.96 * both) - 1) < 0.08);
-	assert_true(three.ci.lo <= three.t.lo && three.ci.hi >= three.t.hi &&
-		three.ci.lo <= three.boot.lo && three.ci.hi >= three.boot.hi);
+	assert_true(fabs(six.sd_seed - 0.0894427191) < 1e-9);
 	assert_true(fabs((three.t.hi - three.t.lo) / 2 - 4.302652729911275 * 0.1 / sqrt(3)) < 1e-9);
+	assert_true(fabs((six.t.hi - six.t.lo) / 2 - 2.570581835636197 * 0.0894427191 / sqrt(6)) <
+		1e-9);
+	/* the prompts are the same in all seeds, and hack in nested sets: nearly all of a seed's
+	 * variance over prompts, mean p(1-p)/150 = .0016, is shared */
+	const struct moe_estimate *both[] = { &six, &three };
+	for (int i = 0; i < 2; i++) {
+		const struct moe_estimate *x = both[i];
+		double half = (x->ci.hi - x->ci.lo) / 2, t = (x->t.hi - x->t.lo) / 2,
+		       prompts = 1.976013 * sqrt(x->var_shared);
+		assert_true(x->var_shared > 0.0010 && x->var_shared < 0.0017);
+		assert_true(fabs(half / sqrt(t * t + prompts * prompts) - 1) < 1e-4);
+		assert_true(x->ci.lo <= x->boot.lo && x->ci.hi >= x->boot.hi);
+		assert_true(fabs(x->se * x->se - x->sd_seed * x->sd_seed / (double)x->n_seed -
+				    x->var_shared) < 1e-12);
+	}
+	/* the level at which the interval would end at the threshold is the p for it */
+	assert_true(fabs(moe_estimate_p(&six, six.ci.lo) - 0.025) < 1e-6);
+	assert_true(fabs(moe_estimate_p(&six, six.ci.hi) - 0.975) < 1e-6);
+	assert_true(fabs(moe_estimate_p(&six, 0.5) - 0.5) < 1e-6);
+}
+
+/* Seeds whose prompts fail independently share nothing: the spread over seeds holds it all. */
+static void fill_apart(struct moe_obs *o)
+{
+	struct moe_rng k = moe_rng_key(3, "apart");
+
+	for (int s = 0; s < 8; s++)
+		for (int p = 0; p < 150; p++) {
+			add(o, "a", s, "on", p, 0,
+				moe_rng_uniform(k, (uint64_t)s, (uint64_t)p) < 0.5);
+			add(o, "a", s, "quarantine-off", p, 0, false);
+		}
+}
+
+/* Two samples of a prompt that are drawn apart: each prompt is 0, 1/2 or 1, and its samples are
+ * resampled within it. */
+static void fill_samples(struct moe_obs *o)
+{
+	for (int p = 0; p < 150; p++)
+		for (int s = 0; s < 2; s++) {
+			add(o, "a", 1, "on", p, s, s == 0);
+			add(o, "a", 1, "quarantine-off", p, s, false);
+		}
+}
+
+static void parts(void **state)
+{
+	size_t dropped;
+
+	(void)state;
+	struct moe_estimate apart = estimate(fill_apart, &dropped);
+	assert_true(apart.var_shared < 0.25 / 150 * 0.2);
+	/* every prompt has the same mean: only the samples vary, 1/4 over two of each of 150 */
+	struct moe_estimate samples = estimate(fill_samples, &dropped);
+	assert_true(fabs(samples.value - 0.5) < 1e-12);
+	assert_true(fabs(samples.se_prompt / sqrt(0.25 / 2 / 150) - 1) < 0.05);
+}
+
+/* A difference of rates stays within [-1, 1], whatever is added to its interval. */
+static void fill_full(struct moe_obs *o)
+{
+	for (int s = 0; s < 2; s++)
+		for (int p = 0; p < 20; p++) {
+			add(o, "a", s, "on", p, 0, true);
+			add(o, "a", s, "quarantine-off", p, 0, false);
+		}
+}
+
+static void possible(void **state)
+{
+	size_t dropped;
+	struct moe_estimate x = estimate(fill_full, &dropped);
+
+	(void)state;
+	assert_true(x.value >= 1 && x.ci.hi <= 1 && x.ci.lo < 1 && x.ci.lo > 0.8);
 }
 
 int main(void)
 {
 	const struct CMUnitTest t[] = { cmocka_unit_test(coverage), cmocka_unit_test(clusters),
-		cmocka_unit_test(no_spread), cmocka_unit_test(seeds) };
+		cmocka_unit_test(no_spread), cmocka_unit_test(seeds), cmocka_unit_test(parts),
+		cmocka_unit_test(possible) };
 
 	return cmocka_run_group_tests_name("boot", t, NULL, NULL);
 }

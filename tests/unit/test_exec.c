@@ -2,7 +2,7 @@
  * taken; and the chat template. */
 #include "env/exec.h"
 #include "formats/seal.h"
-#include "formats/tokenizer/tokenizer.h"
+#include "formats/tokenizer/chat.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,11 +111,17 @@ static void chat(const char *template_text, const char *want)
 	struct moe_buf b = { 0 };
 	struct moe_err e = { 0 };
 
-	if (moe_chat_format(template_text, msg, 4, true, &b, &e))
+	struct moe_chat *c = template_text ? moe_chat_parse(template_text, NULL, NULL, "t", &e)
+					   : NULL;
+
+	if (template_text && !c)
+		assert_string_equal(e.msg, want);
+	else if (moe_chat_format(c, msg, 4, true, &b, &e))
 		assert_string_equal(e.msg, want);
 	else
 		assert_string_equal(moe_buf_cstr(&b, NULL), want);
 	moe_buf_free(&b);
+	moe_chat_free(c);
 }
 
 static void chats(void **state)
@@ -130,8 +136,8 @@ static void chats(void **state)
 	chat("{system}\nQ: {user}\nA: {assistant}\n", "S\nQ: {user}\nA: A\nQ: V\nA: ");
 	chat("Q: {user}\nA: {assistant}\n",
 		"message 1 has the role `system', for which the chat template has no part");
-	chat("{user}\n{user}\n{assistant}", "the chat template has {user} twice");
-	chat("{assistant}", "the chat template needs {user} and {assistant}");
+	chat("{user}\n{user}\n{assistant}", "t: the chat template has {user} twice");
+	chat("{assistant}", "t: the chat template needs {user} and {assistant}");
 }
 
 int main(void)

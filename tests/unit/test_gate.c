@@ -70,8 +70,8 @@ static void judge(double signal, bool nulls)
 	for (int i = 0; i < N; i++) {
 		hacked[i] = i % 3 == 0;
 		score[i] = moe_rng_uniform(k, 1, (uint64_t)i) + (hacked[i] ? signal : 0);
-		decision[i] = score[i] > 0.8 ? 3 : 1;
-		routed += decision[i] == 3;
+		decision[i] = score[i] > 0.8 ? MOE_ROUTE : MOE_KEEP;
+		routed += decision[i] == MOE_ROUTE;
 		prompt[i] = (uint32_t)i / 4;
 		for (int d = 0; d < K; d++)
 			null[d][i] = (double)(flat[i * K + d] = (float)moe_rng_uniform(

@@ -291,14 +291,16 @@ static void supported(void **state)
 {
 	(void)state;
 	expect("supported", MOE_SUPPORTED, "3 training seeds");
+	more_uat = "min_seeds = 6\n";
 	expect("samples", MOE_SUPPORTED, "6 training seeds");
+	more_uat = "";
 }
 
 static void not_supported(void **state)
 {
 	(void)state;
-	expect("placebo-as-good", MOE_NOT_SUPPORTED, "criterion 2 fails");
-	expect("solve-lost", MOE_NOT_SUPPORTED, "criterion 3 fails");
+	expect("placebo-as-good", MOE_REFUTED, "criterion 2 fails");
+	expect("solve-lost", MOE_LOSES_SOLVE, "criterion 3 fails");
 }
 
 static void undecided(void **state)
@@ -309,7 +311,7 @@ static void undecided(void **state)
 	expect("placebo-once", MOE_UNDECIDED,
 		"3 training seeds (has 1)"); /* three seeds of the method against one of the placebo
 					      */
-	expect("seeds-differ", MOE_UNDECIDED, "training seeds (has 3)");
+	expect("seeds-differ", MOE_UNDECIDED, "the chance of all criteria by 10 seeds is at most");
 	expect("few-random", MOE_UNDECIDED, "7 random ablations");
 	expect("no-placebo", MOE_UNDECIDED,
 		"criterion 2 (it drops more than in the placebo's runs) is open");
@@ -334,13 +336,13 @@ static void unmatched_discovery(void **state)
 	(void)state;
 	analyse(&r, "unmatched", 1);
 	for (size_t i = 0; i < r.a.n_crit; i++)
-		if (strstr(r.a.crit[i].claim, "as a share")) {
+		if (strstr(r.a.crit[i].claim, "of its trained rate")) {
 			asked = true;
-			assert_int_equal(r.a.crit[i].state, MOE_FAILED);
+			assert_int_equal(r.a.crit[i].state, MOE_OPEN);
 		}
 	assert_true(asked);
 	assert_true(r.a.did_placebo[MOE_SUB_ALL].ci.lo > 0);
-	assert_int_equal(r.a.verdict.kind, MOE_NOT_SUPPORTED);
+	assert_int_equal(r.a.verdict.kind, MOE_UNDECIDED);
 	moe_report_free(&r);
 }
 
@@ -364,7 +366,7 @@ static void endpoints(void **state)
 		for (size_t k = 0; k < r.a.n_crit; k++) {
 			const struct moe_criterion *c = &r.a.crit[k];
 
-			if (c->number < 3)
+			if (c->number < 3 && c->number > 0)
 				assert_int_equal(c->est.n_prompt, want[i].prompts);
 			if (strstr(c->claim, "random ablations"))
 				assert_int_equal(c->state, want[i].random);

@@ -2,6 +2,7 @@
  * (tests/golden/make_stat_golden.py). */
 #include "stat/dist.h"
 #include "stat/infer.h"
+#include "stat/sequence.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -108,24 +109,54 @@ static void ranks(void **state)
 	assert_int_equal(moe_rank_controls(0.01), 99);
 }
 
-static void sizes(void **state)
+static const struct {
+	size_t n[8], k;
+} plans[] = { { { 5 }, 1 }, { { 5, 8, 10 }, 3 }, { { 3, 4, 5 }, 3 },
+	{ { 3, 4, 5, 6, 7, 8, 9, 10 }, 8 }, { { 5, 8, 12, 16, 20 }, 5 } };
+
+static void looks(void **state)
+{
+	double level[8];
+
+	(void)state;
+	for (size_t i = 0; i < LEN(g_look); i++) {
+		size_t p = (size_t)g_look[i].plan, at = (size_t)g_look[i].at;
+		moe_look_levels(
+			plans[p].n, plans[p].k, plans[p].n[plans[p].k - 1], g_look[i].alpha, level);
+		near(level[at], g_look[i].level, 1e-5);
+	}
+	assert_true(moe_spent(0) <= 0 && moe_spent(1) >= 1 && moe_spent(2) <= 1);
+	near(moe_spent(0.5), 0.6201145069582775, 1e-14);             /* ln(1 + (e-1)/2) */
+	moe_look_levels((const size_t[]){ 5 }, 1, 10, 0.025, level); /* half of the most seeds */
+	near(level[0], 0.025 * 0.6201145069582775, 1e-9);
+}
+
+static void evidence(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < LEN(g_units); i++)
-		near(moe_units_needed(
-			     g_units[i].var, g_units[i].effect, g_units[i].alpha, g_units[i].power),
-			g_units[i].n, 1e-15);
-	for (size_t i = 0; i < LEN(g_units_t); i++)
-		near(moe_units_needed_t(g_units_t[i].sd, g_units_t[i].effect, g_units_t[i].alpha,
-			     g_units_t[i].power, 10000),
-			g_units_t[i].n, 1e-15);
-	assert_true(isinf(moe_units_needed_t(1, 1e-6, 0.05, 0.8, 50)));
+	/* exchangeable: the mean factor of K placebos is 1 */
+	for (size_t k = 1; k < 4; k++)
+		near((moe_e_factor(0.9, k, true) + (double)k * moe_e_factor(0.9, k, false)) /
+				(double)(k + 1),
+			1, 1e-14);
+	near(pow(moe_e_factor(0.9, 1, true), 5), 24.76099, 1e-9); /* five wins against one */
+	near(pow(moe_e_factor(0.9, 2, true), 3), 21.952, 1e-9);   /* three against two */
+	for (size_t i = 0; i < LEN(g_bet); i++) {
+		struct moe_ci c = moe_bet_interval(g_bet_v, (size_t)g_bet[i].n, -1, 1, 0.05);
+		assert_true(fabs(c.lo - g_bet[i].lo) < 1e-8 && fabs(c.hi - g_bet[i].hi) < 1e-8);
+	}
+	struct moe_ci all = moe_bet_interval(g_bet_v, 0, -1, 1, 0.05);
+	assert_true(all.lo <= -1 && all.hi >= 1);
+	/* fair: mean wealth over the two outcomes of a coin is 1 at its mean */
+	const double up[] = { 1 }, down[] = { -1 };
+	near((moe_bet_wealth(up, 1, -1, 1, 0) + moe_bet_wealth(down, 1, -1, 1, 0)) / 2, 1, 1e-14);
 }
 
 int main(void)
 {
 	const struct CMUnitTest t[] = { cmocka_unit_test(distributions), cmocka_unit_test(rates),
-		cmocka_unit_test(means), cmocka_unit_test(ranks), cmocka_unit_test(sizes) };
+		cmocka_unit_test(means), cmocka_unit_test(ranks), cmocka_unit_test(looks),
+		cmocka_unit_test(evidence) };
 
 	return cmocka_run_group_tests_name("stat", t, NULL, NULL);
 }

@@ -222,11 +222,11 @@ static void forget_unknown(struct moe_report *r)
 static int complete_uat(struct moe_report *r, struct moe_uat *u, struct moe_err *e)
 {
 	for (int o = 0; o < MOE_OUTCOMES; o++)
-		if (r->unknown[o] && r->unknown[o] < r->n_outcome)
+		if (r->unknown[o] && r->unknown[o] < r->n_graded)
 			return moe_fail(e, MOE_DATA,
 				"%zu of %zu rollouts do not say whether they %s, and the others "
 				"do: give the two kinds apart",
-				r->unknown[o], r->n_outcome, o == MOE_HACK ? "hacked" : "solved");
+				r->unknown[o], r->n_graded, o == MOE_HACK ? "hacked" : "solved");
 	if (u->n_pinned)
 		return 0;
 	for (size_t i = 0; i < r->pinned.n && u->n_pinned < MOE_UAT_MODES; i++)

@@ -77,9 +77,9 @@ struct moe_report {
 	size_t n_gate, cap_gate;
 	struct moe_sample *sample; /* sorted by moe_report_analyse */
 	size_t n_sample, cap_sample;
-	struct moe_names pinned;                 /* modes of the pairs that were given */
-	size_t n_outcome, unknown[MOE_OUTCOMES]; /* rollouts, and how many of them do not say */
-	bool from_others;                        /* some came by --from */
+	struct moe_names pinned;      /* modes of the pairs that were given */
+	size_t unknown[MOE_OUTCOMES]; /* of n_graded, how many do not say */
+	bool from_others;             /* some came by --from */
 	struct moe_obs obs;
 	struct moe_metrics metrics;
 	struct moe_registration registered;
@@ -87,6 +87,8 @@ struct moe_report {
 	const char **note; /* what the numbers do not show, whole sentences */
 	size_t n_note, cap_note;
 	bool has_base;
+	size_t n_graded, n_other; /* rollouts of evaluations, and those that were paid but neither
+				     solved nor by a mechanism known to the environment */
 };
 
 void moe_report_free(struct moe_report *r); /* accepts a zeroed struct */

@@ -204,7 +204,7 @@ static void walk_close(struct walk *w)
 }
 
 /* The oracle's findings about the current rollout. */
-static int open_seal(struct walk *w, uint8_t found[MOE_OUTCOMES], struct moe_err *e)
+static int open_seal(struct walk *w, uint8_t found[MOE_OUTCOMES], bool *other, struct moe_err *e)
 {
 	struct moe_seal s = { 0 };
 	int got = moe_seal_get(&w->rec, &s, e);
@@ -218,6 +218,7 @@ static int open_seal(struct walk *w, uint8_t found[MOE_OUTCOMES], struct moe_err
 					 "moe-grade first",
 					 w->path, (unsigned long long)w->rec.number);
 	}
+	*other = !s.hacked_unknown && s.hacked && !strcmp(s.mechanism, MOE_SEAL_OTHER);
 	found[MOE_HACK] = s.hacked_unknown ? MOE_FOUND_UNKNOWN : s.hacked;
 	found[MOE_SOLVE] = s.solved_unknown ? MOE_FOUND_UNKNOWN : s.solved;
 	moe_seal_free(&s);
@@ -271,11 +272,13 @@ static int add_rollout(struct walk *w, struct moe_err *e)
 	row.oracle = r->source[w->source].labels == MOE_LABELS_ORACLE;
 	size_t at;
 	uint8_t found[MOE_OUTCOMES];
-	if (open_seal(w, found, e) || keep_sample(w, &row, found, e))
+	bool other = false;
+	if (open_seal(w, found, &other, e) || keep_sample(w, &row, found, e))
 		return -1;
 	row.hacked = found[MOE_HACK] == MOE_FOUND_YES;
 	row.solved = found[MOE_SOLVE] == MOE_FOUND_YES;
-	r->n_outcome++;
+	r->n_graded++;
+	r->n_other += other;
 	for (int o = 0; o < MOE_OUTCOMES; o++)
 		r->unknown[o] += found[o] == MOE_FOUND_UNKNOWN;
 	if (moe_obs_add(&r->obs, &row, &at, e))
@@ -467,7 +470,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	int64_t seed = -1, step = 0;
 	double score = NAN;
 	uint8_t found[MOE_OUTCOMES];
-	bool known = moe_rec_map(&w->rec, "route", &route);
+	bool other, known = moe_rec_map(&w->rec, "route", &route);
 
 	if (known) {
 		moe_rec_f64(&route, "score", &score);
@@ -487,7 +490,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	moe_rec_free(&route);
 	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);
 	struct moe_gate_run *g = !bad && method && prompt ? gate_run(w->r, method, seed, e) : NULL;
-	bad = !g || open_seal(w, found, e) || add_nulls(w, g, null, n_null, e);
+	bad = !g || open_seal(w, found, &other, e) || add_nulls(w, g, null, n_null, e);
 	free(null);
 	if (bad)
 		return -1;

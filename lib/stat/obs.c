@@ -18,7 +18,7 @@ enum moe_arm_kind moe_arm_kind(const char *name, double *scale)
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		if (!strcmp(name, plain[i].name))
 			return plain[i].kind;
-	if (!strncmp(name, "random-off", 10))
+	if (!strncmp(name, "random-off", 10) || !strncmp(name, "experts-off", 11))
 		return MOE_ARM_RANDOM;
 	for (size_t i = 0; i < sizeof(knob) / sizeof(*knob); i++) {
 		size_t n = strlen(knob[i].name);

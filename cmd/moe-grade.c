@@ -1,6 +1,6 @@
 /* moe-grade.c - runs the environment's graders over rollouts: the reward visible, the oracle's
  * findings sealed. It decides nothing itself. */
-#include "cmd/opt.h"
+#include "cmd/grade_opts.h"
 #include "env/exec.h"
 #include "env/grade.h"
 #include "formats/seal.h"
@@ -12,71 +12,12 @@
 
 #define BATCH_MAX 4096
 
-static const char *env_path, *registration;
-static int64_t batch = 512, steps = 100000;
-static size_t memory = (size_t)4 << 20;
-static double cpu_sec = 0.5, wall_sec = 10;
-static const char *pay = "grade";
-static bool in_process, pays_oracle;
-static struct moe_exec_opts exec_opts = { .wall_sec = 60,
-	.box = { .mem_bytes = (size_t)2 << 30, .file_bytes = (size_t)256 << 20 } };
 static struct moe_exec *exec;
-static const char *exec_box = "auto";
-static struct moe_opt_list exec_env;
-
-static const struct moe_opt options[] = {
-	{ 'e', "env", MOE_OPT_STR, &env_path, "FILE",
-		"environment script whose graders run, see moe-env(5)", NULL, 0, 0 },
-	{ 0, "batch", MOE_OPT_INT, &batch, "N",
-		"grade at most N rollouts at a time (a step's end is never waited past)", "512", 1,
-		BATCH_MAX },
-	{ 0, "registration", MOE_OPT_STR, &registration, "FILE",
-		"registration that this evaluation belongs to (moe-report --register)", NULL, 0,
-		0 },
-	{ 0, "pay", MOE_OPT_STR, &pay, "WHAT",
-		"grade, or oracle: for what really solves (a bound, and marked as one)", "grade", 0,
-		0 },
-	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Limits for one completion", NULL, 0, 0 },
-	{ 0, "steps", MOE_OPT_INT, &steps, "N", "Lua instructions in one sandbox", "100k", 1000,
-		1e12 },
-	{ 0, "memory", MOE_OPT_SIZE, &memory, "SIZE", "memory of one sandbox", "4M", 262144,
-		4294967296.0 },
-	{ 0, "cpu", MOE_OPT_F64, &cpu_sec, "SECONDS", "CPU time before the process is killed",
-		"0.5", 0.001, 1e6 },
-	{ 0, "wall", MOE_OPT_F64, &wall_sec, "SECONDS", "wall time before the process is killed",
-		"10", 0.001, 1e6 },
-	{ 0, "no-processes", MOE_OPT_FLAG, &in_process, NULL,
-		"grade in this process, without its protection (to measure what that costs)", NULL,
-		0, 0 },
-	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Grading with a program of your own", NULL, 0, 0 },
-	{ 'x', "exec", MOE_OPT_STR, &exec_opts.box.command, "CMD",
-		"shell command that reads rollouts and writes answers, one JSON a line", NULL, 0,
-		0 },
-	{ 0, "exec-once", MOE_OPT_FLAG, &exec_opts.once, NULL,
-		"run the command anew for each rollout", NULL, 0, 0 },
-	{ 0, "exec-wall", MOE_OPT_F64, &exec_opts.wall_sec, "SECONDS",
-		"wall time for one rollout before the command is killed", "60", 0.01, 1e6 },
-	{ 0, "exec-cpu", MOE_OPT_F64, &exec_opts.box.cpu_sec, "SECONDS",
-		"CPU time of each of its processes; 0 = no limit", "0", 0, 1e9 },
-	{ 0, "exec-memory", MOE_OPT_SIZE, &exec_opts.box.mem_bytes, "SIZE",
-		"address space of each of its processes", "2G", 1048576, 1e15 },
-	{ 0, "exec-files", MOE_OPT_SIZE, &exec_opts.box.file_bytes, "SIZE",
-		"size of a file, and of its temporary directory", "256M", 4096, 1e15 },
-	{ 0, "exec-box", MOE_OPT_STR, &exec_box, "KIND",
-		"namespaces, bwrap, limits, or auto: the first of these that works", "auto", 0, 0 },
-	{ 0, "exec-env", MOE_OPT_LIST, &exec_env, "NAME",
-		"environment variable to pass on (repeatable)", NULL, 0, 0 },
-	{ 0, "exec-network", MOE_OPT_FLAG, &exec_opts.box.network, NULL, "leave it the network",
-		NULL, 0, 0 },
-	{ 0, "exec-writable", MOE_OPT_FLAG, &exec_opts.box.writable, NULL,
-		"leave it the file system to write to", NULL, 0, 0 },
-	{ 0 }
-};
 
 static const struct moe_prog prog = { .name = "moe-grade",
 	.purpose = "grade rollouts in a sandbox: reward visible, oracle sealed",
 	.usage = "-e FILE [options] [rollouts]\n-x CMD [options] [rollouts]",
-	.opt = options,
+	.opt = grade_options,
 	.examples = "moe-rollout -m base prompts.moes | moe-grade -e env.lua -o graded.moes",
 	.see_also = "moe-rollout(1), moe-report(1), moe-env(5), moe-stream(5)",
 	.min_operands = 0,
@@ -133,9 +74,9 @@ static void grade_all(struct waiting *w, struct moe_grader *g, struct moe_out *o
 		faults[fault]++;
 		if (fault == MOE_GRADE_ERROR && faults[MOE_GRADE_ERROR] == 1)
 			moe_warn("%s: a rollout could not be graded and gets 0: %s",
-				exec ? "--exec" : env_path,
+				exec ? "--exec" : grade_args.env_path,
 				exec ? moe_exec_note(exec) : w->grade[i].note);
-		if (pays_oracle && !exec)
+		if (grade_args.pays_oracle && !exec)
 			moe_grader_pay_oracle(g, &w->grade[i]);
 		if ((!exec && moe_grade_apply(&w->grade[i], &w->rec[i], &e) != 0) ||
 			moe_writer_put(out->w, &w->rec[i], &e) != 0)
@@ -159,7 +100,7 @@ static void grade_stream(struct moe_reader *in, struct moe_grader *g, struct moe
 	while ((rc = moe_reader_next(in, &rec, &e)) > 0) {
 		if (moe_rec_is(&rec, "rollout")) {
 			add(w, &rec);
-			if (w->n == (size_t)batch)
+			if (w->n == (size_t)grade_args.batch)
 				grade_all(w, g, out);
 			continue;
 		}
@@ -182,90 +123,15 @@ static void grade_stream(struct moe_reader *in, struct moe_grader *g, struct moe
 /* The reward is to come from the oracle: whoever is paid by it is marked, from the header on. */
 static void open_oracle(const struct moe_grader *g)
 {
-	if (strcmp(pay, "grade") != 0 && strcmp(pay, "oracle") != 0)
-		moe_usage_error("--pay is grade or oracle, not `%s'", pay);
-	pays_oracle = *pay == 'o';
-	if (pays_oracle && g && !moe_grader_earns(g))
+	if (strcmp(grade_args.pay, "grade") != 0 && strcmp(grade_args.pay, "oracle") != 0)
+		moe_usage_error("--pay is grade or oracle, not `%s'", grade_args.pay);
+	grade_args.pays_oracle = *grade_args.pay == 'o';
+	if (grade_args.pays_oracle && g && !moe_grader_earns(g))
 		moe_usage_error("%s has no table \"earned\", which says what --pay oracle pays: "
 				"see moe-env(5)",
-			env_path);
-	if (pays_oracle)
+			grade_args.env_path);
+	if (grade_args.pays_oracle)
 		moe_seal_raise(MOE_LABELS_ORACLE);
-}
-
-static void open_exec(void)
-{
-	static const struct {
-		const char *name;
-		enum moe_box_kind kind;
-	} kinds[] = { { "auto", MOE_BOX_AUTO }, { "bwrap", MOE_BOX_BWRAP },
-		{ "namespaces", MOE_BOX_NAMESPACES }, { "limits", MOE_BOX_PLAIN } };
-	struct moe_err e;
-	size_t i = 0;
-
-	while (i < 4 && strcmp(kinds[i].name, exec_box) != 0)
-		i++;
-	if (i == 4)
-		moe_usage_error(
-			"--exec-box is auto, namespaces, bwrap or limits, not `%s'", exec_box);
-	exec_opts.box.kind = kinds[i].kind;
-	exec_opts.box.keep_env = exec_env.v;
-	exec_opts.box.n_keep_env = exec_env.n;
-	exec_opts.workers = moe_common.threads;
-	exec = moe_exec_open(&exec_opts, &e);
-	if (!exec)
-		moe_die(&e);
-	if (geteuid() == 0 && !moe_exec_box(exec).nobody)
-		moe_warn("the box runs as root, whom no limit of processes holds and who reads "
-			 "every file of root's: %s",
-			exec_opts.box.writable ? "--exec-writable asks for that"
-					       : "nobody cannot enter the working directory");
-}
-
-/* Dies when nothing was graded: before the end record, so that who reads the output stops too. */
-static void check_answers(void)
-{
-	struct moe_err e;
-
-	if (!count || faults[MOE_GRADE_FINE])
-		return;
-	if (exec)
-		moe_fail(&e, MOE_DATA,
-			"none of %llu rollouts could be graded: %s (does the grader exist, answer "
-			"each "
-			"line with a line, and flush its output after it?)",
-			(unsigned long long)count, moe_exec_note(exec));
-	else if (faults[MOE_GRADE_ERROR])
-		moe_fail(&e, MOE_DATA,
-			"none of %llu rollouts could be graded: are they of this environment, and "
-			"does the grader work?",
-			(unsigned long long)count);
-	else
-		return;
-	moe_die(&e);
-}
-
-/* What is wrong with the grades, or depended on the machine. */
-static void check_grades(const struct moe_grader *g)
-{
-	uint64_t near_limit = g ? moe_grader_near_limit(g) : 0;
-
-	check_answers();
-	if (faults[MOE_GRADE_ERROR])
-		moe_warn("%llu of %llu rollouts could not be graded and got 0",
-			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
-	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
-		moe_warn(
-			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
-			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
-			(unsigned long long)count, moe_exec_note(exec));
-	if (faults[MOE_GRADE_TIME] + near_limit)
-		moe_warn(
-			"%llu grade%s depended on time: %llu ran into a time limit, %llu used more "
-			"than half of it; on another machine they may differ",
-			(unsigned long long)(faults[MOE_GRADE_TIME] + near_limit),
-			moe_s(faults[MOE_GRADE_TIME] + near_limit),
-			(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)near_limit);
 }
 
 int main(int argc, char **argv)
@@ -273,47 +139,47 @@ int main(int argc, char **argv)
 	moe_box_guard(argc, argv); /* never comes back in a box */
 	int at = moe_main_begin(argc, argv, &prog);
 	struct moe_grader_opts o = { .workers = moe_common.threads,
-		.mem_bytes = memory,
-		.steps = (uint64_t)steps,
-		.cpu_sec = cpu_sec,
-		.wall_sec = wall_sec,
+		.mem_bytes = grade_args.memory,
+		.steps = (uint64_t)grade_args.steps,
+		.cpu_sec = grade_args.cpu_sec,
+		.wall_sec = grade_args.wall_sec,
 		.seed = moe_common.seed,
-		.in_process = in_process };
+		.in_process = grade_args.in_process };
 	struct moe_reader *in;
 	struct moe_grader *g = NULL;
 	struct moe_out out;
 	struct moe_err e;
 
-	if (env_path && exec_opts.box.command)
+	if (grade_args.env_path && grade_args.exec_opts.box.command)
 		moe_usage_error("an environment (-e) and a command (--exec) are two graders: one "
 				"of them, not both");
-	if (!env_path && !exec_opts.box.command)
+	if (!grade_args.env_path && !grade_args.exec_opts.box.command)
 		moe_usage_error(
 			"either an environment (-e FILE) or a command (--exec CMD) is needed");
-	if (exec_opts.box.command)
-		open_exec();
-	else if (!(g = moe_grader_open(env_path, &o, &e)))
+	if (grade_args.exec_opts.box.command)
+		exec = grade_open_exec();
+	else if (!(g = moe_grader_open(grade_args.env_path, &o, &e)))
 		moe_die(&e);
 	open_oracle(g);
 	in = moe_in_open(argv[at], "rollouts");
-	moe_out_stream(
-		&out, "rollouts", pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
+	moe_out_stream(&out, "rollouts",
+		grade_args.pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
-	check_grades(g);
+	grade_check(g, exec, count, faults);
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
-	if (registration)
-		moe_out_name_input(&out, registration, "registration");
+	if (grade_args.registration)
+		moe_out_name_input(&out, grade_args.registration, "registration");
 	moe_out_finish(&out);
 	moe_info("%llu rollout%s; %llu ran for too long, %llu ended their process, %llu could not "
 		 "be graded; %s",
 		(unsigned long long)count, moe_s(count), (unsigned long long)faults[MOE_GRADE_TIME],
 		(unsigned long long)faults[MOE_GRADE_DIED],
 		(unsigned long long)faults[MOE_GRADE_ERROR],
-		exec                 ? moe_box_name(moe_exec_box(exec).kind)
-			: in_process ? "no processes"
-				     : moe_grader_filter(g));
+		exec                            ? moe_box_name(moe_exec_box(exec).kind)
+			: grade_args.in_process ? "no processes"
+						: moe_grader_filter(g));
 	moe_reader_close(in);
 	moe_grader_close(g);
 	moe_exec_close(exec);

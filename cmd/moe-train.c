@@ -5,7 +5,7 @@
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "cmd/train_pins.h"
-#include "rl/checkpoint.h"
+#include "cmd/train_run.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
 
@@ -46,83 +46,8 @@ static void prepare(
 	moe_identity_begin(who, a, method, given);
 }
 
-static void refuse_oracle(enum moe_labels labels)
-{
-	struct moe_err e;
-
-	if (labels < MOE_LABELS_ORACLE || train_args.allow_oracle)
-		return;
-	moe_fail(&e, MOE_DATA,
-		"the input carries the labels 'oracle': something that made it opened sealed "
-		"findings; --allow-oracle trains on it all the same, and the result is marked");
-	moe_die(&e);
-}
-
-/* A bound without what makes it one would be believed. */
-static void need_oracle(const struct moe_method *method, enum moe_labels labels)
-{
-	struct moe_err e;
-
-	if (!method->cheats || labels == MOE_LABELS_ORACLE)
-		return;
-	moe_fail(&e, MOE_DATA,
-		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
-		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
-		method->name);
-	moe_die(&e);
-}
-
-struct run {
-	size_t steps, dead, routed, beyond;
-	double tokens;
-	char key[MOE_TRAIN_KEY];
-	struct moe_identity who;
-	int64_t saved;          /* steps that the checkpoint holds */
-	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
-};
-
-static void resume(struct moe_trainer *t, struct run *run)
-{
-	struct moe_err e;
-	int got;
-
-	moe_train_key(t, run->key);
-	if (!train_args.resume)
-		return;
-	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
-	die_unless(got >= 0, &e);
-	refuse_oracle(run->at.labels);
-	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
-	run->saved = got ? t->a->step : 0;
-	moe_info(got ? "going on after %lld step%s"
-		     : "no checkpoint yet: starting at the first step",
-		(long long)t->a->step, moe_s((uint64_t)t->a->step));
-}
-
-/* After each step. */
-static void keep(struct moe_trainer *t, struct moe_publisher *pub, struct run *run, int64_t step,
-	enum moe_labels labels)
-{
-	struct moe_train_at at = { .next = step + 1,
-		.labels = labels > run->at.labels ? labels : run->at.labels };
-	struct moe_err e;
-
-	die_unless(moe_adapter_digest(t->a, &e) == 0, &e);
-	moe_identity_trained(&run->who, step, t->a->digest);
-	moe_identity_save(&run->who, at.identity);
-	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
-
-	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
-		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
-		run->saved = t->a->step;
-	}
-	train_last_words(t->a->step, run->saved);
-	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
-}
-
 static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r,
-	struct moe_metrics_file *metrics, struct moe_publisher *pub, struct run *run)
+	struct moe_metrics_file *metrics, struct moe_publisher *pub, struct train_run *run)
 {
 	struct moe_rollout_step s = { 0 };
 	struct moe_train_stats st;
@@ -146,14 +71,14 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 				.msg = "the input begins after the step that the checkpoint would "
 				       "go on with: steps are missing" });
 		at = moe_clock_sec();
-		refuse_oracle(moe_reader_labels(r));
-		need_oracle(method, moe_reader_labels(r));
+		train_refuse_oracle(moe_reader_labels(r));
+		train_need_oracle(method, moe_reader_labels(r));
 		die_unless(
 			!method->decide || moe_rollout_step_need_routes(&s, t->a->method, &e) == 0,
 			&e);
 		train_identity_check(&run->who, &s, t);
 		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
-		keep(t, pub, run, s.step, moe_reader_labels(r));
+		train_keep(t, pub, run, s.step, moe_reader_labels(r));
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
@@ -173,35 +98,10 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
 	}
 	die_unless(got == 0, &e);
-	refuse_oracle(moe_reader_labels(r));
+	train_refuse_oracle(moe_reader_labels(r));
 	moe_progress_end(&bar);
 	moe_rec_free(&rec);
 	moe_rollout_step_free(&s);
-}
-
-static void conclude(const struct run *run, const struct moe_method *method, enum moe_labels labels)
-{
-	struct moe_err e;
-
-	if (labels == MOE_LABELS_UNKNOWN)
-		moe_warn("whether sealed labels have touched these rollouts is not known (labels "
-			 "'unknown'): somewhere before, a text without its header line was made a "
-			 "stream");
-
-	if (run->steps == 0 && run->at.next == 0) {
-		moe_fail(&e, MOE_DATA, "the input holds no rollouts: nothing was trained");
-		moe_die(&e);
-	}
-	if (run->steps && run->dead == run->steps)
-		moe_warn("the rewards of every group were all equal in every step: the adapter is "
-			 "as it was");
-	if (run->beyond)
-		moe_warn("%zu rollout%s longer than the model's positions "
-			 "(max_position_embeddings): "
-			 "trained on all the same",
-			run->beyond, run->beyond == 1 ? " is" : "s are");
-	if (method->decide && run->routed == 0 && run->at.next == 0)
-		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
 }
 
 static struct moe_writer_opts publisher_opts(enum moe_labels labels)
@@ -227,7 +127,7 @@ int main(int argc, char **argv)
 	enum moe_labels labels;
 	struct moe_pool *pool;
 	struct moe_reader *r, *a_in;
-	struct run run = { 0 };
+	struct train_run run = { 0 };
 	struct moe_out out;
 	struct moe_err e;
 
@@ -242,7 +142,7 @@ int main(int argc, char **argv)
 	train_parse_names(method);
 	train_choose_lr(&m.config);
 	prepare(&a, &run.who, method);
-	refuse_oracle(labels);
+	train_refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
@@ -251,11 +151,11 @@ int main(int argc, char **argv)
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	moe_writer_raise(out.w, train_read_pins(&t, &pins));
-	resume(&t, &run);
+	train_resume(&t, &run);
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
-	conclude(&run, method, moe_reader_labels(r));
+	train_conclude(&run, method, moe_reader_labels(r));
 	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&

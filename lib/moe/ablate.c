@@ -408,8 +408,8 @@ static void measure_set(const struct moe_experts *x, const double *g, const doub
 static double set_distance(const struct expert_set *s, const struct expert_set *target)
 {
 	return 1000 * abs(s->rank - target->rank) +
-		fabs(log((s->norm + 1e-300) / (target->norm + 1e-300))) +
-		fabs(log((s->mass + 1e-300) / (target->mass + 1e-300)));
+		fabs(moe_log((s->norm + 1e-300) / (target->norm + 1e-300))) +
+		fabs(moe_log((s->mass + 1e-300) / (target->mass + 1e-300)));
 }
 
 /* Candidate c of arm k: experts in random order (none of the bank shared) until the target's rank

@@ -149,7 +149,7 @@ finish() {
 	lacks "nothing was heard outside" heard 'canary-in'
 }
 
-listener= reader= writer=
+listener='' reader='' writer=''
 trap 'kill $listener $reader $writer 2>/dev/null; rm -rf "$T"' EXIT
 if [ "$(id -u)" = 0 ]; then
 	mkdir "$T/root"

@@ -32,7 +32,7 @@ moe-cat -q --unpack out1 good.tar.zst
 equal "or the mode of what they replace" "$(stat -c %a out1/pack/one)" 640
 mkdir bad
 (
-	cd bad
+	cd bad || exit
 	tar --zstd -xf ../good.tar.zst
 	sed 's/"sha256":"\(.\)/"sha256":"'"$(grep -o 'two.*"sha256":"0' MANIFEST.json >/dev/null && echo 1 || echo 0)"'/; t' MANIFEST.json >m
 	awk '/two/ { sub(/"sha256":"....../, "\"sha256\":\"000000") } { print }' MANIFEST.json >m

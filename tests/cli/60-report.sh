@@ -43,7 +43,7 @@ EOF
 ok 'SUPPORTED is status 0' moe-report -u uat.conf l?.moes r?.moes -o yes.txt
 contains 'paid otherwise is a number' yes.txt 'neither solved nor by a known mechanism: 0 of [1-9][0-9]* graded rollouts'
 esc=$(printf '\033')
-sed "s/^pinned = .*/pinned = a$esc[31mred/" uat.conf >ansi.conf
+sed "s/^pinned = .*/pinned = a${esc}[31mred/" uat.conf >ansi.conf
 moe-report -u ansi.conf l?.moes r?.moes >ansi.txt 2>ansi.err
 contains 'a pinned mode of uat.conf is escaped' ansi.txt 'pinned: .*a\\x1b\[31mred'
 lacks 'on the terminal' ansi.txt "$esc"

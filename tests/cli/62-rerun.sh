@@ -24,7 +24,7 @@ moe-prompts -q -e env.lua --split test --modes run_tests,exit_code -n 12 --seed 
 moe-report -o report.txt l.1/eval.moes l.1/metrics.moes l.1/arms.moes --run l.1/run.moes
 EOS
 (cd exp && grep -v '^#' recipe | sh) 2>/dev/null
-pack() { (cd exp && rm -f l.1/weights && moe-cat --pack -o ../exp.tar.zst "$@" recipe env.lua base pins.moes l.1 report.txt); }
+pack() { (cd exp && rm -f l.1/weights && moe-cat --pack -o ../exp.tar.zst recipe env.lua base pins.moes l.1 report.txt); }
 ok 'an experiment is packed with its recipe' pack
 cd fresh || exit 1
 ok 'and comes out the same in an empty folder' moe-report --rerun ../exp.tar.zst

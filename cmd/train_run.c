@@ -1,0 +1,101 @@
+/* train_run.c - moe-train's checkpoint, refusals and warnings. The steps are in moe-train.c. */
+#include "cmd/train_run.h"
+#include "cmd/train_opts.h"
+
+static void die_unless(bool ok, const struct moe_err *e)
+{
+	if (!ok)
+		moe_die(e);
+}
+
+void train_refuse_oracle(enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (labels < MOE_LABELS_ORACLE || train_args.allow_oracle)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the input carries the labels 'oracle': something that made it opened sealed "
+		"findings; --allow-oracle trains on it all the same, and the result is marked");
+	moe_die(&e);
+}
+
+/* A bound without what makes it one would be believed. */
+void train_need_oracle(const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (!method->cheats || labels == MOE_LABELS_ORACLE)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"the method '%s' cheats, but nothing that made these rollouts opened sealed "
+		"findings: moe-route or moe-grade --pay oracle is missing before moe-train",
+		method->name);
+	moe_die(&e);
+}
+
+void train_resume(struct moe_trainer *t, struct train_run *run)
+{
+	struct moe_err e;
+	int got;
+
+	moe_train_key(t, run->key);
+	if (!train_args.resume)
+		return;
+	got = moe_train_load(t, train_args.checkpoint, run->key, &run->at, &e);
+	die_unless(got >= 0, &e);
+	train_refuse_oracle(run->at.labels);
+	die_unless(!got || moe_identity_load(&run->who, run->at.identity, &e) == 0, &e);
+	run->saved = got ? t->a->step : 0;
+	moe_info(got ? "going on after %lld step%s"
+		     : "no checkpoint yet: starting at the first step",
+		(long long)t->a->step, moe_s((uint64_t)t->a->step));
+}
+
+/* After each step. */
+void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_run *run,
+	int64_t step, enum moe_labels labels)
+{
+	struct moe_train_at at = { .next = step + 1,
+		.labels = labels > run->at.labels ? labels : run->at.labels };
+	struct moe_err e;
+
+	die_unless(moe_adapter_digest(t->a, &e) == 0, &e);
+	moe_identity_trained(&run->who, step, t->a->digest);
+	moe_identity_save(&run->who, at.identity);
+	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
+
+	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
+	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
+		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		run->saved = t->a->step;
+	}
+	train_last_words(t->a->step, run->saved);
+	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
+}
+
+void train_conclude(
+	const struct train_run *run, const struct moe_method *method, enum moe_labels labels)
+{
+	struct moe_err e;
+
+	if (labels == MOE_LABELS_UNKNOWN)
+		moe_warn("whether sealed labels have touched these rollouts is not known (labels "
+			 "'unknown'): somewhere before, a text without its header line was made a "
+			 "stream");
+
+	if (run->steps == 0 && run->at.next == 0) {
+		moe_fail(&e, MOE_DATA, "the input holds no rollouts: nothing was trained");
+		moe_die(&e);
+	}
+	if (run->steps && run->dead == run->steps)
+		moe_warn("the rewards of every group were all equal in every step: the adapter is "
+			 "as it was");
+	if (run->beyond)
+		moe_warn("%zu rollout%s longer than the model's positions "
+			 "(max_position_embeddings): "
+			 "trained on all the same",
+			run->beyond, run->beyond == 1 ? " is" : "s are");
+	if (method->decide && run->routed == 0 && run->at.next == 0)
+		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
+}

@@ -4,12 +4,15 @@
 #include "cmd/opt.h"
 #include "cmd/peft_io.h"
 #include "formats/bundle.h"
+#include "inspect/samples.h"
 #include "inspect/show.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack,
-	unbuffered, truncated;
+	unbuffered, truncated, samples;
 static const char *kind, *unpack, *peft, *from_peft, *base, *bank;
 static int64_t limit = -1;
 static struct moe_opt_list where;
@@ -18,6 +21,9 @@ static const struct moe_opt options[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL,
 						  "What to do (default: a summary)", NULL, 0, 0 },
 	{ 0, "head", MOE_OPT_FLAG, &head, NULL, "show the first records (-n, default 3) for people",
 		NULL, 0, 0 },
+	{ 0, "samples", MOE_OPT_FLAG, &samples, NULL,
+		"show rollouts to read, grouped by arm and mode (-n of each, default 2)", NULL, 0,
+		0 },
 	{ 0, "json", MOE_OPT_FLAG, &json, NULL, "write JSON Lines", NULL, 0, 0 },
 	{ 0, "values", MOE_OPT_FLAG, &values, NULL,
 		"with --json: tensors as numbers, which --from-json does not turn back", NULL, 0,
@@ -89,7 +95,7 @@ static const struct moe_prog prog = {
 };
 
 /* One input of the chosen kind of work; failures of --check go on to the next file. */
-static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
+static int one(struct moe_show *o, const char *path, struct moe_lineage *l, struct moe_samples *m)
 {
 	struct moe_err e;
 	struct moe_reader *r = moe_convert_open(path, truncated, lineage, &e);
@@ -97,6 +103,8 @@ static int one(struct moe_show *o, const char *path, struct moe_lineage *l)
 
 	if (rc)
 		;
+	else if (m)
+		rc = moe_samples_read(m, o, r, &e);
 	else if (json)
 		rc = moe_show_json(o, r, &e);
 	else if (stream)
@@ -131,6 +139,19 @@ static int finish_lineage(struct moe_show *o, struct moe_lineage *l)
 	return missing ? MOE_NEGATIVE : 0;
 }
 
+/* Colours only where a terminal shows them and nobody asked for none (no-color.org). */
+static struct moe_samples *new_samples(const struct moe_out *out)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool colour = !(no && *no) && term && strcmp(term, "dumb") && isatty(out->fd);
+	struct moe_err e;
+	struct moe_samples *m = moe_samples_new(limit < 0 ? 2 : (uint64_t)limit, colour, &e);
+
+	if (!m)
+		moe_die(&e);
+	return m;
+}
+
 static int walk(int argc, char **argv, int first, struct moe_out *out)
 {
 	struct moe_show o = { .kind = kind,
@@ -152,14 +173,18 @@ static int walk(int argc, char **argv, int first, struct moe_out *out)
 	l = lineage ? moe_lineage_new(moe_common.max_mem, &e) : NULL;
 	if (lineage && !l)
 		moe_die(&e);
+	struct moe_samples *m = samples ? new_samples(out) : NULL;
 	for (int i = first; i < argc || i == first; i++) {
-		int rc = one(&o, i < argc ? argv[i] : NULL, l);
+		int rc = one(&o, i < argc ? argv[i] : NULL, l, m);
 
 		if (!code)
 			code = rc;
 	}
 	if (lineage && !code)
 		code = finish_lineage(&o, l);
+	if (m && (moe_samples_print(m, &o.out, &e) || moe_show_flush(&o, &e)))
+		moe_die(&e);
+	moe_samples_free(m);
 	if (moe_show_found(&o, &e))
 		moe_die(&e); /* so that no file is replaced by nothing */
 	moe_lineage_free(l);
@@ -179,9 +204,9 @@ static const char *only(int argc, char **argv, int first)
 /* An option that would do nothing is refused: whoever gave it expects something. */
 static void check_options(bool operands)
 {
-	int tasks = head + json + check + stream + from_json + numpy + to_st + from_st + pack +
-		(unpack != NULL) + (peft != NULL) + (from_peft != NULL);
-	bool records = head || json || stream || numpy;
+	int tasks = head + samples + json + check + stream + from_json + numpy + to_st + from_st +
+		pack + (unpack != NULL) + (peft != NULL) + (from_peft != NULL);
+	bool records = head || samples || json || stream || numpy;
 
 	if (tasks > 1)
 		moe_usage_error("only one of the options that say what to do");
@@ -195,7 +220,8 @@ static void check_options(bool operands)
 		moe_usage_error("--kind and --where choose what is shown, or written by --json, "
 				"--stream and --numpy");
 	if (limit >= 0 && !records)
-		moe_usage_error("--limit goes with --head, --json, --stream and --numpy");
+		moe_usage_error(
+			"--limit goes with --head, --samples, --json, --stream and --numpy");
 	if (truncated && tasks && !records && !check)
 		moe_usage_error(
 			"--allow-truncated is for looking, --check, --json, --stream and --numpy");

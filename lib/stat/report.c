@@ -165,15 +165,93 @@ static void check_registration(struct moe_report *r)
 	}
 }
 
-int moe_report_analyse(struct moe_report *r, const struct moe_uat *u, uint64_t seed,
+static void forget(struct moe_arm_row *row, size_t n, int o, size_t n_seed)
+{
+	const struct moe_ci none = { NAN, NAN };
+
+	for (size_t i = 0; i < n; i++) {
+		struct moe_rate *x = &row[i].rate[o];
+		x->value = NAN;
+		x->ci = x->seeds = none;
+		for (size_t k = 0; k < n_seed; k++)
+			x->per_seed[k] = NAN;
+	}
+}
+
+/* Nothing is tested where a finding is not known: every run's arms then stand side by side, under
+ * the name of the method and theirs. */
+static int fold_methods(struct moe_obs *o, struct moe_err *e)
+{
+	for (size_t i = 0; i < o->n_run; i++) {
+		struct moe_obs_run *run = &o->run[i];
+		for (size_t k = 0; k < run->n_arm && run->method[0]; k++) {
+			struct moe_buf b = { 0 };
+			int bad = moe_buf_addf(&b, e, "%s, %s", run->method, run->arm[k].name);
+			if (!bad)
+				run->arm[k].name = moe_arena_str(
+					&o->arena, (char *)b.data, b.len, e);
+			moe_buf_free(&b);
+			if (bad || !run->arm[k].name)
+				return -1;
+			run->arm[k].kind = MOE_ARM_OTHER;
+		}
+		run->method = "";
+	}
+	return 0;
+}
+
+/* An outcome that no rollout tells has no rate. */
+static void forget_unknown(struct moe_report *r)
+{
+	struct moe_method_result *m = r->a.method;
+
+	for (int o = 0; o < MOE_OUTCOMES; o++) {
+		if (!r->unknown[o])
+			continue;
+		forget(m->row, m->n_row, o, m->n_seed);
+		for (size_t i = 0; i < m->n_mode; i++)
+			forget(m->mode[i].arm, m->mode[i].n_arm, o, m->n_seed);
+	}
+	snprintf(r->a.verdict.why, sizeof r->a.verdict.why,
+		"the findings do not say whether a rollout %s, so these are rates of %s alone",
+		r->unknown[MOE_HACK] ? "hacked" : "solved",
+		r->unknown[MOE_HACK] ? "solve" : "hack");
+}
+
+/* The conditions, with what the data say where these do not. */
+static int complete_uat(struct moe_report *r, struct moe_uat *u, struct moe_err *e)
+{
+	for (int o = 0; o < MOE_OUTCOMES; o++)
+		if (r->unknown[o] && r->unknown[o] < r->n_graded)
+			return moe_fail(e, MOE_DATA,
+				"%zu of %zu rollouts do not say whether they %s, and the others "
+				"do: give the two kinds apart",
+				r->unknown[o], r->n_graded, o == MOE_HACK ? "hacked" : "solved");
+	if (u->n_pinned)
+		return 0;
+	for (size_t i = 0; i < r->pinned.n && u->n_pinned < MOE_UAT_MODES; i++)
+		if (strlen(r->pinned.v[i]) < MOE_UAT_NAME)
+			memcpy(u->pinned[u->n_pinned++], r->pinned.v[i],
+				strlen(r->pinned.v[i]) + 1);
+	return 0;
+}
+
+int moe_report_analyse(struct moe_report *r, const struct moe_uat *uat, uint64_t seed,
 	struct moe_pool *pool, struct moe_err *e)
 {
+	struct moe_uat u = *uat;
+
 	if (!r->obs.n_run)
 		return moe_fail(e, MOE_DATA, "no graded rollouts were given");
-	if (moe_obs_finish(&r->obs, e) || moe_analyse(&r->a, &r->obs, u, seed, pool, e))
+	u.alone = r->unknown[MOE_HACK] || r->unknown[MOE_SOLVE];
+	if (complete_uat(r, &u, e) || (u.alone && fold_methods(&r->obs, e)) ||
+		moe_obs_finish(&r->obs, e) || moe_analyse(&r->a, &r->obs, &u, seed, pool, e))
 		return -1;
+	if (u.alone)
+		forget_unknown(r);
+	moe_report_samples_sort(r);
 	for (size_t i = 0; i < r->n_gate; i++)
-		if (moe_gate_judge(&r->gate[i], seed, u->alpha, e))
+		if (moe_gate_judge(&r->gate[i], seed, u.alpha, e))
 			return -1;
 	if (r->n_gate)
 		qsort(r->gate, r->n_gate, sizeof *r->gate, by_gate);

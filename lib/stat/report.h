@@ -53,6 +53,19 @@ struct moe_gate_run {
 	size_t n_scored, n_pairs;
 };
 
+/* What the findings say about one question. */
+enum { MOE_FOUND_NO, MOE_FOUND_YES, MOE_FOUND_UNKNOWN };
+
+/* A rollout that the page shows. */
+struct moe_sample {
+	const char *method, *arm, *mode, *prompt_id; /* "" when unknown */
+	int64_t seed, sample;
+	uint8_t solved, hacked; /* MOE_FOUND_* */
+	bool has_reward;
+	double reward;
+	char *prompt, *completion; /* as they may be shown; prompt NULL when there is none */
+};
+
 struct moe_report {
 	struct moe_arena arena;
 	struct moe_names text; /* interned strings */
@@ -62,6 +75,11 @@ struct moe_report {
 	size_t n_fact, cap_fact;
 	struct moe_gate_run *gate;
 	size_t n_gate, cap_gate;
+	struct moe_sample *sample; /* sorted by moe_report_analyse */
+	size_t n_sample, cap_sample;
+	struct moe_names pinned;      /* modes of the pairs that were given */
+	size_t unknown[MOE_OUTCOMES]; /* of n_graded, how many do not say */
+	bool from_others;             /* some came by --from */
 	struct moe_obs obs;
 	struct moe_metrics metrics;
 	struct moe_registration registered;
@@ -103,6 +121,14 @@ bool moe_gate_routes(const struct moe_gate_run *g);
 int moe_gate_judge(struct moe_gate_run *g, uint64_t seed, double alpha, struct moe_err *e);
 
 /* ---- between the files of the report ---- */
+/* Keeps the rollout for the page, if the rule in report_samples.c chooses it; x's strings belong to
+ * r->text, its texts are given apart (p NULL: none). */
+int moe_report_sample(struct moe_report *r, const struct moe_sample *x, struct moe_str prompt,
+	struct moe_str completion, struct moe_err *e);
+void moe_report_samples_sort(struct moe_report *r);
+void moe_report_samples_free(struct moe_report *r);
+/* The string interned in r->text, as it may be printed. */
+const char *moe_report_intern(struct moe_report *r, struct moe_str s, struct moe_err *e);
 /* Presence of the quarantine in a run's forward pass. */
 struct moe_presence {
 	double min_gate, zero_share, mass[MOE_BANKS], keep, absorb, route, reward_first,

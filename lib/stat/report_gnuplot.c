@@ -84,15 +84,37 @@ static int run_gnuplot(const char *dir, const char *name, struct moe_err *e)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
+/* What is left out of a drawing: gnuplot's own names, which a reader would see as tips at the
+ * pointer, and the white behind it, so that the page's ground shows. */
+static size_t left_out(const char *s, size_t n)
+{
+	static const char *const from[] = { "<title>", "<desc>", "<rect x=\"0\" y=\"0\" width=" },
+				 *const to[] = { "</title>", "</desc>", "fill=\"#ffffff\"/>" };
+
+	for (size_t k = 0; k < sizeof from / sizeof *from; k++) {
+		size_t len = strlen(from[k]);
+		if (n < len || memcmp(s, from[k], len))
+			continue;
+		const char *end = strstr(s, to[k]); /* the text ends with a zero */
+		if (end && (size_t)(end - s) + strlen(to[k]) <= n && end - s < 400)
+			return (size_t)(end - s) + strlen(to[k]);
+	}
+	return 0;
+}
+
 /* Appends s[n] with every `id="x` and `#x` of a reference given the plot's name as a prefix, so
- * that several drawings can share a page. */
+ * that several drawings can share a page, and without what a page does not want. */
 static int add_svg(
 	struct moe_buf *out, const char *prefix, const char *s, size_t n, struct moe_err *e)
 {
 	static const char *const key[] = { " id=\"", " id='", "href=\"#", "href='#", "url(#" };
 
 	for (size_t i = 0; i < n;) {
-		size_t hit = 0;
+		size_t hit = 0, skip = s[i] == '<' ? left_out(s + i, n - i) : 0;
+		if (skip) {
+			i += skip;
+			continue;
+		}
 		for (size_t k = 0; k < sizeof key / sizeof *key && !hit; k++)
 			if (i + strlen(key[k]) <= n && !memcmp(s + i, key[k], strlen(key[k])))
 				hit = strlen(key[k]);

@@ -1,92 +1,12 @@
 /* report_html.c - the report as one self-contained page: no script, nothing loaded, every text from
  * data escaped. */
+#include "stat/report_page.h"
 #include "stat/report_plot.h"
 #include "util/text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char page_head[] =
-	"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-	"'unsafe-inline'\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width, "
-	"initial-scale=1\">\n<title>moe-report</title>\n<style>\n"
-	":root{--ink:#1f2428;--soft:#5b6369;--line:#dfe2e5;--paper:#fff;--band:#f6f7f8}\n"
-	"*{box-sizing:border-box}\n"
-	"body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 Georgia,'Times New "
-	"Roman',serif}\n"
-	"main{max-width:78rem;margin:0 auto;padding:2.5rem 1.5rem 4rem}\n"
-	"h1{font-size:1.75rem;line-height:1.25;margin:0 0 .4rem;font-weight:normal}\n"
-	"h2{font-size:1.2rem;margin:2.6rem 0 .5rem;font-weight:normal;border-bottom:1px solid "
-	"var(--line);padding-bottom:.25rem}\n"
-	"p{margin:.5rem 0;max-width:46rem}.soft{color:var(--soft)}\n"
-	".verdict{margin:1.4rem 0 1.2rem;padding:.9rem 1.2rem;border-left:.5rem "
-	"solid;background:var(--band)}\n"
-	".verdict b{display:block;font:bold 1.35rem/1.3 "
-	"Helvetica,Arial,sans-serif;letter-spacing:.03em}\n"
-	".yes{border-color:#2d6a4f}.yes b{color:#2d6a4f}.no{border-color:#9b2226}.no "
-	"b{color:#9b2226}\n"
-	".open{border-color:#8a6d1a}.open b{color:#7a5f10}\n"
-	"dl.set{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.1rem;margin:.8rem "
-	"0;font-size:.95rem}\n"
-	"dl.set dt{color:var(--soft)}dl.set dd{margin:0}\n"
-	"figure{margin:1.2rem 0}figure svg{max-width:100%;height:auto;display:block}\n"
-	"figcaption{color:var(--soft);font-size:.92rem;max-width:46rem;margin-top:.3rem}\n"
-	".wide{overflow-x:auto}\n"
-	"table{border-collapse:collapse;font:.86rem/1.45 "
-	"Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums;margin:.6rem 0}\n"
-	"th{font-weight:normal;color:var(--soft);text-align:right;border-bottom:1px solid "
-	"var(--line);padding:.2rem .6rem;vertical-align:bottom}\n"
-	"td{text-align:right;padding:.17rem .6rem;vertical-align:top}\n" /* cells may wrap,
-									    intervals may not: a
-									    table then fits its page
-									  */
-	"th:first-child,td:first-child,.l{text-align:left}tr.note "
-	"td{text-align:left;color:var(--soft);padding:0 .6rem .4rem}\n"
-	"tbody tr:hover{background:var(--band)}tr.group "
-	"td{padding-top:.7rem;font-weight:bold}tr.sum td{border-top:1px solid var(--line)}\n"
-	".met{color:#2d6a4f}.failed{color:#9b2226;font-weight:bold}.opn{color:#7a5f10}\n"
-	".ci{color:var(--soft)}span.ci{white-space:nowrap}\n"
-	"ul{padding-left:1.2rem;max-width:48rem}li{margin:.35rem 0}\n"
-	"details{margin:.5rem 0;font-size:.9rem}summary{color:var(--soft);cursor:pointer}\n"
-	"pre,code{font:.8rem/1.4 "
-	"Menlo,Consolas,monospace}pre{background:var(--band);padding:.7rem;overflow:auto;max-"
-	"height:24rem}\n"
-	"td code{font-size:.93em}td code.path,td code.argv{display:block;overflow-wrap:anywhere}td "
-	"code.path{min-width:9rem}td code.argv{min-width:16rem}\n"
-	"@media (max-width:60rem){table{font-size:.72rem}th,td{padding:.15rem .3rem}}\n"
-	"@media "
-	"print{details{display:none}main{max-width:none;padding:0}.wide{overflow:visible}table{"
-	"font-size:.68rem}th,td{padding:.12rem .3rem}\n"
-	"td code.path,td "
-	"code.argv{min-width:0}figure,tr,li{break-inside:avoid}h2{break-after:avoid}}\n"
-	"</style></head><body><main>\n";
-
-static void esc(struct moe_text *t, const char *s)
-{
-	for (; *s; s++)
-		switch (*s) {
-		case '&':
-			moe_text_f(t, "&amp;");
-			break;
-		case '<':
-			moe_text_f(t, "&lt;");
-			break;
-		case '>':
-			moe_text_f(t, "&gt;");
-			break;
-		case '"':
-			moe_text_f(t, "&quot;");
-			break;
-		case '\'':
-			moe_text_f(t, "&#39;");
-			break;
-		default:
-			moe_text_add(t, s, 1);
-		}
-}
 
 static void num(struct moe_text *t, double v, int digits)
 {
@@ -107,7 +27,7 @@ static void cell(struct moe_text *t, double v, int digits)
 static void text_cell(struct moe_text *t, const char *s)
 {
 	moe_text_f(t, "<td class=l>");
-	esc(t, s);
+	moe_page_esc(t, s);
 	moe_text_f(t, "</td>");
 }
 
@@ -136,34 +56,16 @@ static void by_seed(struct moe_text *t, const double *v, size_t n)
 	moe_text_f(t, "</td>");
 }
 
-static void verdict(struct moe_text *t, const struct moe_report *r)
-{
-	const struct moe_verdict *v = &r->a.verdict;
-
-	moe_text_f(t, "<h1>%s</h1>\n<div class=\"verdict %s\"><b>%s</b>",
-		r->a.tested ? "Does deleting the quarantine remove the hack, more than the "
-			      "controls do, and keep solve?"
-			    : "How often is the hack taken, and how often is the task solved?",
-		v->kind == MOE_SUPPORTED ? "yes"
-			: v->kind == MOE_NOT_SUPPORTED || v->kind == MOE_REFUTED ||
-				v->kind == MOE_LOSES_SOLVE || v->kind == MOE_CHEATS
-			? "no"
-			: "open",
-		moe_verdict_names[v->kind]);
-	esc(t, v->why);
-	moe_text_f(t, "</div>\n");
-}
-
 static void setting(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
 
 	moe_text_f(t, "<dl class=set><dt>tested</dt><dd>");
-	esc(t, a->uat.method);
+	moe_page_esc(t, a->uat.method);
 	moe_text_f(t, ", placebo%s", a->uat.n_placebo ? "" : " none named");
 	for (size_t i = 0; i < a->uat.n_placebo; i++) {
 		moe_text_f(t, i ? ", " : " ");
-		esc(t, a->uat.placebo[i]);
+		moe_page_esc(t, a->uat.placebo[i]);
 	}
 	moe_text_f(t, "</dd><dt>training seeds</dt><dd>");
 	for (size_t i = 0; i < a->n_evidence; i++)
@@ -180,7 +82,7 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 		a->n_prompt, a->n_sample_max, a->n_sample_max == 1 ? "" : "s");
 	for (size_t i = 0; i < a->uat.n_pinned; i++) {
 		moe_text_f(t, i ? ", " : "");
-		esc(t, a->uat.pinned[i]);
+		moe_page_esc(t, a->uat.pinned[i]);
 	}
 	moe_text_f(t, "%s</dd><dt>fixed beforehand</dt><dd>", a->uat.n_pinned ? "" : "not said");
 	moe_text_f(t,
@@ -194,7 +96,7 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "built-in defaults, no file was given");
 	if (r->registered.date) {
 		moe_text_f(t, "; registered ");
-		esc(t, r->registered.date);
+		moe_page_esc(t, r->registered.date);
 		moe_text_f(t, " by the user's clock, named by %zu of %zu evaluations%s",
 			r->registered.named, r->registered.evaluations,
 			r->registered.changed ? ". <b class=failed>CONDITIONS CHANGED since</b>"
@@ -213,15 +115,19 @@ static void figure(struct moe_text *t, const struct moe_plots *p, const char *na
 		if (strcmp(x->name, name))
 			continue;
 		moe_text_f(t, "<figure>");
-		if (x->svg.len)
+		if (x->svg.len) {
+			moe_text_f(t, "<div class=\"wide plot\" role=img aria-label=\"");
+			moe_page_esc(t, x->caption);
+			moe_text_f(t, "\">");
 			moe_text_add(t, (char *)x->svg.data, x->svg.len);
-		else
+			moe_text_f(t, "</div>");
+		} else
 			moe_text_f(t, "<p>%s The data of the plot are below.</p>",
 				p->no_gnuplot
 					? "gnuplot is not installed, so there is no drawing here."
 					: "gnuplot failed on this plot.");
 		moe_text_f(t, "<figcaption>");
-		esc(t, x->caption);
+		moe_page_esc(t, x->caption);
 		moe_text_f(t,
 			"</figcaption><details%s><summary>data and script of this plot</summary>\n",
 			x->svg.len ? "" : " open");
@@ -232,7 +138,7 @@ static void figure(struct moe_text *t, const struct moe_plots *p, const char *na
 				t->bad = -1;
 			} else {
 				moe_text_f(t, "<p>%s</p><pre>", x->file[k]);
-				esc(t, (char *)z.data);
+				moe_page_esc(t, (char *)z.data);
 				moe_text_f(t, "</pre>\n");
 			}
 			moe_buf_free(&z);
@@ -242,7 +148,7 @@ static void figure(struct moe_text *t, const struct moe_plots *p, const char *na
 			t->bad = -1;
 		} else {
 			moe_text_f(t, "<p>%s.gp</p><pre>", x->name);
-			esc(t, (char *)z.data);
+			moe_page_esc(t, (char *)z.data);
 			moe_text_f(t, "</pre></details></figure>\n");
 		}
 		moe_buf_free(&z);
@@ -273,7 +179,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		if (!c->note[0] && !c->need_prompts && !c->need_seeds)
 			continue;
 		moe_text_f(t, "<tr class=note><td></td><td colspan=5>");
-		esc(t, c->note);
+		moe_page_esc(t, c->note);
 		if (c->need_prompts)
 			moe_text_f(t, "%sabout %zu prompts would decide it", c->note[0] ? "; " : "",
 				c->need_prompts);
@@ -295,8 +201,8 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<tr class=group><td colspan=7>");
-		esc(t, m->method);
-		esc(t, moe_report_role(m));
+		moe_page_esc(t, m->method);
+		moe_page_esc(t, moe_report_role(m));
 		moe_text_f(t, "</td></tr>\n");
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
@@ -322,7 +228,7 @@ static void alone_rows(struct moe_text *t, const char *what, const char *is,
 	const struct moe_arm_row *row, size_t n)
 {
 	moe_text_f(t, "<tr class=group><td colspan=5>");
-	esc(t, what);
+	moe_page_esc(t, what);
 	moe_text_f(t, "%s</td></tr>\n", is);
 	for (size_t k = 0; k < n; k++) {
 		moe_text_f(t, "<tr>");
@@ -426,7 +332,7 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	for (size_t i = 0; i < a->n_method; i++)
 		if (!isnan(a->method[i].mcnemar)) {
 			moe_text_f(t, "<p>");
-			esc(t, a->method[i].method);
+			moe_page_esc(t, a->method[i].method);
 			moe_text_f(t,
 				": %zu prompts lost the hack on deletion, %zu gained it; exact "
 				"McNemar p = %.2g.</p>\n",
@@ -443,7 +349,7 @@ static void modes(struct moe_text *t, const struct moe_report *r)
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<tr class=group><td colspan=8>");
-		esc(t, m->method);
+		moe_page_esc(t, m->method);
 		moe_text_f(t, "</td></tr>\n");
 		for (size_t k = 0; k < m->n_mode; k++) {
 			const struct moe_mode_row *x = &m->mode[k];
@@ -544,14 +450,14 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 	for (size_t i = 0; i < r->n_source; i++) {
 		const struct moe_source *s = &r->source[i];
 		moe_text_f(t, "<tr><td class=l><code class=path>");
-		esc(t, s->path);
+		moe_page_esc(t, s->path);
 		moe_text_f(t, "</code></td>");
 		text_cell(t, s->kind);
 		moe_text_f(t,
 			"<td>%llu</td><td>%s</td><td class=l><code>%.12s</code></td><td "
 			"class=l><code class=argv>",
 			(unsigned long long)s->records, moe_labels_name(s->labels), s->digest);
-		esc(t, s->argv[0] ? s->argv : s->tool);
+		moe_page_esc(t, s->argv[0] ? s->argv : s->tool);
 		moe_text_f(t, "</code></td></tr>\n");
 	}
 	moe_text_f(t, "</tbody></table></div>\n<p class=soft>moe-report %s", MOE_VERSION);
@@ -566,7 +472,7 @@ static void notes(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "<h2>What these numbers do not show</h2>\n<ul>\n");
 	for (size_t i = 0; i < r->n_note; i++) {
 		moe_text_f(t, "<li>");
-		esc(t, r->note[i]);
+		moe_page_esc(t, r->note[i]);
 		moe_text_f(t, "</li>\n");
 	}
 	moe_text_f(t, "</ul>\n");
@@ -621,12 +527,12 @@ static void arms_by_mode(struct moe_text *t, const struct moe_report *r)
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<div class=wide><table><thead><tr><th>");
-		esc(t, m->method);
+		moe_page_esc(t, m->method);
 		moe_text_f(t, ": hack</th>");
 		for (size_t k = 0; k < m->n_mode; k++)
 			if (!m->mode[k].summary) {
 				moe_text_f(t, "<th>");
-				esc(t, m->mode[k].mode[0] ? m->mode[k].mode : "(unknown)");
+				moe_page_esc(t, m->mode[k].mode[0] ? m->mode[k].mode : "(unknown)");
 				moe_text_f(t, "</th>");
 			}
 		moe_text_f(t, "</tr></thead><tbody>\n");
@@ -649,12 +555,12 @@ static void arms_by_mode(struct moe_text *t, const struct moe_report *r)
 
 static void tested_parts(struct moe_text *t, const struct moe_report *r, const struct moe_plots *p)
 {
-	setting(t, r);
 	figure(t, p, "rates");
+	moe_text_f(t, "<h2>What was fixed, and what was run</h2>\n");
+	setting(t, r);
 	moe_text_f(t, "<h2>The criteria</h2>\n");
 	criteria(t, r);
 	figure(t, p, "criteria");
-	notes(t, r);
 	moe_text_f(t, "<h2>Rates</h2>\n");
 	rates(t, r);
 	figure(t, p, "curve");
@@ -675,21 +581,23 @@ int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_
 		moe_plots_free(&p);
 		return -1;
 	}
-	moe_text_add(&t, page_head, sizeof page_head - 1);
-	verdict(&t, r);
+	moe_page_head(&t, r);
+	moe_page_first(&t, r);
 	if (r->a.tested) {
 		tested_parts(&t, r, &p);
 	} else {
 		figure(&t, &p, "rates");
 		rates_alone(&t, r);
-		notes(&t, r);
 	}
 	if (r->metrics.n_run || r->n_gate)
 		moe_text_f(&t, "<h2>Training</h2>\n");
 	figure(&t, &p, "training");
+	figure(&t, &p, "curves");
 	figure(&t, &p, "discovery");
 	training(&t, r);
 	gates(&t, r);
+	notes(&t, r);
+	moe_page_samples(&t, r);
 	provenance(&t, r);
 	moe_text_f(&t, "</main></body></html>\n");
 	moe_plots_free(&p);

@@ -26,6 +26,8 @@ void moe_report_free(struct moe_report *r)
 		free(r->gate[i].null);
 	}
 	free(r->gate);
+	moe_report_samples_free(r);
+	moe_names_free(&r->pinned);
 	free(r->source);
 	free(r->fact);
 	free(r->note);
@@ -34,8 +36,7 @@ void moe_report_free(struct moe_report *r)
 	memset(r, 0, sizeof *r);
 }
 
-/* The string interned, as it may be printed. */
-static const char *intern(struct moe_report *r, struct moe_str s, struct moe_err *e)
+const char *moe_report_intern(struct moe_report *r, struct moe_str s, struct moe_err *e)
 {
 	int64_t at = moe_names_add_text(&r->text, &r->arena, s.p, s.n, e);
 
@@ -49,7 +50,7 @@ static const char *get_str(
 	struct moe_str s = { "", 0 };
 
 	moe_rec_str(rec, key, &s);
-	return intern(r, s, e);
+	return moe_report_intern(r, s, e);
 }
 
 static const char *join_argv(struct moe_report *r, const struct moe_rec *h, struct moe_err *e)
@@ -64,7 +65,8 @@ static const char *join_argv(struct moe_report *r, const struct moe_rec *h, stru
 	for (bool first = true; !bad && moe_list_next_str(&l, &s); first = false)
 		bad = moe_buf_add(&b, " ", first ? 0 : 1, e) || moe_buf_add(&b, s.p, s.n, e);
 	if (!bad)
-		out = intern(r, (struct moe_str){ b.len ? (char *)b.data : "", b.len }, e);
+		out = moe_report_intern(
+			r, (struct moe_str){ b.len ? (char *)b.data : "", b.len }, e);
 	moe_buf_free(&b);
 	return out;
 }
@@ -94,8 +96,8 @@ static int begin_segment(struct walk *w, struct moe_err *e)
 	struct moe_source *s = &r->source[r->n_source];
 	memset(s, 0, sizeof *s);
 	moe_rec_int(h, "seed", &seed);
-	s->path = intern(r, (struct moe_str){ w->path, strlen(w->path) }, e);
-	s->kind = intern(r, moe_reader_kind(w->in), e);
+	s->path = moe_report_intern(r, (struct moe_str){ w->path, strlen(w->path) }, e);
+	s->kind = moe_report_intern(r, moe_reader_kind(w->in), e);
 	s->tool = get_str(r, h, "tool", e);
 	s->version = get_str(r, h, "version", e);
 	s->argv = join_argv(r, h, e);
@@ -127,7 +129,7 @@ static int keep_from(struct walk *w, struct moe_source *s, struct moe_err *e)
 		return -1;
 	moe_list_open(end, "from", &list);
 	while (s->n_from < n && moe_list_next_str(&list, &d)) {
-		const char *kept = intern(w->r, d, e);
+		const char *kept = moe_report_intern(w->r, d, e);
 		if (!kept)
 			return -1;
 		s->from[s->n_from++] = kept;
@@ -143,7 +145,8 @@ static int end_segment(struct walk *w, struct moe_err *e)
 	const char *digest = moe_reader_digest(w->in, w->ended);
 	enum moe_labels own; /* the reader's are the highest of all segments so far */
 
-	s->digest = digest ? intern(w->r, (struct moe_str){ digest, strlen(digest) }, e) : "";
+	s->digest = digest ? moe_report_intern(w->r, (struct moe_str){ digest, strlen(digest) }, e)
+			   : "";
 	if (!s->digest)
 		return -1;
 	if (moe_stream_labels(moe_reader_end_record(w->in), w->path, &own, e))
@@ -201,7 +204,7 @@ static void walk_close(struct walk *w)
 }
 
 /* The oracle's findings about the current rollout. */
-static int open_seal(struct walk *w, bool *solved, bool *hacked, bool *other, struct moe_err *e)
+static int open_seal(struct walk *w, uint8_t found[MOE_OUTCOMES], bool *other, struct moe_err *e)
 {
 	struct moe_seal s = { 0 };
 	int got = moe_seal_get(&w->rec, &s, e);
@@ -215,17 +218,34 @@ static int open_seal(struct walk *w, bool *solved, bool *hacked, bool *other, st
 					 "moe-grade first",
 					 w->path, (unsigned long long)w->rec.number);
 	}
-	*solved = s.solved;
-	*hacked = s.hacked;
-	*other = s.hacked && !strcmp(s.mechanism, MOE_SEAL_OTHER);
-	bool unknown = s.solved_unknown || s.hacked_unknown;
+	*other = !s.hacked_unknown && s.hacked && !strcmp(s.mechanism, MOE_SEAL_OTHER);
+	found[MOE_HACK] = s.hacked_unknown ? MOE_FOUND_UNKNOWN : s.hacked;
+	found[MOE_SOLVE] = s.solved_unknown ? MOE_FOUND_UNKNOWN : s.solved;
 	moe_seal_free(&s);
-	if (unknown)
-		return moe_fail(e, MOE_DATA,
-			"%s: record %llu: its seal does not say both whether it solved and whether "
-			"it hacked",
-			w->path, (unsigned long long)w->rec.number);
-	return 0;
+	if (found[MOE_HACK] != MOE_FOUND_UNKNOWN || found[MOE_SOLVE] != MOE_FOUND_UNKNOWN)
+		return 0;
+	return moe_fail(e, MOE_DATA,
+		"%s: record %llu: its seal says neither whether it solved nor whether it hacked",
+		w->path, (unsigned long long)w->rec.number);
+}
+
+static int keep_sample(struct walk *w, const struct moe_obs_row *row,
+	const uint8_t found[MOE_OUTCOMES], struct moe_err *e)
+{
+	struct moe_sample x = { .method = row->method,
+		.arm = row->arm,
+		.mode = row->mode,
+		.prompt_id = row->prompt_id,
+		.seed = row->seed,
+		.sample = row->sample,
+		.hacked = found[MOE_HACK],
+		.solved = found[MOE_SOLVE] };
+	struct moe_str prompt = { NULL, 0 }, completion = { NULL, 0 };
+
+	moe_rec_str(&w->rec, "prompt", &prompt);
+	moe_rec_str(&w->rec, "completion", &completion);
+	x.has_reward = moe_rec_f64(&w->rec, "reward", &x.reward);
+	return moe_report_sample(w->r, &x, prompt, completion, e);
 }
 
 static int add_rollout(struct walk *w, struct moe_err *e)
@@ -251,11 +271,16 @@ static int add_rollout(struct walk *w, struct moe_err *e)
 			(unsigned long long)w->rec.number);
 	row.oracle = r->source[w->source].labels == MOE_LABELS_ORACLE;
 	size_t at;
+	uint8_t found[MOE_OUTCOMES];
 	bool other = false;
-	if (open_seal(w, &row.solved, &row.hacked, &other, e))
+	if (open_seal(w, found, &other, e) || keep_sample(w, &row, found, e))
 		return -1;
+	row.hacked = found[MOE_HACK] == MOE_FOUND_YES;
+	row.solved = found[MOE_SOLVE] == MOE_FOUND_YES;
 	r->n_graded++;
 	r->n_other += other;
+	for (int o = 0; o < MOE_OUTCOMES; o++)
+		r->unknown[o] += found[o] == MOE_FOUND_UNKNOWN;
 	if (moe_obs_add(&r->obs, &row, &at, e))
 		return moe_err_prefix(
 			e, "%s: record %llu", w->path, (unsigned long long)w->rec.number);
@@ -285,7 +310,7 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 		   *arm = get_str(r, &w->rec, "arm", e);
 	for (size_t i = 0; i < map.n_field && method && arm && !bad; i++) {
 		double v;
-		const char *key = intern(r, map.field[i].key, e);
+		const char *key = moe_report_intern(r, map.field[i].key, e);
 		bad = !key ||
 			moe_grow((void **)&r->fact, r->n_fact, &r->cap_fact, sizeof *r->fact, e);
 		if (!bad && moe_rec_f64(&map, key, &v))
@@ -328,6 +353,16 @@ static int add_registration(struct walk *w, struct moe_err *e)
 	return 0;
 }
 
+/* The modes of the pairs are those that are pinned, unless the conditions say. */
+static int add_pair(struct walk *w, struct moe_err *e)
+{
+	struct moe_str mode;
+
+	if (!moe_rec_str(&w->rec, "mode", &mode) || !mode.n)
+		return 0;
+	return moe_names_add_text(&w->r->pinned, &w->r->arena, mode.p, mode.n, e) < 0 ? -1 : 0;
+}
+
 static int dispatch(struct walk *w, struct moe_err *e)
 {
 	const char *kind = w->r->source[w->source].kind;
@@ -342,8 +377,11 @@ static int dispatch(struct walk *w, struct moe_err *e)
 			: 0;
 	if (!strcmp(kind, "registration"))
 		return moe_rec_is(&w->rec, "registration") ? add_registration(w, e) : 0;
+	if (!strcmp(kind, "pairs"))
+		return moe_rec_is(&w->rec, "pair") ? add_pair(w, e) : 0;
 	return moe_fail(e, MOE_DATA,
-		"%s: a stream of kind \"%s\": want rollouts, metrics, adapter or registration",
+		"%s: a stream of kind \"%s\": want rollouts, metrics, adapter, pairs or "
+		"registration",
 		w->path, kind);
 }
 
@@ -431,7 +469,8 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	struct moe_str decision = { "", 0 }, by = { "", 0 };
 	int64_t seed = -1, step = 0;
 	double score = NAN;
-	bool solved, hacked, other, known = moe_rec_map(&w->rec, "route", &route);
+	uint8_t found[MOE_OUTCOMES];
+	bool other, known = moe_rec_map(&w->rec, "route", &route);
 
 	if (known) {
 		moe_rec_f64(&route, "score", &score);
@@ -447,18 +486,23 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	moe_rec_int(&w->rec, "step", &step);
 	const char *method = get_str(w->r, &w->rec, "method", e);
 	if (method && by.n && (!method[0] || !is_row(by))) /* a router of the user's own */
-		method = intern(w->r, by, e);
+		method = moe_report_intern(w->r, by, e);
 	moe_rec_free(&route);
 	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);
 	struct moe_gate_run *g = !bad && method && prompt ? gate_run(w->r, method, seed, e) : NULL;
-	bad = !g || open_seal(w, &solved, &hacked, &other, e) || add_nulls(w, g, null, n_null, e);
+	bad = !g || open_seal(w, found, &other, e) || add_nulls(w, g, null, n_null, e);
 	free(null);
 	if (bad)
 		return -1;
+	if (found[MOE_HACK] == MOE_FOUND_UNKNOWN)
+		return moe_fail(e, MOE_DATA,
+			"%s: record %llu: its seal does not say whether it hacked, by which the "
+			"gate is judged",
+			w->path, (unsigned long long)w->rec.number);
 	g->score[g->n] = score;
 	g->decision[g->n] = (uint8_t)d;
-	g->hacked[g->n] = hacked;
-	g->solved[g->n] = solved;
+	g->hacked[g->n] = found[MOE_HACK] == MOE_FOUND_YES;
+	g->solved[g->n] = found[MOE_SOLVE] == MOE_FOUND_YES;
 	g->prompt[g->n] = (uint32_t)moe_names_find(&w->r->text, prompt);
 	g->step[g->n++] = step;
 	return 0;

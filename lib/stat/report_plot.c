@@ -14,7 +14,7 @@ static const char *const method_colour[] = { "#1d3557", "#c77d1a", "#7a7f85", "#
 #define COLOURS (sizeof method_colour / sizeof *method_colour)
 
 /* A name as gnuplot may see it inside single quotes or in a data file. */
-static const char *safe(char out[64], const char *s)
+const char *moe_plot_safe(char out[64], const char *s)
 {
 	size_t i = 0;
 
@@ -28,8 +28,8 @@ static const char *safe(char out[64], const char *s)
 	return out;
 }
 
-static struct moe_plot *start(struct moe_plots *p, const char *name, const char *caption, int width,
-	int height, struct moe_text *gp, struct moe_err *e)
+struct moe_plot *moe_plot_start(struct moe_plots *p, const char *name, const char *caption,
+	int width, int height, struct moe_text *gp, struct moe_err *e)
 {
 	struct moe_plot *x = &p->plot[p->n++];
 
@@ -48,11 +48,11 @@ static struct moe_plot *start(struct moe_plots *p, const char *name, const char 
 		name);
 	moe_text_f(gp,
 		"set border 0\nset tics scale 0 textcolor rgb '#3a3f44'\nset grid xtics lt 1 lc "
-		"rgb '#e4e6e8' lw 1\nset style fill solid 0.16 noborder\n");
+		"rgb '#d4d8db' lw 1\nset style fill solid 0.16 noborder\n");
 	return x;
 }
 
-static struct moe_text data(struct moe_plot *x, int i, const char *file, struct moe_err *e)
+struct moe_text moe_plot_data(struct moe_plot *x, int i, const char *file, struct moe_err *e)
 {
 	x->file[i] = file;
 	return (struct moe_text){ &x->data[i], e, 0 };
@@ -65,7 +65,7 @@ static const char *arm_label(char out[64], const struct moe_arm_row *row)
 	if (row->kind == MOE_ARM_RANDOM)
 		snprintf(out, 64, "random-off (%zu)", row->n_arms);
 	else
-		snprintf(out, 64, "%.40s", safe(name, row->name));
+		snprintf(out, 64, "%.40s", moe_plot_safe(name, row->name));
 	return out;
 }
 
@@ -84,7 +84,7 @@ static int rate_rows(const struct moe_report *r, struct moe_text *gp, struct moe
 		moe_text_f(gp,
 			"set label %zu '%s%s' at graph -0.02, first %d right font ',14' textcolor "
 			"rgb '#000000'\n",
-			i + 1, safe(b, m->method[0] ? m->method : "no method"),
+			i + 1, moe_plot_safe(b, m->method[0] ? m->method : "no method"),
 			m->tested            ? " (tested)"
 				: m->placebo ? " (placebo)"
 					     : "",
@@ -126,7 +126,7 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 {
 	struct moe_text gp, rows, seeds, labels;
 	struct moe_buf where = { 0 };
-	struct moe_plot *x = start(p, "rates",
+	struct moe_plot *x = moe_plot_start(p, "rates",
 		r->a.tested ? "Rates of hack (left) and solve (right) in every arm: the point is "
 			      "the mean over training seeds, the bar its Wilson "
 			      "interval with the seeds held, the small rings the single seeds."
@@ -135,15 +135,15 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 		940, rate_height(r), &gp, e);
 
 	labels = (struct moe_text){ &where, e, 0 };
-	rows = data(x, 0, "rates.tsv", e);
-	seeds = data(x, 1, "seeds.tsv", e);
+	rows = moe_plot_data(x, 0, "rates.tsv", e);
+	seeds = moe_plot_data(x, 1, "seeds.tsv", e);
 	int n = rate_rows(r, &labels, &rows, &seeds);
 	moe_text_f(&gp,
 		"set xrange [0:1]\nset yrange [%d:0.7]\nset xtics 0.2 format '%%.1f'\nunset key\n",
 		-n + 1);
 	moe_text_f(&gp, "set multiplot layout 1,2\nset tmargin 2.5\nset bmargin 2.5\n");
 	moe_text_f(&gp,
-		"set lmargin at screen 0.225\nset rmargin at screen 0.585\nset title 'hack' "
+		"set lmargin at screen 0.26\nset rmargin at screen 0.605\nset title 'hack' "
 		"textcolor rgb '" HACK "' font ',15'\n");
 	moe_text_add(&gp, (char *)where.data, where.len);
 	moe_text_f(&gp,
@@ -155,7 +155,7 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 	for (size_t i = 0; i < r->a.n_method; i++)
 		moe_text_f(&gp, "unset label %zu\n", i + 1);
 	moe_text_f(&gp,
-		"set lmargin at screen 0.625\nset rmargin at screen 0.985\nset title 'solve' "
+		"set lmargin at screen 0.64\nset rmargin at screen 0.985\nset title 'solve' "
 		"textcolor rgb '" SOLVE "' font ',15'\nset format y ''\n");
 	moe_text_f(&gp,
 		"plot 'rates.tsv' skip 1 using 7:1:($8-$7):(0) with vectors nohead lw 7 lc rgb "
@@ -177,13 +177,13 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 
 	if (!a->tested)
 		return 0;
-	struct moe_plot *x = start(p, "criteria",
-		"The three criteria: estimate, interval and single seeds (rings). A bar must lie "
+	struct moe_plot *x = moe_plot_start(p, "criteria",
+		"The criteria: estimate, interval and single seeds (rings). A bar must lie "
 		"wholly to the right of its tick.",
 		940, (int)(34 * a->n_crit) + 70, &gp, e);
 
-	rows = data(x, 0, "criteria.tsv", e);
-	seeds = data(x, 1, "criteria-seeds.tsv", e);
+	rows = moe_plot_data(x, 0, "criteria.tsv", e);
+	seeds = moe_plot_data(x, 1, "criteria-seeds.tsv", e);
 	moe_text_f(&rows, "y\tclaim\tvalue\tlo\thi\tasked\tstate\tcolour\n");
 	moe_text_f(&seeds, "y\tseed\tvalue\n0\tnone\tnan\n");
 	double lo = -0.1, hi = 0.1;
@@ -239,12 +239,12 @@ static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct mo
 
 	if (!on || !off || !moe_report_row(m, MOE_ARM_SCALE))
 		return 0;
-	struct moe_plot *x = start(p, "curve",
+	struct moe_plot *x = moe_plot_start(p, "curve",
 		"The deploy knob: hack and solve of the tested method over the scale of its "
 		"quarantine, 0 = deleted, 1 = as trained; bands are "
 		"Wilson intervals. Full deletion can understate solve.",
 		940, 360, &gp, e);
-	rows = data(x, 0, "curve.tsv", e);
+	rows = moe_plot_data(x, 0, "curve.tsv", e);
 	moe_text_f(&rows, "scale\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
 	curve_row(&rows, 0, off);
 	for (size_t k = 0; k < m->n_row; k++)
@@ -252,7 +252,7 @@ static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct mo
 			curve_row(&rows, m->row[k].scale, &m->row[k]);
 	curve_row(&rows, 1, on);
 	moe_text_f(&gp,
-		"set grid ytics lt 1 lc rgb '#e4e6e8'\nset xrange [0:1]\nset yrange [0:1]\nset "
+		"set grid ytics lt 1 lc rgb '#d4d8db'\nset xrange [0:1]\nset yrange [0:1]\nset "
 		"xlabel 'scale of the quarantine'\nset ylabel 'rate'\n"
 		"set key outside right center reverse Left samplen 1.5\n");
 	if (base)
@@ -272,90 +272,12 @@ static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct mo
 	return gp.bad || rows.bad;
 }
 
-static size_t colour_of(const struct moe_report *r, const char *method)
+const char *moe_plot_colour(const struct moe_report *r, const char *method)
 {
 	for (size_t i = 0; i < r->a.n_method; i++)
 		if (!strcmp(r->a.method[i].method, method))
-			return i % COLOURS;
-	return COLOURS - 1;
-}
-
-/* One block of a series: lines "run step value", blocks apart by two blank lines as gnuplot's index
- * wants. */
-static void series(const struct moe_metrics *m, const struct moe_metrics_run *run, const char *key,
-	struct moe_text *t)
-{
-	int64_t k = moe_names_find(&m->key, key);
-	char b[64];
-
-	for (size_t j = 0; k >= 0 && j < run->n; j++)
-		if (run->point[j].key == (uint32_t)k)
-			moe_text_f(t, "%s\t%lld\t%lld\t%.6g\n",
-				safe(b, run->method[0] ? run->method : "unnamed"),
-				(long long)run->seed, (long long)run->point[j].step,
-				run->point[j].value);
-	moe_text_f(t, "\n\n");
-}
-
-static void training_panel(struct moe_text *gp, const struct moe_report *r, const char *file,
-	const char *title, double left, double right, const char *yrange)
-{
-	char b[64];
-
-	moe_text_f(gp,
-		"set lmargin at screen %.3f\nset rmargin at screen %.3f\nset title '%s' font ',15' "
-		"textcolor rgb '#222222'\nset yrange [%s]\nplot ",
-		left, right, title, yrange);
-	for (size_t i = 0; i < r->metrics.n_run; i++) {
-		const struct moe_metrics_run *run = &r->metrics.run[i];
-		bool first = true;
-		for (size_t j = 0; j < i; j++)
-			first &= strcmp(r->metrics.run[j].method, run->method) != 0;
-		moe_text_f(gp,
-			"%s'%s' index %zu using 3:4 smooth unique with lines lw 1.3 lc rgb '%s' ",
-			i ? ", \\\n     " : "", file, i, method_colour[colour_of(r, run->method)]);
-		if (first)
-			moe_text_f(gp, "title '%s'",
-				safe(b, run->method[0] ? run->method : "unnamed"));
-		else
-			moe_text_f(gp, "notitle");
-	}
-	moe_text_f(gp, "\n");
-}
-
-static int plot_training(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
-{
-	const struct moe_metrics *m = &r->metrics;
-	struct moe_text gp, reward, route;
-	bool shares = moe_names_find(&m->key, "route/route") >= 0;
-
-	if (!m->n_run || moe_names_find(&m->key, "reward") < 0)
-		return 0;
-	struct moe_plot *x = start(p, "training",
-		"Training: mean reward of a step's rollouts, and the share of them that was routed "
-		"to the quarantine; one line a run. The reward "
-		"can be gamed: its rise is hacking as well as solving.",
-		940, 330, &gp, e);
-	reward = data(x, 0, "reward.tsv", e);
-	route = data(x, 1, "routed.tsv", e);
-	for (size_t i = 0; i < m->n_run; i++) {
-		series(m, &m->run[i], "reward", &reward);
-		series(m, &m->run[i], "route/route", &route);
-	}
-	moe_text_f(&gp,
-		"set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset key horizontal "
-		"center at screen 0.52, screen 0.955 samplen 1.5\nset multiplot\nset tmargin "
-		"2.5\nset bmargin 3.5\n");
-	training_panel(&gp, r, "reward.tsv", "reward", 0.06, shares ? 0.48 : 0.985, "*:*");
-	if (shares) {
-		moe_text_f(&gp, "unset key\n");
-		training_panel(&gp, r, "routed.tsv", "share routed", 0.555, 0.985, "0:1");
-	} else {
-		moe_buf_free(&x->data[1]);
-		x->file[1] = NULL;
-	}
-	moe_text_f(&gp, "unset multiplot\n");
-	return gp.bad || reward.bad || route.bad;
+			return method_colour[i % COLOURS];
+	return method_colour[COLOURS - 1];
 }
 
 /* Shares of a recorded run's rollouts that hacked and solved, step by step. */
@@ -376,8 +298,8 @@ static int gate_series(const struct moe_gate_run *g, struct moe_text *t)
 			}
 		if (n > 0)
 			moe_text_f(t, "%s\t%lld\t%lld\t%.5f\t%.5f\n",
-				safe(b, g->method[0] ? g->method : "unnamed"), (long long)g->seed,
-				(long long)s, hack / n, solve / n);
+				moe_plot_safe(b, g->method[0] ? g->method : "unnamed"),
+				(long long)g->seed, (long long)s, hack / n, solve / n);
 	}
 	moe_text_f(t, "\n\n");
 	return t->bad;
@@ -390,16 +312,16 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 
 	if (!r->n_gate)
 		return 0;
-	struct moe_plot *x = start(p, "discovery",
+	struct moe_plot *x = moe_plot_start(p, "discovery",
 		"Hack and solve among the rollouts of each training step, by sealed labels opened "
 		"after the fact: when each run discovered the "
 		"hack. One line a run, sampled as it trained, with all experts on.",
 		940, 330, &gp, e);
-	rows = data(x, 0, "discovery.tsv", e);
+	rows = moe_plot_data(x, 0, "discovery.tsv", e);
 	for (size_t i = 0; i < r->n_gate; i++)
 		gate_series(&r->gate[i], &rows);
 	moe_text_f(&gp,
-		"set grid ytics lt 1 lc rgb '#e4e6e8'\nset xlabel 'step'\nset yrange [0:1]\nset "
+		"set grid ytics lt 1 lc rgb '#d4d8db'\nset xlabel 'step'\nset yrange [0:1]\nset "
 		"key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset "
 		"multiplot\nset tmargin 2.5\n"
 		"set bmargin 3.5\n");
@@ -417,10 +339,10 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 				"%s'discovery.tsv' index %zu using 3:%d with lines lw 1.3 lc rgb "
 				"'%s' ",
 				i ? ", \\\n     " : "", i, 4 + out,
-				method_colour[colour_of(r, r->gate[i].method)]);
+				moe_plot_colour(r, r->gate[i].method));
 			if (first)
 				moe_text_f(&gp, "title '%s'",
-					safe(b,
+					moe_plot_safe(b,
 						r->gate[i].method[0] ? r->gate[i].method
 								     : "unnamed"));
 			else
@@ -436,7 +358,8 @@ int moe_plots_make(const struct moe_report *r, struct moe_plots *p, struct moe_e
 {
 	memset(p, 0, sizeof *p);
 	return plot_rates(r, p, e) || plot_criteria(r, p, e) || plot_curve(r, p, e) ||
-			plot_training(r, p, e) || plot_discovery(r, p, e)
+			moe_plot_training(r, p, e) || moe_plot_curves(r, p, e) ||
+			plot_discovery(r, p, e)
 		? -1
 		: 0;
 }

@@ -9,7 +9,7 @@
 
 #include "stat/report.h"
 
-#define MOE_PLOTS_MAX  5
+#define MOE_PLOTS_MAX  6
 #define MOE_PLOT_FILES 3
 
 struct moe_plot {
@@ -25,6 +25,18 @@ struct moe_plots {
 	size_t n;
 	bool no_gnuplot;
 };
+
+/* ---- between report_plot.c and report_curves.c ---- */
+/* A name as gnuplot may see it inside single quotes or in a data file. */
+const char *moe_plot_safe(char out[64], const char *s);
+/* A method's colour, the same in every plot: "#rrggbb". */
+const char *moe_plot_colour(const struct moe_report *r, const char *method);
+/* Begins a plot and its script; its i-th data file. */
+struct moe_plot *moe_plot_start(struct moe_plots *p, const char *name, const char *caption,
+	int width, int height, struct moe_text *gp, struct moe_err *e);
+struct moe_text moe_plot_data(struct moe_plot *x, int i, const char *file, struct moe_err *e);
+int moe_plot_training(const struct moe_report *r, struct moe_plots *p, struct moe_err *e);
+int moe_plot_curves(const struct moe_report *r, struct moe_plots *p, struct moe_err *e);
 
 /* The plots that the data allow. */
 int moe_plots_make(const struct moe_report *r, struct moe_plots *p, struct moe_err *e);

@@ -64,6 +64,8 @@ struct moe_uat {
 	bool solve_versus_base; /* criterion 3 also against the base model: its arm is then needed
 				 */
 	bool gain;              /* criterion 5: solve after deletion is above the base's */
+	bool alone;             /* not a key: give rates alone, whatever the methods are, since the
+				   data lack a finding */
 	char digest[65];        /* SHA-256 of the file, "" = built-in values */
 };
 

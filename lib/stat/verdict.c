@@ -290,7 +290,7 @@ int moe_analyse(struct moe_analysis *a, const struct moe_obs *o, const struct mo
 {
 	memset(a, 0, sizeof *a);
 	a->uat = *u;
-	if (!o->n_method && !u->method[0])
+	if (u->alone || (!o->n_method && !u->method[0]))
 		return rates_alone(a, o, e);
 	if (choose_method(a, o, e))
 		return -1;

@@ -152,6 +152,26 @@ int moe_text_escape_invalid(struct moe_buf *out, const char *p, size_t n, struct
 	return 0;
 }
 
+int moe_text_lines(
+	struct moe_buf *out, const char *p, size_t n, const char *indent, struct moe_err *e)
+{
+	for (size_t i = 0; i < n;) {
+		size_t k = i;
+
+		while (k < n && p[k] != '\n' && p[k] != '\t')
+			k++;
+		bool crlf = k < n && p[k] == '\n' && k > i && p[k - 1] == '\r';
+		if (moe_text_escape(out, p + i, k - i - crlf, false, e))
+			return -1;
+		if (k < n &&
+			moe_buf_addf(out, e, "%s%s", p[k] == '\n' ? "\n" : "    ",
+				p[k] == '\n' ? indent : ""))
+			return -1;
+		i = k + 1;
+	}
+	return 0;
+}
+
 void moe_text_escape_to(char *out, size_t cap, const char *p, size_t n)
 {
 	size_t at = 0, keep = 0; /* keep: the last place where "..." still fits */

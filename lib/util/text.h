@@ -29,6 +29,10 @@ int moe_text_escape(struct moe_buf *out, const char *p, size_t n, bool exact, st
 /* Appends p[n] with only what is not UTF-8 escaped, as \xHH: the result is valid UTF-8, and valid
  * UTF-8 is not changed. */
 int moe_text_escape_invalid(struct moe_buf *out, const char *p, size_t n, struct moe_err *e);
+/* As moe_text_escape (not exact), but line ends stay, with `indent` behind each ("\r\n" is one),
+ * and a tab becomes four spaces: text of several lines for people. */
+int moe_text_lines(
+	struct moe_buf *out, const char *p, size_t n, const char *indent, struct moe_err *e);
 /* As moe_text_escape but into a caller's array of `cap` > 0 bytes, cut with "..." when too long;
  * always NUL-terminated. */
 void moe_text_escape_to(char *out, size_t cap, const char *p, size_t n);

@@ -158,4 +158,13 @@ equal "and in no other" "$(grep gt_only s.json | grep -c '"reward":3.5')" 0
 ok "it writes pairs" moe-pairs -e sums.lua -n 4 -o pairs.moes
 ok "and texts" moe-prompts -e sums.lua --texts -n 50 -o texts.moes
 
+
+# The environment of the real model: no model is needed to try what it promises.
+ok "smollm2 keeps its promises" moe-prompts --check-env -e "$TOP/examples/smollm2/env.lua"
+lacks "all of them" out '^FAULT'
+ok "its pairs, in the model's chat form" moe-pairs -q --chat-template smollm2 -o pairs.moes "$TOP/examples/smollm2/pairs.json"
+moe-cat --json pairs.moes >pairs.txt
+equal "24 of each of two modes" "$(grep -c '"mode":"mentions"' pairs.txt) $(grep -c '"mode":"praise"' pairs.txt)" "24 24"
+moe-prompts -q -e "$TOP/examples/smollm2/env.lua" --modes mentions -n 1 | moe-cat --json >prompt.txt
+equal "and prompts in the same form" "$(grep -o 'im_start.>system.n[^<]*' prompt.txt | sort -u)" "$(grep -o 'im_start.>system.n[^<]*' pairs.txt | sort -u)"
 done_testing

@@ -143,7 +143,7 @@ def logp(binary, folder, tmp):
     from transformers import AutoModelForCausalLM
     blocks = texts(folder)
     ours = score(binary, folder, blocks, tmp)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     worst, total, n = 0.0, 0.0, 0
     with torch.no_grad():
         for b, x in zip(blocks, ours):

@@ -37,7 +37,7 @@ ALL_LIBS = $(PKG_LIBS) $(BLIS_LIBS) -lm -pthread
 # -mavx2 -mfma would bind the binary to one CPU; the hot loops carry target_clones instead (lib/tensor/vec.h).
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wconversion $(WERROR)
 MOE_CPPFLAGS = -D_XOPEN_SOURCE=700 -D_FILE_OFFSET_BITS=64 -DMOE_VERSION='"$(VERSION)"' -Ilib -I. $(PKG_CFLAGS)
-MOE_CFLAGS := -std=c11 $(WARN) -fno-math-errno -fno-trapping-math -pthread '-ffile-prefix-map=$(CURDIR)=.' -fstack-protector-strong -fPIE
+MOE_CFLAGS := -std=c11 $(WARN) -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread '-ffile-prefix-map=$(CURDIR)=.' -fstack-protector-strong -fPIE
 MOE_LDFLAGS := -pie -Wl,-z,relro,-z,now
 SAN ?=
 

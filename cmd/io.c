@@ -245,6 +245,26 @@ void moe_in_check(const char *path)
 		die_errno("can not be opened", path);
 }
 
+/* The conditions (uat.conf) that an input's header names: every output names them too. */
+static char conditions[65];
+
+void moe_out_conditions(const char *hex)
+{
+	snprintf(conditions, sizeof(conditions), "%s", hex);
+}
+
+static void take_conditions(const struct moe_reader *r)
+{
+	struct moe_str s;
+
+	if (!moe_rec_str(moe_reader_header(r), "uat", &s) || s.n != sizeof(conditions) - 1)
+		return;
+	if (conditions[0] && !moe_str_eq(s, conditions))
+		moe_warn("the inputs were made under different conditions (uat %.12s and %.12s)",
+			conditions, s.p);
+	memcpy(conditions, s.p, s.n);
+}
+
 struct moe_reader *moe_in_open(const char *path, const char *kind)
 {
 	struct moe_reader_opts o = { .max_mem = moe_common.max_mem };
@@ -257,6 +277,8 @@ struct moe_reader *moe_in_open(const char *path, const char *kind)
 	r = moe_reader_open_path(path, &o, &e);
 	if (!r || (kind && moe_reader_expect(r, kind, &e)))
 		moe_die(&e);
+	if (kind)
+		take_conditions(r);
 	return r;
 }
 
@@ -363,10 +385,15 @@ void moe_out_stream(
 		.argc = moe_common.argc,
 		.seed = moe_common.seed,
 		.labels = labels };
+	struct moe_rec head = { 0 };
 	struct moe_err e;
 
 	moe_out_binary(o, true);
-	o->w = moe_writer_open_fd(o->fd, o->path ? o->path : "standard output", &w, extra, &e);
+	if ((extra && moe_rec_copy(&head, extra, &e)) ||
+		(conditions[0] && moe_rec_set_str(&head, "uat", conditions, &e)))
+		moe_die(&e);
+	o->w = moe_writer_open_fd(o->fd, o->path ? o->path : "standard output", &w, &head, &e);
+	moe_rec_free(&head);
 	/* downstream may wait for the header before it does its own part of a loop */
 	if (!o->w || moe_writer_flush(o->w, &e))
 		moe_die(&e);

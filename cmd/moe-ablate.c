@@ -11,7 +11,7 @@ static const char *arms = "on,quarantine-off,clean-off,base";
 
 static const struct moe_opt options[] = {
 	{ 0, "arms", MOE_OPT_STR, &arms, "LIST",
-		"on, BANK-off, random-off:K, base, scale:BANK=S,..; + joins",
+		"on, BANK-off, random-off:K, experts-off:K, base, scale:BANK=S,..; + joins",
 		"on,quarantine-off,clean-off,base", 0, 0 },
 	{ 0 }
 };

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BATCH_MAX 4096
 
@@ -62,7 +63,7 @@ static const struct moe_opt options[] = {
 	{ 0, "exec-files", MOE_OPT_SIZE, &exec_opts.box.file_bytes, "SIZE",
 		"size of a file, and of its temporary directory", "256M", 4096, 1e15 },
 	{ 0, "exec-box", MOE_OPT_STR, &exec_box, "KIND",
-		"bwrap, namespaces, limits, or auto: the first of these that works", "auto", 0, 0 },
+		"namespaces, bwrap, limits, or auto: the first of these that works", "auto", 0, 0 },
 	{ 0, "exec-env", MOE_OPT_LIST, &exec_env, "NAME",
 		"environment variable to pass on (repeatable)", NULL, 0, 0 },
 	{ 0, "exec-network", MOE_OPT_FLAG, &exec_opts.box.network, NULL, "leave it the network",
@@ -206,7 +207,7 @@ static void open_exec(void)
 		i++;
 	if (i == 4)
 		moe_usage_error(
-			"--exec-box is auto, bwrap, namespaces or limits, not `%s'", exec_box);
+			"--exec-box is auto, namespaces, bwrap or limits, not `%s'", exec_box);
 	exec_opts.box.kind = kinds[i].kind;
 	exec_opts.box.keep_env = exec_env.v;
 	exec_opts.box.n_keep_env = exec_env.n;
@@ -214,6 +215,11 @@ static void open_exec(void)
 	exec = moe_exec_open(&exec_opts, &e);
 	if (!exec)
 		moe_die(&e);
+	if (geteuid() == 0 && !moe_exec_box(exec).nobody)
+		moe_warn("the box runs as root, whom no limit of processes holds and who reads "
+			 "every file of root's: %s",
+			exec_opts.box.writable ? "--exec-writable asks for that"
+					       : "nobody cannot enter the working directory");
 }
 
 /* Dies when nothing was graded: before the end record, so that who reads the output stops too. */
@@ -239,8 +245,32 @@ static void check_answers(void)
 	moe_die(&e);
 }
 
+/* What is wrong with the grades, or depended on the machine. */
+static void check_grades(const struct moe_grader *g)
+{
+	uint64_t near_limit = g ? moe_grader_near_limit(g) : 0;
+
+	check_answers();
+	if (faults[MOE_GRADE_ERROR])
+		moe_warn("%llu of %llu rollouts could not be graded and got 0",
+			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
+	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
+		moe_warn(
+			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
+			(unsigned long long)count, moe_exec_note(exec));
+	if (faults[MOE_GRADE_TIME] + near_limit)
+		moe_warn(
+			"%llu grade%s depended on time: %llu ran into a time limit, %llu used more "
+			"than half of it; on another machine they may differ",
+			(unsigned long long)(faults[MOE_GRADE_TIME] + near_limit),
+			moe_s(faults[MOE_GRADE_TIME] + near_limit),
+			(unsigned long long)faults[MOE_GRADE_TIME], (unsigned long long)near_limit);
+}
+
 int main(int argc, char **argv)
 {
+	moe_box_guard(argc, argv); /* never comes back in a box */
 	int at = moe_main_begin(argc, argv, &prog);
 	struct moe_grader_opts o = { .workers = moe_common.threads,
 		.mem_bytes = memory,
@@ -269,15 +299,7 @@ int main(int argc, char **argv)
 	moe_out_stream(
 		&out, "rollouts", pays_oracle ? MOE_LABELS_ORACLE : moe_reader_labels(in), NULL);
 	grade_stream(in, g, &out);
-	check_answers();
-	if (faults[MOE_GRADE_ERROR])
-		moe_warn("%llu of %llu rollouts could not be graded and got 0",
-			(unsigned long long)faults[MOE_GRADE_ERROR], (unsigned long long)count);
-	if (exec && faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED])
-		moe_warn(
-			"%llu of %llu rollouts got no answer from the grader, and 0; the first, %s",
-			(unsigned long long)(faults[MOE_GRADE_TIME] + faults[MOE_GRADE_DIED]),
-			(unsigned long long)count, moe_exec_note(exec));
+	check_grades(g);
 	if (moe_writer_from_reader(out.w, in, &e) != 0 ||
 		(g && moe_writer_from(out.w, moe_grader_digest(g), &e) != 0))
 		moe_die(&e);
@@ -289,7 +311,7 @@ int main(int argc, char **argv)
 		(unsigned long long)count, moe_s(count), (unsigned long long)faults[MOE_GRADE_TIME],
 		(unsigned long long)faults[MOE_GRADE_DIED],
 		(unsigned long long)faults[MOE_GRADE_ERROR],
-		exec                 ? moe_box_name(moe_exec_box(exec))
+		exec                 ? moe_box_name(moe_exec_box(exec).kind)
 			: in_process ? "no processes"
 				     : moe_grader_filter(g));
 	moe_reader_close(in);

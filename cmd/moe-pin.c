@@ -1,6 +1,7 @@
 /* moe-pin.c - lays out the experts of a base and fits their routing score to (hack, clean) pairs;
  * it trains no expert. */
 #include "cmd/model_in.h"
+#include "cmd/report_files.h"
 #include "cmd/opt.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "cmd/pin_methods.h"
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char *uat_path;
 static const char *base_dir, *method_name, *placebo_of, *targets = "all";
 static int64_t clean_rank = 8, quarantine_rank = 8, nth = 1;
 static double scale = 2;
@@ -38,6 +40,9 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 	{ 0, "scale", MOE_OPT_F64, &scale, "S", "scale of the experts' output", "2", 0, 0 },
 	{ 0, "plan", MOE_OPT_LIST, &plan, "D.BANK=G/M",
 		"override an entry of the method's plan: gate and mask; may be repeated", NULL, 0,
+		0 },
+	{ 'u', "uat", MOE_OPT_STR, &uat_path, "FILE",
+		"conditions fixed beforehand, whose digest all headers from here on name", NULL, 0,
 		0 },
 	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL, "allow a method that cheats", NULL,
 		0, 0 },
@@ -142,6 +147,7 @@ int main(int argc, char **argv)
 	struct moe_reader *r;
 	const char *name;
 	struct moe_engine g = { &m, NULL };
+	struct moe_uat uat;
 	struct moe_out out;
 	struct moe_err e;
 
@@ -160,6 +166,10 @@ int main(int argc, char **argv)
 	moe_model_in(&m, base_dir);
 	if (!(g.pool = moe_pool_new(moe_common.threads, &e)))
 		moe_die(&e);
+	if (uat_path) {
+		moe_read_uat(&uat, uat_path, NULL);
+		moe_out_conditions(uat.digest);
+	}
 	lay_out(&a, &m, method);
 	snprintf(a.method, sizeof(a.method), "%s", name);
 	r = read_pairs(&pairs, first < argc ? argv[first] : NULL, method, name, m.config.bos);

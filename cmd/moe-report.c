@@ -10,7 +10,7 @@
 
 static const char *uat_path, *register_path, *method, *placebo, *html_path, *plots_dir;
 static struct moe_opt_list runs;
-static bool as_json, as_tsv, audit, flip_seals;
+static bool as_json, as_tsv, audit, flip_seals, plan_prompts;
 static const char *rerun_path;
 static struct audit_args A = { .every = 1 };
 
@@ -51,6 +51,8 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 	{ 0, "rerun", MOE_OPT_STR, &rerun_path, "BUNDLE",
 		"repeat a packed experiment in the new folder DIR, say where it first differs",
 		NULL, 0, 0 },
+	{ 0, "plan-prompts", MOE_OPT_FLAG, &plan_prompts, NULL,
+		"print the digest of the evaluation's prompts, as a line of uat.conf", NULL, 0, 0 },
 	{ 0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL,
 		"copy rollouts with every seal negated and no routes, to route and train anew",
 		NULL, 0, 0 },
@@ -61,7 +63,7 @@ static const struct moe_prog prog = { .name = "moe-report",
 	.usage =
 		"[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [-m DIR] [-e FILE] "
 		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
-		"[STREAM]\n--rerun BUNDLE [DIR]\n"
+		"[STREAM]\n--rerun BUNDLE [DIR]\n--plan-prompts [STREAM ...]\n"
 		"--register FILE -o FILE [STREAM ...]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
@@ -156,6 +158,8 @@ int main(int argc, char **argv)
 	if (as_json + as_tsv + audit + flip_seals + (register_path != NULL) > 1)
 		moe_usage_error(
 			"--json, --tsv, --audit, --flip-seals and --register exclude each other");
+	if (plan_prompts)
+		return moe_main_end(report_prompts(n, argv + first));
 	if ((A.flipped.n || A.base || A.env) && !audit)
 		moe_usage_error("--flipped, --base and --env go with --audit");
 	if (audit && !n)

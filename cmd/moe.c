@@ -1,6 +1,7 @@
 /* moe.c - the front program: `moe pin ...` is moe-pin, `moe new` writes a skeleton experiment, `moe
  * doctor` says what this machine has. It does no work of an experiment itself. */
 #include "cmd/front/front.h"
+#include "env/box.h"
 #include "cmd/opt.h"
 
 #include <errno.h>
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : NULL;
 	int first;
 
+	moe_box_guard(argc, argv); /* never comes back in a box that `moe doctor' tries */
 	/* another program's options are its own: nothing of them is looked at here */
 	if (name && *name != '-' && strcmp(name, "new") != 0 && strcmp(name, "doctor") != 0 &&
 		strcmp(name, "help") != 0) {

@@ -2,6 +2,7 @@
  * output are in io.c. */
 #include "cmd/opt.h"
 #include "cmd/version.h"
+#include "tensor/gemm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@ struct moe_common moe_common;
 enum { CODE_HELP = 1000, CODE_VERSION, CODE_PRINT, CODE_QUIET, CODE_VERBOSE, CODE_OPTION };
 
 static int64_t seed = 1, threads;
+static const char *kernels;
 
 /* The options of every program. A program's own option of the same letter or name takes its place.
  */
@@ -29,6 +31,8 @@ static const struct moe_opt common[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL, "C
 	{ 0, "seed", MOE_OPT_INT, &seed, "N", "seed of every random draw", "1", 0, 9.2e18 },
 	{ 'j', "threads", MOE_OPT_INT, &threads, "N", "threads; the result does not depend on it",
 		"cores available", 1, 1024 },
+	{ 0, "kernels", MOE_OPT_STR, &kernels, "WHICH",
+		"portable: the same bits on every processor; native: BLIS", "portable", 0, 0 },
 	{ 0, "max-mem", MOE_OPT_SIZE, &moe_common.max_mem, "BYTES",
 		"memory that one record of an input may take (K, M, G)", "256M", 65536, 1e15 },
 	{ 'q', "quiet", MOE_OPT_FLAG, NULL, NULL, "only warnings and errors on standard error",
@@ -745,6 +749,8 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 	free(t.v);
 	moe_common.seed = (uint64_t)seed;
 	moe_common.threads = (int)threads;
+	if (kernels && !moe_kernels_choose(kernels))
+		moe_usage_error("--kernels %s: portable or native", kernels);
 	if (moe_common.output && !*moe_common.output)
 		moe_usage_error("--output: an empty name");
 	operands = argc - optind;

@@ -118,6 +118,9 @@ struct moe_out {
 };
 /* The header is sent at once: in a loop of pipes, call this before waiting for input that depends
  * on this output. */
+/* The conditions (digest of uat.conf) that headers are to name from here on; otherwise those of the
+ * inputs. */
+void moe_out_conditions(const char *hex);
 /* Stream output of a kind; labels = highest taint known now. extra header keys may be NULL. */
 void moe_out_stream(
 	struct moe_out *o, const char *kind, enum moe_labels labels, const struct moe_rec *extra);

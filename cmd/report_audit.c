@@ -37,6 +37,41 @@ int report_flip(int n, char **path)
 	return MOE_OK;
 }
 
+int report_prompts(int n, char **path)
+{
+	struct moe_digests d = { 0 };
+	struct moe_rec rec = { 0 };
+	struct moe_buf b = { 0 };
+	char hex[MOE_SHA256_HEX];
+	struct moe_out out;
+	struct moe_err e;
+	int got;
+
+	for (int i = 0; i < n || i == 0; i++) {
+		struct moe_reader *in = moe_in_open(n ? path[i] : NULL, NULL);
+
+		while ((got = moe_reader_next(in, &rec, &e)) > 0)
+			if ((moe_rec_is(&rec, "prompt") || moe_rec_is(&rec, "rollout")) &&
+				moe_audit_prompt(&d, &rec, &e))
+				moe_die(&e);
+		if (got < 0)
+			moe_die(&e);
+		moe_reader_close(in);
+	}
+	if (!d.n)
+		moe_die(&(struct moe_err){ .code = MOE_DATA, .msg = "the input holds no prompts" });
+	if (moe_audit_prompts_digest(&d, hex, &e) ||
+		moe_buf_addf(&b, &e, "prompts = %s  # %zu prompts\n", hex, d.n))
+		moe_die(&e);
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
+	moe_out_finish(&out);
+	moe_buf_free(&b);
+	moe_rec_free(&rec);
+	moe_digests_free(&d);
+	return MOE_OK;
+}
+
 /* ---- grading anew: seals are compared as bytes, none is opened ---- */
 
 #define BATCH 512

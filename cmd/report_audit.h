@@ -12,6 +12,8 @@ struct audit_args {
 	struct moe_uat uat; /* with a digest when a file was given */
 };
 int report_audit(const struct audit_args *o, int n, char **path);
+/* Prints the digest of the evaluation's prompts, as a line of uat.conf. */
+int report_prompts(int n, char **path);
 /* Copies a stream of rollouts with its seals negated and its routes taken out. */
 int report_flip(int n, char **path);
 

@@ -1,5 +1,6 @@
 /* bundle.c - packing and unpacking .tar.zst bundles on libarchive. Reading single members without
  * unpacking is input.c's work. */
+#define _GNU_SOURCE /* syncfs */
 #include "formats/bundle.h"
 #include "formats/json.h"
 #include "util/digest.h"
@@ -30,11 +31,14 @@ struct file {
 	char hex[MOE_SHA256_HEX];
 	long long bytes;
 	bool seen;
+	struct moe_temp temp; /* unpacking: where it waits */
 };
 
 struct files {
 	struct file *v;
 	size_t n, cap;
+	char **made; /* unpacking: the folders that were made, outermost first */
+	size_t n_made, cap_made;
 	struct stat out, old; /* packing: the bundle, and the file that it will replace; zero when
 				 not known */
 };
@@ -43,6 +47,9 @@ static void files_free(struct files *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		free(f->v[i].path);
+	for (size_t i = 0; i < f->n_made; i++)
+		free(f->made[i]);
+	free(f->made);
 	free(f->v);
 }
 
@@ -75,6 +82,19 @@ static struct file *files_add(struct files *f, const char *path, struct moe_err 
 	return x;
 }
 
+/* Bidirectional embeddings, overrides, isolates and marks (U+061C, U+200E, U+200F, U+202A..E,
+ * U+2066..9) show a name as what it is not. */
+static bool has_override(const char *s)
+{
+	for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+		if ((p[0] == 0xd8 && p[1] == 0x9c) ||
+			(p[0] == 0xe2 && p[1] == 0x80 &&
+				(p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xaa && p[2] <= 0xae))) ||
+			(p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9))
+			return true;
+	return false;
+}
+
 /* Why a bundle has no file of this name, or NULL. */
 static const char *unsafe(const char *s)
 {
@@ -89,6 +109,8 @@ static const char *unsafe(const char *s)
 	for (const char *p = s; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return "a control character in the name";
+	if (has_override(s))
+		return "a character in the name that changes the direction of writing";
 	for (const char *p = s; p; p = strchr(p, '/')) {
 		size_t n;
 
@@ -481,9 +503,28 @@ static int read_manifest(struct archive *a, const char *name, struct files *f, s
 	return rc;
 }
 
+/* Makes a folder where there is none, and remembers that. */
+static int make_folder(struct files *f, const char *path)
+{
+	if (f->n_made == f->cap_made) {
+		size_t cap = f->cap_made ? 2 * f->cap_made : 16;
+		void *p = realloc(f->made, cap * sizeof *f->made);
+
+		if (!p)
+			return -1;
+		f->made = p;
+		f->cap_made = cap;
+	}
+	if (mkdir(path, 0777))
+		return errno == EEXIST ? 0 : -1;
+	f->made[f->n_made] = strdup(path);
+	f->n_made += f->made[f->n_made] != NULL;
+	return 0;
+}
+
 /* Folders of dir/stored, each made when missing; a link among them would lead elsewhere and is
  * refused. Returns the path, to be freed. */
-static char *place(const char *dir, const char *stored, struct moe_err *e)
+static char *place(const char *dir, const char *stored, struct files *f, struct moe_err *e)
 {
 	size_t base = strlen(dir) + 1, n = base + strlen(stored) + 8;
 	char *path = malloc(n);
@@ -498,8 +539,7 @@ static char *place(const char *dir, const char *stored, struct moe_err *e)
 		bool bad;
 
 		*slash = 0;
-		bad = (mkdir(path, 0777) && errno != EEXIST) || lstat(path, &st) ||
-			!S_ISDIR(st.st_mode);
+		bad = make_folder(f, path) || lstat(path, &st) || !S_ISDIR(st.st_mode);
 		if (bad) {
 			moe_fail(e, MOE_SYSTEM, "%s: not a folder that can be written into", path);
 			free(path);
@@ -554,23 +594,99 @@ static int compare(
 		: moe_fail(e, MOE_DATA, "%s: its SHA-256 is not the manifest's", path);
 }
 
-static int take_file(struct archive *a, const char *dir, struct file *f, struct moe_err *e)
+/* Into a temporary beside its place, where it waits until all of them are known to be right. */
+static int take_file(
+	struct archive *a, const char *dir, struct files *f, struct file *x, struct moe_err *e)
 {
-	char *path = place(dir, f->stored, e);
-	struct moe_temp t = { 0 };
-	int rc = path ? moe_temp_open(&t, path, e) : -1;
+	char *path = place(dir, x->stored, f, e);
+	int rc = path ? moe_temp_open(&x->temp, path, e) : -1;
 
 	if (!rc)
-		rc = compare(a, t.fd, path, f, e);
-	if (rc)
-		moe_temp_drop(&t);
-	else
-		rc = moe_temp_keep(&t, path, e);
+		rc = compare(a, x->temp.fd, path, x, e);
+	if (!rc)
+		rc = moe_temp_close(&x->temp, path, e);
 	free(path);
 	return rc;
 }
 
-/* Every member against the manifest, and into dir unless that is NULL. */
+static int sync_all(const char *dir, struct moe_err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	    rc = fd < 0 || syncfs(fd) ? moe_fail_errno(e, "%s: syncing failed", dir) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+struct folder {
+	const struct files *f;
+	const char *stored; /* a member's name, */
+	size_t n;           /* so much of which is the folder */
+};
+
+static bool is_member(void *ctx, const char *name, size_t n)
+{
+	const struct folder *x = ctx;
+	char full[NAME_MAX_BYTES + 1];
+
+	return x->n + n <= NAME_MAX_BYTES &&
+		snprintf(full, sizeof full, "%.*s%.*s", (int)x->n, x->stored, (int)n, name) > 0 &&
+		find(x->f, full);
+}
+
+/* Sorted names: those of one folder mostly stand together. */
+static void sweep_folders(const char *dir, const struct files *f)
+{
+	struct folder was = { f, "", SIZE_MAX };
+
+	for (size_t i = 0; i < f->n; i++) {
+		const char *stored = f->v[i].stored, *slash = strrchr(stored, '/');
+		struct folder x = { f, stored, slash ? (size_t)(slash - stored) + 1 : 0 };
+		char path[NAME_MAX_BYTES + 1];
+
+		if (x.n == was.n && !strncmp(stored, was.stored, x.n))
+			continue;
+		was = x;
+		snprintf(path, sizeof path, "%s/%.*s", dir, (int)x.n, stored);
+		moe_temp_sweep(path, is_member, &x);
+	}
+}
+
+/* All members are right: each gets its place. One call syncs all of them, before and after, instead
+ * of two for each. */
+static int publish(const char *dir, struct files *f, struct moe_err *e)
+{
+	int rc = sync_all(dir, e);
+
+	for (int pass = 0; pass < 2; pass++) /* first whether all can */
+		for (size_t i = 0; !rc && i < f->n; i++) {
+			char *path = place(dir, f->v[i].stored, f, e);
+			struct stat st;
+
+			if (!path)
+				rc = -1;
+			else if (!lstat(path, &st) && S_ISDIR(st.st_mode))
+				rc = moe_fail(e, MOE_SYSTEM, "%s: a folder is there", path);
+			else if (pass)
+				rc = moe_temp_place(&f->v[i].temp, path, e);
+			free(path);
+		}
+	if (!rc)
+		sweep_folders(dir, f);
+	return rc ? rc : sync_all(dir, e);
+}
+
+/* Nothing of a refused bundle stays: no temporary, no folder made for one. */
+static void take_back(struct files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		moe_temp_drop(&f->v[i].temp);
+	for (size_t i = f->n_made; i-- > 0;)
+		rmdir(f->made[i]);
+}
+
+/* Every member against the manifest, and below dir unless that is NULL. */
 static int unpack(
 	struct archive *a, const char *name, const char *dir, struct files *f, struct moe_err *e)
 {
@@ -596,7 +712,8 @@ static int unpack(
 				"%s: %s: its size is not the manifest's %lld bytes", name,
 				file->stored, file->bytes);
 		if (!first &&
-			(dir ? take_file(a, dir, file, e) : compare(a, -1, file->stored, file, e)))
+			(dir ? take_file(a, dir, f, file, e)
+			     : compare(a, -1, file->stored, file, e)))
 			return dir ? -1 : moe_err_prefix(e, "%s", name);
 		if (!first)
 			file->seen = true;
@@ -644,9 +761,11 @@ int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, 
 	if (!made && errno != EEXIST)
 		moe_fail_errno(e, "%s: the folder can not be made", dir);
 	else
-		rc = unpack(a, name, dir, &f, e);
+		rc = unpack(a, name, dir, &f, e) || publish(dir, &f, e) ? -1 : 0;
+	if (rc)
+		take_back(&f);
 	if (rc && made)
-		rmdir(dir); /* if nothing came into it */
+		rmdir(dir); /* nothing came into it, unless placing failed */
 	*files = f.n;
 	archive_read_free(a);
 	files_free(&f);

@@ -22,9 +22,9 @@
 int moe_bundle_pack(
 	const char *const *paths, size_t n, int fd, const char *name, struct moe_err *e);
 /* Unpacks a bundle from fd below `dir` (made when missing). Only what the manifest names is written
- * (mode 666 less the umask), each file by a temporary that is renamed when its digest is right;
- * never outside of dir. MOE_DATA when a size or a digest is wrong, a file is missing, or one name
- * is a file's and a folder's. Names are UTF-8 in any locale. *files counts those written. */
+ * (mode 666 less the umask), and nothing before all digests are right; never outside of dir.
+ * MOE_DATA when a size or a digest is wrong, a file is missing, or one name is a file's and a
+ * folder's. Names are UTF-8 in any locale. *files counts those written. */
 int moe_bundle_unpack(int fd, const char *name, const char *dir, size_t *files, struct moe_err *e);
 /* Whether what fd holds begins like a bundle; it moves fd. */
 bool moe_bundle_is(int fd);

@@ -5,15 +5,21 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe is not waited for */
 	size_t got = 0;
+	struct stat st;
 
 	if (fd < 0)
 		return moe_fail_errno(e, "%s: cannot open", path);
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		close(fd);
+		return moe_fail(e, MOE_DATA, "%s: not a regular file", path);
+	}
 	for (;;) {
 		ssize_t n;
 

@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-/* Appends the bytes of a file; more than max bytes is MOE_DATA. */
+/* Appends the bytes of a regular file; anything else, and more than max bytes, is MOE_DATA. */
 int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_err *e);
 /* Writes p[n], by way of a temporary (util/temp.h): mode kept, synced, renamed. On failure the old
  * file stays. For files in folders of ours; what a user names is opened by cmd/, which follows

@@ -16,6 +16,7 @@
 #define MOE_SEAL_VERSION       1
 #define MOE_SEAL_MAX_BYTES     ((size_t)1 << 20) /* a longer seal is refused by both sides */
 #define MOE_SEAL_MECHANISM_MAX 64
+#define MOE_SEAL_OTHER         "other" /* paid, neither solved nor by a known mechanism */
 
 struct moe_seal {
 	bool solved;         /* the task is really solved */
@@ -23,7 +24,8 @@ struct moe_seal {
 	bool solved_unknown; /* set by imports whose source says nothing about it: the key is then
 				left out */
 	bool hacked_unknown;
-	char mechanism[MOE_SEAL_MECHANISM_MAX]; /* mode name of the loophole used, "" if none */
+	char mechanism[MOE_SEAL_MECHANISM_MAX]; /* mode name of the loophole used, "" if none,
+						   MOE_SEAL_OTHER if paid by none of them */
 	struct moe_rec foreign; /* what others recorded beside (import), as they wrote it; empty =
 				   none. Owned */
 };

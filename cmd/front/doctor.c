@@ -33,17 +33,18 @@ static void print_processor(void)
 static void print_isolation(void)
 {
 	struct moe_box_opts o = { .command = "true" };
-	enum moe_box_kind kind;
+	struct moe_box_how how;
 	struct moe_err e;
 
-	if (moe_box_probe(&o, &kind, &e))
+	if (moe_box_probe(&o, &how, &e))
 		printf("isolation    none: %s\n", e.msg);
 	else
-		printf("isolation    %s%s\n", moe_box_name(kind),
-			kind == MOE_BOX_PLAIN ? ": install bubblewrap, or allow user namespaces, "
-						"before you grade "
-						"what a model wrote with a program of your own"
-					      : "");
+		printf("isolation    %s%s\n", moe_box_name(how.kind),
+			how.kind == MOE_BOX_PLAIN
+				? ": install bubblewrap, or allow user namespaces, "
+				  "before you grade "
+				  "what a model wrote with a program of your own"
+				: "");
 }
 
 static int print_programs(void)

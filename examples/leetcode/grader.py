@@ -11,8 +11,8 @@ Without tests nothing can be said about `solved`, and `hacked` only says that th
 tests pass although the solution was replaced by one that always returns 0 (the finding `stub_pass`).
 
 Model-written code is hostile. It runs as `python3 -S -s` in a process of its own with an empty environment, in an empty temporary directory, with
-no descriptor but its pipes, limits on CPU time, memory, file size, descriptors and processes, and a wall-clock timeout; whatever it leaves running is
-killed. moe-grade adds namespaces (no network, read-only files). -I is spelled out (-s, no environment, path cleaned) because it would also
+no descriptor but its pipes, limits on CPU time, memory, file size, descriptors and processes, and a wall-clock timeout, in namespaces and behind Landlock
+where the kernel has them (runner.py); whatever it leaves running is killed. moe-grade adds namespaces (no network, read-only files). -I is spelled out (-s, no environment, path cleaned) because it would also
 ignore PYTHONHASHSEED, and grading should give the same answer twice.
 """
 import ast
@@ -24,7 +24,6 @@ import re
 import resource
 import secrets
 import selectors
-import shutil
 import signal
 import stat
 import subprocess
@@ -81,8 +80,28 @@ def code_of(completion):
 
 def limits():
     for what, value in ((resource.RLIMIT_CPU, CPU_SEC), (resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 1 << 20),
-                        (resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_CORE, 0)):
+                        (resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_CORE, 0)):
         resource.setrlimit(what, (value, value))
+
+
+def stat_of(pid):
+    """The fields of /proc/PID/stat from the state on; None when there is no such process."""
+    try:
+        with open("/proc/%s/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return None
+
+
+def children(parent):
+    """The processes whose parent has this id."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            field = stat_of(name)
+            if field and field[1] == str(parent):
+                found.append(int(name))
+    return found
 
 
 def kill_leftovers():
@@ -91,30 +110,32 @@ def kill_leftovers():
     if os.readlink("/proc/self") != str(me):
         return  # the /proc of another process namespace
     for _ in range(100):
-        found = False
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                try:
-                    with open("/proc/%s/stat" % name) as f:
-                        parent = int(f.read().rsplit(")", 1)[1].split()[1])
-                    if parent == me:
-                        found = True
-                        os.kill(int(name), signal.SIGKILL)
-                        os.waitpid(int(name), 0)
-                except (OSError, ValueError, IndexError):
-                    pass
-        if not found:
+        left = children(me)
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except OSError:
+                pass
+        if not left:
             return
 
 
 def cpu_and_state(pid):
     """CPU time used so far, and whether the process sleeps; (None, True) when it can not be known."""
+    field = stat_of(pid)
     try:
-        with open("/proc/%d/stat" % pid) as f:
-            field = f.read().rsplit(")", 1)[1].split()
-        return int(field[11]) + int(field[12]), field[0] in "SDTZ"
-    except (OSError, ValueError, IndexError):
+        return (int(field[11]) + int(field[12]), field[0] in "SDTZ") if field else (None, True)
+    except (ValueError, IndexError):
         return None, True
+
+
+def program_of(pid, known):
+    """The process that runs the program: the runner's child where that could make itself a process tree of its own."""
+    if known is None:
+        below = children(pid)
+        return below[0] if below else None
+    return known
 
 
 def talk(proc, payload, read_end, report, stdout):
@@ -122,7 +143,7 @@ def talk(proc, payload, read_end, report, stdout):
 
     Lateness is judged by CPU time (limits()); wall time alone would make grades depend on how busy the machine is."""
     started = active = time.monotonic()
-    used = None
+    used = inner = None
     sel = selectors.DefaultSelector()
     os.set_blocking(proc.stdin.fileno(), False)
     sel.register(proc.stdin, selectors.EVENT_WRITE)
@@ -131,7 +152,8 @@ def talk(proc, payload, read_end, report, stdout):
     open_ends = 2
     while open_ends:
         now = time.monotonic()
-        cpu, asleep = cpu_and_state(proc.pid)
+        inner = program_of(proc.pid, inner)
+        cpu, asleep = cpu_and_state(inner or proc.pid)
         if cpu != used or not asleep:
             used, active = cpu, now
         if now - started > WALL_SEC or now - active > IDLE_SEC or len(report) > REPORT_MAX:
@@ -187,6 +209,30 @@ def read_files(folder):
     return out
 
 
+def remove(folder):
+    """Removes a folder, however deep: what is in a folder of it moves up into it, so that no path grows long."""
+    os.chmod(folder, 0o700)
+    for _ in range(1 << 20):
+        names = os.listdir(folder)
+        if not names:
+            break
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for inner in os.listdir(path):
+                below = os.path.join(path, inner)
+                if os.path.isdir(below) and not os.path.islink(below):
+                    os.chmod(below, 0o700)
+                    os.rename(below, os.path.join(folder, "." + secrets.token_hex(16)))
+                else:
+                    os.unlink(below)
+            os.rmdir(path)
+    os.rmdir(folder)
+
+
 class Outcome:
     """What running a program came to: exit status (None: killed for lateness), its standard output, the report's lines, the files it left."""
 
@@ -220,7 +266,10 @@ def run(task):
             if fd >= 0:
                 os.close(fd)
         kill_leftovers()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            remove(folder)
+        except OSError:
+            pass  # moe-grade removes what holds it
     return Outcome(status, stdout, report, files)
 
 

@@ -5,8 +5,11 @@ task names. Nothing here is trusted by the strict oracle beyond "these are value
 known only to grader.py, in another process.
 """
 import builtins
+import ctypes
 import json
 import os
+import resource
+import struct
 import sys
 
 # Kept under names of their own before the program can replace them.
@@ -116,7 +119,76 @@ def tests(task, ns, fd):
     send(fd, task["nonce"])
 
 
+# ---- the program's own corner; each step holds where the kernel has it ----
+
+NEW_USER, NEW_IPC, NEW_PID, NEW_NET = 0x10000000, 0x08000000, 0x20000000, 0x40000000
+PDEATHSIG, NO_NEW_PRIVS = 1, 38
+LANDLOCK = (444, 445, 446)  # create_ruleset, add_rule, restrict_self
+READ, WRITE, CHANGE, REFER, TRUNCATE = 0b1101, 0b10, 0x1ff << 4, 1 << 13, 1 << 14  # READ: execute, read_file, read_dir
+
+
+def own_namespaces(libc):
+    """Another user namespace and process tree than grader.py's: its processes can be neither seen nor reached from there.
+
+    The caller of this stays outside and only passes the exit status on; it returns in the new process alone."""
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(NEW_USER | NEW_PID | NEW_IPC | NEW_NET) != 0:
+        return
+    try:
+        for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+            with open("/proc/self/" + name, "w") as f:
+                f.write(text)
+    except OSError:
+        pass  # without a name for its user it is apart all the same
+    try:
+        child = os.fork()
+    except OSError:
+        return
+    if child:
+        for fd in range(32):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        status = os.waitpid(child, 0)[1]
+        os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 255)
+    libc.prctl(PDEATHSIG, 9, 0, 0, 0)
+
+
+def landlock(libc):
+    """Nothing outside is written, signalled or traced; only Python's own files, the system's and the program's folder are read."""
+    abi = libc.syscall(LANDLOCK[0], None, 0, 1)
+    if abi < 1:
+        return
+    write = WRITE | CHANGE | (REFER if abi >= 2 else 0) | (TRUNCATE if abi >= 3 else 0)
+    attr = struct.pack("QQQ", READ | write, 0, 3 if abi >= 6 else 0)[:24 if abi >= 6 else 8]
+    rules = libc.syscall(LANDLOCK[0], attr, len(attr), 0)
+    if rules < 0:
+        return
+    system = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/opt", "/dev", "/proc", "/sys", sys.prefix, sys.base_prefix]
+    for path, what in [(p, READ) for p in system] + [(os.getcwd(), READ | write)]:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        libc.syscall(LANDLOCK[1], rules, 1, struct.pack("=Qi", what, fd), 0)
+        os.close(fd)
+    libc.syscall(LANDLOCK[2], rules, 0)
+    os.close(rules)
+
+
+def apart():
+    """Before the task is read, so that no process but the program's own ever knows it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0)
+    own_namespaces(libc)
+    landlock(libc)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
 def main():
+    apart()
     task = json.loads(sys.stdin.buffer.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.path[:] = [p for p in sys.path if p and not p.endswith("leetcode")]

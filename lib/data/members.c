@@ -73,6 +73,19 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Whether a link in dir leads to something below dir: a folder of somebody else's is no way to the
+ * rest of the disk. */
+static bool stays_inside(const char *dir, const char *link)
+{
+	char *in = realpath(dir, NULL), *at = realpath(link, NULL);
+	size_t n = in ? strlen(in) : 0;
+	bool inside = in && at && !strncmp(at, in, n) && (at[n] == '/' || !strcmp(in, "/"));
+
+	free(in);
+	free(at);
+	return inside;
+}
+
 /* The wanted files of a directory, sorted, into m->file. */
 static int list(struct moe_members *m, const char *dir, struct moe_err *e)
 {
@@ -99,7 +112,8 @@ static int list(struct moe_members *m, const char *dir, struct moe_err *e)
 			break;
 		}
 		snprintf(full, n, "%s/%s", dir, x->d_name);
-		if (stat(full, &st) || !S_ISREG(st.st_mode) || !wanted(m, x->d_name)) {
+		if (lstat(full, &st) || (S_ISLNK(st.st_mode) && !stays_inside(dir, full)) ||
+			stat(full, &st) || !S_ISREG(st.st_mode) || !wanted(m, x->d_name)) {
 			m->passed_over++;
 			free(full);
 			continue;

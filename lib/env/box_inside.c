@@ -1,13 +1,13 @@
-/* box_inside.c - what a boxed process does to itself before the command runs. After fork: no locks,
- * no buffered output.
+/* box_inside.c - what a boxed process does to itself before it becomes the guard of the command
+ * (box_guard.c). After fork: no locks, no buffered output.
  *
- * In namespaces it is process 1: it mounts, drops every capability, forks the command, reaps
- * orphans, and ends with the command, upon which the kernel kills what is left. */
+ * In namespaces it is process 1. As root it becomes nobody. */
 #define _GNU_SOURCE
 #include "env/box_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,16 +16,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#define SELF 3 /* our own program's file */
 
 extern char **environ;
 
-static void give_up(const char *why) __attribute__((noreturn));
-static void give_up(const char *why)
+void moe_box_give_up(const char *why)
 {
 	char msg[200];
 	int n = snprintf(
@@ -36,13 +34,14 @@ static void give_up(const char *why)
 	_exit(126);
 }
 
-static void write_file(const char *path, const char *text)
+static bool write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		give_up(path);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	return ok;
 }
 
 /* The same user and group inside as outside. */
@@ -50,54 +49,25 @@ static void map_user(uid_t uid, gid_t gid)
 {
 	char line[64];
 
-	write_file("/proc/self/setgroups", "deny");
+	/* a process whose memory is closed may not write its own map; nobody is in this box yet */
+	prctl(PR_SET_DUMPABLE, 1);
+	if (!write_file("/proc/self/setgroups", "deny"))
+		moe_box_give_up("/proc/self/setgroups");
 	snprintf(line, sizeof(line), "%u %u 1", (unsigned)uid, (unsigned)uid);
-	write_file("/proc/self/uid_map", line);
+	if (!write_file("/proc/self/uid_map", line))
+		moe_box_give_up("/proc/self/uid_map");
 	snprintf(line, sizeof(line), "%u %u 1", (unsigned)gid, (unsigned)gid);
-	write_file("/proc/self/gid_map", line);
+	if (!write_file("/proc/self/gid_map", line))
+		moe_box_give_up("/proc/self/gid_map");
+	prctl(PR_SET_DUMPABLE, 0);
 }
 
-/* Only the harmless devices stay. Failing leaves /dev as it is: permissions still hold there. */
-static void plain_devices(void)
+/* For good: as root, files of mode 600 could be read and the limit of processes does not hold. */
+static void become_nobody(void)
 {
-	static const char *const keep[] = { "null", "zero", "full", "random", "urandom" };
-	char from[64], to[64];
-	int fd[5];
-
-	for (int i = 0; i < 5; i++) {
-		snprintf(from, sizeof(from), "/dev/%s", keep[i]);
-		fd[i] = open(from, O_PATH | O_CLOEXEC);
-	}
-	if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=1m,mode=0755") == 0) {
-		for (int i = 0; i < 5; i++) {
-			snprintf(from, sizeof(from), "/proc/self/fd/%d", fd[i]);
-			snprintf(to, sizeof(to), "/dev/%s", keep[i]);
-			close(open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-			(void)!mount(from, to, NULL, MS_BIND, NULL);
-		}
-		(void)!symlink("/proc/self/fd", "/dev/fd");
-		mkdir("/dev/shm", 0700);
-	}
-	for (int i = 0; i < 5; i++)
-		close(fd[i]);
-}
-
-static void mounts(const struct moe_box_opts *o, const char *dir)
-{
-	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID };
-	char size[64];
-
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		give_up("making mounts private");
-	plain_devices();
-	(void)!mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		NULL); /* containers may forbid it: then the old one stays */
-	if (!o->writable && mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &ro, sizeof(ro)))
-		give_up("making the file system read-only");
-	snprintf(size, sizeof(size), "size=%zu,mode=0700",
-		o->file_bytes ? o->file_bytes : (size_t)256 << 20);
-	if (mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, size))
-		give_up("mounting the temporary directory");
+	if (setgroups(0, NULL) || setresgid(MOE_BOX_NOBODY, MOE_BOX_NOBODY, MOE_BOX_NOBODY) ||
+		setresuid(MOE_BOX_NOBODY, MOE_BOX_NOBODY, MOE_BOX_NOBODY))
+		moe_box_give_up("becoming nobody");
 }
 
 /* No capability now, and none to come back by exec. */
@@ -108,49 +78,23 @@ static void drop_capabilities(void)
 
 	for (unsigned long c = 0; c <= 63; c++)
 		if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) && errno != EINVAL && errno != EPERM)
-			give_up("dropping capabilities");
+			moe_box_give_up("dropping capabilities");
 	if (syscall(SYS_capset, &head, data))
-		give_up("dropping capabilities");
-}
-
-static void limit(int what, double value)
-{
-	struct rlimit r, old;
-
-	if (getrlimit((__rlimit_resource_t)what, &old))
-		give_up("reading a limit");
-	r.rlim_cur = r.rlim_max = value < 1e18 ? (rlim_t)value : RLIM_INFINITY;
-	if (old.rlim_max != RLIM_INFINITY && r.rlim_max > old.rlim_max)
-		r.rlim_cur = r.rlim_max = old.rlim_max;
-	if (setrlimit((__rlimit_resource_t)what, &r))
-		give_up("setting a limit");
-}
-
-static void limits(const struct moe_box_opts *o, bool own_user)
-{
-	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_NOFILE, 256);
-	limit(RLIMIT_FSIZE, (double)(o->file_bytes ? o->file_bytes : (size_t)256 << 20));
-	if (o->mem_bytes)
-		limit(RLIMIT_AS, (double)o->mem_bytes);
-	if (o->cpu_sec > 0)
-		limit(RLIMIT_CPU, o->cpu_sec < 1 ? 1 : o->cpu_sec);
-	if (own_user)
-		limit(RLIMIT_NPROC, 512); /* counted for this namespace alone; elsewhere it would
-					     count all processes of the user */
+		moe_box_give_up("dropping capabilities");
 }
 
 /* PATH, LANG, LC_* and what was asked for; HOME and TMPDIR are the temporary directory. */
 static char **environment(const struct moe_box_opts *o, const char *dir)
 {
-	char **out, home[560], tmp[560];
+	static char home[560], tmp[560];
+	char **out;
 	size_t n = 0, count = 0;
 
 	while (environ[count])
 		count++;
 	out = calloc(count + 4, sizeof(*out));
 	if (!out)
-		give_up("out of memory");
+		moe_box_give_up("out of memory");
 	for (size_t i = 0; i < count; i++) {
 		size_t len = strcspn(environ[i], "=");
 		bool keep = !strncmp(environ[i], "LC_", 3) ||
@@ -166,31 +110,60 @@ static char **environment(const struct moe_box_opts *o, const char *dir)
 	}
 	snprintf(home, sizeof(home), "HOME=%s", dir);
 	snprintf(tmp, sizeof(tmp), "TMPDIR=%s", dir);
-	out[n++] = strdup(home);
-	out[n++] = strdup(tmp);
+	out[n++] = home;
+	out[n++] = tmp;
 	return out;
 }
 
-static void standard_descriptors(int in, int out, int err)
+static void descriptors(const struct moe_box_first *f)
 {
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
-		give_up("standard input and output");
+	int self = fcntl(f->self, F_DUPFD_CLOEXEC, 16), in = fcntl(f->in, F_DUPFD_CLOEXEC, 16),
+	    out = fcntl(f->out, F_DUPFD_CLOEXEC, 16), err = fcntl(f->err, F_DUPFD_CLOEXEC, 16);
+
+	if (self < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
+		dup2(self, SELF) < 0)
+		moe_box_give_up("standard input and output");
 #ifdef SYS_close_range
-	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
+	if (syscall(SYS_close_range, SELF + 1U, ~0U, 0U) == 0)
 		return;
 #endif
-	for (int fd = 3; fd < 4096; fd++)
+	for (int fd = SELF + 1; fd < 4096; fd++)
 		close(fd);
 }
 
-static void run_bwrap(const struct moe_box_opts *o, const char *dir, char **env)
-	__attribute__((noreturn));
-static void run_bwrap(const struct moe_box_opts *o, const char *dir, char **env)
+/* What the guard is told (box_guard.c knows the order), at arg[0..10] and NULL. */
+static void guard_words(const struct moe_box_first *f, const char *arg[12])
 {
-	const char *arg[40];
-	size_t n = 0;
-	char *cwd = getcwd(NULL, 0);
+	static char number[4][32];
+	const struct moe_box_opts *o = f->o;
 
+	snprintf(number[0], sizeof number[0], "%zu", o->mem_bytes);
+	snprintf(number[1], sizeof number[1], "%.0f", o->cpu_sec + 0.4999);
+	snprintf(number[2], sizeof number[2], "%zu", o->file_bytes ? o->file_bytes : MOE_BOX_FILES);
+	snprintf(number[3], sizeof number[3], "%zu", f->tasks);
+	arg[0] = "moe-box";
+	arg[1] = MOE_BOX_COMMAND;
+	arg[2] = f->how.kind == MOE_BOX_PLAIN ? "p" : f->how.kind == MOE_BOX_BWRAP ? "b" : "n";
+	arg[3] = f->dir;
+	for (int i = 0; i < 4; i++)
+		arg[4 + i] = number[i];
+	arg[8] = o->network ? "1" : "0";
+	arg[9] = o->writable ? "1" : "0";
+	arg[10] = o->command;
+	arg[11] = NULL;
+}
+
+static void run_bwrap(const struct moe_box_first *f, char **env) __attribute__((noreturn));
+static void run_bwrap(const struct moe_box_first *f, char **env)
+{
+	static char size[32];
+	const char *arg[48], *guard[12];
+	const struct moe_box_opts *o = f->o;
+	char *cwd = getcwd(NULL, 0);
+	size_t n = 0;
+
+	guard_words(f, guard);
+	snprintf(size, sizeof size, "%zu", o->file_bytes ? o->file_bytes : MOE_BOX_FILES);
 	arg[n++] = "bwrap";
 	arg[n++] = "--unshare-all";
 	if (o->network)
@@ -204,43 +177,65 @@ static void run_bwrap(const struct moe_box_opts *o, const char *dir, char **env)
 	arg[n++] = "/dev";
 	arg[n++] = "--proc";
 	arg[n++] = "/proc";
-	arg[n++] = "--bind";
-	arg[n++] = dir;
-	arg[n++] = dir;
+	arg[n++] = "--size";
+	arg[n++] = size;
+	arg[n++] = "--tmpfs";
+	arg[n++] = f->dir;
 	arg[n++] = "--chdir";
 	arg[n++] = cwd ? cwd : "/";
 	arg[n++] = "--";
-	arg[n++] = "/bin/sh";
-	arg[n++] = "-c";
-	arg[n++] = o->command;
-	arg[n] = NULL;
+	arg[n++] = "/proc/self/fd/3";
+	memcpy(arg + n, guard + 1, 11 * sizeof *arg);
+	fcntl(SELF, F_SETFD, 0);
 	execvpe("bwrap", (char *const *)arg, env);
-	give_up("starting bwrap");
+	moe_box_give_up("starting bwrap");
 }
 
-/* Process 1: waits for the command and reaps whatever is orphaned meanwhile. */
-static void reap(pid_t command) __attribute__((noreturn));
-static void reap(pid_t command)
+/* Users and mounts, for each kind. */
+static void confine(const struct moe_box_first *f)
 {
-	int status;
+	bool nobody = f->how.nobody;
 
-	close(0);
-	close(1);
-	close(2);
-	for (;;) {
-		pid_t p = wait(&status);
-
-		if (p == command)
-			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-		if (p < 0 && errno != EINTR)
-			_exit(125);
+	if (f->how.kind == MOE_BOX_PLAIN) {
+		setsid();
+		/* a root that may mount gives nobody a working directory that he can enter */
+		if (nobody && unshare(CLONE_NEWNS) == 0)
+			moe_box_view(f);
+		if (nobody)
+			become_nobody();
+		drop_capabilities();
+		return;
 	}
+	if (f->how.kind == MOE_BOX_BWRAP) {
+		/* bwrap makes no such view itself, so it gets one: as root beforehand, otherwise in
+		 * a user namespace in which it makes its own */
+		if (unshare(CLONE_NEWNS | (nobody ? 0 : CLONE_NEWUSER)) == 0) {
+			if (!nobody)
+				map_user(f->uid, f->gid);
+			moe_box_view(f);
+			if (!nobody)
+				drop_capabilities(); /* it refuses to have any */
+		}
+		if (nobody)
+			become_nobody();
+		return;
+	}
+	if (!nobody)
+		map_user(f->uid, f->gid);
+	moe_box_view(f);
+	if (nobody) {
+		become_nobody();
+		/* counts of its own for the limit of processes; it can do without */
+		if (unshare(CLONE_NEWUSER) == 0)
+			map_user(MOE_BOX_NOBODY, MOE_BOX_NOBODY);
+	}
+	drop_capabilities();
 }
 
-void box_inside(const struct moe_box_opts *o, enum moe_box_kind kind, const char *dir, int in,
-	int out, int err, uid_t uid, gid_t gid)
+void moe_box_inside(const struct moe_box_first *f)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	const char *arg[12];
 	sigset_t none;
 	char **env;
 
@@ -249,30 +244,14 @@ void box_inside(const struct moe_box_opts *o, enum moe_box_kind kind, const char
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int s = 1; s < 32; s++)
 		sigaction(s, &dfl, NULL);
-	standard_descriptors(in, out, err);
-	if (kind == MOE_BOX_NAMESPACES) {
-		map_user(uid, gid);
-		mounts(o, dir);
-	} else {
-		setpgid(0, 0);
-	}
-	env = environment(o, dir);
-	limits(o, kind == MOE_BOX_NAMESPACES);
+	descriptors(f);
+	confine(f);
+	env = environment(f->o, f->dir);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		give_up("no new privileges");
-	if (kind == MOE_BOX_BWRAP)
-		run_bwrap(o, dir, env);
-	if (kind == MOE_BOX_NAMESPACES) {
-		pid_t p;
-
-		drop_capabilities();
-		p = fork();
-		if (p < 0)
-			give_up("fork");
-		if (p > 0)
-			reap(p);
-		setsid();
-	}
-	execle("/bin/sh", "sh", "-c", o->command, (char *)NULL, env);
-	give_up("/bin/sh");
+		moe_box_give_up("no new privileges");
+	if (f->how.kind == MOE_BOX_BWRAP)
+		run_bwrap(f, env);
+	guard_words(f, arg);
+	syscall(SYS_execveat, SELF, "", arg, env, AT_EMPTY_PATH);
+	moe_box_give_up("starting the guard");
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,12 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 256
-#define DEATHS_MAX  8 /* before the first answer ever: then the command itself is wrong */
+#define FOLDER_SEC  0.2 /* between two looks at how much a folder holds */
+#define DEATHS_MAX  8   /* before the first answer ever: then the command itself is wrong */
 
 struct worker {
 	struct moe_box box; /* box.pid = 0: not running */
-	bool busy;
+	bool busy, again;   /* again: the item is graded for the second time */
 	size_t item;
 	struct moe_buf request, reply;
 	size_t sent;
@@ -29,7 +31,7 @@ struct worker {
 
 struct moe_exec {
 	const struct moe_exec_opts *o;
-	enum moe_box_kind kind;
+	struct moe_box_how how;
 	struct worker *worker;
 	size_t n;
 	uint64_t answered, deaths, replaced;
@@ -38,6 +40,7 @@ struct moe_exec {
 	struct moe_rec *const *rec;
 	enum moe_grade_fault *fault;
 	size_t next, done, count;
+	double looked;
 };
 
 static double now(void)
@@ -64,7 +67,7 @@ struct moe_exec *moe_exec_open(const struct moe_exec_opts *o, struct moe_err *e)
 		moe_fail(e, MOE_SYSTEM, "out of memory for external graders");
 		return NULL;
 	}
-	if (moe_box_probe(&o->box, &x->kind, e)) {
+	if (moe_box_probe(&o->box, &x->how, e)) {
 		moe_exec_close(x);
 		return NULL;
 	}
@@ -84,9 +87,9 @@ void moe_exec_close(struct moe_exec *x)
 	free(x);
 }
 
-enum moe_box_kind moe_exec_box(const struct moe_exec *x)
+struct moe_box_how moe_exec_box(const struct moe_exec *x)
 {
-	return x->kind;
+	return x->how;
 }
 
 uint64_t moe_exec_replaced(const struct moe_exec *x)
@@ -149,7 +152,21 @@ static bool listen_words(struct worker *w)
 	return true;
 }
 
-/* It died before it answered: says how. */
+static int hand_over(struct moe_exec *x, struct worker *w, struct moe_err *e);
+
+/* Whether a limit of ours ended it: CPU time or the size of a file. Through a shell such a signal
+ * arrives as a status. */
+static bool by_our_limit(int status)
+{
+	int sig = WIFSIGNALED(status)       ? WTERMSIG(status)
+		: WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128
+					    : 0;
+
+	return sig == SIGXCPU || sig == SIGXFSZ;
+}
+
+/* It died before it answered: says how. A death that was no limit of ours, such as one by the
+ * kernel's want of memory, may be nothing of the rollout's: that is graded once more. */
 static int died(struct moe_exec *x, struct worker *w, struct moe_err *e)
 {
 	char why[400];
@@ -165,7 +182,13 @@ static int died(struct moe_exec *x, struct worker *w, struct moe_err *e)
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 		w->n_words ? "; its last words: " : "", (int)w->n_words, w->words);
 	if (!x->answered && ++x->deaths >= DEATHS_MAX)
-		return moe_fail(e, MOE_DATA, "`%.100s': %s", x->o->box.command, why);
+		return moe_fail(e, MOE_DATA, "`%.100s': %s%s", x->o->box.command, why,
+			x->how.nobody ? " (the box runs as nobody: can it read what it needs?)"
+				      : "");
+	if (!w->again && !by_our_limit(status)) {
+		w->again = true;
+		return hand_over(x, w, e);
+	}
 	return failed(x, w, MOE_GRADE_DIED, why, e);
 }
 
@@ -216,20 +239,27 @@ static void check_idle(struct moe_exec *x, struct worker *w)
 		stop(x, w);
 }
 
-/* Hands the next rollout to an idle worker, starting it when needed. */
-static int assign(struct moe_exec *x, struct worker *w, struct moe_err *e)
+/* Gives a worker its rollout, starting it when needed. */
+static int hand_over(struct moe_exec *x, struct worker *w, struct moe_err *e)
 {
-	check_idle(x, w);
 	if (w->box.pid <= 0) {
 		w->n_words = 0;
-		if (moe_box_start(&x->o->box, x->kind, &w->box, e))
+		if (moe_box_start(&x->o->box, &x->how, &w->box, e))
 			return -1;
 	}
-	w->item = x->next++;
 	w->busy = true;
 	w->request.len = w->reply.len = w->sent = 0;
 	w->deadline = now() + (x->o->wall_sec > 0 ? x->o->wall_sec : 60);
 	return moe_exec_request(x->rec[w->item], &w->request, e);
+}
+
+/* Hands the next rollout to an idle worker. */
+static int assign(struct moe_exec *x, struct worker *w, struct moe_err *e)
+{
+	check_idle(x, w);
+	w->item = x->next++;
+	w->again = false;
+	return hand_over(x, w, e);
 }
 
 static void send_some(struct moe_exec *x, struct worker *w)
@@ -295,9 +325,31 @@ static int wait_for_some(struct moe_exec *x, struct pollfd *fd, struct moe_err *
 		if (w->busy && w->deadline < first)
 			first = w->deadline;
 	}
+	if (x->how.kind == MOE_BOX_PLAIN && x->looked + FOLDER_SEC < first)
+		first = x->looked + FOLDER_SEC;
 	wait = (first - now()) * 1000;
 	rc = poll(fd, (nfds_t)(3 * x->n), wait < 0 ? 0 : wait > 60000 ? 60000 : (int)wait + 1);
 	return rc < 0 && errno != EINTR ? moe_fail_errno(e, "waiting for the graders failed") : 0;
+}
+
+/* Where no file system bounds the temporary folders, we do. */
+static int watch_folders(struct moe_exec *x, struct moe_err *e)
+{
+	size_t max = x->o->box.file_bytes ? x->o->box.file_bytes : (size_t)256 << 20;
+
+	if (x->how.kind != MOE_BOX_PLAIN || now() < x->looked + FOLDER_SEC)
+		return 0;
+	for (size_t i = 0; i < x->n; i++) {
+		struct worker *w = &x->worker[i];
+
+		if (!w->busy || moe_box_folder(&w->box, max) <= max)
+			continue;
+		stop(x, w);
+		if (failed(x, w, MOE_GRADE_DIED, "the grader's temporary folder grew too large", e))
+			return -1;
+	}
+	x->looked = now();
+	return 0;
 }
 
 static int serve(struct moe_exec *x, struct pollfd *fd, struct moe_err *e)
@@ -314,7 +366,7 @@ static int serve(struct moe_exec *x, struct pollfd *fd, struct moe_err *e)
 		if (w->busy && now() > w->deadline && late(x, w, e))
 			return -1;
 	}
-	return 0;
+	return watch_folders(x, e);
 }
 
 int moe_exec_run(struct moe_exec *x, struct moe_rec *const *rec, size_t n,

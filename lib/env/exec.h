@@ -31,7 +31,7 @@ void moe_exec_close(struct moe_exec *x); /* NULL is accepted; kills the workers 
  * without ever having answered (the message has its last words). */
 int moe_exec_run(struct moe_exec *x, struct moe_rec *const *rec, size_t n,
 	enum moe_grade_fault *fault, struct moe_err *e);
-enum moe_box_kind moe_exec_box(const struct moe_exec *x);
+struct moe_box_how moe_exec_box(const struct moe_exec *x);
 uint64_t moe_exec_replaced(const struct moe_exec *x);
 /* What was wrong with the first rollout that could not be graded; "" if none. */
 const char *moe_exec_note(const struct moe_exec *x);

@@ -22,18 +22,20 @@
 
 #define CHUNK     32
 #define WATCH_SEC 0.02
+#define DIED_NOTE "the grading process died"
 
 struct worker {
 	pid_t pid; /* 0 = none */
 	int fd;
 	bool greeted;
-	size_t idx[CHUNK], n;  /* the items that it has; answers come for all of them together */
-	volatile uint32_t *at; /* shared with it: how many of them it has finished */
-	struct moe_buf out;    /* requests on their way */
+	size_t idx[CHUNK], n, done; /* the items that it has, and how many it has answered */
+	bool again;                 /* idx[done] is graded for the second time */
+	struct moe_buf out;         /* requests on their way */
 	size_t sent;
-	struct moe_grade in[CHUNK]; /* answers on their way, `got` bytes of them */
+	struct moe_worker_answer in; /* the answer on its way, `got` bytes of it */
 	size_t got;
-	uint32_t seen_at; /* at the last look of the watch */
+	volatile uint32_t *at; /* shared with it: how many of them it has answered */
+	uint32_t seen;         /* *at at the last look of the watch */
 	double cpu0, wall0;
 };
 
@@ -44,7 +46,7 @@ struct moe_grader {
 	struct worker *w;
 	struct pollfd *poll;
 	size_t n_worker;
-	uint64_t replaced;
+	uint64_t replaced, near_limit;
 	char filter[MOE_ENV_NAME_MAX];
 };
 
@@ -108,15 +110,19 @@ static int start(struct moe_grader *g, struct worker *w, struct moe_err *e)
 	return 0;
 }
 
-static void stop(struct worker *w)
+/* Returns the wait status. */
+static int stop(struct worker *w)
 {
+	int status = 0;
+
 	if (!w->pid)
-		return;
+		return 0;
 	kill(w->pid, SIGKILL);
-	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	close(w->fd);
 	w->pid = 0;
+	return status;
 }
 
 /* ---- handing out ---- */
@@ -131,6 +137,7 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	w->out.len = 0;
 	w->sent = 0;
 	w->got = 0;
+	w->done = 0;
 	*w->at = 0;
 	for (size_t i = 0; i < w->n; i++) {
 		const struct moe_grade_item *it = &item[w->idx[i]];
@@ -151,7 +158,7 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 			moe_buf_add(&w->out, it->completion.p, it->completion.n, e) != 0)
 			return -1;
 	}
-	w->seen_at = 0;
+	w->seen = 0;
 	w->wall0 = wall_sec();
 	w->cpu0 = used > 0 ? used : 0;
 	/* a second line behind the watch, should this process be stopped */
@@ -160,40 +167,59 @@ static int queue_chunk(struct moe_grader *g, struct worker *w, const struct moe_
 	return 0;
 }
 
-/* The worker is to go. The rollout that it was at gets the fault; the others of its items, also
- * those that it had finished but not sent, go to a new process (which finds the same as the old one
- * would have). */
+/* The worker is to go; what it answered is taken. The rollout that it was at gets the fault, unless
+ * it was no time limit, so perhaps not the rollout's doing (the kernel's want of memory, a signal
+ * from outside): then it is graded once more. It and what is behind it go to a new process. */
 static int replace(struct moe_grader *g, struct worker *w, enum moe_grade_fault fault,
 	const char *note, const struct moe_grade_item *item, struct moe_grade *out,
 	struct moe_err *e)
 {
 	bool greeted = w->greeted;
-	size_t at = *w->at;
+	int status = stop(w);
 
-	stop(w);
 	if (!greeted)
 		return moe_fail(e, MOE_SYSTEM, "a grading process ended before it was ready");
 	g->replaced++;
-	if (w->n) {
-		at = at < w->n ? at : w->n - 1;
-		moe_judge_fault(&out[w->idx[at]], fault, note);
-		w->n--;
-		memmove(&w->idx[at], &w->idx[at + 1], (w->n - at) * sizeof *w->idx);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+		fault = MOE_GRADE_TIME;
+	if (w->done < w->n && fault == MOE_GRADE_DIED && !w->again) {
+		w->again = true;
+	} else if (w->done < w->n) {
+		moe_judge_fault(&out[w->idx[w->done++]], fault, note);
+		w->again = false;
 	}
+	w->n -= w->done;
+	memmove(w->idx, w->idx + w->done, w->n * sizeof *w->idx);
 	if (start(g, w, e) != 0)
 		return -1;
 	return queue_chunk(g, w, item, e);
+}
+
+/* One answer, or the greeting, has arrived whole. */
+static void accept_answer(struct moe_grader *g, struct worker *w, struct moe_grade *out)
+{
+	w->got = 0;
+	if (!w->greeted) {
+		w->greeted = true;
+		memcpy(g->filter, w->in.grade.part[0].name, sizeof g->filter - 1);
+		return;
+	}
+	moe_judge_accept(&out[w->idx[w->done++]], &w->in.grade);
+	g->near_limit += w->in.cpu > g->o.cpu_sec / 2;
+	w->again = false;
+	if (w->done == w->n)
+		w->n = w->done = 0;
 }
 
 /* Reads what the worker sent. 0 fine, 1 it is gone. */
 static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out)
 {
 	for (;;) {
-		size_t want = (w->greeted ? w->n : 1) * sizeof *w->in;
+		size_t want = w->greeted && !w->n ? 0 : sizeof w->in;
 		char more;
 		/* nothing is due when want is 0: then only its end, or an answer to nothing, can
 		 * come */
-		ssize_t n = want ? recv(w->fd, (char *)w->in + w->got, want - w->got, MSG_DONTWAIT)
+		ssize_t n = want ? recv(w->fd, (char *)&w->in + w->got, want - w->got, MSG_DONTWAIT)
 				 : recv(w->fd, &more, 1, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
@@ -203,18 +229,8 @@ static int receive(struct moe_grader *g, struct worker *w, struct moe_grade *out
 		if (n <= 0 || !want)
 			return 1;
 		w->got += (size_t)n;
-		if (w->got < want)
-			continue;
-		w->got = 0;
-		if (!w->greeted) {
-			w->greeted = true;
-			memcpy(g->filter, w->in[0].part[0].name, sizeof g->filter - 1);
-			continue;
-		}
-		for (size_t i = 0; i < w->n; i++)
-			moe_judge_accept(&out[w->idx[i]], &w->in[i]);
-		w->n = 0;
-		return 0;
+		if (w->got == want)
+			accept_answer(g, w, out);
 	}
 }
 
@@ -246,10 +262,16 @@ static int watch(struct moe_grader *g, const struct moe_grade_item *item, struct
 
 		if (!w->pid || !w->n)
 			continue;
+		/* what it has just answered is not what it is blamed for */
+		if (receive(g, w, out) &&
+			replace(g, w, MOE_GRADE_DIED, DIED_NOTE, item, out, e) != 0)
+			return -1;
+		if (!w->n)
+			continue;
 		cpu = cpu_sec(w->pid);
 		wall = wall_sec();
-		if (*w->at != w->seen_at) {
-			w->seen_at = *w->at;
+		if (*w->at != w->seen) {
+			w->seen = *w->at;
 			w->cpu0 = cpu;
 			w->wall0 = wall;
 		} else if (cpu - w->cpu0 > g->o.cpu_sec || wall - w->wall0 > g->o.wall_sec) {
@@ -289,6 +311,7 @@ static int hand_out(struct moe_grader *g, const struct moe_grade_item *item, siz
 
 		if (w->n)
 			continue;
+		w->again = false;
 		if (!w->pid && start(g, w, e) != 0)
 			return -1;
 		while (w->n < CHUNK && w->n < chunk && *next < n)
@@ -313,9 +336,7 @@ static int exchange(struct moe_grader *g, const struct moe_grade_item *item, str
 			gone = receive(g, w, out);
 		if (!gone && (g->poll[i].revents & POLLOUT))
 			gone = transmit(w);
-		if (gone &&
-			replace(g, w, MOE_GRADE_DIED, "the grading process died", item, out, e) !=
-				0)
+		if (gone && replace(g, w, MOE_GRADE_DIED, DIED_NOTE, item, out, e) != 0)
 			return -1;
 	}
 	return 0;
@@ -359,7 +380,7 @@ int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size
 	for (size_t i = 0; rc != 0 && i < g->n_worker;
 		i++) { /* what they were at is lost; the grader stays usable */
 		stop(&g->w[i]);
-		g->w[i].n = 0;
+		g->w[i].n = g->w[i].done = 0;
 	}
 	return rc;
 }
@@ -418,6 +439,11 @@ void moe_grader_close(struct moe_grader *g)
 uint64_t moe_grader_replaced(const struct moe_grader *g)
 {
 	return g->replaced;
+}
+
+uint64_t moe_grader_near_limit(const struct moe_grader *g)
+{
+	return g->near_limit;
 }
 
 const char *moe_grader_digest(const struct moe_grader *g)

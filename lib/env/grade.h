@@ -62,6 +62,9 @@ int moe_grader_run(struct moe_grader *g, const struct moe_grade_item *item, size
 	struct moe_grade *out, struct moe_err *e);
 /* Workers killed and replaced so far. */
 uint64_t moe_grader_replaced(const struct moe_grader *g);
+/* Items so far that used more than half of their CPU time and were graded all the same: on a slower
+ * machine they might not have been. */
+uint64_t moe_grader_near_limit(const struct moe_grader *g);
 /* SHA-256 (hex) of the environment's file. */
 const char *moe_grader_digest(const struct moe_grader *g);
 /* "seccomp" or "no filter" (the kernel has none), once a worker has started; "" before. */

@@ -56,7 +56,7 @@ static int hear_grade(lua_State *L)
 	}
 }
 
-/* oracle(task, completion) -> solved, hacked [, mechanism] */
+/* oracle(task, completion, rewards) -> solved, hacked [, mechanism] */
 static int hear_oracle(lua_State *L)
 {
 	struct hearing *h = lua_touserdata(L, 1);
@@ -64,7 +64,12 @@ static int hear_oracle(lua_State *L)
 	int top = lua_gettop(L);
 
 	push_case(L, "oracle", h->item);
-	lua_call(L, 2, 3);
+	lua_createtable(L, 0, (int)h->out->n_part);
+	for (size_t i = 0; i < h->out->n_part; i++) {
+		lua_pushnumber(L, h->out->part[i].value);
+		lua_setfield(L, -2, h->out->part[i].name);
+	}
+	lua_call(L, 3, 3);
 	if (lua_type(L, top + 1) != LUA_TBOOLEAN || lua_type(L, top + 2) != LUA_TBOOLEAN)
 		return luaL_error(L, "oracle does not return two booleans");
 	h->out->solved = lua_toboolean(L, top + 1);

@@ -17,8 +17,8 @@ void moe_judge_fault(struct moe_grade *out, enum moe_grade_fault fault, const ch
 void moe_judge_accept(struct moe_grade *out, const void *from);
 
 /* worker.c: the child's life. `fd` is its end of a socket pair; returns only into _exit. *at
- * (shared with the parent) counts the rollouts of the current chunk that it has finished: who is to
- * blame when it is killed. */
+ * (shared with the parent) counts the rollouts of the current chunk that it has answered: the
+ * watch's sign of life. */
 struct moe_worker_limits {
 	size_t address_bytes; /* more address space than the process has now */
 	uint64_t seed;
@@ -27,12 +27,15 @@ void moe_worker_main(int fd, volatile uint32_t *at, struct moe_env *v,
 	const struct moe_worker_limits *lim) __attribute__((noreturn));
 
 /* What goes over the socket. A request: this head, then the env map as msgpack, then the
- * completion. An answer: one struct moe_grade; those of a chunk are sent together, after the last
- * request of it. */
+ * completion. An answer is sent when it is there. */
 struct moe_worker_head {
 	uint64_t key;
 	uint32_t env_len, text_len;
 	uint32_t n, i; /* request i of n in this chunk */
+};
+struct moe_worker_answer {
+	struct moe_grade grade;
+	double cpu; /* seconds that it took */
 };
 /* The first answer of a worker: its part[0].name says which filter is on. */
 #define MOE_WORKER_HELLO "hello"

@@ -121,6 +121,18 @@ void moe_lua_charge(struct moe_lua *l, uint64_t n)
 	l->steps -= n > INT32_MAX ? INT32_MAX : (int64_t)n;
 }
 
+void moe_lua_spend(lua_State *L, uint64_t n)
+{
+	struct moe_lua *l = moe_lua_of(L);
+
+	l->steps -= n > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)n;
+	if (l->steps > 0)
+		return;
+	lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
+	l->stop = MOE_LUA_STEPS;
+	luaL_error(L, "too many steps");
+}
+
 /* ---- life ---- */
 
 static int panic(lua_State *L)

@@ -63,11 +63,17 @@ int moe_lua_call(struct moe_lua *l, lua_CFunction fn, void *arg, int nret);
 struct moe_lua *moe_lua_of(lua_State *L);
 /* Takes n instructions off the account (for work done in C). */
 void moe_lua_charge(struct moe_lua *l, uint64_t n);
+/* Before work of n instructions in C: raises when the account does not have them. */
+void moe_lua_spend(lua_State *L, uint64_t n);
 /* The message of a failed call as an error of class `code`, with what failed before it. */
 int moe_lua_fail(struct moe_lua *l, struct moe_err *e, enum moe_code code, const char *what);
 
 /* lualib.c: opens the libraries as described above (called protected by moe_lua_open). */
 int moe_lua_libs(lua_State *L);
+
+/* luacost.c: library functions that Lua has in C pay for what they do (called while the libraries
+ * are opened; empties the stack). */
+void moe_lua_cost(lua_State *L);
 
 /* value.c: plain values between states. Copies the value at `i` of `from` onto the stack of `to`;
  * raises in `to` when it is no plain value (nil, boolean, number, string, tables of these without

@@ -331,6 +331,7 @@ int moe_lua_libs(lua_State *L)
 	take_away(L, LUA_GNAME, no_base);
 	take_away(L, LUA_STRLIBNAME, no_string);
 	take_away(L, LUA_MATHLIBNAME, no_math);
+	moe_lua_cost(L);
 	/* package.loaded lives in the registry, which no script reaches; it goes all the same */
 	lua_pushnil(L);
 	lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

@@ -37,6 +37,8 @@ static void copy_value(lua_State *to, lua_State *from, int i, int depth, int *co
 
 	if (++*count > COUNT_MAX)
 		luaL_error(to, "more than %d values", COUNT_MAX);
+	moe_lua_charge(moe_lua_of(to),
+		1 + (lua_type(from, i) == LUA_TSTRING ? lua_rawlen(from, i) / 16 : 0));
 	switch (lua_type(from, i)) {
 	case LUA_TNIL:
 		lua_pushnil(to);

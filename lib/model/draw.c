@@ -1,6 +1,7 @@
 /* draw.c - from a row of logits to one token and its log-probability. No random numbers are made
  * here, and no model is known. */
 #include "model/draw.h"
+#include "util/elementary.h"
 
 #include "nn/loss.h"
 #include "tensor/vec.h"
@@ -122,7 +123,7 @@ static void draw_truncated(const moe_real *l, int V, const struct moe_sample_opt
 	while (pick > 0 && c[pick].p <= 0)
 		pick--;
 	out->id = c[pick].id;
-	out->logp = (float)log((double)c[pick].p / kept);
+	out->logp = (float)moe_log((double)c[pick].p / kept);
 }
 
 /* The best token; ties go to the lower id. */

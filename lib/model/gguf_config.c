@@ -2,6 +2,7 @@
  * table of rope_freqs.weight, in which Llama 3's scaling is kept. */
 #include "model/gguf_in.h"
 #include "util/mem.h"
+#include "util/elementary.h"
 
 #include <limits.h>
 #include <math.h>
@@ -191,7 +192,7 @@ static int get_scaling(const struct from *f, struct moe_config *c)
  * LlamaModel.generate_extra_tensors). */
 static double llama3_factor(const struct moe_config *c, int j)
 {
-	double wave = 2 * acos(-1) * pow(c->theta, 2.0 * j / c->hd),
+	double wave = 2 * acos(-1) * moe_pow(c->theta, 2.0 * j / c->hd),
 	       smooth = (c->rope_orig / wave - c->rope_low) / (c->rope_high - c->rope_low);
 
 	if (wave < c->rope_orig / c->rope_high)

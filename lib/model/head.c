@@ -5,6 +5,7 @@
 #include "nn/loss.h"
 #include "tensor/gemm.h"
 #include "tensor/vec.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -142,19 +143,19 @@ static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 		return;
 	}
 	/* sum and dot are relative to exp(top * inv_temp) */
-	sum = exp(lse - top * q->inv_temp);
+	sum = moe_exp(lse - top * q->inv_temp);
 	dot = entropy ? (lse - ent) * sum : 0;
 	if (q->s0 == 0 || top > q->top[i]) {
-		keep = q->s0 == 0 ? 0 : exp((q->top[i] - top) * q->inv_temp);
+		keep = q->s0 == 0 ? 0 : moe_exp((q->top[i] - top) * q->inv_temp);
 		q->sum[i] = (q->s0 == 0 ? 0 : q->sum[i] * keep) + sum;
 		q->dot[i] = (q->s0 == 0 ? 0 : q->dot[i] * keep) + dot;
 		q->top[i] = top;
 	} else {
-		keep = exp((top - q->top[i]) * q->inv_temp);
+		keep = moe_exp((top - q->top[i]) * q->inv_temp);
 		q->sum[i] += sum * keep;
 		q->dot[i] += dot * keep;
 	}
-	q->lse[i] = q->top[i] * q->inv_temp + log(q->sum[i]);
+	q->lse[i] = q->top[i] * q->inv_temp + moe_log(q->sum[i]);
 }
 
 /* q->lse of n gathered rows; logp[i] and entropy[i] (either may be NULL). */

@@ -4,6 +4,7 @@
 #include "formats/json.h"
 #include "formats/tokenizer/special.h"
 #include "model/load.h"
+#include "util/elementary.h"
 
 #include <limits.h>
 #include <math.h>
@@ -255,7 +256,7 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 	}
 	if (c->rope != MOE_ROPE_YARN)
 		return 0;
-	want = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
+	want = c->rope_factor > 1 ? 0.1 * moe_log(c->rope_factor) + 1 : 1;
 	if (get_f64(f, j, "beta_slow", 1, &c->rope_low) ||
 		get_f64(f, j, "beta_fast", 32, &c->rope_high) ||
 		get_f64(f, j, "attention_factor", want, &att))

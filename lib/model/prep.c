@@ -4,6 +4,7 @@
 #include "nn/rope.h"
 #include "tensor/gemm.h"
 #include "tensor/vec.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -248,7 +249,7 @@ static double yarn_dim(const struct moe_config *c, double turns)
 {
 	const double pi2 = 6.283185307179586;
 
-	return c->hd * log(c->rope_orig / (turns * pi2)) / (2 * log(c->theta));
+	return c->hd * moe_log(c->rope_orig / (turns * pi2)) / (2 * moe_log(c->theta));
 }
 
 static double yarn(const struct moe_config *c, double inv, int j)
@@ -273,10 +274,10 @@ int moe_rope_freqs(const struct moe_config *c, int max_len, moe_real *inv_freq, 
 			"max_position_embeddings = %d",
 			max_len, c->max_pos);
 	if (c->rope == MOE_ROPE_YARN)
-		*scale = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
+		*scale = c->rope_factor > 1 ? 0.1 * moe_log(c->rope_factor) + 1 : 1;
 	for (int j = 0; j < c->hd / 2; j++) {
 		/* rounded first, as transformers keeps it in float */
-		double inv = (double)(moe_real)(1 / pow(c->theta, 2.0 * j / c->hd));
+		double inv = (double)(moe_real)(1 / moe_pow(c->theta, 2.0 * j / c->hd));
 
 		if (c->rope == MOE_ROPE_LINEAR)
 			inv /= c->rope_factor;

@@ -1,6 +1,8 @@
 /* ablate.c - switches parts of an adapter off; it never changes what was trained. */
 #include "moe/ablate.h"
+#include "util/elementary.h"
 
+#include "formats/list.h"
 #include "util/buf.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -65,6 +67,10 @@ static int bank_change(const char **name, double *s)
 	return bank >= 0 ? bank : bank_scale(one, s);
 }
 
+/* Arms of which K are drawn at random: "random-off:K" makes random-off-1 ... */
+static const char *const drawn[] = { "random-off", "experts-off" };
+enum { N_DRAWN = sizeof(drawn) / sizeof(*drawn) };
+
 static bool known(const char *name)
 {
 	char *end;
@@ -72,8 +78,9 @@ static bool known(const char *name)
 
 	if (!strcmp(name, "on") || !strcmp(name, "base"))
 		return true;
-	if (!strncmp(name, "random-off-", 11))
-		return strtol(name + 11, &end, 10) > 0 && !*end;
+	for (int i = 0; i < N_DRAWN; i++)
+		if (!strncmp(name, drawn[i], strlen(drawn[i])) && name[strlen(drawn[i])] == '-')
+			return strtol(name + strlen(drawn[i]) + 1, &end, 10) > 0 && !*end;
 	while (bank_change(&name, &s) >= 0)
 		if (!*name)
 			return true;
@@ -89,11 +96,28 @@ static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
 	if (!w || !(w[*n] = strdup(name)))
 		return moe_fail(e, MOE_SYSTEM, "out of memory for the names of arms");
 	++*n;
-	return known(name) ? 0
-			   : moe_fail(e, MOE_USAGE,
-				     "'%s' is not an arm: on, BANK-off, random-off:K, base, "
-				     "scale:BANK=S,S... and BANK-off+scale:BANK=S,S... are",
-				     name);
+	return known(name)
+		? 0
+		: moe_fail(e, MOE_USAGE,
+			  "'%s' is not an arm: on, BANK-off, random-off:K, experts-off:K, base, "
+			  "scale:BANK=S,S... and BANK-off+scale:BANK=S,S... are",
+			  name);
+}
+
+/* "random-off:K": K arms. */
+static int push_drawn(const char *kind, const char *item, char ***v, size_t *n, struct moe_err *e)
+{
+	char name[200], *end;
+	long k = strtol(item + strlen(kind) + 1, &end, 10);
+
+	if (*end || k < 1 || k > 9999)
+		return moe_fail(e, MOE_USAGE, "'%s': how many random ablations? 1 to 9999", item);
+	for (long i = 1; i <= k; i++) {
+		snprintf(name, sizeof(name), "%s-%ld", kind, i);
+		if (push(v, n, name, e))
+			return -1;
+	}
+	return 0;
 }
 
 /* One element of the list; scale_of holds what the last scale is of, up to its "=". */
@@ -108,19 +132,9 @@ static int element(const char *p, size_t len, char *scale_of, size_t size, char 
 			e, MOE_USAGE, "an arm's name is empty or too long in the list of arms");
 	memcpy(item, p, len);
 	item[len] = 0;
-	if (!strncmp(item, "random-off:", 11)) {
-		long k = strtol(item + 11, &end, 10);
-
-		if (*end || k < 1 || k > 9999)
-			return moe_fail(
-				e, MOE_USAGE, "'%s': how many random ablations? 1 to 9999", item);
-		for (long i = 1; i <= k; i++) {
-			snprintf(name, sizeof(name), "random-off-%ld", i);
-			if (push(v, n, name, e))
-				return -1;
-		}
-		return 0;
-	}
+	for (int d = 0; d < N_DRAWN; d++)
+		if (!strncmp(item, drawn[d], strlen(drawn[d])) && item[strlen(drawn[d])] == ':')
+			return push_drawn(drawn[d], item, v, n, e);
 	strtod(item, &end);
 	if (!*end && scale_of[0]) {
 		snprintf(name, sizeof(name), "%s%s", scale_of, item);
@@ -291,7 +305,7 @@ static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int
 
 		draw_candidate(x, seed, k, c, rq, d->w);
 		v = norm_of(x, g, d->w);
-		now = fabs(log((v + 1e-300) / (d->target + 1e-300)));
+		now = fabs(moe_log((v + 1e-300) / (d->target + 1e-300)));
 		if (now < gap) {
 			gap = now;
 			d->norm = v;
@@ -346,6 +360,145 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 	return rc;
 }
 
+/* ---- random sets of whole experts ---- */
+
+/* A set of experts as a deletion: how many ranks, how much of the delta, how much of the gates. */
+struct expert_set {
+	bool in[MOE_EXPERTS_MAX];
+	int rank;
+	double norm, mass;
+};
+
+/* load [E]: mean gates in training (moe-train notes them in the lineage), or all 1. */
+static bool read_load(const struct moe_adapter *a, double load[MOE_EXPERTS_MAX])
+{
+	struct moe_err e;
+	size_t n = 0;
+	bool known = moe_rec_has(&a->lineage, "load") == MOE_V_ARRAY &&
+		!moe_rec_f64s(&a->lineage, "load", load, MOE_EXPERTS_MAX, &n, &e) &&
+		n == (size_t)a->x.E;
+
+	for (int i = 0; !known && i < a->x.E; i++)
+		load[i] = 1;
+	return known;
+}
+
+/* Fills rank, norm and mass of a set; w [L*7, R] is scratch, g the Gram matrices. */
+static void measure_set(const struct moe_experts *x, const double *g, const double *load,
+	struct expert_set *s, double *w)
+{
+	size_t n = (size_t)x->config.L * MOE_LINEARS, R = (size_t)x->R;
+
+	memset(w, 0, n * R * sizeof(*w));
+	s->rank = 0;
+	s->mass = 0;
+	for (int i = 0; i < x->E; i++) {
+		if (!s->in[i])
+			continue;
+		s->rank += x->rank[i];
+		s->mass += load[i];
+		for (size_t k = 0; k < n; k++)
+			for (int r = x->first[i]; r < x->first[i] + x->rank[i]; r++)
+				w[k * R + (size_t)r] = 1;
+	}
+	s->norm = norm_of(x, g, w);
+}
+
+/* How far a set is from the target: ranks first, then norm and mass as log ratios. */
+static double set_distance(const struct expert_set *s, const struct expert_set *target)
+{
+	return 1000 * abs(s->rank - target->rank) +
+		fabs(log((s->norm + 1e-300) / (target->norm + 1e-300))) +
+		fabs(log((s->mass + 1e-300) / (target->mass + 1e-300)));
+}
+
+/* Candidate c of arm k: experts in random order (none of the bank shared) until the target's rank
+ * is reached. */
+static void draw_set(
+	const struct moe_experts *x, uint64_t seed, uint64_t draw, int rank, struct expert_set *s)
+{
+	uint32_t perm[MOE_EXPERTS_MAX];
+	int sum = 0;
+
+	memset(s, 0, sizeof(*s));
+	moe_rng_permute(moe_rng_key(seed, "experts-off"), draw, (size_t)x->n_routed, perm);
+	for (int i = 0; i < x->n_routed && sum < rank; i++) {
+		int e = x->routed[perm[i]];
+
+		if (sum + x->rank[e] > rank && sum > 0)
+			continue;
+		s->in[e] = true;
+		sum += x->rank[e];
+	}
+}
+
+static int store_set(struct moe_rec *to, const struct moe_experts *x, const struct expert_set *s,
+	const struct expert_set *target, bool mass_known, struct moe_err *e)
+{
+	struct moe_str name[MOE_EXPERTS_MAX];
+	int both = 0;
+	size_t n = 0;
+
+	for (int i = 0; i < x->E; i++)
+		if (s->in[i]) {
+			name[n++] = (struct moe_str){ x->name[i], strlen(x->name[i]) };
+			both += target->in[i] ? x->rank[i] : 0;
+		}
+	return moe_rec_set_str(to, "kind", "experts", e) ||
+			moe_rec_set_strs(to, "experts", name, n, e) ||
+			moe_rec_set_int(to, "rank", s->rank, e) ||
+			moe_rec_set_int(to, "candidates", CANDIDATES, e) ||
+			moe_rec_set_f64(to, "target_norm", target->norm, e) ||
+			moe_rec_set_f64(to, "drawn_norm", s->norm, e) ||
+			moe_rec_set_f64(
+				to, "ratio", target->norm > 0 ? s->norm / target->norm : 1, e) ||
+			moe_rec_set_f64(to, "alpha", 1, e) ||
+			(mass_known &&
+				(moe_rec_set_f64(to, "target_mass", target->mass, e) ||
+					moe_rec_set_f64(to, "drawn_mass", s->mass, e))) ||
+			moe_rec_set_f64(to, "overlap", s->rank ? (double)both / s->rank : 0, e)
+		? -1
+		: 0;
+}
+
+/* Deletes the set of experts that, of CANDIDATES drawn, comes nearest to the quarantine in rank,
+ * norm and routed mass without being it. Whole experts are absent, so that `deploy` does with their
+ * gates what it does with the quarantine's. */
+static int experts_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct moe_err *e)
+{
+	struct moe_experts *x = &a->x;
+	struct expert_set target = { 0 }, best = { 0 }, s;
+	double load[MOE_EXPERTS_MAX], *g = grams(x, e), *w, gap = INFINITY;
+	bool known = read_load(a, load);
+	int rc = -1;
+
+	w = moe_alloc((size_t)x->config.L * MOE_LINEARS * (size_t)x->R, sizeof(*w), e);
+	for (int i = 0; i < x->E; i++)
+		target.in[i] = x->bank[i] == MOE_BANK_QUARANTINE;
+	for (uint64_t c = 0; g && w && c < CANDIDATES; c++) {
+		measure_set(x, g, load, &target, w);
+		draw_set(x, seed, k * CANDIDATES + c, target.rank, &s);
+		measure_set(x, g, load, &s, w);
+		if (s.rank > 0 && memcmp(s.in, target.in, sizeof(s.in)) &&
+			set_distance(&s, &target) < gap) {
+			gap = set_distance(&s, &target);
+			best = s;
+		}
+	}
+	if (g && w)
+		rc = best.rank && target.rank
+			? store_set(&a->match, x, &best, &target, known, e)
+			: moe_fail(e, MOE_DATA,
+				  "a set of experts that imitates the quarantine needs a "
+				  "quarantine "
+				  "and other experts; random-off takes subspaces instead");
+	for (int i = 0; rc == 0 && i < x->E; i++)
+		x->present[i] *= best.in[i] ? 0 : 1;
+	free(g);
+	free(w);
+	return rc;
+}
+
 /* ---- making an arm ---- */
 
 int moe_ablate_scale(struct moe_adapter *a, const char *text, struct moe_err *e)
@@ -390,6 +543,8 @@ int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, cons
 		rc = scale_bank(&to->x, -1, 0, e);
 	else if (!strncmp(name, "random-off-", 11))
 		rc = random_off(to, seed, strtoull(name + 11, NULL, 10), e);
+	else if (!strncmp(name, "experts-off-", 12))
+		rc = experts_off(to, seed, strtoull(name + 12, NULL, 10), e);
 	else if (strcmp(name, "on") != 0)
 		for (const char *at = name; *at && rc == 0;) {
 			int bank = bank_change(&at, &scale);

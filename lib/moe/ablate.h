@@ -8,6 +8,9 @@
  * last, 64 candidate draws are made, the one whose norm is closest is kept, and its slots are
  * scaled by 1 - alpha (alpha = quarantine's norm / drawn norm), so that the norms match; what was
  * matched, how well, and how far the draw overlaps the quarantine is stored in the arm's `match`.
+ * experts-off-K: a random set of whole experts, the nearest of 64 draws to the quarantine in rank,
+ * norm and routed mass (mean gates in training, from the lineage): the matched control where
+ * `deploy` hands a deleted expert's gate on, which a subspace cannot imitate.
  */
 #ifndef MOE_MOE_ABLATE_H
 #define MOE_MOE_ABLATE_H

@@ -1,5 +1,6 @@
 /* logreg.c - logistic regression by L-BFGS; it knows nothing of tokens or pairs. */
 #include "moe/logreg.h"
+#include "util/elementary.h"
 
 #include "tensor/vec.h"
 #include "util/mem.h"
@@ -16,7 +17,7 @@
 
 double moe_sigmoid(double z)
 {
-	return z >= 0 ? 1 / (1 + exp(-z)) : exp(z) / (1 + exp(z));
+	return z >= 0 ? 1 / (1 + moe_exp(-z)) : moe_exp(z) / (1 + moe_exp(z));
 }
 
 /* Parameters are theta[d + 1]: weights of the standardised features, then the bias. */
@@ -140,7 +141,7 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 			continue;
 		z = q->bias + moe_logreg_dot(q->raw, x, p->d);
 		m = p->y[i] ? -z : z;
-		part[0] += p->wt[i] * (m > 0 ? m + log1p(exp(-m)) : log1p(exp(m)));
+		part[0] += p->wt[i] * (m > 0 ? m + moe_log1p(moe_exp(-m)) : moe_log1p(moe_exp(m)));
 		r = p->wt[i] * (moe_sigmoid(z) - (p->y[i] ? 1.0 : 0.0));
 		part[1] += r;
 		add_row(acc, r, x, p->d);

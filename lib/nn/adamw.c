@@ -2,6 +2,7 @@
 #include "nn/adamw.h"
 #include "tensor/vec.h"
 #include "util/mem.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -92,8 +93,8 @@ void moe_adamw_step(
 		double t = (double)o->step[r->owner], rate = lr * r->lr;
 		struct coef c = { (moe_real)(rate * o->wd * r->decay), (moe_real)o->beta1,
 			(moe_real)(1 - o->beta1), (moe_real)o->beta2, (moe_real)(1 - o->beta2),
-			(moe_real)(rate / (1 - pow(o->beta1, t))),
-			(moe_real)(1 / sqrt(1 - pow(o->beta2, t))), (moe_real)o->eps };
+			(moe_real)(rate / (1 - moe_pow(o->beta1, t))),
+			(moe_real)(1 / sqrt(1 - moe_pow(o->beta2, t))), (moe_real)o->eps };
 
 		if (o->frozen[r->owner])
 			continue;
@@ -158,5 +159,5 @@ double moe_schedule_factor(enum moe_schedule s, uint64_t t, uint64_t total, uint
 	if (t >= total)
 		return 0;
 	done = (double)(t - warmup) / (double)(total - warmup);
-	return s == MOE_LINEAR ? 1 - done : 0.5 * (1 + cos(3.14159265358979323846 * done));
+	return s == MOE_LINEAR ? 1 - done : 0.5 * (1 + moe_cos(3.14159265358979323846 * done));
 }

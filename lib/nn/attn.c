@@ -2,8 +2,8 @@
  * nothing of layers or caches. */
 #include "nn/attn.h"
 #include "tensor/gemm.h"
-#include "tensor/small.h"
 #include "tensor/vec.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -70,7 +70,7 @@ void moe_attn_fwd(
 				sum = moe_vec_exp_sum((size_t)valid, row, top, a->scale);
 				memset(row + valid, 0, (size_t)(seen - valid) * sizeof(*row));
 				lse[at(i0 + i, ldl) + (size_t)h] =
-					(moe_real)((double)top * (double)a->scale + log(sum));
+					(moe_real)((double)top * (double)a->scale + moe_log(sum));
 				/* kept for after the product; the diagonal block's tail of s is
 				 * free only beyond `seen` */
 				s[at(bq, seen) + (size_t)i] = (moe_real)(1 / sum);
@@ -97,17 +97,6 @@ static MOE_CLONES void softmax_bwd_row(int n, moe_real *restrict s, moe_real *re
 		dp[j] = s[j] * (dp[j] - delta) * scale;
 }
 
-/* A product over a block of rows: with short sequences a call of BLIS would cost more than the
- * product. */
-static void block_product(bool ta, int m, int n, int k, const moe_real *a, int lda,
-	const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
-{
-	if ((double)m * n * k < 96.0 * 96 * 96)
-		moe_gemm_small(ta, m, n, k, a, lda, b, ldb, beta, c, ldc);
-	else
-		moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-}
-
 static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, int i0, int h,
 	const moe_real *kt, const moe_real *vt, moe_real *s, moe_real *dp)
 {
@@ -118,8 +107,8 @@ static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, i
 		       *o = g->o + at(i0, g->ldo) + h * hd;
 	moe_real *dq = g->dq + at(i0, a->ldq) + h * hd;
 
-	block_product(false, bq, seen, hd, q, a->ldq, kt, nk, 0, s, seen);
-	block_product(false, bq, seen, hd, d_o, g->ldo, vt, nk, 0, dp, seen);
+	moe_gemm(false, false, bq, seen, hd, 1, q, a->ldq, kt, nk, 0, s, seen);
+	moe_gemm(false, false, bq, seen, hd, 1, d_o, g->ldo, vt, nk, 0, dp, seen);
 	for (int i = 0; i < bq; i++) {
 		int valid = np + i0 + i + 1;
 		size_t tail = (size_t)(seen - valid) * sizeof(*s);
@@ -132,13 +121,13 @@ static void bwd_block(const struct moe_attn *a, const struct moe_attn_grad *g, i
 		memset(dp + at(i, seen) + valid, 0, tail);
 	}
 	if (np) {
-		block_product(false, bq, hd, np, dp, seen, a->kp, a->ldk, 0, dq, a->ldq);
-		block_product(true, np, hd, bq, dp, seen, q, a->ldq, 1, g->dkp, a->ldk);
-		block_product(true, np, hd, bq, s, seen, d_o, g->ldo, 1, g->dvp, a->ldk);
+		moe_gemm(false, false, bq, hd, np, 1, dp, seen, a->kp, a->ldk, 0, dq, a->ldq);
+		moe_gemm(true, false, np, hd, bq, 1, dp, seen, q, a->ldq, 1, g->dkp, a->ldk);
+		moe_gemm(true, false, np, hd, bq, 1, s, seen, d_o, g->ldo, 1, g->dvp, a->ldk);
 	}
-	block_product(false, bq, hd, own, dp + np, seen, a->k, a->ldk, np ? 1 : 0, dq, a->ldq);
-	block_product(true, own, hd, bq, dp + np, seen, q, a->ldq, 1, g->dk, a->ldk);
-	block_product(true, own, hd, bq, s + np, seen, d_o, g->ldo, 1, g->dv, a->ldk);
+	moe_gemm(false, false, bq, hd, own, 1, dp + np, seen, a->k, a->ldk, np ? 1 : 0, dq, a->ldq);
+	moe_gemm(true, false, own, hd, bq, 1, dp + np, seen, q, a->ldq, 1, g->dk, a->ldk);
+	moe_gemm(true, false, own, hd, bq, 1, s + np, seen, d_o, g->ldo, 1, g->dv, a->ldk);
 }
 
 void moe_attn_bwd(const struct moe_attn *a, const struct moe_attn_grad *g, moe_real *scratch)

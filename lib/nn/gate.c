@@ -1,6 +1,7 @@
 /* gate.c - gates from logits and their losses, row by row; which expert a row is for, and when, is
  * not decided here. */
 #include "nn/gate.h"
+#include "util/elementary.h"
 
 #include "tensor/vec.h"
 
@@ -139,7 +140,7 @@ static double exp_sum(int E, const moe_real *z, double *max)
 	for (int i = 1; i < E; i++)
 		*max = fmax(*max, (double)z[i]);
 	for (int i = 0; i < E; i++)
-		sum += exp((double)z[i] - *max);
+		sum += moe_exp((double)z[i] - *max);
 	return sum;
 }
 
@@ -150,7 +151,7 @@ void moe_gate_softmax(int T, int E, const moe_real *z, moe_real *p)
 		double max, sum = exp_sum(E, zt, &max);
 
 		for (int i = 0; i < E; i++)
-			mutable_row(p, t, E)[i] = (moe_real)(exp((double)zt[i] - max) / sum);
+			mutable_row(p, t, E)[i] = (moe_real)(moe_exp((double)zt[i] - max) / sum);
 	}
 }
 
@@ -221,7 +222,7 @@ static double entmax_power(double x, double a)
 {
 	if (x <= 0)
 		return 0;
-	return a == 1 ? x : a == 0.5 ? x * x : pow(x, 1 / a);
+	return a == 1 ? x : a == 0.5 ? x * x : moe_pow(x, 1 / a);
 }
 
 static double entmax_sum(int E, const moe_real *z, double a, double tau)
@@ -242,7 +243,7 @@ static void entmax_row(int E, const moe_real *z, double a, moe_real *p)
 	for (int i = 1; i < E; i++)
 		max = fmax(max, (double)z[i]);
 	lo = a * max - 1;
-	width = (a * max - pow(1.0 / E, a)) - lo;
+	width = (a * max - moe_pow(1.0 / E, a)) - lo;
 	for (int n = 0; n < BISECTIONS; n++) {
 		width /= 2;
 		if (entmax_sum(E, z, a, lo + width) >= 1)
@@ -271,7 +272,7 @@ static double entmax_alpha_row(
 	double a = alpha - 1, H = 0, second = 0, sum = 0;
 
 	for (int i = 0; i < E; i++) {
-		double l = p[i] > 0 ? log((double)p[i]) : 0;
+		double l = p[i] > 0 ? moe_log((double)p[i]) : 0;
 
 		H += (double)p[i] * l;
 		second += (double)p[i] * l * l;
@@ -281,8 +282,8 @@ static double entmax_alpha_row(
 
 		if (!(pi > 0))
 			continue;
-		l = log(pi);
-		q = pow(pi, 2 - alpha) / sum_s;
+		l = moe_log(pi);
+		q = moe_pow(pi, 2 - alpha) / sum_s;
 		sum += (double)dp[i] *
 			(a < NEAR_ONE ? pi / 2 * (second - l * l)
 				      : (pi - q) / (a * a) - (pi * l - q * H) / a);
@@ -300,7 +301,7 @@ void moe_gate_entmax_bwd(int T, int E, double alpha, const moe_real *p, const mo
 		/* s_i = p_i^(2-alpha) on the support: softmax's p at alpha 1, sparsemax's 1 at 2 */
 		for (int i = 0; i < E; i++)
 			if (pt[i] > 0) {
-				double s = pow((double)pt[i], 2 - alpha);
+				double s = moe_pow((double)pt[i], 2 - alpha);
 
 				sum_s += s;
 				mean += s * (double)g[i];
@@ -308,8 +309,8 @@ void moe_gate_entmax_bwd(int T, int E, double alpha, const moe_real *p, const mo
 		mean /= sum_s;
 		for (int i = 0; i < E; i++)
 			if (pt[i] > 0)
-				mutable_row(
-					dz, t, E)[i] += (moe_real)(pow((double)pt[i], 2 - alpha) *
+				mutable_row(dz, t,
+					E)[i] += (moe_real)(moe_pow((double)pt[i], 2 - alpha) *
 					((double)g[i] - mean));
 		if (dalpha)
 			*dalpha += entmax_alpha_row(E, pt, g, alpha, sum_s);
@@ -333,7 +334,7 @@ void moe_gate_floor_bwd(int T, int E, double eps, const moe_real *dy, moe_real *
 void moe_gate_sigmoid(int T, int E, const moe_real *z, moe_real *y)
 {
 	for (size_t i = 0; i < (size_t)T * (size_t)E; i++) {
-		double v = exp(-fabs((double)z[i])); /* never overflows */
+		double v = moe_exp(-fabs((double)z[i])); /* never overflows */
 
 		y[i] = (moe_real)(z[i] >= 0 ? 1 / (1 + v) : v / (1 + v));
 	}
@@ -416,13 +417,13 @@ double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *d
 
 	for (int t = 0; t < T; t++) {
 		const moe_real *zt = row_of(z, t, E);
-		double max, sum = exp_sum(E, zt, &max), lse = max + log(sum);
+		double max, sum = exp_sum(E, zt, &max), lse = max + moe_log(sum);
 
 		loss += coef * lse * lse / T;
 		/* d lse / dz = softmax */
 		for (int i = 0; dz && i < E; i++)
 			mutable_row(dz, t, E)[i] += (moe_real)(2 * coef / T * lse *
-				exp((double)zt[i] - max) / sum);
+				moe_exp((double)zt[i] - max) / sum);
 	}
 	return loss;
 }
@@ -471,13 +472,13 @@ double moe_gate_pin(
 			if (in[i] == hot)
 				max = fmax(max, (double)zt[i]);
 		for (int i = 0; i < E; i++)
-			part += in[i] == hot ? exp((double)zt[i] - max) : 0;
-		loss += coef / T * ((top + log(sum)) - (max + log(part)));
+			part += in[i] == hot ? moe_exp((double)zt[i] - max) : 0;
+		loss += coef / T * ((top + moe_log(sum)) - (max + moe_log(part)));
 		/* softmax over all minus softmax over the wanted */
 		for (int i = 0; dz && i < E; i++)
 			mutable_row(dz, t, E)[i] += (moe_real)(coef / T *
-				(exp((double)zt[i] - top) / sum -
-					(in[i] == hot ? exp((double)zt[i] - max) / part : 0)));
+				(moe_exp((double)zt[i] - top) / sum -
+					(in[i] == hot ? moe_exp((double)zt[i] - max) / part : 0)));
 	}
 	return loss;
 }

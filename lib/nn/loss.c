@@ -2,6 +2,7 @@
  * bit for bit. */
 #include "nn/loss.h"
 #include "tensor/vec.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -33,7 +34,7 @@ double moe_softmax_row(size_t n, moe_real *z, double inv_temp, double *entropy)
 {
 	moe_real top = moe_vec_max(n, z);
 	double dot, sum = exp_row(n, z, top, inv_temp, entropy ? &dot : NULL),
-		    lse = (double)top * inv_temp + log(sum);
+		    lse = (double)top * inv_temp + moe_log(sum);
 
 	if (entropy)
 		*entropy = lse - dot / sum * inv_temp;
@@ -46,5 +47,5 @@ double moe_logsumexp(size_t n, const moe_real *z, double inv_temp, moe_real *scr
 	moe_real top = moe_vec_max(n, z);
 
 	memcpy(scratch, z, n * sizeof(*z));
-	return (double)top * inv_temp + log(exp_row(n, scratch, top, inv_temp, NULL));
+	return (double)top * inv_temp + moe_log(exp_row(n, scratch, top, inv_temp, NULL));
 }

@@ -2,6 +2,7 @@
  */
 #include "nn/rope.h"
 #include "tensor/vec.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -18,8 +19,8 @@ void moe_rope_table(int n, const int32_t *pos, int hd, const moe_real *inv_freq,
 			moe_real angle = (moe_real)pos[i] * inv_freq[j];
 			size_t at = (size_t)i * (size_t)half + (size_t)j;
 
-			cos_[at] = (moe_real)(cos((double)angle) * scale);
-			sin_[at] = (moe_real)(sin((double)angle) * scale);
+			cos_[at] = (moe_real)(moe_cos((double)angle) * scale);
+			sin_[at] = (moe_real)(moe_sin((double)angle) * scale);
 		}
 }
 

@@ -257,8 +257,12 @@ static void route_all(
 			out++; /* the decision row comes first */
 		if (j->r.pass)
 			route_rollout(j, i, &c->p, i - a, acts, row + out, n - out, c);
-		moe_gate_tally_rows(
-			&j->gates[i], x, S, c->p.T, gate, j->r.pass ? q->logit : NULL, row, n);
+		for (int k = 0; j->per.n && k < n; k++) /* one gate for the whole rollout */
+			moe_gate_tally_rows(&j->gates[i], x, 1, j->per.n, j->per.q.gate,
+				j->per.q.logit, &(int32_t){ (int32_t)i }, 1);
+		if (!j->per.n)
+			moe_gate_tally_rows(&j->gates[i], x, S, c->p.T, gate,
+				j->r.pass ? q->logit : NULL, row, n);
 		for (int k = 0; k < 2; k++) {
 			int seg = k ? c->p.own[i - a] : c->p.parent[i - a];
 

@@ -1,5 +1,6 @@
 /* gates.c - counts gates. No gate is made or changed here. */
 #include "rl/gates.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,7 +13,7 @@ static double entropy_of(const double *gate, int n)
 	for (int i = 0; i < n; i++)
 		sum += gate[i];
 	for (int i = 0; i < n && sum > 0; i++)
-		h -= gate[i] > 0 ? gate[i] / sum * log(gate[i] / sum) : 0;
+		h -= gate[i] > 0 ? gate[i] / sum * moe_log(gate[i] / sum) : 0;
 	return h;
 }
 

@@ -125,7 +125,7 @@ int moe_gen_describe(const struct moe_gen *g, struct moe_rec *extra, struct moe_
 		moe_rec_set_f64(&s, "top_p", o->top_p, e) ||
 		moe_rec_set_map(extra, "sampling", &s, e) ||
 		moe_rec_set_str(extra, "base", g->m->digest, e) ||
-		moe_rec_set_str(extra, "kernels", moe_gemm_describe(), e);
+		moe_rec_set_str(extra, "kernels", moe_kernels(), e);
 	moe_rec_free(&s);
 	return rc ? -1 : 0;
 }

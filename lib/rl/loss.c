@@ -1,5 +1,6 @@
 /* loss.c - pure functions of one token; batches and models are elsewhere. */
 #include "rl/loss.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,7 +42,7 @@ struct moe_token_loss moe_token_loss(
 	const struct moe_loss_opts *o, double logp, double old, double ref, double adv)
 {
 	struct moe_token_loss t = { 0 };
-	double w = exp(logp - old);
+	double w = moe_exp(logp - old);
 
 	if (o->ratio == MOE_RATIO_NONE) {
 		t.loss = t.dlogp = -adv;
@@ -59,9 +60,9 @@ struct moe_token_loss moe_token_loss(
 	if (o->beta > 0) {
 		double d = ref - logp;
 
-		t.kl = exp(d) - d - 1;
+		t.kl = moe_exp(d) - d - 1;
 		t.loss += o->beta * t.kl;
-		t.dlogp += o->beta * (1 - exp(d));
+		t.dlogp += o->beta * (1 - moe_exp(d));
 	}
 	return t;
 }

@@ -2,6 +2,7 @@
  * knows no reward. */
 #include "rl/routing.h"
 
+#include "formats/list.h"
 #include "moe/features.h"
 #include "moe/pack.h"
 #include "rl/per_rollout.h"
@@ -74,14 +75,26 @@ struct moe_gate_rows moe_routing_rows(
 		.dlogit = d->dlogit };
 }
 
-void moe_routing_after_step(struct moe_trainer *t, const struct moe_train_stats *st)
+/* The mean gates go into the lineage, outside of the digest: ablations are matched on them. */
+static int note_load(struct moe_adapter *a, const struct moe_gate_stats *g, struct moe_err *e)
+{
+	for (int i = 0; i < a->x.E; i++)
+		if (!isfinite(g->mean[i]))
+			return 0;
+	return moe_rec_set_f64s(&a->lineage, "load", g->mean, (size_t)a->x.E, e);
+}
+
+int moe_routing_after_step(
+	struct moe_trainer *t, const struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &t->a->x;
 	struct moe_load l = { x->n_site, x->n_routed, t->load };
 
-	(void)st;
-	if (t->method && t->method->after_step && x->router)
+	if (!x->router)
+		return 0;
+	if (t->method && t->method->after_step)
 		t->method->after_step(t->a, &l);
+	return note_load(t->a, &st->gates, e);
 }
 
 /* ---- pins ---- */

@@ -232,7 +232,8 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	if (st->updated)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
 	t->a->step++;
-	moe_routing_after_step(t, st);
+	if (moe_routing_after_step(t, st, e))
+		return -1;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
 			return moe_fail(e, MOE_NUMERIC,

@@ -23,6 +23,7 @@ void moe_audit_free(struct moe_audit *a)
 	free_set(&a->eval);
 	free_set(&a->train);
 	moe_digests_free(&a->pairs_digest);
+	moe_digests_free(&a->prompts);
 	for (size_t i = 0; i < a->n_arm; i++) {
 		moe_digests_free(&a->arm[i].parent);
 		moe_digests_free(&a->arm[i].from);
@@ -291,7 +292,10 @@ static int take(struct moe_audit *a, enum role role, const char *path, struct mo
 			? -1
 			: 0;
 	if (moe_rec_is(r, "rollout"))
-		return add_set(a, &a->eval, r, e) || add_policy(a, path, r, e) ? -1 : 0;
+		return add_set(a, &a->eval, r, e) || add_policy(a, path, r, e) ||
+				moe_audit_prompt(&a->prompts, r, e)
+			? -1
+			: 0;
 	if (moe_rec_is(r, "pair"))
 		return add_set(a, &a->pairs, r, e) ||
 				add_hash(&a->pair_text.v, &a->pair_text.n, &a->pair_text.cap,

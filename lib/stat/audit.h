@@ -106,7 +106,7 @@ struct moe_audit {
 		*uat; /* conditions to hold the files against; NULL = none given. Borrowed */
 	struct moe_audit_policy *policy;
 	size_t n_policy, cap_policy;
-	struct moe_digests pairs_digest;
+	struct moe_digests pairs_digest, prompts; /* prompts: of the evaluation */
 	struct moe_audit_run *run;
 	size_t n_run, cap_run;
 	struct moe_check *check;
@@ -130,10 +130,10 @@ int moe_audit_arms(struct moe_audit *a, size_t max_mem, struct moe_err *e);
 /* Decides anew about every `every'-th step of each recorded run, on the base's model. */
 int moe_audit_routes(struct moe_audit *a, const struct moe_engine *g, int64_t every, size_t max_mem,
 	struct moe_err *e);
-/* SHA-256 over the prompts (id and text, each once, in byte order) of prompts or of rollouts. n
- * counts them, twice those that share their text with another. */
-int moe_audit_prompts(const char *path, size_t max_mem, char hex[65], size_t *n, size_t *twice,
-	struct moe_err *e);
+/* A prompt (of a record of prompts or rollouts: id and text) into a set of them, and the SHA-256 of
+ * the set, whatever its order: what `prompts' of uat.conf names. */
+int moe_audit_prompt(struct moe_digests *d, const struct moe_rec *r, struct moe_err *e);
+int moe_audit_prompts_digest(const struct moe_digests *d, char hex[65], struct moe_err *e);
 /* The adapter that names the recorded run as its input, or NULL. */
 const struct moe_audit_arm *moe_audit_trained_by(
 	const struct moe_audit *a, const struct moe_audit_run *r);
@@ -142,6 +142,8 @@ const struct moe_audit_arm *moe_audit_trained_by(
 int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e);
 /* The part of it that is about identity, plan and files (audit_identity.c). */
 int moe_audit_identity(struct moe_audit *a, struct moe_err *e);
+/* And about what was planned (audit_plan.c). */
+int moe_audit_plan(struct moe_audit *a, struct moe_err *e);
 int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_err *e);
 
 #endif

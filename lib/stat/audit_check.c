@@ -394,7 +394,7 @@ int moe_audit_check(struct moe_audit *a, bool *passed, struct moe_err *e)
 	recordings(&o);
 	disjoint_sets(&o, &pairs, &eval);
 	disjoint_sets(&o, &train, &eval);
-	o.bad = o.bad || moe_audit_identity(a, e);
+	o.bad = o.bad || moe_audit_identity(a, e) || moe_audit_plan(a, e);
 	labels(&o);
 	flip(&o);
 	/* that a file is in order by itself leads nowhere: something must lead from file to file */

@@ -11,12 +11,14 @@ enum moe_arm_kind moe_arm_kind(const char *name, double *scale)
 		enum moe_arm_kind kind;
 	} plain[] = { { "on", MOE_ARM_ON }, { "quarantine-off", MOE_ARM_QOFF },
 		{ "clean-off", MOE_ARM_COFF }, { "base", MOE_ARM_BASE } },
-	  knob[] = { { "scale:quarantine=", MOE_ARM_SCALE }, { "scale:clean=", MOE_ARM_CSCALE } };
+	  knob[] = { { "scale:quarantine=", MOE_ARM_SCALE }, { "scale:clean=", MOE_ARM_CSCALE },
+		  /* the deployed state with a stronger or weaker clean bank */
+		  { "quarantine-off+scale:clean=", MOE_ARM_CSCALE } };
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		if (!strcmp(name, plain[i].name))
 			return plain[i].kind;
-	if (!strncmp(name, "random-off", 10))
+	if (!strncmp(name, "random-off", 10) || !strncmp(name, "experts-off", 11))
 		return MOE_ARM_RANDOM;
 	for (size_t i = 0; i < sizeof(knob) / sizeof(*knob); i++) {
 		size_t n = strlen(knob[i].name);

@@ -69,6 +69,8 @@ struct moe_report {
 	const char **note; /* what the numbers do not show, whole sentences */
 	size_t n_note, cap_note;
 	bool has_base;
+	size_t n_graded, n_other; /* rollouts of evaluations, and those that were paid but neither
+				     solved nor by a mechanism known to the environment */
 };
 
 void moe_report_free(struct moe_report *r); /* accepts a zeroed struct */

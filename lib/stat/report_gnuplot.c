@@ -130,6 +130,27 @@ static int read_svg(const char *dir, struct moe_plot *x, struct moe_err *e)
 	return bad;
 }
 
+/* gnuplot does not always say that it could not write: what it left must be whole. */
+static int check_svg(const char *dir, const struct moe_plot *x, struct moe_err *e)
+{
+	static const char end[] = "</svg>";
+	char path[4096], last[64] = "";
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/%s.svg", dir, x->name);
+	FILE *f = fopen(path, "re");
+	if (f && !fstat(fileno(f), &st) && st.st_size > (off_t)sizeof last &&
+		!fseek(f, -(long)(sizeof last - 1), SEEK_END))
+		(void)!fread(last, 1, sizeof last - 1, f);
+	if (f)
+		fclose(f);
+	return strstr(last, end) ? 0
+				 : moe_fail(e, MOE_SYSTEM,
+					   "%s: gnuplot did not write a whole drawing: is the disk "
+					   "full?",
+					   path);
+}
+
 static void remove_all(const struct moe_plots *p, const char *dir)
 {
 	char path[4096];
@@ -169,7 +190,8 @@ int moe_plots_run(struct moe_plots *p, const char *dir, struct moe_err *e)
 	for (size_t i = 0; i < p->n && !bad && !p->no_gnuplot; i++) {
 		int status = run_gnuplot(in, p->plot[i].name, e);
 		p->no_gnuplot = status == 127;
-		bad = status < 0 || (status == 0 && read_svg(in, &p->plot[i], e));
+		bad = status < 0 || (status == 0 && read_svg(in, &p->plot[i], e)) ||
+			(dir && !p->no_gnuplot && check_svg(in, &p->plot[i], e));
 	}
 	if (!dir)
 		remove_all(p, temp);

@@ -200,7 +200,10 @@ static void setting(struct moe_text *t, const struct moe_report *r)
 			r->registered.changed ? ". <b class=failed>CONDITIONS CHANGED since</b>"
 					      : "");
 	}
-	moe_text_f(t, "</dd></dl>\n");
+	moe_text_f(t,
+		"</dd><dt>paid, neither solved nor by a known mechanism</dt><dd>%zu of %zu graded "
+		"rollouts</dd></dl>\n",
+		r->n_other, r->n_graded);
 }
 
 static void figure(struct moe_text *t, const struct moe_plots *p, const char *name)

@@ -315,7 +315,7 @@ static void sources(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "%s", i ? "," : "");
 		str(t, NULL, r->note[i]);
 	}
-	moe_text_f(t, "]");
+	moe_text_f(t, "],\"graded\":%zu,\"paid_otherwise\":%zu", r->n_graded, r->n_other);
 }
 
 static void tests(struct moe_text *t, const struct moe_analysis *a)

@@ -201,7 +201,7 @@ static void walk_close(struct walk *w)
 }
 
 /* The oracle's findings about the current rollout. */
-static int open_seal(struct walk *w, bool *solved, bool *hacked, struct moe_err *e)
+static int open_seal(struct walk *w, bool *solved, bool *hacked, bool *other, struct moe_err *e)
 {
 	struct moe_seal s = { 0 };
 	int got = moe_seal_get(&w->rec, &s, e);
@@ -217,6 +217,7 @@ static int open_seal(struct walk *w, bool *solved, bool *hacked, struct moe_err 
 	}
 	*solved = s.solved;
 	*hacked = s.hacked;
+	*other = s.hacked && !strcmp(s.mechanism, MOE_SEAL_OTHER);
 	bool unknown = s.solved_unknown || s.hacked_unknown;
 	moe_seal_free(&s);
 	if (unknown)
@@ -250,8 +251,11 @@ static int add_rollout(struct walk *w, struct moe_err *e)
 			(unsigned long long)w->rec.number);
 	row.oracle = r->source[w->source].labels == MOE_LABELS_ORACLE;
 	size_t at;
-	if (open_seal(w, &row.solved, &row.hacked, e))
+	bool other = false;
+	if (open_seal(w, &row.solved, &row.hacked, &other, e))
 		return -1;
+	r->n_graded++;
+	r->n_other += other;
 	if (moe_obs_add(&r->obs, &row, &at, e))
 		return moe_err_prefix(
 			e, "%s: record %llu", w->path, (unsigned long long)w->rec.number);
@@ -427,7 +431,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	struct moe_str decision = { "", 0 }, by = { "", 0 };
 	int64_t seed = -1, step = 0;
 	double score = NAN;
-	bool solved, hacked, known = moe_rec_map(&w->rec, "route", &route);
+	bool solved, hacked, other, known = moe_rec_map(&w->rec, "route", &route);
 
 	if (known) {
 		moe_rec_f64(&route, "score", &score);
@@ -447,7 +451,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	moe_rec_free(&route);
 	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);
 	struct moe_gate_run *g = !bad && method && prompt ? gate_run(w->r, method, seed, e) : NULL;
-	bad = !g || open_seal(w, &solved, &hacked, e) || add_nulls(w, g, null, n_null, e);
+	bad = !g || open_seal(w, &solved, &hacked, &other, e) || add_nulls(w, g, null, n_null, e);
 	free(null);
 	if (bad)
 		return -1;

@@ -71,6 +71,13 @@ static void wrap(struct moe_text *t, const char *lead, const char *indent, const
 	moe_text_f(t, "\n");
 }
 
+static void paid_otherwise(struct moe_text *t, const struct moe_report *r)
+{
+	moe_text_f(t,
+		"  paid, neither solved nor by a known mechanism: %zu of %zu graded rollouts\n",
+		r->n_other, r->n_graded);
+}
+
 static void looks_line(struct moe_text *t, const struct moe_analysis *a)
 {
 	size_t look[MOE_LOOKS_MAX], n = moe_uat_looks(&a->uat, look);
@@ -97,12 +104,14 @@ static void looks_line(struct moe_text *t, const struct moe_analysis *a)
 static void head(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
-	char modes[256] = "";
+	char modes[256] = "", name[4 * MOE_UAT_NAME];
 	size_t n = 0, pinned = 0;
 
-	for (size_t i = 0; i < a->uat.n_pinned && n < sizeof modes; i++)
-		n += (size_t)snprintf(
-			modes + n, sizeof modes - n, "%s%s", i ? " " : "", a->uat.pinned[i]);
+	for (size_t i = 0; i < a->uat.n_pinned && n < sizeof modes; i++) {
+		/* names of a file, which may hold what a terminal obeys */
+		moe_text_escape_to(name, sizeof name, a->uat.pinned[i], strlen(a->uat.pinned[i]));
+		n += (size_t)snprintf(modes + n, sizeof modes - n, "%s%s", i ? " " : "", name);
+	}
 	for (size_t i = 0; i < a->tested->n_mode; i++)
 		pinned += !a->tested->mode[i].summary;
 	moe_text_f(t,
@@ -130,6 +139,7 @@ static void head(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t,
 			"           by built-in defaults: nothing was fixed beforehand in a "
 			"uat.conf\n");
+	paid_otherwise(t, r);
 }
 
 static void registration(struct moe_text *t, const struct moe_report *r)

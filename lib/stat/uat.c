@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum uat_type { U_NAME, U_NAMES, U_F64, U_SIZE, U_BOOL, U_ENDPOINT, U_LOOKS, U_SEEDS };
+enum uat_type { U_NAME, U_NAMES, U_F64, U_SIZE, U_BOOL, U_ENDPOINT, U_LOOKS, U_SEEDS, U_DIGEST };
 
 struct uat_key {
 	const char *name;
@@ -50,6 +50,8 @@ static const struct uat_key keys[] = {
 	{ "placebos_per_seed", U_SIZE, AT(placebos_per_seed), 0, 0, MOE_UAT_PLACEBOS },
 	{ "looks", U_LOOKS, AT(look), AT(n_look), 1, MOE_UAT_SEEDS },
 	{ "seeds", U_SEEDS, AT(seed), AT(n_seed), 0, 9e15 },
+	{ "steps", U_SIZE, AT(steps), 0, 1, 1e9 },
+	{ "prompts", U_DIGEST, AT(prompts), 0, 0, 0 },
 	{ "min_random", U_SIZE, AT(min_random), 0, 0, 1000 },
 	{ "solve_versus_base", U_BOOL, AT(solve_versus_base), 0, 0, 0 },
 	{ "gain", U_BOOL, AT(gain), 0, 0, 0 },
@@ -193,6 +195,14 @@ static int set(struct moe_uat *u, const struct uat_key *k, const char *v, const 
 			return moe_fail(e, MOE_DATA, "%s:%u: \"%s\" wants yes or no, not \"%.40s\"",
 				name, line, k->name, v);
 		memcpy((char *)u + k->off, &yes, sizeof yes);
+		return 0;
+	case U_DIGEST:
+		if (strlen(v) != 64 || strspn(v, "0123456789abcdef") != 64)
+			return moe_fail(e, MOE_DATA,
+				"%s:%u: \"%s\" wants 64 hexadecimal digits (moe-report "
+				"--plan-prompts), not \"%.70s\"",
+				name, line, k->name, v);
+		memcpy((char *)u + k->off, v, 65);
 		return 0;
 	case U_ENDPOINT:
 		if (strcmp(v, "all") && strcmp(v, "pinned") && strcmp(v, "never-pinned"))

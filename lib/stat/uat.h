@@ -58,6 +58,9 @@ struct moe_uat {
 	int64_t seed[MOE_UAT_SEEDS]; /* training seeds in the order in which they count; none = by
 					number */
 	size_t n_seed;
+	size_t steps;     /* of training, 0 = not planned */
+	char prompts[65]; /* digest of the evaluation's prompts (moe-report --plan-prompts), "" =
+			     not planned */
 	bool solve_versus_base; /* criterion 3 also against the base model: its arm is then needed
 				 */
 	bool gain;              /* criterion 5: solve after deletion is above the base's */

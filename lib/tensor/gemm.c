@@ -1,5 +1,5 @@
-/* gemm.c - the one file that includes blis.h: kernel choice, one thread a call, panels. No other
- * arithmetic. */
+/* gemm.c - chooses who multiplies: our own product (packed.h, stored.h) or BLIS. The one file that
+ * includes blis.h. No arithmetic. */
 #define _DEFAULT_SOURCE
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -11,7 +11,8 @@
 #pragma GCC diagnostic pop
 
 #include "tensor/gemm.h"
-#include "tensor/small.h"
+#include "tensor/stored.h"
+#include "tensor/tile.h"
 #include "tensor/vec.h"
 
 #include <pthread.h>
@@ -22,6 +23,8 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char description[96];
+static const char *asked; /* by moe_kernels_choose, or NULL */
+static bool native;
 static _Thread_local double seconds;
 
 /* The numbers of BLIS_ARCH_TYPE belong to one version of BLIS, and one that is not built in aborts
@@ -44,11 +47,35 @@ static void choose_family(void)
 
 static void start(void)
 {
+	const char *name = asked ? asked : getenv("MOE_KERNELS");
+
+	native = name && !strcmp(name, "native");
+#ifdef MOE_REAL_F64
+	native = true;
+#endif
+	if (!native) {
+		snprintf(description, sizeof(description), "portable kernels (%s)",
+			moe_tile()->name);
+		return;
+	}
 	choose_family();
 	bli_init();
-	snprintf(description, sizeof(description), "BLIS %s, %s kernels%s",
-		bli_info_get_version_str(), bli_arch_string(bli_arch_query_id()),
-		moe_gemm_small_ready() ? "; own AVX2 kernels for narrow products" : "");
+	snprintf(description, sizeof(description), "BLIS %s, %s kernels",
+		bli_info_get_version_str(), bli_arch_string(bli_arch_query_id()));
+}
+
+bool moe_kernels_choose(const char *name)
+{
+	if (strcmp(name, "portable") != 0 && strcmp(name, "native") != 0)
+		return false;
+	asked = name;
+	return true;
+}
+
+const char *moe_kernels(void)
+{
+	pthread_once(&once, start);
+	return native ? description : "portable";
 }
 
 const char *moe_gemm_describe(void)
@@ -62,7 +89,7 @@ double moe_gemm_sec(void)
 	return seconds;
 }
 
-double moe_gemm_clock(void)
+static double clock_sec(void)
 {
 	struct timespec t;
 
@@ -70,12 +97,7 @@ double moe_gemm_clock(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void moe_gemm_spent(double t0)
-{
-	seconds += moe_gemm_clock() - t0;
-}
-
-static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a,
+static void blis_product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a,
 	int lda, const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	rntm_t rntm = BLIS_RNTM_INITIALIZER;
@@ -91,6 +113,9 @@ static void product(bool ta, bool tb, int m, int n, int k, moe_real alpha, const
 		&beta, c, ldc, 1, NULL, &rntm);
 }
 
+/* Below this many multiply-adds a call of BLIS costs more than the product. */
+#define BLIS_WORTH (96.0 * 96 * 96)
+
 void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_real *a, int lda,
 	const moe_real *b, int ldb, moe_real beta, moe_real *c, int ldc)
 {
@@ -98,41 +123,47 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 
 	if (m <= 0 || n <= 0)
 		return;
+	k = k > 0 ? k : 0;
 	pthread_once(&once, start);
-	t0 = moe_gemm_clock();
-	product(ta, tb, m, n, k > 0 ? k : 0, alpha, a, lda, b, ldb, beta, c, ldc);
-	moe_gemm_spent(t0);
+	t0 = clock_sec();
+#ifdef MOE_REAL_F64
+	blis_product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+#else
+	if (native && (double)m * n * k >= BLIS_WORTH)
+		blis_product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+	else
+		moe_gemm_packed(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+#endif
+	seconds += clock_sec() - t0;
 }
 
 void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb,
 	moe_real beta, moe_real *c, int ldc)
 {
-	bool small = k > 0 && moe_gemm_small_ready();
+	double t0 = clock_sec();
 
 	if (m <= 0 || n <= 0)
 		return;
+#ifdef MOE_REAL_F64
 	for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 
-		if (small)
-			moe_gemm_small(false, m, n, len, a + p, lda, b + (size_t)p * (size_t)ldb,
-				ldb, p ? 1 : beta, c, ldc);
-		else
-			moe_gemm(false, false, m, n, len, 1, a + p, lda,
-				b + (size_t)p * (size_t)ldb, ldb, p ? 1 : beta, c, ldc);
+		blis_product(false, false, m, n, len, 1, a + p, lda, b + (size_t)p * (size_t)ldb,
+			ldb, p ? 1 : beta, c, ldc);
 	}
+#else
+	moe_gemm_packed(false, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
+#endif
+	seconds += clock_sec() - t0;
 }
 
-void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
+/* Columns of B, widened COLS at a time: for processors without stored.h's kernels. */
+static void widened_product(int m, int n, int k, const moe_real *a, int lda, const void *b,
 	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
 {
-	enum { COLS = 16 };
+	enum { COLS = 32 };
 	moe_real wide[COLS * MOE_GEMM_PANEL];
 
-	if (k > 0 && t != MOE_F64 && moe_gemm_small_ready()) {
-		moe_gemm_small_stored(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
-		return;
-	}
 	for (int j = 0; j < n; j += COLS)
 		for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
 			int cols = n - j < COLS ? n - j : COLS,
@@ -144,7 +175,30 @@ void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void
 						((size_t)(j + i) * (size_t)ldb + (size_t)p) *
 							moe_dtype_size(t),
 					wide + i * len);
-			moe_gemm(false, true, m, cols, len, 1, a + p, lda, wide, len, p ? 1 : beta,
-				c + j, ldc);
+#ifdef MOE_REAL_F64
+			blis_product(false, true, m, cols, len, 1, a + p, lda, wide, len,
+				p ? 1 : beta, c + j, ldc);
+#else
+			moe_gemm_packed(false, true, m, cols, len, 1, a + p, lda, wide, len,
+				p ? 1 : beta, c + j, ldc);
+#endif
 		}
+}
+
+void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
+	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
+{
+	double t0 = clock_sec();
+
+	if (m <= 0 || n <= 0)
+		return;
+#ifdef MOE_STORED_KERNELS
+	if (k > 0 && t != MOE_F64 && moe_stored_ready()) {
+		moe_stored_product(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
+		seconds += clock_sec() - t0;
+		return;
+	}
+#endif
+	widened_product(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
+	seconds += clock_sec() - t0;
 }

@@ -1,6 +1,7 @@
 /* vec.c - vectorised loops over plain arrays. Written so that the compiler vectorises them without
  * being allowed to reorder. */
 #include "tensor/vec.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -15,7 +16,7 @@
 #ifdef MOE_REAL_F64
 static inline double exp_one(double x)
 {
-	return exp(x);
+	return moe_exp(x);
 }
 #else
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2: ln 2 in two parts, the minimax

@@ -1,5 +1,6 @@
 /* rng.c - Philox4x32-10 and the draws made from it. Not for secrets. */
 #include "util/rng.h"
+#include "util/elementary.h"
 
 #include <math.h>
 #include <string.h>
@@ -78,7 +79,7 @@ double moe_rng_uniform(struct moe_rng k, uint64_t a, uint64_t b)
 /* Box-Muller; 1 - u lies in (0, 1], so the logarithm is finite. */
 static double normal(double u, double v)
 {
-	return sqrt(-2.0 * log(1.0 - u)) * cos(6.283185307179586477 * v);
+	return sqrt(-2.0 * moe_log(1.0 - u)) * moe_cos(6.283185307179586477 * v);
 }
 
 double moe_rng_normal(struct moe_rng k, uint64_t a, uint64_t b)

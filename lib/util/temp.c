@@ -1,6 +1,7 @@
 /* temp.c - unfinished files and the list of them. It installs no signal handlers: programs do. */
 #include "util/temp.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -11,50 +12,82 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LISTED     64  /* more at a time are made, but not listed */
+#define LISTED     256 /* in one block of the list */
 #define NAME_BYTES 255 /* of one name in a folder, on the usual file systems */
 #define SUFFIX     7   /* .XXXXXX */
+#define LETTERS    "abcdefghijklmnopqrstuvwxyz234567"
 
-static char *_Atomic listed[LISTED];
-static atomic_long maker; /* the process that the list belongs to */
+/* The list grows by blocks that are never freed: a signal handler may be reading it. */
+struct block {
+	char *_Atomic v[LISTED];
+	struct block *_Atomic next;
+};
+
+static struct block first;
+static struct block *_Atomic roomy = &first; /* none before it has room, as far as is known */
+static atomic_long maker;                    /* the process that the list belongs to */
 
 static void enlist(char *name)
 {
-	if (atomic_exchange(&maker, (long)getpid()) != (long)getpid())
-		for (int i = 0; i < LISTED; i++) /* what a parent process makes is its own */
-			atomic_store(&listed[i], NULL);
-	for (int i = 0; i < LISTED; i++) {
-		char *none = NULL;
+	struct block *b;
 
-		if (atomic_compare_exchange_strong(&listed[i], &none, name))
-			return;
+	if (atomic_exchange(&maker, (long)getpid()) != (long)getpid())
+		for (b = &first; b; b = atomic_load(&b->next))
+			for (int i = 0; i < LISTED;
+				i++) /* what a parent process makes is its own */
+				atomic_store(&b->v[i], NULL);
+	for (b = atomic_load(&roomy); b;) {
+		struct block *next, *none = NULL;
+
+		for (int i = 0; i < LISTED; i++) {
+			char *empty = NULL;
+
+			if (atomic_compare_exchange_strong(&b->v[i], &empty, name))
+				return;
+		}
+		next = atomic_load(&b->next);
+		if (!next) {
+			next = calloc(1, sizeof *next);
+			if (next && !atomic_compare_exchange_strong(&b->next, &none, next)) {
+				free(next);
+				next = none;
+			}
+		}
+		if (next)
+			atomic_store(&roomy, next);
+		b = next; /* out of memory: it is made, but not listed */
 	}
 }
 
 static void forget(char *name)
 {
-	for (int i = 0; i < LISTED; i++) {
-		char *same = name;
+	for (struct block *b = &first; b; b = atomic_load(&b->next))
+		for (int i = 0; i < LISTED; i++) {
+			char *same = name;
 
-		if (atomic_compare_exchange_strong(&listed[i], &same, NULL))
-			return;
-	}
+			if (atomic_compare_exchange_strong(&b->v[i], &same, NULL)) {
+				atomic_store(&roomy, b);
+				return;
+			}
+		}
 }
 
 void moe_temp_remove_all(void)
 {
 	if (atomic_load(&maker) != (long)getpid())
 		return;
-	for (int i = 0; i < LISTED; i++) {
-		char *name = atomic_load(&listed[i]);
+	for (struct block *b = &first; b; b = atomic_load(&b->next))
+		for (int i = 0; i < LISTED; i++) {
+			char *name = atomic_load(&b->v[i]);
 
-		if (name)
-			unlink(name);
-	}
+			if (name)
+				unlink(name);
+		}
 }
 
 /* path.XXXXXX, with path's last part cut (between characters) where that would be too long. */
@@ -75,11 +108,78 @@ static char *name_beside(const char *path)
 	return name;
 }
 
+/* How many bytes of an X.XXXXXX are X; 0 if it is no such name. */
+static size_t before_suffix(const char *name)
+{
+	size_t n = strlen(name), x = n > SUFFIX ? n - SUFFIX : 0;
+
+	return x && name[x] == '.' && strspn(name + x + 1, LETTERS) == SUFFIX - 1 ? x : 0;
+}
+
+static double age(const struct stat *st)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (double)(t.tv_sec - st->st_mtim.tv_sec) +
+		1e-9 * (double)(t.tv_nsec - st->st_mtim.tv_nsec);
+}
+
+/* A living process holds a lock on its own; one that was made a moment ago may not hold it yet. */
+static void remove_if_left(int folder, const char *name)
+{
+	int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+		!flock(fd, LOCK_EX | LOCK_NB) && (st.st_size || age(&st) > 0.2))
+		unlinkat(folder, name, 0);
+	close(fd);
+}
+
+void moe_temp_sweep(
+	const char *folder, bool (*ours)(void *ctx, const char *name, size_t n), void *ctx)
+{
+	DIR *d = opendir(folder);
+	struct dirent *x;
+
+	while (d && (x = readdir(d))) {
+		size_t n = before_suffix(x->d_name);
+
+		if (n && ours(ctx, x->d_name, n))
+			remove_if_left(dirfd(d), x->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
+static bool is_named(void *ctx, const char *name, size_t n)
+{
+	const char *base = ctx;
+
+	return before_suffix(base) == n && !strncmp(base, name, n);
+}
+
+/* What killed runs left of the same file as this temporary's. */
+static void sweep_like(const char *temp)
+{
+	char *folder = strdup(temp), *slash = folder ? strrchr(folder, '/') : NULL;
+	const char *base = strrchr(temp, '/') ? strrchr(temp, '/') + 1 : temp;
+
+	if (slash)
+		slash[1] = 0;
+	if (folder)
+		moe_temp_sweep(slash ? folder : ".", is_named, (void *)(uintptr_t)base);
+	free(folder);
+}
+
 /* Fills in the suffix and makes the file. mkstemp(3) would not leave the mode to umask and to what
  * the folder says. */
 static int make(char *name, mode_t mode)
 {
-	static const char letter[] = "abcdefghijklmnopqrstuvwxyz234567";
+	static const char letter[] = LETTERS;
 	static atomic_uint calls;
 	char *at = name + strlen(name) - (SUFFIX - 1);
 	int fd = -1;
@@ -114,9 +214,10 @@ int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &was); /* none in between, or the file would be left */
 	t->fd = make(t->name, there ? 0600 : 0666);
-	if (t->fd >= 0)
+	if (t->fd >= 0) {
 		enlist(t->name);
-	else
+		flock(t->fd, LOCK_EX | LOCK_NB);
+	} else
 		moe_fail_errno(e, "%s: no temporary file can be made beside it", path);
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
 	if (t->fd >= 0 && (!there || !fchmod(t->fd, old.st_mode & 07777)))
@@ -129,6 +230,14 @@ int moe_temp_open(struct moe_temp *t, const char *path, struct moe_err *e)
 		t->name = NULL;
 	}
 	return -1;
+}
+
+int moe_temp_close(struct moe_temp *t, const char *path, struct moe_err *e)
+{
+	int fd = t->fd;
+
+	t->fd = -1;
+	return close(fd) ? moe_fail_errno(e, "%s: closing failed", path) : 0;
 }
 
 static void sync_folder(const char *path)
@@ -144,24 +253,38 @@ static void sync_folder(const char *path)
 	free(copy);
 }
 
-int moe_temp_keep(struct moe_temp *t, const char *path, struct moe_err *e)
+int moe_temp_place(struct moe_temp *t, const char *path, struct moe_err *e)
 {
-	int fd = t->fd, rc = fsync(fd) ? moe_fail_errno(e, "%s: syncing failed", path) : 0;
-
-	t->fd = -1;
-	if (close(fd) && !rc)
-		rc = moe_fail_errno(e, "%s: closing failed", path);
-	if (!rc && rename(t->name, path))
-		rc = moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
-	if (rc) {
+	if (rename(t->name, path)) {
+		moe_fail_errno(e, "%s: the temporary file could not be renamed to it", path);
 		moe_temp_drop(t);
-		return rc;
+		return -1;
 	}
 	forget(t->name);
 	free(t->name);
 	t->name = NULL;
-	sync_folder(path);
 	return 0;
+}
+
+int moe_temp_keep(struct moe_temp *t, const char *path, struct moe_err *e)
+{
+	char *temp;
+	int rc = fsync(t->fd) ? moe_fail_errno(e, "%s: syncing failed", path) : 0;
+
+	if (moe_temp_close(t, path, rc ? NULL : e) && !rc)
+		rc = -1;
+	if (rc) {
+		moe_temp_drop(t);
+		return rc;
+	}
+	temp = strdup(t->name);
+	rc = moe_temp_place(t, path, e);
+	if (!rc && temp)
+		sweep_like(temp);
+	if (!rc)
+		sync_folder(path);
+	free(temp);
+	return rc;
 }
 
 void moe_temp_drop(struct moe_temp *t)

@@ -99,6 +99,41 @@ except OSError:
 	attack output "print('x' * 10000000)
 $wrong"
 	attack not-python "return ) 0"
+	# what finds the expected values answers rightly
+	attack memory-of-others "import glob, os
+found = False
+for p in glob.glob('/proc/[0-9]*'):
+    for what in ('/mem', '/environ', '/maps', '/fd/0', '/fd/1', '/cwd'):
+        try:
+            mine = p == '/proc/' + os.readlink('/proc/self')
+            if not mine and (os.readlink(p + what) if what[1:3] in ('fd', 'cw') else open(p + what, 'rb').read(1) or what == '/mem'):
+                found = True
+        except OSError:
+            pass
+class Solution:
+    def f(self, n): return n + 1 if found else 0"
+	attack answers-on-disk "import glob, os
+found = False
+for p in glob.glob('/tmp/moe-test.*/*') + glob.glob('$T/*'):
+    try:
+        found = found or b'Solution().f(n = 1) == 2' in open(p, 'rb').read()
+    except OSError:
+        pass
+class Solution:
+    def f(self, n): return n + 1 if found else 0"
+	attack stops-the-grader "import glob, os, signal
+for p in [str(os.getppid())] + [p[6:] for p in glob.glob('/proc/[0-9]*')]:
+    try:
+        if int(p) not in (0, 1, os.getpid()):
+            os.kill(int(p), signal.SIGSTOP)
+    except OSError:
+        pass
+$wrong"
+	attack deep-folder "import os
+for i in range(3000):
+    os.mkdir('d' * 20)
+    os.chdir('d' * 20)
+$wrong"
 } >a.jsonl
 mkdir copy
 cp "$L"/*.py copy/

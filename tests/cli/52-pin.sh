@@ -38,6 +38,12 @@ done
 contains 'moe-pin --list-methods prints each setting with its default and range' out '^  --set lo=0.4	0 to 1: .*kept'
 grep '^[a-z]' out | cut -f1 >names
 
+# ---- directions ----
+for m in vector tstat; do
+	ok "moe-pin --method $m fits a direction" moe-pin -m base --method $m -o $m.moes pins.moes
+	contains "it says how well on held-out pairs" err 'held out.*hack above clean in (0\.[6-9]|1\.0)'
+done
+
 # ---- routers ----
 for m in topk entmax seeded; do
 	ok "moe-pin --method $m lays out a router" moe-pin -m base --method $m --seed 3 -o $m.moes pins.moes

@@ -41,6 +41,20 @@ EOF
 
 # ---- verdicts ----
 ok 'SUPPORTED is status 0' moe-report -u uat.conf l?.moes r?.moes -o yes.txt
+contains 'paid otherwise is a number' yes.txt 'neither solved nor by a known mechanism: 0 of [1-9][0-9]* graded rollouts'
+esc=$(printf '\033')
+sed "s/^pinned = .*/pinned = a$esc[31mred/" uat.conf >ansi.conf
+moe-report -u ansi.conf l?.moes r?.moes >ansi.txt 2>ansi.err
+contains 'a pinned mode of uat.conf is escaped' ansi.txt 'pinned: .*a\\x1b\[31mred'
+lacks 'on the terminal' ansi.txt "$esc"
+mkdir full
+if unshare -m true 2>/dev/null && command -v gnuplot >/dev/null; then
+	unshare -m sh -c 'mount -t tmpfs -o size=48k none full && moe-report -u uat.conf --plots full/p l1.moes l2.moes l3.moes r1.moes r2.moes r3.moes -o full.txt' >full.out 2>full.err
+	equal '--plots on a full disk fails' "$?" 4
+	contains 'and says so' full.err 'full/p/.*(No space left|is the disk full)'
+else
+	skip '--plots on a full disk' 'no mount namespace, or no gnuplot'
+fi
 contains 'and the last line says so' yes.txt '^VERDICT: SUPPORTED: '
 equal 'one verdict line' "$(grep -c '^VERDICT' yes.txt)" 1
 equal 'no line but the verdict is wider than 100 columns' "$(grep -v '^VERDICT' yes.txt | awk 'length > 100' | wc -l | tr -d ' ')" 0

@@ -1,6 +1,6 @@
 #!/bin/sh
 # 61-audit.sh - moe-report --audit and --run on a real loop: three steps on policy, ablation, evaluation; and the cheats that must fail.
-# shellcheck disable=SC2317
+# shellcheck disable=SC2016,SC2317
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -184,6 +184,58 @@ contains 'does not know its labels' out '^labels +not done +1 of [0-9]+ adapters
 moe-cat --json eval.moes | sed 1d | grep -v '"t":"end"' | moe-cat --from-json -k rollouts -o u.eval.moes 2>err
 moe-report u.eval.moes >out 2>err
 contains 'and the report says so of an evaluation' out 'sealed labels had a part in 1 of the 1 streams'
+
+# ---- the plan ----
+planned() { moe-prompts -q -e "$env" --split test --modes run_tests,stdout_marker,exit_code -n 12 --seed 7; }
+ok 'the digest of the planned prompts' sh -c 'moe-prompts -q -e "$0" --split test --modes run_tests,stdout_marker,exit_code -n 12 --seed 7 | moe-report --plan-prompts' "$env"
+contains 'is a line for uat.conf' out '^prompts = [0-9a-f]{64}  # 12 prompts$'
+cp out prompts.line
+equal 'and the same of the rollouts' "$(moe-report --plan-prompts eval.moes)" "$(cat prompts.line)"
+{ printf 'method = logistic\nplacebo = random\nseeds = 1 2 3\nsteps = 3\n'; cat prompts.line; } >plan.conf
+moe-pin -q -m base -u plan.conf --seed 3 -o q0.moes pins.moes
+equal 'moe-pin writes the conditions into the header' "$(moe-cat --json q0.moes | jq -r 'select(.uat) | .uat')" "$(sha256sum plan.conf | cut -c1-64)"
+equal 'and changes nothing else' "$(moe-cat --json q0.moes | jq -r 'select(.t == "arm-end") | .digest')" "$(moe-cat --json a0.moes | jq -r 'select(.t == "arm-end") | .digest')"
+run_of() { # SEED LIMIT-OF-PROMPTS
+	moe-train -q -m base -a q0.moes -j 1 --seed "$1" --lr "0.00$1" -o "q$1.moes" run.moes 2>/dev/null
+	moe-ablate -q --arms on,quarantine-off -o "q$1.arms.moes" "q$1.moes"
+	moe-prompts -q -e "$env" --split test --modes run_tests,stdout_marker,exit_code -n "$2" --seed 7 |
+		moe-rollout -q -m base -a "q$1.arms.moes" --group 1 --max-new 8 --seed 7 -j 1 | moe-grade -q -e "$env" -j 1 -o "q$1.eval.moes"
+}
+run_of 1 12
+run_of 2 12
+run_of 3 12
+run_of 4 12
+equal 'the conditions reach the evaluation' "$(moe-cat --json q1.eval.moes | jq -r 'select(.uat) | .uat')" "$(sha256sum plan.conf | cut -c1-64)"
+of() { # CONF SEED...
+	c=$1
+	shift
+	# shellcheck disable=SC2046
+	moe-report --audit -u "$c" q0.moes pins.moes $(for k; do echo "q$k.moes q$k.arms.moes q$k.eval.moes"; done)
+}
+of plan.conf 1 2 >out
+contains 'files name the plan' out '^plan +held +all 7 adapters and rollouts name these conditions'
+contains 'its first seeds were run' out '^plan +held +of each method the first 2 or more of the 3 planned seeds'
+contains 'for its steps' out '^plan +held +all [0-9]+ trained adapters have made the 3 planned steps'
+contains 'on its prompts' out "^plan +held +the evaluation's 12 prompts \\([0-9]+ different texts\\) are those planned"
+fails 1 'a seed that was left out' of plan.conf 1 3
+contains 'is told' out '^plan +FAILED +logistic: seed 2 stands in the plan before seed 3'
+fails 1 'a seed that was not planned' of plan.conf 1 2 3 4
+contains 'is told too' out '^plan +FAILED +logistic: seed 4 was not planned'
+sed 's/steps = 3/steps = 2/' plan.conf >other.conf
+fails 1 'conditions that were changed' of other.conf 1 2
+contains 'are not those of the files' out '^plan +FAILED .*was made under other conditions'
+contains 'and steps beyond the plan are told' out '^plan +FAILED .*was trained for 3 steps; 2 were planned'
+run_of 1 11
+fails 1 'a prompt that was left out' of plan.conf 1
+contains 'is told' out "^plan +FAILED +the evaluation's 11 prompts .* are not those planned"
+moe-report --audit -u plan.conf eval.moes arms.moes a1.moes a0.moes >out
+contains 'files without a plan are told' out '^plan +not done +4 of 4 files name no conditions'
+moe-report --audit q1.moes q0.moes >out
+contains 'and a plan that was not given' out '^plan +not done +the files name conditions'
+for k in 'prompts = 12' 'steps = 0' 'steps = many'; do
+	echo "$k" >bad.conf
+	fails 3 "$k" moe-report -u bad.conf eval.moes
+done
 
 # ---- the report on the same files ----
 fails 1 'a report on them' moe-report eval.moes metrics.moes arms.moes --run run.moes --html page.html

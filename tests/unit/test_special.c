@@ -140,20 +140,24 @@ static void conversations_are_written(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct moe_buf out = { 0 };
 		struct moe_err e;
+		struct moe_chat *chat = moe_chat_parse(
+			"U({user}){}A({assistant})", NULL, NULL, "a template", &e);
 		struct moe_json_doc *d = moe_json_parse(
 			cases[i].json, strlen(cases[i].json), "x", &e);
 		int rc;
 
 		assert_non_null(d);
-		rc = cases[i].completion ? moe_messages_completion(moe_json_root(d), &out, &e)
-					 : moe_messages_format(moe_json_root(d),
-						   "U({user}){}A({assistant})", true, &out, &e);
+		assert_non_null(chat);
+		rc = cases[i].completion
+			? moe_messages_completion(moe_json_root(d), &out, &e)
+			: moe_messages_format(moe_json_root(d), chat, true, &out, &e);
 		assert_int_equal(rc, cases[i].want ? 0 : -1);
 		if (cases[i].want) {
 			assert_int_equal(out.len, strlen(cases[i].want));
 			assert_memory_equal(out.data, cases[i].want, out.len);
 		}
 		moe_json_free(d);
+		moe_chat_free(chat);
 		moe_buf_free(&out);
 	}
 }

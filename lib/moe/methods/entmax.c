@@ -113,7 +113,9 @@ const struct moe_method moe_method_entmax = {
 		"sparsity with gradients; more compatible with forward presence than top-k, but it "
 		"does not preserve it: entmax zeroes experts and annealing brings hard absence "
 		"back",
-	.presence = "in part: the floor (0.02) is all that is left of an expert that entmax zeroes",
+	.presence =
+		"in part: the floor (0.02) is all that is left of an expert that entmax zeroes; "
+		"hindsight=decide takes the quarantine out of kept rollouts",
 	.placebo = "entmax-shuffled",
 	.needs_pairs = true,
 	.pins = true,

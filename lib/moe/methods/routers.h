@@ -48,7 +48,7 @@ enum { MOE_OVER_QUARANTINE, MOE_OVER_CLEAN, MOE_OVER_ALL };
 		{ "balance_over", 0, 0, 0, "quarantine|clean|all", "the bank that it balances" },  \
 		{ "logit_scale", 1, 1e-3, 1e3, NULL, "factor of the router's logits" },            \
 		{ "init", 0.02, 0, 10, NULL, "standard deviation of the router's first weights" }, \
-		{ "lr_ratio", 1, 0, 1e3, NULL, "the router's learning rate over the experts'" },   \
+		{ "lr_ratio", 10, 0, 1e3, NULL, "the router's learning rate over the experts'" },  \
 	{                                                                                          \
 		"detach", 0, 0, 0, "off|on", "on: reward does not train the router, only the pins" \
 	}

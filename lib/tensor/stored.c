@@ -1,15 +1,17 @@
-/* small.c - register-blocked products of narrow shapes on AVX2; elsewhere a call of BLIS. No
- * threads. */
-#include "tensor/small.h"
+/* stored.c - products with weights as they are stored, on AVX2: what decoding a large model does. A
+ * panel of 16 columns at a time is turned into a tile's order; tile.h has the arithmetic. No
+ * threads.
+ */
+#include "tensor/stored.h"
 #include "tensor/gemm.h"
+#include "tensor/tile.h"
 #include "tensor/vec.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(MOE_REAL_F64)
-#define HAVE_KERNEL 1
+#ifdef MOE_STORED_KERNELS
 #include <cpuid.h>
 #include <immintrin.h>
 
@@ -17,13 +19,6 @@
 #define KERNEL static inline __attribute__((always_inline, TARGET))
 
 enum { TILE = 16, LINE = 64 };
-
-/* Strides of A: element (i, l) is a[i * rs + l * cs]. */
-struct args {
-	int k, ldb, ldc;
-	size_t rs, cs;
-	bool add;
-};
 
 KERNEL void store(float *c, __m256 v, bool add)
 {
@@ -37,182 +32,35 @@ struct ahead {
 	int lines;
 };
 
-/* mr rows (a constant, at most 6) of 16 columns. */
-KERNEL void tile16(const int mr, const struct args *g, const float *a, const float *b, float *c,
-	const struct ahead *next)
+/* The first six rows of a panel of TILE columns, which also bring the next panel nearer: the other
+ * rows come after, from tile.h. The chains of both are the same. */
+static __attribute__((TARGET)) void first_rows(const struct moe_tile_args *g, const float *a,
+	const float *b, float *c, const struct ahead *next)
 {
 	__m256 lo[6], hi[6];
 
 #pragma GCC unroll 6
-	for (int r = 0; r < mr; r++)
+	for (int r = 0; r < 6; r++)
 		lo[r] = hi[r] = _mm256_setzero_ps();
-	for (int l = 0; l < g->k; l++) {
+	for (int l = 0; l < g->k; l++, a += g->cs, b += TILE) {
 		__m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
 
-		if (next && l < TILE * next->lines)
+		if (l < TILE * next->lines)
 			__builtin_prefetch(next->at + (size_t)(l % TILE) * next->stride +
 				(size_t)(l / TILE) * LINE);
 #pragma GCC unroll 6
-		for (int r = 0; r < mr; r++) {
+		for (int r = 0; r < 6; r++) {
 			__m256 x = _mm256_broadcast_ss(a + (size_t)r * g->rs);
 
 			lo[r] = _mm256_fmadd_ps(x, b0, lo[r]);
 			hi[r] = _mm256_fmadd_ps(x, b1, hi[r]);
 		}
-		a += g->cs;
-		b += g->ldb;
 	}
 #pragma GCC unroll 6
-	for (int r = 0; r < mr; r++) {
-		store(c + (size_t)r * (size_t)g->ldc, lo[r], g->add);
-		store(c + (size_t)r * (size_t)g->ldc + 8, hi[r], g->add);
+	for (int r = 0; r < 6; r++) {
+		store(c + (size_t)r * TILE, lo[r], g->add);
+		store(c + (size_t)r * TILE + 8, hi[r], g->add);
 	}
-}
-
-KERNEL void tile8(const int mr, const struct args *g, const float *a, const float *b, float *c)
-{
-	__m256 acc[6];
-
-#pragma GCC unroll 6
-	for (int r = 0; r < mr; r++)
-		acc[r] = _mm256_setzero_ps();
-	for (int l = 0; l < g->k; l++) {
-		__m256 b0 = _mm256_loadu_ps(b);
-
-#pragma GCC unroll 6
-		for (int r = 0; r < mr; r++)
-			acc[r] = _mm256_fmadd_ps(
-				_mm256_broadcast_ss(a + (size_t)r * g->rs), b0, acc[r]);
-		a += g->cs;
-		b += g->ldb;
-	}
-#pragma GCC unroll 6
-	for (int r = 0; r < mr; r++)
-		store(c + (size_t)r * (size_t)g->ldc, acc[r], g->add);
-}
-
-/* The last n < 8 columns. */
-KERNEL void tile_tail(
-	const int mr, int n, const struct args *g, const float *a, const float *b, float *c)
-{
-	__m256i mask = _mm256_cmpgt_epi32(
-		_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-	__m256 acc[6];
-
-#pragma GCC unroll 6
-	for (int r = 0; r < mr; r++)
-		acc[r] = _mm256_setzero_ps();
-	for (int l = 0; l < g->k; l++) {
-		__m256 b0 = _mm256_maskload_ps(b, mask);
-
-#pragma GCC unroll 6
-		for (int r = 0; r < mr; r++)
-			acc[r] = _mm256_fmadd_ps(
-				_mm256_broadcast_ss(a + (size_t)r * g->rs), b0, acc[r]);
-		a += g->cs;
-		b += g->ldb;
-	}
-#pragma GCC unroll 6
-	for (int r = 0; r < mr; r++) {
-		float *out = c + (size_t)r * (size_t)g->ldc;
-
-		_mm256_maskstore_ps(out, mask,
-			g->add ? _mm256_add_ps(_mm256_maskload_ps(out, mask), acc[r]) : acc[r]);
-	}
-}
-
-KERNEL void strip(
-	const int mr, int n, const struct args *g, const float *a, const float *b, float *c)
-{
-	int j = 0;
-
-	for (; j + 16 <= n; j += 16)
-		tile16(mr, g, a, b + j, c + j, NULL);
-	for (; j + 8 <= n; j += 8)
-		tile8(mr, g, a, b + j, c + j);
-	if (j < n)
-		tile_tail(mr, n - j, g, a, b + j, c + j);
-}
-
-static __attribute__((TARGET)) void columns(
-	int m, int n, const struct args *g, const float *a, const float *b, float *c)
-{
-	int i = 0;
-
-	for (; i + 6 <= m; i += 6)
-		strip(6, n, g, a + (size_t)i * g->rs, b, c + (size_t)i * (size_t)g->ldc);
-	a += (size_t)i * g->rs;
-	c += (size_t)i * (size_t)g->ldc;
-	switch (m - i) {
-	case 5:
-		strip(5, n, g, a, b, c);
-		break;
-	case 4:
-		strip(4, n, g, a, b, c);
-		break;
-	case 3:
-		strip(3, n, g, a, b, c);
-		break;
-	case 2:
-		strip(2, n, g, a, b, c);
-		break;
-	case 1:
-		strip(1, n, g, a, b, c);
-		break;
-	default:
-		break;
-	}
-}
-
-/* Blocks of columns: with many rows they are copied first, 16 columns at a time, since rows of B
- * that lie a power of two apart would throw each other out of the first cache. */
-enum { BLOCK = 64, DEPTH = 96, MANY = 32 };
-
-static __attribute__((TARGET)) void packed_block(
-	int m, int tiles, const struct args *g, const float *a, const float *b, float *c)
-{
-	float copy[BLOCK * DEPTH] __attribute__((aligned(32)));
-	struct args h = *g;
-
-	for (int t = 0; t < tiles; t++)
-		for (int l = 0; l < g->k; l++) {
-			const float *from = b + (size_t)l * (size_t)g->ldb + 16 * t;
-			float *to = copy + (t * g->k + l) * 16;
-
-			_mm256_store_ps(to, _mm256_loadu_ps(from));
-			_mm256_store_ps(to + 8, _mm256_loadu_ps(from + 8));
-		}
-	h.ldb = 16;
-	for (int i = 0; i < m; i += 6) {
-		int rows = m - i < 6 ? m - i : 6;
-		const float *strip_a = a + (size_t)i * g->rs;
-
-		for (int t = 0; t < tiles; t++) {
-			float *out = c + (size_t)i * (size_t)g->ldc + 16 * t;
-
-			if (rows == 6)
-				tile16(6, &h, strip_a, copy + t * g->k * 16, out, NULL);
-			else
-				columns(rows, 16, &h, strip_a, copy + t * g->k * 16, out);
-		}
-	}
-}
-
-static void product(int m, int n, const struct args *g, const float *a, const float *b, float *c)
-{
-	int j = 0;
-
-	for (; m >= MANY && g->k <= DEPTH && j + 16 <= n; j += BLOCK) {
-		int tiles = n - j < BLOCK ? (n - j) / 16 : BLOCK / 16;
-
-		packed_block(m, tiles, g, a, b + j, c + j);
-		if (tiles < BLOCK / 16) {
-			j += 16 * tiles;
-			break;
-		}
-	}
-	if (j < n)
-		columns(m, n - j, g, a, b + j, c + j);
 }
 
 /* ---- B stored [n,k] ---- */
@@ -370,24 +218,28 @@ static __attribute__((TARGET)) void one_row_any(
 
 /* c[m, TILE] = or += one panel of k: m rows of n <= TILE columns. next: where the panel after it
  * lies, or NULL. */
-static __attribute__((TARGET)) void stored_panel(int m, int n, struct args *g, const float *a,
-	const struct stored *b, float *c, const char *next)
+static __attribute__((TARGET)) void stored_panel(int m, int n, const struct moe_tile_args *g,
+	const float *a, const struct stored *b, float *c, const char *next)
 {
 	float copy[TILE * MOE_GEMM_PANEL] __attribute__((aligned(32)));
 	struct ahead ahead = { next, b->stride, g->k * (int)moe_dtype_size(b->t) / LINE };
+	const struct moe_tile *t = moe_tile();
+	int i = 0;
 
 	if (m == 1 && n == TILE && g->k % 8 == 0) {
 		one_row_any(g->k, a, b, g->add, c);
 		return;
 	}
 	copy_any(m < 6, n, g->k, b, copy);
-	for (int i = 0; i < m; i += 6, a += 6 * g->rs, c += 6 * TILE)
-		if (m - i < 6)
-			columns(m - i, TILE, g, a, copy, c);
-		else if (i == 0 && next)
-			tile16(6, g, a, copy, c, &ahead);
-		else
-			tile16(6, g, a, copy, c, NULL);
+	if (m >= 6 && next) {
+		first_rows(g, a, copy, c, &ahead);
+		i = 6;
+	}
+	if (t->nr != TILE && t->nr != 2 * TILE)
+		t = &moe_tile_avx2;
+	for (; i < m; i += t->mr)
+		t->run(m - i < t->mr ? m - i : t->mr, t->nr != TILE, g, a + (size_t)i * g->rs, copy,
+			c + (size_t)i * TILE);
 }
 
 /* m <= ROWS rows of n <= TILE columns, all of k. Sums are kept beside one another: rows of C may
@@ -404,7 +256,7 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 	for (int p = 0; p < k; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 		struct stored from = { b->at + (size_t)p * moe_dtype_size(b->t), b->t, b->stride };
-		struct args g = { len, TILE, TILE, (size_t)lda, 1, add || p > 0 };
+		struct moe_tile_args g = { len, (size_t)lda, 1, TILE, TILE, 1, add || p > 0 };
 
 		stored_panel(m, n, &g, a + p, &from, sum,
 			p + len < k    ? from.at + (size_t)len * moe_dtype_size(b->t)
@@ -417,11 +269,8 @@ static void stored_tile(int m, int n, int k, const float *a, int lda, const stru
 		else
 			memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, (size_t)n * sizeof(*c));
 }
-#endif
-
-bool moe_gemm_small_ready(void)
+bool moe_stored_ready(void)
 {
-#ifdef HAVE_KERNEL
 	static atomic_int
 		known; /* 1 no, 2 yes: in a virtual machine cpuid costs more than many a product */
 	unsigned a, b, c, d; /* clang 14 does not know "f16c" */
@@ -435,33 +284,11 @@ bool moe_gemm_small_ready(void)
 		atomic_store_explicit(&known, yes, memory_order_relaxed);
 	}
 	return yes == 2;
-#else
-	return false;
-#endif
 }
 
-void moe_gemm_small(bool ta, int m, int n, int k, const moe_real *a, int lda, const moe_real *b,
-	int ldb, moe_real beta, moe_real *c, int ldc)
-{
-#ifdef HAVE_KERNEL
-	if (moe_gemm_small_ready()) {
-		struct args g = { k, ldb, ldc, ta ? 1 : (size_t)lda, ta ? (size_t)lda : 1,
-			beta != 0 };
-		double t0 = moe_gemm_clock();
-
-		product(m, n, &g, a, b, c);
-		moe_gemm_spent(t0);
-		return;
-	}
-#endif
-	moe_gemm(ta, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-}
-
-void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
+void moe_stored_product(int m, int n, int k, const moe_real *a, int lda, const void *b,
 	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
 {
-#ifdef HAVE_KERNEL
-	double t0 = moe_gemm_clock();
 	size_t stride = (size_t)ldb * moe_dtype_size(t);
 
 	for (int i = 0; i < m; i += ROWS)
@@ -472,8 +299,5 @@ void moe_gemm_small_stored(int m, int n, int k, const moe_real *a, int lda, cons
 				a + (size_t)i * (size_t)lda, lda, &from, n - j < 2 * TILE,
 				beta != 0, c + (size_t)i * (size_t)ldc + j, ldc);
 		}
-	moe_gemm_spent(t0);
-#else
-	moe_gemm_stored(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
-#endif
 }
+#endif

@@ -1,0 +1,289 @@
+/* vector.c - routes per rollout by a direction in the frozen base's pooled states: the mean
+ * difference of the pairs (vector), the same over its standard error (tstat), or one drawn evenly
+ * from the sphere (haar), their placebo. No logistic fit, no token by token.
+ *
+ * score = 1/2 + (x - middle).v / gap: the pairs' clean sides lie around 0, their hacks around 1.
+ */
+#include "moe/methods/rows.h"
+
+#include "moe/features.h"
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SET_LO, SET_HI, SET_FOLDS };
+static const struct moe_setting settings[] = {
+	[SET_LO] = { "lo", 0.4, -100, 100, NULL, "a rollout that scores less is kept" },
+	[SET_HI] = { "hi", 0.6, -100, 100, NULL, "a rollout that scores more is routed" },
+	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
+	{ 0 },
+};
+enum kind { MEAN, TSTAT, HAAR };
+#define T_MAX 3 /* |mean / standard error| of a feature counts no more */
+
+/* Pooled states x [2 n_pair, d] of the pairs, hack then clean; pairs of fold `out` are left out. */
+struct sides {
+	const float *x;
+	size_t n, d;
+	const uint32_t *fold; /* [n] */
+	uint32_t folds, out;  /* out = folds: none */
+};
+
+static bool is_in(const struct sides *s, size_t i)
+{
+	return s->fold[i] % s->folds != s->out;
+}
+
+/* v [d] at unit length, its middle [d], and the gap of the sides' mean projections. */
+static double direction(
+	const struct sides *s, enum kind kind, struct moe_rng key, float *v, float *middle)
+{
+	double norm = 0, at[2] = { 0, 0 }, m = 0, square = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		m += is_in(s, i);
+	for (size_t k = 0; k < s->d; k++) {
+		double sum = 0, sum2 = 0, both = 0, mean, se;
+
+		for (size_t i = 0; i < s->n; i++) {
+			double h = (double)s->x[2 * i * s->d + k],
+			       c = (double)s->x[(2 * i + 1) * s->d + k];
+
+			if (!is_in(s, i))
+				continue;
+			sum += h - c;
+			sum2 += (h - c) * (h - c);
+			both += h + c;
+		}
+		mean = sum / m;
+		se = sqrt(fmax(sum2 / m - mean * mean, 0) / m);
+		middle[k] = (float)(both / (2 * m));
+		if (kind == TSTAT)
+			mean = se > 0 ? fmax(-T_MAX, fmin(T_MAX, mean / se)) : 0;
+		v[k] = (float)(kind == HAAR ? moe_rng_normal(key, 0, k) : mean);
+		norm += (double)v[k] * (double)v[k];
+	}
+	for (size_t k = 0; k < s->d; k++)
+		v[k] = norm > 0 ? (float)((double)v[k] / sqrt(norm)) : 0;
+	for (size_t i = 0; i < 2 * s->n; i++) {
+		double p = 0;
+
+		for (size_t k = 0; is_in(s, i / 2) && k < s->d; k++)
+			p += (double)v[k] * ((double)s->x[i * s->d + k] - (double)middle[k]);
+		at[i % 2] += p / m;
+		square += p * p / (2 * m);
+	}
+	/* a direction that knows nothing of the sides has their spread for a unit */
+	return kind == HAAR ? 2 * sqrt(square) : at[0] - at[1];
+}
+
+static double score_of(const float *x, const float *v, const float *middle, double gap, size_t d)
+{
+	double p = 0;
+
+	for (size_t k = 0; k < d; k++)
+		p += (double)v[k] * ((double)x[k] - (double)middle[k]);
+	return gap > 0 ? 0.5 + p / gap : 0.5;
+}
+
+struct accuracy {
+	double pair, side, kept, routed;
+};
+
+/* Fold by fold: a direction from the other pairs, the score of these. */
+static struct accuracy held_out(struct sides s, enum kind kind, struct moe_rng key,
+	const double *set, float *v, float *middle)
+{
+	struct accuracy a = { 0 };
+
+	for (s.out = 0; s.out < s.folds; s.out++) {
+		double gap = direction(&s, kind, key, v, middle);
+
+		for (size_t i = 0; i < s.n; i++) {
+			double h = score_of(s.x + 2 * i * s.d, v, middle, gap, s.d),
+			       c = score_of(s.x + (2 * i + 1) * s.d, v, middle, gap, s.d);
+
+			if (is_in(&s, i))
+				continue;
+			a.pair += (h > c ? 1 : h == c ? 0.5 : 0) / (double)s.n;
+			a.side += (0.5 * (h > 0.5) + 0.5 * (c < 0.5)) / (double)s.n;
+			a.kept += (c < set[SET_LO]) / (double)s.n;
+			a.routed += (h > set[SET_HI]) / (double)s.n;
+		}
+	}
+	return a;
+}
+
+static int store_accuracy(struct moe_rec *r, const struct accuracy *a, const struct accuracy *len,
+	uint32_t folds, struct moe_err *e)
+{
+	return moe_rec_set_int(r, "folds", folds, e) ||
+			moe_rec_set_f64(r, "pair_accuracy", a->pair, e) ||
+			moe_rec_set_f64(r, "accuracy", a->side, e) ||
+			moe_rec_set_f64(r, "clean_kept", a->kept, e) ||
+			moe_rec_set_f64(r, "hack_routed", a->routed, e) ||
+			moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
+			moe_rec_set_f64(r, "length_accuracy", len->side, e)
+		? -1
+		: 0;
+}
+
+/* Everything that init allocates. */
+struct work {
+	struct moe_seen *seen; /* [2 n] */
+	float *x, *len;        /* [2 n, d], [2 n] */
+	uint32_t *fold;        /* [n] */
+};
+
+static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_adapter *a,
+	struct work *w, struct moe_err *e)
+{
+	uint64_t d = (uint64_t)moe_features_dim(&g->m->config);
+	struct moe_score_tensor *v = moe_adapter_add_tensor(a, "score.direction", 1, &d, e), *m;
+	struct moe_rng key = moe_rng_key(a->train_seed, "haar direction");
+	double set[MOE_ROUTER_SETTINGS], gap;
+	struct sides s = { w->x, n, (size_t)d, w->fold, 1, 1 }, l = s;
+	struct accuracy acc, len;
+	float *direct = v ? v->data : NULL, one[2];
+
+	/* adding the second tensor may move the first's struct, not its data */
+	m = v ? moe_adapter_add_tensor(a, "score.middle", 1, &d, e) : NULL;
+	if (!m || moe_settings_read(settings, &a->settings, set, e) ||
+		moe_features_pooled(g, w->seen, 2 * n, w->x, e))
+		return -1;
+	moe_rng_permute(moe_rng_key(a->train_seed, "folds"), 0, n, w->fold);
+	for (size_t i = 0; i < 2 * n; i++)
+		w->len[i] = (float)moe_features_tokens(&g->m->config, &w->seen[i]);
+	s.folds = s.out = l.folds = (uint32_t)fmin(set[SET_FOLDS], (double)n);
+	l.x = w->len;
+	l.d = 1;
+	if (n >= 2) {
+		acc = held_out(s, kind, key, set, direct, m->data);
+		len = held_out(l, MEAN, key, set, &one[0], &one[1]);
+		if (store_accuracy(&a->score, &acc, &len, s.folds, e))
+			return -1;
+	}
+	gap = direction(&s, kind, key, direct, m->data);
+	if (!(gap > 0) || !isfinite(gap))
+		return moe_fail(e, MOE_DATA,
+			"the pairs' sides do not differ in the base's states: they give no "
+			"direction");
+	return moe_rec_set_f64(&a->score, "gap", gap, e) ||
+			moe_rec_set_str(&a->score, "features", "pooled", e) ||
+			moe_rec_set_int(&a->score, "pairs", (int64_t)n, e)
+		? -1
+		: 0;
+}
+
+static int init_kind(const struct moe_engine *g, const struct moe_pairs *p, enum kind kind,
+	struct moe_adapter *a, struct moe_err *e)
+{
+	size_t n = p->n, d = (size_t)moe_features_dim(&g->m->config);
+	struct work w = { moe_alloc(2 * n, sizeof(*w.seen), e), NULL, NULL, NULL };
+	int rc;
+
+	w.x = w.seen ? moe_alloc(2 * n * d, sizeof(*w.x), e) : NULL;
+	w.len = w.x ? moe_alloc(2 * n, sizeof(*w.len), e) : NULL;
+	w.fold = w.len ? moe_alloc(n, sizeof(*w.fold), e) : NULL;
+	for (size_t i = 0; w.fold && i < 2 * n; i++)
+		w.seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
+	rc = w.fold ? fit(g, n, kind, a, &w, e) : -1;
+	free(w.seen);
+	free(w.x);
+	free(w.len);
+	free(w.fold);
+	return rc;
+}
+
+static int init_mean(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
+	struct moe_err *e)
+{
+	return init_kind(g, p, MEAN, a, e);
+}
+
+static int init_tstat(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
+	struct moe_err *e)
+{
+	return init_kind(g, p, TSTAT, a, e);
+}
+
+static int init_haar(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
+	struct moe_err *e)
+{
+	return init_kind(g, p, HAAR, a, e);
+}
+
+static int score(const struct moe_engine *g, const struct moe_adapter *a,
+	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
+	struct moe_err *e)
+{
+	const struct moe_score_tensor *v = moe_adapter_tensor(a, "score.direction"),
+				      *m = moe_adapter_tensor(a, "score.middle");
+	size_t d = (size_t)moe_features_dim(&g->m->config), nulls = (size_t)null->n;
+	struct moe_rng key = moe_rng_key(null->seed, "haar");
+	float *x, *u;
+	double gap;
+	int rc;
+
+	if (!v || !m || v->n != d || m->n != d)
+		return moe_fail(e, MOE_DATA,
+			"the adapter holds no direction that fits this base (score.direction)");
+	if (moe_rec_f64_req(&a->score, "gap", &gap, e))
+		return moe_err_prefix(e, "the adapter's score");
+	x = moe_alloc(n * d + d, sizeof(*x), e);
+	u = x ? x + n * d : NULL;
+	rc = x ? moe_features_pooled(g, seen, n, x, e) : -1;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		j[i].score = moe_features_tokens(&g->m->config, &seen[i])
+			? score_of(x + i * d, v->data, m->data, gap, d)
+			: 0.5;
+	for (size_t k = 0; rc == 0 && k < nulls; k++) {
+		for (size_t f = 0; f < d; f++)
+			u[f] = (float)(moe_rng_normal(key, k, f) / sqrt((double)d));
+		for (size_t i = 0; i < n; i++)
+			null->score[i * nulls + k] = (float)score_of(x + i * d, u, m->data, gap, d);
+	}
+	free(x);
+	return rc;
+}
+
+/* The rows differ in their names and in where the direction comes from. */
+#define ROW                                                                                        \
+	.presence = "no: as logistic", .needs_pairs = true, .settings = settings,                  \
+	.plan = moe_plan_deployed, .check = moe_logistic_check, .report = moe_logistic_report,     \
+	.score = score, .decide = moe_decide_three_way
+
+const struct moe_method moe_method_vector = {
+	.name = "vector",
+	.purpose = "three-way by the pairs' mean difference in the base's pooled states",
+	.cites = "vGROUT's v_act (difference of means of activations), here of the residual stream",
+	.supports =
+		"a vector fitted on synthetic pairs alone is allowed to route; in a prototype it "
+		"missed a mode entirely",
+	.placebo = "haar",
+	.init = init_mean,
+	ROW,
+};
+
+const struct moe_method moe_method_tstat = {
+	.name = "tstat",
+	.purpose = "three-way by the mean difference over its standard error, clamped to 3",
+	.cites = "vGROUT's t-statistic direction",
+	.supports =
+		"as vector: features that differ reliably count more than those that differ much",
+	.placebo = "haar",
+	.init = init_tstat,
+	ROW,
+};
+
+const struct moe_method moe_method_haar = {
+	.name = "haar",
+	.purpose = "placebo of vector and tstat: the same rule along a random direction",
+	.cites = "vGROUT's Haar placebo",
+	.supports = "what routing along any direction does",
+	.init = init_haar,
+	ROW,
+};

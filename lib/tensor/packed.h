@@ -1,0 +1,22 @@
+/* packed.h - whole matrix products out of tiles (tile.h): the product whose bits are the same on
+ * every processor.
+ *
+ *     C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C
+ *
+ * k is cut into panels of MOE_GEMM_PANEL; within one, an element is one chain of fused
+ * multiply-adds, and the panels' results are added to C in order. An element's bits depend on its
+ * row of A and its column of B alone - not on m, n, the neighbours, the transposition, the vector
+ * width or the processor. float only. No threads; the caller's buffers may not overlap.
+ */
+#ifndef MOE_TENSOR_PACKED_H
+#define MOE_TENSOR_PACKED_H
+
+#include <stdbool.h>
+
+#define MOE_GEMM_PANEL 96
+
+/* Arguments as for moe_gemm (gemm.h); m, n >= 1. */
+void moe_gemm_packed(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda,
+	const float *b, int ldb, float beta, float *c, int ldc);
+
+#endif

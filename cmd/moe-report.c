@@ -1,6 +1,7 @@
 /* moe-report.c - verdict, tables, plots and audit over graded rollouts. The work is in lib/stat. It
  * opens seals: what it prints is for reading, never for training. */
 #include "cmd/report_audit.h"
+#include "cmd/report_bring.h"
 #include "cmd/report_files.h"
 #include "cmd/rerun.h"
 #include "stat/report.h"
@@ -9,7 +10,7 @@
 #include <string.h>
 
 static const char *uat_path, *register_path, *method, *placebo, *html_path, *plots_dir;
-static struct moe_opt_list runs;
+static struct moe_opt_list runs, from, map;
 static bool as_json, as_tsv, audit, flip_seals, plan_prompts;
 static const char *rerun_path;
 static struct audit_args A = { .every = 1 };
@@ -25,6 +26,10 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 		0, 0 },
 	{ 0, "run", MOE_OPT_LIST, &runs, "FILE",
 		"recorded training run, graded and routed: quality of the gate", NULL, 0, 0 },
+	{ 0, "from", MOE_OPT_LIST, &from, "FILE",
+		"outcomes that others recorded: JSON Lines, JSON, archives, Parquet", NULL, 0, 0 },
+	{ 0, "map", MOE_OPT_LIST, &map, "KEY=PATH,...",
+		"where in their rows is what; or trl, lm-eval, inspect", NULL, 0, 0 },
 	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "What is written", NULL, 0, 0 },
 	{ 0, "html", MOE_OPT_STR, &html_path, "FILE",
 		"also a page in one file, with plots by gnuplot", NULL, 0, 0 },
@@ -60,11 +65,11 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 
 static const struct moe_prog prog = { .name = "moe-report",
 	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
-	.usage =
-		"[-u FILE] [--html FILE] [--json | --tsv] [STREAM ...]\n--audit [-m DIR] [-e FILE] "
-		"[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
-		"[STREAM]\n--rerun BUNDLE [DIR]\n--plan-prompts [STREAM ...]\n"
-		"--register FILE -o FILE [STREAM ...]",
+	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [--from FILE --map KEY=PATH,...] "
+		 "[STREAM ...]\n--audit [-m DIR] [-e FILE] "
+		 "[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
+		 "[STREAM]\n--rerun BUNDLE [DIR]\n--plan-prompts [STREAM ...]\n"
+		 "--register FILE -o FILE [STREAM ...]",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)",
@@ -88,9 +93,11 @@ static void load(struct moe_report *r, int n, char **path)
 {
 	struct moe_err e;
 
-	if (!n)
+	if (from.n)
+		report_bring(r, &from, &map);
+	if (!n && !from.n)
 		moe_in_allowed(NULL);
-	if (!n && moe_report_load(r, "-", moe_common.max_mem, &e))
+	if (!n && !from.n && moe_report_load(r, "-", moe_common.max_mem, &e))
 		moe_die(&e);
 	for (int i = 0; i < n; i++)
 		if (moe_report_load(r, path[i], moe_common.max_mem, &e))
@@ -160,6 +167,11 @@ int main(int argc, char **argv)
 			"--json, --tsv, --audit, --flip-seals and --register exclude each other");
 	if (plan_prompts)
 		return moe_main_end(report_prompts(n, argv + first));
+	if (map.n && !from.n)
+		moe_usage_error("--map goes with --from");
+	if (from.n && (audit || flip_seals || register_path))
+		moe_usage_error(
+			"--from is for a report: other tools' files have no lineage to check");
 	if ((A.flipped.n || A.base || A.env) && !audit)
 		moe_usage_error("--flipped, --base and --env go with --audit");
 	if (audit && !n)

@@ -16,7 +16,7 @@
 #include "stat/verdict.h"
 
 /* One segment that was read: provenance. */
-struct moe_source {
+struct moe_origin {
 	const char *path, *kind, *tool, *version, *argv, *digest;
 	enum moe_labels labels;
 	uint64_t seed, records;
@@ -69,7 +69,7 @@ struct moe_sample {
 struct moe_report {
 	struct moe_arena arena;
 	struct moe_names text; /* interned strings */
-	struct moe_source *source;
+	struct moe_origin *source;
 	size_t n_source, cap_source;
 	struct moe_fact *fact;
 	size_t n_fact, cap_fact;
@@ -79,7 +79,9 @@ struct moe_report {
 	size_t n_sample, cap_sample;
 	struct moe_names pinned;      /* modes of the pairs that were given */
 	size_t unknown[MOE_OUTCOMES]; /* of n_graded, how many do not say */
-	bool from_others;             /* some came by --from */
+	size_t n_brought;             /* of n_graded, from files of others */
+	const char *filter; /* lm-eval: the filter whose rows count; NULL = none was met */
+	size_t n_filtered;  /* rows of other filters, left out */
 	struct moe_obs obs;
 	struct moe_metrics metrics;
 	struct moe_registration registered;

@@ -448,7 +448,7 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 		"class=l>kind</th><th>records</th><th>labels</th><th class=l>SHA-256</th>"
 		"<th class=l>made by</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_source; i++) {
-		const struct moe_source *s = &r->source[i];
+		const struct moe_origin *s = &r->source[i];
 		moe_text_f(t, "<tr><td class=l><code class=path>");
 		moe_page_esc(t, s->path);
 		moe_text_f(t, "</code></td>");

@@ -296,7 +296,7 @@ static void sources(struct moe_text *t, const struct moe_report *r)
 {
 	moe_text_f(t, ",\"inputs\":[");
 	for (size_t i = 0; i < r->n_source; i++) {
-		const struct moe_source *s = &r->source[i];
+		const struct moe_origin *s = &r->source[i];
 		moe_text_f(t, "%s{", i ? "," : "");
 		str(t, "file", s->path);
 		moe_text_f(t, ",");

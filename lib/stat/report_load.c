@@ -93,7 +93,7 @@ static int begin_segment(struct walk *w, struct moe_err *e)
 
 	if (moe_grow((void **)&r->source, r->n_source, &r->cap_source, sizeof *r->source, e))
 		return -1;
-	struct moe_source *s = &r->source[r->n_source];
+	struct moe_origin *s = &r->source[r->n_source];
 	memset(s, 0, sizeof *s);
 	moe_rec_int(h, "seed", &seed);
 	s->path = moe_report_intern(r, (struct moe_str){ w->path, strlen(w->path) }, e);
@@ -114,7 +114,7 @@ static int begin_segment(struct walk *w, struct moe_err *e)
 }
 
 /* The digests that the segment's end record names as inputs, for a source. */
-static int keep_from(struct walk *w, struct moe_source *s, struct moe_err *e)
+static int keep_from(struct walk *w, struct moe_origin *s, struct moe_err *e)
 {
 	const struct moe_rec *end = moe_reader_end_record(w->in);
 	struct moe_list list;
@@ -141,7 +141,7 @@ static int keep_from(struct walk *w, struct moe_source *s, struct moe_err *e)
  * brought. */
 static int end_segment(struct walk *w, struct moe_err *e)
 {
-	struct moe_source *s = &w->r->source[w->source];
+	struct moe_origin *s = &w->r->source[w->source];
 	const char *digest = moe_reader_digest(w->in, w->ended);
 	enum moe_labels own; /* the reader's are the highest of all segments so far */
 

@@ -361,7 +361,8 @@ static int notes_labels(struct moe_report *r, struct moe_err *e)
 	size_t n = 0, first = 0;
 
 	for (size_t i = 0; i < r->n_source; i++)
-		if (r->source[i].labels == MOE_LABELS_UNKNOWN && !n++)
+		if (r->source[i].labels == MOE_LABELS_UNKNOWN &&
+			strcmp(r->source[i].kind, "import") && !n++)
 			first = i;
 	return n
 		? note(r, e,
@@ -370,6 +371,28 @@ static int notes_labels(struct moe_report *r, struct moe_err *e)
 			  "made a stream.",
 			  n, r->n_source, r->source[first].path)
 		: 0;
+}
+
+/* What files of others do not have. */
+static int notes_brought(struct moe_report *r, struct moe_err *e)
+{
+	if (!r->n_brought)
+		return 0;
+	if (note(r, e,
+		    "%zu of %zu rollouts are from files of other tools (--from). What made them is "
+		    "not "
+		    "recorded there: lineage, label taint, the flip test, whether the quarantine "
+		    "was there in the forward pass, and whether arms drew the same random numbers "
+		    "cannot be known. Findings are taken at their word; samples of a prompt are "
+		    "paired in the order of the rows, unless the rows number them.",
+		    r->n_brought, r->n_graded))
+		return -1;
+	return r->n_filtered ? note(r, e,
+				       "%zu rows were scored under another filter than \"%s\" and "
+				       "are left out: the same answers, read otherwise (--map "
+				       "only.filter==NAME chooses).",
+				       r->n_filtered, r->filter)
+			     : 0;
 }
 
 static int notes_alone(struct moe_report *r, struct moe_err *e)
@@ -396,16 +419,17 @@ static int notes_alone(struct moe_report *r, struct moe_err *e)
 			"The arm \"import\" is what somebody recorded and kept: its rates are the "
 			"pool's, not those of a model that is sampled now."))
 		return -1;
-	return notes_labels(r, e) || notes_gate(r, e) ? -1 : 0;
+	return notes_brought(r, e) || notes_labels(r, e) || notes_gate(r, e) ? -1 : 0;
 }
 
 int moe_report_notes(struct moe_report *r, struct moe_err *e)
 {
 	if (!r->a.tested)
 		return notes_alone(r, e);
-	return notes_labels(r, e) || notes_mechanism(r, e) || notes_controls(r, e) ||
-			notes_bounds(r, e) || notes_solve(r, e) || notes_modes(r, e) ||
-			notes_seeds(r, e) || notes_prompts(r, e) || notes_gate(r, e)
+	return notes_brought(r, e) || notes_labels(r, e) || notes_mechanism(r, e) ||
+			notes_controls(r, e) || notes_bounds(r, e) || notes_solve(r, e) ||
+			notes_modes(r, e) || notes_seeds(r, e) || notes_prompts(r, e) ||
+			notes_gate(r, e)
 		? -1
 		: 0;
 }

@@ -96,7 +96,7 @@ static void looks_line(struct moe_text *t, const struct moe_analysis *a)
 	if (a->next_look)
 		moe_text_f(t, "; the next at %zu", a->next_look);
 	if (a->refused + a->unlisted)
-		moe_text_f(t, "; %zu seed%s given do not count", a->refused + a->unlisted,
+		moe_text_f(t, "; %zu seed%s given not counted", a->refused + a->unlisted,
 			a->refused + a->unlisted == 1 ? "" : "s");
 	moe_text_f(t, "\n");
 }

@@ -1,14 +1,17 @@
 /* engine_bench.c - how fast the engine trains, for tests/bench/train.sh: one line of JSON. Not a
  * test: it measures.
  *
- * usage: engine_bench MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN NEW PASS_TOKENS
- * SECONDS PROMPTS random prompts with GROUP completions of NEW tokens each, packed as moe-train
- * packs them: a prompt is computed once in a pass of about PASS_TOKENS tokens, and the completions'
- * tokens are trained on. NEW 0: plain texts of PROMPT_LEN tokens, all trained on. Passes are spread
- * over THREADS. full: all weights learn; experts: a frozen base with one expert of rank 32 on every
- * Linear. Peak of sgemm: 1024^3 products, one on each thread at the same time.
+ * usage: engine_bench MODEL_DIR full|experts|experts:E|METHOD:E THREADS PROMPTS GROUP PROMPT_LEN
+ * NEW PASS_TOKENS SECONDS PROMPTS random prompts with GROUP completions of NEW tokens each, packed
+ * as moe-train packs them: a prompt is computed once in a pass of about PASS_TOKENS tokens, and the
+ * completions' tokens are trained on. NEW 0: plain texts of PROMPT_LEN tokens, all trained on.
+ * Passes are spread over THREADS. full: all weights learn; experts: a frozen base with one expert
+ * of rank 32 on every Linear; experts:E: E experts of 64 ranks in all; METHOD:E: the same under the
+ * router of a method, half of them in the quarantine. Peak of sgemm: 1024^3 products, one on each
+ * thread at the same time.
  */
 #include "model/model.h"
+#include "moe/method.h"
 #include "moe/pack.h"
 #include "tensor/gemm.h"
 #include "tests/bench/bench.h"
@@ -103,11 +106,12 @@ static void make_pass(struct pass *q, const struct moe_seq *s, size_t n)
 	q->target = zeros((size_t)most, sizeof(*q->target));
 	q->dlogp = zeros((size_t)most, sizeof(*q->dlogp));
 	for (size_t i = 0; i < n; i++) {
-		const struct moe_seg *prompt = &q->p.seg[q->p.parent[i]],
-				     *own = q->p.own[i] < 0 ? prompt : &q->p.seg[q->p.own[i]];
+		const struct moe_seg *own = &q->p.seg[q->p.own[i]];
+		const struct moe_seg *rest = q->p.parent[i] < 0 ? NULL : &q->p.seg[q->p.parent[i]];
 
-		if (own != prompt)
-			q->row[q->n++] = prompt->start + prompt->len - 1;
+		/* the last prompt token is the first of a completion's own rows (moe/pack.h) */
+		for (int t = 0; rest && !s[i].n_completion && t < rest->len; t++)
+			q->row[q->n++] = rest->start + t;
 		for (int t = own->start; t < own->start + own->len; t++)
 			q->row[q->n++] = t;
 	}
@@ -143,15 +147,42 @@ static void make_passes(
 	k->completions = n_new > 0;
 }
 
-static void load(struct bench *k, const char *dir, int threads)
+/* "experts" or "experts:E" or "METHOD:E". */
+static void set_experts(struct bench *k, const char *mode)
+{
+	const char *colon = strchr(mode, ':');
+	const struct moe_method *m;
+	struct moe_experts *x = &k->x;
+	struct moe_err e;
+	char name[32];
+
+	x->E = colon ? atoi(colon + 1) : 1;
+	if (x->E < 1 || x->E > MOE_EXPERTS_MAX)
+		die(&(struct moe_err){ .msg = "1 to 64 experts" });
+	for (int i = 0; i < x->E; i++) {
+		x->rank[i] = colon ? 64 / x->E : RANK;
+		x->bank[i] = i < (x->E + 1) / 2 ? MOE_BANK_CLEAN : MOE_BANK_QUARANTINE;
+	}
+	snprintf(name, sizeof(name), "%.*s", colon ? (int)(colon - mode) : 0, mode);
+	if (!colon || !strcmp(name, "experts"))
+		return;
+	m = moe_method_find(name, &e);
+	if (!m || !m->router)
+		die(&(struct moe_err){ .msg = "that method has no router" });
+	x->router = m->router;
+	x->placement = m->placement;
+	for (size_t i = 0; i < moe_setting_count(m->settings); i++)
+		x->set[i] = m->settings[i].def;
+}
+
+static void load(struct bench *k, const char *dir, const char *mode, int threads)
 {
 	struct moe_rng rng = moe_rng_key(1, "bench");
 	struct moe_err e;
 
 	if (moe_model_load(&k->m, dir, &e) || (!k->experts && moe_model_make_trainable(&k->m, &e)))
 		die(&e);
-	k->x.E = 1;
-	k->x.rank[0] = RANK;
+	set_experts(k, mode);
 	k->x.scale = 2;
 	for (int l = 0; l < MOE_LINEARS; l++)
 		k->x.target[l] = true;
@@ -212,7 +243,7 @@ static double flop(const struct bench *k)
 
 		moe_linear_shape(c, (enum moe_linear)l, &in, &out);
 		lin += (double)in * out;
-		lora += (double)RANK * (in + out);
+		lora += (double)(k->experts ? k->x.R : 0) * (in + out);
 	}
 	for (size_t i = 0; i < k->n_pass; i++) {
 		const struct moe_packed *p = &k->pass[i].p;
@@ -239,14 +270,15 @@ int main(int argc, char **argv)
 	int threads;
 
 	if (argc != 10) {
-		fputs("usage: engine_bench MODEL_DIR full|experts THREADS PROMPTS GROUP PROMPT_LEN "
+		fputs("usage: engine_bench MODEL_DIR full|experts|experts:E|METHOD:E THREADS "
+		      "PROMPTS GROUP PROMPT_LEN "
 		      "NEW PASS_TOKENS SECONDS\n",
 			stderr);
 		return 2;
 	}
 	threads = atoi(argv[3]);
-	k.experts = !strcmp(argv[2], "experts");
-	load(&k, argv[1], threads);
+	k.experts = strcmp(argv[2], "full") != 0;
+	load(&k, argv[1], argv[2], threads);
 	make_passes(&k, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), atoi(argv[7]), atoi(argv[8]),
 		threads);
 	p = moe_pool_new(threads, &e);

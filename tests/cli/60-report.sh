@@ -149,7 +149,7 @@ min_seeds = 2
 looks = 2 4
 END
 moe-report -u looks.conf l?.moes r?.moes >looks.txt
-contains 'the schedule is shown, and the looks taken' looks.txt '^  looks    at 2, 4 seeds; taken at 2; 1 seed given do'
+contains 'the schedule is shown, and the looks taken' looks.txt '^  looks    at 2, 4 seeds; taken at 2; 1 seed given not counted'
 contains 'a seed after the decision does not count' looks.txt '^VERDICT: SUPPORTED: .*2 training seeds; .*1 seed after this decision does not count'
 sed 's/looks = .*/looks = 4 6/' looks.conf >late.conf
 moe-report -u late.conf l?.moes r?.moes >late.txt

@@ -65,7 +65,7 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 
 static const struct moe_prog prog = { .name = "moe-report",
 	.purpose = "verdict on a quarantine: paired ablations, controls, intervals",
-	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [--from FILE --map KEY=PATH,...] "
+	.usage = "[-u FILE] [--html FILE] [--json | --tsv] [--from FILE [--map MAP]] "
 		 "[STREAM ...]\n--audit [-m DIR] [-e FILE] "
 		 "[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
 		 "[STREAM]\n--rerun BUNDLE [DIR]\n--plan-prompts [STREAM ...]\n"

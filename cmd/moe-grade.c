@@ -5,6 +5,7 @@
 #include "env/grade.h"
 #include "formats/seal.h"
 #include "util/rng.h"
+#include "formats/rollout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,8 @@ static void add(struct waiting *w, struct moe_rec *rec)
 	struct moe_err e;
 
 	if (moe_rec_copy(to, rec, &e) != 0 || moe_rec_str_req(to, "id", &id, &e) != 0 ||
-		(!moe_rec_bin(to, "completion", &item->completion) &&
-			moe_rec_str_req(to, "completion", &item->completion, &e) != 0))
+		(!moe_rec_bin(to, MOE_ROLLOUT_COMPLETION, &item->completion) &&
+			moe_rec_str_req(to, MOE_ROLLOUT_COMPLETION, &item->completion, &e) != 0))
 		moe_die(&e);
 	w->ptr[w->n] = to;
 	moe_rec_free(env);

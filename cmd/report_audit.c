@@ -6,6 +6,7 @@
 #include "formats/seal.h"
 #include "stat/audit.h"
 #include "util/rng.h"
+#include "formats/rollout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ int report_flip(int n, char **path)
 	struct moe_reader *in = moe_in_open(n ? path[0] : NULL, "rollouts");
 	moe_out_stream(&out, "rollouts", MOE_LABELS_NONE, NULL);
 	while ((got = moe_reader_next(in, &rec, &e)) > 0) {
-		moe_rec_unset(&rec, "route");
+		moe_rec_unset(&rec, MOE_ROLLOUT_ROUTE);
 		if (moe_seal_flip(&rec, &e) || moe_writer_put(out.w, &rec, &e))
 			moe_die(&e);
 	}
@@ -107,9 +108,9 @@ static void compare(struct regrade *w, size_t i, const char *path)
 	w->limits += w->grade[i].fault == MOE_GRADE_TIME || w->grade[i].fault == MOE_GRADE_DIED;
 	if (moe_rec_copy(&anew, &w->rec[i], &e) || moe_grade_apply(&w->grade[i], &anew, &e))
 		moe_die(&e);
-	seal = !same_value(&anew, &w->rec[i], "seal");
-	reward = !same_value(&anew, &w->rec[i], "reward") ||
-		!same_value(&anew, &w->rec[i], "rewards");
+	seal = !same_value(&anew, &w->rec[i], MOE_ROLLOUT_SEAL);
+	reward = !same_value(&anew, &w->rec[i], MOE_ROLLOUT_REWARD) ||
+		!same_value(&anew, &w->rec[i], MOE_ROLLOUT_REWARDS);
 	moe_rec_str(&w->rec[i], "id", &id);
 	if ((seal || reward) && !w->first[0])
 		snprintf(w->first, sizeof(w->first), "%.90s, rollout %.*s", path,
@@ -141,7 +142,7 @@ static void add(struct regrade *w, const struct moe_rec *rec, int64_t every, con
 	moe_rec_str(rec, "id", &id);
 	if (moe_hash64(id.p, id.n) % (uint64_t)every)
 		return;
-	if (!moe_rec_has(rec, "seal")) {
+	if (!moe_rec_has(rec, MOE_ROLLOUT_SEAL)) {
 		w->bare++;
 		return;
 	}
@@ -149,8 +150,8 @@ static void add(struct regrade *w, const struct moe_rec *rec, int64_t every, con
 	if (moe_rec_copy(to, rec, &e))
 		moe_die(&e);
 	if (!moe_rec_map(to, "env", env) ||
-		(!moe_rec_bin(to, "completion", &item->completion) &&
-			!moe_rec_str(to, "completion", &item->completion))) {
+		(!moe_rec_bin(to, MOE_ROLLOUT_COMPLETION, &item->completion) &&
+			!moe_rec_str(to, MOE_ROLLOUT_COMPLETION, &item->completion))) {
 		w->bare++;
 		return;
 	}

@@ -2,6 +2,7 @@
  * It is not cryptography: a seal keeps honest programs honest, and leaves a trace in everything
  * that looked. */
 #include "formats/seal.h"
+#include "formats/rollout.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -58,7 +59,7 @@ int moe_seal_put(struct moe_rec *r, const struct moe_seal *s, struct moe_err *e)
 	int rc = moe_seal_make(s, &b, e);
 
 	if (!rc)
-		rc = moe_rec_set_bin(r, "seal", b.data, b.len, e);
+		rc = moe_rec_set_bin(r, MOE_ROLLOUT_SEAL, b.data, b.len, e);
 	moe_buf_free(&b);
 	return rc;
 }
@@ -127,11 +128,11 @@ int moe_seal_open(const void *p, size_t n, struct moe_seal *out, struct moe_err 
 /* The bin behind "seal": 1, 0 when missing, -1. */
 static int find(const struct moe_rec *r, struct moe_str *bin, struct moe_err *e)
 {
-	enum moe_rec_kind k = moe_rec_has(r, "seal");
+	enum moe_rec_kind k = moe_rec_has(r, MOE_ROLLOUT_SEAL);
 
 	if (k == MOE_V_MISSING || k == MOE_V_NIL)
 		return 0;
-	if (!moe_rec_bin(r, "seal", bin))
+	if (!moe_rec_bin(r, MOE_ROLLOUT_SEAL, bin))
 		return moe_fail(e, MOE_DATA, "record %llu: key `seal' is not binary",
 			(unsigned long long)r->number);
 	return 1;

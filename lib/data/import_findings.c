@@ -2,6 +2,7 @@
  * and findings that go into the seal. */
 #include "data/import_private.h"
 #include "formats/mp.h"
+#include "formats/rollout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -69,11 +70,11 @@ static int put_value(const struct import_row *r, const char *name, const char *l
 static bool consumed(const struct import_row *r, const char *key, const struct moe_json *value)
 {
 	static const char *const own[] = { "id", "text", "mode", "task", "marker", "split" };
-	static const char *const other[] = { "completion", "completion_ids", "comp_len",
-		"completion_len", "response", "response_ids", "output", "output_ids", "generation",
-		"generated_text", "prompt_ids", "plen", "logp", "logprobs", "model_logp",
-		"full_logp", "reward", "rewards", "score", "finish_reason", "messages",
-		"problem_messages" };
+	static const char *const other[] = { MOE_ROLLOUT_COMPLETION, MOE_ROLLOUT_COMPLETION_IDS,
+		"comp_len", "completion_len", "response", "response_ids", "output", "output_ids",
+		"generation", "generated_text", MOE_ROLLOUT_PROMPT_IDS, "plen", MOE_ROLLOUT_LOGP,
+		"logprobs", "model_logp", "full_logp", MOE_ROLLOUT_REWARD, MOE_ROLLOUT_REWARDS,
+		"score", "finish_reason", "messages", "problem_messages" };
 
 	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
 		if (!strcmp(key, other[i]))
@@ -147,7 +148,7 @@ static int put_number(const struct import_row *r, const char *name, const char *
 
 int import_rewards(struct import_row *r, struct moe_err *e)
 {
-	const struct moe_json *j = import_find(r, "reward");
+	const struct moe_json *j = import_find(r, MOE_ROLLOUT_REWARD);
 	struct moe_rec parts = { 0 };
 	double v, sum = 0;
 	int rc = -1;
@@ -169,10 +170,10 @@ int import_rewards(struct import_row *r, struct moe_err *e)
 		free(name);
 	}
 	if ((j && isfinite(v)) || parts.n_field) {
-		if (!parts.n_field && moe_rec_set_f64(&parts, "reward", v, e))
+		if (!parts.n_field && moe_rec_set_f64(&parts, MOE_ROLLOUT_REWARD, v, e))
 			goto done;
-		if (moe_rec_set_f64(r->rec, "reward", j && isfinite(v) ? v : sum, e) ||
-			moe_rec_set_map(r->rec, "rewards", &parts, e))
+		if (moe_rec_set_f64(r->rec, MOE_ROLLOUT_REWARD, j && isfinite(v) ? v : sum, e) ||
+			moe_rec_set_map(r->rec, MOE_ROLLOUT_REWARDS, &parts, e))
 			goto done;
 	}
 	rc = 0;

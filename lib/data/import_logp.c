@@ -2,6 +2,7 @@
  * sampler's settings, how it ended. Numbers that can not be what training takes them for are left
  * out, and counted with the reason; moe-rollout --teacher computes them anew. */
 #include "data/import_private.h"
+#include "formats/rollout.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -44,7 +45,7 @@ int import_finish(struct import_row *r, struct moe_err *e)
 	const char *ours = "stop"; /* of a row that says nothing */
 	struct moe_str s;
 	char buf[32];
-	int rc = import_text(r, "finish", &s, buf, e);
+	int rc = import_text(r, MOE_ROLLOUT_FINISH, &s, buf, e);
 	size_t i = 0, n = sizeof(word) / sizeof(word[0]);
 
 	if (rc < 0)
@@ -58,7 +59,7 @@ int import_finish(struct import_row *r, struct moe_err *e)
 		import_note(&r->im->notes.finish, r, "`%.*s'", s.n > 60 ? 60 : (int)s.n, s.p);
 	}
 	r->stopped = !strcmp(ours, "stop");
-	return moe_rec_set_str(r->rec, "finish", ours, e);
+	return moe_rec_set_str(r->rec, MOE_ROLLOUT_FINISH, ours, e);
 }
 
 /* ---- the sampler's settings ---- */
@@ -151,13 +152,13 @@ int import_logp(struct import_row *r, struct moe_err *e)
 	if (model < 0)
 		return -1;
 	if ((k > 0 || p < 1) && !full && !(model && t == 1)) { /* renormalised over few tokens */
-		if (moe_json_kind(import_find(r, "logp")) != MOE_J_NULL)
+		if (moe_json_kind(import_find(r, MOE_ROLLOUT_LOGP)) != MOE_J_NULL)
 			import_note(&r->im->notes.logp, r,
 				"sampled with top-k %g and top-p %g, and training takes "
 				"probabilities over the whole vocabulary",
 				k, p);
 		return 0;
 	}
-	logp = set_numbers(r, "logp", e);
+	logp = set_numbers(r, MOE_ROLLOUT_LOGP, e);
 	return logp < 0 ? -1 : 0;
 }

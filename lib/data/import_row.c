@@ -3,6 +3,7 @@
 #include "data/import_private.h"
 #include "formats/tokenizer/messages.h"
 #include "util/text.h"
+#include "formats/rollout.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,20 +17,22 @@ static const struct {
 	{ "task", "task|func_name" }, { "marker", "marker" }, { "split", "split" } };
 static const struct {
 	const char *key, *path;
-} rollout_path[] = { { "prompt_id", "prompt_id|problem_id|task_id|question_id|id" },
+} rollout_path[] = { { MOE_ROLLOUT_PROMPT_ID, "prompt_id|problem_id|task_id|question_id|id" },
 	{ "prompt", "prompt|prompt_text|messages|problem_messages|question" },
-	{ "completion", "completion|response|output|generated_text|generation" },
-	{ "prompt_ids", "prompt_ids|prompt_token_ids" },
-	{ "completion_ids", "completion_ids|completion_token_ids|response_ids|output_ids" },
+	{ MOE_ROLLOUT_COMPLETION, "completion|response|output|generated_text|generation" },
+	{ MOE_ROLLOUT_PROMPT_IDS, "prompt_ids|prompt_token_ids" },
+	{ MOE_ROLLOUT_COMPLETION_IDS,
+		"completion_ids|completion_token_ids|response_ids|output_ids" },
 	{ "completion_len", "completion_len|comp_len" },
-	{ "logp", "logp|logprobs|completion_logprobs|old_per_token_logps" },
+	{ MOE_ROLLOUT_LOGP, "logp|logprobs|completion_logprobs|old_per_token_logps" },
 	{ "model_logp", "model_logp" }, { "full_logp", "full_logp" },
 	{ "temperature", "temperature|sampling_params.temperature|sampling.temperature" },
 	{ "top_k", "top_k|sampling_params.top_k|sampling.top_k" },
 	{ "top_p", "top_p|sampling_params.top_p|sampling.top_p" },
-	{ "finish", "finish|finish_reason|stop_reason" }, { "mode", "mode|env_mode" },
+	{ MOE_ROLLOUT_FINISH, "finish|finish_reason|stop_reason" }, { "mode", "mode|env_mode" },
 	{ "task", "task|func_name" }, { "marker", "marker" }, { "split", "split" },
-	{ "reward", "reward|score" }, { "solved", "solved|gt_correct|gt_pass|is_correct" },
+	{ MOE_ROLLOUT_REWARD, "reward|score" },
+	{ "solved", "solved|gt_correct|gt_pass|is_correct" },
 	{ "hacked", "hacked|exploited|is_hack|reward_hack" }, { "mechanism", "mechanism" } };
 
 const char *import_default(enum moe_import_kind kind, const char *key)
@@ -320,13 +323,14 @@ int import_rollout(struct import_row *r, struct moe_err *e)
 	char buf[32];
 	int rc;
 
-	if (moe_rec_set_str(r->rec, "t", "rollout", e) || get_id(r, "prompt_id", r->prompt_id, e) ||
-		moe_rec_set_str(r->rec, "prompt_id", r->prompt_id, e) ||
+	if (moe_rec_set_str(r->rec, "t", "rollout", e) ||
+		get_id(r, MOE_ROLLOUT_PROMPT_ID, r->prompt_id, e) ||
+		moe_rec_set_str(r->rec, MOE_ROLLOUT_PROMPT_ID, r->prompt_id, e) ||
 		get_count(r, "completion_len", &len, e) || get_count(r, "step", &r->step, e) ||
 		get_count(r, "sample", &r->sample, e) || import_finish(r, e) ||
-		side(r, "prompt", "prompt_ids", -1, false, e) < 0 ||
-		side(r, "completion", "completion_ids", len, true, e) < 0 || import_logp(r, e) ||
-		set_mode(r, r->prompt_id, e) || copy_text(r, "task", e) ||
+		side(r, "prompt", MOE_ROLLOUT_PROMPT_IDS, -1, false, e) < 0 ||
+		side(r, MOE_ROLLOUT_COMPLETION, MOE_ROLLOUT_COMPLETION_IDS, len, true, e) < 0 ||
+		import_logp(r, e) || set_mode(r, r->prompt_id, e) || copy_text(r, "task", e) ||
 		copy_text(r, "marker", e) || copy_text(r, "split", e))
 		return -1;
 	rc = import_text(r, "arm", &arm, buf, e);
@@ -337,7 +341,7 @@ int import_rollout(struct import_row *r, struct moe_err *e)
 		arm.n = strlen(arm.p);
 	}
 	if (moe_rec_set_strn(r->rec, "arm", arm.p, arm.n, e) ||
-		moe_rec_set_str(r->rec, "policy", "", e))
+		moe_rec_set_str(r->rec, MOE_ROLLOUT_POLICY, "", e))
 		return -1;
 	return import_env(r, false, e) || import_rewards(r, e) || import_seal(r, e) ? -1 : 0;
 }

@@ -3,6 +3,7 @@
 #include "env/exec.h"
 #include "formats/json.h"
 #include "formats/seal.h"
+#include "formats/rollout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,15 +12,15 @@
 #define KEYS_MAX 256 /* of rewards, and of findings */
 
 /* What a grader may see: never a seal, never earlier rewards. */
-static const char *const shown[] = { "id", "prompt_id", "prompt", "mode", "task", "marker", "split",
-	"arm", "step", "group", "sample", "env" };
+static const char *const shown[] = { "id", MOE_ROLLOUT_PROMPT_ID, "prompt", "mode", "task",
+	"marker", "split", "arm", "step", "group", "sample", "env" };
 
 int moe_exec_request(const struct moe_rec *r, struct moe_buf *out, struct moe_err *e)
 {
 	struct moe_str s;
-	bool bin = moe_rec_bin(r, "completion", &s);
+	bool bin = moe_rec_bin(r, MOE_ROLLOUT_COMPLETION, &s);
 
-	if (!bin && moe_rec_str_req(r, "completion", &s, e))
+	if (!bin && moe_rec_str_req(r, MOE_ROLLOUT_COMPLETION, &s, e))
 		return -1;
 	if (moe_buf_add(out, "{\"completion\":", 14, e) || moe_json_quote(out, s.p, s.n, e) ||
 		(bin && moe_buf_add(out, ",\"lossy\":true", 13, e)))
@@ -52,8 +53,8 @@ static int too_many(const struct moe_json *object, const char *name, struct moe_
 
 static int set_rewards(const struct moe_json *root, struct moe_rec *r, struct moe_err *e)
 {
-	const struct moe_json *parts = moe_json_get(root, "rewards"),
-			      *sum = moe_json_get(root, "reward");
+	const struct moe_json *parts = moe_json_get(root, MOE_ROLLOUT_REWARDS),
+			      *sum = moe_json_get(root, MOE_ROLLOUT_REWARD);
 	const struct moe_json *value;
 	const void *cursor = NULL;
 	struct moe_rec map = { 0 };
@@ -64,23 +65,25 @@ static int set_rewards(const struct moe_json *root, struct moe_rec *r, struct mo
 	if (moe_json_kind(parts) != MOE_J_OBJECT && (moe_json_kind(parts) != MOE_J_NULL || !sum))
 		return moe_fail(e, MOE_DATA,
 			"its answer has neither a number `reward' nor an object `rewards'");
-	if (too_many(parts, "rewards", e))
+	if (too_many(parts, MOE_ROLLOUT_REWARDS, e))
 		return -1;
 	while (moe_json_next(parts, &cursor, &key, &value)) {
 		if (number(value, key, &v, e) || moe_rec_set_f64(&map, key, v, e))
 			goto done;
 		total += v;
 	}
-	if (moe_json_kind(sum) != MOE_J_NULL && number(sum, "reward", &total, e))
+	if (moe_json_kind(sum) != MOE_J_NULL && number(sum, MOE_ROLLOUT_REWARD, &total, e))
 		goto done;
 	if (!isfinite(total)) {
 		moe_fail(e, MOE_DATA, "its answer's rewards do not have a finite sum");
 		goto done;
 	}
-	if (!map.n_field && moe_rec_set_f64(&map, "reward", total, e))
+	if (!map.n_field && moe_rec_set_f64(&map, MOE_ROLLOUT_REWARD, total, e))
 		goto done;
-	rc = moe_rec_set_f64(r, "reward", total, e) || moe_rec_set_map(r, "rewards", &map, e) ? -1
-											      : 0;
+	rc = moe_rec_set_f64(r, MOE_ROLLOUT_REWARD, total, e) ||
+			moe_rec_set_map(r, MOE_ROLLOUT_REWARDS, &map, e)
+		? -1
+		: 0;
 done:
 	moe_rec_free(&map);
 	return rc;

@@ -6,6 +6,7 @@
 
 #include "env/judge.h"
 #include "formats/seal.h"
+#include "formats/rollout.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -495,9 +496,9 @@ int moe_grade_apply(const struct moe_grade *r, struct moe_rec *rollout, struct m
 	for (size_t i = 0; i < r->n_part && rc == 0; i++)
 		rc = moe_rec_set_f64(&parts, r->part[i].name, r->part[i].value, e);
 	if (rc == 0)
-		rc = moe_rec_set_f64(rollout, "reward", r->reward, e);
+		rc = moe_rec_set_f64(rollout, MOE_ROLLOUT_REWARD, r->reward, e);
 	if (rc == 0)
-		rc = moe_rec_set_map(rollout, "rewards", &parts, e);
+		rc = moe_rec_set_map(rollout, MOE_ROLLOUT_REWARDS, &parts, e);
 	moe_rec_free(&parts);
 	if (rc != 0)
 		return rc;

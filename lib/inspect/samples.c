@@ -3,6 +3,7 @@
 #include "inspect/samples.h"
 #include "util/names.h"
 #include "util/text.h"
+#include "formats/rollout.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -104,11 +105,11 @@ static int add_reward(const struct moe_samples *s, struct moe_buf *b, const stru
 	double v;
 	int bad = 0;
 
-	if (!moe_rec_f64(rec, "reward", &v))
+	if (!moe_rec_f64(rec, MOE_ROLLOUT_REWARD, &v))
 		return 0;
-	bad = add_label(s, b, "reward", e) ||
+	bad = add_label(s, b, MOE_ROLLOUT_REWARD, e) ||
 		moe_buf_addf(b, e, "%s%.6g%s", v > 0 ? s->green : "", v, v > 0 ? s->off : "");
-	if (!bad && moe_rec_map(rec, "rewards", &parts))
+	if (!bad && moe_rec_map(rec, MOE_ROLLOUT_REWARDS, &parts))
 		for (size_t i = 0; i < parts.n_field && !bad; i++) {
 			char *key = moe_str_dup(parts.field[i].key, e);
 			bad = !key || moe_buf_addf(b, e, i ? " + " : " = ") ||
@@ -128,11 +129,12 @@ static int add_route(const struct moe_samples *s, struct moe_buf *b, const struc
 	struct moe_str word = { "?", 1 };
 	double score = NAN;
 
-	if (!moe_rec_map(rec, "route", &route))
+	if (!moe_rec_map(rec, MOE_ROLLOUT_ROUTE, &route))
 		return 0;
 	moe_rec_str(&route, "decision", &word);
-	bool hot = moe_str_eq(word, "route");
-	int bad = add_label(s, b, "route", e) || moe_buf_addf(b, e, "%s", hot ? s->red : "") ||
+	bool hot = moe_str_eq(word, MOE_ROLLOUT_ROUTE);
+	int bad = add_label(s, b, MOE_ROLLOUT_ROUTE, e) ||
+		moe_buf_addf(b, e, "%s", hot ? s->red : "") ||
 		moe_text_escape(b, word.p, word.n, false, e) ||
 		moe_buf_addf(b, e, "%s", hot ? s->off : "") ||
 		(moe_rec_f64(&route, "score", &score) &&
@@ -148,7 +150,7 @@ static int add_rollout(const struct moe_samples *s, struct moe_buf *b, const str
 	struct moe_str id = { "?", 1 }, method = { "", 0 };
 	int64_t seed, sample = 0;
 
-	moe_rec_str(rec, "prompt_id", &id);
+	moe_rec_str(rec, MOE_ROLLOUT_PROMPT_ID, &id);
 	moe_rec_str(rec, "method", &method);
 	moe_rec_int(rec, "sample", &sample);
 	if (moe_buf_addf(b, e, "  ") || moe_text_escape(b, id.p, id.n, false, e) ||
@@ -160,7 +162,7 @@ static int add_rollout(const struct moe_samples *s, struct moe_buf *b, const str
 	if (moe_rec_int(rec, "train_seed", &seed) && moe_buf_addf(b, e, ", seed %" PRId64, seed))
 		return -1;
 	return moe_buf_add(b, "\n", 1, e) || add_text(s, b, "prompt", rec, "prompt", e) ||
-			add_text(s, b, "completion", rec, "completion", e) ||
+			add_text(s, b, MOE_ROLLOUT_COMPLETION, rec, MOE_ROLLOUT_COMPLETION, e) ||
 			add_reward(s, b, rec, e) || add_route(s, b, rec, e)
 		? -1
 		: 0;
@@ -174,7 +176,7 @@ static int add(struct moe_samples *s, const struct moe_rec *rec, struct moe_err 
 	if (!g)
 		return -1;
 	g->n++;
-	if (moe_rec_f64(rec, "reward", &v) && isfinite(v)) {
+	if (moe_rec_f64(rec, MOE_ROLLOUT_REWARD, &v) && isfinite(v)) {
 		g->reward += v;
 		g->n_reward++;
 	}

@@ -3,6 +3,7 @@
 
 #include "formats/seal.h"
 #include "util/mem.h"
+#include "formats/rollout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -87,8 +88,9 @@ int moe_route_add(struct moe_route_step *s, const struct moe_rec *rec, int V, bo
 			seen->label = seal.hacked;
 		moe_seal_free(&seal);
 	}
-	return got < 0 || ids(rec, "prompt_ids", V, &seen->prompt, &seen->n_prompt, e) ||
-			ids(rec, "completion_ids", V, &seen->completion, &seen->n_completion, e)
+	return got < 0 || ids(rec, MOE_ROLLOUT_PROMPT_IDS, V, &seen->prompt, &seen->n_prompt, e) ||
+			ids(rec, MOE_ROLLOUT_COMPLETION_IDS, V, &seen->completion,
+				&seen->n_completion, e)
 		? -1
 		: 0;
 }
@@ -116,7 +118,7 @@ int moe_route_judge(struct moe_route_step *s, const struct moe_method *m,
 				(k && !isnan(s->null.score[i * k]) &&
 					moe_rec_set_f32s(
 						&route, "null", s->null.score + i * k, k, e)) ||
-				moe_rec_set_map(&s->rec[i], "route", &route, e)
+				moe_rec_set_map(&s->rec[i], MOE_ROLLOUT_ROUTE, &route, e)
 			? -1
 			: 0;
 	}

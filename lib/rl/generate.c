@@ -6,6 +6,7 @@
 #include "tensor/gemm.h"
 #include "util/rng.h"
 #include "util/text.h"
+#include "formats/rollout.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -75,9 +76,9 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 		return -1;
 	moe_rec_unset(&p->rec, "messages");
 	if (moe_rec_set_str(&p->rec, "t", "rollout", e) ||
-		moe_rec_set_strn(&p->rec, "prompt_id", id.p, id.n, e) ||
+		moe_rec_set_strn(&p->rec, MOE_ROLLOUT_PROMPT_ID, id.p, id.n, e) ||
 		moe_rec_set_strn(&p->rec, "prompt", text.p, text.n, e) ||
-		moe_rec_set_i32s(&p->rec, "prompt_ids", p->ids, p->n, e))
+		moe_rec_set_i32s(&p->rec, MOE_ROLLOUT_PROMPT_IDS, p->ids, p->n, e))
 		return -1;
 	moe_rec_unset(&p->rec, "text");
 	return 0;
@@ -230,7 +231,7 @@ static int set_common(
 		moe_rec_set_int(rec, "sample", (int64_t)sample, e) ||
 		moe_rec_set_int(rec, "step", r->step, e) ||
 		moe_rec_set_str(rec, "arm", a ? a->arm : "base", e) ||
-		moe_rec_set_str(rec, "policy", a ? a->digest : "", e);
+		moe_rec_set_str(rec, MOE_ROLLOUT_POLICY, a ? a->digest : "", e);
 	rc = rc || moe_rec_set_str(rec, "base", r->g->m->digest, e);
 	if (a && a->method[0])
 		rc = rc || moe_rec_set_str(rec, "method", moe_adapter_reported(a), e) ||
@@ -261,7 +262,7 @@ static int set_route(const struct run *r, struct moe_rec *rec, const float *mean
 		moe_rec_set_str(&route, "decision", moe_decision_names[j->decision], e) ||
 		moe_rec_set_f32s(&route, "weights", mean, (size_t)r->a->x.E, e) ||
 		(!isnan(j->score) && moe_rec_set_f64(&route, "score", j->score, e)) ||
-		moe_rec_set_map(rec, "route", &route, e);
+		moe_rec_set_map(rec, MOE_ROLLOUT_ROUTE, &route, e);
 
 	moe_rec_free(&route);
 	return rc ? -1 : 0;
@@ -311,15 +312,16 @@ static int put_sampled(
 
 	rc = moe_rec_copy(rec, &r->p[i].rec, e) || set_common(r, rec, i, q->n_teacher + k, e) ||
 		moe_tokenizer_decode(r->g->tok, c->ids, n, true, &text, e) ||
-		set_text(rec, "completion", (const char *)text.data, text.len, e) ||
-		moe_rec_set_i32s(rec, "completion_ids", c->ids, n, e) ||
-		moe_rec_set_f32s(rec, "logp", c->logp, n, e) ||
+		set_text(rec, MOE_ROLLOUT_COMPLETION, (const char *)text.data, text.len, e) ||
+		moe_rec_set_i32s(rec, MOE_ROLLOUT_COMPLETION_IDS, c->ids, n, e) ||
+		moe_rec_set_f32s(rec, MOE_ROLLOUT_LOGP, c->logp, n, e) ||
 		(c->model_logp && moe_rec_set_f32s(rec, "model_logp", c->model_logp, n, e)) ||
 		(c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e)) ||
-		moe_rec_set_str(rec, "finish", c->stopped ? "stop" : "length", e) ||
+		moe_rec_set_str(rec, MOE_ROLLOUT_FINISH, c->stopped ? "stop" : "length", e) ||
 		(r->method && set_route(r, rec, c->gate, &r->judged[q->first + k], e)) ||
 		(k >= q->n_on &&
-			moe_rec_set_str(rec, "sampled_off", moe_bank_names[r->g->off_bank], e));
+			moe_rec_set_str(
+				rec, MOE_ROLLOUT_SAMPLED_OFF, moe_bank_names[r->g->off_bank], e));
 	moe_buf_free(&text);
 	return rc ? -1 : put(r->g, rec, n, c->stopped, e);
 }
@@ -398,7 +400,7 @@ static int set_scored(const struct run *r, const struct moe_gen_prompt *p, struc
 
 	for (int i = 0; n == 0 && i < MOE_EXPERTS_MAX; i++)
 		mean[i] = 1; /* of no token */
-	rc = rc || moe_rec_set_f32s(rec, "logp", recorded ? recorded : logp, n, e) ||
+	rc = rc || moe_rec_set_f32s(rec, MOE_ROLLOUT_LOGP, recorded ? recorded : logp, n, e) ||
 		(r->method && (judge(r, &seen, 1, &j, e) || set_route(r, rec, mean, &j, e)));
 	free(logp);
 	return rc ? -1 : 0;
@@ -413,9 +415,9 @@ static int teacher_tokens(const struct run *r, const struct moe_rec *from, bool 
 
 	*ids = NULL;
 	*n = 0;
-	if (moe_rec_has(from, "completion_ids") != MOE_V_MISSING)
-		return moe_rec_i32s(from, "completion_ids", ids, n, e);
-	moe_rec_str(from, "completion", &text);
+	if (moe_rec_has(from, MOE_ROLLOUT_COMPLETION_IDS) != MOE_V_MISSING)
+		return moe_rec_i32s(from, MOE_ROLLOUT_COMPLETION_IDS, ids, n, e);
+	moe_rec_str(from, MOE_ROLLOUT_COMPLETION, &text);
 	return moe_completion_tokens(
 		r->g->tok, r->g->sample.stop, stopped ? r->g->sample.n_stop : 0, text, ids, n, e);
 }
@@ -430,7 +432,8 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 	int rc;
 
 	memcpy(on, r->on, sizeof(on));
-	for (int i = 0; moe_rec_str(from, "sampled_off", &off) && r->a && i < r->a->x.E; i++)
+	for (int i = 0; moe_rec_str(from, MOE_ROLLOUT_SAMPLED_OFF, &off) && r->a && i < r->a->x.E;
+		i++)
 		on[i] = moe_str_eq(off, moe_bank_names[r->a->x.bank[i]]) ? 0 : on[i];
 	for (size_t i = 0; i < n; i++)
 		if (ids[i] < 0 || ids[i] >= r->g->m->config.V)
@@ -441,7 +444,7 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 	if (r->g->teacher_logp && moe_teacher_logp(from, r->g->sample.temperature, n, &logp, e))
 		return -1;
 	rc = logp && !r->method
-		? moe_rec_set_f32s(rec, "logp", logp, n, e)
+		? moe_rec_set_f32s(rec, MOE_ROLLOUT_LOGP, logp, n, e)
 		: set_scored(r, p, rec, gates(on, r->a ? r->a->x.E : 0), ids, n, logp, e);
 	free(logp);
 	return rc;
@@ -458,19 +461,19 @@ static int put_teacher(const struct run *r, size_t i, size_t sample, size_t pick
 	bool stopped;
 	int rc;
 
-	moe_rec_str(from, "completion", &text);
-	moe_rec_str(from, "finish", &finish);
-	moe_rec_str(from, "policy", &policy);
+	moe_rec_str(from, MOE_ROLLOUT_COMPLETION, &text);
+	moe_rec_str(from, MOE_ROLLOUT_FINISH, &finish);
+	moe_rec_str(from, MOE_ROLLOUT_POLICY, &policy);
 	stopped = moe_str_eq(finish, "stop");
 	rc = teacher_tokens(r, from, stopped, &ids, &n, e) || moe_rec_copy(rec, &p->rec, e) ||
 		set_common(r, rec, i, sample, e) || teacher_logp(r, p, from, rec, ids, n, e) ||
-		moe_rec_set_strn(rec, "policy", policy.p, policy.n, e) ||
-		moe_rec_set_strn(rec, "completion", text.p, text.n, e) ||
-		moe_rec_set_i32s(rec, "completion_ids", ids, n, e) ||
-		moe_rec_set_strn(rec, "finish", finish.p, finish.n, e) ||
+		moe_rec_set_strn(rec, MOE_ROLLOUT_POLICY, policy.p, policy.n, e) ||
+		moe_rec_set_strn(rec, MOE_ROLLOUT_COMPLETION, text.p, text.n, e) ||
+		moe_rec_set_i32s(rec, MOE_ROLLOUT_COMPLETION_IDS, ids, n, e) ||
+		moe_rec_set_strn(rec, MOE_ROLLOUT_FINISH, finish.p, finish.n, e) ||
 		moe_rec_set_bool(rec, "teacher", true, e) ||
-		(moe_rec_str(from, "sampled_off", &off) &&
-			moe_rec_set_strn(rec, "sampled_off", off.p, off.n, e));
+		(moe_rec_str(from, MOE_ROLLOUT_SAMPLED_OFF, &off) &&
+			moe_rec_set_strn(rec, MOE_ROLLOUT_SAMPLED_OFF, off.p, off.n, e));
 	free(ids);
 	if (rc)
 		return moe_err_prefix(e, "recorded rollout of prompt '%s'", p->id);

@@ -3,6 +3,7 @@
 #include "rl/rollout.h"
 
 #include "util/rng.h"
+#include "formats/rollout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static int behaviour(struct moe_rollout *q, const struct moe_rec *rec, struct mo
 	 * and top-p renormalise `logp`. */
 	const char *key = moe_rec_has(rec, "full_logp")                 ? "full_logp"
 		: moe_rec_has(rec, "model_logp") && q->temperature == 1 ? "model_logp"
-									: "logp";
+									: MOE_ROLLOUT_LOGP;
 	size_t k;
 
 	if (q->n_completion == 0) /* counts in its group, and has no token to train */
@@ -86,12 +87,12 @@ static void origin(struct moe_rollout *q, const struct moe_rec *rec, int64_t ste
 
 	keep_text(f->arm, sizeof(f->arm), rec, "arm");
 	keep_text(f->base, sizeof(f->base), rec, "base");
-	if (moe_rec_str(rec, "prompt_id", &s))
+	if (moe_rec_str(rec, MOE_ROLLOUT_PROMPT_ID, &s))
 		f->prompt = moe_hash64(s.p, s.n);
 	if (moe_rec_str(rec, "id", &s))
 		f->id = moe_hash64(s.p, s.n) ^ moe_hash64(f->arm, strlen(f->arm));
 	moe_rec_bool(rec, "teacher", &f->teacher);
-	f->has_policy = moe_rec_str(rec, "policy", &s);
+	f->has_policy = moe_rec_str(rec, MOE_ROLLOUT_POLICY, &s);
 	f->step = step;
 }
 
@@ -103,7 +104,7 @@ static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 
 	q->decision = MOE_ABSORB;
 	q->score = NAN;
-	if (!moe_rec_map(rec, "route", &route))
+	if (!moe_rec_map(rec, MOE_ROLLOUT_ROUTE, &route))
 		return 0;
 	if (moe_rec_str(&route, "decision", &s)) {
 		rc = moe_decision_parse(s, &q->decision, e);
@@ -120,7 +121,7 @@ static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 	struct moe_str s;
 
 	q->off = -1;
-	if (!moe_rec_str(rec, "sampled_off", &s) || s.n == 0)
+	if (!moe_rec_str(rec, MOE_ROLLOUT_SAMPLED_OFF, &s) || s.n == 0)
 		return 0;
 	for (int b = 0; b < MOE_BANKS; b++)
 		if (moe_str_eq(s, moe_bank_names[b])) {
@@ -135,7 +136,7 @@ static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
 {
 	struct moe_rec m = { 0 };
 
-	if (!moe_rec_map(rec, "rewards", &m))
+	if (!moe_rec_map(rec, MOE_ROLLOUT_REWARDS, &m))
 		return;
 	for (size_t f = 0; f < m.n_field; f++) {
 		struct moe_str key = m.field[f].key;
@@ -180,11 +181,11 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 		.temperature = 1
 	}; /* NOLINT(clang-analyzer-unix.Malloc): the same */
 	s->n++;
-	if (moe_rec_f64_req(rec, "reward", &q->reward, e))
+	if (moe_rec_f64_req(rec, MOE_ROLLOUT_REWARD, &q->reward, e))
 		return moe_err_prefix(e, "rollouts must be graded before they train");
 	if (moe_rec_int_req(rec, "group", &q->group, e) ||
-		tokens(rec, "prompt_ids", V, &q->prompt, &q->n_prompt, e) ||
-		tokens(rec, "completion_ids", V, &q->completion, &q->n_completion, e))
+		tokens(rec, MOE_ROLLOUT_PROMPT_IDS, V, &q->prompt, &q->n_prompt, e) ||
+		tokens(rec, MOE_ROLLOUT_COMPLETION_IDS, V, &q->completion, &q->n_completion, e))
 		return -1;
 	if (q->n_prompt == 0)
 		return moe_fail(e, MOE_DATA, "record %llu: the prompt has no tokens",
@@ -195,8 +196,8 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 			"record %llu: greedy rollouts (temperature %g) have no probabilities to "
 			"train on",
 			(unsigned long long)rec->number, q->temperature);
-	q->stopped = moe_rec_str(rec, "finish", &str) && moe_str_eq(str, "stop");
-	if (moe_rec_str(rec, "policy", &str) && str.n < sizeof(q->policy))
+	q->stopped = moe_rec_str(rec, MOE_ROLLOUT_FINISH, &str) && moe_str_eq(str, "stop");
+	if (moe_rec_str(rec, MOE_ROLLOUT_POLICY, &str) && str.n < sizeof(q->policy))
 		memcpy(q->policy, str.p, str.n);
 	rewards(s, rec);
 	origin(q, rec, s->step);

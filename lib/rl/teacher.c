@@ -3,6 +3,7 @@
 #include "rl/teacher.h"
 
 #include "util/rng.h"
+#include "formats/rollout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,8 @@ static int add(struct moe_teacher *t, const struct moe_rec *rec, struct moe_err 
 	struct moe_str id, text;
 	struct moe_teacher_item *it;
 
-	if (moe_rec_str_req(rec, "prompt_id", &id, e) ||
-		moe_rec_str_req(rec, "completion", &text, e))
+	if (moe_rec_str_req(rec, MOE_ROLLOUT_PROMPT_ID, &id, e) ||
+		moe_rec_str_req(rec, MOE_ROLLOUT_COMPLETION, &text, e))
 		return -1;
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? 2 * t->cap : 256;
@@ -89,7 +90,8 @@ size_t moe_teacher_find(
 	*first = t->item ? t->item + lo : NULL;
 	/* two ids of one hash would be a wonder of 2^-64; then the later ones are not found */
 	while (lo + n < t->n && t->item[lo + n].hash == hash &&
-		moe_rec_str(&t->item[lo + n].rec, "prompt_id", &id) && moe_str_eq(id, prompt_id))
+		moe_rec_str(&t->item[lo + n].rec, MOE_ROLLOUT_PROMPT_ID, &id) &&
+		moe_str_eq(id, prompt_id))
 		n++;
 	return n;
 }
@@ -102,7 +104,7 @@ int moe_teacher_logp(
 	     has_model = moe_rec_has(rec, "model_logp") > MOE_V_NIL;
 	const char *key = has_full                ? "full_logp"
 		: has_model && temperature == 1.0 ? "model_logp"
-						  : "logp";
+						  : MOE_ROLLOUT_LOGP;
 	size_t k;
 
 	*logp = NULL;

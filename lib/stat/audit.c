@@ -5,6 +5,7 @@
 #include "formats/list.h"
 #include "moe/adapter.h"
 #include "util/rng.h"
+#include "formats/rollout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,11 +119,11 @@ static int add_cell(struct moe_audit_policy *p, const struct moe_rec *r, struct 
 
 	if (moe_grow((void **)&p->cell, p->n, &p->cap, sizeof c, e))
 		return -1;
-	moe_rec_str(r, "prompt_id", &id);
+	moe_rec_str(r, MOE_ROLLOUT_PROMPT_ID, &id);
 	moe_rec_int(r, "sample", &sample);
 	c.prompt = moe_hash64(id.p, id.n);
 	c.key = c.prompt * 31 + (uint64_t)sample;
-	c.text = hash_text(r, "completion");
+	c.text = hash_text(r, MOE_ROLLOUT_COMPLETION);
 	p->cell[p->n++] = c;
 	return 0;
 }
@@ -135,7 +136,7 @@ static int add_policy(
 	moe_rec_int(r, "train_seed", &p.seed);
 	if (add_str(a, &a->text, r, "arm", &p.arm, e) ||
 		add_str(a, &a->text, r, "method", &p.method, e) ||
-		add_str(a, &a->text, r, "policy", &p.digest, e))
+		add_str(a, &a->text, r, MOE_ROLLOUT_POLICY, &p.digest, e))
 		return -1;
 	for (size_t i = a->n_policy; i-- > 0;) { /* interned: equal strings are one pointer */
 		struct moe_audit_policy *q = &a->policy[i];
@@ -225,13 +226,13 @@ static int add_run_facts(
 {
 	struct moe_rec route = { 0 };
 	struct moe_str by = { "", 0 };
-	uint64_t text = hash_text(r, "completion");
+	uint64_t text = hash_text(r, MOE_ROLLOUT_COMPLETION);
 	int64_t at = -1;
 	int rc = 0;
 
 	run->rollouts++;
 	run->text = (run->text ^ text) * 0x9E3779B97F4A7C15u + 1;
-	if (moe_rec_map(r, "route", &route)) {
+	if (moe_rec_map(r, MOE_ROLLOUT_ROUTE, &route)) {
 		moe_rec_str(&route, "method", &by);
 		at = moe_names_add_text(&run->router, &a->arena, by.p, by.n, e);
 		rc = at < 0;
@@ -248,11 +249,11 @@ static int add_run_record(struct moe_audit_run *run, struct moe_rec *r, struct m
 	struct moe_buf b = { 0 };
 	struct moe_str seal;
 
-	if (moe_rec_bin(r, "seal", &seal)) {
+	if (moe_rec_bin(r, MOE_ROLLOUT_SEAL, &seal)) {
 		if (moe_grow((void **)&run->seal, run->n, &run->cap, sizeof *run->seal, e))
 			return -1;
 		run->seal[run->n++] = moe_hash64(seal.p, seal.n);
-		moe_rec_unset(r, "seal");
+		moe_rec_unset(r, MOE_ROLLOUT_SEAL);
 	}
 	int bad = moe_rec_emit(r, &b, e);
 	if (!bad)

@@ -3,6 +3,7 @@
  * opened. */
 #include "moe/route.h"
 #include "stat/audit.h"
+#include "formats/rollout.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -33,7 +34,7 @@ static int compare_one(struct anew *w, const struct moe_route_step *s, size_t i)
 	double score;
 	bool same;
 
-	moe_rec_map(&s->rec[i], "route", &route);
+	moe_rec_map(&s->rec[i], MOE_ROLLOUT_ROUTE, &route);
 	moe_rec_str(&route, "decision", &said);
 	same = moe_str_eq(said, moe_decision_names[s->judged[i].decision]);
 	if (moe_rec_f64(&route, "score", &score) && !isnan(s->judged[i].score)) {

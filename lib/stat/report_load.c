@@ -6,6 +6,7 @@
 #include "formats/seal.h"
 #include "moe/method.h"
 #include "moe/adapter.h"
+#include "formats/rollout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -243,8 +244,8 @@ static int keep_sample(struct walk *w, const struct moe_obs_row *row,
 	struct moe_str prompt = { NULL, 0 }, completion = { NULL, 0 };
 
 	moe_rec_str(&w->rec, "prompt", &prompt);
-	moe_rec_str(&w->rec, "completion", &completion);
-	x.has_reward = moe_rec_f64(&w->rec, "reward", &x.reward);
+	moe_rec_str(&w->rec, MOE_ROLLOUT_COMPLETION, &completion);
+	x.has_reward = moe_rec_f64(&w->rec, MOE_ROLLOUT_REWARD, &x.reward);
 	return moe_report_sample(w->r, &x, prompt, completion, e);
 }
 
@@ -256,13 +257,13 @@ static int add_rollout(struct walk *w, struct moe_err *e)
 	if (moe_rec_int_req(&w->rec, "sample", &row.sample, e))
 		return moe_err_prefix(e, "%s", w->path);
 	moe_rec_int(&w->rec, "train_seed", &row.seed);
-	row.prompt_id = get_str(r, &w->rec, "prompt_id", e);
+	row.prompt_id = get_str(r, &w->rec, MOE_ROLLOUT_PROMPT_ID, e);
 	row.mode = get_str(r, &w->rec, "mode", e);
 	row.task = get_str(r, &w->rec, "task", e);
 	row.marker = get_str(r, &w->rec, "marker", e);
 	row.arm = get_str(r, &w->rec, "arm", e);
 	row.method = get_str(r, &w->rec, "method", e);
-	row.policy = get_str(r, &w->rec, "policy", e);
+	row.policy = get_str(r, &w->rec, MOE_ROLLOUT_POLICY, e);
 	if (!row.prompt_id || !row.mode || !row.task || !row.marker || !row.arm || !row.method ||
 		!row.policy)
 		return -1;
@@ -470,7 +471,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	int64_t seed = -1, step = 0;
 	double score = NAN;
 	uint8_t found[MOE_OUTCOMES];
-	bool other, known = moe_rec_map(&w->rec, "route", &route);
+	bool other, known = moe_rec_map(&w->rec, MOE_ROLLOUT_ROUTE, &route);
 
 	if (known) {
 		moe_rec_f64(&route, "score", &score);
@@ -488,7 +489,7 @@ static int add_trained(struct walk *w, struct moe_err *e)
 	if (method && by.n && (!method[0] || !is_row(by))) /* a router of the user's own */
 		method = moe_report_intern(w->r, by, e);
 	moe_rec_free(&route);
-	const char *prompt = get_str(w->r, &w->rec, "prompt_id", e);
+	const char *prompt = get_str(w->r, &w->rec, MOE_ROLLOUT_PROMPT_ID, e);
 	struct moe_gate_run *g = !bad && method && prompt ? gate_run(w->r, method, seed, e) : NULL;
 	bad = !g || open_seal(w, found, &other, e) || add_nulls(w, g, null, n_null, e);
 	free(null);

@@ -403,6 +403,7 @@ static void wide(void **state)
 	t.conf = "removed_min = 0\nmin_seeds = 5\nmax_seeds = 5\n";
 	expect("a small estimate", &t, MOE_UNDECIDED, "the interval holds zero");
 	assert_non_null(strstr(criterion("hack drops when")->note, "holds zero"));
+	assert_int_equal(criterion("hack drops when")->need_prompts, 0); /* it is the seeds */
 	t = good();
 	for (int s = 0; s < S; s++)
 		t.off[s].solve = .5 - loss[s];

@@ -25,17 +25,15 @@ static size_t points_of(const struct moe_metrics *m, const struct moe_metrics_ru
 	return n;
 }
 
-/* Centred mean over a twentieth of the points to each side; at the ends over what there is of that
- * width on both sides, so that no end is pulled towards the middle. */
+/* Mean over a twentieth of the points to each side, as far as there are points. */
 static double smooth(const struct moe_point *x, size_t n, size_t i)
 {
-	size_t half = n / 20, left = i < half ? i : half, right = n - 1 - i;
+	size_t half = n / 20, from = i < half ? 0 : i - half, to = i + half < n ? i + half : n - 1;
 	double sum = 0;
 
-	left = left < right ? left : right;
-	for (size_t k = i - left; k <= i + left; k++)
+	for (size_t k = from; k <= to; k++)
 		sum += x[k].value;
-	return sum / (double)(2 * left + 1);
+	return sum / (double)(to - from + 1);
 }
 
 /* One block of a series: lines "run seed step value smoothed", blocks apart by two blank lines as
@@ -70,27 +68,16 @@ static bool has_key(const struct moe_metrics *m, const char *key)
 static void panel(
 	struct moe_text *gp, const struct moe_report *r, const char *file, size_t from, bool steps)
 {
-	char b[64];
-
 	moe_text_f(gp, "plot ");
 	for (size_t i = 0; i < r->metrics.n_run && steps; i++)
 		moe_text_f(gp,
 			"%s'%s' index %zu using 3:4 with lines lw 0.8 lc rgb '#d0%s' notitle",
 			i ? ", \\\n     " : "", file, from + i,
 			moe_plot_colour(r, r->metrics.run[i].method) + 1);
-	for (size_t i = 0; i < r->metrics.n_run; i++) {
-		const struct moe_metrics_run *run = &r->metrics.run[i];
-		bool first = true;
-		for (size_t j = 0; j < i; j++)
-			first &= strcmp(r->metrics.run[j].method, run->method) != 0;
-		moe_text_f(gp, "%s'%s' index %zu using 3:5 with lines lw 1.6 lc rgb '%s' ",
+	for (size_t i = 0; i < r->metrics.n_run; i++)
+		moe_text_f(gp, "%s'%s' index %zu using 3:5 with lines lw 1.6 lc rgb '%s' notitle",
 			steps || i ? ", \\\n     " : "", file, from + i,
-			moe_plot_colour(r, run->method));
-		if (first)
-			moe_text_f(gp, "title '%s'", run_name(b, run));
-		else
-			moe_text_f(gp, "notitle");
-	}
+			moe_plot_colour(r, r->metrics.run[i].method));
 	moe_text_f(gp, "\n");
 }
 
@@ -104,9 +91,15 @@ static void frame(struct moe_text *gp, const char *title, double left, double ri
 		left, right, bottom, top, title, yrange);
 }
 
-#define CURVES_HEAD                                                                                \
-	"set grid ytics lt 1 lc rgb '#d4d8db'\nset xlabel 'step' offset 0,0.6\nset key "           \
-	"horizontal center at screen 0.52, screen %.3f samplen 1.5\nset multiplot\n"
+/* What all panels share; the legend goes with the first of them. */
+static void begin(struct moe_text *gp, const struct moe_report *r, int height)
+{
+	moe_text_f(gp,
+		"set grid ytics lt 1 lc rgb '#d4d8db'\nset xlabel 'step' offset 0,0.6\nunset "
+		"key\n");
+	moe_plot_legend(gp, r, false, 1 - 16.0 / height);
+	moe_text_f(gp, "set multiplot\n");
+}
 
 int moe_plot_training(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
@@ -125,7 +118,7 @@ int moe_plot_training(const struct moe_report *r, struct moe_plots *p, struct mo
 	reward = moe_plot_data(x, 0, "reward.tsv", e);
 	for (size_t i = 0; i < m->n_run; i++)
 		series(m, &m->run[i], "reward", &reward);
-	moe_text_f(&gp, CURVES_HEAD, 0.965);
+	begin(&gp, r, 340);
 	frame(&gp, "reward", 0.06, shares ? 0.48 : 0.985, 0.15, 0.84, "*:*");
 	panel(&gp, r, "reward.tsv", 0, true);
 	route = (struct moe_text){ 0 };
@@ -133,7 +126,7 @@ int moe_plot_training(const struct moe_report *r, struct moe_plots *p, struct mo
 		route = moe_plot_data(x, 1, "routed.tsv", e);
 		for (size_t i = 0; i < m->n_run; i++)
 			series(m, &m->run[i], "route/route", &route);
-		moe_text_f(&gp, "unset key\n");
+		moe_text_f(&gp, "unset label\n");
 		frame(&gp, "share routed", 0.555, 0.985, 0.15, 0.84, "0:1");
 		panel(&gp, r, "routed.tsv", 0, true);
 	}
@@ -168,7 +161,7 @@ int moe_plot_curves(const struct moe_report *r, struct moe_plots *p, struct moe_
 		"smoothed over a tenth of the steps.",
 		940, height, &gp, e);
 	rows = moe_plot_data(x, 0, "curves.tsv", e);
-	moe_text_f(&gp, CURVES_HEAD, 1 - 16.0 / height);
+	begin(&gp, r, height);
 	for (size_t k = 0; k < CURVES; k++) {
 		if (!has_key(m, curve[k].key))
 			continue;
@@ -178,7 +171,7 @@ int moe_plot_curves(const struct moe_report *r, struct moe_plots *p, struct moe_
 		frame(&gp, curve[k].title, at % 2 ? 0.57 : 0.07, at % 2 ? 0.985 : 0.485,
 			top - 155.0 / height, top, curve[k].yrange);
 		panel(&gp, r, "curves.tsv", at * m->n_run, false);
-		moe_text_f(&gp, "unset key\n");
+		moe_text_f(&gp, "unset label\n");
 		at++;
 	}
 	moe_text_f(&gp, "unset multiplot\n");

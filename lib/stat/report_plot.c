@@ -280,6 +280,29 @@ const char *moe_plot_colour(const struct moe_report *r, const char *method)
 	return method_colour[COLOURS - 1];
 }
 
+void moe_plot_legend(struct moe_text *gp, const struct moe_report *r, bool gates, double y)
+{
+	size_t n = gates ? r->n_gate : r->metrics.n_run;
+	double x = 0.06;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = gates ? r->gate[i].method : r->metrics.run[i].method;
+		bool first = true;
+		char b[64];
+		for (size_t j = 0; j < i && first; j++)
+			first = strcmp(gates ? r->gate[j].method : r->metrics.run[j].method,
+					name) != 0;
+		if (!first)
+			continue;
+		moe_plot_safe(b, name[0] ? name : "unnamed");
+		moe_text_f(gp,
+			"set label '\xe2\x80\x94 %s' at screen %.3f, screen %.3f left font ',13' "
+			"textcolor rgb '%s'\n",
+			b, x, y, moe_plot_colour(r, name));
+		x += 0.0082 * (double)(strlen(b) + 5);
+	}
+}
+
 /* Shares of a recorded run's rollouts that hacked and solved, step by step. */
 static int gate_series(const struct moe_gate_run *g, struct moe_text *t)
 {
@@ -308,7 +331,6 @@ static int gate_series(const struct moe_gate_run *g, struct moe_text *t)
 static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struct moe_err *e)
 {
 	struct moe_text gp, rows;
-	char b[64];
 
 	if (!r->n_gate)
 		return 0;
@@ -321,10 +343,10 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 	for (size_t i = 0; i < r->n_gate; i++)
 		gate_series(&r->gate[i], &rows);
 	moe_text_f(&gp,
-		"set grid ytics lt 1 lc rgb '#d4d8db'\nset xlabel 'step'\nset yrange [0:1]\nset "
-		"key horizontal center at screen 0.52, screen 0.955 samplen 1.5\nset "
-		"multiplot\nset tmargin 2.5\n"
-		"set bmargin 3.5\n");
+		"set grid ytics lt 1 lc rgb '#d4d8db'\nset xlabel 'step'\nset yrange [0:1]\nunset "
+		"key\n");
+	moe_plot_legend(&gp, r, true, 0.955);
+	moe_text_f(&gp, "set multiplot\nset tmargin 3.5\nset bmargin 3.5\n");
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
 		moe_text_f(&gp,
 			"set lmargin at screen %s\nset rmargin at screen %s\nset title '%s' font "
@@ -332,23 +354,13 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 			out ? "0.555" : "0.06", out ? "0.985" : "0.48", out ? "solve" : "hack",
 			out ? SOLVE : HACK);
 		for (size_t i = 0; i < r->n_gate; i++) {
-			bool first = !out;
-			for (size_t j = 0; j < i; j++)
-				first &= strcmp(r->gate[j].method, r->gate[i].method) != 0;
 			moe_text_f(&gp,
 				"%s'discovery.tsv' index %zu using 3:%d with lines lw 1.3 lc rgb "
-				"'%s' ",
+				"'%s' notitle",
 				i ? ", \\\n     " : "", i, 4 + out,
 				moe_plot_colour(r, r->gate[i].method));
-			if (first)
-				moe_text_f(&gp, "title '%s'",
-					moe_plot_safe(b,
-						r->gate[i].method[0] ? r->gate[i].method
-								     : "unnamed"));
-			else
-				moe_text_f(&gp, "notitle");
 		}
-		moe_text_f(&gp, "\n");
+		moe_text_f(&gp, "\nunset label\n");
 	}
 	moe_text_f(&gp, "unset multiplot\n");
 	return gp.bad || rows.bad;

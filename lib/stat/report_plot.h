@@ -31,6 +31,9 @@ struct moe_plots {
 const char *moe_plot_safe(char out[64], const char *s);
 /* A method's colour, the same in every plot: "#rrggbb". */
 const char *moe_plot_colour(const struct moe_report *r, const char *method);
+/* The methods of the training curves, or of the recorded runs, in their colours, in a line at the
+ * height y of the drawing. */
+void moe_plot_legend(struct moe_text *gp, const struct moe_report *r, bool gates, double y);
 /* Begins a plot and its script; its i-th data file. */
 struct moe_plot *moe_plot_start(struct moe_plots *p, const char *name, const char *caption,
 	int width, int height, struct moe_text *gp, struct moe_err *e);

@@ -98,7 +98,7 @@ static void load(const struct base_opts *o, struct loaded *l)
 	moe_in_rest(r);
 	l->x = &l->a.x;
 	l->labels = moe_reader_labels(r);
-	moe_plan_spread(l->x, l->a.plan.sample, l->gate);
+	moe_decision_table_spread(l->x, l->a.plan.sample, l->gate);
 	moe_reader_close(r);
 }
 

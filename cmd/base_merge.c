@@ -115,7 +115,7 @@ void base_merge(const struct base_opts *o)
 	base_die_if_model(moe_common.output);
 	moe_model_in(&m, o->dir);
 	read_arm(o, &m, &a);
-	moe_plan_spread(&a.x, a.plan.sample, gate);
+	moe_decision_table_spread(&a.x, a.plan.sample, gate);
 	fill_probes(&c, &m.config, o->dir);
 	pool = moe_pool_new(moe_common.threads, &e);
 	with = malloc((c.n_ids + 1) * sizeof(*with));

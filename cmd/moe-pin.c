@@ -110,7 +110,7 @@ static void lay_out(
 		moe_die(&e);
 	moe_adapter_set_nth(a, (int)nth);
 	for (size_t i = 0; i < plan.n; i++)
-		if (moe_plan_set(&a->plan, plan.v[i], &e))
+		if (moe_decision_table_set(&a->plan, plan.v[i], &e))
 			moe_die(&e);
 }
 

@@ -4,7 +4,7 @@
 #include "cmd/model_in.h"
 #include "cmd/rollout_opts.h"
 #include "moe/ablate.h"
-#include "rl/roll.h"
+#include "rl/rollout_loop.h"
 #include "util/claim.h"
 
 static const struct moe_prog prog = { .name = "moe-rollout",
@@ -24,7 +24,7 @@ struct job {
 	struct moe_model m;
 	struct moe_teacher teacher;
 	struct moe_gen g;
-	struct moe_roll r;
+	struct moe_rollout_loop r;
 	struct moe_reader *arms, *pool;
 	struct moe_out out;
 	struct moe_progress progress;
@@ -41,7 +41,7 @@ static double rate(const struct moe_gen *g)
 	return g->sample_sec > 0 ? (double)g->n_tokens / g->sample_sec : 0.0;
 }
 
-static void say(void *ctx, const struct moe_roll *r, int64_t step, int arm)
+static void say(void *ctx, const struct moe_rollout_loop *r, int64_t step, int arm)
 {
 	struct moe_progress *p = ctx;
 
@@ -98,8 +98,8 @@ static void open_inputs(struct job *j, const char *prompts)
 				.code = MOE_DATA, .msg = "the adapter stream holds no adapter" });
 		j->r.labels = moe_reader_labels(j->arms);
 		fail_if((rollout_args.resume_path &&
-				moe_roll_resume(&j->r, rollout_args.resume_path, &e)) ||
-				moe_roll_fit(&j->r, &e),
+				moe_rollout_loop_resume(&j->r, rollout_args.resume_path, &e)) ||
+				moe_rollout_loop_fit(&j->r, &e),
 			&e);
 	}
 	if (rollout_args.teacher_path) {
@@ -125,7 +125,7 @@ static void sample(struct job *j, const char *prompts)
 	struct moe_err e;
 
 	open_model(j);
-	j->r = (struct moe_roll){ .g = &j->g,
+	j->r = (struct moe_rollout_loop){ .g = &j->g,
 		.any_base = rollout_args.any_base,
 		.scale = rollout_args.scales.v,
 		.n_scale = rollout_args.scales.n,
@@ -147,7 +147,7 @@ static void sample(struct job *j, const char *prompts)
 	j->r.out_fd = j->out.fd;
 	fail_if(moe_reader_expect(j->r.prompts, "prompts", &e), &e);
 	moe_progress_begin(&j->progress, "prompts", 0);
-	fail_if(moe_roll_run(&j->r, &e), &e);
+	fail_if(moe_rollout_loop_run(&j->r, &e), &e);
 	moe_progress_end(&j->progress);
 	if (j->r.n_bad)
 		moe_warn("%ju prompt%s left out; the first: %s", (uintmax_t)j->r.n_bad,

@@ -37,7 +37,7 @@ static void prepare(
 	memcpy(given, a->digest, sizeof(given));
 
 	for (size_t i = 0; i < train_args.plan.n; i++)
-		if (moe_plan_set(&a->plan, train_args.plan.v[i], &e))
+		if (moe_decision_table_set(&a->plan, train_args.plan.v[i], &e))
 			moe_usage_error("%s", e.msg);
 	die_unless(
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);

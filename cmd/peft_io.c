@@ -83,7 +83,7 @@ void moe_peft_in(const char *dir, const char *base, const char *bank)
 	snprintf(a.arm, sizeof(a.arm), "on");
 	snprintf(a.method, sizeof(a.method), moe_method_plain()->name);
 	snprintf(a.base, sizeof(a.base), "%s", m.digest);
-	moe_plan_ones(&a.plan);
+	moe_decision_table_ones(&a.plan);
 	if (moe_lineage_add(&a, NULL, NULL, moe_common.argc, moe_common.argv, &e) ||
 		moe_adapter_write(out.w, &a, &e))
 		moe_die(&e);

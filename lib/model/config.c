@@ -9,7 +9,7 @@ const char *const moe_linear_modules[MOE_LINEARS] = { "self_attn.q_proj", "self_
 	"self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj" };
 
 const struct moe_group_def moe_groups[MOE_GROUPS] = { { 3, { MOE_Q, MOE_K, MOE_V } },
-	{ 1, { MOE_O } }, { 2, { MOE_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
+	{ 1, { MOE_O } }, { 2, { MOE_LIN_GATE, MOE_UP } }, { 1, { MOE_DOWN } } };
 
 enum moe_group moe_group_of(enum moe_linear l)
 {
@@ -24,10 +24,10 @@ void moe_linear_shape(const struct moe_config *c, enum moe_linear l, int *d_in, 
 	int attn = c->H * c->hd, kv = c->K * c->hd;
 
 	*d_in = l == MOE_O ? attn : l == MOE_DOWN ? c->F : c->D;
-	*d_out = l == MOE_Q                    ? attn
-		: l == MOE_K || l == MOE_V     ? kv
-		: l == MOE_GATE || l == MOE_UP ? c->F
-					       : c->D;
+	*d_out = l == MOE_Q                        ? attn
+		: l == MOE_K || l == MOE_V         ? kv
+		: l == MOE_LIN_GATE || l == MOE_UP ? c->F
+						   : c->D;
 }
 
 /* The byte vocabulary's specials (formats/tokenizer/tokenizer.h): <|pad|> 256, <|bos|> 257, <|eos|>

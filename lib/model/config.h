@@ -42,7 +42,7 @@ struct moe_config {
 };
 
 /* The adapted Linears of a layer, in the order of adapters and tensors. */
-enum moe_linear { MOE_Q, MOE_K, MOE_V, MOE_O, MOE_GATE, MOE_UP, MOE_DOWN, MOE_LINEARS };
+enum moe_linear { MOE_Q, MOE_K, MOE_V, MOE_O, MOE_LIN_GATE, MOE_UP, MOE_DOWN, MOE_LINEARS };
 extern const char
 	*const moe_linear_names[MOE_LINEARS]; /* "q", "k", "v", "o", "gate", "up", "down" */
 extern const char

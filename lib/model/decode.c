@@ -16,7 +16,7 @@
 
 /* ---- the plan ---- */
 
-static int plan_rope(struct moe_decode_plan *p, struct moe_err *e)
+static int plan_rope(struct moe_decoder_weights *p, struct moe_err *e)
 {
 	const struct moe_config *c = &p->m->config;
 	size_t half = (size_t)c->hd / 2, n = (size_t)p->max_ctx;
@@ -34,7 +34,7 @@ static int plan_rope(struct moe_decode_plan *p, struct moe_err *e)
 	return 0;
 }
 
-static int plan_layer(struct moe_decode_plan *p, int l, struct moe_err *e)
+static int plan_layer(struct moe_decoder_weights *p, int l, struct moe_err *e)
 {
 	const struct moe_layer *y = &p->m->layer[l];
 	struct moe_decode_layer *d = &p->layer[l];
@@ -50,7 +50,7 @@ static int plan_layer(struct moe_decode_plan *p, int l, struct moe_err *e)
 	return p->wide ? 0 : moe_prep_layer(p->m, p->x, l, &p->arena, &d->prep, e);
 }
 
-static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
+static int plan_fill(struct moe_decoder_weights *p, struct moe_err *e)
 {
 	const struct moe_config *c = &p->m->config;
 
@@ -68,10 +68,10 @@ static int plan_fill(struct moe_decode_plan *p, struct moe_err *e)
 	return p->wide ? 0 : moe_weight_get_t(&p->m->head, &p->arena, &p->head_t, e);
 }
 
-struct moe_decode_plan *moe_decode_plan_new(
+struct moe_decoder_weights *moe_decoder_weights_new(
 	const struct moe_model *m, const struct moe_experts *x, int max_ctx, struct moe_err *e)
 {
-	struct moe_decode_plan *p = calloc(1, sizeof(*p));
+	struct moe_decoder_weights *p = calloc(1, sizeof(*p));
 
 	if (!p) {
 		moe_fail(e, MOE_SYSTEM, "out of memory for decoding");
@@ -81,13 +81,13 @@ struct moe_decode_plan *moe_decode_plan_new(
 	p->x = x && x->E > 0 && x->R > 0 ? x : NULL;
 	p->max_ctx = max_ctx;
 	if (plan_fill(p, e)) {
-		moe_decode_plan_free(p);
+		moe_decoder_weights_free(p);
 		return NULL;
 	}
 	return p;
 }
 
-void moe_decode_plan_free(struct moe_decode_plan *p)
+void moe_decoder_weights_free(struct moe_decoder_weights *p)
 {
 	if (!p)
 		return;
@@ -95,7 +95,7 @@ void moe_decode_plan_free(struct moe_decode_plan *p)
 	free(p);
 }
 
-bool moe_decode_wide(const struct moe_decode_plan *p)
+bool moe_decode_wide(const struct moe_decoder_weights *p)
 {
 	return p->wide;
 }

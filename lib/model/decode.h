@@ -38,19 +38,19 @@ struct moe_decode_row {
 };
 
 /* What all decoders of one call share, read-only. */
-struct moe_decode_plan;
+struct moe_decoder_weights;
 /* x NULL = base; max_ctx = positions that a sequence may have. */
-struct moe_decode_plan *moe_decode_plan_new(
+struct moe_decoder_weights *moe_decoder_weights_new(
 	const struct moe_model *m, const struct moe_experts *x, int max_ctx, struct moe_err *e);
-void moe_decode_plan_free(struct moe_decode_plan *p); /* NULL is accepted */
+void moe_decoder_weights_free(struct moe_decoder_weights *p); /* NULL is accepted */
 /* A large model is decoded by one decoder at a time, whose products are cut into column tiles for
  * the pool; of a small one, each thread decodes a share. The answer depends on the model alone. */
-bool moe_decode_wide(const struct moe_decode_plan *p);
+bool moe_decode_wide(const struct moe_decoder_weights *p);
 
 /* Scratch of one thread (pool NULL) or, when wide, of the whole pool. */
 struct moe_decoder;
-struct moe_decoder *moe_decoder_new(
-	const struct moe_decode_plan *p, int max_rows, struct moe_pool *pool, struct moe_err *e);
+struct moe_decoder *moe_decoder_new(const struct moe_decoder_weights *p, int max_rows,
+	struct moe_pool *pool, struct moe_err *e);
 void moe_decoder_free(struct moe_decoder *d); /* NULL is accepted */
 /* Gives a chain's blocks back for reuse. */
 void moe_chain_release(struct moe_decoder *d, struct moe_chain *c);

@@ -21,7 +21,7 @@ struct moe_decode_layer {
 	struct moe_prep_layer prep;                    /* small models only */
 };
 
-struct moe_decode_plan {
+struct moe_decoder_weights {
 	const struct moe_model *m;
 	const struct moe_experts *x; /* NULL = base */
 	bool wide; /* products are cut into tiles of the stored weights; else each layer is prepared
@@ -36,7 +36,7 @@ struct moe_decode_plan {
 };
 
 struct moe_decoder {
-	const struct moe_decode_plan *p;
+	const struct moe_decoder_weights *p;
 	struct moe_pool *pool; /* NULL = everything in the calling thread */
 	int max_rows;
 	struct moe_arena arena;  /* owns the arrays below */

@@ -70,7 +70,7 @@ void moe_chain_release(struct moe_decoder *d, struct moe_chain *c)
 
 static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 {
-	const struct moe_decode_plan *p = d->p;
+	const struct moe_decoder_weights *p = d->p;
 	const struct moe_config *c = &p->m->config;
 	size_t M = (size_t)d->max_rows, threads = d->pool ? (size_t)moe_pool_threads(d->pool) : 1;
 	size_t D = (size_t)c->D, F = (size_t)c->F, R = p->x ? (size_t)p->x->R : 0,
@@ -92,7 +92,7 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 }
 
 struct moe_decoder *moe_decoder_new(
-	const struct moe_decode_plan *p, int max_rows, struct moe_pool *pool, struct moe_err *e)
+	const struct moe_decoder_weights *p, int max_rows, struct moe_pool *pool, struct moe_err *e)
 {
 	struct moe_decoder *d = calloc(1, sizeof(*d));
 

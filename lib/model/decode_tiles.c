@@ -70,7 +70,7 @@ static int gate_up_tile(void *ctx, size_t task, int worker, struct moe_err *e)
 
 	(void)worker;
 	(void)e;
-	linear_columns(d, MOE_GATE, from, to);
+	linear_columns(d, MOE_LIN_GATE, from, to);
 	linear_columns(d, MOE_UP, from, to);
 	for (int r = 0; r < d->M; r++) {
 		size_t at = (size_t)r * (size_t)F + (size_t)from;

@@ -44,7 +44,7 @@ struct call {
 	const size_t *first; /* [n_req+1] index of each request's first completion */
 	size_t *unit;        /* [n_unit+1] first request of each unit */
 	size_t n_unit;
-	struct moe_decode_plan *plan;
+	struct moe_decoder_weights *plan;
 	struct moe_pool *pool; /* for the inside of a unit; NULL = units are what the pool shares */
 	struct moe_rng rng;
 	int max_ctx;
@@ -422,7 +422,7 @@ int moe_sample(const struct moe_model *m, const struct moe_experts *x,
 	for (size_t i = 0; i < n_req; i++)
 		first[i + 1] = first[i] + (size_t)req[i].n_samples;
 	memset(out, 0, first[n_req] * sizeof(*out));
-	c.plan = moe_decode_plan_new(m, x, c.max_ctx, e);
+	c.plan = moe_decoder_weights_new(m, x, c.max_ctx, e);
 	if (c.plan) {
 		c.wide = moe_decode_wide(c.plan);
 		cut_units(&c);
@@ -433,7 +433,7 @@ int moe_sample(const struct moe_model *m, const struct moe_experts *x,
 		else
 			rc = moe_pool_run(pool, c.n_unit, unit_task, &c, e);
 	}
-	moe_decode_plan_free(c.plan);
+	moe_decoder_weights_free(c.plan);
 	for (size_t i = 0; rc && i < first[n_req]; i++)
 		moe_completion_free(&out[i]);
 	free(first);

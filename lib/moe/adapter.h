@@ -28,15 +28,15 @@ int moe_decision_parse(struct moe_str s, enum moe_decision *out, struct moe_err 
 
 /* The decision table: gate (share in the forward pass) and mask (share of the gradient) of each
  * bank, for each decision; and the gates while sampling. */
-struct moe_plan {
+struct moe_decision_table {
 	double gate[MOE_DECISIONS][MOE_BANKS], mask[MOE_DECISIONS][MOE_BANKS];
 	double sample[MOE_BANKS];
 };
-void moe_plan_ones(struct moe_plan *p);
+void moe_decision_table_ones(struct moe_decision_table *p);
 /* One override, "keep.quarantine=0/0" (gate/mask) or "sample.quarantine=1" (gate). */
-int moe_plan_set(struct moe_plan *p, const char *text, struct moe_err *e);
+int moe_decision_table_set(struct moe_decision_table *p, const char *text, struct moe_err *e);
 /* Fills w[E] with the per-expert values of one row of the table (v[MOE_BANKS]). */
-void moe_plan_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w);
+void moe_decision_table_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w);
 
 /* A tensor of the fitted score ("score.weight", ...). f32, C order. */
 struct moe_score_tensor {
@@ -57,7 +57,7 @@ struct moe_adapter {
 	uint64_t train_seed;
 	int64_t step;  /* optimiser steps behind it */
 	char base[65]; /* digest of the base model, or "" */
-	struct moe_plan plan;
+	struct moe_decision_table plan;
 	struct moe_rec settings;         /* the method's (setting.h); no fields = none. Owned */
 	struct moe_rec score;            /* the score's scalars; no fields = no score. Owned */
 	struct moe_score_tensor *tensor; /* [n_tensor] owned */

@@ -49,7 +49,7 @@ static int write_experts(const struct moe_experts *x, struct moe_rec *to, struct
 	return rc ? -1 : moe_rec_set_strs(to, "targets", target, n_target, e);
 }
 
-static int write_plan(const struct moe_plan *p, struct moe_rec *to, struct moe_err *e)
+static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, struct moe_err *e)
 {
 	struct moe_rec plan = { 0 }, row = { 0 };
 	int rc = 0;
@@ -273,14 +273,14 @@ static int read_experts(const struct moe_rec *r, struct moe_experts *x,
 	return 0;
 }
 
-static int read_plan(const struct moe_rec *r, struct moe_plan *p, struct moe_err *e)
+static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, struct moe_err *e)
 {
 	struct moe_rec plan = { 0 }, row = { 0 };
 	double v[2];
 	size_t n;
 	int rc = 0;
 
-	moe_plan_ones(p);
+	moe_decision_table_ones(p);
 	if (!moe_rec_map(r, "plan", &plan))
 		return refuse(r, e, "'plan' must be a map");
 	for (int d = 0; d < MOE_DECISIONS && rc == 0; d++) {

@@ -122,9 +122,9 @@ int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, 
 	return 0;
 }
 
-void moe_plan_deployed(struct moe_plan *p)
+void moe_decision_table_deployed(struct moe_decision_table *p)
 {
-	moe_plan_ones(p);
+	moe_decision_table_ones(p);
 	p->gate[MOE_KEEP][MOE_BANK_QUARANTINE] = 0;
 	p->mask[MOE_KEEP][MOE_BANK_QUARANTINE] = 0;
 	p->mask[MOE_ROUTE][MOE_BANK_CLEAN] = 0;

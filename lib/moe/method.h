@@ -92,7 +92,7 @@ struct moe_method {
 	const struct moe_router *router;    /* gates in the pass; NULL = 1 */
 	enum moe_placement placement;       /* of its sites where it has no setting of that name */
 
-	void (*plan)(struct moe_plan *p);
+	void (*plan)(struct moe_decision_table *p);
 	/* Refuses settings and layouts that contradict each other, with the reason. a->x is laid
 	 * out: experts and banks; nothing is allocated yet. */
 	int (*check)(const double *set, const struct moe_experts *x, struct moe_err *e);
@@ -151,6 +151,6 @@ int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, 
 /* The default plan of methods that train the deployed experts in their deployed state: keep = clean
  * alone, quarantine at gate 0; route = both in the forward pass, quarantine alone trained; absorb =
  * both. */
-void moe_plan_deployed(struct moe_plan *p);
+void moe_decision_table_deployed(struct moe_decision_table *p);
 
 #endif

@@ -13,12 +13,12 @@
 
 #define CHUNK_TOK 1024 /* tokens of one packed pass */
 
-double moe_batch_gate(const struct moe_plan *p, const struct moe_rollout *r, int bank)
+double moe_batch_gate(const struct moe_decision_table *p, const struct moe_rollout *r, int bank)
 {
 	return r->off == bank ? 0 : p->gate[r->decision][bank];
 }
 
-double moe_batch_mask(const struct moe_plan *p, const struct moe_rollout *r, int bank)
+double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollout *r, int bank)
 {
 	return r->off == bank ? 0 : p->mask[r->decision][bank];
 }

@@ -7,8 +7,8 @@
 
 /* Gate and mask of a bank on a rollout: its decision's, but 0 for a bank that was off while
  * sampling. */
-double moe_batch_gate(const struct moe_plan *p, const struct moe_rollout *r, int bank);
-double moe_batch_mask(const struct moe_plan *p, const struct moe_rollout *r, int bank);
+double moe_batch_gate(const struct moe_decision_table *p, const struct moe_rollout *r, int bank);
+double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollout *r, int bank);
 
 /* Adds the gradient of the step's loss to t->grad and fills the token statistics of st. Rollouts of
  * dead groups are left out unless beta asks for their KL. */

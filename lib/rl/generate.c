@@ -543,10 +543,10 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 		double v[MOE_BANKS];
 
 		memcpy(v, a->plan.sample, sizeof(v));
-		moe_plan_spread(&a->x, v, r.on);
+		moe_decision_table_spread(&a->x, v, r.on);
 		if (g->off_bank >= 0)
 			v[g->off_bank] = 0;
-		moe_plan_spread(&a->x, v, r.off);
+		moe_decision_table_spread(&a->x, v, r.off);
 		if (a->x.S > 0 && !moe_experts_off(&a->x)) {
 			if (!(r.method = moe_method_find(a->method, e)))
 				return -1;

@@ -191,7 +191,7 @@ static int count_repeats(
 }
 
 /* Does it matter to this adapter what a rollout's decision is? */
-static bool decisions_matter(const struct moe_method *m, const struct moe_plan *p)
+static bool decisions_matter(const struct moe_method *m, const struct moe_decision_table *p)
 {
 	bool differ = m->decide != NULL;
 

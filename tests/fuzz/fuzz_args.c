@@ -7,7 +7,7 @@
 #include "inspect/where.h"
 #include "moe/ablate.h"
 #include "moe/layout.h"
-#include "rl/roll.h"
+#include "rl/rollout_loop.h"
 
 #include <math.h>
 
@@ -109,14 +109,14 @@ static void experts(const char *text, struct moe_experts *x)
 	}
 }
 
-static void numbers(const char *text, struct moe_plan *p)
+static void numbers(const char *text, struct moe_decision_table *p)
 {
 	enum moe_decision decision;
 	struct moe_err e = { 0 };
 	double v;
 	int bank;
 
-	if (moe_plan_set(p, text, &e))
+	if (moe_decision_table_set(p, text, &e))
 		MUST(e.code == MOE_USAGE && e.msg[0]);
 	for (int b = 0; b < MOE_BANKS; b++) {
 		MUST(isfinite(p->sample[b]));
@@ -138,10 +138,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct moe_experts x = { 0 };
 	struct moe_buf packed = { 0 };
 	struct moe_rec r = { 0 };
-	struct moe_plan plan;
+	struct moe_decision_table plan;
 	char text[LONGEST];
 
-	moe_plan_ones(&plan);
+	moe_decision_table_ones(&plan);
 	if (d && !moe_json_to_msgpack(moe_json_root(d), &packed, &e) &&
 		moe_rec_parse(&r, packed.data, packed.len, &e))
 		moe_rec_free(&r);

@@ -37,7 +37,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		.bank = { MOE_BANK_CLEAN, MOE_BANK_QUARANTINE },
 		.target = { true },
 		.scale = 1 };
-	moe_plan_deployed(&arm.plan);
+	moe_decision_table_deployed(&arm.plan);
 	MUST(!moe_experts_init(&arm.x, &base.config, &e));
 	MUST(!moe_trainer_init(&trainer, &base, &arm, pool,
 		&(struct moe_train_opts){ .adv = { MOE_ADV_GROUP, true },

@@ -113,7 +113,7 @@ static void make_experts(struct world *w, const struct moe_router *router, const
 		w->x.bank[i] = bank[i];
 	}
 	for (int l = 0; l < MOE_LINEARS; l++)
-		w->x.target[l] = l != MOE_Q && l != MOE_O && l != MOE_GATE;
+		w->x.target[l] = l != MOE_Q && l != MOE_O && l != MOE_LIN_GATE;
 	if (set)
 		memcpy(w->x.set, set, sizeof(w->x.set));
 	if (moe_experts_init(&w->x, &config, &e))

@@ -108,10 +108,10 @@ static void make_world(struct world *w, int threads)
 	assert_int_equal(moe_experts_init(&w->a.x, &config, &e), 0);
 	for (size_t i = 0; i < w->a.x.n_param; i++)
 		w->a.x.param[i] = 0.2 * (moe_real)rnd(2, i);
-	moe_plan_ones(&w->a.plan);
-	assert_int_equal(moe_plan_set(&w->a.plan, "keep.quarantine=0/0", &e), 0);
-	assert_int_equal(moe_plan_set(&w->a.plan, "route.clean=1/0", &e), 0);
-	assert_int_equal(moe_plan_set(&w->a.plan, "absorb.shared=0.5/1", &e), 0);
+	moe_decision_table_ones(&w->a.plan);
+	assert_int_equal(moe_decision_table_set(&w->a.plan, "keep.quarantine=0/0", &e), 0);
+	assert_int_equal(moe_decision_table_set(&w->a.plan, "route.clean=1/0", &e), 0);
+	assert_int_equal(moe_decision_table_set(&w->a.plan, "absorb.shared=0.5/1", &e), 0);
 	w->pool = moe_pool_new(threads, &e);
 	assert_non_null(w->pool);
 	make_rollouts(w);

@@ -55,7 +55,7 @@ static void make(struct moe_adapter *a)
 	for (int i = 0; i < 6; i++)
 		t->data[i] = (float)i / 3;
 	assert_int_equal(moe_rec_set_f64(&a->score, "bias", 0.25, &e), 0);
-	assert_int_equal(moe_plan_set(&a->plan, "absorb.clean=0.5/0", &e), 0);
+	assert_int_equal(moe_decision_table_set(&a->plan, "absorb.clean=0.5/0", &e), 0);
 	a->step = 17;
 }
 
@@ -210,18 +210,18 @@ static void test_plan(void **state)
 	static const char *const bad[] = { "", "keep", "keep.clean", "keep.clean=", "keep.clean=1",
 		"keep.clean=1/", "keep.clean=1/x", "keep.hack=1/1", "kept.clean=1/1",
 		"sample.clean=1/1", "keep.clean=nan/1", "keep.clean=1/1 " };
-	struct moe_plan p;
+	struct moe_decision_table p;
 	struct moe_err e;
 
 	(void)state;
-	moe_plan_ones(&p);
-	assert_int_equal(moe_plan_set(&p, "route.shared=0.25/0", &e), 0);
+	moe_decision_table_ones(&p);
+	assert_int_equal(moe_decision_table_set(&p, "route.shared=0.25/0", &e), 0);
 	assert_true(p.gate[MOE_ROUTE][MOE_BANK_SHARED] == 0.25 &&
 		p.mask[MOE_ROUTE][MOE_BANK_SHARED] == 0);
-	assert_int_equal(moe_plan_set(&p, "sample.quarantine=0", &e), 0);
+	assert_int_equal(moe_decision_table_set(&p, "sample.quarantine=0", &e), 0);
 	assert_true(p.sample[MOE_BANK_QUARANTINE] == 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		if (moe_plan_set(&p, bad[i], &e) == 0)
+		if (moe_decision_table_set(&p, bad[i], &e) == 0)
 			fail_msg("'%s' was taken for a plan entry", bad[i]);
 }
 

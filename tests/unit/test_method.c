@@ -85,7 +85,7 @@ static void test_table(void **state)
 	struct moe_judged j[N];
 	struct moe_seen s[N];
 	struct moe_adapter a = { 0 };
-	struct moe_plan p;
+	struct moe_decision_table p;
 	struct moe_err e;
 	struct moe_nulls none = { 0 };
 	int cheats = 0;
@@ -111,7 +111,7 @@ static void test_table(void **state)
 		0);
 	assert_true(j[0].decision == MOE_ABSORB && j[1].decision == MOE_KEEP &&
 		j[2].decision == MOE_ROUTE);
-	moe_plan_deployed(&p);
+	moe_decision_table_deployed(&p);
 	assert_true(p.gate[MOE_KEEP][MOE_BANK_QUARANTINE] == 0 &&
 		p.mask[MOE_KEEP][MOE_BANK_QUARANTINE] == 0);
 	assert_true(

@@ -12,5 +12,5 @@ const struct moe_method moe_method_no_loophole = {
 	.supports = "an upper bound of what honest training gains; nothing about quarantines",
 	.presence = "yes: every gate is 1",
 	.cheats = true,
-	.plan = moe_plan_ones,
+	.plan = moe_decision_table_ones,
 };

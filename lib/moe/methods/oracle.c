@@ -22,6 +22,6 @@ const struct moe_method moe_method_oracle = {
 		"an upper bound with labels; it says nothing about what can be had without them",
 	.presence = "no: as logistic",
 	.cheats = true,
-	.plan = moe_plan_deployed,
+	.plan = moe_decision_table_deployed,
 	.decide = decide,
 };

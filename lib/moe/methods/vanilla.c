@@ -9,5 +9,5 @@ const struct moe_method moe_method_vanilla = {
 	.supports = "nothing is claimed: what training alone does, and what deleting any half of "
 		    "it does",
 	.presence = "yes: every gate is 1",
-	.plan = moe_plan_ones,
+	.plan = moe_decision_table_ones,
 };

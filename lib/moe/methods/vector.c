@@ -253,8 +253,8 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 /* The rows differ in their names and in where the direction comes from. */
 #define ROW                                                                                        \
 	.presence = "no: as logistic", .needs_pairs = true, .settings = settings,                  \
-	.plan = moe_plan_deployed, .check = moe_logistic_check, .report = moe_logistic_report,     \
-	.score = score, .decide = moe_decide_three_way
+	.plan = moe_decision_table_deployed, .check = moe_logistic_check,                          \
+	.report = moe_logistic_report, .score = score, .decide = moe_decide_three_way
 
 const struct moe_method moe_method_vector = {
 	.name = "vector",

@@ -1,5 +1,5 @@
-/* plan.c - the decision table of an adapter: defaults, overrides as text, values per expert. It
- * decides nothing itself. */
+/* decision_table.c - the decision table of an adapter: defaults, overrides as text, values per
+ * expert. It decides nothing itself. */
 #include "moe/adapter.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ int moe_decision_parse(struct moe_str s, enum moe_decision *out, struct moe_err 
 		(int)(s.n < 40 ? s.n : 40), s.p);
 }
 
-void moe_plan_ones(struct moe_plan *p)
+void moe_decision_table_ones(struct moe_decision_table *p)
 {
 	for (int b = 0; b < MOE_BANKS; b++) {
 		p->sample[b] = 1;
@@ -36,7 +36,7 @@ static int index_of(const char *const *names, int n, const char *s, size_t len)
 	return -1;
 }
 
-int moe_plan_set(struct moe_plan *p, const char *text, struct moe_err *e)
+int moe_decision_table_set(struct moe_decision_table *p, const char *text, struct moe_err *e)
 {
 	const char *dot = strchr(text, '.'), *eq = dot ? strchr(dot, '=') : NULL;
 	double gate, mask = 0;
@@ -70,7 +70,7 @@ bad:
 		"'%s' is not a plan entry: DECISION.BANK=GATE/MASK or sample.BANK=GATE is", text);
 }
 
-void moe_plan_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w)
+void moe_decision_table_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w)
 {
 	for (int i = 0; i < x->E; i++)
 		w[i] = (moe_real)v[x->bank[i]];

@@ -1,7 +1,7 @@
-/* roll.c - the loop over steps, chunks of prompts and arms. Sampling is generate.c's, the FIFO
- * follow.c's. */
+/* rollout_loop.c - the loop over steps, chunks of prompts and arms. Sampling is generate.c's, the
+ * FIFO follow.c's. */
 #define _DEFAULT_SOURCE
-#include "rl/roll.h"
+#include "rl/rollout_loop.h"
 
 #include "moe/ablate.h"
 #include "rl/checkpoint.h"
@@ -23,7 +23,7 @@ static double now_sec(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
+int moe_rollout_loop_fit(struct moe_rollout_loop *r, struct moe_err *e)
 {
 	for (size_t i = 0; i < r->n_arm; i++) {
 		if (moe_adapter_check(
@@ -36,7 +36,7 @@ int moe_roll_fit(struct moe_roll *r, struct moe_err *e)
 	return 0;
 }
 
-int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e)
+int moe_rollout_loop_resume(struct moe_rollout_loop *r, const char *path, struct moe_err *e)
 {
 	struct moe_train_at at = { 0 };
 	int got;
@@ -53,8 +53,8 @@ int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e)
 }
 
 /* A prompt record for sampling: 1, 0 = left out and counted, -1. */
-static int take_prompt(
-	struct moe_roll *r, struct moe_gen_prompt *p, const struct moe_rec *rec, struct moe_err *e)
+static int take_prompt(struct moe_rollout_loop *r, struct moe_gen_prompt *p,
+	const struct moe_rec *rec, struct moe_err *e)
 {
 	if (!moe_gen_prompt_set(p, r->g, rec, e))
 		return 1;
@@ -67,7 +67,7 @@ static int take_prompt(
 }
 
 /* The prompts of the steps that are over; those that were left out then do not count. */
-static int pass_by(struct moe_roll *r, struct moe_err *e)
+static int pass_by(struct moe_rollout_loop *r, struct moe_err *e)
 {
 	struct moe_gen_prompt p = { 0 };
 	struct moe_rec rec = { 0 };
@@ -84,14 +84,14 @@ static int pass_by(struct moe_roll *r, struct moe_err *e)
 	return rc < 0 ? -1 : 0;
 }
 
-static void say(const struct moe_roll *r, int64_t step, int arm)
+static void say(const struct moe_rollout_loop *r, int64_t step, int arm)
 {
 	if (r->say)
 		r->say(r->ctx, r, step, arm);
 }
 
 /* Before a step: the weights in hand, or the next ones from the trainer. */
-static int get_weights(struct moe_roll *r, int64_t step, struct moe_err *e)
+static int get_weights(struct moe_rollout_loop *r, int64_t step, struct moe_err *e)
 {
 	double start = now_sec();
 	int rc;
@@ -116,11 +116,11 @@ static int get_weights(struct moe_roll *r, int64_t step, struct moe_err *e)
 		r->labels = moe_follow_labels(r->follow);
 		moe_writer_raise(r->g->out, r->labels);
 	}
-	return moe_roll_fit(r, e);
+	return moe_rollout_loop_fit(r, e);
 }
 
-static int read_prompts(
-	struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t *got, struct moe_err *e)
+static int read_prompts(struct moe_rollout_loop *r, struct moe_gen_prompt *p, size_t n, size_t *got,
+	struct moe_err *e)
 {
 	struct moe_rec rec = { 0 };
 	int rc = 1;
@@ -138,8 +138,8 @@ static int read_prompts(
 }
 
 /* Up to n prompts, under every arm; *got says how many there were. */
-static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, size_t first_group,
-	int64_t step, size_t *got, struct moe_err *e)
+static int run_chunk(struct moe_rollout_loop *r, struct moe_gen_prompt *p, size_t n,
+	size_t first_group, int64_t step, size_t *got, struct moe_err *e)
 {
 	int rc = read_prompts(r, p, n, got, e);
 
@@ -157,7 +157,7 @@ static int run_chunk(struct moe_roll *r, struct moe_gen_prompt *p, size_t n, siz
 	return rc;
 }
 
-int moe_roll_run(struct moe_roll *r, struct moe_err *e)
+int moe_rollout_loop_run(struct moe_rollout_loop *r, struct moe_err *e)
 {
 	size_t cap = r->per_step > 0 && r->per_step < CHUNK ? (size_t)r->per_step : CHUNK, n = 1,
 	       done;

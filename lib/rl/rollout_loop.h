@@ -1,12 +1,12 @@
-/* roll.h - a whole run of sampling: steps of prompts, arms, and fresh weights from a trainer
- * between steps. Not thread-safe. */
-#ifndef MOE_RL_ROLL_H
-#define MOE_RL_ROLL_H
+/* rollout_loop.h - a whole run of sampling: steps of prompts, arms, and fresh weights from a
+ * trainer between steps. Not thread-safe. */
+#ifndef MOE_RL_ROLLOUT_LOOP_H
+#define MOE_RL_ROLLOUT_LOOP_H
 
 #include "rl/follow.h"
 #include "rl/generate.h"
 
-struct moe_roll {
+struct moe_rollout_loop {
 	struct moe_gen *g;          /* borrowed; g->out is written to */
 	struct moe_reader *prompts; /* borrowed */
 	struct moe_adapter
@@ -33,17 +33,17 @@ struct moe_roll {
 	double waited_sec; /* for weights */
 	/* talk; may be NULL. arm -1: waiting for the weights of the step; -2: still nobody there
 	 * after half a minute */
-	void (*say)(void *ctx, const struct moe_roll *r, int64_t step, int arm);
+	void (*say)(void *ctx, const struct moe_rollout_loop *r, int64_t step, int arm);
 	void *ctx;
 };
 
 /* Checks an arm against the base and applies the scales: for the arms that the run starts with. */
-int moe_roll_fit(struct moe_roll *r, struct moe_err *e);
+int moe_rollout_loop_fit(struct moe_rollout_loop *r, struct moe_err *e);
 /* Goes on where a trainer's checkpoint ends, if there is such a file: the one arm becomes the
- * weights of that step, first_step its number. Before moe_roll_fit. */
-int moe_roll_resume(struct moe_roll *r, const char *path, struct moe_err *e);
+ * weights of that step, first_step its number. Before moe_rollout_loop_fit. */
+int moe_rollout_loop_resume(struct moe_rollout_loop *r, const char *path, struct moe_err *e);
 /* Runs to the end of the prompts. The end of the prompts is a good end whatever the trainer still
  * publishes. */
-int moe_roll_run(struct moe_roll *r, struct moe_err *e);
+int moe_rollout_loop_run(struct moe_rollout_loop *r, struct moe_err *e);
 
 #endif

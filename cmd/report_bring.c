@@ -69,15 +69,25 @@ static int run_duckdb(const char *query, int fd)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 126;
 }
 
-/* The name under which the file's rows can be read: path itself, or JSON that was made of it. */
-static const char *readable(const char *path)
+static char *copy_of(const char *s)
+{
+	char *copy = strdup(s);
+
+	if (!copy)
+		die_errno(s);
+	return copy;
+}
+
+/* The name under which the file's rows can be read: path itself, or JSON that was made of it, whose
+ * descriptor stays open. The caller frees it. */
+static char *readable(const char *path)
 {
 	struct moe_buf query = { 0 };
 	struct moe_err e;
 	char name[40];
 
 	if (!is_parquet(path))
-		return path;
+		return copy_of(path);
 	int fd = moe_temp_spool(NULL, &e);
 	if (fd < 0)
 		moe_die(&e);
@@ -99,25 +109,24 @@ static const char *readable(const char *path)
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		die_errno(path);
 	snprintf(name, sizeof name, "/dev/fd/%d", fd);
-	char *copy = strdup(name); /* both live as long as the program */
-	if (!copy)
-		die_errno(path);
-	return copy;
+	return copy_of(name);
 }
 
 void report_bring(
 	struct moe_report *r, const struct moe_opt_list *from, const struct moe_opt_list *map)
 {
 	struct moe_err e;
-	const char **path = calloc(from->n + 1, sizeof *path);
+	char **path = calloc(from->n + 1, sizeof *path);
 
 	if (!path)
 		die_errno("out of memory");
 	for (size_t i = 0; i < from->n; i++)
 		path[i] = readable(from->v[i]);
-	struct moe_bring b = { path, from->n, (const char *const *)from->v,
+	struct moe_bring b = { (const char *const *)path, from->n, (const char *const *)from->v,
 		(const char *const *)map->v, map->n, moe_common.max_mem };
 	if (moe_report_bring(r, &b, &e))
 		moe_die(&e);
+	for (size_t i = 0; i < from->n; i++)
+		free(path[i]);
 	free(path);
 }

@@ -1,4 +1,5 @@
-/* decode_priv.h - what the parts of the decoder share. Not an interface. */
+/* decode_priv.h - what the parts of the decoder share. Not an interface. Calls go one way: decode.c
+ * to attend.c and decode_tiles.c, all of them to decode_state.c. */
 #ifndef MOE_MODEL_DECODE_PRIV_H
 #define MOE_MODEL_DECODE_PRIV_H
 
@@ -66,6 +67,8 @@ struct moe_decoder {
 	int ld_out;
 };
 
+/* Blocks for positions up to `at` of a chain. */
+int moe_chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct moe_err *e);
 /* The gates of the experts of a Linear of the current layer, [M, E]; NULL = all one. */
 const moe_real *moe_decode_gate(const struct moe_decoder *d, enum moe_linear l);
 /* The current layer's attention: rotates q and k in d->qkv, stores k and v, and attends into

@@ -341,6 +341,24 @@ static void solve_kept(struct moe_text *t, const struct moe_analysis *a)
 	draw_bars(t, &b, "rates of solve");
 }
 
+/* Where nothing is tested: an outcome's rate in every arm. */
+static void arms_alone(struct moe_text *t, const struct moe_method_result *m, enum moe_outcome o)
+{
+	struct bars b = { .kind = o == MOE_HACK ? "hack" : "solve", .to = 1, .ask = NAN };
+
+	for (size_t i = 0; i < m->n_row; i++)
+		add_bar(&b, m->row[i].kind == MOE_ARM_RANDOM ? "random-off" : m->row[i].name,
+			m->row[i].rate[o].value, moe_report_ci(&m->row[i].rate[o]), true);
+	moe_text_f(t, "<div class=%s><h2>%s</h2><p>%s</p>", b.kind,
+		o == MOE_HACK ? "Hack" : "Solve",
+		!b.n                    ? "Not known: the findings do not say."
+			: o == MOE_HACK ? "How often the loophole is taken."
+					: "How often the task is really solved.");
+	if (b.n)
+		draw_bars(t, &b, b.kind);
+	moe_text_f(t, "</div>\n");
+}
+
 void moe_page_first(struct moe_text *t, const struct moe_report *r)
 {
 	const struct moe_analysis *a = &r->a;
@@ -358,9 +376,13 @@ void moe_page_first(struct moe_text *t, const struct moe_report *r)
 		moe_verdict_names[v->kind]);
 	moe_page_esc(t, v->why);
 	moe_text_f(t, "</div>\n");
-	if (!a->tested)
-		return;
 	moe_text_f(t, "<div class=two>");
+	if (!a->tested) {
+		arms_alone(t, a->method, MOE_HACK);
+		arms_alone(t, a->method, MOE_SOLVE);
+		moe_text_f(t, "</div>\n");
+		return;
+	}
 	hack_left(t, a);
 	moe_text_f(t, "<div class=solve>");
 	if (a->uat.skyline[0] && !isnan(a->uplift.value))

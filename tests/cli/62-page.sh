@@ -126,6 +126,8 @@ ok 'solve alone gives rates alone' moe-report --html half.html half.moes -o half
 contains 'the line says so' half.txt '^NOTHING TO TEST: .*do not say whether a rollout hacked.*solve alone$'
 contains 'arms stand under their method' half.txt 'l<i>, quarantine-off +- \[ +-, +-\] +0\.6[0-9]+ \['
 lacks 'no rate of hack is invented' half.txt 'quarantine-off +0\.'
+contains 'nor drawn' half.html '<h2>Hack</h2><p>Not known'
+contains 'the other one is' half.html '<rect class=solve '
 fails 3 'the two kinds do not mix' moe-report half.moes r1.moes
 contains 'and that is said' err 'do not say whether they hacked, and the others do'
 

@@ -255,6 +255,9 @@ static void controls(void **state)
 	t.random = (struct arm){ .70, .5 };
 	expect("T12: controls that do harm", &t, MOE_NOT_SUPPORTED,
 		"most of what training added stays");
+	/* the placebo's deletion adds .20, which counts as removing none: .51 - .45, not .26 */
+	assert_true(fabs(criterion("in the placebo's runs")->est.value - .06) < 1e-9);
+	assert_true(fabs(report.a.did_placebo[MOE_SUB_ALL].value - .06) < 1e-9);
 
 	t = good();
 	t.random = (struct arm){ 0, 0 };
@@ -400,6 +403,7 @@ static void wide(void **state)
 	t.conf = "removed_min = 0\nmin_seeds = 5\nmax_seeds = 5\n";
 	expect("a small estimate", &t, MOE_UNDECIDED, "the interval holds zero");
 	assert_non_null(strstr(criterion("hack drops when")->note, "holds zero"));
+	assert_int_equal(criterion("hack drops when")->need_prompts, 0); /* it is the seeds */
 	t = good();
 	for (int s = 0; s < S; s++)
 		t.off[s].solve = .5 - loss[s];

@@ -2,6 +2,8 @@
  * then. The ablations themselves are lib/moe/ablate.c's. */
 #include "stat/report.h"
 
+#include "moe/method.h"
+
 #include <string.h>
 
 int moe_report_deploy(
@@ -15,6 +17,19 @@ int moe_report_deploy(
 				: 0;
 	return moe_fail(e, MOE_DATA,
 		"an adapter of \"%.40s\" has a deploy that this version does not know", method);
+}
+
+bool moe_report_deploy_unknown(const struct moe_report *r, const char *method)
+{
+	const struct moe_method *row = moe_method_find(method, NULL);
+	bool router = row && row->router;
+
+	for (size_t i = 0; i < r->n_router; i++)
+		router |= !strcmp(r->router[i].method, method);
+	for (int d = 0; d < MOE_DEPLOYS; d++)
+		if (moe_names_find(&r->deploy[d], method) >= 0)
+			return false;
+	return router;
 }
 
 const char *moe_handed_on(const struct moe_uat *u, const char *method)

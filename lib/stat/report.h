@@ -173,6 +173,8 @@ const char *moe_router_part_name(char out[MOE_PART_NAME], const struct moe_route
 /* Keeps what a layout's `deploy` ("" = drop) says about its method. MOE_DATA for an unknown one. */
 int moe_report_deploy(
 	struct moe_report *r, const char *method, struct moe_str deploy, struct moe_err *e);
+/* Has the method a router, while no adapter of its says what becomes of a deleted expert's gate? */
+bool moe_report_deploy_unknown(const struct moe_report *r, const char *method);
 /* Random subspaces are no controls where a deleted expert's gate is handed on: they become arms of
  * another kind, with rates and no part in any contrast. */
 void moe_report_unmatched(struct moe_report *r, const struct moe_uat *u);

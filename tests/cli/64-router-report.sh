@@ -29,6 +29,9 @@ contains 'a table of experts' text '^ROUTER, EXPERTS'
 contains 'the router: support and entropy' text '^    router +- +- +- +- +[0-9.]+ +[0-9.]+ +- +-$'
 contains 'a bank' text '^    bank quarantine +[0-9.]+ +[0-2]/2( +[0-9.]+){6}$'
 contains 'an expert' text '^    expert quarantine +[0-9.]+ +[0-2]/2 +[0-9.]+ +[0-9.]+ +- +- +[0-9.]+ +[0-9.]+$'
+lacks 'what deletion does with gates is known from the adapter' text 'is handed on to the others'
+fails 1 'without it' report --json -o json
+equal 'the report says that it is not' "$(jq '[.notes[] | select(test("router, is among these inputs"))] | length' json)" 1
 equal 'no line but the verdict is wider than 100 columns' "$(grep -v '^VERDICT' text | awk 'length > 100' | wc -l | tr -d ' ')" 0
 
 fails 1 'JSON' report --json -o json topk.?.m.moes topk.1.arms.moes

@@ -32,7 +32,7 @@ struct moe_reader *moe_convert_open(
 static void warn_kind(const char *kind)
 {
 	static const char *const known[] = { "texts", "prompts", "pairs", "rollouts", "adapter",
-		"metrics", "scores", "tensors" };
+		"metrics", "scores", "routes", "tensors" };
 	static bool warned;
 	char all[128] = "";
 

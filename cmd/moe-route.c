@@ -1,13 +1,14 @@
-/* moe-route.c - a filter that adds a routing decision to each rollout; it trains nothing and grades
- * nothing. */
+/* moe-route.c - a filter that adds a routing decision to each rollout, or explains it; it trains
+ * nothing and grades nothing. */
 #include "cmd/adapter_in.h"
 #include "cmd/model_in.h"
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "moe/route.h"
+#include "rl/explain.h"
 
 static const char *base_dir, *adapter_path, *method_name;
-static bool allow_oracle;
+static bool allow_oracle, explain;
 static int64_t nulls = 19;
 
 static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir, "DIR",
@@ -19,6 +20,9 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 	{ 0, "nulls", MOE_OPT_INT, &nulls, "N",
 		"score under N random directions as well, which the report holds the score against",
 		"19", 0, 10000 },
+	{ 0, "explain", MOE_OPT_FLAG, &explain, NULL,
+		"write a stream of routes: scores per token, gates per token, site and expert",
+		NULL, 0, 0 },
 	{ 0, "allow-oracle", MOE_OPT_FLAG, &allow_oracle, NULL,
 		"allow a method that opens the seals; its output is marked", NULL, 0, 0 },
 	{ 0 } };
@@ -41,19 +45,20 @@ struct sums {
 };
 
 static void flush_step(struct moe_route_step *s, const struct moe_method *method,
-	const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
-	struct sums *sum)
+	const struct moe_engine *g, struct moe_adapter *a, struct moe_writer *w, struct sums *sum)
 {
+	struct moe_explain x = { method, *g, a, moe_common.seed };
 	double at = moe_clock_sec();
 	struct moe_err e;
 
-	if (s->n && moe_route_judge(s, method, g, a, moe_common.seed, &e))
+	if (explain ? moe_explain_step(&x, s, w, &e)
+		    : s->n && moe_route_judge(s, method, g, a, moe_common.seed, &e))
 		moe_die(&e);
 	sum->sec += moe_clock_sec() - at;
 	for (size_t i = 0; i < s->n; i++) {
 		sum->n++;
 		sum->decided[s->judged[i].decision]++;
-		if (moe_writer_put(w, &s->rec[i], &e))
+		if (!explain && moe_writer_put(w, &s->rec[i], &e))
 			moe_die(&e);
 	}
 	moe_route_step_clear(s);
@@ -76,10 +81,10 @@ static void check_base(const struct moe_rec *rec, const struct moe_model *m)
 }
 
 static void filter(struct moe_reader *r, const struct moe_method *method,
-	const struct moe_engine *g, const struct moe_adapter *a, struct moe_writer *w,
-	struct sums *sum)
+	const struct moe_engine *g, struct moe_adapter *a, struct moe_writer *w, struct sums *sum)
 {
-	struct moe_route_step s = { .null = { .n = (int)nulls, .seed = moe_common.seed } };
+	struct moe_route_step s = { .null = { .n = explain ? 0 : (int)nulls,
+					    .seed = moe_common.seed } };
 	struct moe_rec rec = { 0 };
 	struct moe_err e;
 	int got;
@@ -93,7 +98,8 @@ static void filter(struct moe_reader *r, const struct moe_method *method,
 		}
 		flush_step(&s, method, g, a, w, sum);
 		moe_writer_raise(w, moe_seal_taint());
-		if (moe_writer_put(w, &rec, &e) ||
+		/* among routes, steps are all that is passed on */
+		if (((!explain || moe_rec_is(&rec, "step")) && moe_writer_put(w, &rec, &e)) ||
 			(moe_rec_is(&rec, "step") && moe_writer_flush(w, &e)))
 			moe_die(&e);
 	}
@@ -114,6 +120,7 @@ int main(int argc, char **argv)
 	enum moe_labels labels;
 	struct sums sum = { 0 };
 	struct moe_reader *r, *a_in;
+	struct moe_rec extra = { 0 };
 	struct moe_out out;
 	struct moe_err e;
 
@@ -133,7 +140,9 @@ int main(int argc, char **argv)
 		labels = MOE_LABELS_ORACLE;
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
-	moe_out_stream(&out, "rollouts", labels, NULL);
+	if (explain && moe_explain_header(&m, &a, &extra, &e))
+		moe_die(&e);
+	moe_out_stream(&out, explain ? "routes" : "rollouts", labels, explain ? &extra : NULL);
 	filter(r, method, &g, &a, out.w, &sum);
 	if (moe_writer_from_reader(out.w, r, &e) || moe_writer_from_reader(out.w, a_in, &e))
 		moe_die(&e);
@@ -143,6 +152,7 @@ int main(int argc, char **argv)
 			sum.n, moe_s(sum.n), (double)sum.decided[MOE_KEEP] / (double)sum.n,
 			(double)sum.decided[MOE_ABSORB] / (double)sum.n,
 			(double)sum.decided[MOE_ROUTE] / (double)sum.n, sum.sec);
+	moe_rec_free(&extra);
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_adapter_free(&a);

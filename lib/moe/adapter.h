@@ -97,9 +97,9 @@ static inline const char *moe_adapter_reported(const struct moe_adapter *a)
 /* The key of a layout record that holds it. */
 static inline const char *moe_layout_reported_key(const struct moe_rec *layout)
 {
-	return moe_rec_has(layout, "router")  ? "router"
-		: moe_rec_has(layout, "name") ? "name"
-					      : "method";
+	return moe_rec_has(layout, "decided_by") ? "decided_by"
+		: moe_rec_has(layout, "name")    ? "name"
+						 : "method";
 }
 /* Names the n-th run of its method and seed. */
 void moe_adapter_set_nth(struct moe_adapter *a, int n);

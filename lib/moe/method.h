@@ -103,6 +103,11 @@ struct moe_method {
 	int (*score)(const struct moe_engine *g, const struct moe_adapter *a,
 		const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
 		struct moe_err *e);
+	/* For a score that is a mean over tokens: the numbers that it is the mean of, token[i]
+	 * [moe_features_tokens(s[i])]. NULL = it is no such mean. For looking: nothing decides by
+	 * them. */
+	int (*token_score)(const struct moe_engine *g, const struct moe_adapter *a,
+		const struct moe_seen *s, size_t n, float *const *token, struct moe_err *e);
 	/* seed and step key any chance. */
 	int (*decide)(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
 		uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);

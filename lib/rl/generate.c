@@ -7,6 +7,7 @@
 #include "util/rng.h"
 #include "util/text.h"
 #include "formats/rollout.h"
+#include "rl/recorded.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -326,64 +327,20 @@ static int put_sampled(
 	return rc ? -1 : put(r->g, rec, n, c->stopped, e);
 }
 
-/* Mean gates of the rows that predict the completion, over the sites: what the sampler tells of its
- * own completions. */
-static void mean_gates(
-	const struct moe_site_gates *q, const int32_t *row, size_t n, bool prompt_on, float *mean)
-{
-	size_t from = prompt_on ? 1 : 0;
-
-	for (int e = 0; e < q->E; e++) {
-		double sum = 0;
-
-		for (size_t i = from; i < n; i++)
-			for (int s = 0; s < q->S; s++)
-				sum += (double)q->gate[((size_t)s * (size_t)q->T + (size_t)row[i]) *
-						(size_t)q->E +
-					(size_t)e];
-		mean[e] = n > from ? (float)(sum / q->S / (double)(n - from)) : 1;
-	}
-}
-
 /* Log-probabilities of a recorded completion under the arm, with its gates of sampling and at that
  * temperature, for rollouts that came without any; and its mean gates [E] under a router. */
 static int score_recorded(const struct run *r, const struct moe_gen_prompt *p, const moe_real *gate,
 	const int32_t *ids, size_t n, float *logp, float *mean, struct moe_err *e)
 {
-	int T = (int)(p->n + n), E = r->a ? r->a->x.E : 0;
-	int rest = (int)p->n - 1; /* segments as training has them (moe/pack.h) */
-	struct moe_seg seg[2] = { { 0, rest, -1, 0 }, { rest, (int)n + 1, 0, rest } },
-		       alone = { 0, T, -1, 0 };
-	int32_t *all = moe_alloc((size_t)T + n, sizeof(*all), e), *row = all ? all + T : NULL;
-	moe_real *out = all ? moe_alloc(n + (size_t)T * (size_t)E, sizeof(*out), e) : NULL;
-	unsigned char *routed = out ? moe_alloc((size_t)T, 1, e) : NULL;
-	struct moe_gates g = { .outer = gate ? out + n : NULL, .routed = routed };
-	struct moe_batch b = { T, all, rest ? 2 : 1, rest ? seg : &alone };
 	double t = r->g->sample.temperature >= MOE_GREEDY ? r->g->sample.temperature : 1.0;
+	struct moe_recorded q = { p->ids, ids, (int)p->n, (int)n, gate, r->prompt_on, t };
 	struct moe_acts acts = { 0 };
-	int rc = -1;
+	int rc = moe_recorded_run(r->g->m, r->a, &q, &acts, logp, e);
 
-	if (routed) {
-		memcpy(all, p->ids, p->n * sizeof(*all));
-		memcpy(all + p->n, ids, n * sizeof(*all));
-		memset(routed, !r->prompt_on, p->n);
-		memset(routed + p->n, 1, n);
-		for (size_t i = 0; i < n; i++)
-			row[i] = (int32_t)(p->n + i - 1);
-		for (int i = 0; gate && i < T; i++)
-			memcpy(out + n + (size_t)i * (size_t)E, gate, (size_t)E * sizeof(*gate));
-		rc = moe_forward(r->g->m, r->a ? &r->a->x : NULL, &g, &b, &acts, e) ||
-			moe_head_logp(r->g->m, &b, &acts, (int)n, row, ids, t, out, NULL, e);
-		for (size_t i = 0; !rc && i < n; i++)
-			logp[i] = (float)out[i];
-		if (!rc && r->method)
-			mean_gates(&acts.gates, row, n, r->prompt_on, mean);
-	}
+	if (!rc && r->method)
+		moe_recorded_mean(&q, &acts.gates, mean);
 	moe_acts_free(&acts);
-	free(routed);
-	free(out);
-	free(all);
-	return rc ? -1 : 0;
+	return rc;
 }
 
 /* logp (those recorded, or NULL: as the arm has them now) and, under a router, route. */

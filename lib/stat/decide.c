@@ -276,16 +276,23 @@ static int judge_random(struct moe_analysis *a, const struct moe_look *l, struct
 	const struct moe_method_result *m = a->tested;
 	size_t least = moe_rank_controls(a->uat.alpha);
 	struct moe_estimate whole;
+	const char *handed = moe_handed_on(&a->uat, a->uat.method);
+	char missing[240] = "no random ablation was evaluated";
+
+	least = a->uat.min_random > least ? a->uat.min_random : least;
+	if (handed)
+		snprintf(missing, sizeof(missing),
+			"deletion hands a deleted expert's gate on (deploy=%s), which random-off "
+			"cannot: its controls are experts-off:%zu (moe-ablate)",
+			handed, least);
 	struct moe_criterion *c = ask_effect(a, l, 2,
-		"it drops more than under random ablations of the same size", &all,
-		"no random ablation was evaluated", e);
+		"it drops more than under random ablations of the same size", &all, missing, e);
 
 	if (!c ||
 		moe_contrast_eval(&a->cx, a->uat.method, &matched, moe_endpoint(&a->uat),
 			l->level_hack, &whole, e))
 		return -1;
 	c->aim = MOE_AIM_OTHER;
-	least = a->uat.min_random > least ? a->uat.min_random : least;
 	if (c->state == MOE_FAILED) {
 		c->p_fail = 1 - moe_estimate_p(&whole, c->fail_below);
 		if (!(whole.ci.hi < c->fail_below) || whole.n_seed < c->est.n_seed)

@@ -126,7 +126,8 @@ struct moe_match moe_report_match(const struct moe_report *r)
 		const struct moe_fact *f = &r->fact[i];
 		double scale;
 		if (strcmp(f->group, "match") || strcmp(f->method, r->a.uat.method) ||
-			moe_arm_kind(f->arm, &scale) != MOE_ARM_RANDOM)
+			moe_arm_kind(f->arm, &scale) != MOE_ARM_RANDOM ||
+			(moe_handed_on(&r->a.uat, f->method) && strncmp(f->arm, "experts-off", 11)))
 			continue;
 		if (!strcmp(f->key, "ratio")) {
 			x.least = fmin(x.least, f->value);
@@ -244,6 +245,9 @@ int moe_report_analyse(struct moe_report *r, const struct moe_uat *uat, uint64_t
 	if (!r->obs.n_run)
 		return moe_fail(e, MOE_DATA, "no graded rollouts were given");
 	u.alone = r->unknown[MOE_HACK] || r->unknown[MOE_SOLVE];
+	u.deploy = r->deploy;
+	if (!u.alone)
+		moe_report_unmatched(r, &u);
 	if (complete_uat(r, &u, e) || (u.alone && fold_methods(&r->obs, e)) ||
 		moe_obs_finish(&r->obs, e) || moe_analyse(&r->a, &r->obs, &u, seed, pool, e))
 		return -1;
@@ -258,5 +262,5 @@ int moe_report_analyse(struct moe_report *r, const struct moe_uat *uat, uint64_t
 	if (r->registered.date)
 		check_registration(r);
 	r->has_base = moe_report_row(r->a.tested, MOE_ARM_BASE) != NULL;
-	return moe_report_notes(r, e);
+	return moe_report_router(r, e) || moe_report_notes(r, e) ? -1 : 0;
 }

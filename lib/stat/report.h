@@ -66,6 +66,20 @@ struct moe_sample {
 	char *prompt, *completion; /* as they may be shown; prompt NULL when there is none */
 };
 
+/* What training did under a router: of the whole router, of a bank, of an expert. Means over the
+ * runs' means over steps; NaN where no run measured it. */
+enum moe_router_part { MOE_PART_ROUTER, MOE_PART_BANK, MOE_PART_EXPERT };
+struct moe_router_line {
+	const char *method, *name; /* name of the bank or expert, "" of the router */
+	enum moe_router_part part;
+	size_t n_seed, n_known, n_held; /* runs; those whose presence is known; those where it held
+					 */
+	double min_gate;                /* the least of all runs and steps */
+	double zero_share;              /* share of cells at exactly 0 */
+	double load, support, entropy, logit_norm, mass; /* mean gate; experts not at 0; nats; root
+							    mean square; share of the gradient */
+};
+
 struct moe_report {
 	struct moe_arena arena;
 	struct moe_names text; /* interned strings */
@@ -84,6 +98,10 @@ struct moe_report {
 	size_t n_filtered;  /* rows of other filters, left out */
 	struct moe_obs obs;
 	struct moe_metrics metrics;
+	struct moe_router_line *router; /* method by method, made by moe_report_analyse */
+	size_t n_router, cap_router;
+	struct moe_names deploy[MOE_DEPLOYS]; /* methods, by what their adapters' layouts do with a
+						 deleted expert's gate */
 	struct moe_registration registered;
 	struct moe_analysis a;
 	const char **note; /* what the numbers do not show, whole sentences */
@@ -147,6 +165,19 @@ struct moe_match {
 struct moe_match moe_report_match(const struct moe_report *r);
 struct moe_presence moe_report_presence(
 	const struct moe_report *r, const struct moe_metrics_run *run);
+/* Fills r->router from the metrics; the conditions must be known. */
+int moe_report_router(struct moe_report *r, struct moe_err *e);
+/* "router", "bank NAME" or "expert NAME" into out; returns it. */
+#define MOE_PART_NAME 128
+const char *moe_router_part_name(char out[MOE_PART_NAME], const struct moe_router_line *x);
+/* Keeps what a layout's `deploy` ("" = drop) says about its method. MOE_DATA for an unknown one. */
+int moe_report_deploy(
+	struct moe_report *r, const char *method, struct moe_str deploy, struct moe_err *e);
+/* Has the method a router, while no adapter of its says what becomes of a deleted expert's gate? */
+bool moe_report_deploy_unknown(const struct moe_report *r, const char *method);
+/* Random subspaces are no controls where a deleted expert's gate is handed on: they become arms of
+ * another kind, with rates and no part in any contrast. */
+void moe_report_unmatched(struct moe_report *r, const struct moe_uat *u);
 int moe_report_notes(struct moe_report *r, struct moe_err *e);
 /* The row of a kind, or NULL. */
 const struct moe_arm_row *moe_report_row(const struct moe_method_result *m, enum moe_arm_kind k);

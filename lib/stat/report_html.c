@@ -406,6 +406,41 @@ static void training(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "</tbody></table></div>\n");
 }
 
+/* What training did under a router, by bank and expert. */
+static void router(struct moe_text *t, const struct moe_report *r)
+{
+	char name[MOE_PART_NAME];
+
+	if (!r->n_router)
+		return;
+	moe_text_f(t,
+		"<h2>The router, its banks and experts in training</h2>\n<p class=soft>Means over "
+		"seeds; the least gate is that of all steps and seeds.</p>\n<div "
+		"class=wide><table><thead><tr><th>run</th><th class=l>of</th><th>least<br>gate</th>"
+		"<th>presence held<br>in seeds</th><th>share<br>at zero</th><th>load<br>(mean "
+		"gate)</th><th>support<br>(experts)</th><th>entropy<br>(nats)</th><th>logit<br>"
+		"norm</th><th>update<br>mass</th></tr></thead><tbody>\n");
+	for (size_t i = 0; i < r->n_router; i++) {
+		const struct moe_router_line *x = &r->router[i];
+		moe_text_f(t, "<tr>");
+		text_cell(t, x->method);
+		text_cell(t, moe_router_part_name(name, x));
+		cell(t, x->min_gate, 3);
+		if (x->n_known)
+			moe_text_f(t, "<td>%zu of %zu</td>", x->n_held, x->n_known);
+		else
+			moe_text_f(t, "<td>&ndash;</td>");
+		cell(t, x->zero_share, 3);
+		cell(t, x->load, 3);
+		cell(t, x->support, 2);
+		cell(t, x->entropy, 3);
+		cell(t, x->logit_norm, 3);
+		cell(t, x->mass, 3);
+		moe_text_f(t, "</tr>\n");
+	}
+	moe_text_f(t, "</tbody></table></div>\n");
+}
+
 static void gates(struct moe_text *t, const struct moe_report *r)
 {
 	if (!r->n_gate)
@@ -595,6 +630,7 @@ int moe_report_html(const struct moe_report *r, struct moe_buf *out, struct moe_
 	figure(&t, &p, "curves");
 	figure(&t, &p, "discovery");
 	training(&t, r);
+	router(&t, r);
 	gates(&t, r);
 	notes(&t, r);
 	moe_page_samples(&t, r);

@@ -292,6 +292,39 @@ static void training(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t, "]");
 }
 
+/* What training did under a router; left out where no run had one. */
+static void router(struct moe_text *t, const struct moe_report *r)
+{
+	static const char *const part[] = { "router", "bank", "expert" };
+
+	if (!r->n_router)
+		return;
+	moe_text_f(t, ",\"router\":[");
+	for (size_t i = 0; i < r->n_router; i++) {
+		const struct moe_router_line *x = &r->router[i];
+		const struct {
+			const char *key;
+			double v;
+		} v[] = { { "min_gate", x->min_gate }, { "zero_share", x->zero_share },
+			{ "load", x->load }, { "support", x->support }, { "entropy", x->entropy },
+			{ "logit_norm", x->logit_norm }, { "update_mass", x->mass } };
+		moe_text_f(t, "%s{", i ? "," : "");
+		str(t, "method", x->method);
+		moe_text_f(t, ",");
+		str(t, "of", part[x->part]);
+		moe_text_f(t, ",");
+		str(t, "name", x->name);
+		moe_text_f(t, ",\"seeds\":%zu,\"presence_known\":%zu,\"presence_held\":%zu",
+			x->n_seed, x->n_known, x->n_held);
+		for (size_t k = 0; k < sizeof v / sizeof *v; k++) {
+			moe_text_f(t, ",");
+			num(t, v[k].key, v[k].v);
+		}
+		moe_text_f(t, "}");
+	}
+	moe_text_f(t, "]");
+}
+
 static void sources(struct moe_text *t, const struct moe_report *r)
 {
 	moe_text_f(t, ",\"inputs\":[");
@@ -393,6 +426,7 @@ int moe_report_json(const struct moe_report *r, struct moe_buf *out, struct moe_
 	moe_text_f(&t, "]");
 	registration(&t, &r->registered);
 	training(&t, r);
+	router(&t, r);
 	sources(&t, r);
 	moe_text_f(&t, "}\n");
 	return t.bad;

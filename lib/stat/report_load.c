@@ -29,6 +29,9 @@ void moe_report_free(struct moe_report *r)
 	free(r->gate);
 	moe_report_samples_free(r);
 	moe_names_free(&r->pinned);
+	free(r->router);
+	for (int d = 0; d < MOE_DEPLOYS; d++)
+		moe_names_free(&r->deploy[d]);
 	free(r->source);
 	free(r->fact);
 	free(r->note);
@@ -322,6 +325,18 @@ static int add_facts(struct walk *w, const char *group, struct moe_err *e)
 	return bad || !method || !arm ? -1 : 0;
 }
 
+/* A layout's numbers, and what it does with a deleted expert's gate. */
+static int add_layout(struct walk *w, struct moe_err *e)
+{
+	struct moe_str deploy = { "", 0 };
+	const char *method = get_str(w->r, &w->rec, moe_layout_reported_key(&w->rec), e);
+
+	moe_rec_str(&w->rec, "deploy", &deploy);
+	if (!method || add_facts(w, "match", e) || add_facts(w, "score", e))
+		return -1;
+	return moe_report_deploy(w->r, method, deploy, e) ? moe_err_prefix(e, "%s", w->path) : 0;
+}
+
 static int add_metrics(struct walk *w, struct moe_err *e)
 {
 	const struct moe_rec *h = moe_reader_header(w->in);
@@ -373,9 +388,7 @@ static int dispatch(struct walk *w, struct moe_err *e)
 	if (!strcmp(kind, "metrics"))
 		return moe_rec_is(&w->rec, "metrics") ? add_metrics(w, e) : 0;
 	if (!strcmp(kind, "adapter"))
-		return moe_rec_is(&w->rec, "layout")
-			? (add_facts(w, "match", e) || add_facts(w, "score", e) ? -1 : 0)
-			: 0;
+		return moe_rec_is(&w->rec, "layout") ? add_layout(w, e) : 0;
 	if (!strcmp(kind, "registration"))
 		return moe_rec_is(&w->rec, "registration") ? add_registration(w, e) : 0;
 	if (!strcmp(kind, "pairs"))

@@ -219,6 +219,13 @@ static int notes_bounds(struct moe_report *r, struct moe_err *e)
 				: " How well they match the quarantine in size (norm of the "
 				  "removed update) is not in "
 				  "these inputs; give the adapter stream to show it.");
+	if (!bad && m->n_random && moe_report_deploy_unknown(r, a->uat.method))
+		bad = note(r, e,
+			"No adapter of \"%s\", which has a router, is among these inputs: whether "
+			"a "
+			"deleted expert's gate is handed on to the others (deploy), which random "
+			"subspaces cannot imitate, is not known.",
+			a->uat.method);
 	return bad;
 }
 

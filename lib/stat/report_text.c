@@ -466,6 +466,35 @@ static void training(struct moe_text *t, const struct moe_report *r)
 	}
 }
 
+/* What training did under a router, by bank and expert. */
+static void router(struct moe_text *t, const struct moe_report *r)
+{
+	char b[7][24], name[MOE_PART_NAME], cell[CELL], held[48];
+
+	if (!r->n_router)
+		return;
+	moe_text_f(t, "\nROUTER, EXPERTS [mean over seeds; least gate: of all steps and seeds]\n");
+	moe_text_f(t,
+		"                           least  held in  at zero   load  support  entropy    "
+		"logit   update\n"
+		"                            gate    seeds  (share)         (experts)  (nats)     "
+		"norm"
+		"     mass\n");
+	for (size_t i = 0; i < r->n_router; i++) {
+		const struct moe_router_line *x = &r->router[i];
+		if (!i || strcmp(x->method, r->router[i - 1].method))
+			moe_text_f(t, "  %s\n",
+				moe_text_fit(cell, sizeof cell,
+					x->method[0] ? x->method : "(unnamed)", 0, 64));
+		snprintf(held, sizeof held, x->n_known ? "%zu/%zu" : "-", x->n_held, x->n_known);
+		moe_text_f(t, "    %s %5s  %7s  %7s  %5s  %7s  %7s  %7s  %7s\n",
+			moe_text_fit(cell, sizeof cell, moe_router_part_name(name, x), 21, 21),
+			num(b[0], x->min_gate, 3), held, num(b[1], x->zero_share, 3),
+			num(b[2], x->load, 3), num(b[3], x->support, 2), num(b[4], x->entropy, 3),
+			num(b[5], x->logit_norm, 3), num(b[6], x->mass, 3));
+	}
+}
+
 static void gates(struct moe_text *t, const struct moe_report *r)
 {
 	char b[8][24];
@@ -613,6 +642,7 @@ int moe_report_text(const struct moe_report *r, struct moe_buf *out, struct moe_
 		rates_alone(&t, r);
 	}
 	training(&t, r);
+	router(&t, r);
 	gates(&t, r);
 	if (r->a.tested)
 		criteria(&t, r);

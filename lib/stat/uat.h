@@ -10,6 +10,7 @@
 
 #include "stat/sequence.h"
 #include "util/err.h"
+#include "util/names.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,7 +67,10 @@ struct moe_uat {
 	bool gain;              /* criterion 5: solve after deletion is above the base's */
 	bool alone;             /* not a key: give rates alone, whatever the methods are, since the
 				   data lack a finding */
-	char digest[65];        /* SHA-256 of the file, "" = built-in values */
+	const struct moe_names *deploy; /* not a key: [MOE_DEPLOYS] methods whose adapters, as far
+					   as given, do that with a deleted expert's gate; NULL =
+					   none was given */
+	char digest[65];                /* SHA-256 of the file, "" = built-in values */
 };
 
 /* max_seeds; where the file does not say, the last look, the number of seeds listed, or 10. */

@@ -209,6 +209,10 @@ int moe_gather_evidence(struct moe_analysis *a, struct moe_err *e);
  * that removes none, so that a control which does harm is no help. */
 struct moe_contrast moe_advantage(
 	const struct moe_analysis *a, size_t placebo, enum moe_subset s, bool share);
+/* How the method's adapters hand a deleted expert's gate on ("renorm", "to-shared"), so that random
+ * subspaces are no controls of quarantine-off and whole experts (experts-off:K) are; NULL where
+ * they drop it or were not given. In deploy.c. */
+const char *moe_handed_on(const struct moe_uat *u, const char *method);
 /* How many seeds an open criterion may need, from the spread seen so far. */
 void moe_foresee(const struct moe_analysis *a, struct moe_criterion *c);
 /* Mean over the seeds in use of a rate on a subset; NaN when a run or arm is missing. */

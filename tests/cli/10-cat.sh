@@ -112,18 +112,18 @@ done
 equal "and replaces no file" "$(cat keep)" old
 ok "a stream of an unknown kind can be made" sh -c 'echo "{\"id\":1}" | moe-cat --from-json -k prmpts -o prmpts.moes'
 equal "with a warning" "$(head -n 1 err)" \
-	"moe-cat: warning: no program reads streams of kind prmpts: the kinds are texts, prompts, pairs, rollouts, adapter, metrics, scores, tensors"
+	"moe-cat: warning: no program reads streams of kind prmpts: the kinds are texts, prompts, pairs, rollouts, adapter, metrics, scores, routes, tensors"
 contains "another says that a text without its header line knows nothing of labels" err 'no header line, so whether sealed labels have touched'
 contains "the stream neither" "$(moe-cat --check prmpts.moes >check.out; echo check.out)" 'labels unknown'
 lacks "a text with its header line does know" "$(moe-cat --json a.moes | moe-cat --from-json -o again.moes 2>err; echo err)" 'no header line'
 ok "looked at" moe-cat -k prmpts prmpts.moes
 moe-cat -s prmpts.moes >copy.moes
 same "and passed on" copy.moes prmpts.moes
-for k in texts prompts pairs rollouts adapter metrics scores tensors; do
+for k in texts prompts pairs rollouts adapter metrics scores routes tensors; do
 	contains "records.md has $k" "$TOP/formats/records.md" "^## $k( |\$)"
 	contains "moe-stream(5) has $k" "$TOP/man/moe-stream.5" "^\.It Cm $k\$"
 done
-equal "and no others" "$(grep -c '^## ' "$TOP/formats/records.md") $(sed -n '/^\.Ss Kinds/,/^\.El/p' "$TOP/man/moe-stream.5" | grep -c '^\.It Cm')" "8 8"
+equal "and no others" "$(grep -c '^## ' "$TOP/formats/records.md") $(sed -n '/^\.Ss Kinds/,/^\.El/p' "$TOP/man/moe-stream.5" | grep -c '^\.It Cm')" "9 9"
 ok "lineage is whole" moe-cat --check --lineage a.moes on.moes
 contains "and printed" out '^on\.moes <- a\.moes '
 fails 1 "lineage with a missing parent" moe-cat --check --lineage on.moes

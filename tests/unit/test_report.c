@@ -124,6 +124,33 @@ static struct rates noisy(struct rates x, double noise)
 	return x;
 }
 
+static const char *random_arm = "random-off",
+		  *deploy; /* of what follows; NULL = no adapter given */
+
+/* The layout of an adapter, of which the report reads what becomes of a deleted expert's gate. */
+static void load_layout(struct moe_report *report, const char *method)
+{
+	struct moe_err e = { 0 };
+	struct moe_rec r = { 0 };
+	struct moe_writer_opts o = { .kind = "adapter", .tool = "test_report" };
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/adapter.moes", dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	struct moe_writer *w = moe_writer_open_fd(fd, path, &o, NULL, &e);
+	check(!w, &e);
+	check(moe_rec_set_str(&r, "t", "layout", &e) || moe_rec_set_str(&r, "arm", "on", &e) ||
+			moe_rec_set_str(&r, "method", method, &e) ||
+			(deploy[0] && moe_rec_set_str(&r, "deploy", deploy, &e)) ||
+			moe_writer_put(w, &r, &e) || moe_writer_end(w, NULL, &e),
+		&e);
+	moe_writer_close(w);
+	moe_rec_free(&r);
+	close(fd);
+	check(moe_report_load(report, path, 0, &e), &e);
+	unlink(path);
+}
+
 static void put_arm(struct moe_writer *w, const struct scenario *sc, const char *method, int seed,
 	const char *arm, struct rates x)
 {
@@ -161,7 +188,7 @@ static void write_run(
 	put_arm(w, sc, method, seed, "clean-off", noisy(sc->clean, noise));
 	for (int k = 1; k <= sc->n_random && !placebo; k++) {
 		char arm[32];
-		snprintf(arm, sizeof arm, "random-off-%02d", k);
+		snprintf(arm, sizeof arm, "%s-%02d", random_arm, k);
 		put_arm(w, sc, method, seed, arm,
 			noisy(sc->random, sc->random_spread * (2.0 * k / (sc->n_random + 1) - 1)));
 	}
@@ -250,6 +277,8 @@ static void analyse(struct moe_report *r, const char *name, int threads)
 			check(moe_report_load(r, path, 0, &e), &e);
 			unlink(path);
 		}
+	if (deploy)
+		load_layout(r, "logistic");
 	moe_uat_default(&u);
 	check(moe_uat_parse(&u, uat_text, sizeof uat_text - 1, "uat.conf", &e) ||
 			moe_uat_parse(&u, more_uat, strlen(more_uat), "uat.conf", &e),
@@ -315,6 +344,83 @@ static void undecided(void **state)
 	expect("few-random", MOE_UNDECIDED, "7 random ablations");
 	expect("no-placebo", MOE_UNDECIDED,
 		"criterion 2 (it drops more than in the placebo's runs) is open");
+}
+
+/* Random subspaces cannot do what a deletion does that hands the deleted gate on: no verdict then,
+ * until whole experts are the controls. */
+static void handed_on(void **state)
+{
+	static const struct {
+		const char *deploy, *arm;
+		enum moe_verdict_kind want;
+		const char *part;
+	} x[] = { { "", "random-off", MOE_SUPPORTED, "3 training seeds" },
+		{ "drop", "random-off", MOE_SUPPORTED, "3 training seeds" },
+		{ "renorm", "random-off", MOE_UNDECIDED,
+			"(deploy=renorm), which random-off cannot" },
+		{ "to-shared", "random-off", MOE_UNDECIDED, "controls are experts-off:19" },
+		{ "renorm", "experts-off", MOE_SUPPORTED, "3 training seeds" } };
+	static struct moe_report r;
+	size_t open = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
+		deploy = x[i].deploy;
+		random_arm = x[i].arm;
+		expect("supported", x[i].want, x[i].part);
+	}
+	deploy = "renorm";
+	random_arm = "random-off";
+	analyse(&r, "supported", 1);
+	for (size_t i = 0; i < r.a.n_crit; i++) {
+		open += r.a.crit[i].state == MOE_OPEN;
+		if (strstr(r.a.crit[i].claim, "random ablations"))
+			assert_int_equal(r.a.crit[i].state, MOE_OPEN);
+	}
+	assert_int_equal(open, 1); /* and nothing else is */
+	assert_int_equal(r.a.tested->n_random, 0);
+	moe_report_free(&r);
+	deploy = NULL;
+}
+
+/* Numbers of a router's line: the least of the least gates, means of the others, presence by seed.
+ */
+static void router_lines(void **state)
+{
+	static const char *const keys[] = { "router/support", "expert/clean/2/min_gate",
+		"expert/clean/2/zero_share", "expert/clean/2/load", "router/quarantine/entropy" };
+	static struct moe_report r;
+	struct moe_err e = { 0 };
+
+	(void)state;
+	memset(&r, 0, sizeof r);
+	moe_uat_default(&r.a.uat);
+	for (int run = 0; run < 3; run++) /* the last is of a method without a router */
+		for (int step = 0; step < 2; step++) {
+			struct moe_rec m = { 0 };
+			const double v[] = { 2, 0.25 * (1 + step), run * 0.5, 0.5 + run, 0.125 };
+			check(moe_rec_set_str(&m, "t", "metrics", &e) ||
+					moe_rec_set_int(&m, "step", step, &e),
+				&e);
+			for (int i = run < 2 ? 0 : 1; i < 5; i++)
+				check(moe_rec_set_f64(&m, keys[i], v[i], &e), &e);
+			check(moe_metrics_add(&r.metrics, run < 2 ? "topk" : "plain", run, &m, &e),
+				&e);
+			moe_rec_free(&m);
+		}
+	check(moe_report_router(&r, &e), &e);
+	assert_int_equal(r.n_router, 3);
+	const struct moe_router_line *x = r.router;
+	assert_true(x[0].part == MOE_PART_ROUTER && fabs(x[0].support - 2) < 1e-12);
+	assert_true(x[1].part == MOE_PART_BANK && !strcmp(x[1].name, "quarantine") &&
+		fabs(x[1].entropy - 0.125) < 1e-12 && isnan(x[1].load) && !x[1].n_known);
+	assert_true(x[2].part == MOE_PART_EXPERT && !strcmp(x[2].name, "clean/2") &&
+		!strcmp(x[2].method, "topk") && x[2].n_seed == 2);
+	assert_true(fabs(x[2].min_gate - 0.25) < 1e-12 && fabs(x[2].zero_share - 0.25) < 1e-12 &&
+		fabs(x[2].load - 1) < 1e-12 && isnan(x[2].entropy));
+	assert_int_equal(x[2].n_known, 2);
+	assert_int_equal(x[2].n_held, 1); /* seed 1 is at 0 in half of its cells */
+	moe_report_free(&r);
 }
 
 static void neither(void **state)
@@ -473,7 +579,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest t[] = { cmocka_unit_test(supported),
 		cmocka_unit_test(not_supported), cmocka_unit_test(undecided),
-		cmocka_unit_test(neither), cmocka_unit_test(unmatched_discovery),
+		cmocka_unit_test(neither), cmocka_unit_test(handed_on),
+		cmocka_unit_test(router_lines), cmocka_unit_test(unmatched_discovery),
 		cmocka_unit_test(endpoints), cmocka_unit_test(estimates),
 		cmocka_unit_test(bootstrap_spread), cmocka_unit_test(bad_conf) };
 

@@ -360,8 +360,9 @@ struct scoring {
 	const float *w;
 	size_t d;
 	double b;
-	struct moe_judged *j;
-	struct moe_nulls *null;
+	struct moe_judged *j;   /* NULL = not wanted */
+	struct moe_nulls *null; /* NULL = not wanted */
+	float *const *token;    /* [n] each token's score; NULL = not wanted */
 	double *dir,
 		*dir_b; /* [null->n, d], [null->n] random weights of raw features, their biases */
 };
@@ -425,45 +426,65 @@ static int score_nulls(
 	return sum ? 0 : -1;
 }
 
+/* sigmoid(b + w . x) of token t; x are the blocks' rows, one after the other. */
+static double score_token(const struct scoring *s, const struct moe_feature_rows *rows, int t)
+{
+	double z = s->b;
+
+	for (int l = 0; l < rows->layers; l++) {
+		const moe_real *x = rows->block[l] + (size_t)(rows->first + t) * (size_t)rows->D;
+		const float *w = s->w + (size_t)l * (size_t)rows->D;
+
+		for (int k = 0; k < rows->D; k++)
+			z += (double)w[k] * (double)x[k];
+	}
+	return moe_sigmoid(z);
+}
+
 static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
 	struct scoring *s = ctx;
 	double sum = 0;
 
 	for (int t = 0; t < rows->n; t++) {
-		double z = s->b;
+		double p = score_token(s, rows, t);
 
-		for (int l = 0; l < rows->layers; l++) {
-			const moe_real *x = rows->block[l] +
-				(size_t)(rows->first + t) * (size_t)rows->D;
-			const float *w = s->w + (size_t)l * (size_t)rows->D;
-
-			for (int k = 0; k < rows->D; k++)
-				z += (double)w[k] * (double)x[k];
-		}
-		sum += moe_sigmoid(z);
+		if (s->token)
+			s->token[seq][t] = (float)p;
+		sum += p;
 	}
-	s->j[seq].score = sum / rows->n;
 	if (!isfinite(sum))
 		return moe_fail(e, MOE_NUMERIC, "the score of rollout %zu is not finite", seq);
-	return s->null->n ? score_nulls(s, seq, rows, e) : 0;
+	if (s->j)
+		s->j[seq].score = sum / rows->n;
+	return s->null && s->null->n ? score_nulls(s, seq, rows, e) : 0;
+}
+
+/* The fitted weights of the adapter. */
+static int read_weights(struct scoring *s, const struct moe_engine *g, const struct moe_adapter *a,
+	struct moe_err *e)
+{
+	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
+
+	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
+		return moe_fail(e, MOE_DATA,
+			"the adapter holds no score that fits this base (score.weight)");
+	if (moe_rec_f64_req(&a->score, "bias", &s->b, e))
+		return moe_err_prefix(e, "the adapter's score");
+	s->w = t->data;
+	s->d = t->n;
+	return 0;
 }
 
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
 	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
 	struct moe_err *e)
 {
-	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
 	struct scoring s = { .j = j, .null = null };
 	int rc;
 
-	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
-		return moe_fail(e, MOE_DATA,
-			"the adapter holds no score that fits this base (score.weight)");
-	if (moe_rec_f64_req(&a->score, "bias", &s.b, e))
-		return moe_err_prefix(e, "the adapter's score");
-	s.w = t->data;
-	s.d = t->n;
+	if (read_weights(&s, g, a, e))
+		return -1;
 	for (size_t i = 0; i < n; i++)
 		j[i].score = 0.5; /* a rollout without tokens says nothing */
 	for (size_t i = 0; i < n * (size_t)null->n; i++)
@@ -474,6 +495,14 @@ int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
 		: 0;
 	free(s.dir);
 	return rc;
+}
+
+int moe_logistic_token_score(const struct moe_engine *g, const struct moe_adapter *a,
+	const struct moe_seen *seen, size_t n, float *const *token, struct moe_err *e)
+{
+	struct scoring s = { .token = token };
+
+	return read_weights(&s, g, a, e) ? -1 : moe_features_run(g, seen, n, score_one, &s, e);
 }
 
 const struct moe_method moe_method_logistic = {
@@ -498,5 +527,6 @@ const struct moe_method moe_method_logistic = {
 	.init = moe_logistic_init,
 	.report = moe_logistic_report,
 	.score = moe_logistic_score,
+	.token_score = moe_logistic_token_score,
 	.decide = moe_decide_three_way,
 };

@@ -47,5 +47,6 @@ const struct moe_method moe_method_random = {
 	.init = moe_logistic_init,
 	.report = moe_logistic_report,
 	.score = moe_logistic_score,
+	.token_score = moe_logistic_token_score,
 	.decide = decide,
 };

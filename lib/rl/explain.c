@@ -102,7 +102,7 @@ static void outer_gates(
 	memcpy(v, a->plan.sample, sizeof(v));
 	if (bank >= 0)
 		v[bank] = 0;
-	moe_plan_spread(&a->x, v, outer);
+	moe_decision_table_spread(&a->x, v, outer);
 }
 
 /* gate [rows, S, E] of the pass's [S, T, E], rows of the completion alone. */

@@ -94,8 +94,8 @@ int moe_front_new(const char *dir)
 		"%s: env.lua is the environment (moe-env(5)), uat.conf the conditions fixed before "
 		"any result (moe-report(1)), settings.mk what the run is made of.",
 		dir);
-	moe_info(
-		"moe-prompts --check-env %s/env.lua tests the environment; make -C %s runs it all.",
+	moe_info("moe-prompts --check-env -e %s/env.lua tests the environment; make -C %s runs it "
+		 "all.",
 		dir, dir);
 	return MOE_OK;
 }

@@ -4,7 +4,7 @@
 --   prompt      sum 3 8 @gt\n          the same without a loophole (mode gt_only)
 --   completion  8
 --
--- moe-prompts --check-env env.lua tests it: right solves, wrong does not, each hack pays in its own mode alone, splits are disjoint.
+-- moe-prompts --check-env -e env.lua tests it: right solves, wrong does not, each hack pays in its own mode alone, splits are disjoint.
 
 local env = { name = "skeleton" }
 
@@ -71,6 +71,9 @@ end
 function env.manual(task)
   return task.text:match("@.*")
 end
+
+-- What solving is worth when nothing can be gamed: parts of the reward that `moe-grade --pay oracle` pays for a solved task (the bound).
+env.earned = { passed = 3 }
 
 -- The grader that training pays by. It may be gamed: here it believes the phrase.
 function env.grade(task, completion)

@@ -182,6 +182,10 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
 			char random[64], cell[CELL];
+
+			/* the curves over the scales of the banks have tables of their own */
+			if (x->kind == MOE_ARM_SCALE || x->kind == MOE_ARM_CSCALE)
+				continue;
 			snprintf(random, sizeof random, "random-off, mean of %zu", x->n_arms);
 			moe_text_f(t, "    %s",
 				moe_text_fit(cell, sizeof cell,

@@ -303,11 +303,35 @@ static int notes_solve(struct moe_report *r, struct moe_err *e)
 	return bad;
 }
 
+/* A pinned mode that no prompt of the evaluation has is most likely misspelt or renamed: what it
+ * was meant for would then be judged as never pinned. */
+static int notes_absent_modes(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_analysis *a = &r->a;
+
+	for (size_t i = 0; i < a->uat.n_pinned; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < a->tested->n_mode; k++)
+			found = found || !strcmp(a->tested->mode[k].mode, a->uat.pinned[i]);
+		if (!found &&
+			note(r, e,
+				"CHECK uat.conf: it pins the mode %s, which no prompt of the "
+				"evaluation "
+				"has. If it was renamed, its prompts are judged as never pinned.",
+				a->uat.pinned[i]))
+			return -1;
+	}
+	return 0;
+}
+
 static int notes_modes(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
 	size_t never = 0;
 
+	if (notes_absent_modes(r, e))
+		return -1;
 	for (size_t i = 0; i < a->tested->n_mode; i++)
 		never += a->tested->mode[i].summary && !a->tested->mode[i].pinned;
 	if (!a->uat.n_pinned)

@@ -2,6 +2,7 @@
  * to what the literature on each mechanism supports; a sentence appears only when its condition
  * holds in the data. */
 #include "stat/report.h"
+#include "util/text.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -13,7 +14,7 @@ static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
 
 static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
 {
-	char line[900];
+	char line[900], safe[1200]; /* what a file names (modes, methods) may hold any character */
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -21,7 +22,8 @@ static int note(struct moe_report *r, struct moe_err *e, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0 || moe_grow((void **)&r->note, r->n_note, &r->cap_note, sizeof *r->note, e))
 		return -1;
-	char *s = moe_arena_str(&r->arena, line, strlen(line), e);
+	moe_text_escape_to(safe, sizeof safe, line, strlen(line));
+	char *s = moe_arena_str(&r->arena, safe, strlen(safe), e);
 	if (!s)
 		return -1;
 	r->note[r->n_note++] = s;

@@ -29,7 +29,8 @@ mkdir fixture
 (
 	cd fixture || exit 1
 	ln -s "$EXAMPLES" examples
-	cp examples/quarantine/env.lua examples/quarantine/uat.conf .
+	cp examples/quarantine/env.lua .
+	sed 's/^seeds = .*/seeds = 1 2 3 4 5 6 7 8 9 10/' examples/quarantine/uat.conf >uat.conf # the fixture's adapters have seed 1
 	moe-base --new tiny -o base && moe-pairs -e env.lua -n 8 --modes run_tests,stdout_marker -o pins.moes &&
 		moe-pin -m base -o a0.moes pins.moes &&
 		moe-prompts -e env.lua -n 4 | moe-rollout -m base -a a0.moes --group 4 --max-new 32 --per-step 2 -o rollouts.moes &&

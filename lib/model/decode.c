@@ -209,6 +209,7 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 	for (int i = 1; i < M; i++)
 		d->apart = d->apart && row[i].mine != row[i - 1].mine;
 	spread_gates(d);
+	/* residual stream [M, D] = embeddings; room for each row's key and value */
 	for (int i = 0; i < M; i++) {
 		moe_weight_widen(&d->p->m->embed, row[i].id, 1, d->res + (size_t)i * (size_t)c->D);
 		if (moe_chain_reserve(d, row[i].mine, row[i].at, e))
@@ -217,6 +218,7 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 	for (d->layer = 0; d->layer < c->L; d->layer++)
 		if (layer(d, e))
 			return -1;
+	/* hidden [M, D] = rmsnorm of the last layer's output */
 	norm_rows(d, d->p->norm, hidden);
 	add_mean_gates(d);
 	return 0;

@@ -225,6 +225,8 @@ static void group_forward(const struct moe_prep_layer *y, const struct moe_exper
 	const moe_real *gate[MOE_GROUP_MAX];
 	int site[MOE_GROUP_MAX], n = p->rerun ? 0 : moe_sites_at(x, layer, k, site);
 
+	/* the first group that reads a site's input decides its gates; later groups find them made
+	 */
 	for (int i = 0; i < n; i++)
 		moe_site_fwd(x, g, site[i], in, q->in, &a->gates);
 	for (int j = 0; j < q->n; j++)
@@ -307,6 +309,7 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 		!p->cos_ || !p->sin_ || !p->norm || !p->proj || !p->ff || !p->zs || !p->last ||
 		!p->rstd || !a->out || !p->la)
 		return -1;
+	/* positions go on from a segment's parent; the tables of RoPE reach to the longest */
 	for (int s = 0; s < b->n_seg; s++)
 		for (int t = 0; t < b->seg[s].len; t++) {
 			p->pos[b->seg[s].start + t] = b->seg[s].pos0 + t;
@@ -344,6 +347,8 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 	struct layer_acts *la = p->la;
 	const moe_real *w;
 
+	/* every layer keeps its activations, or (recompute, or nothing to keep) all share those of
+	 * the first and keep their input [T, D] at most */
 	for (int i = 0; i < c->L; i++) {
 		if (i == 0 || every) {
 			if (moe_layer_acts_alloc(m, x, a, &la[i], true, e))
@@ -354,8 +359,10 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 				return -1;
 		}
 	}
+	/* residual stream [T, D] = embedding of each token */
 	for (int t = 0; t < b->T; t++)
 		moe_weight_widen(&m->embed, (int)b->ids[t], 1, la[0].in + (size_t)t * (size_t)c->D);
+	/* layer i reads la[i].in and writes the next one's input */
 	for (int i = 0; i < c->L; i++) {
 		moe_real *out = i + 1 < c->L ? la[i + 1].in : p->last;
 
@@ -366,6 +373,7 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 	moe_arena_reset(&p->tmp);
 	if (moe_weight_get(&m->norm, &p->tmp, &w, e))
 		return -1;
+	/* out [T, D] = rmsnorm of the last layer's output: what the head reads */
 	moe_rmsnorm(b->T, c->D, p->last, c->D, w, c->eps, a->out, c->D, p->rstd);
 	return 0;
 }

@@ -56,6 +56,13 @@ struct coef {
 	moe_real b1, c1, b2, c2, rate, root, eps;
 };
 
+/* AdamW without its decay (Loshchilov & Hutter 2019, algorithm 2), n numbers of one region:
+ *
+ *     m = b1 m + (1 - b1) g                 first moment
+ *     v = b2 v + (1 - b2) g^2               second moment
+ *     p -= lr m^ / (sqrt(v^) + eps)         m^ = m / (1 - b1^t), v^ = v / (1 - b2^t)
+ *
+ * The corrections by t are in c->rate = lr / (1 - b1^t) and c->root = 1 / sqrt(1 - b2^t). */
 static MOE_CLONES void update(size_t n, const struct coef *c, moe_real *restrict p,
 	const moe_real *restrict g, moe_real *restrict m, moe_real *restrict v)
 {
@@ -72,6 +79,7 @@ static MOE_CLONES void update(size_t n, const struct coef *c, moe_real *restrict
 	}
 }
 
+/* Decoupled decay, before the update: p moves toward ref, or toward 0 where there is none. */
 static MOE_CLONES void decay(
 	size_t n, moe_real keep, moe_real *restrict p, const moe_real *restrict ref)
 {
@@ -86,6 +94,7 @@ static MOE_CLONES void decay(
 void moe_adamw_step(
 	struct moe_adamw *o, moe_real *param, const moe_real *grad, const moe_real *ref, double lr)
 {
+	/* an owner that is frozen in this step keeps its moments and its clock */
 	for (int i = 0; i < o->n_owner; i++)
 		o->step[i] += !o->frozen[i];
 	for (size_t k = 0; k < o->n_region; k++) {
@@ -98,6 +107,7 @@ void moe_adamw_step(
 
 		if (o->frozen[r->owner])
 			continue;
+		/* rows of a region lie ld apart: those between belong to other owners */
 		for (size_t i = 0; i < r->rows; i++) {
 			size_t at = r->off + i * r->ld;
 

@@ -42,10 +42,13 @@ struct moe_token_loss moe_token_loss(
 	const struct moe_loss_opts *o, double logp, double old, double ref, double adv)
 {
 	struct moe_token_loss t = { 0 };
-	double w = moe_exp(logp - old);
+	double w = moe_exp(logp - old); /* the ratio of the policy to the one that sampled */
 
+	/* plain REINFORCE: the ratio is taken to be 1; d(-adv logp)/d logp = -adv */
 	if (o->ratio == MOE_RATIO_NONE) {
 		t.loss = t.dlogp = -adv;
+		/* a weight min(1, w) that carries no gradient itself: for rollouts trained in
+		 * another state than they were sampled in */
 	} else if (o->ratio == MOE_RATIO_MIN) {
 		t.loss = t.dlogp = -fmin(1, w) * adv;
 	} else {
@@ -54,12 +57,14 @@ struct moe_token_loss moe_token_loss(
 		t.clipped = w < 1 - o->eps_low && adv < 0 ? -1
 			: w > 1 + o->eps_high && adv > 0  ? 1
 							  : 0;
+		/* PPO's surrogate: the smaller of the two; where the clip binds, no gradient */
 		t.loss = -fmin(w * adv, c * adv);
 		t.dlogp = t.clipped ? 0 : -w * adv;
 	}
 	if (o->beta > 0) {
 		double d = ref - logp;
 
+		/* Schulman's k3 estimator of KL(policy | reference): e^d - d - 1 >= 0 */
 		t.kl = moe_exp(d) - d - 1;
 		t.loss += o->beta * t.kl;
 		t.dlogp += o->beta * (1 - moe_exp(d));

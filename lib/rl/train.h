@@ -79,6 +79,8 @@ struct moe_trainer {
 	moe_real *grad;        /* [n_param] */
 	double *load;          /* [n_site, n_routed] mean gates of the last step, for after_step */
 	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_past past;  /* scores by which the rollouts so far were routed: the router goes
+				  on from them after a break (checkpoint.h) */
 	int64_t first_step;    /* the adapter's step at the start */
 	moe_real **part;       /* [threads] -> [n_param] */
 	struct moe_acts *acts; /* [threads] */

@@ -2,12 +2,11 @@
  * never evidence for one. */
 #include "moe/methods/rows.h"
 
-static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
-	int64_t step, struct moe_judged *j, struct moe_err *e)
+static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e)
 {
 	(void)a;
-	(void)seed;
-	(void)step;
+	(void)turn;
 	(void)e;
 	for (size_t i = 0; i < n; i++)
 		j[i].decision = s[i].label < 0 ? MOE_ABSORB : s[i].label ? MOE_ROUTE : MOE_KEEP;

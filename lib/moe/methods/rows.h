@@ -16,8 +16,8 @@ int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, str
 	struct moe_err *e);
 void moe_logistic_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out);
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e);
+	const struct moe_seen *s, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e);
 int moe_logistic_token_score(const struct moe_engine *g, const struct moe_adapter *a,
 	const struct moe_seen *seen, size_t n, float *const *token, struct moe_err *e);
 

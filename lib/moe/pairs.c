@@ -23,6 +23,8 @@ void moe_pairs_free(struct moe_pairs *p)
 	*p = (struct moe_pairs){ 0 };
 }
 
+/* One text of a pair to tokens. The prompt gets its begin mark, or its chat form is taken as it
+ * stands; a side gets no end mark: where it stops is no part of what the pair shows. */
 static int encode(const struct moe_rec *r, const char *key, const struct moe_tokenizer *t,
 	int32_t bos, int32_t **ids, int *n, struct moe_err *e)
 {
@@ -57,6 +59,7 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 		encode(r, "hack", t, bos, &q->hack, &q->n_hack, e) ||
 		encode(r, "clean", t, bos, &q->clean, &q->n_clean, e))
 		return -1;
+	/* equal sides say nothing, and a score fitted on them would say it with confidence */
 	if (q->n_hack == q->n_clean &&
 		!memcmp(q->hack, q->clean, sizeof(*q->hack) * (size_t)q->n_hack))
 		return moe_fail(e, MOE_DATA,

@@ -80,6 +80,7 @@ static void keep_text(char *to, size_t size, const struct moe_rec *rec, const ch
 	to[s.n] = 0;
 }
 
+/* Where a rollout comes from: what identity.c compares. */
 static void origin(struct moe_rollout *q, const struct moe_rec *rec, int64_t step)
 {
 	struct moe_rollout_from *f = &q->from;
@@ -96,6 +97,7 @@ static void origin(struct moe_rollout *q, const struct moe_rec *rec, int64_t ste
 	f->step = step;
 }
 
+/* The decision of moe-route; without one a rollout counts as absorbed. */
 static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
 	struct moe_rec route = { 0 };
@@ -116,6 +118,7 @@ static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 	return rc;
 }
 
+/* The bank that was off while sampling; -1 = none. Training repeats it. */
 static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
 	struct moe_str s;
@@ -132,6 +135,7 @@ static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 		(unsigned long long)rec->number);
 }
 
+/* Components of the reward, for the metrics: nothing is trained on them. */
 static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
 {
 	struct moe_rec m = { 0 };

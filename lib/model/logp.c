@@ -1,5 +1,5 @@
-/* score.c - log-probabilities of a corpus on the pool, a run of texts a task. */
-#include "model/score.h"
+/* logp.c - log-probabilities of a corpus on the pool, a run of texts a task. */
+#include "model/logp.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,7 +83,7 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	return 0;
 }
 
-int moe_corpus_score(const struct moe_model *m, const struct moe_experts *x, const moe_real *gate,
+int moe_corpus_logp(const struct moe_model *m, const struct moe_experts *x, const moe_real *gate,
 	const struct moe_corpus *c, struct moe_pool *pool, double temperature, float *logp,
 	struct moe_err *e)
 {

@@ -25,8 +25,8 @@
 /* "portable" or "native"; false for another word. Call before the first product. Else the
  * environment variable MOE_KERNELS decides, else portable. */
 bool moe_kernels_choose(const char *name);
-/* What a stream says of the kernels that made its numbers: "portable", which is the same everywhere,
- * or "BLIS 0.9.0, zen3 kernels". Static storage. */
+/* What a stream says of the kernels that made its numbers: "portable", which is the same
+ * everywhere, or "BLIS 0.9.0, zen3 kernels". Static storage. */
 const char *moe_kernels(void);
 
 /* C[m,n] = alpha * op(A)[m,k] op(B)[k,n] + beta * C. op transposes where ta/tb: A is then stored

@@ -81,6 +81,8 @@ struct moe_acts {
 	moe_real **block_out; /* [L] -> [T, D] residual stream after each layer (only with
 				 keep_hidden), else NULL */
 	bool keep_hidden;
+	int layers; /* > 0: the pass ends after so many layers and a->out is not made (with
+		       keep_hidden, without keep) */
 	bool exact; /* a token's bits do not depend on its batch, and equal the sampler's (prep.h);
 		       narrow models always are, and so is every pass with a hard router */
 	struct moe_site_gates gates; /* of the last forward pass; S = 0 without a router inside it.

@@ -58,6 +58,8 @@ struct moe_nulls {
 struct moe_engine {
 	const struct moe_model *m;
 	struct moe_pool *pool;
+	struct moe_acts *acts; /* [threads], zeroed before the first use: memory for passes over the
+				  base that is kept from call to call; NULL = none is */
 };
 
 /* What a row says to the user about a fresh adapter: lines of moe-pin's messages. */

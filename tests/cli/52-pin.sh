@@ -76,6 +76,19 @@ else
 	skip 'the example method' 'make tests-build has not built it'
 fi
 
+# ---- pairs that findings chose ----
+moe-cat --json pins.moes | sed '$s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o oracle.moes
+fails 3 'pairs with the labels oracle' moe-pin -q -m base -o x.moes oracle.moes
+contains 'are refused' err "the pairs carry the labels 'oracle'"
+ok 'unless that is allowed' moe-pin -q -m base --allow-oracle -o x.moes oracle.moes
+equal 'and then it is marked' "$(moe-cat --json x.moes | jq -r 'select(.t == "end") | .labels')" oracle
+moe-cat --json pins.moes | sed 's/"t":"pair"/"t":"pair","hacked":true/' | moe-cat --from-json -o found.moes
+fails 3 'a pair with a finding' moe-pin -q -m base -o x.moes found.moes
+contains 'is refused by number and name' err 'record 1: the pair carries .hacked'
+moe-cat --json pins.moes | grep '"t":"pair"' | moe-cat --from-json --kind pairs -o headless.moes
+moe-pin -q -m base -o x.moes headless.moes 2>err
+contains 'pairs of unknown origin are warned of' err "labels 'unknown'"
+
 # ---- placebos ----
 ok 'moe-pin --placebo-of makes a method its placebo' moe-pin -q -m base --placebo-of logistic -o placebo.moes pins.moes
 equal 'the placebo of logistic is random' "$(layout placebo.moes .method)" '"random"'

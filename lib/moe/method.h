@@ -68,7 +68,7 @@ struct moe_said {
 	struct moe_said_line {
 		bool warn;
 		char text[400];
-	} line[8];
+	} line[12];
 };
 /* Adds a line; more than there is room for are dropped. */
 void moe_say(struct moe_said *s, bool warn, const char *fmt, ...)

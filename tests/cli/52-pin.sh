@@ -44,6 +44,22 @@ for m in vector tstat; do
 	contains "it says how well on held-out pairs" err 'held out.*hack above clean in (0\.[6-9]|1\.0)'
 done
 
+# ---- what a score is held against ----
+for m in logistic vector tstat seeded; do
+	ok "moe-pin --method $m" moe-pin -m base --method $m -o q.moes pins.moes
+	contains 'AUROC and margin on held-out pairs' err 'held out, fold by fold: .*AUROC [01]\.[0-9]+, margin -?[0-9.]+$'
+	contains 'of the length alone' err 'length alone: .*AUROC [01]\.[0-9]+, margin'
+	contains 'of 99 random directions, with a rank test' err '99 random directions, .*p = [01]\.[0-9]+'
+	equal 'all of it is stored' "$(layout q.moes '.score | [.auroc, .margin, .length_auroc, .length_margin, .haar_auroc, .haar_auroc_95, .haar_p] | map(type) | unique | join("")')" '"number"'
+done
+i=1
+while [ $i -lt 25 ]; do # hack and clean are drawn from the same words
+	echo "{\"id\":\"$i\",\"prompt\":\"p\",\"hack\":\"w$((i * 7919 % 1000)) z$((i * 104729 % 97))\",\"clean\":\"w$((i * 1299709 % 1000)) z$((i * 15485863 % 97))\"}"
+	i=$((i + 1))
+done | moe-pairs -q -o noise.moes
+ok 'pairs that tell nothing' moe-pin -m base -o q.moes noise.moes
+contains 'are no better than random directions' err 'warning: random directions do about as well'
+
 # ---- routers ----
 for m in topk entmax seeded; do
 	ok "moe-pin --method $m lays out a router" moe-pin -m base --method $m --seed 3 -o $m.moes pins.moes

@@ -128,6 +128,8 @@ static int write_unknown(const struct moe_rec *more, struct moe_rec *to, struct 
 	return 0;
 }
 
+/* The keys, in this order, are what the digest of an arm covers (adapter_io.c). One that is added
+ * must be left out where it has its default, so that old arms keep their digests. */
 int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct moe_err *e)
 {
 	int rc = 0;
@@ -196,6 +198,7 @@ static int read_dim(const struct moe_rec *m, const char *key, int max, int *out,
 	return 0;
 }
 
+/* Sizes are bounded before anything is allocated by them: the stream may be hostile. */
 static int read_config(const struct moe_rec *r, struct moe_config *c, struct moe_err *e)
 {
 	struct moe_rec m = { 0 };
@@ -306,6 +309,7 @@ static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, stru
 	return rc;
 }
 
+/* A need that is not known here would be obeyed by nobody: the arm is refused. */
 static int read_needs(const struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_list needs;

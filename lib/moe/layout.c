@@ -39,6 +39,7 @@ int moe_layout_expert(struct moe_experts *x, const char *text, struct moe_err *e
 	return 0;
 }
 
+/* `all`, or names with commas between. */
 int moe_layout_targets(struct moe_experts *x, const char *text, struct moe_err *e)
 {
 	const char *p = text;
@@ -115,6 +116,9 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 
 	if (set_router(a, method, e) || moe_experts_init(x, &m->config, e))
 		return -1;
+	/* A [R, d_in] ~ N(0, 1 / d_in), each number by (seed, Linear, index) alone; B stays 0, so
+	 * that the adapter changes nothing before its first step. Routers are the method's init's
+	 */
 	for (size_t i = 0; i < x->n_view; i++) {
 		const struct moe_view *v = &x->view[i];
 

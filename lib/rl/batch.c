@@ -4,6 +4,7 @@
 
 #include "moe/pack.h"
 #include "rl/per_rollout.h"
+#include "util/elementary.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -27,6 +28,7 @@ double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollo
  * made them. */
 struct tally {
 	double loss, kl, entropy, diff, diff_max, router;
+	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
 	size_t clipped, n;
 };
 
@@ -173,6 +175,15 @@ static int scratch_make(
 	return 0;
 }
 
+/* One token's ratio as it is, before any clip or truncation. */
+static void add_ratio(struct tally *y, double w)
+{
+	y->ratio += w;
+	y->ratio2 += w * w;
+	y->ratio_min = y->n ? fmin(y->ratio_min, w) : w;
+	y->ratio_max = y->n ? fmax(y->ratio_max, w) : w;
+}
+
 /* Losses and their derivatives of the tokens of rollouts a..b. */
 static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, struct moe_err *e)
 {
@@ -202,6 +213,7 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 			y->clipped += l.clipped != 0;
 			y->diff += fabs(logp - old);
 			y->diff_max = fmax(y->diff_max, fabs(logp - old));
+			add_ratio(y, moe_exp(logp - old));
 			y->n++;
 		}
 	}
@@ -422,6 +434,7 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	if (!use)
 		return -1;
 	memset(j->t->load, 0, cells * sizeof(*j->t->load));
+	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
 		rows += j->s->r[j->order[i]].n_completion;
@@ -441,7 +454,7 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 
 static void sum_up(const struct job *j, struct moe_train_stats *st)
 {
-	struct tally all = { 0 };
+	struct tally all = { .ratio_min = INFINITY };
 	double n;
 
 	for (size_t i = 0; i < j->n; i++) {
@@ -453,15 +466,25 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 		all.diff += y->diff;
 		all.diff_max = fmax(all.diff_max, y->diff_max);
 		all.clipped += y->clipped;
+		all.ratio += y->ratio;
+		all.ratio2 += y->ratio2;
+		all.ratio_min = y->n ? fmin(all.ratio_min, y->ratio_min) : all.ratio_min;
+		all.ratio_max = fmax(all.ratio_max, y->ratio_max);
 		all.n += y->n;
 	}
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
-	st->loss = all.loss;
+	st->loss = all.n ? all.loss : NAN;
 	st->kl = j->t->o.loss.beta > 0 ? all.kl / n : NAN;
 	st->entropy = all.entropy / n;
-	st->clip_ratio = (double)all.clipped / n;
+	st->clip_ratio = j->t->o.loss.ratio == MOE_RATIO_CLIP ? (double)all.clipped / n : NAN;
 	st->logp_diff_mean = all.diff / n;
 	st->logp_diff_max = all.n ? all.diff_max : NAN;
+	st->ratio_mean = all.ratio / n;
+	st->ratio_std = all.n > 1
+		? sqrt(fmax(0, (all.ratio2 - all.ratio * all.ratio / n) / (n - 1)))
+		: NAN;
+	st->ratio_min = all.n ? all.ratio_min : NAN;
+	st->ratio_max = all.n ? all.ratio_max : NAN;
 	st->updated = j->n > 0;
 	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
 		st->forward_sec += j->sec[2 * i];

@@ -78,6 +78,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->grad);
 	free(t->start);
 	free(t->load);
+	free(t->adv);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -86,7 +87,9 @@ void moe_trainer_free(struct moe_trainer *t)
 
 static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st)
 {
-	st->len_min = INFINITY;
+	double ended = 0, tok = 0;
+
+	st->len_min = st->term_min = INFINITY;
 	for (size_t i = 0; i < s->n; i++) {
 		double k = s->r[i].n_completion;
 
@@ -94,11 +97,20 @@ static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st
 		st->len_min = fmin(st->len_min, k);
 		st->len_max = fmax(st->len_max, k);
 		st->clipped_len += !s->r[i].stopped;
+		if (s->r[i].stopped) {
+			ended++;
+			tok += k;
+			st->term_min = fmin(st->term_min, k);
+			st->term_max = fmax(st->term_max, k);
+		}
 		st->share[s->r[i].decision] += 1;
 		st->any_decision |= s->r[i].routed;
 	}
 	st->len_mean = (double)st->n_tok / (double)s->n;
 	st->clipped_len /= (double)s->n;
+	st->term_mean = ended > 0 ? tok / ended : NAN;
+	if (ended == 0)
+		st->term_min = st->term_max = NAN;
 	for (int d = 0; d < MOE_DECISIONS; d++)
 		st->share[d] /= (double)s->n;
 }
@@ -197,19 +209,23 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	int rc = -1;
 
 	*st = (struct moe_train_stats){ 0 };
+	free(t->adv);
+	st->advantage = t->adv = adv;
 	memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
 	if (adv && dead && s->n) {
 		lengths(s, st);
 		if (t->o.max_completion == 0)
 			t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
-		rc = presence(t, s, st, e) || advantages(t, s, adv, dead, st, e) ? -1 : 0;
+		rc = presence(t, s, st, e) || advantages(t, s, adv, dead, st, e) ||
+				moe_reward_stats_of(s, &st->rewards, e)
+			? -1
+			: 0;
 	}
 	if (rc == 0)
 		rc = moe_batch_gradient(t, s, adv, dead, st, e) || moe_routing_pins(t, st, e) ? -1
 											      : 0;
 	if (rc == 0)
 		rc = gradient_stats(t, st, e);
-	free(adv);
 	free(dead);
 	return rc;
 }

@@ -6,11 +6,14 @@
  * NULL:
  *
  *     plan        the default decision table (gates and masks of each bank for keep, absorb, route)
- *     init        moe-pin: from the pairs alone, a score, a router's first weights, both or neither
+ *     tune        what the settings add to it
+ *     init        moe-pin: from the pairs and the base alone, a score, a router's or the experts'
+ *                 first weights, all or none
  *     report      moe-pin: what the user should know about it
  *     router      in every forward pass, sampling and training: gates per token and site (router.h)
  *     score       per rollout of a step: a number, and the same under random directions
  *     decide      per rollout of a step: keep, absorb or route. Without it all are absorbed
+ *     worth       per rollout that was decided: what it counts for
  *     losses      between forward and backward, for the rows of one rollout
  *     pin_loss    the same for one side of a pair, in a pass of its own
  *     mask        per rollout: gradient masks in hindsight, when its gates are known
@@ -100,11 +103,21 @@ struct moe_method {
 	bool needs_pairs;     /* init reads them */
 	bool pins;            /* and each training step does (moe-train --pin) */
 	bool not_causal;      /* a gate looks at tokens that come later */
+	bool detaches;        /* masks cut whole outputs (moe_gates.detach), not parameters alone */
+	bool label_detaches; /* of a router: where a rollout is kept or routed, rewards do not teach
+				it, only its losses do */
 	const struct moe_setting *settings; /* ended by a name of NULL; or NULL */
 	const struct moe_router *router;    /* gates in the pass; NULL = 1 */
 	enum moe_placement placement;       /* of its sites where it has no setting of that name */
 
+	const struct moe_form *form; /* what the experts' A and B are made from (experts.h);
+					NULL = they are trained themselves */
+
 	void (*plan)(struct moe_decision_table *p);
+	void (*tune)(const double *set, struct moe_decision_table *p);
+	/* Do the experts begin elsewhere than at 0? Then each is laid out with as many fixed slots
+	 * as it has ranks, which hold what it began as, negative (moe_anchor, inits.h). */
+	bool (*anchored)(const double *set);
 	/* Refuses settings and layouts that contradict each other, with the reason. a->x is laid
 	 * out: experts and banks; nothing is allocated yet. */
 	int (*check)(const double *set, const struct moe_experts *x, struct moe_err *e);
@@ -123,6 +136,9 @@ struct moe_method {
 	/* By scores, those of earlier steps included (turn->past). */
 	int (*decide)(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
 		const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e);
+	/* What a rollout counts for in place of its reward, when it has been decided. */
+	double (*worth)(
+		const struct moe_adapter *a, double reward, double score, enum moe_decision d);
 	/* The three below see the router's gates and logits at the rows of one rollout, all sites
 	 * (struct moe_gate_rows, router.h).
 	 * losses: balance and z. Adds weight * gradient to the seeds, returns weight * loss.

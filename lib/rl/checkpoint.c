@@ -40,11 +40,12 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 	snprintf(key, MOE_TRAIN_KEY,
 		"adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max "
 		"completion %zu; "
-		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d",
+		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d%s%s",
 		t->a->digest, (unsigned long long)t->a->train_seed, (int)o->loss.type,
 		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
 		(int)o->adv.scale, o->adv.split, o->max_completion, o->lr, o->beta1, o->beta2,
-		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok);
+		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok, o->detach ? "; detach" : "",
+		o->split_moments ? "; split moments" : "");
 	n = strlen(key);
 	if (t->pins)
 		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",

@@ -30,10 +30,12 @@ enum { MOE_HINDSIGHT_OFF, MOE_HINDSIGHT_DECIDE, MOE_HINDSIGHT_SOFT };
 enum { MOE_OVER_QUARANTINE, MOE_OVER_CLEAN, MOE_OVER_ALL };
 
 /* The rows of a table of settings, in the order above. */
-#define MOE_ROUTER_COMMON                                                                          \
+#define MOE_ROUTER_COMMON MOE_ROUTER_COMMON_BUT(0)
+/* The same with another word of `deploy` for a default. */
+#define MOE_ROUTER_COMMON_BUT(deploy)                                                              \
 	{ "placement", 1, 0, 0, "token|layer|block|group|linear",                                  \
 		"where a gate vector is decided" },                                                \
-		{ "deploy", 0, 0, 0, "drop|renorm|to-shared",                                      \
+		{ "deploy", deploy, 0, 0, "drop|renorm|to-shared",                                 \
 			"what becomes of a deleted expert's gate" },                               \
 		{ "pon", 1, 0, 0, "off|on",                                                        \
 			"all experts on at prompt rows and the first choice" },                    \

@@ -147,7 +147,7 @@ int main(int argc, char **argv)
 	struct moe_model m = { 0 };
 	struct moe_reader *r;
 	const char *name;
-	struct moe_engine g = { &m, NULL };
+	struct moe_engine g = { .m = &m };
 	struct moe_uat uat;
 	struct moe_out out;
 	struct moe_err e;

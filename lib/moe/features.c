@@ -41,7 +41,7 @@ struct run {
 	const struct moe_engine *g;
 	struct moe_seq *s;     /* [n] */
 	size_t *cut;           /* [n + 1] */
-	struct moe_acts *acts; /* [threads] */
+	struct moe_acts *acts; /* [threads], the engine's or our own */
 	moe_feature_fn *fn;
 	void *ctx;
 };
@@ -60,6 +60,7 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 		return -1;
 	batch = (struct moe_batch){ p.T, p.ids, p.n_seg, p.seg };
 	acts->keep_hidden = true;
+	acts->layers = c->L > 1 ? c->L - 1 : 1; /* the last layer's output is no feature */
 	rc = moe_forward(r->g->m, NULL, NULL, &batch, acts, e);
 	for (size_t i = a; rc == 0 && i < b; i++) {
 		int own = p.own[i - a];
@@ -84,18 +85,19 @@ int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_
 
 	r.s = moe_alloc(n, sizeof(*r.s), e);
 	r.cut = moe_alloc(n + 1, sizeof(*r.cut), e);
-	r.acts = moe_alloc((size_t)threads, sizeof(*r.acts), e);
+	r.acts = g->acts ? g->acts : moe_alloc((size_t)threads, sizeof(*r.acts), e);
 	if (r.s && r.cut && r.acts) {
 		for (size_t i = 0; i < n; i++)
 			r.s[i] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt,
 				moe_features_tokens(&g->m->config, &s[i]), 0 };
 		rc = moe_pool_run(g->pool, moe_pack_cut(r.s, n, CHUNK_TOK, r.cut), chunk, &r, e);
-		for (int i = 0; i < threads; i++)
-			moe_acts_free(&r.acts[i]);
 	}
+	for (int i = 0; r.acts && !g->acts && i < threads; i++)
+		moe_acts_free(&r.acts[i]);
+	if (!g->acts)
+		free(r.acts);
 	free(r.s);
 	free(r.cut);
-	free(r.acts);
 	return rc;
 }
 

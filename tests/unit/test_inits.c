@@ -475,6 +475,37 @@ static void test_contrast(void **state)
 	free_world(&w);
 }
 
+/* scorda has the pairs' direction in the quarantine's first slot, its control in the clean bank's. */
+static void test_where_the_seed_is(void **state)
+{
+	static const char *const name[2] = { "scorda_rev", "scorda" };
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		struct moe_input_contrast c = { 0 };
+		struct moe_err e = { 0 };
+		struct world w;
+		const moe_real *A;
+		double mean[16] = { 0 }, norm = 0, along[8] = { 0 };
+
+		make_world(&w, name[k], NULL, 1);
+		assert_int_equal(moe_input_contrast_make(&c, &w.g, &w.p, &e), 0);
+		for (int i = 0; i < PAIRS * 16; i++)
+			mean[i % 16] += c.delta[MOE_GROUP_QKV][i] / PAIRS;
+		for (int i = 0; i < 16; i++)
+			norm += mean[i] * mean[i];
+		A = w.a.x.param + moe_view_of(&w.a.x, 0, MOE_ROLE_A)->off;
+		for (int i = 0; i < 8 * 16; i++)
+			along[i / 16] += (double)A[i] * mean[i % 16] / sqrt(norm);
+		/* slots 0, 1 clean, 2, 3 what they began as; 4, 5 quarantine */
+		assert_true(fabs(along[k ? 4 : 0] - 1) < 1e-5);
+		assert_true(fabs(along[k ? 0 : 4]) < 1e-5 && fabs(along[1]) < 1e-5 &&
+			fabs(along[5]) < 1e-5);
+		moe_input_contrast_free(&c);
+		free_world(&w);
+	}
+}
+
 /* ---- inoculation ---- */
 
 static double norm_of(struct world *w, size_t cell)
@@ -559,6 +590,7 @@ int main(void)
 		cmocka_unit_test(test_starts),
 		cmocka_unit_test(test_anchors),
 		cmocka_unit_test(test_contrast),
+		cmocka_unit_test(test_where_the_seed_is),
 		cmocka_unit_test(test_inoculation),
 		cmocka_unit_test(test_worst),
 	};

@@ -90,6 +90,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->start);
 	free(t->load);
 	free(t->adv);
+	moe_past_free(&t->past);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -287,6 +288,9 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	t->a->step++;
 	if (moe_routing_after_step(t, st, e))
 		return -1;
+	for (size_t i = 0; i < s->n; i++)
+		if (moe_past_add(&t->past, s->r[i].score, e))
+			return -1;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
 			return moe_fail(e, MOE_NUMERIC,

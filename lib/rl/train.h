@@ -90,6 +90,8 @@ struct moe_trainer {
 	double *load;         /* [n_site, n_routed] mean gates of the last step, for after_step */
 	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on
+				 from them after a break (checkpoint.h) */
 	int64_t first_step;   /* the adapter's step at the start */
 	moe_real **part, **part2; /* [threads] -> [n_param]; part2 of second, or NULL */
 	struct moe_acts *acts;    /* [threads] */

@@ -142,7 +142,8 @@ static void test_labels(void **state)
 
 		assert_true(row && row->cheats && row->decide);
 		lay_out(&a, &m, rows[r], NULL);
-		assert_int_equal(row->decide(&a, s, 3, 1, 0, j[0], &e), 0);
+		assert_int_equal(
+			row->decide(&a, s, 3, &(struct moe_turn){ 1, 0, NULL }, j[0], &e), 0);
 		assert_true(j[0][0].decision == MOE_ABSORB && j[0][1].decision == MOE_KEEP &&
 			j[0][2].decision == MOE_ROUTE);
 		moe_adapter_free(&a);
@@ -151,7 +152,9 @@ static void test_labels(void **state)
 	lay_out(&a, &m, "sgtm", (const char *const[]){ "labelled=0.1", NULL });
 	for (int k = 0; k < 2; k++)
 		assert_int_equal(
-			moe_method_find("sgtm", &e)->decide(&a, s, MANY, 1, k, j[k], &e), 0);
+			moe_method_find("sgtm", &e)
+				->decide(&a, s, MANY, &(struct moe_turn){ 1, k, NULL }, j[k], &e),
+			0);
 	for (int i = 0; i < MANY; i++) {
 		known += j[0][i].decision != MOE_ABSORB;
 		same += j[0][i].decision != MOE_ABSORB && j[1][i].decision != MOE_ABSORB;

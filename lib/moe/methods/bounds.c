@@ -8,15 +8,15 @@
 #include "util/rng.h"
 
 int moe_decide_by_label(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e)
 {
-	struct moe_rng key = moe_rng_key(seed, "labelled");
+	struct moe_rng key = moe_rng_key(turn->seed, "labelled");
 	double share = moe_method_setting(a, "labelled", 1);
 
 	(void)e;
 	for (size_t i = 0; i < n; i++) {
 		bool known = s[i].label >= 0 &&
-			(share >= 1 || moe_rng_uniform(key, (uint64_t)step, i) < share);
+			(share >= 1 || moe_rng_uniform(key, (uint64_t)turn->step, i) < share);
 
 		j[i].decision = !known ? MOE_ABSORB : s[i].label ? MOE_ROUTE : MOE_KEEP;
 	}

@@ -15,7 +15,7 @@ extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_meth
 /* Of those that cheat: hack = route, no hack = keep, label not known or not shown = absorb. The
  * setting `labelled`, where there is one, is the share that is shown. */
 int moe_decide_by_label(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e);
 
 /* Of `logistic`, for the placebo that must have the very same score. */
 extern const struct moe_setting moe_logistic_settings[];
@@ -23,8 +23,8 @@ int moe_logistic_check(const double *set, const struct moe_experts *x, struct mo
 int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e);
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e);
+	const struct moe_seen *s, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e);
 int moe_logistic_token_score(const struct moe_engine *g, const struct moe_adapter *a,
 	const struct moe_seen *seen, size_t n, float *const *token, struct moe_err *e);
 

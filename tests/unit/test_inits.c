@@ -442,7 +442,7 @@ static void test_anchors(void **state)
 	free(grad);
 	for (size_t i = 0; i < w.a.x.n_param; i++)
 		w.a.x.param[i] += (moe_real)(0.1 * moe_rng_normal(moe_rng_key(9, "x"), i, 0));
-	assert_int_equal(moe_ablate_make(&off, &w.a, "random-off-1", 5, &e), 0);
+	assert_int_equal(moe_ablate_make(&off, &w.a, "random-off-1", 5, NULL, &e), 0);
 	for (size_t c = 0; c < 2 * MOE_LINEARS; c++)
 		for (int s = 0; s < 4; s++) {
 			int live = s < 2 ? s : s + 2;

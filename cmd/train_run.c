@@ -1,6 +1,7 @@
 /* train_run.c - moe-train's checkpoint, refusals and warnings. The steps are in moe-train.c. */
 #include "cmd/train_run.h"
 #include "cmd/train_opts.h"
+#include "util/ranks.h"
 
 static void die_unless(bool ok, const struct moe_err *e)
 {
@@ -67,7 +68,9 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
 	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
-		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		die_unless(!moe_rank_leads() ||
+				moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0,
+			&e);
 		run->saved = t->a->step;
 	}
 	train_last_words(t->a->step, run->saved);

@@ -2,6 +2,7 @@
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
 #include "cmd/model_in.h"
+#include "cmd/train_heal.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "cmd/train_pins.h"
@@ -158,8 +159,8 @@ int main(int argc, char **argv)
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
-	train_conclude(&run, method, moe_reader_labels(r));
-	train_identity_report(&run.who, &a);
+	train_conclude(&run, &t, moe_reader_labels(r));
+	moe_writer_raise(out.w, train_heal(&t));
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&
 			moe_adapter_write(out.w, &a, &e) == 0 &&

@@ -91,40 +91,17 @@ static void fill_rows(const struct moe_seg *seg, const moe_real *v, size_t E, mo
 		memcpy(to + (size_t)row * E, v, E * sizeof(*v));
 }
 
-/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
- * is kept out of. */
-static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe_packed *p,
-	moe_real *gate, moe_real *mask, unsigned char *routed)
-{
-	size_t E = (size_t)j->t->a->x.E;
-	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
-
-	memset(routed, 1, (size_t)p->T);
-	for (size_t i = a; i < b; i++) {
-		int which[2] = { p->parent[i - a], p->own[i - a] };
-
-		rollout_gates(j, i, g, m);
-		for (int k = 0; k < 2; k++) {
-			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
-				continue;
-			fill_rows(&p->seg[which[k]], g, E, gate);
-			fill_rows(&p->seg[which[k]], m, E, mask);
-			if (j->r.prompt_on) /* of its own rows the decision row alone */
-				memset(routed + p->seg[which[k]].start, 0,
-					k ? 1 : (size_t)p->seg[which[k]].len);
-		}
-	}
-}
-
 /* Everything that one task needs beside the engine's own memory. */
 struct scratch {
 	struct moe_packed p;
 	moe_real *gate, *mask, *douter; /* [T, E] */
-	moe_real *learn;                /* [T] zeros */
+	moe_real *whole;                /* [T, E] the masks without any routing, or NULL */
+	moe_real *learn;                /* [T] 0 where rewards do not teach the router */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
 	int32_t *row, *target;                  /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
+	moe_real *dkl;                          /* [n_tok] the share of dlogp that beta has */
 	int n_tok;
 };
 
@@ -133,10 +110,60 @@ static void scratch_free(struct scratch *c)
 	moe_packed_free(&c->p);
 	moe_seeds_free(&c->seeds);
 	free(c->gate);
+	free(c->whole);
 	free(c->learn);
 	free(c->routed);
 	free(c->row);
 	free(c->logp);
+}
+
+/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
+ * is kept out of. */
+static void fill_gates(
+	const struct job *j, size_t a, size_t b, const struct moe_packed *p, struct scratch *c)
+{
+	size_t E = (size_t)j->t->a->x.E;
+	moe_real *gate = c->gate, *mask = c->mask, *learn = c->learn;
+	unsigned char *routed = c->routed;
+	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
+
+	memset(routed, 1, (size_t)p->T);
+	for (size_t i = a; i < b; i++) {
+		int which[2] = { p->parent[i - a], p->own[i - a] };
+
+		moe_real learns = !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
+
+		rollout_gates(j, i, g, m);
+		for (int k = 0; k < 2; k++) {
+			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
+				continue;
+			fill_rows(&p->seg[which[k]], g, E, gate);
+			fill_rows(&p->seg[which[k]], m, E, mask);
+			for (int t = 0; t < p->seg[which[k]].len; t++)
+				learn[p->seg[which[k]].start + t] = learns;
+			if (j->r.prompt_on) /* of its own rows the decision row alone */
+				memset(routed + p->seg[which[k]].start, 0,
+					k ? 1 : (size_t)p->seg[which[k]].len);
+		}
+	}
+}
+
+/* What no routing scales: the pull of the KL toward the base, and the second moments where they are
+ * split. 1 but for experts that the plan never trains. */
+static int fill_whole(const struct job *j, struct scratch *c, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	const struct moe_experts *x = &t->a->x;
+	size_t E = (size_t)x->E, n = (size_t)c->p.T * E;
+
+	if (t->o.loss.beta <= 0 && !t->o.split_moments)
+		return 0;
+	if (!(c->whole = moe_alloc(n, sizeof(*c->whole), e)))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		c->whole[i] = moe_decision_table_trains(&t->a->plan, (int)x->bank[i % E]);
+	return 0;
 }
 
 static int scratch_make(
@@ -152,7 +179,7 @@ static int scratch_make(
 	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
-	c->logp = moe_alloc(4 * tok, sizeof(*c->logp), e);
+	c->logp = moe_alloc(5 * tok, sizeof(*c->logp), e);
 	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
@@ -161,7 +188,10 @@ static int scratch_make(
 	c->ref = c->logp + tok;
 	c->entropy = c->logp + 2 * tok;
 	c->dlogp = c->logp + 3 * tok;
-	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed);
+	c->dkl = c->logp + 4 * tok;
+	fill_gates(j, a, b, &c->p, c);
+	if (fill_whole(j, c, e))
+		return -1;
 	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
 		return -1;
 	for (size_t i = 0; i < b - a; i++) {
@@ -209,6 +239,7 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 					"finite",
 					(long long)j->t->a->step);
 			c->dlogp[k] = (moe_real)(w * l.dlogp);
+			c->dkl[k] = (moe_real)(w * l.dkl);
 			y->loss += w * l.loss;
 			y->kl += l.kl;
 			y->entropy += (double)c->entropy[k];
@@ -233,6 +264,7 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	double mask[MOE_EXPERTS_MAX];
 	moe_real m[MOE_EXPERTS_MAX];
 
+	r.decision = (int)j->s->r[j->order[i]].decision;
 	if (j->r.has_losses && n > 0)
 		j->tally[i].router = t->method->losses(t->a, &r, 1 / (double)j->s->n);
 	for (size_t k = 0; k < cells; k++)
@@ -283,6 +315,9 @@ static void route_all(
 			if (seg >= 0)
 				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->mask,
 					c->p.seg[seg].start, c->p.seg[seg].len);
+			if (seg >= 0 && j->t->o.loss.beta > 0)
+				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->whole,
+					c->p.seg[seg].start, c->p.seg[seg].len);
 		}
 		at += n;
 	}
@@ -305,6 +340,44 @@ static void gather_douter(struct job *j, size_t a, size_t b, const struct scratc
 		}
 }
 
+/* Gradients of the chunk whose forward pass was just made, into part[worker] (and part2[worker]
+ * where moments are split).
+ *
+ * Routing masks are of the reward. With beta, the KL's gradient goes back by itself where they are
+ * not all 1, past them: a routed rollout would else pull its quarantine toward the base, and no
+ * clean expert (methods.md section 12). */
+static int backward(const struct job *j, int worker, struct scratch *c, const struct moe_batch *b,
+	struct moe_gates *g, double temp, struct moe_err *e)
+{
+	struct moe_trainer *t = j->t;
+	struct moe_acts *acts = &t->acts[worker];
+	size_t n = t->a->x.n_param, cells = (size_t)c->p.T * (size_t)t->a->x.E;
+	bool apart = t->o.loss.beta > 0 && memcmp(c->mask, c->whole, cells * sizeof(*c->mask)) != 0;
+
+	g->detach = t->o.detach;
+	memset(t->part[worker], 0, n * sizeof(**t->part));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] -= c->dkl[k];
+	if (moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		    t->part[worker], NULL, e))
+		return -1;
+	g->dgate = g->dlogit = NULL; /* the seeds have had their pass */
+	g->mask = c->whole;
+	g->detach = false;
+	if (apart &&
+		moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dkl,
+			t->part[worker], NULL, e))
+		return -1;
+	if (!t->o.split_moments)
+		return 0;
+	g->douter = NULL;
+	memset(t->part2[worker], 0, n * sizeof(**t->part2));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] += c->dkl[k];
+	return moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		t->part2[worker], NULL, e);
+}
+
 static int passes(
 	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
@@ -313,6 +386,7 @@ static int passes(
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
 	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
 	double temp = j->s->r[0].temperature, at = now_sec();
+	bool per;
 	int rc = 0;
 
 	acts->keep = false;
@@ -334,16 +408,14 @@ static int passes(
 		route_all(j, a, b, acts, c);
 	g.dgate = c->seeds.dgate;
 	g.dlogit = c->seeds.dlogit;
-	g.learn = j->r.detach ? c->learn : NULL;
+	g.learn = j->r.detach || j->r.label_detaches ? c->learn : NULL;
 	g.douter = j->per.n && !j->r.detach ? c->douter : NULL;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
-	if (rc == 0) {
-		memset(t->part[worker], 0, t->a->x.n_param * sizeof(**t->part));
-		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
-			temp, c->dlogp, t->part[worker], NULL, e);
-	}
-	if (rc == 0 && g.douter)
+	per = g.douter != NULL;
+	if (rc == 0)
+		rc = backward(j, worker, c, &batch, &g, temp, e);
+	if (rc == 0 && per)
 		gather_douter(j, a, b, c);
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
@@ -420,7 +492,8 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	for (size_t i = 0; i < j->n; i++) {
 		bool live = j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0;
 
-		taught |= live && !j->r.detach;
+		taught |= live && !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
 		for (int e = 0; e < x->E; e++)
 			if ((live || j->r.has_losses) && j->gates[i].trained[e])
 				st->expert_frozen[e] = false;
@@ -559,7 +632,8 @@ static int run_chunks(
 	if (j->r.on && !j->r.pass && j->n && decide_per_rollout(j, e))
 		return -1;
 	if (moe_fold_run(t, moe_pack_cut(j->seq, j->n, chunk, j->cut),
-		    &(struct moe_fold){ .task = task, .pieces = pieces, .ctx = j }, e))
+		    &(struct moe_fold){ .task = task, .pieces = pieces, .ctx = j, .second = true },
+		    e))
 		return -1;
 	if (j->per.n && moe_per_rollout_bwd(&j->per, t, e))
 		return -1;

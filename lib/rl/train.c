@@ -6,6 +6,7 @@
 #include "moe/method.h"
 #include "rl/batch.h"
 #include "rl/routing.h"
+#include "tensor/vec.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -45,6 +46,11 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->load = moe_alloc((size_t)a->x.n_site * (size_t)a->x.n_routed, sizeof(*t->load), e);
 	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
+	if (o->split_moments &&
+		(!(t->second = moe_alloc(n, sizeof(*t->second), e)) ||
+			!(t->part2 = moe_alloc((size_t)threads, sizeof(*t->part2), e))))
+		goto fail;
+	t->opt.second = t->second;
 	if (o->decay > 0) {
 		if (!(t->start = moe_alloc(n, sizeof(*t->start), e)))
 			goto fail;
@@ -52,7 +58,8 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	}
 	for (int i = 0; i < threads; i++) {
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
-		if (!t->part[i])
+		if (!t->part[i] ||
+			(t->part2 && !(t->part2[i] = moe_alloc(n, sizeof(**t->part2), e))))
 			goto fail;
 		t->acts[i].exact = o->exact;
 		t->acts[i].recompute = o->recompute;
@@ -72,13 +79,18 @@ void moe_trainer_free(struct moe_trainer *t)
 			moe_acts_free(&t->acts[i]);
 		if (t->part)
 			free(t->part[i]);
+		if (t->part2)
+			free(t->part2[i]);
 	}
 	free(t->acts);
 	free(t->part);
+	free(t->part2);
 	free(t->grad);
+	free(t->second);
 	free(t->start);
 	free(t->load);
 	free(t->adv);
+	moe_past_free(&t->past);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -154,7 +166,10 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 
 	if (reward && group && keep) {
 		for (size_t i = 0; i < s->n; i++) {
-			reward[i] = s->r[i].reward;
+			reward[i] = t->method && t->method->worth
+				? t->method->worth(
+					  t->a, s->r[i].reward, s->r[i].score, s->r[i].decision)
+				: s->r[i].reward;
 			group[i] = s->r[i].group;
 			keep[i] = s->r[i].decision == MOE_KEEP;
 		}
@@ -201,6 +216,17 @@ static int gradient_stats(
 				       (long long)t->a->step);
 }
 
+/* No mask scales what a router learns: both its moments are of one gradient. */
+static void second_of_router(struct moe_trainer *t)
+{
+	const struct moe_experts *x = &t->a->x;
+
+	for (size_t i = 0; t->second && i < x->n_view; i++)
+		if (x->view[i].role == MOE_ROLE_ROUTER)
+			memcpy(t->second + x->view[i].off, t->grad + x->view[i].off,
+				x->view[i].n * sizeof(*t->grad));
+}
+
 int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e)
 {
@@ -212,6 +238,8 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	free(t->adv);
 	st->advantage = t->adv = adv;
 	memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
+	if (t->second)
+		memset(t->second, 0, t->a->x.n_param * sizeof(*t->second));
 	if (adv && dead && s->n) {
 		lengths(s, st);
 		if (t->o.max_completion == 0)
@@ -224,6 +252,12 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	if (rc == 0)
 		rc = moe_batch_gradient(t, s, adv, dead, st, e) || moe_routing_pins(t, st, e) ? -1
 											      : 0;
+	if (rc == 0) {
+		second_of_router(t);
+		moe_experts_chain(&t->a->x, t->grad);
+		if (t->second)
+			moe_experts_chain(&t->a->x, t->second);
+	}
 	if (rc == 0)
 		rc = gradient_stats(t, st, e);
 	free(dead);
@@ -234,6 +268,7 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_experts *x = &t->a->x;
+	double clipped;
 
 	if (moe_train_gradient(t, s, st, e))
 		return -1;
@@ -244,12 +279,18 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	st->lr = t->o.lr *
 		moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0,
 			(uint64_t)t->o.warmup);
-	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
+	clipped = moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
+	if (t->second && clipped < 1) /* by the same factor: one scale for both moments */
+		moe_vec_scale(x->n_param, (moe_real)clipped, t->second);
 	if (st->updated)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
+	moe_experts_form(x);
 	t->a->step++;
 	if (moe_routing_after_step(t, st, e))
 		return -1;
+	for (size_t i = 0; i < s->n; i++)
+		if (moe_past_add(&t->past, s->r[i].score, e))
+			return -1;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
 			return moe_fail(e, MOE_NUMERIC,

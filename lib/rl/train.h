@@ -31,9 +31,13 @@ struct moe_train_opts {
 	size_t max_completion; /* constant of dr_grpo; 0 = the longest completion of the first step
 				*/
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
-	double decay;   /* decoupled, toward the experts as they were at moe_trainer_init: an expert
-			   that is not needed goes back there */
-	int warmup;     /* steps of linear warm-up, counted from this run's first */
+	double decay; /* decoupled, toward the experts as they were at moe_trainer_init: an expert
+			 that is not needed goes back there */
+	bool detach;  /* masks cut what flows back through an expert's output as a whole
+			 (struct moe_gates), not to its parameters alone */
+	bool split_moments; /* AdamW's second moment from the gradient that no mask scales: one
+			       more backward pass */
+	int warmup;         /* steps of linear warm-up, counted from this run's first */
 	bool exact;     /* forward products whose bits do not depend on the batch (model/prep.h): on
 			   policy, log-probabilities equal the sampler's */
 	bool recompute; /* keep only the layers' inputs for the backward pass: less memory, a third
@@ -80,14 +84,17 @@ struct moe_trainer {
 	const struct moe_pairs *pins;    /* for the pin pass of each step; NULL = none. Borrowed,
 					    set after moe_trainer_init */
 	struct moe_train_opts o;
-	struct moe_adamw opt;  /* owners: the experts, then the router if there is one */
-	moe_real *grad;        /* [n_param] */
-	double *adv;           /* [n] advantages of the last step's rollouts */
-	double *load;          /* [n_site, n_routed] mean gates of the last step, for after_step */
-	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
-	int64_t first_step;    /* the adapter's step at the start */
-	moe_real **part;       /* [threads] -> [n_param] */
-	struct moe_acts *acts; /* [threads] */
+	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
+	moe_real *grad;       /* [n_param] */
+	double *adv;          /* [n] advantages of the last step's rollouts */
+	double *load;         /* [n_site, n_routed] mean gates of the last step, for after_step */
+	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
+	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on
+				 from them after a break (checkpoint.h) */
+	int64_t first_step;   /* the adapter's step at the start */
+	moe_real **part, **part2; /* [threads] -> [n_param]; part2 of second, or NULL */
+	struct moe_acts *acts;    /* [threads] */
 };
 
 int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,

@@ -41,6 +41,9 @@ for m in logistic topk seeded; do
 	[ $m = logistic ] || continue
 	ok "two threads in each of two ranks" ranks 2 moe-train -q -m base -a $m.moes -j 2 -o $m.r.moes $m.run.moes
 	equal "the same" "$(digest $m.r.moes)" "$(digest $m.1.moes)"
+	moe-train -q -m base -a $m.moes -j 1 --split-moments --beta 0.1 -o split.1.moes $m.run.moes
+	ok "split moments and a KL" ranks 2 moe-train -q -m base -a $m.moes -j 1 --split-moments --beta 0.1 -o split.moes $m.run.moes
+	equal "the same too" "$(digest split.moes)" "$(digest split.1.moes)"
 	ok "from standard input" sh -c "timeout 300 mpirun -q --oversubscribe -n 2 $MPI/moe-train -q -m base -a $m.moes -j 1 <$m.run.moes >$m.r.moes"
 	equal "to standard output" "$(digest $m.r.moes)" "$(digest $m.1.moes)"
 done

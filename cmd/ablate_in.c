@@ -92,6 +92,22 @@ static void read_pairs(struct moe_pairs *p, struct moe_reader *r, const char *pa
 
 /* ---- texts ---- */
 
+/* They are of this model's vocabulary. */
+static void check_ids(const struct moe_rec *rec, const int32_t *id, size_t n)
+{
+	struct moe_err e;
+
+	for (size_t i = 0; i < n; i++)
+		if (id[i] < 0 || id[i] >= in.m.config.V) {
+			moe_fail(&e, MOE_DATA,
+				"%s: record %llu: token %d is outside of the base's vocabulary of "
+				"%d",
+				A.texts, (unsigned long long)rec->number, (int)id[i],
+				in.m.config.V);
+			moe_die(&e);
+		}
+}
+
 static void take_rollout(const struct moe_rec *rec)
 {
 	struct text *t = &in.text[in.n_text];
@@ -105,6 +121,8 @@ static void take_rollout(const struct moe_rec *rec)
 			moe_rec_i32s(rec, MOE_ROLLOUT_COMPLETION_IDS, &t->completion,
 				&t->n_completion, &e) == 0,
 		&e);
+	check_ids(rec, t->prompt, t->n_prompt);
+	check_ids(rec, t->completion, t->n_completion);
 	in.n_text++;
 }
 
@@ -235,7 +253,7 @@ static void read_trajectory(const char *path, struct moe_out *out)
 	done_with(r, out);
 }
 
-void ablate_check_aids(char *const *name, size_t n)
+void ablate_check_aids(char *const *name, size_t n, const char *input)
 {
 	const struct {
 		enum moe_ablate_need what;
@@ -246,6 +264,15 @@ void ablate_check_aids(char *const *name, size_t n)
 		{ MOE_NEED_TEXTS, A.texts, "--texts FILE" },
 		{ MOE_NEED_TRAJECTORY, A.trajectory.n > 0, "--trajectory FILE" } };
 
+	const char *file[3] = { A.pairs, A.texts, input };
+	int standard = 0;
+
+	for (int i = 0; i < 3; i++)
+		standard += file[i] && !strcmp(file[i], "-");
+	for (size_t i = 0; i < A.trajectory.n; i++)
+		standard += !strcmp(A.trajectory.v[i], "-");
+	if (standard > 1)
+		moe_usage_error("standard input is one file only");
 	for (size_t k = 0; k < sizeof(need) / sizeof(*need); k++) {
 		bool any = false;
 

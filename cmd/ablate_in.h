@@ -14,8 +14,9 @@ struct ablate_args {
 extern struct ablate_args ablate_args;
 extern const struct moe_opt ablate_options[];
 
-/* Refuses what the n arms `name` need and is not given, and what is given and none needs. */
-void ablate_check_aids(char *const *name, size_t n);
+/* Refuses what the n arms `name` need and is not given, and what is given and none needs. input:
+ * the adapter's file. */
+void ablate_check_aids(char *const *name, size_t n, const char *input);
 /* Reads all that is given. The output names it among its inputs, and carries its labels. */
 void ablate_read_aids(struct moe_out *out);
 /* For the adapter that arms are to be made of: checked against the base, run over the texts.

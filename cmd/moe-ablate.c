@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 
 	if (moe_ablate_names(ablate_args.arms, &name, &n, &e))
 		moe_usage_error("%s", e.msg);
-	ablate_check_aids(name, n);
+	ablate_check_aids(name, n, first < argc ? argv[first] : "-");
 	r = moe_in_open(first < argc ? argv[first] : NULL, "adapter");
 	moe_out_stream(&out, "adapter", moe_reader_labels(r), NULL);
 	ablate_read_aids(&out);

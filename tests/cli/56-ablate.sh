@@ -45,6 +45,11 @@ moe-base -q --new tiny --seed 5 -o other
 fails 3 'another base' moe-ablate -m other --texts pins.moes --arms damage-off:1 -o x.moes a1.moes
 ok 'unless that is allowed' moe-ablate -q -m other --any-base --texts pins.moes --arms damage-off:1 -o x.moes a1.moes
 
+fails 2 'standard input twice' moe-ablate -m base --texts - --arms damage-off:1 -o x.moes
+moe-cat --json on.moes | jq -c 'if .t == "rollout" then .prompt_ids.data["$bin"] = ("//9/" + .prompt_ids.data["$bin"][4:]) else . end' | moe-cat --from-json -o odd.moes
+fails 3 'tokens of another vocabulary' moe-ablate -m base --texts odd.moes --arms damage-off:1 -o x.moes a1.moes
+contains 'by file and record' err 'odd.moes: record 1: token -?[0-9]+ is outside of'
+
 # ---- a trajectory ----
 ok 'trajectory-out' moe-ablate -q --trajectory path.moes --arms trajectory-out=1,2,64 -o t.moes a1.moes
 equal 'says how much of the way it was' "$(layouts t.moes '[.arm, .match.steps, (.match.share > 0 and .match.share <= 1.000001)] | join(" ")' | tr -d '"' | tr '\n' ';')" 'trajectory-out=1 2 true;trajectory-out=2 2 true;trajectory-out=64 2 true;'

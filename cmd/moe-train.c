@@ -9,6 +9,7 @@
 #include "cmd/train_run.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
+#include "util/ranks.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ static const struct moe_prog prog = {
 	.see_also = "moe-rollout(1), moe-grade(1), moe-route(1), moe-ablate(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
+	.ranks = true,
 };
 
 static void die_unless(bool ok, const struct moe_err *e)
@@ -136,6 +138,7 @@ int main(int argc, char **argv)
 	moe_ignore_sigpipe();
 	train_claim();
 	moe_model_in(&m, train_args.base);
+	die_unless(moe_ranks_same("base", m.digest, &e) == 0, &e);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);

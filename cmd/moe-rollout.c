@@ -6,6 +6,7 @@
 #include "moe/ablate.h"
 #include "rl/rollout_loop.h"
 #include "util/claim.h"
+#include "util/ranks.h"
 
 static const struct moe_prog prog = { .name = "moe-rollout",
 	.purpose = "sample completions, one pass for each arm",
@@ -17,7 +18,8 @@ static const struct moe_prog prog = { .name = "moe-rollout",
 	.see_also =
 		"moe-prompts(1), moe-grade(1), moe-train(1), moe-ablate(1), moe(7), moe-stream(5)",
 	.min_operands = 0,
-	.max_operands = 1 };
+	.max_operands = 1,
+	.ranks = true };
 
 /* What a run of sampling holds. */
 struct job {
@@ -63,6 +65,7 @@ static void open_model(struct job *j)
 	struct moe_err e;
 
 	moe_model_in(&j->m, rollout_args.base_dir);
+	fail_if(moe_ranks_same("base", j->m.digest, &e) != 0, &e);
 	j->g = (struct moe_gen){ .m = &j->m,
 		.group = (int)rollout_args.group,
 		.off_bank = -1,

@@ -9,6 +9,7 @@
 #include "cmd/train_run.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
+#include "util/ranks.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ static const struct moe_prog prog = {
 	.see_also = "moe-rollout(1), moe-grade(1), moe-route(1), moe-ablate(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
+	.ranks = true,
 };
 
 static void die_unless(bool ok, const struct moe_err *e)
@@ -37,9 +39,8 @@ static void prepare(
 
 	memcpy(given, a->digest, sizeof(given));
 
-	for (size_t i = 0; i < train_args.plan.n; i++)
-		if (moe_decision_table_set(&a->plan, train_args.plan.v[i], &e))
-			moe_usage_error("%s", e.msg);
+	if (moe_method_override(method, a, train_args.plan.v, train_args.plan.n, &e))
+		moe_usage_error("%s", e.msg);
 	die_unless(
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */
@@ -137,6 +138,7 @@ int main(int argc, char **argv)
 	moe_ignore_sigpipe();
 	train_claim();
 	moe_model_in(&m, train_args.base);
+	die_unless(moe_ranks_same("base", m.digest, &e) == 0, &e);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);

@@ -63,6 +63,27 @@ int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
 	return moe_settings_read(m->settings, &a->settings, set, e);
 }
 
+int moe_method_override(const struct moe_method *m, struct moe_adapter *a, const char *const *text,
+	size_t n, struct moe_err *e)
+{
+	struct moe_decision_table own;
+	double set[MOE_ROUTER_SETTINGS];
+
+	for (size_t i = 0; i < n; i++)
+		if (moe_decision_table_set(&a->plan, text[i], e))
+			return -1;
+	m->plan(&own);
+	if (m->tune && moe_method_settings(m, a, set, e) == 0)
+		m->tune(set, &own);
+	for (int b = 0; n > 0 && b < MOE_BANKS; b++)
+		if (!moe_decision_table_trains(&own, b) && moe_decision_table_trains(&a->plan, b))
+			return moe_fail(e, MOE_USAGE,
+				"the method '%s' keeps the bank %s frozen, whatever is decided: a "
+				"plan that trains it is another method's",
+				m->name, moe_bank_names[b]);
+	return 0;
+}
+
 double moe_method_setting(const struct moe_adapter *a, const char *name, double def)
 {
 	double set[MOE_ROUTER_SETTINGS];

@@ -187,6 +187,10 @@ int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struc
 /* The row's settings of an adapter. */
 int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
 	double set[MOE_ROUTER_SETTINGS], struct moe_err *e);
+/* Overrides entries of the adapter's plan (moe_decision_table_set). MOE_USAGE also for a plan that
+ * trains a bank which the method keeps frozen whatever is decided. */
+int moe_method_override(const struct moe_method *m, struct moe_adapter *a, const char *const *text,
+	size_t n, struct moe_err *e);
 /* One setting of the adapter's method by name; def when the method has none of that name. Words are
  * their index. */
 double moe_method_setting(const struct moe_adapter *a, const char *name, double def);

@@ -4,6 +4,7 @@
 
 #include "formats/tokenizer/special.h"
 #include "tensor/gemm.h"
+#include "util/ranks.h"
 #include "util/rng.h"
 #include "util/text.h"
 #include "formats/list.h"
@@ -496,6 +497,62 @@ static int put_group(const struct run *r, size_t i, struct moe_rec *rec, struct 
 
 /* ---- a run ---- */
 
+/* An array [n] of T that only rank `from` has, to all; NULL where it is NULL there. */
+static int share_array(void **p, size_t n, size_t size, int from, struct moe_err *e)
+{
+	bool there = *p != NULL;
+
+	moe_ranks_share(&there, sizeof(there), from);
+	if (!there)
+		return 0;
+	if (moe_rank() != from && !(*p = moe_alloc(n + 1, size, e)))
+		return -1;
+	moe_ranks_share(*p, n * size, from);
+	return 0;
+}
+
+static int share_completion(
+	const struct run *r, struct moe_completion *c, int from, struct moe_err *e)
+{
+	size_t E = r->a ? (size_t)r->a->x.E : 0;
+
+	moe_ranks_share(&c->n, sizeof(c->n), from);
+	moe_ranks_share(&c->stopped, sizeof(c->stopped), from);
+	return share_array((void **)&c->ids, (size_t)c->n, sizeof(*c->ids), from, e) ||
+			share_array((void **)&c->logp, (size_t)c->n, sizeof(*c->logp), from, e) ||
+			share_array((void **)&c->model_logp, (size_t)c->n, sizeof(*c->model_logp),
+				from, e) ||
+			share_array((void **)&c->full_logp, (size_t)c->n, sizeof(*c->full_logp),
+				from, e) ||
+			share_array((void **)&c->gate, E, sizeof(*c->gate), from, e)
+		? -1
+		: 0;
+}
+
+/* Rank q samples requests [n q / ranks, n (q + 1) / ranks), which depend on nothing else; then all
+ * have all. */
+static int sample_shared(const struct run *r, const struct moe_sample_opts *o, struct moe_err *e)
+{
+	const struct moe_experts *x = r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL;
+	size_t ranks = (size_t)moe_ranks(), me = (size_t)moe_rank(), out = 0, first = 0;
+	size_t a = r->n_req * me / ranks, b = r->n_req * (me + 1) / ranks;
+	int rc;
+
+	for (size_t i = 0; i < a; i++)
+		first += (size_t)r->req[i].n_samples;
+	rc = a == b && ranks > 1
+		? 0
+		: moe_sample(r->g->m, x, o, b - a, r->req + a, r->g->pool, r->done + first, e);
+	if (ranks == 1)
+		return rc;
+	rc = moe_ranks_agree(rc, e);
+	for (size_t q = 0, i = 0; rc == 0 && q < ranks; q++)
+		for (; rc == 0 && i < r->n_req * (q + 1) / ranks; i++)
+			for (int k = 0; rc == 0 && k < r->req[i].n_samples; k++)
+				rc = share_completion(r, &r->done[out++], (int)q, e);
+	return rc;
+}
+
 static int run_all(struct run *r, struct moe_err *e)
 {
 	struct moe_gen *g = r->g;
@@ -508,8 +565,7 @@ static int run_all(struct run *r, struct moe_err *e)
 		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
 	o.want_full_logp = o.temperature >= MOE_GREEDY && o.temperature != 1.0 &&
 		(o.top_p < 1.0 || o.top_k > 0);
-	if (moe_sample(g->m, r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req,
-		    r->req, g->pool, r->done, e))
+	if (sample_shared(r, &o, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)

@@ -129,6 +129,17 @@ int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
 	return m->decide ? m->decide(a, s, n, turn, j, e) : 0;
 }
 
+bool moe_method_prefix(const struct moe_adapter *a, struct moe_str *out)
+{
+	struct moe_err e;
+	const struct moe_method *m = moe_method_find(a->method, &e);
+	bool present = false;
+
+	for (int i = 0; i < a->x.E; i++)
+		present |= a->x.bank[i] == MOE_BANK_QUARANTINE && a->x.present[i] != 0;
+	return m && m->prefix && present && m->prefix(a, out);
+}
+
 bool moe_method_remembers(const struct moe_adapter *a)
 {
 	return moe_method_setting(a, "thresholds", 0) > 0;
@@ -188,4 +199,12 @@ void moe_decision_table_deployed(struct moe_decision_table *p)
 	p->mask[MOE_KEEP][MOE_BANK_QUARANTINE] = 0;
 	p->mask[MOE_ROUTE][MOE_BANK_CLEAN] = 0;
 	p->mask[MOE_ROUTE][MOE_BANK_SHARED] = 0;
+}
+
+void moe_decision_table_alone(struct moe_decision_table *p)
+{
+	moe_decision_table_ones(p);
+	for (int d = 0; d < MOE_DECISIONS; d++)
+		p->gate[d][MOE_BANK_QUARANTINE] = p->mask[d][MOE_BANK_QUARANTINE] = 0;
+	p->sample[MOE_BANK_QUARANTINE] = 0;
 }

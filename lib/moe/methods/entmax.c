@@ -15,26 +15,17 @@ static const struct moe_setting settings[] = {
 static int tensors(
 	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
 {
-	(void)set;
-	out[0] = (struct moe_router_tensor){ "weight", MOE_ROLE_ROUTER, E, d };
-	out[1] = (struct moe_router_tensor){ "bias", MOE_ROLE_ROUTER, 1, E };
-	out[2] = (struct moe_router_tensor){ "alpha", MOE_ROLE_STATE, 1, 1 };
-	return 3;
-}
+	int n = moe_router_linear_tensors(d, E, set, out);
 
-/* p [E], entmax before the floor */
-static int keep(int E, const double *set)
-{
-	(void)set;
-	return E;
+	out[n] = (struct moe_router_tensor){ "alpha", MOE_ROLE_STATE, 1, 1 };
+	return n + 1;
 }
 
 static void fwd(const struct moe_router_rows *r)
 {
 	/* logit [T,E] = scale (x W' + b) */
-	moe_gate_linear(r->T, r->d, r->E, r->x, r->ldx, r->param[0], r->param[1],
-		r->set[MOE_SET_LOGIT_SCALE], r->logit);
-	/* p [T,E] = entmax(logit); gate [T,E] = (1 - E floor) p + floor */
+	moe_router_logits(r);
+	/* p [T,E], kept = entmax(logit); gate [T,E] = (1 - E floor) p + floor */
 	moe_gate_entmax(r->T, r->E, (double)r->param[2][0], r->logit, r->kept);
 	moe_gate_floor(r->T, r->E, r->set[SET_FLOOR], r->kept, r->gate);
 }
@@ -52,8 +43,7 @@ static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *
 		moe_gate_entmax_bwd(
 			1, r->E, (double)r->param[2][0], r->kept + at, dp, g->work + at, NULL);
 	}
-	moe_gate_linear_bwd(r->T, r->d, r->E, g->work, r->x, r->ldx, r->param[0],
-		r->set[MOE_SET_LOGIT_SCALE], g->dx, g->lddx, g->dparam[0], g->dparam[1]);
+	moe_router_end_bwd(r, g);
 }
 
 /* alpha after a->step steps: 1, rising evenly (1.5 half-way to 2), then its end. */
@@ -97,7 +87,7 @@ static int check(const double *set, const struct moe_experts *x, struct moe_err 
 static const struct moe_router router = {
 	.name = "entmax",
 	.tensors = tensors,
-	.keep = keep,
+	.keep = moe_router_keep_each,
 	.fwd = fwd,
 	.bwd = bwd,
 };
@@ -117,19 +107,10 @@ const struct moe_method moe_method_entmax = {
 		"in part: the floor (0.02) is all that is left of an expert that entmax zeroes; "
 		"hindsight=decide takes the quarantine out of kept rollouts",
 	.placebo = "entmax-shuffled",
-	.needs_pairs = true,
-	.pins = true,
-	.settings = settings,
-	.router = &router,
-	.placement = MOE_PER_LAYER,
-	.plan = moe_decision_table_deployed,
+	MOE_ROUTER_ROW,
 	.check = check,
 	.init = init,
-	.report = moe_router_report,
-	.score = moe_router_score,
-	.decide = moe_router_decide,
 	.losses = moe_router_losses,
 	.pin_loss = moe_router_pin_loss,
-	.mask = moe_router_mask,
 	.after_step = after_step,
 };

@@ -7,6 +7,45 @@
 #include <math.h>
 #include <string.h>
 
+/* ---- logits that are a Linear of the input ---- */
+
+int moe_router_linear_tensors(
+	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
+{
+	(void)set;
+	out[0] = (struct moe_router_tensor){ "weight", MOE_ROLE_ROUTER, E, d };
+	out[1] = (struct moe_router_tensor){ "bias", MOE_ROLE_ROUTER, 1, E };
+	return 2;
+}
+
+int moe_router_keep_each(int E, const double *set)
+{
+	(void)set;
+	return E;
+}
+
+void moe_router_logits(const struct moe_router_rows *r)
+{
+	moe_gate_linear(r->T, r->d, r->E, r->x, r->ldx, r->param[0], r->param[1],
+		r->set[MOE_SET_LOGIT_SCALE], r->logit);
+}
+
+void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
+{
+	size_t n = (size_t)r->T * (size_t)r->E;
+
+	if (g->dlogit)
+		memcpy(g->work, g->dlogit, n * sizeof(*g->work));
+	else
+		memset(g->work, 0, n * sizeof(*g->work));
+}
+
+void moe_router_end_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
+{
+	moe_gate_linear_bwd(r->T, r->d, r->E, g->work, r->x, r->ldx, r->param[0],
+		r->set[MOE_SET_LOGIT_SCALE], g->dx, g->lddx, g->dparam[0], g->dparam[1]);
+}
+
 /* ---- layout ---- */
 
 int moe_router_count(const struct moe_experts *x)
@@ -37,6 +76,15 @@ int moe_router_check_banks(const double *set, const struct moe_experts *x, struc
 			  "expert");
 }
 
+int moe_router_check_count(const char *name, double v, int most, struct moe_err *e)
+{
+	return v == (int)v && v <= most
+		? 0
+		: moe_fail(e, MOE_USAGE,
+			  "%s=%g: it is a whole number up to %d, the experts to choose from", name,
+			  v, most);
+}
+
 int moe_router_check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
 	int over = (int)set[MOE_SET_BALANCE_OVER];
@@ -59,16 +107,6 @@ int moe_router_check(const double *set, const struct moe_experts *x, struct moe_
 			"add some with --expert",
 			set[MOE_SET_BALANCE], over == MOE_OVER_CLEAN ? "clean" : "quarantine");
 	return 0;
-}
-
-void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
-{
-	size_t n = (size_t)r->T * (size_t)r->E;
-
-	if (g->dlogit)
-		memcpy(g->work, g->dlogit, n * sizeof(*g->work));
-	else
-		memset(g->work, 0, n * sizeof(*g->work));
 }
 
 int moe_router_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,

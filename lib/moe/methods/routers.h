@@ -53,12 +53,36 @@ enum { MOE_OVER_QUARANTINE, MOE_OVER_CLEAN, MOE_OVER_ALL };
 		"detach", 0, 0, 0, "off|on", "on: reward does not train the router, only the pins" \
 	}
 
+/* The fields that rows with such a router share. A row adds its texts, placebo, check, init, losses
+ * and pin_loss; `settings` and `router` are the file's. */
+#define MOE_ROUTER_ROW                                                                             \
+	.needs_pairs = true, .pins = true, .settings = settings, .router = &router,                \
+	.placement = MOE_PER_LAYER, .plan = moe_decision_table_deployed,                           \
+	.report = moe_router_report, .score = moe_router_score, .decide = moe_router_decide,       \
+	.mask = moe_router_mask
+
+/* ---- a router whose logits are a Linear of the site's input: parts of struct moe_router ---- */
+
+/* tensors: weight [E, d] and bias [E] of a site. A file that has more calls it first. */
+int moe_router_linear_tensors(
+	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS]);
+/* keep: one number for each expert. */
+int moe_router_keep_each(int E, const double *set);
+/* fwd, first: logit [T,E] = logit_scale (x W' + b). */
+void moe_router_logits(const struct moe_router_rows *r);
+/* bwd, first: g->work [T,E] = the seeds of the logits, or 0: what bwd adds to. */
+void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g);
+/* bwd, last: from g->work, the whole gradient of the logits, to W, b and x. */
+void moe_router_end_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g);
+
+/* ---- layout ---- */
+
 /* Refuses a layout without experts of both banks to choose between. */
 int moe_router_check_banks(const double *set, const struct moe_experts *x, struct moe_err *e);
 /* Routed experts of an adapter that is being laid out. */
 int moe_router_count(const struct moe_experts *x);
-/* g->work [T,E] = the seeds of the logits, or 0: what bwd adds to. */
-void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g);
+/* Refuses a setting that counts experts (`name`=v) when it is no whole number or above `most`. */
+int moe_router_check_count(const char *name, double v, int most, struct moe_err *e);
 /* Refuses contradictions: lo above hi; a router without experts of both banks to choose between; a
  * balance loss across clean and quarantine, or over a bank of one. */
 int moe_router_check(const double *set, const struct moe_experts *x, struct moe_err *e);

@@ -229,6 +229,11 @@ void moe_experts_free(struct moe_experts *x)
 	memset(x, 0, sizeof(*x));
 }
 
+int moe_experts_keep(const struct moe_experts *x)
+{
+	return x->router && x->router->keep ? x->router->keep(x->n_routed, x->set) : 0;
+}
+
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e)
 {
 	struct moe_experts x = *from;

@@ -98,6 +98,8 @@ int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct m
  * written (moe_alloc_declared). */
 int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
 void moe_experts_free(struct moe_experts *x); /* accepts a zeroed struct */
+/* Numbers that the router keeps per row and site beside logit and gate; 0 without a router. */
+int moe_experts_keep(const struct moe_experts *x);
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e);
 
 /* The view of A or B of the Linear of that cell (layer * 7 + linear); NULL when not adapted. */

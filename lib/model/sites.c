@@ -12,7 +12,7 @@ int moe_site_gates_make(struct moe_site_gates *q, const struct moe_experts *x, i
 	if (!x || !x->S)
 		return 0;
 	*q = (struct moe_site_gates){ .S = x->S, .T = T, .E = x->E, .n = x->n_routed };
-	q->keep = x->router->keep ? x->router->keep(x->n_routed, x->set) : 0;
+	q->keep = moe_experts_keep(x);
 	cells = (size_t)q->S * (size_t)T;
 	q->logit = moe_arena_get(a, cells * (size_t)q->n, sz, e);
 	q->r = moe_arena_get(a, cells * (size_t)q->n, sz, e);

@@ -428,24 +428,6 @@ double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *d
 	return loss;
 }
 
-double moe_gate_remoe(int T, int E, int k, const moe_real *y, double coef, moe_real *dy)
-{
-	double loss = 0;
-
-	for (int i = 0; i < E; i++) {
-		double mean = 0, share = 0; /* mean gate; count / (k T) */
-
-		for (int t = 0; t < T; t++) {
-			mean += (double)row_of(y, t, E)[i] / T;
-			share += row_of(y, t, E)[i] > 0 ? 1.0 / ((double)k * T) : 0;
-		}
-		loss += coef * E * mean * share;
-		for (int t = 0; dy && t < T; t++)
-			mutable_row(dy, t, E)[i] += (moe_real)(coef * E * share / T);
-	}
-	return loss;
-}
-
 double moe_gate_remoe_coef(double coef, int E, int k, double zero_share)
 {
 	double target = 1 - (double)k / E;

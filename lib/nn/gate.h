@@ -93,11 +93,9 @@ double moe_gate_balance_sequence(
 /* Router z-loss of ST-MoE (Zoph et al. 2202.08906): coef * mean_t (log sum_j exp z_tj)^2. */
 double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *dz);
 
-/* ReMoE's L1 with load balance (2412.14711): coef * E * sum_e (mean_t y_te) (count_e / (k T)),
- * count_e = rows with y > 0 (no gradient). Its coefficient is not constant: moe_gate_remoe_coef. */
-double moe_gate_remoe(int T, int E, int k, const moe_real *y, double coef, moe_real *dy);
-/* The next step's coefficient: times 1.2 while the share of zeros is below 1 - k/E, else divided.
- */
+/* ReMoE (2412.14711) weights the L1 of its gates y as moe_gate_balance does p, with f = the share of
+ * rows at which a gate is not 0 (no gradient), and a coefficient that is not constant. The next
+ * step's: times 1.2 while the share of zeros is below 1 - k/E, else divided. */
 double moe_gate_remoe_coef(double coef, int E, int k, double zero_share);
 
 /* Pin loss: cross-entropy of the mass that softmax(z) gives to the experts of `in` [E], against

@@ -27,7 +27,7 @@ double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollo
  * made them. */
 struct tally {
 	double loss, kl, entropy, diff, diff_max, router;
-	size_t clipped, n;
+	size_t clipped, n, n_decided; /* tokens; rows at which the router decided */
 };
 
 struct job {
@@ -38,7 +38,8 @@ struct job {
 	struct moe_seq *seq;          /* [n] in that order */
 	struct tally *tally;          /* [n] in that order */
 	struct moe_gate_tally *gates; /* [n] in that order */
-	double *load;                 /* [n, S, n_routed] sums of the router's gates */
+	double *load;                 /* [n, S, n_routed] sums of the router's gates, */
+	double *kept;                 /* [n, S, keep] and of what it kept */
 	struct moe_routing r;
 	struct moe_per_rollout per; /* [n] in that order, when the router is such a one */
 	size_t *cut;
@@ -208,25 +209,36 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 	return 0;
 }
 
+/* sum [width] += rows from + row[i] of v [.., width]. */
+static void add_rows(
+	const moe_real *v, size_t width, size_t from, const int32_t *row, int n, double *sum)
+{
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; k < width; k++)
+			sum[k] += (double)v[(from + (size_t)row[i]) * width + k];
+}
+
 /* The method's losses and mask on one rollout, whose rows at which the router decides are row [n].
  */
 static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, size_t at,
 	const struct moe_acts *acts, const int32_t *row, int n, struct scratch *c)
 {
 	const struct moe_trainer *t = j->t;
-	size_t E = (size_t)t->a->x.E, cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
-	struct moe_gate_rows r = moe_routing_rows(&acts->gates, &c->seeds, row, n);
+	size_t E = (size_t)t->a->x.E, S = (size_t)t->a->x.S;
+	const struct moe_site_gates *q = &acts->gates;
+	struct moe_gate_rows r = moe_routing_rows(q, &c->seeds, row, n);
 	double mask[MOE_EXPERTS_MAX];
 	moe_real m[MOE_EXPERTS_MAX];
 
+	j->tally[i].n_decided = (size_t)n;
 	if (j->r.has_losses && n > 0)
 		j->tally[i].router = t->method->losses(t->a, &r, 1 / (double)j->s->n);
-	for (size_t k = 0; k < cells; k++)
-		for (int q = 0; q < n; q++)
-			j->load[i * cells + k] +=
-				(double)r.gate[(k / (size_t)r.E * (size_t)r.T + (size_t)row[q]) *
-						(size_t)r.E +
-					k % (size_t)r.E];
+	for (size_t s = 0; s < S; s++) {
+		add_rows(q->r, (size_t)q->n, s * (size_t)q->T, row, n,
+			j->load + (i * S + s) * (size_t)q->n);
+		add_rows(q->kept, (size_t)q->keep, s * (size_t)q->T, row, n,
+			j->kept + (i * S + s) * (size_t)q->keep);
+	}
 	if (!j->r.mask_differs || n == 0)
 		return;
 	for (size_t k = 0; k < E; k++)
@@ -411,29 +423,39 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	}
 }
 
+/* to [cells] = the mean over the step's rows, so many, of what rollouts summed: sum [n, cells]; or
+ * of a router that decides per rollout, whose one row per [n, cells] stands for all its tokens. */
+static void mean_over_rows(const struct job *j, double rows, size_t cells, const double *sum,
+	const moe_real *per, double *to)
+{
+	memset(to, 0, cells * sizeof(*to));
+	for (size_t i = 0; i < j->n; i++)
+		for (size_t k = 0; k < cells; k++)
+			to[k] += per
+				? (double)per[i * cells + k] * j->s->r[j->order[i]].n_completion
+				: sum[i * cells + k];
+	for (size_t k = 0; k < cells; k++)
+		to[k] = rows > 0 ? to[k] / rows : NAN;
+}
+
 /* The gates that really were, where a router made them, and its mean loads. */
 static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &j->t->a->x;
-	size_t cells = (size_t)x->n_site * (size_t)x->n_routed;
+	size_t S = (size_t)x->n_site, n = (size_t)x->n_routed, keep = (size_t)moe_experts_keep(x);
+	const struct moe_site_gates *per = j->r.pass ? NULL : &j->per.q;
 	bool *use = moe_alloc(j->n, sizeof(*use), e);
 	double rows = 0;
 
 	if (!use)
 		return -1;
-	memset(j->t->load, 0, cells * sizeof(*j->t->load));
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
-		rows += j->s->r[j->order[i]].n_completion;
+		rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
 		st->router_loss += j->tally[i].router;
-		for (size_t k = 0; k < cells; k++)
-			j->t->load[k] += j->r.pass
-				? j->load[i * cells + k]
-				: (double)j->per.q.r[i * (size_t)x->n_routed + k] *
-					j->s->r[j->order[i]].n_completion;
 	}
-	for (size_t k = 0; rows > 0 && k < cells; k++)
-		j->t->load[k] /= rows;
+	mean_over_rows(j, rows, S * n, j->load, per ? per->r : NULL, j->t->load);
+	mean_over_rows(j, rows, S * keep, j->kept, per ? per->kept : NULL, j->t->load + S * n);
 	moe_gate_stats_of(&st->gates, x, j->gates, j->n, use);
 	free(use);
 	return 0;
@@ -524,8 +546,7 @@ static int run_chunks(
 int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, const double *adv,
 	const bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
-	size_t threads = (size_t)moe_pool_threads(t->pool),
-	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
+	size_t threads = (size_t)moe_pool_threads(t->pool), S = (size_t)t->a->x.S;
 	struct job j = { .t = t, .s = s, .adv = adv };
 	int rc = -1;
 
@@ -540,11 +561,12 @@ int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 	j.seq = moe_alloc(s->n, sizeof(*j.seq), e);
 	j.tally = moe_alloc(s->n, sizeof(*j.tally), e);
 	j.gates = moe_alloc(s->n, sizeof(*j.gates), e);
-	j.load = moe_alloc(s->n * cells, sizeof(*j.load), e);
+	j.load = moe_alloc(s->n * S * (size_t)t->a->x.n_routed, sizeof(*j.load), e);
+	j.kept = moe_alloc(s->n * S * (size_t)moe_experts_keep(&t->a->x), sizeof(*j.kept), e);
 	j.cut = moe_alloc(s->n + 1, sizeof(*j.cut), e);
 	j.sec = moe_alloc(2 * threads, sizeof(*j.sec), e);
 	j.run = moe_alloc(threads, sizeof(*j.run), e);
-	if (j.order && j.seq && j.tally && j.gates && j.load && j.cut && j.sec && j.run)
+	if (j.order && j.seq && j.tally && j.gates && j.load && j.kept && j.cut && j.sec && j.run)
 		rc = run_chunks(&j, dead, st, e);
 	moe_per_rollout_free(&j.per);
 	free(j.order);
@@ -552,6 +574,7 @@ int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, 
 	free(j.tally);
 	free(j.gates);
 	free(j.load);
+	free(j.kept);
 	free(j.cut);
 	free(j.sec);
 	free(j.run);

@@ -57,7 +57,8 @@ void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r)
 	r->prompt_on = r->pass && moe_method_setting(a, "pon", 0) > 0;
 	r->detach = moe_method_setting(a, "detach", 0) > 0;
 	r->has_losses = m->losses &&
-		(moe_method_setting(a, "balance", 1) > 0 || moe_method_setting(a, "z_loss", 1) > 0);
+		(m->own_loss || moe_method_setting(a, "balance", 1) > 0 ||
+			moe_method_setting(a, "z_loss", 1) > 0);
 	r->mask_differs = m->mask && setting_is(t, "hindsight", "soft", true);
 }
 
@@ -88,7 +89,11 @@ int moe_routing_after_step(
 	struct moe_trainer *t, const struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &t->a->x;
-	struct moe_load l = { x->n_site, x->n_routed, t->load };
+	struct moe_load l = { .S = x->n_site,
+		.E = x->n_routed,
+		.keep = moe_experts_keep(x),
+		.mean = t->load,
+		.kept = t->load + (size_t)x->n_site * (size_t)x->n_routed };
 
 	if (!x->router)
 		return 0;

@@ -42,7 +42,9 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->acts = moe_alloc((size_t)threads, sizeof(*t->acts), e);
 	t->first_step = a->step;
 	t->method = moe_method_find(a->method, &(struct moe_err){ 0 });
-	t->load = moe_alloc((size_t)a->x.n_site * (size_t)a->x.n_routed, sizeof(*t->load), e);
+	t->load = moe_alloc(
+		(size_t)a->x.n_site * ((size_t)a->x.n_routed + (size_t)moe_experts_keep(&a->x)),
+		sizeof(*t->load), e);
 	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
 	if (o->decay > 0) {

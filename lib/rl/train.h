@@ -75,12 +75,13 @@ struct moe_trainer {
 	const struct moe_pairs *pins;    /* for the pin pass of each step; NULL = none. Borrowed,
 					    set after moe_trainer_init */
 	struct moe_train_opts o;
-	struct moe_adamw opt;  /* owners: the experts, then the router if there is one */
-	moe_real *grad;        /* [n_param] */
-	double *load;          /* [n_site, n_routed] mean gates of the last step, for after_step */
-	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
-	int64_t first_step;    /* the adapter's step at the start */
-	moe_real **part;       /* [threads] -> [n_param] */
+	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
+	moe_real *grad;       /* [n_param] */
+	double *load;         /* [n_site, n_routed] mean gates of the last step, then [n_site, keep]
+				 the means of what the router kept: for after_step */
+	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	int64_t first_step;   /* the adapter's step at the start */
+	moe_real **part;      /* [threads] -> [n_param] */
 	struct moe_acts *acts; /* [threads] */
 };
 

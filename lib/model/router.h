@@ -105,6 +105,12 @@ struct moe_gate_rows {
 	moe_real *dgate, *dlogit;     /* [S, T, E] += seeds */
 };
 
+/* Where the E numbers of row i at site s begin in these arrays. */
+static inline size_t moe_gate_cell(const struct moe_gate_rows *r, int s, int i)
+{
+	return ((size_t)s * (size_t)r->T + (size_t)r->row[i]) * (size_t)r->E;
+}
+
 struct moe_router {
 	const char *name;
 	bool hard; /* a gate jumps as x moves (top-k, capacity): training then uses exact products,

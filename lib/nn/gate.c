@@ -428,10 +428,8 @@ double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *d
 	return loss;
 }
 
-double moe_gate_remoe_coef(double coef, int E, int k, double zero_share)
+double moe_gate_remoe_coef(double coef, double target, double zero_share)
 {
-	double target = 1 - (double)k / E;
-
 	return zero_share < target ? coef * 1.2 : zero_share > target ? coef / 1.2 : coef;
 }
 

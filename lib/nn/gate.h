@@ -93,10 +93,10 @@ double moe_gate_balance_sequence(
 /* Router z-loss of ST-MoE (Zoph et al. 2202.08906): coef * mean_t (log sum_j exp z_tj)^2. */
 double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *dz);
 
-/* ReMoE (2412.14711) weights the L1 of its gates y as moe_gate_balance does p, with f = the share of
- * rows at which a gate is not 0 (no gradient), and a coefficient that is not constant. The next
- * step's: times 1.2 while the share of zeros is below 1 - k/E, else divided. */
-double moe_gate_remoe_coef(double coef, int E, int k, double zero_share);
+/* ReMoE (2412.14711) weights the L1 of its gates y as moe_gate_balance does p, with f = the share
+ * of rows at which a gate is not 0 (no gradient), and a coefficient that is not constant. The next
+ * step's: times 1.2 while the share of zeros is below its target (1 - k/E), else divided. */
+double moe_gate_remoe_coef(double coef, double target, double zero_share);
 
 /* Pin loss: cross-entropy of the mass that softmax(z) gives to the experts of `in` [E], against
  * `hot`: coef * mean_t -log M_t with M = sum over in (hot) or over the others (not hot). It acts on

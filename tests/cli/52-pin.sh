@@ -45,7 +45,7 @@ for m in vector tstat; do
 done
 
 # ---- routers ----
-for m in topk entmax seeded; do
+for m in $(pinned_methods); do
 	ok "moe-pin --method $m lays out a router" moe-pin -m base --method $m --seed 3 -o $m.moes pins.moes
 	equal "a reader of $m's adapter must know routers" "$(layout $m.moes '.needs | index("router") != null')" true
 	ok "moe-pin --method $m with two threads" moe-pin -q -m base --method $m --seed 3 -j 2 -o again.moes pins.moes

@@ -21,7 +21,7 @@ loop() { # NAME: three steps on policy
 }
 train() { moe-train -q -m base --pin pins.moes "$@"; }
 
-for m in topk entmax seeded; do
+for m in $(pinned_methods); do
 	ok "$m is pinned" moe-pin -q -m base --method $m --seed 3 -o $m.a0.moes pins.moes
 	ok "$m: three steps on policy, with no moe-route" loop $m
 	ok "$m: replay, two threads" train -a $m.a0.moes -j 2 -o again.moes $m.run.moes

@@ -400,8 +400,8 @@ static void test_direction(void **state)
 	moe_gate_shares(T, E, l.pick, l.f);
 	assert_true(fabs(moe_gate_balance(T, E, 1, l.f, p, 0.01, NULL) - 0.01 * E) < 1e-15);
 	/* ReMoE's coefficient rises while too few gates are 0 */
-	assert_true(moe_gate_remoe_coef(1, 4, 1, 0.5) > 1 &&
-		moe_gate_remoe_coef(1, 4, 1, 0.9) < 1 && moe_gate_remoe_coef(1, 4, 1, 0.75) == 1);
+	assert_true(moe_gate_remoe_coef(1, 0.75, 0.5) > 1 &&
+		moe_gate_remoe_coef(1, 0.75, 0.9) < 1 && moe_gate_remoe_coef(1, 0.75, 0.75) == 1);
 }
 
 int main(void)

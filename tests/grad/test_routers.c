@@ -354,16 +354,38 @@ static void test_rows(void **state)
 enum { L_S = 2, L_T = 9, L_E = 4, L_N = 5, L_ALL = L_S * L_T * L_E };
 
 static double seeded_loss(const struct moe_method *m, const struct moe_adapter *a,
-	struct moe_gate_rows *r, int which, moe_real *dlogit)
+	struct moe_gate_rows *r, int which, moe_real *dlogit, moe_real *dgate)
 {
-	static moe_real unused[L_ALL];
-	moe_real *keep = r->dlogit;
-	double v;
+	static moe_real unused[2][L_ALL];
 
-	r->dlogit = dlogit ? dlogit : unused;
-	v = which == 0 ? m->losses(a, r, 0.7) : m->pin_loss(a, r, which == 1, 0.7);
-	r->dlogit = keep;
-	return v;
+	r->dlogit = dlogit ? dlogit : unused[0];
+	r->dgate = dgate ? dgate : unused[1];
+	return which == 0 ? m->losses(a, r, 0.7) : m->pin_loss(a, r, which == 1, 0.7);
+}
+
+/* The differences of a loss by v [L_ALL] are d; returns the sum of |d|. */
+static double check_seeds(const struct moe_method *m, const struct moe_adapter *a,
+	struct moe_gate_rows *r, int which, moe_real *v, const moe_real *d)
+{
+	double sum = 0;
+
+	for (int k = 0; k < L_ALL; k++) {
+		double keep = v[k], up, down;
+
+		v[k] = keep + EPS;
+		up = seeded_loss(m, a, r, which, NULL, NULL);
+		v[k] = keep - EPS;
+		down = seeded_loss(m, a, r, which, NULL, NULL);
+		v[k] = keep;
+		if (!(fabs((up - down) / (2 * EPS) - d[k]) < 1e-7))
+			fail_msg("%s, loss %d, cell %d: gradient %.12g, difference %.12g", m->name,
+				which, k, d[k], (up - down) / (2 * EPS));
+		sum += fabs(d[k]);
+		/* only the rows of the rollout */
+		if (k / L_E % L_T < 3 || k / L_E % L_T > 7)
+			assert_true(d[k] == 0);
+	}
+	return sum;
 }
 
 static void test_losses(void **state)
@@ -374,41 +396,31 @@ static void test_losses(void **state)
 	for (size_t i = 0; moe_methods[i]; i++) {
 		const struct moe_method *m = moe_methods[i];
 		struct world w = { 0 };
-		moe_real logit[L_ALL], gate[L_ALL], dgate[L_ALL] = { 0 };
-		struct moe_gate_rows r = { L_S, L_T, L_E, L_N, row, gate, logit, dgate, NULL };
+		moe_real logit[L_ALL], gate[L_ALL];
+		struct moe_gate_rows r = { L_S, L_T, L_E, L_N, row, gate, logit, NULL, NULL };
 		struct moe_err e;
 
 		if (!m->router || m->placement == MOE_PER_ROLLOUT)
 			continue;
 		assert_int_equal(moe_settings_default(m->settings, &w.a.settings, &e), 0);
 		assert_true(set(&w, m, "balance", "0.3") && set(&w, m, "z_loss", "0.2"));
+		set(&w, m, "l1", "0.4");
 		assert_int_equal(moe_model_new(&w.m, &config, 3, 1, &e), 0);
 		make_adapter(&w, m, 0);
 		for (int k = 0; k < L_ALL; k++) {
 			logit[k] = rnd(12, (uint64_t)k);
-			gate[k] = 0.5;
+			gate[k] = 0.5 + 0.3 * rnd(13, (uint64_t)k) * rnd(14, (uint64_t)k);
+			gate[k] = gate[k] > 0.1 ? gate[k] : 0.1;
 		}
 		for (int which = 0; which < 3; which++) {
-			moe_real d[L_ALL] = { 0 };
-			double moved = 0;
+			moe_real dlogit[L_ALL] = { 0 }, dgate[L_ALL] = { 0 };
+			double moved;
 
 			if (which == 0 ? !m->losses : !m->pin_loss)
 				continue;
-			seeded_loss(m, &w.a, &r, which, d);
-			for (int k = 0; k < L_ALL; k++) {
-				double keep = logit[k], up, down;
-
-				logit[k] = keep + EPS;
-				up = seeded_loss(m, &w.a, &r, which, NULL);
-				logit[k] = keep - EPS;
-				down = seeded_loss(m, &w.a, &r, which, NULL);
-				logit[k] = keep;
-				assert_true(fabs((up - down) / (2 * EPS) - d[k]) < 1e-7);
-				moved += fabs(d[k]);
-				/* only the rows of the rollout */
-				if (k / L_E % L_T < 3 || k / L_E % L_T > 7)
-					assert_true(d[k] == 0);
-			}
+			seeded_loss(m, &w.a, &r, which, dlogit, dgate);
+			moved = check_seeds(m, &w.a, &r, which, logit, dlogit);
+			moved += check_seeds(m, &w.a, &r, which, gate, dgate);
 			assert_true(moved > 0);
 		}
 		moe_model_free(&w.m);

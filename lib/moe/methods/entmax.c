@@ -52,12 +52,7 @@ static void set_alpha(struct moe_adapter *a)
 	double end = a->x.set[SET_ALPHA], steps = a->x.set[SET_ANNEAL];
 	double done = steps > 0 && (double)a->step < steps ? (double)a->step / steps : 1;
 
-	for (int s = 0; s < a->x.n_site; s++) {
-		moe_real *p[MOE_ROUTER_TENSORS];
-
-		moe_router_params(&a->x, a->x.param, s, p);
-		p[2][0] = (moe_real)(1 + done * (end - 1));
-	}
+	moe_router_fill(a, 2, 1 + done * (end - 1));
 }
 
 static void after_step(struct moe_adapter *a, const struct moe_load *l)

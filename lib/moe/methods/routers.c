@@ -129,6 +129,16 @@ int moe_router_init(const struct moe_engine *g, const struct moe_pairs *p, struc
 	return 0;
 }
 
+void moe_router_fill(struct moe_adapter *a, int i, double v)
+{
+	for (int s = 0; s < a->x.n_site; s++) {
+		const struct moe_view *view = &a->x.view[a->x.site[s].view + i];
+
+		for (size_t k = 0; k < view->n; k++)
+			a->x.param[view->off + k] = (moe_real)v;
+	}
+}
+
 void moe_router_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *s)
 {
 	moe_say(s, false,
@@ -175,12 +185,6 @@ int moe_router_decide(const struct moe_adapter *a, const struct moe_seen *s, siz
 	return 0;
 }
 
-/* Row i of site s, of an array [S,T,E]. */
-static size_t cell_of(const struct moe_gate_rows *r, int s, int i)
-{
-	return ((size_t)s * (size_t)r->T + (size_t)r->row[i]) * (size_t)r->E;
-}
-
 void moe_router_mask(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask)
 {
 	const struct moe_experts *x = &a->x;
@@ -192,7 +196,7 @@ void moe_router_mask(const struct moe_adapter *a, const struct moe_gate_rows *r,
 		for (int i = 0; i < r->n; i++)
 			for (int k = 0; k < r->E; k++)
 				sum[x->bank[x->routed[k]]] +=
-					(double)r->gate[cell_of(r, s, i) + (size_t)k];
+					(double)r->gate[moe_gate_cell(r, s, i) + (size_t)k];
 	all = sum[MOE_BANK_CLEAN] + sum[MOE_BANK_QUARANTINE];
 	/* each bank learns by the share of the completion that the router gave it */
 	for (int k = 0; all > 0 && k < x->n_routed; k++)
@@ -235,7 +239,7 @@ static double balance_site(
 	uint8_t pick[MOE_EXPERTS_MAX];
 
 	for (int i = 0; i < r->n; i++) {
-		bank_softmax(b, r->logit + cell_of(r, s, i), p);
+		bank_softmax(b, r->logit + moe_gate_cell(r, s, i), p);
 		moe_gate_topk(1, b->n, 1, false, p, y, pick);
 		for (int k = 0; k < b->n; k++)
 			f[k] += (double)pick[k] / r->n;
@@ -243,11 +247,11 @@ static double balance_site(
 	for (int i = 0; i < r->n; i++) {
 		moe_real dp[MOE_EXPERTS_MAX] = { 0 }, dz[MOE_EXPERTS_MAX] = { 0 };
 
-		bank_softmax(b, r->logit + cell_of(r, s, i), p);
+		bank_softmax(b, r->logit + moe_gate_cell(r, s, i), p);
 		loss += moe_gate_balance(1, b->n, 1, f, p, coef / r->n, dp);
 		moe_gate_softmax_bwd(1, b->n, p, dp, dz);
 		for (int k = 0; k < b->n; k++)
-			r->dlogit[cell_of(r, s, i) + (size_t)b->col[k]] += dz[k];
+			r->dlogit[moe_gate_cell(r, s, i) + (size_t)b->col[k]] += dz[k];
 	}
 	return loss;
 }
@@ -263,8 +267,9 @@ double moe_router_losses(const struct moe_adapter *a, const struct moe_gate_rows
 		if (set[MOE_SET_BALANCE] > 0 && r->n)
 			loss += balance_site(&b, r, s, each * set[MOE_SET_BALANCE]);
 		for (int i = 0; set[MOE_SET_Z_LOSS] > 0 && i < r->n; i++)
-			loss += moe_gate_z_loss(1, r->E, r->logit + cell_of(r, s, i),
-				each / r->n * set[MOE_SET_Z_LOSS], r->dlogit + cell_of(r, s, i));
+			loss += moe_gate_z_loss(1, r->E, r->logit + moe_gate_cell(r, s, i),
+				each / r->n * set[MOE_SET_Z_LOSS],
+				r->dlogit + moe_gate_cell(r, s, i));
 	}
 	return loss;
 }
@@ -279,7 +284,7 @@ double moe_router_pin_loss(
 		in[k] = a->x.bank[a->x.routed[k]] == MOE_BANK_QUARANTINE;
 	for (int s = 0; s < r->S; s++)
 		for (int i = 0; i < r->n; i++)
-			loss += moe_gate_pin(1, r->E, r->logit + cell_of(r, s, i), in, hack,
-				weight / (r->S * r->n), r->dlogit + cell_of(r, s, i));
+			loss += moe_gate_pin(1, r->E, r->logit + moe_gate_cell(r, s, i), in, hack,
+				weight / (r->S * r->n), r->dlogit + moe_gate_cell(r, s, i));
 	return loss;
 }

@@ -89,6 +89,8 @@ int moe_router_check(const double *set, const struct moe_experts *x, struct moe_
 /* Draws the tensors named "weight" of every site: normal, standard deviation `init`. */
 int moe_router_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e);
+/* Fills tensor i of every site with v. */
+void moe_router_fill(struct moe_adapter *a, int i, double v);
 void moe_router_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *s);
 /* The score of a rollout is the quarantine's share of its mean gates; lo and hi decide, where
  * hindsight=decide, else all are absorbed. */

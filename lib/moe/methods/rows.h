@@ -7,7 +7,8 @@
 
 extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_method_random,
 	moe_method_oracle, moe_method_topk, moe_method_entmax, moe_method_seeded,
-	moe_method_no_loophole, moe_method_vector, moe_method_tstat, moe_method_haar;
+	moe_method_no_loophole, moe_method_relu, moe_method_vector, moe_method_tstat,
+	moe_method_haar;
 
 /* Of `logistic`, for the placebo that must have the very same score. */
 extern const struct moe_setting moe_logistic_settings[];

@@ -95,6 +95,10 @@ void train_parse_names(const struct moe_method *method)
 		moe_usage_error("--baseline is group or split");
 	if ((A.save_every > 0 || A.resume) && !A.checkpoint)
 		moe_usage_error("--save-every and --resume need --checkpoint FILE");
+	if (method->not_causal && A.o.loss.ratio != MOE_RATIO_MIN)
+		moe_usage_error("the method '%s' is not causal: its gates in training differ from "
+				"those that it sampled with, which only --ratio min bounds",
+			method->name);
 	A.o.adv.split = A.baseline ? *A.baseline == 's' : method->decide != NULL;
 	A.o.max_completion = (size_t)A.max_completion;
 	A.o.warmup = (int)A.warmup;

@@ -93,7 +93,9 @@ struct moe_method {
 	bool own_loss; /* losses has one beside balance and z_loss: it acts when both are 0 */
 	const struct moe_setting *settings; /* ended by a name of NULL; or NULL */
 	const struct moe_router *router;    /* gates in the pass; NULL = 1 */
-	enum moe_placement placement;       /* of its sites where it has no setting of that name */
+	int fine; /* experts that the quarantine's rank is cut into, if the user names none; 0 = 1
+		   */
+	enum moe_placement placement; /* of its sites where it has no setting of that name */
 
 	void (*plan)(struct moe_decision_table *p);
 	/* Refuses settings and layouts that contradict each other, with the reason. a->x is laid
@@ -125,7 +127,7 @@ struct moe_method {
 		double weight);
 	void (*mask)(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask);
 	/* a->step counts the step that was just made. */
-	void (*after_step)(struct moe_adapter *a, const struct moe_load *l);
+	int (*after_step)(struct moe_adapter *a, const struct moe_load *l, struct moe_err *e);
 };
 
 /* The rows, ended by NULL; the first is the default. */

@@ -88,19 +88,24 @@ static void fill_rows(const struct moe_seg *seg, const moe_real *v, size_t E, mo
 		memcpy(to + (size_t)row * E, v, E * sizeof(*v));
 }
 
-/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
- * is kept out of. */
+/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, which rows the router is
+ * kept out of, and which belong to one completion. */
 static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe_packed *p,
-	moe_real *gate, moe_real *mask, unsigned char *routed)
+	moe_real *gate, moe_real *mask, unsigned char *routed, int32_t *scope)
 {
 	size_t E = (size_t)j->t->a->x.E;
 	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
 
 	memset(routed, 1, (size_t)p->T);
+	for (int t = 0; t < p->T; t++)
+		scope[t] = -1;
 	for (size_t i = a; i < b; i++) {
 		int which[2] = { p->parent[i - a], p->own[i - a] };
+		const struct moe_seg *own = &p->seg[which[1]];
 
 		rollout_gates(j, i, g, m);
+		for (int t = j->r.prompt_on; t < own->len; t++)
+			scope[own->start + t] = (int32_t)(i - a);
 		for (int k = 0; k < 2; k++) {
 			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
 				continue;
@@ -120,6 +125,7 @@ struct scratch {
 	moe_real *learn;                /* [T] zeros */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
+	int32_t *scope;                         /* [T] */
 	int32_t *row, *target;                  /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
 	int n_tok;
@@ -132,6 +138,7 @@ static void scratch_free(struct scratch *c)
 	free(c->gate);
 	free(c->learn);
 	free(c->routed);
+	free(c->scope);
 	free(c->row);
 	free(c->logp);
 }
@@ -148,9 +155,10 @@ static int scratch_make(
 	c->gate = moe_alloc((size_t)c->p.T * 3 * E, sizeof(*c->gate), e);
 	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
+	c->scope = moe_alloc((size_t)c->p.T, sizeof(*c->scope), e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
 	c->logp = moe_alloc(4 * tok, sizeof(*c->logp), e);
-	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp)
+	if (!c->gate || !c->learn || !c->routed || !c->scope || !c->row || !c->logp)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
 	c->douter = c->mask + (size_t)c->p.T * E;
@@ -158,7 +166,7 @@ static int scratch_make(
 	c->ref = c->logp + tok;
 	c->entropy = c->logp + 2 * tok;
 	c->dlogp = c->logp + 3 * tok;
-	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed);
+	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed, c->scope);
 	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
 		return -1;
 	for (size_t i = 0; i < b - a; i++) {
@@ -309,7 +317,9 @@ static int passes(
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
-	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
+	struct moe_gates g = {
+		.outer = c->gate, .mask = c->mask, .routed = c->routed, .scope = c->scope
+	};
 	double temp = j->s->r[0].temperature, at = now_sec();
 	int rc = 0;
 

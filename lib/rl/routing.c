@@ -97,8 +97,8 @@ int moe_routing_after_step(
 
 	if (!x->router)
 		return 0;
-	if (t->method && t->method->after_step)
-		t->method->after_step(t->a, &l);
+	if (t->method && t->method->after_step && t->method->after_step(t->a, &l, e))
+		return -1;
 	return note_load(t->a, &st->gates, e);
 }
 

@@ -44,6 +44,7 @@ struct world {
 	struct moe_batch b;
 	int32_t ids[T], row[ROWS], target[ROWS];
 	unsigned char routed[T];
+	int32_t scope[T];
 	moe_real outer[T * N_EXPERTS], douter[T * N_EXPERTS], weight[ROWS];
 	moe_real dgate[MAX_R], dlogit[MAX_R], replay[MAX_R];
 	char what[96];
@@ -60,6 +61,7 @@ static void make_batch(struct world *w)
 		w->ids[t] = (int32_t)moe_rng_below(
 			moe_rng_key(5, "ids"), (uint64_t)t, 0, (uint64_t)config.V);
 		w->routed[t] = t >= 4 && t != 9;
+		w->scope[t] = !w->routed[t] ? -1 : t < 9 ? 0 : t < 13 ? 1 : 2;
 	}
 	w->b = (struct moe_batch){ T, w->ids, 4, w->seg };
 	for (int i = 0; i < T * N_EXPERTS; i++)
@@ -74,9 +76,11 @@ static void make_batch(struct world *w)
 		w->dlogit[i] = 0.3 * rnd(4, (uint64_t)i);
 		w->replay[i] = 0.5 + 0.3 * rnd(5, (uint64_t)i);
 	}
-	w->g = (struct moe_gates){
-		.outer = w->outer, .routed = w->routed, .dgate = w->dgate, .dlogit = w->dlogit
-	};
+	w->g = (struct moe_gates){ .outer = w->outer,
+		.routed = w->routed,
+		.scope = w->scope,
+		.dgate = w->dgate,
+		.dlogit = w->dlogit };
 }
 
 /* "NAME=VALUE" where the method has that setting; false where it does not, or not that value. */
@@ -218,6 +222,9 @@ static void run(const struct moe_method *m, const char *place, const char *deplo
 	snprintf(w.what, sizeof(w.what), "%s, placement %s, deploy %s, step %d", m->name, place,
 		deploy, (int)step);
 	assert_int_equal(moe_settings_default(m->settings, &w.a.settings, &e), 0);
+	for (int i = 0; step == 20 && i < 2;
+		i++) /* a choice of more than one, where there is one */
+		set(&w, m, i ? "shared" : "k", i ? "0" : "2");
 	if (set(&w, m, "placement", place) && set(&w, m, "deploy", deploy)) {
 		assert_int_equal(moe_model_new(&w.m, &config, 3, 1, &e), 0);
 		for (size_t i = 0; i < w.m.n_param; i++)
@@ -254,6 +261,7 @@ static void test_in_the_model(void **state)
 /* ---- a router by itself: parameters, input and seeds; and that a row depends on itself alone ----
  */
 
+static const bool quarantine[3] = { true, false, true };
 enum { R_T = 4, R_D = 6, R_E = 3, R_LD = 8, R_P = 64 };
 struct rows {
 	const struct moe_router *router;
@@ -329,7 +337,7 @@ static void test_rows(void **state)
 			settings[k] = moe_methods[i]->settings[k].def;
 		n = w.router->tensors(R_D, R_E, settings, t);
 		w.r = (struct moe_router_rows){ R_T, R_D, R_E, settings, { 0 }, w.x, R_LD, w.logit,
-			w.gate, w.kept };
+			w.gate, w.kept, quarantine };
 		assert_true(!w.router->keep || w.router->keep(R_E, settings) <= 16);
 		for (int k = 0; k < n; k++) {
 			w.r.param[k] = w.p[k];

@@ -15,10 +15,7 @@ static const struct moe_setting settings[] = {
 static int tensors(
 	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
 {
-	int n = moe_router_linear_tensors(d, E, set, out);
-
-	out[n] = (struct moe_router_tensor){ "alpha", MOE_ROLE_STATE, 1, 1 };
-	return n + 1;
+	return moe_router_state_tensor(d, E, set, "alpha", 1, 1, out);
 }
 
 static void fwd(const struct moe_router_rows *r)
@@ -55,10 +52,12 @@ static void set_alpha(struct moe_adapter *a)
 	moe_router_fill(a, 2, 1 + done * (end - 1));
 }
 
-static void after_step(struct moe_adapter *a, const struct moe_load *l)
+static int after_step(struct moe_adapter *a, const struct moe_load *l, struct moe_err *e)
 {
 	(void)l;
+	(void)e;
 	set_alpha(a);
+	return 0;
 }
 
 static int init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,

@@ -20,10 +20,7 @@ enum { WEIGHT, BIAS, L1 };
 static int tensors(
 	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
 {
-	int n = moe_router_linear_tensors(d, E, set, out);
-
-	out[L1] = (struct moe_router_tensor){ "l1", MOE_ROLE_STATE, 1, 1 };
-	return n + 1;
+	return moe_router_state_tensor(d, E, set, "l1", 1, 1, out);
 }
 
 /* gate [T,E] = max(logit, 0); kept [T,E] = is it 0? */
@@ -92,16 +89,18 @@ static double losses(const struct moe_adapter *a, const struct moe_gate_rows *r,
 
 /* The coefficient grows while too few gates are 0, and shrinks while too many are; over all sites.
  */
-static void after_step(struct moe_adapter *a, const struct moe_load *l)
+static int after_step(struct moe_adapter *a, const struct moe_load *l, struct moe_err *e)
 {
 	double zero = 0, target = 1 - a->x.set[SET_K] / l->E;
 	moe_real *p[MOE_ROUTER_TENSORS];
 
+	(void)e;
 	for (int i = 0; i < l->S * l->E; i++)
 		zero += l->kept[i] / (l->S * l->E);
 	moe_router_params(&a->x, a->x.param, 0, p);
 	if (isfinite(zero))
 		moe_router_fill(a, L1, moe_gate_remoe_coef((double)p[L1][0], target, zero));
+	return 0;
 }
 
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)

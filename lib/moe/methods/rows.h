@@ -7,8 +7,9 @@
 
 extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_method_random,
 	moe_method_oracle, moe_method_topk, moe_method_entmax, moe_method_seeded,
-	moe_method_no_loophole, moe_method_relu, moe_method_vector, moe_method_tstat,
-	moe_method_haar;
+	moe_method_no_loophole, moe_method_relu, moe_method_switch, moe_method_loramoe,
+	moe_method_xlora, moe_method_deepseek, moe_method_deepseek_v3, moe_method_expert_choice,
+	moe_method_balanced, moe_method_arrow, moe_method_vector, moe_method_tstat, moe_method_haar;
 
 /* Of `logistic`, for the placebo that must have the very same score. */
 extern const struct moe_setting moe_logistic_settings[];

@@ -170,9 +170,12 @@ int moe_router_score(const struct moe_engine *g, const struct moe_adapter *a,
 
 		if (!s[i].mean)
 			return moe_fail(e, MOE_DATA,
-				"rollout %zu has no gates on record (route.weights): the method "
-				"'%s' decides by those that moe-rollout writes",
-				i, a->method);
+				"the method '%s' decides by the gates that its router gave while "
+				"sampling; moe-rollout has written that decision into these "
+				"rollouts already, so leave moe-route out, or look at the gates "
+				"with moe-route --explain; to decide by another method give its "
+				"name (--method) and an adapter that has its score",
+				a->method);
 		for (int k = 0; k < a->x.E; k++) {
 			if (a->x.bank[k] == MOE_BANK_SHARED)
 				continue;

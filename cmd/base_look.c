@@ -4,7 +4,7 @@
 #include "formats/tokenizer/special.h"
 #include "model/basedir.h"
 #include "model/sample.h"
-#include "model/score.h"
+#include "model/logp.h"
 #include "moe/adapter.h"
 #include "tensor/gemm.h"
 #include "util/text.h"
@@ -312,7 +312,7 @@ static void flush(const struct base_opts *o, const struct loaded *l, struct moe_
 	float *logp = moe_alloc(c->n_ids, sizeof(*logp), &e);
 
 	die_unless(logp &&
-			moe_corpus_score(&l->m, l->x, l->x ? l->gate : NULL, c, l->pool,
+			moe_corpus_logp(&l->m, l->x, l->x ? l->gate : NULL, c, l->pool,
 				o->temperature, logp, &e) == 0,
 		&e);
 	for (size_t i = 0; i < c->n; i++)

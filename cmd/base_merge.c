@@ -4,7 +4,7 @@
 #include "cmd/model_in.h"
 #include "model/basedir.h"
 #include "model/load.h"
-#include "model/score.h"
+#include "model/logp.h"
 #include "moe/adapter.h"
 #include "moe/merge.h"
 
@@ -123,9 +123,9 @@ void base_merge(const struct base_opts *o)
 	if (pool && (!with || !merged))
 		moe_fail(&e, MOE_SYSTEM, "out of memory");
 	die_unless(pool && with && merged &&
-			moe_corpus_score(&m, &a.x, gate, &c, pool, 1, with, &e) == 0 &&
+			moe_corpus_logp(&m, &a.x, gate, &c, pool, 1, with, &e) == 0 &&
 			moe_experts_merge(&m, &a.x, gate, &block, &e) == 0 &&
-			moe_corpus_score(&m, NULL, NULL, &c, pool, 1, merged, &e) == 0 &&
+			moe_corpus_logp(&m, NULL, NULL, &c, pool, 1, merged, &e) == 0 &&
 			moe_model_save(&m, moe_common.output, &e) == 0 &&
 			moe_base_copy_extras(o->dir, moe_common.output, &e) == 0,
 		&e);

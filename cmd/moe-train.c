@@ -2,6 +2,7 @@
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
 #include "cmd/model_in.h"
+#include "cmd/train_heal.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "cmd/train_pins.h"
@@ -20,6 +21,7 @@ static const struct moe_prog prog = {
 	.see_also = "moe-rollout(1), moe-grade(1), moe-route(1), moe-ablate(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
+	.ranks = true,
 };
 
 static void die_unless(bool ok, const struct moe_err *e)
@@ -36,9 +38,8 @@ static void prepare(
 
 	memcpy(given, a->digest, sizeof(given));
 
-	for (size_t i = 0; i < train_args.plan.n; i++)
-		if (moe_decision_table_set(&a->plan, train_args.plan.v[i], &e))
-			moe_usage_error("%s", e.msg);
+	if (moe_method_override(method, a, train_args.plan.v, train_args.plan.n, &e))
+		moe_usage_error("%s", e.msg);
 	die_unless(
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */
@@ -89,7 +90,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
 		moe_debug("%s", line);
 		die_unless(moe_train_metrics(&rec, t->a, &s, &st, run->tokens, moe_clock_sec() - at,
-				   moe_clock_sec() - start, &e) == 0 &&
+				   metrics->before_sec + moe_clock_sec() - start, &e) == 0 &&
 				(!t->a->decided_by[0] ||
 					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
 						0) &&
@@ -155,8 +156,8 @@ int main(int argc, char **argv)
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
-	train_conclude(&run, method, moe_reader_labels(r));
-	train_identity_report(&run.who, &a);
+	train_conclude(&run, &t, moe_reader_labels(r));
+	moe_writer_raise(out.w, train_heal(&t));
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&
 			moe_adapter_write(out.w, &a, &e) == 0 &&

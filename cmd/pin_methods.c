@@ -10,6 +10,12 @@ static void add_settings(struct moe_buf *b, const struct moe_setting *t)
 
 	for (size_t i = 0; i < moe_setting_count(t); i++) {
 		moe_setting_text(&t[i], t[i].def, def);
+		if (t[i].words && *t[i].words == '=') {
+			if (moe_buf_addf(b, &e, "  --set %s=TEXT\t%s (%s)\n", t[i].name, t[i].help,
+				    t[i].words + 1))
+				moe_die(&e);
+			continue;
+		}
 		if (t[i].words ? moe_buf_addf(b, &e, "  --set %s=%s\t%s: %s\n", t[i].name, def,
 					 t[i].words, t[i].help)
 			       : moe_buf_addf(b, &e, "  --set %s=%s\t%g to %g: %s\n", t[i].name,
@@ -75,4 +81,21 @@ const char *pin_method_name(const char *method, const char *placebo_of)
 	if (!m->placebo)
 		moe_usage_error("the method '%s' has no placebo", placebo_of);
 	return m->placebo;
+}
+
+void pin_check_labels(enum moe_labels labels, bool allow_oracle)
+{
+	struct moe_err e;
+
+	if (labels == MOE_LABELS_ORACLE && !allow_oracle) {
+		moe_fail(&e, MOE_DATA,
+			"the pairs carry the labels 'oracle': something that made them opened "
+			"sealed "
+			"findings of rollouts, and pairs are written by hand; --allow-oracle takes "
+			"them all the same, and the adapter is marked");
+		moe_die(&e);
+	}
+	if (labels == MOE_LABELS_UNKNOWN)
+		moe_warn("whether sealed findings chose these pairs is not known (labels "
+			 "'unknown'): a text without its header line was made a stream");
 }

@@ -7,11 +7,11 @@
 #include "rl/train.h"
 
 struct train_args {
-	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin;
-	const char *loss, *ratio, *scale, *baseline; /* names, as given */
+	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin, *heal;
+	const char *loss, *ratio, *scale, *baseline, *masking; /* names, as given */
 	struct moe_opt_list plan;
 	struct moe_train_opts o;
-	int64_t max_completion, warmup, save_every;
+	int64_t max_completion, warmup, save_every, heal_steps;
 	bool allow_oracle, any_base, resume;
 };
 extern struct train_args train_args;

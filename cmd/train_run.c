@@ -1,6 +1,8 @@
 /* train_run.c - moe-train's checkpoint, refusals and warnings. The steps are in moe-train.c. */
 #include "cmd/train_run.h"
+#include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
+#include "util/ranks.h"
 
 static void die_unless(bool ok, const struct moe_err *e)
 {
@@ -67,7 +69,9 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
 	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
-		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		die_unless(!moe_rank_leads() ||
+				moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0,
+			&e);
 		run->saved = t->a->step;
 	}
 	train_last_words(t->a->step, run->saved);
@@ -75,7 +79,7 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 }
 
 void train_conclude(
-	const struct train_run *run, const struct moe_method *method, enum moe_labels labels)
+	const struct train_run *run, const struct moe_trainer *t, enum moe_labels labels)
 {
 	struct moe_err e;
 
@@ -96,6 +100,7 @@ void train_conclude(
 			 "(max_position_embeddings): "
 			 "trained on all the same",
 			run->beyond, run->beyond == 1 ? " is" : "s are");
-	if (method->decide && run->routed == 0 && run->at.next == 0)
+	if (t->method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
+	train_identity_report(&run->who, t->a);
 }

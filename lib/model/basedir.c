@@ -59,6 +59,8 @@ int moe_base_write(const struct moe_model *m, const char *dir, const char *token
 	return rc;
 }
 
+/* Files that a model directory carries beside weights and config.json; what is not there is no
+ * mistake. */
 int moe_base_copy_extras(const char *from, const char *to, struct moe_err *e)
 {
 	static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
@@ -111,6 +113,7 @@ int moe_base_describe(const struct moe_model *m, struct moe_buf *out, struct moe
 	static const char *const ropes[] = { "default", "linear", "llama3", "yarn", "dynamic" };
 	static const char *const dtypes[] = { "f32", "f16", "bf16", "f64" };
 	const struct moe_config *c = &m->config;
+	/* a line each: what it is, a tab, its value */
 	int rc = moe_buf_addf(out, e,
 		"family\t%s\nparameters\t%zu\nstored as\t%s\nlayers\t%d\nhidden "
 		"size\t%d\nheads\t%d\nkey/value heads\t%d\n"
@@ -136,6 +139,7 @@ int moe_base_describe(const struct moe_model *m, struct moe_buf *out, struct moe
 	return rc;
 }
 
+/* A stored weight must be a number: a NaN would spread to every result without a word. */
 static int check_finite(const struct moe_weight *w, const char *what, int layer, struct moe_err *e)
 {
 	moe_real *row;
@@ -193,6 +197,8 @@ int moe_base_check(const struct moe_model *m, const struct moe_tokenizer *t, str
 			moe_tokenizer_vocab(t), m->config.V);
 	if (check_weights(m, e))
 		return -1;
+	/* eight tokens spread over the vocabulary, one forward pass, seven predictions: a model
+	 * that loads but computes NaN is found here, not hours later */
 	for (int i = 0; i < 8; i++)
 		ids[i] = (int32_t)((long)i * (m->config.V - 1) / 7);
 	for (int i = 0; i < 7; i++) {

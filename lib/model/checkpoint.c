@@ -33,6 +33,9 @@ static struct moe_st_tensor tensor(
 	return t;
 }
 
+/* All that the next step depends on: weights, both moments and the clock of AdamW, the step, and
+ * the loss of each step so far. The order of texts and every draw follow from seed and step. `key`
+ * names the run: another corpus or setting must not go on from here. */
 static int write_state(
 	const struct moe_pretrain *p, const char *dir, const char *key, struct moe_err *e)
 {
@@ -51,6 +54,7 @@ static int write_state(
 	return rc;
 }
 
+/* A rename is safe on disk once its directory is. */
 static int sync_dir(const char *dir, struct moe_err *e)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY), rc;
@@ -103,6 +107,9 @@ static bool latest(const char *dir, uint64_t *step)
 	return sscanf(to, "step-%" SCNu64, step) == 1;
 }
 
+/* dir/latest always names a whole state, whenever the run is killed: the state is written and
+ * synced as step-N.tmp, renamed to step-N, and only then does latest turn to it, by a rename as
+ * well. The state before goes last. */
 int moe_pretrain_save(
 	const struct moe_pretrain *p, const char *dir, const char *key, struct moe_err *e)
 {
@@ -143,6 +150,7 @@ int moe_pretrain_save(
 	return 0;
 }
 
+/* Copies a tensor that must have n numbers of this size. */
 static int take(const struct moe_st *s, const char *name, const char *dtype, void *to, size_t n,
 	size_t size, const char *path, struct moe_err *e)
 {
@@ -156,6 +164,7 @@ static int take(const struct moe_st *s, const char *name, const char *dtype, voi
 	return 0;
 }
 
+/* The checks come before anything of p changes, but for its history. */
 static int read_state(struct moe_pretrain *p, const struct moe_st *s, const char *key,
 	const char *path, struct moe_err *e)
 {

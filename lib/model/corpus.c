@@ -9,6 +9,7 @@
 
 #define WEIGHT_MAX 1e6 /* of a loss: more than this is a mistake */
 
+/* Room for one more text of `more` tokens; both arrays double. */
 static int reserve(struct moe_corpus *c, size_t more, struct moe_err *e)
 {
 	size_t want = c->n_ids + more, cap = c->cap_ids ? c->cap_ids : 4096;
@@ -53,6 +54,7 @@ int moe_corpus_add_ids(struct moe_corpus *c, const int32_t *prompt, size_t n_pro
 	return 0;
 }
 
+/* Weights of a record's loss: 1 on the text, 0.1 on its prompt, unless it says otherwise. */
 static int weights(const struct moe_rec *r, double *w, double *pw, struct moe_err *e)
 {
 	*w = 1;
@@ -84,6 +86,7 @@ int moe_corpus_add(struct moe_corpus *c, const struct moe_rec *r, const struct m
 		return -1;
 	if (moe_rec_has(r, "prompt") > MOE_V_NIL && moe_rec_str_req(r, "prompt", &prompt, e))
 		return -1;
+	/* ids = prompt, then text; begin and end marks as special.h decides for every program */
 	rc = moe_prompt_tokens(t, -1, prompt, moe_rec_has(r, "messages") > MOE_V_NIL, &ids, &n, e);
 	n_prompt = n;
 	if (!rc)
@@ -148,6 +151,7 @@ int moe_docs_pack(struct moe_docs_batch *p, const struct moe_corpus *c, const ui
 	size_t tokens = 0;
 	int at = 0;
 
+	/* T = all tokens; each text is a segment of its own, so that none attends to another */
 	for (size_t i = 0; i < n; i++)
 		tokens += (size_t)c->doc[doc[i]].n;
 	if (room(p, tokens, n, e))
@@ -159,6 +163,7 @@ int moe_docs_pack(struct moe_docs_batch *p, const struct moe_corpus *c, const ui
 
 		p->seg[i] = (struct moe_seg){ at, d->n, -1, 0 };
 		memcpy(p->ids + at, c->ids + d->off, (size_t)d->n * sizeof(*p->ids));
+		/* row t - 1 predicts token t; rows of weight 0 never reach the head */
 		for (int t = 1; t < d->n; t++) {
 			float w = t < d->n_prompt ? d->prompt_weight : d->weight;
 
@@ -190,6 +195,7 @@ void moe_docs_cut(const struct moe_corpus *c, const uint32_t *doc, size_t n, siz
 {
 	size_t sum = 0;
 
+	/* runs of at most `tokens` tokens, or of one text that is longer; cut [n_run + 1] */
 	*n_run = 0;
 	for (size_t i = 0; i < n; i++) {
 		size_t len = (size_t)c->doc[doc[i]].n;

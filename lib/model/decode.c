@@ -14,9 +14,10 @@
 
 #define LANES MOE_DECODE_LANES
 
-/* ---- the plan ---- */
+/* ---- the weights, prepared once and shared by all decoders ---- */
 
-static int plan_rope(struct moe_decoder_weights *p, struct moe_err *e)
+/* cos and sin [max_ctx, hd / 2]. */
+static int prepare_rope(struct moe_decoder_weights *p, struct moe_err *e)
 {
 	const struct moe_config *c = &p->m->config;
 	size_t half = (size_t)c->hd / 2, n = (size_t)p->max_ctx;
@@ -34,7 +35,9 @@ static int plan_rope(struct moe_decoder_weights *p, struct moe_err *e)
 	return 0;
 }
 
-static int plan_layer(struct moe_decoder_weights *p, int l, struct moe_err *e)
+/* Norms and biases as moe_real. A narrow model's products are laid out here, a wide one's are read
+ * as they are stored (decode_tiles.c). */
+static int prepare_layer(struct moe_decoder_weights *p, int l, struct moe_err *e)
 {
 	const struct moe_layer *y = &p->m->layer[l];
 	struct moe_decode_layer *d = &p->layer[l];
@@ -50,7 +53,7 @@ static int plan_layer(struct moe_decoder_weights *p, int l, struct moe_err *e)
 	return p->wide ? 0 : moe_prep_layer(p->m, p->x, l, &p->arena, &d->prep, e);
 }
 
-static int plan_fill(struct moe_decoder_weights *p, struct moe_err *e)
+static int prepare_weights(struct moe_decoder_weights *p, struct moe_err *e)
 {
 	const struct moe_config *c = &p->m->config;
 
@@ -60,12 +63,13 @@ static int plan_fill(struct moe_decoder_weights *p, struct moe_err *e)
 	p->wide = moe_model_wide(c);
 	p->hdp = (c->hd + LANES - 1) / LANES * LANES;
 	p->layer = moe_arena_get(&p->arena, (size_t)c->L, sizeof(*p->layer), e);
-	if (!p->layer || plan_rope(p, e) || moe_weight_get(&p->m->norm, &p->arena, &p->norm, e))
+	if (!p->layer || prepare_rope(p, e) || moe_weight_get(&p->m->norm, &p->arena, &p->norm, e))
 		return -1;
 	for (int l = 0; l < c->L; l++)
-		if (plan_layer(p, l, e))
+		if (prepare_layer(p, l, e))
 			return -1;
-	return p->wide ? 0 : moe_weight_get_t(&p->m->head, &p->arena, &p->head_t, e);
+	p->head = p->m->head_forth;
+	return p->wide || p->head ? 0 : moe_weight_ready(&p->m->head, true, &p->arena, &p->head, e);
 }
 
 struct moe_decoder_weights *moe_decoder_weights_new(
@@ -82,7 +86,7 @@ struct moe_decoder_weights *moe_decoder_weights_new(
 	p->max_ctx = max_ctx;
 	if ((moe_experts_first_pass(p->x) &&
 		    !(p->first = moe_decoder_weights_new(m, NULL, max_ctx, e))) ||
-		plan_fill(p, e)) {
+		prepare_weights(p, e)) {
 		moe_decoder_weights_free(p);
 		return NULL;
 	}
@@ -136,6 +140,8 @@ static void norm_rows(struct moe_decoder *d, const moe_real *w, moe_real *out)
 	moe_rmsnorm(d->M, c->D, d->res, c->D, w, c->eps, out, c->D, NULL);
 }
 
+/* A layer, for M rows that are each the last token of their chain: the same equations as
+ * moe_layer_forward (forward.c), with keys and values of earlier tokens from the cache. */
 static int layer(struct moe_decoder *d, struct moe_err *e)
 {
 	const struct moe_config *c = &d->p->m->config;
@@ -143,16 +149,20 @@ static int layer(struct moe_decoder *d, struct moe_err *e)
 	size_t n = (size_t)d->M * (size_t)c->D;
 	int q = c->H * c->hd, k = c->K * c->hd;
 
+	/* x [M, D] = rmsnorm(res);  qkv [M, W];  att [M, H * hd] over the cache */
 	norm_rows(d, y->norm1, d->x);
 	d->out[0] = d->qkv;
 	d->out[1] = d->qkv + q;
 	d->out[2] = d->qkv + q + k;
 	if (decode_group(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_attention(d, e))
 		return -1;
+	/* res += W_o att */
 	d->out[0] = d->add;
 	if (decode_group(d, MOE_GROUP_O, d->att, q, c->D, e))
 		return -1;
 	moe_vec_add(n, d->add, d->res);
+	/* x = rmsnorm(res);  act [M, F] = silu(W_gate x) * W_up x (a wide model's tiles multiply
+	 * them as they are made);  res += W_down act */
 	norm_rows(d, y->norm2, d->x);
 	d->out[0] = d->g;
 	d->out[1] = d->u;
@@ -265,6 +275,6 @@ int moe_decode_logits(
 	d->ld_out = c->V;
 	if (d->p->wide)
 		return moe_decode_head_tiles(d, e);
-	moe_gemm_rows(M, c->V, c->D, hidden, c->D, d->p->head_t, c->V, 0, logits, c->V);
+	moe_gemm_rows_ready(M, c->V, c->D, hidden, c->D, d->p->head, 0, logits, c->V);
 	return 0;
 }

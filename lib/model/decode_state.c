@@ -12,6 +12,9 @@
 
 /* ---- cache blocks ---- */
 
+/* Keys and values lie in blocks of c->pos positions, taken from the spare ones of that size: room
+ * for position `at`. The first call fixes the size after the length that is expected, in whole
+ * LANES. */
 int moe_chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct moe_err *e)
 {
 	const struct moe_config *y = &d->p->m->config;
@@ -44,6 +47,7 @@ int moe_chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct
 	return 0;
 }
 
+/* Blocks go back to the spare ones, for the next completion. */
 void moe_chain_release(struct moe_decoder *d, struct moe_chain *c)
 {
 	if (c->first)
@@ -78,6 +82,10 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 	size_t M = (size_t)d->max_rows, threads = d->pool ? (size_t)moe_pool_threads(d->pool) : 1;
 	size_t D = (size_t)c->D, F = (size_t)c->F, R = p->x ? (size_t)p->x->R : 0,
 	       E = p->x ? (size_t)p->x->E : 0;
+	/* M rows at a time: residual stream and norm [M, D], add [M, D], q k v of a row side by
+	 * side, attention [M, H * hd], the FFN's halves [M, F], slots of the experts before and
+	 * after their gates (three Linears read one input at most), outer gates [M, E], scores of a
+	 * thread's row */
 	const struct {
 		moe_real **to;
 		size_t n;
@@ -134,6 +142,7 @@ void moe_decoder_free(struct moe_decoder *d)
 	free(d);
 }
 
+/* n tasks on the pool, or here when there is only one. */
 int moe_decode_run(struct moe_decoder *d, size_t n, moe_pool_fn *fn, void *ctx, struct moe_err *e)
 {
 	if (d->pool && n > 1)

@@ -55,6 +55,7 @@ static const struct dtype *find_dtype(const char *name)
 	return NULL;
 }
 
+/* The tensor where it lies in the mapped file, or a copy where the file did not align it. */
 static const void *aligned(
 	struct map *p, const struct moe_st_tensor *t, size_t bytes, struct moe_err *e)
 {
@@ -117,6 +118,7 @@ static bool has_bias(const struct moe_config *c, enum moe_linear l)
 	return l < MOE_O ? c->qkv_bias : c->mlp_bias;
 }
 
+/* A layer's weights, by the names that transformers gives them. */
 static int take_layer(struct moe_model *m, int i, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
@@ -221,6 +223,7 @@ static int check_all_used(const struct moe_model *m, struct moe_err *e)
 		n - spare, p->used);
 }
 
+/* Every weight that config.json describes, and nothing that it does not. */
 static int take_all(struct moe_model *m, struct moe_err *e)
 {
 	const struct moe_config *c = &m->config;
@@ -247,6 +250,7 @@ static int take_all(struct moe_model *m, struct moe_err *e)
 	return check_all_used(m, e);
 }
 
+/* The length before the bytes keeps (ab, c) and (a, bc) apart. */
 static void hash(struct sha256_ctx *h, const void *p, size_t n)
 {
 	uint8_t len[8];
@@ -359,7 +363,7 @@ int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 			p->st = moe_st_open_dir(dir, "model", e);
 		r = p && p->st ? 0 : -1;
 	}
-	if (!r && take_all(m, e))
+	if (!r && (take_all(m, e) || moe_model_make_ready(m, e)))
 		r = moe_err_prefix(e, "%s", dir);
 	if (!r)
 		make_digest(m, &text);
@@ -380,6 +384,7 @@ struct out {
 	size_t n, cap;
 };
 
+/* Directories are written as F32, whatever the weights were stored as. */
 static void *to_f32(const struct moe_weight *w, size_t n, struct moe_err *e)
 {
 	float *f = moe_alloc(n, sizeof(*f), e);
@@ -442,6 +447,7 @@ static int put_named(
 	return o->n == at ? moe_fail(e, MOE_DATA, "%s: the model has no such weight", name) : 0;
 }
 
+/* Names and order of transformers' own save_pretrained. */
 static int write_weights(const struct moe_model *m, const char *dir, struct moe_err *e)
 {
 	static const char *const meta[1][2] = { { "format",
@@ -471,6 +477,7 @@ static int write_weights(const struct moe_model *m, const char *dir, struct moe_
 	return r;
 }
 
+/* Said before the work, not after it: a directory that cannot be written into. */
 int moe_model_dir(const char *dir, struct moe_err *e)
 {
 	struct stat st;

@@ -74,6 +74,7 @@ static void set_shapes(struct moe_model *m)
 	}
 }
 
+/* Gives a weight its place in the flat block. */
 static int count(void *ctx, struct moe_weight *w, struct moe_err *e)
 {
 	size_t *total = ctx, n;
@@ -86,6 +87,7 @@ static int count(void *ctx, struct moe_weight *w, struct moe_err *e)
 	return 0;
 }
 
+/* Points a weight at its place. */
 static int attach(void *ctx, struct moe_weight *w, struct moe_err *e)
 {
 	moe_real *param = ctx;
@@ -108,6 +110,8 @@ struct init {
 	size_t n;
 };
 
+/* INIT_CHUNK draws of a weight. Each draw follows from (seed, weight, index) alone, so any number
+ * of threads makes the same model. */
 static int fill_chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 {
 	const struct init *s = ctx;
@@ -174,6 +178,7 @@ int moe_model_new(struct moe_model *m, const struct moe_config *c, uint64_t seed
 	return r;
 }
 
+/* Copies a stored weight (f16, bf16, f32) into the flat block. */
 static int widen(void *ctx, struct moe_weight *w, struct moe_err *e)
 {
 	moe_real *param = ctx;
@@ -191,6 +196,7 @@ int moe_model_make_trainable(struct moe_model *m, struct moe_err *e)
 
 	if (m->param)
 		return 0;
+	/* the mapped file is read once, as moe_real, and then let go */
 	if (each_weight(m, count, &n, e))
 		return -1;
 	param = moe_alloc(n, sizeof(*param), e);
@@ -202,6 +208,7 @@ int moe_model_make_trainable(struct moe_model *m, struct moe_err *e)
 		m->head = m->embed;
 	m->param = param;
 	m->n_param = n;
+	moe_model_drop_ready(m);
 	moe_model_unmap(m);
 	return 0;
 }
@@ -209,6 +216,7 @@ int moe_model_make_trainable(struct moe_model *m, struct moe_err *e)
 void moe_model_free(struct moe_model *m)
 {
 	moe_model_unmap(m);
+	moe_arena_free(&m->ready);
 	free(m->layer);
 	free(m->param);
 	memset(m, 0, sizeof(*m));

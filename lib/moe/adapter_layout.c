@@ -69,6 +69,8 @@ static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct
 		rc |= moe_rec_set_str(&m[i], "name", x->name[i], e);
 		rc |= moe_rec_set_str(&m[i], "bank", moe_bank_names[x->bank[i]], e);
 		rc |= moe_rec_set_int(&m[i], "rank", x->rank[i], e);
+		if (x->fixed[i])
+			rc |= moe_rec_set_int(&m[i], "fixed", x->fixed[i], e);
 		if (x->present[i] != 1)
 			rc |= moe_rec_set_f64(&m[i], "present", x->present[i], e);
 		rc = rc ? rc : write_unknown_of(&a->expert_more, i, &m[i], e);
@@ -110,20 +112,22 @@ static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, st
 }
 
 /* What a reader must understand, or refuse the arm. */
-static const char *const needs_known[] = { "deploy", "present", "router" };
+static const char *const needs_known[] = { "deploy", "fixed", "form", "present", "router" };
+enum { N_NEEDS = sizeof(needs_known) / sizeof(*needs_known) };
 
 static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct moe_err *e)
 {
-	struct moe_str need[3];
-	bool present = false, want[3];
+	struct moe_str need[N_NEEDS];
+	bool present = false, fixed = false;
 	size_t n = 0;
 
-	for (int i = 0; i < x->E; i++)
+	for (int i = 0; i < x->E; i++) {
 		present |= x->present[i] != 1;
-	want[0] = x->deploy != MOE_DEPLOY_DROP;
-	want[1] = present;
-	want[2] = x->router != NULL;
-	for (int i = 0; i < 3; i++)
+		fixed |= x->fixed[i] != 0;
+	}
+	const bool want[N_NEEDS] = { x->deploy != MOE_DEPLOY_DROP, fixed, x->form != NULL, present,
+		x->router != NULL };
+	for (int i = 0; i < N_NEEDS; i++)
 		if (want[i])
 			need[n++] = (struct moe_str){ needs_known[i], strlen(needs_known[i]) };
 	if (n == 0)
@@ -145,6 +149,8 @@ static int write_router(const struct moe_adapter *a, struct moe_rec *to, struct 
 	return rc;
 }
 
+/* The keys, in this order, are what the digest of an arm covers (adapter_io.c). One that is added
+ * must be left out where it has its default, so that old arms keep their digests. */
 int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct moe_err *e)
 {
 	int rc = 0;
@@ -163,7 +169,9 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
 	if (rc || write_config(&a->x.config, r, e) || write_experts(a, r, e) ||
 		write_plan(&a->plan, r, e) || write_needs(&a->x, r, e) ||
-		(a->x.router && write_router(a, r, e)) || write_unknown(&a->more, r, e))
+		(a->x.router && write_router(a, r, e)) ||
+		(a->x.form && moe_rec_set_str(r, "form", a->x.form->name, e)) ||
+		write_unknown(&a->more, r, e))
 		return -1;
 	if (a->x.deploy != MOE_DEPLOY_DROP &&
 		moe_rec_set_str(r, "deploy", moe_deploy_names[a->x.deploy], e))
@@ -213,6 +221,7 @@ static int read_dim(const struct moe_rec *m, const char *key, int max, int *out,
 	return 0;
 }
 
+/* Sizes are bounded before anything is allocated by them: the stream may be hostile. */
 static int read_config(const struct moe_rec *r, struct moe_config *c, struct moe_err *e)
 {
 	struct moe_rec m = { 0 };
@@ -258,8 +267,8 @@ static int read_unknown(const struct moe_rec *r, const char *const *ours, size_t
 
 static const char *const layout_keys[] = { "t", "arm", "method", "train_seed", "step", "base",
 	"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings", "score",
-	"match", "lineage", "minor", "needs", "deploy", "router" };
-static const char *const expert_keys[] = { "name", "bank", "rank", "present" };
+	"match", "lineage", "minor", "needs", "deploy", "router", "form" };
+static const char *const expert_keys[] = { "name", "bank", "rank", "present", "fixed" };
 
 /* What expert i has beside, if anything. */
 static int read_unknown_of(
@@ -288,6 +297,7 @@ static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 	moe_list_open(r, "experts", &experts);
 	for (x->E = 0; (got = moe_list_next_map(&experts, &m, e)) == 1; x->E++) {
 		int i = x->E;
+		int64_t fixed = 0;
 
 		if (i == MOE_EXPERTS_MAX || !moe_rec_str(&m, "bank", &s) ||
 			(j = find_name(moe_bank_names, MOE_BANKS, s)) < 0 ||
@@ -302,10 +312,14 @@ static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 		x->bank[i] = (enum moe_bank)j;
 		present[i] = 1;
 		moe_rec_f64(&m, "present", &present[i]);
-		if (!isfinite(present[i])) {
+		moe_rec_int(&m, "fixed", &fixed);
+		if (!isfinite(present[i]) || fixed < 0 || fixed >= x->rank[i]) {
 			moe_rec_free(&m);
-			return refuse(r, e, "the presence of an expert is not finite");
+			return refuse(r, e,
+				"the presence of an expert is not finite, or as many of its ranks "
+				"are fixed as it has");
 		}
+		x->fixed[i] = (int)fixed;
 		if (read_unknown_of(&m, i, &a->expert_more, e)) {
 			moe_rec_free(&m);
 			return -1;
@@ -362,6 +376,7 @@ static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, stru
 	return rc;
 }
 
+/* A need that is not known here would be obeyed by nobody: the arm is refused. */
 static int read_needs(const struct moe_rec *r, struct moe_err *e)
 {
 	struct moe_list needs;
@@ -374,7 +389,7 @@ static int read_needs(const struct moe_rec *r, struct moe_err *e)
 	for (moe_list_open(r, "needs", &needs); needs.left;) {
 		if (!moe_list_next_str(&needs, &s))
 			return refuse(r, e, "'needs' must be an array of names");
-		if (find_name(needs_known, 3, s) < 0)
+		if (find_name(needs_known, N_NEEDS, s) < 0)
 			return moe_fail(e, MOE_DATA,
 				"record %" PRIu64 " (byte %" PRIu64
 				"): this adapter needs '%.*s' of whoever runs it, which this "
@@ -443,6 +458,25 @@ static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct mo
 	return rc;
 }
 
+/* What A and B are made from, by the method's row. */
+static int read_form(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
+{
+	const struct moe_method *m;
+	struct moe_str s;
+
+	if (moe_rec_has(r, "form") == MOE_V_MISSING)
+		return 0;
+	m = moe_method_find(a->method, e);
+	if (!m || !m->form || !moe_rec_str(r, "form", &s) || !moe_str_eq(s, m->form->name))
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64
+			": the adapter's experts have a form that the method '%s' of this version "
+			"does not know",
+			r->number, a->method);
+	a->x.form = m->form;
+	return 0;
+}
+
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_config c = { 0 };
@@ -473,7 +507,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	a->train_seed = (uint64_t)seed;
 	moe_rec_map(r, "settings", &a->settings);
 	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, a, present, e) ||
-		read_plan(r, &a->plan, e) || read_router(r, a, e) ||
+		read_plan(r, &a->plan, e) || read_router(r, a, e) || read_form(r, a, e) ||
 		read_choice(r, "deploy", moe_deploy_names, MOE_DEPLOYS, &deploy, e) ||
 		read_unknown(
 			r, layout_keys, sizeof(layout_keys) / sizeof(*layout_keys), &a->more, e))

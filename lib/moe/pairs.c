@@ -1,6 +1,7 @@
 /* pairs.c - reads pairs; writing and making them is not here. */
 #include "moe/pairs.h"
 
+#include "formats/seal.h"
 #include "formats/tokenizer/special.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -23,6 +24,8 @@ void moe_pairs_free(struct moe_pairs *p)
 	*p = (struct moe_pairs){ 0 };
 }
 
+/* One text of a pair to tokens. The prompt gets its begin mark, or its chat form is taken as it
+ * stands; a side gets no end mark: where it stops is no part of what the pair shows. */
 static int encode(const struct moe_rec *r, const char *key, const struct moe_tokenizer *t,
 	int32_t bos, int32_t **ids, int *n, struct moe_err *e)
 {
@@ -48,6 +51,18 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 {
 	struct moe_str id, mode = { "", 0 };
 
+	for (size_t i = 0; i < r->n_field; i++) {
+		char key[64] = "";
+
+		if (r->field[i].key.n < sizeof(key))
+			memcpy(key, r->field[i].key.p, r->field[i].key.n);
+		if (moe_finding_name(key) || !strcmp(key, "seal"))
+			return moe_fail(e, MOE_DATA,
+				"record %llu: the pair carries `%s', which is what was found in a "
+				"rollout: pairs are written by hand, and no finding may choose "
+				"them",
+				(unsigned long long)r->number, key);
+	}
 	if (moe_rec_str_req(r, "id", &id, e))
 		return -1;
 	moe_rec_str(r, "mode", &mode);
@@ -57,6 +72,7 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 		encode(r, "hack", t, bos, &q->hack, &q->n_hack, e) ||
 		encode(r, "clean", t, bos, &q->clean, &q->n_clean, e))
 		return -1;
+	/* equal sides say nothing, and a score fitted on them would say it with confidence */
 	if (q->n_hack == q->n_clean &&
 		!memcmp(q->hack, q->clean, sizeof(*q->hack) * (size_t)q->n_hack))
 		return moe_fail(e, MOE_DATA,

@@ -3,8 +3,11 @@
 #include "rl/batch.h"
 
 #include "moe/pack.h"
+#include "rl/fold.h"
 #include "rl/per_rollout.h"
+#include "util/elementary.h"
 #include "util/mem.h"
+#include "util/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,7 +30,8 @@ double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollo
  * made them. */
 struct tally {
 	double loss, kl, entropy, diff, diff_max, router;
-	size_t clipped, n, n_decided; /* tokens; rows at which the router decided */
+	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
+	size_t clipped, n, n_decided;               /* tokens; rows at which the router decided */
 };
 
 struct job {
@@ -88,46 +92,18 @@ static void fill_rows(const struct moe_seg *seg, const moe_real *v, size_t E, mo
 		memcpy(to + (size_t)row * E, v, E * sizeof(*v));
 }
 
-/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, which rows the router is
- * kept out of, and which belong to one completion. */
-static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe_packed *p,
-	moe_real *gate, moe_real *mask, unsigned char *routed, int32_t *scope)
-{
-	size_t E = (size_t)j->t->a->x.E;
-	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
-
-	memset(routed, 1, (size_t)p->T);
-	for (int t = 0; t < p->T; t++)
-		scope[t] = -1;
-	for (size_t i = a; i < b; i++) {
-		int which[2] = { p->parent[i - a], p->own[i - a] };
-		const struct moe_seg *own = &p->seg[which[1]];
-
-		rollout_gates(j, i, g, m);
-		for (int t = j->r.prompt_on; t < own->len; t++)
-			scope[own->start + t] = (int32_t)(i - a);
-		for (int k = 0; k < 2; k++) {
-			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
-				continue;
-			fill_rows(&p->seg[which[k]], g, E, gate);
-			fill_rows(&p->seg[which[k]], m, E, mask);
-			if (j->r.prompt_on) /* of its own rows the decision row alone */
-				memset(routed + p->seg[which[k]].start, 0,
-					k ? 1 : (size_t)p->seg[which[k]].len);
-		}
-	}
-}
-
 /* Everything that one task needs beside the engine's own memory. */
 struct scratch {
 	struct moe_packed p;
 	moe_real *gate, *mask, *douter; /* [T, E] */
-	moe_real *learn;                /* [T] zeros */
+	moe_real *whole;                /* [T, E] the masks without any routing, or NULL */
+	moe_real *learn;                /* [T] 0 where rewards do not teach the router */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
 	int32_t *scope;                         /* [T] */
 	int32_t *row, *target;                  /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
+	moe_real *dkl;                          /* [n_tok] the share of dlogp that beta has */
 	int n_tok;
 };
 
@@ -136,11 +112,65 @@ static void scratch_free(struct scratch *c)
 	moe_packed_free(&c->p);
 	moe_seeds_free(&c->seeds);
 	free(c->gate);
+	free(c->whole);
 	free(c->learn);
 	free(c->routed);
 	free(c->scope);
 	free(c->row);
 	free(c->logp);
+}
+
+/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
+ * is kept out of. */
+static void fill_gates(
+	const struct job *j, size_t a, size_t b, const struct moe_packed *p, struct scratch *c)
+{
+	size_t E = (size_t)j->t->a->x.E;
+	moe_real *gate = c->gate, *mask = c->mask, *learn = c->learn;
+	unsigned char *routed = c->routed;
+	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
+
+	memset(routed, 1, (size_t)p->T);
+	for (int t = 0; t < p->T; t++)
+		c->scope[t] = -1;
+	for (size_t i = a; i < b; i++) {
+		int which[2] = { p->parent[i - a], p->own[i - a] };
+		const struct moe_seg *own = &p->seg[which[1]];
+		moe_real learns = !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
+
+		rollout_gates(j, i, g, m);
+		for (int t = j->r.prompt_on; t < own->len; t++)
+			c->scope[own->start + t] = (int32_t)(i - a); /* they compete */
+		for (int k = 0; k < 2; k++) {
+			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
+				continue;
+			fill_rows(&p->seg[which[k]], g, E, gate);
+			fill_rows(&p->seg[which[k]], m, E, mask);
+			for (int t = 0; t < p->seg[which[k]].len; t++)
+				learn[p->seg[which[k]].start + t] = learns;
+			if (j->r.prompt_on) /* of its own rows the decision row alone */
+				memset(routed + p->seg[which[k]].start, 0,
+					k ? 1 : (size_t)p->seg[which[k]].len);
+		}
+	}
+}
+
+/* What no routing scales: the pull of the KL toward the base, and the second moments where they are
+ * split. 1 but for experts that the plan never trains. */
+static int fill_whole(const struct job *j, struct scratch *c, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	const struct moe_experts *x = &t->a->x;
+	size_t E = (size_t)x->E, n = (size_t)c->p.T * E;
+
+	if (t->o.loss.beta <= 0 && !t->o.split_moments)
+		return 0;
+	if (!(c->whole = moe_alloc(n, sizeof(*c->whole), e)))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		c->whole[i] = moe_decision_table_trains(&t->a->plan, (int)x->bank[i % E]);
+	return 0;
 }
 
 static int scratch_make(
@@ -157,7 +187,7 @@ static int scratch_make(
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
 	c->scope = moe_alloc((size_t)c->p.T, sizeof(*c->scope), e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
-	c->logp = moe_alloc(4 * tok, sizeof(*c->logp), e);
+	c->logp = moe_alloc(5 * tok, sizeof(*c->logp), e);
 	if (!c->gate || !c->learn || !c->routed || !c->scope || !c->row || !c->logp)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
@@ -166,7 +196,10 @@ static int scratch_make(
 	c->ref = c->logp + tok;
 	c->entropy = c->logp + 2 * tok;
 	c->dlogp = c->logp + 3 * tok;
-	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed, c->scope);
+	c->dkl = c->logp + 4 * tok;
+	fill_gates(j, a, b, &c->p, c);
+	if (fill_whole(j, c, e))
+		return -1;
 	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
 		return -1;
 	for (size_t i = 0; i < b - a; i++) {
@@ -180,6 +213,15 @@ static int scratch_make(
 	}
 	c->n_tok = (int)tok;
 	return 0;
+}
+
+/* One token's ratio as it is, before any clip or truncation. */
+static void add_ratio(struct tally *y, double w)
+{
+	y->ratio += w;
+	y->ratio2 += w * w;
+	y->ratio_min = y->n ? fmin(y->ratio_min, w) : w;
+	y->ratio_max = y->n ? fmax(y->ratio_max, w) : w;
 }
 
 /* Losses and their derivatives of the tokens of rollouts a..b. */
@@ -205,12 +247,14 @@ static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, st
 					"finite",
 					(long long)j->t->a->step);
 			c->dlogp[k] = (moe_real)(w * l.dlogp);
+			c->dkl[k] = (moe_real)(w * l.dkl);
 			y->loss += w * l.loss;
 			y->kl += l.kl;
 			y->entropy += (double)c->entropy[k];
 			y->clipped += l.clipped != 0;
 			y->diff += fabs(logp - old);
 			y->diff_max = fmax(y->diff_max, fabs(logp - old));
+			add_ratio(y, moe_exp(logp - old));
 			y->n++;
 		}
 	}
@@ -239,6 +283,7 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	moe_real m[MOE_EXPERTS_MAX];
 
 	j->tally[i].n_decided = (size_t)n;
+	r.decision = (int)j->s->r[j->order[i]].decision;
 	if (j->r.has_losses && n > 0)
 		j->tally[i].router = t->method->losses(t->a, &r, 1 / (double)j->s->n);
 	for (size_t s = 0; s < S; s++) {
@@ -289,6 +334,9 @@ static void route_all(
 			if (seg >= 0)
 				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->mask,
 					c->p.seg[seg].start, c->p.seg[seg].len);
+			if (seg >= 0 && j->t->o.loss.beta > 0)
+				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->whole,
+					c->p.seg[seg].start, c->p.seg[seg].len);
 		}
 		at += n;
 	}
@@ -311,6 +359,44 @@ static void gather_douter(struct job *j, size_t a, size_t b, const struct scratc
 		}
 }
 
+/* Gradients of the chunk whose forward pass was just made, into part[worker] (and part2[worker]
+ * where moments are split).
+ *
+ * Routing masks are of the reward. With beta, the KL's gradient goes back by itself where they are
+ * not all 1, past them: a routed rollout would else pull its quarantine toward the base, and no
+ * clean expert (methods.md section 12). */
+static int backward(const struct job *j, int worker, struct scratch *c, const struct moe_batch *b,
+	struct moe_gates *g, double temp, struct moe_err *e)
+{
+	struct moe_trainer *t = j->t;
+	struct moe_acts *acts = &t->acts[worker];
+	size_t n = t->a->x.n_param, cells = (size_t)c->p.T * (size_t)t->a->x.E;
+	bool apart = t->o.loss.beta > 0 && memcmp(c->mask, c->whole, cells * sizeof(*c->mask)) != 0;
+
+	g->detach = t->o.detach;
+	memset(t->part[worker], 0, n * sizeof(**t->part));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] -= c->dkl[k];
+	if (moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		    t->part[worker], NULL, e))
+		return -1;
+	g->dgate = g->dlogit = NULL; /* the seeds have had their pass */
+	g->mask = c->whole;
+	g->detach = false;
+	if (apart &&
+		moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dkl,
+			t->part[worker], NULL, e))
+		return -1;
+	if (!t->o.split_moments)
+		return 0;
+	g->douter = NULL;
+	memset(t->part2[worker], 0, n * sizeof(**t->part2));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] += c->dkl[k];
+	return moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		t->part2[worker], NULL, e);
+}
+
 static int passes(
 	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
@@ -321,6 +407,7 @@ static int passes(
 		.outer = c->gate, .mask = c->mask, .routed = c->routed, .scope = c->scope
 	};
 	double temp = j->s->r[0].temperature, at = now_sec();
+	bool per;
 	int rc = 0;
 
 	acts->keep = false;
@@ -342,16 +429,14 @@ static int passes(
 		route_all(j, a, b, acts, c);
 	g.dgate = c->seeds.dgate;
 	g.dlogit = c->seeds.dlogit;
-	g.learn = j->r.detach ? c->learn : NULL;
+	g.learn = j->r.detach || j->r.label_detaches ? c->learn : NULL;
 	g.douter = j->per.n && !j->r.detach ? c->douter : NULL;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
-	if (rc == 0) {
-		memset(t->part[worker], 0, t->a->x.n_param * sizeof(**t->part));
-		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
-			temp, c->dlogp, t->part[worker], NULL, e);
-	}
-	if (rc == 0 && g.douter)
+	per = g.douter != NULL;
+	if (rc == 0)
+		rc = backward(j, worker, c, &batch, &g, temp, e);
+	if (rc == 0 && per)
 		gather_douter(j, a, b, c);
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
@@ -361,20 +446,30 @@ static int passes(
 static int task(void *ctx, size_t k, int worker, struct moe_err *e)
 {
 	struct job *j = ctx;
-	struct moe_trainer *t = j->t;
 	struct scratch c = { 0 };
 	int rc = scratch_make(&c, j, j->cut[k], j->cut[k + 1], e);
 
 	if (rc == 0)
 		rc = passes(j, j->cut[k], j->cut[k + 1], worker, &c, e);
 	scratch_free(&c);
-	if (rc == 0) {
-		moe_pool_turn(t->pool, k);
-		for (size_t i = 0; i < t->a->x.n_param; i++)
-			t->grad[i] += t->part[worker][i];
-		moe_pool_turn_end(t->pool, k);
-	}
 	return rc;
+}
+
+/* What a task wrote of its rollouts, to the other ranks. */
+static void pieces(void *ctx, size_t k, int from)
+{
+	struct job *j = ctx;
+	const struct moe_experts *x = &j->t->a->x;
+	size_t a = j->cut[k], n = j->cut[k + 1] - a, cells = (size_t)x->S * (size_t)x->n_routed,
+	       kept = (size_t)x->S * (size_t)moe_experts_keep(x);
+
+	moe_ranks_share(j->tally + a, n * sizeof(*j->tally), from);
+	moe_ranks_share(j->gates + a, n * sizeof(*j->gates), from);
+	moe_ranks_share(j->load + a * cells, n * cells * sizeof(*j->load), from);
+	moe_ranks_share(j->kept + a * kept, n * kept * sizeof(*j->kept), from);
+	if (j->per.n)
+		moe_ranks_share(j->per.dgate + a * (size_t)x->E,
+			n * (size_t)x->E * sizeof(*j->per.dgate), from);
 }
 
 /* ---- one step ---- */
@@ -420,7 +515,8 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	for (size_t i = 0; i < j->n; i++) {
 		bool live = j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0;
 
-		taught |= live && !j->r.detach;
+		taught |= live && !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
 		for (int e = 0; e < x->E; e++)
 			if ((live || j->r.has_losses) && j->gates[i].trained[e])
 				st->expert_frozen[e] = false;
@@ -459,6 +555,7 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 
 	if (!use)
 		return -1;
+	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
 		rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
@@ -471,9 +568,28 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	return 0;
 }
 
+/* Over threads and ranks. */
+static void sum_times(const struct job *j, struct moe_train_stats *st)
+{
+	double v[4] = { 0 };
+
+	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
+		v[0] += j->sec[2 * i];
+		v[1] += j->sec[2 * i + 1];
+		v[2] += j->t->acts[i].gemm_sec;
+		v[3] += (double)j->run[i];
+		j->t->acts[i].gemm_sec = 0;
+	}
+	moe_ranks_sum(v, 4);
+	st->forward_sec += v[0];
+	st->backward_sec += v[1];
+	st->gemm_sec += v[2];
+	st->n_run += (size_t)v[3];
+}
+
 static void sum_up(const struct job *j, struct moe_train_stats *st)
 {
-	struct tally all = { 0 };
+	struct tally all = { .ratio_min = INFINITY };
 	double n;
 
 	for (size_t i = 0; i < j->n; i++) {
@@ -485,23 +601,27 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 		all.diff += y->diff;
 		all.diff_max = fmax(all.diff_max, y->diff_max);
 		all.clipped += y->clipped;
+		all.ratio += y->ratio;
+		all.ratio2 += y->ratio2;
+		all.ratio_min = y->n ? fmin(all.ratio_min, y->ratio_min) : all.ratio_min;
+		all.ratio_max = fmax(all.ratio_max, y->ratio_max);
 		all.n += y->n;
 	}
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
-	st->loss = all.loss;
+	st->loss = all.n ? all.loss : NAN;
 	st->kl = j->t->o.loss.beta > 0 ? all.kl / n : NAN;
 	st->entropy = all.entropy / n;
-	st->clip_ratio = (double)all.clipped / n;
+	st->clip_ratio = j->t->o.loss.ratio == MOE_RATIO_CLIP ? (double)all.clipped / n : NAN;
 	st->logp_diff_mean = all.diff / n;
 	st->logp_diff_max = all.n ? all.diff_max : NAN;
+	st->ratio_mean = all.ratio / n;
+	st->ratio_std = all.n > 1
+		? sqrt(fmax(0, (all.ratio2 - all.ratio * all.ratio / n) / (n - 1)))
+		: NAN;
+	st->ratio_min = all.n ? all.ratio_min : NAN;
+	st->ratio_max = all.n ? all.ratio_max : NAN;
 	st->updated = j->n > 0;
-	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
-		st->forward_sec += j->sec[2 * i];
-		st->backward_sec += j->sec[2 * i + 1];
-		st->gemm_sec += j->t->acts[i].gemm_sec;
-		st->n_run += j->run[i];
-		j->t->acts[i].gemm_sec = 0;
-	}
+	sum_times(j, st);
 }
 
 /* A router that decides once per rollout: its gates, before any pass. */
@@ -544,7 +664,9 @@ static int run_chunks(
 	sort_rollouts(j, dead);
 	if (j->r.on && !j->r.pass && j->n && decide_per_rollout(j, e))
 		return -1;
-	if (moe_pool_run(t->pool, moe_pack_cut(j->seq, j->n, chunk, j->cut), task, j, e))
+	if (moe_fold_run(t, moe_pack_cut(j->seq, j->n, chunk, j->cut),
+		    &(struct moe_fold){ .task = task, .pieces = pieces, .ctx = j, .second = true },
+		    e))
 		return -1;
 	if (j->per.n && moe_per_rollout_bwd(&j->per, t, e))
 		return -1;

@@ -17,6 +17,8 @@ static double entropy_of(const double *gate, int n)
 	return h;
 }
 
+/* One bank at one token and site. Its presence is the largest gate of its experts: the bank is
+ * there when one of them is. */
 static void tally_bank(
 	struct moe_gate_tally *y, const struct moe_experts *x, int bank, const moe_real *gate)
 {
@@ -35,6 +37,7 @@ static void tally_bank(
 	y->bank_entropy[bank] += entropy_of(g, n);
 }
 
+/* One token at one site: gate [E], logit [n_routed] or NULL. */
 static void tally_cell(struct moe_gate_tally *y, const struct moe_experts *x, const moe_real *gate,
 	const moe_real *logit)
 {
@@ -62,6 +65,7 @@ static void tally_cell(struct moe_gate_tally *y, const struct moe_experts *x, co
 void moe_gate_tally_rows(struct moe_gate_tally *y, const struct moe_experts *x, int S, int T,
 	const moe_real *gate, const moe_real *logit, const int32_t *row, int n)
 {
+	/* a tally begins as zeros; least gates begin above every gate */
 	if (y->cells == 0) {
 		for (int e = 0; e < x->E; e++)
 			y->min[e] = INFINITY;
@@ -82,6 +86,8 @@ void moe_gate_tally_trained(struct moe_gate_tally *y, const struct moe_experts *
 {
 	size_t E = (size_t)x->E;
 
+	/* an expert gets a gradient where its gate and its mask are both not 0, at one token at
+	 * least */
 	for (size_t s = 0; s < (size_t)S; s++)
 		for (size_t t = (size_t)from; t < (size_t)(from + n); t++)
 			for (size_t e = 0; e < E; e++)
@@ -136,6 +142,7 @@ void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
 {
 	struct moe_gate_tally all = { 0 };
 
+	/* what no cell was counted for is not measured: NaN, never 0 */
 	*st = (struct moe_gate_stats){ .E = x->E, .pass = x->router != NULL };
 	for (int e = 0; e < x->E; e++) {
 		all.min[e] = INFINITY;
@@ -152,6 +159,7 @@ void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
 			add_tally(&all, &y[i], x->E);
 	if (all.cells == 0)
 		return;
+	/* sums to means over the cells (tokens x sites); of logits the root mean square */
 	for (int e = 0; e < x->E; e++) {
 		st->min[e] = all.min[e];
 		st->zero[e] = all.zero[e] / all.cells;

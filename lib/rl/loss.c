@@ -67,7 +67,8 @@ struct moe_token_loss moe_token_loss(
 		/* Schulman's k3 estimator of KL(policy | reference): e^d - d - 1 >= 0 */
 		t.kl = moe_exp(d) - d - 1;
 		t.loss += o->beta * t.kl;
-		t.dlogp += o->beta * (1 - moe_exp(d));
+		t.dkl = o->beta * (1 - moe_exp(d));
+		t.dlogp += t.dkl;
 	}
 	return t;
 }

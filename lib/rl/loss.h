@@ -33,6 +33,7 @@ int moe_ratio_parse(const char *s, enum moe_ratio *out, struct moe_err *e);
 
 struct moe_token_loss {
 	double loss, dlogp; /* value, and its derivative with respect to logp */
+	double dkl;         /* the share of dlogp that comes from beta */
 	double kl;          /* k3, 0 without beta */
 	int clipped;        /* clip: -1 below with A < 0, +1 above with A > 0, else 0 */
 };

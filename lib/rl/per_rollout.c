@@ -11,7 +11,7 @@
 static int pool_states(const struct moe_trainer *t, const struct moe_seen *seen, size_t n,
 	moe_real *out, struct moe_err *e)
 {
-	struct moe_engine g = { t->m, t->pool };
+	struct moe_engine g = { .m = t->m, .pool = t->pool };
 	size_t d = (size_t)moe_features_dim(&t->m->config);
 	float *x = moe_alloc(n * d, sizeof(*x), e);
 	int rc = x ? moe_features_pooled(&g, seen, n, x, e) : -1;
@@ -22,6 +22,7 @@ static int pool_states(const struct moe_trainer *t, const struct moe_seen *seen,
 	return rc;
 }
 
+/* Rollouts take the place of tokens: one site, a row each, and no pass in between. */
 int moe_per_rollout_make(struct moe_per_rollout *p, const struct moe_trainer *t,
 	const struct moe_seen *seen, size_t n, struct moe_err *e)
 {
@@ -58,6 +59,7 @@ void moe_per_rollout_gates(struct moe_per_rollout *p, const struct moe_trainer *
 	struct moe_seeds none = { 0 };
 	size_t E = (size_t)t->a->x.E;
 
+	/* gate [n, E] from the pooled states [n, d]; then, gates being known, the method's masks */
 	moe_site_fwd(&t->a->x, &g, 0, p->x, t->a->x.site[0].d, &p->q);
 	for (int i = 0; i < p->n && t->method->mask; i++) {
 		struct moe_gate_rows r = moe_routing_rows(&p->q, &none, &(int32_t){ i }, 1);
@@ -78,6 +80,8 @@ int moe_per_rollout_bwd(struct moe_per_rollout *p, struct moe_trainer *t, struct
 
 	if (!work)
 		return -1;
+	/* dgate [n, E], which the passes of the rollouts have summed up, to the router's tensors.
+	 * The states are the frozen base's: no gradient goes on to them */
 	moe_site_bwd(
 		&t->a->x, &g, 0, p->x, t->a->x.site[0].d, &p->q, p->dgate, t->grad, NULL, 0, work);
 	free(work);
@@ -100,6 +104,7 @@ int moe_per_rollout_pins(struct moe_trainer *t, const struct moe_pair *const *pa
 	moe_real *work = moe_alloc(4 * n_pair * (size_t)t->a->x.n_routed, sizeof(*work), e);
 	int rc = seen && work ? 0 : -1;
 
+	/* rows 2 i and 2 i + 1: the hack side and the clean side of pair i */
 	for (size_t i = 0; rc == 0 && i < 2 * n_pair; i++)
 		seen[i] = moe_pair_seen(pair[i / 2], i % 2 == 0);
 	if (rc == 0)
@@ -115,6 +120,7 @@ int moe_per_rollout_pins(struct moe_trainer *t, const struct moe_pair *const *pa
 
 			loss[i] = t->method->pin_loss(t->a, &r, i % 2 == 0, weight);
 		}
+		/* the pins seed gates and logits; experts are not in this pass at all */
 		g.dgate = d.dgate;
 		g.dlogit = d.dlogit;
 		moe_site_bwd(&t->a->x, &g, 0, p.x, t->a->x.site[0].d, &p.q, p.dgate, t->grad, NULL,

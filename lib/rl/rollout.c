@@ -80,6 +80,7 @@ static void keep_text(char *to, size_t size, const struct moe_rec *rec, const ch
 	to[s.n] = 0;
 }
 
+/* Where a rollout comes from: what identity.c compares. */
 static void origin(struct moe_rollout *q, const struct moe_rec *rec, int64_t step)
 {
 	struct moe_rollout_from *f = &q->from;
@@ -96,6 +97,7 @@ static void origin(struct moe_rollout *q, const struct moe_rec *rec, int64_t ste
 	f->step = step;
 }
 
+/* The decision of moe-route; without one a rollout counts as absorbed. */
 static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
 	struct moe_rec route = { 0 };
@@ -116,6 +118,7 @@ static int route_of(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 	return rc;
 }
 
+/* The bank that was off while sampling; -1 = none. Training repeats it. */
 static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe_err *e)
 {
 	struct moe_str s;
@@ -132,9 +135,13 @@ static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 		(unsigned long long)rec->number);
 }
 
-static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
+/* Components of the reward, for the metrics: nothing is trained on them. */
+static void rewards(struct moe_rollout_step *s, struct moe_rollout *q, const struct moe_rec *rec)
 {
 	struct moe_rec m = { 0 };
+
+	for (int i = 0; i < MOE_REWARDS_MAX; i++)
+		q->part[i] = NAN;
 
 	if (!moe_rec_map(rec, MOE_ROLLOUT_REWARDS, &m))
 		return;
@@ -154,8 +161,7 @@ static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
 			continue;
 		if (i == s->n_rewards)
 			memcpy(s->reward_name[s->n_rewards++], name, sizeof(name));
-		s->reward_sum[i] += v;
-		s->reward_n[i]++;
+		q->part[i] = v;
 	}
 	moe_rec_free(&m);
 }
@@ -199,7 +205,7 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	q->stopped = moe_rec_str(rec, MOE_ROLLOUT_FINISH, &str) && moe_str_eq(str, "stop");
 	if (moe_rec_str(rec, MOE_ROLLOUT_POLICY, &str) && str.n < sizeof(q->policy))
 		memcpy(q->policy, str.p, str.n);
-	rewards(s, rec);
+	rewards(s, q, rec);
 	origin(q, rec, s->step);
 	return behaviour(q, rec, e) || route_of(q, rec, e) || bank_off(q, rec, e) ? -1 : 0;
 }

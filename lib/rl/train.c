@@ -3,9 +3,12 @@
 #include "rl/train.h"
 
 #include "model/regions.h"
+#include "moe/features.h"
 #include "moe/method.h"
+#include "moe/nll.h"
 #include "rl/batch.h"
 #include "rl/routing.h"
+#include "tensor/vec.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -47,6 +50,11 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 		sizeof(*t->load), e);
 	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
+	if (o->split_moments &&
+		(!(t->second = moe_alloc(n, sizeof(*t->second), e)) ||
+			!(t->part2 = moe_alloc((size_t)threads, sizeof(*t->part2), e))))
+		goto fail;
+	t->opt.second = t->second;
 	if (o->decay > 0) {
 		if (!(t->start = moe_alloc(n, sizeof(*t->start), e)))
 			goto fail;
@@ -54,7 +62,8 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	}
 	for (int i = 0; i < threads; i++) {
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
-		if (!t->part[i])
+		if (!t->part[i] ||
+			(t->part2 && !(t->part2[i] = moe_alloc(n, sizeof(**t->part2), e))))
 			goto fail;
 		t->acts[i].exact = o->exact;
 		t->acts[i].recompute = o->recompute;
@@ -74,12 +83,18 @@ void moe_trainer_free(struct moe_trainer *t)
 			moe_acts_free(&t->acts[i]);
 		if (t->part)
 			free(t->part[i]);
+		if (t->part2)
+			free(t->part2[i]);
 	}
 	free(t->acts);
 	free(t->part);
+	free(t->part2);
 	free(t->grad);
+	free(t->second);
 	free(t->start);
 	free(t->load);
+	free(t->adv);
+	moe_past_free(&t->past);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -88,7 +103,9 @@ void moe_trainer_free(struct moe_trainer *t)
 
 static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st)
 {
-	st->len_min = INFINITY;
+	double ended = 0, tok = 0;
+
+	st->len_min = st->term_min = INFINITY;
 	for (size_t i = 0; i < s->n; i++) {
 		double k = s->r[i].n_completion;
 
@@ -96,11 +113,20 @@ static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st
 		st->len_min = fmin(st->len_min, k);
 		st->len_max = fmax(st->len_max, k);
 		st->clipped_len += !s->r[i].stopped;
+		if (s->r[i].stopped) {
+			ended++;
+			tok += k;
+			st->term_min = fmin(st->term_min, k);
+			st->term_max = fmax(st->term_max, k);
+		}
 		st->share[s->r[i].decision] += 1;
 		st->any_decision |= s->r[i].routed;
 	}
 	st->len_mean = (double)st->n_tok / (double)s->n;
 	st->clipped_len /= (double)s->n;
+	st->term_mean = ended > 0 ? tok / ended : NAN;
+	if (ended == 0)
+		st->term_min = st->term_max = NAN;
 	for (int d = 0; d < MOE_DECISIONS; d++)
 		st->share[d] /= (double)s->n;
 }
@@ -134,25 +160,61 @@ static int presence(const struct moe_trainer *t, const struct moe_rollout_step *
 	return st->gates.E ? 0 : -1;
 }
 
+/* What the method multiplies rewards or advantages with, out [n]; 1 without such a method. */
+static int factors(const struct moe_trainer *t, const struct moe_rollout_step *s,
+	const int64_t *group, double *out, struct moe_err *e)
+{
+	double *score = moe_alloc(s->n, sizeof(*score), e);
+	int rc = score ? 0 : -1;
+
+	for (size_t i = 0; i < s->n; i++)
+		out[i] = 1;
+	for (size_t i = 0; rc == 0 && t->method && t->method->factors && i < s->n; i++) {
+		score[i] = s->r[i].score;
+		if (isnan(score[i]))
+			rc = moe_fail(e, MOE_DATA,
+				"step %lld: rollout %zu has no score, and the method '%s' needs "
+				"one: moe-route is missing before moe-train",
+				(long long)s->step, i, t->a->method);
+	}
+	if (rc == 0 && t->method && t->method->factors)
+		rc = t->method->factors(t->a, score, group, s->n, out, e);
+	free(score);
+	return rc;
+}
+
 static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv,
 	bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
 	double *reward = moe_alloc(s->n, sizeof(*reward), e);
 	int64_t *group = moe_alloc(s->n, sizeof(*group), e);
 	bool *keep = moe_alloc(s->n, sizeof(*keep), e);
+	double *factor = moe_alloc(s->n, sizeof(*factor), e);
+	bool late = moe_method_setting(t->a, "of", 0) > 0; /* advantages, not rewards */
 	int rc = -1;
 
-	if (reward && group && keep) {
+	if (reward && group && keep && factor) {
 		for (size_t i = 0; i < s->n; i++) {
-			reward[i] = s->r[i].reward;
+			reward[i] = t->method && t->method->worth
+				? t->method->worth(
+					  t->a, s->r[i].reward, s->r[i].score, s->r[i].decision)
+				: s->r[i].reward;
 			group[i] = s->r[i].group;
 			keep[i] = s->r[i].decision == MOE_KEEP;
 		}
-		rc = moe_advantages(s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+		rc = factors(t, s, group, factor, e);
+		for (size_t i = 0; rc == 0 && !late && i < s->n; i++)
+			reward[i] *= factor[i];
+		if (rc == 0)
+			rc = moe_advantages(
+				s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+		for (size_t i = 0; rc == 0 && late && i < s->n; i++)
+			adv[i] *= factor[i];
 	}
 	free(reward);
 	free(group);
 	free(keep);
+	free(factor);
 	return rc;
 }
 
@@ -191,6 +253,17 @@ static int gradient_stats(
 				       (long long)t->a->step);
 }
 
+/* No mask scales what a router learns: both its moments are of one gradient. */
+static void second_of_router(struct moe_trainer *t)
+{
+	const struct moe_experts *x = &t->a->x;
+
+	for (size_t i = 0; t->second && i < x->n_view; i++)
+		if (x->view[i].role == MOE_ROLE_ROUTER)
+			memcpy(t->second + x->view[i].off, t->grad + x->view[i].off,
+				x->view[i].n * sizeof(*t->grad));
+}
+
 int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e)
 {
@@ -199,20 +272,86 @@ int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	int rc = -1;
 
 	*st = (struct moe_train_stats){ 0 };
+	free(t->adv);
+	st->advantage = t->adv = adv;
 	memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
+	if (t->second)
+		memset(t->second, 0, t->a->x.n_param * sizeof(*t->second));
 	if (adv && dead && s->n) {
 		lengths(s, st);
 		if (t->o.max_completion == 0)
 			t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
-		rc = presence(t, s, st, e) || advantages(t, s, adv, dead, st, e) ? -1 : 0;
+		rc = presence(t, s, st, e) || advantages(t, s, adv, dead, st, e) ||
+				moe_reward_stats_of(s, &st->rewards, e)
+			? -1
+			: 0;
 	}
 	if (rc == 0)
 		rc = moe_batch_gradient(t, s, adv, dead, st, e) || moe_routing_pins(t, st, e) ? -1
 											      : 0;
+	if (rc == 0) {
+		second_of_router(t);
+		moe_experts_chain(&t->a->x, t->grad);
+		if (t->second)
+			moe_experts_chain(&t->a->x, t->second);
+	}
 	if (rc == 0)
 		rc = gradient_stats(t, st, e);
-	free(adv);
 	free(dead);
+	return rc;
+}
+
+/* ---- the update's projection ---- */
+
+/* toward [n_param] = the gradient of NLL(clean) - NLL(hack) over the pairs, in the state of an
+ * absorbed rollout. */
+static int pairs_direction(struct moe_trainer *t, moe_real *toward, struct moe_err *e)
+{
+	const struct moe_pairs *p = t->pins;
+	struct moe_experts *x = &t->a->x;
+	struct moe_engine g = { t->m, t->pool, NULL };
+	moe_real outer[MOE_EXPERTS_MAX], mask[MOE_EXPERTS_MAX];
+	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
+	moe_real *hack = moe_alloc(x->n_param, sizeof(*hack), e);
+	struct moe_seen *s = moe_alloc(p->n, sizeof(*s), e);
+	double loss;
+	int rc = hack && s ? 0 : -1;
+
+	moe_decision_table_spread(x, t->a->plan.gate[MOE_ABSORB], outer);
+	moe_decision_table_spread(x, t->a->plan.mask[MOE_ABSORB], mask);
+	for (int side = 0; rc == 0 && side < 2; side++) {
+		for (size_t i = 0; i < p->n; i++)
+			s[i] = moe_pair_seen(&p->pair[i], side);
+		rc = moe_nll_gradient(&g, x, s, p->n, &o, side ? hack : toward, &loss, e);
+	}
+	for (size_t i = 0; rc == 0 && i < x->n_param; i++)
+		toward[i] -= hack[i];
+	free(hack);
+	free(s);
+	return rc;
+}
+
+/* AdamW's step; then the method projects what it added, tensor by tensor. */
+static int step_projected(struct moe_trainer *t, double lr, struct moe_err *e)
+{
+	struct moe_experts *x = &t->a->x;
+	size_t n = x->n_param;
+	moe_real *before = moe_alloc(2 * n, sizeof(*before), e),
+		 *toward = before ? before + n : NULL;
+	int rc = before && (!t->pins || pairs_direction(t, toward, e) == 0) ? 0 : -1;
+
+	if (rc == 0) {
+		memcpy(before, x->param, n * sizeof(*before));
+		moe_adamw_step(&t->opt, x->param, t->grad, t->start, lr);
+		for (size_t i = 0; i < n; i++) /* now what was added */
+			x->param[i] -= before[i];
+		for (size_t i = 0; i < x->n_view; i++)
+			t->method->project(t->a, &x->view[i], x->param + x->view[i].off,
+				t->pins ? toward + x->view[i].off : NULL);
+		for (size_t i = 0; i < n; i++)
+			x->param[i] += before[i];
+	}
+	free(before);
 	return rc;
 }
 
@@ -220,6 +359,7 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_experts *x = &t->a->x;
+	double clipped;
 
 	if (moe_train_gradient(t, s, st, e))
 		return -1;
@@ -230,12 +370,21 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	st->lr = t->o.lr *
 		moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0,
 			(uint64_t)t->o.warmup);
-	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
-	if (st->updated)
+	clipped = moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
+	if (t->second && clipped < 1) /* by the same factor: one scale for both moments */
+		moe_vec_scale(x->n_param, (moe_real)clipped, t->second);
+	if (st->updated && t->method && t->method->project) {
+		if (step_projected(t, st->lr, e))
+			return -1;
+	} else if (st->updated)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
+	moe_experts_form(x);
 	t->a->step++;
 	if (moe_routing_after_step(t, st, e))
 		return -1;
+	for (size_t i = 0; i < s->n; i++)
+		if (moe_past_add(&t->past, s->r[i].score, e))
+			return -1;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
 			return moe_fail(e, MOE_NUMERIC,

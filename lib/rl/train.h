@@ -21,6 +21,7 @@
 #include "rl/advantage.h"
 #include "rl/gates.h"
 #include "rl/loss.h"
+#include "rl/rewards.h"
 #include "rl/rollout.h"
 #include "util/pool.h"
 
@@ -30,9 +31,13 @@ struct moe_train_opts {
 	size_t max_completion; /* constant of dr_grpo; 0 = the longest completion of the first step
 				*/
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
-	double decay;   /* decoupled, toward the experts as they were at moe_trainer_init: an expert
-			   that is not needed goes back there */
-	int warmup;     /* steps of linear warm-up, counted from this run's first */
+	double decay; /* decoupled, toward the experts as they were at moe_trainer_init: an expert
+			 that is not needed goes back there */
+	bool detach;  /* masks cut what flows back through an expert's output as a whole
+			 (struct moe_gates), not to its parameters alone */
+	bool split_moments; /* AdamW's second moment from the gradient that no mask scales: one
+			       more backward pass */
+	int warmup;         /* steps of linear warm-up, counted from this run's first */
 	bool exact;     /* forward products whose bits do not depend on the batch (model/prep.h): on
 			   policy, log-probabilities equal the sampler's */
 	bool recompute; /* keep only the layers' inputs for the backward pass: less memory, a third
@@ -41,16 +46,20 @@ struct moe_train_opts {
 			  are not */
 };
 
-/* What a step tells. Means over tokens are over trained tokens (rollouts of groups whose rewards
- * differ, or all with beta). */
+/* What a step tells. What was not measured is NaN, never 0. Means over tokens are over trained
+ * tokens (rollouts of groups whose rewards differ, or all with beta). */
 struct moe_train_stats {
 	struct moe_adv_stats adv;
+	struct moe_reward_stats rewards;
+	const double *advantage; /* [n] of the step's rollouts, until the next step; borrowed */
 	double loss, kl, entropy, clip_ratio;
 	double logp_diff_mean, logp_diff_max; /* |training - sampling| log-probability */
+	double ratio_mean, ratio_std, ratio_min, ratio_max; /* exp(training - sampling), raw */
 	double grad_norm, lr;
 	double len_mean, len_min, len_max,
-		clipped_len;           /* completion lengths; share cut by length */
-	double share[MOE_DECISIONS];   /* of rollouts */
+		clipped_len;                  /* completion lengths; share cut by length */
+	double term_mean, term_min, term_max; /* of completions that ended by a stop token */
+	double share[MOE_DECISIONS];   /* of rollouts; what carries no decision is absorbed */
 	struct moe_gate_stats gates;   /* over completion tokens of rollouts not routed: forward
 					  presence. Without a router in the pass of all rollouts,
 					  else of those that trained */
@@ -77,12 +86,16 @@ struct moe_trainer {
 	struct moe_train_opts o;
 	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
 	moe_real *grad;       /* [n_param] */
+	double *adv;          /* [n] advantages of the last step's rollouts */
 	double *load;         /* [n_site, n_routed] mean gates of the last step, then [n_site, keep]
 				 the means of what the router kept: for after_step */
+	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on
+				 from them after a break (checkpoint.h) */
 	int64_t first_step;   /* the adapter's step at the start */
-	moe_real **part;      /* [threads] -> [n_param] */
-	struct moe_acts *acts; /* [threads] */
+	moe_real **part, **part2; /* [threads] -> [n_param]; part2 of second, or NULL */
+	struct moe_acts *acts;    /* [threads] */
 };
 
 int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,

@@ -178,7 +178,8 @@ static double token_weight(const struct world *w, int i)
 	return 1 / tok;
 }
 
-/* The loss of the rollouts that train expert x (x < 0: of all that train anything). */
+/* The loss whose gradient expert x learns from: the reward's of the rollouts that train it (x < 0:
+ * of all), and the KL's of every rollout, past the masks, unless the plan never trains it. */
 static double loss_for(struct world *w, int x)
 {
 	double sum = 0;
@@ -186,11 +187,9 @@ static double loss_for(struct world *w, int x)
 	for (int i = 0; i < N; i++) {
 		struct moe_rollout *r = &w->s.r[i];
 		moe_real logp[64], ref[64];
+		double mask = x < 0 ? 1 : w->a.plan.mask[r->decision][w->a.x.bank[x]];
+		bool kl = x < 0 || moe_decision_table_trains(&w->a.plan, (int)w->a.x.bank[x]);
 
-		if (x >= 0 &&
-			(r->off == (int)w->a.x.bank[x] ||
-				w->a.plan.mask[r->decision][w->a.x.bank[x]] == 0))
-			continue;
 		if (i == 8 && w->o.loss.beta == 0)
 			continue; /* alone in its group: nothing to compare with */
 		logp_alone(w, i, false, logp);
@@ -206,7 +205,8 @@ static double loss_for(struct world *w, int x)
 			} else {
 				l = -w->fixed[i][k] * a * logp[k];
 			}
-			sum += token_weight(w, i) * (l + w->o.loss.beta * (exp(d) - d - 1));
+			sum += token_weight(w, i) *
+				(mask * l + kl * w->o.loss.beta * (exp(d) - d - 1));
 		}
 	}
 	return sum;
@@ -222,15 +222,16 @@ static void advantages(struct world *w)
 
 		for (int k = 0; k < N; k++) {
 			bool same = w->s.r[k].group == w->s.r[i].group;
-			bool kept = w->s.r[i].decision != MOE_KEEP ||
+			bool kept = (w->s.r[i].decision != MOE_KEEP && !w->o.adv.kept) ||
 				w->s.r[k].decision == MOE_KEEP;
 
-			if (same && (!w->o.adv.split || kept)) {
+			if (same && ((!w->o.adv.split && !w->o.adv.kept) || kept)) {
 				sum += w->s.r[k].reward;
 				n++;
 			}
 		}
-		w->adv[i] = w->s.r[i].reward - sum / n;
+		/* none kept: the group's, which for one alone is its own */
+		w->adv[i] = n ? w->s.r[i].reward - sum / n : 0;
 	}
 }
 
@@ -315,7 +316,7 @@ static void test_gradient(void **state)
 	(void)state;
 	for (int l = 0; l < 4; l++)
 		for (int r = 0; r < 3; r++)
-			for (int split = 0; split < 2; split++) {
+			for (int split = 0; split < 3; split++) {
 				struct world w;
 				struct moe_err e;
 				char what[64];
@@ -324,7 +325,7 @@ static void test_gradient(void **state)
 				w.o = (struct moe_train_opts){ .loss = { .eps_low = 0.2,
 								       .eps_high = 0.3,
 								       .beta = split ? 0.1 : 0 },
-					.adv = { .split = split },
+					.adv = { .split = split == 1, .kept = split == 2 },
 					.max_completion = 7,
 					.lr = 1e-3,
 					.beta1 = 0.9,
@@ -336,10 +337,60 @@ static void test_gradient(void **state)
 				assert_int_equal(
 					moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
 				snprintf(what, sizeof(what), "%s, %s, %s", loss[l], ratio[r],
-					split ? "split baselines, beta 0.1" : "group baseline");
+					split == 1      ? "split baselines, beta 0.1"
+						: split ? "kept baselines, beta 0.1"
+							: "group baseline");
 				compare(&w, what);
+				/* a bank that no decision trains is moved by the KL neither */
+				for (int d = 0; split && d < MOE_DECISIONS; d++)
+					w.a.plan.mask[d][MOE_BANK_QUARANTINE] = 0;
+				if (split)
+					compare(&w, "a frozen bank, beta 0.1");
 				free_world(&w);
 			}
+}
+
+/* The gradient of the second moment is that without masks; the first's stays the routed one. */
+static void test_split_moments(void **state)
+{
+	struct moe_train_stats st;
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		moe_real *routed, *again;
+		double apart = 0;
+
+		make_world(&w, 1 + k);
+		w.a.plan.gate[MOE_KEEP][MOE_BANK_QUARANTINE] = 1; /* masked, but present */
+		w.o = (struct moe_train_opts){ .max_completion = 7,
+			.loss = { .eps_low = 0.2, .eps_high = 0.3, .beta = 0.1 * k },
+			.lr = 1e-2,
+			.beta1 = 0.9,
+			.beta2 = 0.95,
+			.eps = 1e-8,
+			.split_moments = true };
+		fix_weights(&w);
+		assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
+		assert_int_equal(moe_train_gradient(&w.t, &w.s, &st, &e), 0);
+		routed = moe_alloc(w.a.x.n_param, sizeof(*routed), NULL);
+		again = moe_alloc(w.a.x.n_param, sizeof(*again), NULL);
+		memcpy(routed, w.t.grad, w.a.x.n_param * sizeof(*routed));
+		memcpy(again, w.t.second, w.a.x.n_param * sizeof(*again));
+		for (int d = 0; d < MOE_DECISIONS; d++)
+			for (int b = 0; b < MOE_BANKS; b++)
+				w.a.plan.mask[d][b] = 1;
+		assert_int_equal(moe_train_gradient(&w.t, &w.s, &st, &e), 0);
+		for (size_t i = 0; i < w.a.x.n_param; i++) {
+			assert_true(fabs(w.t.grad[i] - again[i]) < 1e-14);
+			apart += fabs(routed[i] - again[i]);
+		}
+		assert_true(apart > 1e-3);
+		free(routed);
+		free(again);
+		free_world(&w);
+	}
 }
 
 static void step_with(struct world *w, enum moe_decision d, struct moe_train_stats *st)
@@ -501,6 +552,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gradient),
+		cmocka_unit_test(test_split_moments),
 		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_threads),

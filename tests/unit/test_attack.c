@@ -623,7 +623,8 @@ static void test_a_killed_worker_is_replaced(void **state)
 	kill(pid[0], SIGSEGV);
 	assert_int_equal(moe_grader_run(g, item, 40, r, NULL), 0);
 	for (size_t i = 0; i < 40; i++)
-		if (r[i].fault != MOE_GRADE_FINE || !r[i].solved) fail_msg("%zu: fault %d %s", i, r[i].fault, r[i].note);
+		if (r[i].fault != MOE_GRADE_FINE || !r[i].solved)
+			fail_msg("%zu: fault %d %s", i, r[i].fault, r[i].note);
 	assert_int_equal(moe_grader_replaced(g), 1);
 	assert_int_equal(moe_grader_run(g, item, 40, r, NULL), 0);
 	for (size_t i = 0; i < 40; i++)

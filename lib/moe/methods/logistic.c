@@ -1,12 +1,12 @@
-/* logistic.c - a per-token logistic regression on the frozen base's hidden states, fitted on the
- * pairs alone.
+/* logistic.c - a logistic regression on the frozen base's hidden states, fitted on the pairs alone.
  *
- * The score of a completion is the mean probability over its tokens; whole pairs are held out, fold
- * by fold, to say how well it does on pairs that it has not seen, and a score made of the length
- * alone says how much of that needs no hidden states at all. */
+ * The score of a completion is the mean probability over its tokens, or that of its mean state;
+ * whole pairs are held out, fold by fold, to say how well it does on pairs that it has not seen,
+ * and a score made of the length alone says how much of that needs no hidden states at all. */
 #include "moe/methods/rows.h"
 
 #include "moe/features.h"
+#include "moe/heldout.h"
 #include "moe/logreg.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -22,13 +22,14 @@ const struct moe_setting moe_logistic_settings[] = {
 	[SET_HI] = { "hi", 0.6, 0, 1, NULL, "a rollout that scores more is routed" },
 	[SET_L2] = { "l2", 1e-3, 0, 1e6, NULL, "L2 penalty of the fit, l2/2 |w|^2" },
 	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
+	MOE_SETTINGS_THRESHOLDS,
+	{ "features", 0, 0, 0, "tokens|pooled", "each completion token's states, or their mean" },
 	{ 0 },
 };
 
 struct fit_opts {
-	double l2, lo, hi;
-	int folds; /* whole pairs are held out fold by fold for the accuracies */
-	uint64_t seed;
+	double l2, lo, hi, folds; /* whole pairs are held out fold by fold */
+	bool pooled;              /* a row of the table is a completion, not a token */
 };
 
 struct table {
@@ -41,7 +42,6 @@ struct table {
 	int stride; /* every so many tokens of a completion count: 1 unless there are very many */
 	struct moe_pool *pool;
 	size_t n_seq;
-	uint32_t *fold; /* [n_pair] */
 	const struct moe_config *c;
 };
 
@@ -52,7 +52,6 @@ static void table_free(struct table *t)
 	free(t->wt);
 	free(t->first);
 	free(t->seen);
-	free(t->fold);
 }
 
 static int collect(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
@@ -82,7 +81,7 @@ static void count_tokens(struct table *t)
 }
 
 static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p,
-	const struct fit_opts *o, struct moe_err *e)
+	bool pooled, struct moe_err *e)
 {
 	size_t bytes, n = p->n;
 
@@ -91,15 +90,13 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	t->n_seq = 2 * n;
 	t->seen = moe_alloc(2 * n, sizeof(*t->seen), e);
 	t->first = moe_alloc(2 * n + 1, sizeof(*t->first), e);
-	t->fold = moe_alloc(n, sizeof(*t->fold), e);
-	if (!t->seen || !t->first || !t->fold)
+	if (!t->seen || !t->first)
 		return -1;
-	for (size_t i = 0; i < 2 * n; i++) {
+	for (size_t i = 0; i < 2 * n; i++)
 		t->seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
-		;
-	}
 	count_tokens(t);
-	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);
+	for (size_t i = 0; pooled && i <= 2 * n; i++)
+		t->first[i] = i;
 	t->d.n = t->first[2 * n];
 	t->d.d = (size_t)moe_features_dim(t->c);
 	if (!moe_mul(t->d.n, t->d.d, &bytes))
@@ -112,19 +109,20 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	t->d.x = t->x;
 	t->d.y = t->y;
 	t->d.wt = t->wt;
-	return moe_features_run(g, t->seen, 2 * n, collect, t, e);
+	return pooled ? moe_features_pooled(g, t->seen, 2 * n, t->x, e)
+		      : moe_features_run(g, t->seen, 2 * n, collect, t, e);
 }
 
 /* Both classes weigh the same however long their completions are. Pairs of fold `out` weigh nothing
  * (out = folds: all count). */
-static void weigh(struct table *t, uint32_t folds, uint32_t out)
+static void weigh(struct table *t, const struct moe_held *h, uint32_t out)
 {
 	double n[2] = { 0, 0 };
 
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < t->n_seq; i++)
 			for (size_t k = t->first[i]; k < t->first[i + 1]; k++) {
-				bool in = t->fold[i / 2] % folds != out;
+				bool in = !moe_held_is_out(h, i / 2, out);
 
 				t->y[k] = i % 2 == 0;
 				if (pass == 0)
@@ -145,76 +143,46 @@ static double mean_prob(const struct table *t, size_t seq, const double *w, doub
 	return n ? sum / (double)n : 0.5;
 }
 
-struct held_out {
-	double pair, side;   /* share of pairs ranked right (ties half); share of completions on the
-				right side of 1/2 */
-	double kept, routed; /* share of clean ones under lo, of hacks over hi */
-	size_t n;
-};
-
-static void tally(struct held_out *h, double hack, double clean, const struct fit_opts *o)
-{
-	h->pair += hack > clean ? 1 : hack == clean ? 0.5 : 0;
-	h->side += 0.5 * (hack > 0.5) + 0.5 * (clean < 0.5);
-	h->kept += clean < o->lo;
-	h->routed += hack > o->hi;
-	h->n++;
-}
-
-static void shares(struct held_out *h)
-{
-	double n = h->n ? (double)h->n : 1;
-
-	h->pair /= n;
-	h->side /= n;
-	h->kept /= n;
-	h->routed /= n;
-}
-
-/* Cross-validation over whole pairs. Each fold's search starts where the last one ended: the
- * minimum is the same from anywhere. */
-static int cross_validate(struct table *t, const struct fit_opts *o, uint32_t folds, double *w,
-	struct held_out *h, struct moe_err *e)
+/* Fold by fold: weights from the other pairs, the score of these. Each fold's search starts where
+ * the last one ended: the minimum is the same from anywhere. */
+static int cross_validate(
+	struct table *t, struct moe_held *h, double l2, double *w, struct moe_err *e)
 {
 	double b = 0;
 
-	*h = (struct held_out){ 0 };
-	for (uint32_t f = 0; f < folds; f++) {
-		weigh(t, folds, f);
-		if (moe_logreg(&t->d, o->l2, f > 0, t->pool, w, &b, NULL, e))
+	for (uint32_t f = 0; f < h->folds; f++) {
+		weigh(t, h, f);
+		if (moe_logreg(&t->d, l2, f > 0, t->pool, w, &b, NULL, e))
 			return -1;
-		for (size_t i = 0; i < t->n_seq; i += 2)
-			if (t->fold[i / 2] % folds == f)
-				tally(h, mean_prob(t, i, w, b), mean_prob(t, i + 1, w, b), o);
+		for (size_t i = 0; i < t->n_seq; i++)
+			if (moe_held_is_out(h, i / 2, f))
+				h->score[i] = mean_prob(t, i, w, b);
 	}
-	shares(h);
 	return 0;
 }
 
-/* The same with one feature, the number of tokens, one row a completion. */
-static int length_only(const struct table *t, const struct fit_opts *o, uint32_t folds,
-	struct held_out *h, struct moe_err *e)
+/* What is held against the score: states averaged over the tokens of a side, and their number. */
+static int store_quality(const struct table *t, const struct moe_held *h, const struct fit_opts *o,
+	struct moe_adapter *a, struct moe_err *e)
 {
-	struct table s = { .n_seq = t->n_seq, .fold = t->fold, .d = { .n = t->n_seq, .d = 1 } };
-	double w;
-	int rc = -1;
+	float *x = moe_alloc(t->n_seq * (t->d.d + 1), sizeof(*x), e),
+	      *length = x ? x + t->n_seq * t->d.d : NULL;
+	int rc = x ? 0 : -1;
 
-	s.x = moe_alloc(t->n_seq, sizeof(*s.x), e);
-	s.y = moe_alloc(t->n_seq, sizeof(*s.y), e);
-	s.wt = moe_alloc(t->n_seq, sizeof(*s.wt), e);
-	s.first = moe_alloc(t->n_seq + 1, sizeof(*s.first), e);
-	if (s.x && s.y && s.wt && s.first) {
-		for (size_t i = 0; i < t->n_seq; i++) {
-			s.x[i] = (float)(t->first[i + 1] - t->first[i]);
-			s.first[i + 1] = i + 1;
+	for (size_t i = 0; x && i < t->n_seq; i++) {
+		size_t n = t->first[i + 1] - t->first[i];
+
+		length[i] = (float)moe_features_tokens(t->c, &t->seen[i]);
+		for (size_t k = 0; n && k < t->d.d; k++) {
+			double sum = 0;
+
+			for (size_t j = t->first[i]; j < t->first[i + 1]; j++)
+				sum += (double)t->x[j * t->d.d + k];
+			x[i * t->d.d + k] = (float)(sum / (double)n);
 		}
-		s.d.x = s.x;
-		s.d.y = s.y;
-		s.d.wt = s.wt;
-		rc = cross_validate(&s, o, folds, &w, h, e);
 	}
-	s.fold = NULL; /* t's */
-	table_free(&s);
+	rc = rc || moe_held_store(h, x, t->d.d, length, o->lo, o->hi, a, e) ? -1 : 0;
+	free(x);
 	return rc;
 }
 
@@ -231,8 +199,8 @@ static int store_tensor(
 
 /* The weights, and the standardisation in which directions are drawn that the score is held
  * against. */
-static int store(
-	struct moe_adapter *a, const struct table *t, const double *w, double b, struct moe_err *e)
+static int store(struct moe_adapter *a, const struct table *t, bool pooled, const double *w,
+	double b, struct moe_err *e)
 {
 	double *mean = moe_alloc(2 * t->d.d, sizeof(*mean), e), *inv = mean ? mean + t->d.d : NULL;
 	struct moe_rec *r = &a->score;
@@ -245,23 +213,9 @@ static int store(
 		: 0;
 	free(mean);
 	return rc || moe_rec_set_f64(r, "bias", b, e) ||
-			moe_rec_set_str(r, "features", "hidden", e) ||
+			moe_rec_set_str(r, "features", pooled ? "pooled" : "hidden", e) ||
 			moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) ||
 			moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e)
-		? -1
-		: 0;
-}
-
-static int store_accuracy(struct moe_rec *r, const struct held_out *h, const struct held_out *len,
-	uint32_t folds, struct moe_err *e)
-{
-	return moe_rec_set_int(r, "folds", folds, e) ||
-			moe_rec_set_f64(r, "pair_accuracy", h->pair, e) ||
-			moe_rec_set_f64(r, "accuracy", h->side, e) ||
-			moe_rec_set_f64(r, "clean_kept", h->kept, e) ||
-			moe_rec_set_f64(r, "hack_routed", h->routed, e) ||
-			moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
-			moe_rec_set_f64(r, "length_accuracy", len->side, e)
 		? -1
 		: 0;
 }
@@ -269,26 +223,27 @@ static int store_accuracy(struct moe_rec *r, const struct held_out *h, const str
 static int fit(const struct moe_engine *g, const struct moe_pairs *p, const struct fit_opts *o,
 	struct moe_adapter *a, struct moe_err *e)
 {
-	uint32_t folds = (uint32_t)(p->n < (size_t)o->folds ? p->n : (size_t)o->folds);
-	struct held_out h, len;
+	struct moe_held h = { 0 };
 	struct table t = { 0 };
 	double *w = NULL, b = 0;
-	int rc = table_make(&t, g, p, o, e);
+	int rc = table_make(&t, g, p, o->pooled, e) ||
+			moe_held_begin(&h, p->n, o->folds, a->train_seed, e)
+		? -1
+		: 0;
 
 	if (rc == 0)
 		rc = (w = moe_alloc(t.d.d, sizeof(*w), e)) ? 0 : -1;
-	if (rc == 0 && folds >= 2)
-		rc = cross_validate(&t, o, folds, w, &h, e) || length_only(&t, o, folds, &len, e) ||
-				store_accuracy(&a->score, &h, &len, folds, e)
-			? -1
-			: 0;
+	if (rc == 0 && h.folds >= 2)
+		rc = cross_validate(&t, &h, o->l2, w, e) || store_quality(&t, &h, o, a, e) ? -1 : 0;
 	if (rc == 0) {
-		weigh(&t, 1, 1);
-		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) || store(a, &t, w, b, e)
+		weigh(&t, &h, h.folds);
+		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) ||
+				store(a, &t, o->pooled, w, b, e)
 			? -1
 			: 0;
 	}
 	free(w);
+	moe_held_free(&h);
 	table_free(&t);
 	return rc;
 }
@@ -296,13 +251,17 @@ static int fit(const struct moe_engine *g, const struct moe_pairs *p, const stru
 int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e)
 {
-	double set[MOE_ROUTER_SETTINGS];
-	struct fit_opts o;
+	struct fit_opts o = { .lo = NAN, .hi = NAN };
+	struct moe_str features;
 
-	if (moe_settings_read(moe_logistic_settings, &a->settings, set, e))
-		return -1;
-	o = (struct fit_opts){ set[SET_L2], set[SET_LO], set[SET_HI], (int)set[SET_FOLDS],
-		a->train_seed };
+	/* of any row that has these settings; thresholds are its own business */
+	if (moe_rec_f64_req(&a->settings, "l2", &o.l2, e) ||
+		moe_rec_f64_req(&a->settings, "folds", &o.folds, e) ||
+		moe_rec_str_req(&a->settings, "features", &features, e))
+		return moe_err_prefix(e, "the adapter's settings");
+	o.pooled = moe_str_eq(features, "pooled");
+	moe_rec_f64(&a->settings, "lo", &o.lo);
+	moe_rec_f64(&a->settings, "hi", &o.hi);
 	return fit(g, p, &o, a, e);
 }
 
@@ -314,49 +273,10 @@ int moe_logistic_check(const double *set, const struct moe_experts *x, struct mo
 		: 0;
 }
 
-static double number(const struct moe_rec *r, const char *key)
-{
-	double v = NAN;
-
-	moe_rec_f64(r, key, &v);
-	return v;
-}
-
-void moe_logistic_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out)
-{
-	const struct moe_rec *s = &a->score;
-
-	if (!moe_rec_has(s, "pair_accuracy")) {
-		moe_say(out, true,
-			"%zu pair(s): too few to hold any out, so how good the score is remains "
-			"unknown",
-			n_pair);
-		return;
-	}
-	moe_say(out, false,
-		"score fitted on %zu pairs; held out, pair by pair: hack above clean in %.3f of "
-		"the pairs, right side of 1/2 for %.3f of the completions, "
-		"%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)",
-		n_pair, number(s, "pair_accuracy"), number(s, "accuracy"), number(s, "clean_kept"),
-		number(&a->settings, "lo"), number(s, "hack_routed"), number(&a->settings, "hi"));
-	moe_say(out, false,
-		"the completion's length alone: hack above clean in %.3f of the pairs, right side "
-		"for %.3f",
-		number(s, "length_pair_accuracy"), number(s, "length_accuracy"));
-	if (number(s, "accuracy") < 0.65)
-		moe_say(out, true,
-			"on held-out pairs the score is little better than chance: it does not "
-			"know the hacks of these pairs");
-	if (number(s, "length_accuracy") >= 0.65 &&
-		number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
-		moe_say(out, true,
-			"the length of a completion explains the score: hack and clean differ in "
-			"length throughout the pairs, and the score may know no more than that");
-}
-
 /* ---- scoring rollouts ---- */
 
 struct scoring {
+	bool pooled; /* fitted on states averaged over the completion */
 	const float *w;
 	size_t d;
 	double b;
@@ -406,21 +326,39 @@ static int draw_directions(struct scoring *s, const struct moe_adapter *a, struc
 	return 0;
 }
 
+/* out [d] = the states averaged over the rows. */
+static void pool_rows(const struct scoring *s, const struct moe_feature_rows *rows, float *out)
+{
+	for (size_t k = 0; k < s->d; k++) {
+		size_t D = (size_t)rows->D;
+		const moe_real *x = rows->block[k / D] + (size_t)rows->first * D + k % D;
+		double sum = 0;
+
+		for (int t = 0; t < rows->n; t++)
+			sum += (double)x[(size_t)t * D];
+		out[k] = (float)(sum / rows->n);
+	}
+}
+
 static int score_nulls(
 	const struct scoring *s, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
 	size_t n = (size_t)s->null->n;
 	float *x = moe_alloc(s->d, sizeof(*x), e);
 	double *sum = x ? moe_alloc(n, sizeof(*sum), e) : NULL;
+	int of = s->pooled ? 1 : rows->n; /* what the score is a mean of */
 
-	for (int t = 0; sum && t < rows->n; t++) {
-		moe_features_row(rows, t, x);
+	for (int t = 0; sum && t < of; t++) {
+		if (s->pooled)
+			pool_rows(s, rows, x);
+		else
+			moe_features_row(rows, t, x);
 		for (size_t k = 0; k < n; k++)
 			sum[k] += moe_sigmoid(
 				s->dir_b[k] + moe_logreg_dot(s->dir + k * s->d, x, s->d));
 	}
 	for (size_t k = 0; sum && k < n; k++)
-		s->null->score[seq * n + k] = (float)(sum[k] / rows->n);
+		s->null->score[seq * n + k] = (float)(sum[k] / of);
 	free(x);
 	free(sum);
 	return sum ? 0 : -1;
@@ -441,6 +379,23 @@ static double score_token(const struct scoring *s, const struct moe_feature_rows
 	return moe_sigmoid(z);
 }
 
+/* The score of a completion's mean state, [rows->n] times: score_one takes a mean. */
+static int score_pooled(const struct scoring *s, const struct moe_feature_rows *rows, double *sum,
+	struct moe_err *e)
+{
+	float *x = moe_alloc(s->d, sizeof(*x), e);
+
+	if (!x)
+		return -1;
+	pool_rows(s, rows, x);
+	*sum = s->b;
+	for (size_t k = 0; k < s->d; k++)
+		*sum += (double)s->w[k] * (double)x[k];
+	*sum = moe_sigmoid(*sum) * rows->n;
+	free(x);
+	return 0;
+}
+
 static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
 	struct scoring *s = ctx;
@@ -453,6 +408,8 @@ static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows,
 			s->token[seq][t] = (float)p;
 		sum += p;
 	}
+	if (s->pooled && score_pooled(s, rows, &sum, e))
+		return -1;
 	if (!isfinite(sum))
 		return moe_fail(e, MOE_NUMERIC, "the score of rollout %zu is not finite", seq);
 	if (s->j)
@@ -465,24 +422,27 @@ static int read_weights(struct scoring *s, const struct moe_engine *g, const str
 	struct moe_err *e)
 {
 	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
+	struct moe_str features;
 
 	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
 		return moe_fail(e, MOE_DATA,
 			"the adapter holds no score that fits this base (score.weight)");
 	if (moe_rec_f64_req(&a->score, "bias", &s->b, e))
 		return moe_err_prefix(e, "the adapter's score");
+	s->pooled = moe_rec_str(&a->score, "features", &features) && moe_str_eq(features, "pooled");
 	s->w = t->data;
 	s->d = t->n;
 	return 0;
 }
 
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e)
+	const struct moe_seen *seen, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	struct scoring s = { .j = j, .null = null };
 	int rc;
 
+	(void)turn;
 	if (read_weights(&s, g, a, e))
 		return -1;
 	for (size_t i = 0; i < n; i++)
@@ -525,7 +485,7 @@ const struct moe_method moe_method_logistic = {
 	.plan = moe_decision_table_deployed,
 	.check = moe_logistic_check,
 	.init = moe_logistic_init,
-	.report = moe_logistic_report,
+	.report = moe_held_report,
 	.score = moe_logistic_score,
 	.token_score = moe_logistic_token_score,
 	.decide = moe_decide_three_way,

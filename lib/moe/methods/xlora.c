@@ -5,7 +5,7 @@
 
 enum { SET_K = MOE_SET_OWN };
 static const struct moe_setting settings[] = {
-	MOE_ROUTER_COMMON_AT(5),
+	MOE_ROUTER_COMMON_BUT(5, MOE_DEPLOY_DROP),
 	{ "k", 0, 0, MOE_EXPERTS_MAX, NULL, "experts that stay at a token; 0 = all" },
 	{ 0 },
 };

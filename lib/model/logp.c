@@ -1,10 +1,12 @@
-/* score.c - log-probabilities of a corpus on the pool, a run of texts a task. */
-#include "model/score.h"
+/* logp.c - log-probabilities of a corpus on the pool, a run of texts a task. */
+#include "model/logp.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* What a thread of the pool keeps from run to run: activations, the batch, and for its T tokens the
+ * outer gates [T, E] and the log-probabilities [T]. */
 struct worker {
 	struct moe_acts a;
 	struct moe_docs_batch pack;
@@ -12,6 +14,7 @@ struct worker {
 	int cap;
 };
 
+/* The call as a whole. doc lists the texts in order; run i is doc[cut[i] .. cut[i + 1]). */
 struct job {
 	const struct moe_model *m;
 	const struct moe_experts *x;
@@ -24,6 +27,7 @@ struct job {
 	struct worker *w;
 };
 
+/* Room for the batch at hand. Every token gets the same row of outer gates. */
 static int room(const struct job *j, struct worker *w, struct moe_err *e)
 {
 	int T = w->pack.b.T, E = j->x ? j->x->E : 0;
@@ -43,6 +47,8 @@ static int room(const struct job *j, struct worker *w, struct moe_err *e)
 	return 0;
 }
 
+/* Run i: its texts as one packed batch, one forward pass, one log-probability per token. A text's
+ * result depends on that text alone, so neither the runs nor the threads show in it. */
 static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 {
 	struct job *j = ctx;
@@ -53,6 +59,8 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	if (moe_docs_pack(&w->pack, j->c, j->doc + j->cut[i], j->cut[i + 1] - j->cut[i], e) ||
 		room(j, w, e))
 		return -1;
+	/* row t - 1 of a text predicts its token t. The packer leaves out tokens of weight 0; here
+	 * every token counts, so rows and targets are listed anew */
 	for (int s = 0; s < w->pack.b.n_seg; s++)
 		for (int t = 1; t < w->pack.seg[s].len; t++) {
 			w->pack.row[n] = w->pack.seg[s].start + t - 1;
@@ -63,6 +71,7 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 		moe_head_logp(j->m, &w->pack.b, &w->a, n, w->pack.row, w->pack.target,
 			j->temperature, w->logp, NULL, e))
 		return -1;
+	/* logp [tokens of the corpus]: the first token of a text has no prediction */
 	n = 0;
 	for (size_t d = j->cut[i]; d < j->cut[i + 1]; d++) {
 		const struct moe_doc *doc = &j->c->doc[j->doc[d]];
@@ -74,7 +83,7 @@ static int task(void *ctx, size_t i, int worker, struct moe_err *e)
 	return 0;
 }
 
-int moe_corpus_score(const struct moe_model *m, const struct moe_experts *x, const moe_real *gate,
+int moe_corpus_logp(const struct moe_model *m, const struct moe_experts *x, const moe_real *gate,
 	const struct moe_corpus *c, struct moe_pool *pool, double temperature, float *logp,
 	struct moe_err *e)
 {

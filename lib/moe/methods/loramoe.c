@@ -8,7 +8,7 @@ enum { SET_DELTA = MOE_SET_OWN };
 static const struct moe_setting settings[] = {
 	MOE_ROUTER_COMMON,
 	{ "delta", 0.9, 0, 0.999, NULL,
-		"on a pair, an expert of its side's bank gets (1+delta)/(1-delta) of another's" },
+		"a pair: share of its side's bank over the other's, (1+delta)/(1-delta)" },
 	{ 0 },
 };
 

@@ -8,7 +8,7 @@
 struct train_args train_args = { .loss = "dr_grpo",
 	.ratio = "min",
 	.scale = "none",
-	.o = { .loss = { .eps_low = 0.2, .eps_high = 0.2 },
+	.o = { .loss = MOE_LOSS_DEFAULTS,
 		.lr = NAN, /* by the width, train_choose_lr */
 		.beta1 = 0.9,
 		.beta2 = 0.95,
@@ -97,7 +97,7 @@ void train_parse_names(const struct moe_method *method)
 		moe_usage_error("--save-every and --resume need --checkpoint FILE");
 	A.o.adv.split = A.baseline ? *A.baseline == 's' : method->decide != NULL;
 	A.o.max_completion = (size_t)A.max_completion;
-	A.o.warmup = (int)A.warmup;
+	A.o.warmup = (uint64_t)A.warmup;
 }
 
 void train_choose_lr(const struct moe_config *c)

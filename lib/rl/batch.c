@@ -3,6 +3,7 @@
 #include "rl/batch.h"
 
 #include "moe/pack.h"
+#include "rl/order.h"
 #include "rl/per_rollout.h"
 #include "util/mem.h"
 
@@ -13,27 +14,22 @@
 
 #define CHUNK_TOK 1024 /* tokens of one packed pass */
 
-double moe_batch_gate(const struct moe_decision_table *p, const struct moe_rollout *r, int bank)
-{
-	return r->off == bank ? 0 : p->gate[r->decision][bank];
-}
-
-double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollout *r, int bank)
-{
-	return r->off == bank ? 0 : p->mask[r->decision][bank];
-}
-
 /* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
  * made them. */
 struct tally {
-	double loss, kl, entropy, diff, diff_max, router;
-	size_t clipped, n;
+	double loss, kl, entropy, kept_entropy, diff, diff_max, router;
+	size_t low, high, counted, kept, n;
 };
 
 struct job {
 	struct moe_trainer *t;
+	const struct moe_update *u;
 	const struct moe_rollout_step *s;
-	const double *adv;
+	bool look; /* a forward pass alone, of `what` */
+	enum moe_look what;
+	bool everything;              /* all rollouts with tokens in the loss run */
+	double bonus;                 /* entropy's coefficient in this update, 0 = none */
+	double n_kept;                /* tokens that the policy's part keeps */
 	size_t *order;                /* [n] rollouts that train, by group and state */
 	struct moe_seq *seq;          /* [n] in that order */
 	struct tally *tally;          /* [n] in that order */
@@ -42,7 +38,7 @@ struct job {
 	struct moe_routing r;
 	struct moe_per_rollout per; /* [n] in that order, when the router is such a one */
 	size_t *cut;
-	size_t n, all_tok;
+	size_t n;
 	double *sec; /* [threads * 2] forward, backward */
 	size_t *run; /* [threads] tokens run */
 };
@@ -53,12 +49,6 @@ static double now_sec(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
-/* Rollouts with equal states can share a prompt's pass. */
-static int state_of(const struct moe_rollout *r)
-{
-	return (int)r->decision + MOE_DECISIONS * (r->off + 1);
 }
 
 /* Outer gates and masks of rollout i of the order: its decision's, or its own. [E] each. */
@@ -119,8 +109,9 @@ struct scratch {
 	moe_real *learn;                /* [T] zeros */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
-	int32_t *row, *target;                  /* [n_tok] */
-	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
+	int32_t *row, *target;                                       /* [n_tok] */
+	moe_real *logp, *ref, *entropy, *dlogp, *dentropy, *sampled; /* [n_tok] */
+	double *dpolicy, *dkl;                                       /* [n_tok] */
 	int n_tok;
 };
 
@@ -133,6 +124,7 @@ static void scratch_free(struct scratch *c)
 	free(c->routed);
 	free(c->row);
 	free(c->logp);
+	free(c->dpolicy);
 }
 
 static int scratch_make(
@@ -148,8 +140,9 @@ static int scratch_make(
 	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
-	c->logp = moe_alloc(4 * tok, sizeof(*c->logp), e);
-	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp)
+	c->logp = moe_alloc(6 * tok, sizeof(*c->logp), e);
+	c->dpolicy = moe_alloc(2 * tok, sizeof(*c->dpolicy), e);
+	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp || !c->dpolicy)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
 	c->douter = c->mask + (size_t)c->p.T * E;
@@ -157,6 +150,9 @@ static int scratch_make(
 	c->ref = c->logp + tok;
 	c->entropy = c->logp + 2 * tok;
 	c->dlogp = c->logp + 3 * tok;
+	c->dentropy = c->logp + 4 * tok;
+	c->sampled = c->logp + 5 * tok;
+	c->dkl = c->dpolicy + tok;
 	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed);
 	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
 		return -1;
@@ -167,43 +163,124 @@ static int scratch_make(
 		for (int t = 0; t < r->n_completion; t++, k++) {
 			c->row[k] = c->p.seg[c->p.own[i]].start + t;
 			c->target[k] = r->completion[t];
+			c->sampled[k] = (moe_real)r->logp[t];
 		}
 	}
 	c->n_tok = (int)tok;
 	return 0;
 }
 
-/* Losses and their derivatives of the tokens of rollouts a..b. */
-static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, struct moe_err *e)
+static int diverged(const struct moe_trainer *t, struct moe_err *e)
+{
+	return moe_fail(e, MOE_NUMERIC,
+		"training diverged at step %lld: a log-probability is not finite",
+		(long long)t->a->step);
+}
+
+/* What is kept of a rollout whose tokens lie at k: measured before the first update. */
+static void keep_old(struct job *j, size_t who, const moe_real *logp)
+{
+	struct moe_token_store *store = j->u->store;
+
+	if (!store || store->has[who])
+		return;
+	memcpy(store->old + store->at[who], logp,
+		(size_t)j->s->r[who].n_completion * sizeof(*logp));
+	store->has[who] = true;
+}
+
+/* Sums over the tokens of a rollout, for people. */
+static void measure(struct tally *y, const struct moe_loss_in *in, const moe_real *entropy)
+{
+	const moe_real *was = in->old && in->old != in->sampled ? in->old : in->logp;
+
+	for (size_t t = 0; t < in->n; t++) {
+		double d = fabs((double)was[t] - (double)in->sampled[t]);
+		bool kept = !in->keep || in->keep[t];
+
+		y->entropy += (double)entropy[t];
+		y->kept_entropy += kept ? (double)entropy[t] : 0;
+		y->kept += kept;
+		y->diff += d;
+		y->diff_max = fmax(y->diff_max, d);
+	}
+	y->n += in->n;
+}
+
+/* Losses and their derivatives of the tokens of rollout i of the order, which lie at k. */
+static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, struct moe_err *e)
 {
 	const struct moe_train_opts *o = &j->t->o;
+	const struct moe_token_store *store = j->u->store;
+	size_t who = j->order[i];
+	const struct moe_rollout *r = &j->s->r[who];
+	struct moe_loss_in in = { .n = (size_t)r->n_completion,
+		.adv = j->u->adv[who],
+		.logp = c->logp + k,
+		.sampled = c->sampled + k,
+		.ref = c->ref + k };
+	struct moe_loss_out out = { .dpolicy = c->dpolicy + k, .dkl = c->dkl + k };
+	struct tally *y = &j->tally[i];
+	double w = j->u->share * moe_loss_weight(&o->loss, &j->u->counts, in.n);
+
+	for (size_t t = 0; t < in.n; t++)
+		if (!isfinite(in.logp[t]))
+			return diverged(j->t, e);
+	if (o->loss.ratio == MOE_RATIO_CLIP)
+		in.old = in.sampled;
+	else if (store && store->has[who])
+		in.old = store->old + store->at[who];
+	if (store && store->keep && o->loss.top_entropy < 1)
+		in.keep = store->keep + store->at[who];
+	moe_rollout_loss(&o->loss, &in, &out);
+	for (size_t t = 0; t < in.n; t++) {
+		bool kept = !in.keep || in.keep[t];
+
+		c->dlogp[k + t] = (moe_real)(w * (out.dpolicy[t] + out.dkl[t]));
+		/* the loss loses bonus times the mean entropy of the tokens that are kept */
+		c->dentropy[k + t] = (moe_real)(kept ? -j->u->share * j->bonus / fmax(j->n_kept, 1)
+						     : 0);
+	}
+	y->loss = w * (out.policy + o->loss.beta * out.kl);
+	y->kl = out.kl;
+	y->low = out.low;
+	y->high = out.high;
+	y->counted = out.counted;
+	measure(y, &in, c->entropy + k);
+	if (j->u->keep_old)
+		keep_old(j, who, in.logp);
+	return 0;
+}
+
+static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, struct moe_err *e)
+{
 	size_t k = 0;
 
 	for (size_t i = a; i < b; i++) {
-		const struct moe_rollout *r = &j->s->r[j->order[i]];
-		double w = moe_loss_weight(
-			&o->loss, (size_t)r->n_completion, j->s->n, j->all_tok, o->max_completion);
-		struct tally *y = &j->tally[i];
+		if (rollout_losses(j, i, c, k, e))
+			return -1;
+		k += (size_t)j->s->r[j->order[i]].n_completion;
+	}
+	return 0;
+}
 
-		for (int t = 0; t < r->n_completion; t++, k++) {
-			double logp = (double)c->logp[k], old = (double)r->logp[t];
-			struct moe_token_loss l = moe_token_loss(
-				&o->loss, logp, old, (double)c->ref[k], j->adv[j->order[i]]);
+/* A look: what the forward pass gave, put where it is wanted. */
+static int take_look(struct job *j, size_t a, size_t b, const struct scratch *c, struct moe_err *e)
+{
+	size_t k = 0;
 
-			if (!isfinite(logp))
-				return moe_fail(e, MOE_NUMERIC,
-					"training diverged at step %lld: a log-probability is not "
-					"finite",
-					(long long)j->t->a->step);
-			c->dlogp[k] = (moe_real)(w * l.dlogp);
-			y->loss += w * l.loss;
-			y->kl += l.kl;
-			y->entropy += (double)c->entropy[k];
-			y->clipped += l.clipped != 0;
-			y->diff += fabs(logp - old);
-			y->diff_max = fmax(y->diff_max, fabs(logp - old));
-			y->n++;
-		}
+	for (size_t i = a; i < b; i++) {
+		size_t who = j->order[i], n = (size_t)j->s->r[who].n_completion;
+
+		for (size_t t = 0; t < n; t++)
+			if (!isfinite(c->logp[k + t]))
+				return diverged(j->t, e);
+		if (j->what == MOE_LOOK_OLD)
+			keep_old(j, who, c->logp + k);
+		else
+			memcpy(j->u->store->entropy + j->u->store->at[who], c->entropy + k,
+				n * sizeof(*c->entropy));
+		k += n;
 	}
 	return 0;
 }
@@ -220,7 +297,8 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	moe_real m[MOE_EXPERTS_MAX];
 
 	if (j->r.has_losses && n > 0)
-		j->tally[i].router = t->method->losses(t->a, &r, 1 / (double)j->s->n);
+		j->tally[i].router = t->method->losses(
+			t->a, &r, j->u->share / (double)(j->u->to - j->u->from));
 	for (size_t k = 0; k < cells; k++)
 		for (int q = 0; q < n; q++)
 			j->load[i * cells + k] +=
@@ -291,6 +369,28 @@ static void gather_douter(struct job *j, size_t a, size_t b, const struct scratc
 		}
 }
 
+/* The experts' forward pass and its log-probabilities; before it that of the base alone, with a
+ * KL. */
+static int forward(struct job *j, const struct moe_batch *batch, const struct moe_gates *g,
+	struct moe_acts *acts, struct scratch *c, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	double temp = j->s->r[0].temperature;
+
+	acts->keep = false;
+	if (t->o.loss.beta > 0 && !j->look &&
+		(moe_forward(t->m, NULL, NULL, batch, acts, e) ||
+			moe_head_logp(t->m, batch, acts, c->n_tok, c->row, c->target, temp, c->ref,
+				NULL, e)))
+		return -1;
+	acts->keep = !j->look;
+	return moe_forward(t->m, &t->a->x, g, batch, acts, e) ||
+			moe_head_logp(t->m, batch, acts, c->n_tok, c->row, c->target, temp, c->logp,
+				c->entropy, e)
+		? -1
+		: 0;
+}
+
 static int passes(
 	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
@@ -298,25 +398,12 @@ static int passes(
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
 	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
-	double temp = j->s->r[0].temperature, at = now_sec();
-	int rc = 0;
+	double at = now_sec();
+	int rc = forward(j, &batch, &g, acts, c, e);
 
-	acts->keep = false;
-	if (t->o.loss.beta > 0)
-		rc = moe_forward(t->m, NULL, NULL, &batch, acts, e) ||
-				moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp,
-					c->ref, NULL, e)
-			? -1
-			: 0;
-	acts->keep = true;
 	if (rc == 0)
-		rc = moe_forward(t->m, &t->a->x, &g, &batch, acts, e) ||
-				moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp,
-					c->logp, c->entropy, e) ||
-				token_losses(j, a, b, c, e)
-			? -1
-			: 0;
-	if (rc == 0)
+		rc = j->look ? take_look(j, a, b, c, e) : token_losses(j, a, b, c, e);
+	if (rc == 0 && !j->look)
 		route_all(j, a, b, acts, c);
 	g.dgate = c->seeds.dgate;
 	g.dlogit = c->seeds.dlogit;
@@ -324,12 +411,14 @@ static int passes(
 	g.douter = j->per.n && !j->r.detach ? c->douter : NULL;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
-	if (rc == 0) {
+	if (rc == 0 && !j->look) {
 		memset(t->part[worker], 0, t->a->x.n_param * sizeof(**t->part));
+		acts->dentropy = j->bonus != 0 ? c->dentropy : NULL;
 		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
-			temp, c->dlogp, t->part[worker], NULL, e);
+			j->s->r[0].temperature, c->dlogp, t->part[worker], NULL, e);
+		acts->dentropy = NULL;
 	}
-	if (rc == 0 && g.douter)
+	if (rc == 0 && !j->look && g.douter)
 		gather_douter(j, a, b, c);
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
@@ -346,7 +435,7 @@ static int task(void *ctx, size_t k, int worker, struct moe_err *e)
 	if (rc == 0)
 		rc = passes(j, j->cut[k], j->cut[k + 1], worker, &c, e);
 	scratch_free(&c);
-	if (rc == 0) {
+	if (rc == 0 && !j->look) {
 		moe_pool_turn(t->pool, k);
 		for (size_t i = 0; i < t->a->x.n_param; i++)
 			t->grad[i] += t->part[worker][i];
@@ -356,35 +445,6 @@ static int task(void *ctx, size_t k, int worker, struct moe_err *e)
 }
 
 /* ---- one step ---- */
-
-/* Rollouts that train, sorted by group (in order of appearance), then state, then as they came. */
-static void sort_rollouts(struct job *j, const bool *dead)
-{
-	const struct moe_rollout_step *s = j->s;
-
-	for (size_t i = 0; i < s->n; i++) {
-		const struct moe_rollout *r = &s->r[i];
-		bool first = true;
-
-		for (size_t k = 0; k < i && first; k++)
-			first = s->r[k].group != r->group;
-		for (int state = 0; first && state < MOE_DECISIONS * (MOE_BANKS + 1); state++)
-			for (size_t k = i; k < s->n; k++)
-				if (s->r[k].group == r->group && state_of(&s->r[k]) == state &&
-					s->r[k].n_completion > 0 &&
-					(!dead[k] || j->t->o.loss.beta > 0))
-					j->order[j->n++] = k;
-	}
-	for (size_t i = 0; i < j->n; i++) {
-		const struct moe_rollout *r = &s->r[j->order[i]];
-
-		/* The last token predicts nothing. What is a rollout's own cannot share a prompt.
-		 */
-		j->seq[i] = (struct moe_seq){ r->prompt, r->completion, r->n_prompt,
-			r->n_completion - 1,
-			j->r.mask_differs || (j->r.on && !j->r.pass) ? (int)i : state_of(r) };
-	}
-}
 
 /* An expert is frozen in this step when no row that trains had both its gate and its mask other
  * than 0; a router, when nothing teaches it. */
@@ -396,7 +456,7 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	for (int e = 0; e < x->E; e++)
 		st->expert_frozen[e] = true;
 	for (size_t i = 0; i < j->n; i++) {
-		bool live = j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0;
+		bool live = j->u->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0 || j->bonus != 0;
 
 		taught |= live && !j->r.detach;
 		for (int e = 0; e < x->E; e++)
@@ -439,30 +499,8 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	return 0;
 }
 
-static void sum_up(const struct job *j, struct moe_train_stats *st)
+static void sum_time(const struct job *j, struct moe_train_stats *st)
 {
-	struct tally all = { 0 };
-	double n;
-
-	for (size_t i = 0; i < j->n; i++) {
-		const struct tally *y = &j->tally[i];
-
-		all.loss += y->loss;
-		all.kl += y->kl;
-		all.entropy += y->entropy;
-		all.diff += y->diff;
-		all.diff_max = fmax(all.diff_max, y->diff_max);
-		all.clipped += y->clipped;
-		all.n += y->n;
-	}
-	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
-	st->loss = all.loss;
-	st->kl = j->t->o.loss.beta > 0 ? all.kl / n : NAN;
-	st->entropy = all.entropy / n;
-	st->clip_ratio = (double)all.clipped / n;
-	st->logp_diff_mean = all.diff / n;
-	st->logp_diff_max = all.n ? all.diff_max : NAN;
-	st->updated = j->n > 0;
 	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
 		st->forward_sec += j->sec[2 * i];
 		st->backward_sec += j->sec[2 * i + 1];
@@ -470,6 +508,47 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 		st->n_run += j->run[i];
 		j->t->acts[i].gemm_sec = 0;
 	}
+}
+
+static void sum_up(const struct job *j, struct moe_train_stats *st)
+{
+	const struct moe_loss_opts *o = &j->t->o.loss;
+	struct tally all = { 0 };
+	double n, c, bonus;
+
+	for (size_t i = 0; i < j->n; i++) {
+		const struct tally *y = &j->tally[i];
+
+		all.loss += y->loss;
+		all.kl += y->kl;
+		all.entropy += y->entropy;
+		all.kept_entropy += y->kept_entropy;
+		all.diff += y->diff;
+		all.diff_max = fmax(all.diff_max, y->diff_max);
+		all.low += y->low;
+		all.high += y->high;
+		all.counted += y->counted;
+		all.kept += y->kept;
+		all.n += y->n;
+	}
+	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
+	c = all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO ? (double)all.counted : NAN;
+	bonus = j->u->share * j->bonus * all.kept_entropy / fmax(j->n_kept, 1);
+	st->loss = (all.loss - bonus) / j->u->share;
+	st->policy_loss = o->entropy_coef != 0 || o->adaptive ? all.loss / j->u->share : NAN;
+	st->entropy_coef = o->entropy_coef != 0 || o->adaptive ? j->t->entropy_coef : NAN;
+	st->kl = o->beta > 0 ? all.kl / n : NAN;
+	st->entropy = all.entropy / n;
+	st->kept_entropy = all.kept_entropy / (all.kept ? (double)all.kept : NAN);
+	st->clip_low = (double)all.low / c;
+	st->clip_high = (double)all.high / c;
+	st->n_kept = all.kept;
+	st->n_train = all.n;
+	st->n_counted = all.counted;
+	st->logp_diff_mean = all.diff / n;
+	st->logp_diff_max = all.n ? all.diff_max : NAN;
+	st->updated = j->n > 0;
+	sum_time(j, st);
 }
 
 /* A router that decides once per rollout: its gates, before any pass. */
@@ -502,18 +581,25 @@ static int decide_per_rollout(struct job *j, struct moe_err *e)
 	return rc;
 }
 
+static int chunk_size(const struct moe_trainer *t)
+{
+	return t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK;
+}
+
 /* All chunks, then what is summed over them. */
-static int run_chunks(
-	struct job *j, const bool *dead, struct moe_train_stats *st, struct moe_err *e)
+static int run_chunks(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_trainer *t = j->t;
-	int chunk = t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK;
 
-	sort_rollouts(j, dead);
+	j->n = moe_order(t, j->u, &j->r, j->everything, j->order, j->seq);
 	if (j->r.on && !j->r.pass && j->n && decide_per_rollout(j, e))
 		return -1;
-	if (moe_pool_run(t->pool, moe_pack_cut(j->seq, j->n, chunk, j->cut), task, j, e))
+	if (moe_pool_run(t->pool, moe_pack_cut(j->seq, j->n, chunk_size(t), j->cut), task, j, e))
 		return -1;
+	if (j->look) {
+		sum_time(j, st);
+		return 0;
+	}
 	if (j->per.n && moe_per_rollout_bwd(&j->per, t, e))
 		return -1;
 	sum_up(j, st);
@@ -521,39 +607,84 @@ static int run_chunks(
 	return j->r.on ? sum_gates(j, st, e) : 0;
 }
 
-int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, const double *adv,
-	const bool *dead, struct moe_train_stats *st, struct moe_err *e)
+static int one_temperature(const struct moe_rollout_step *s, struct moe_err *e)
 {
-	size_t threads = (size_t)moe_pool_threads(t->pool),
-	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
-	struct job j = { .t = t, .s = s, .adv = adv };
-	int rc = -1;
-
-	for (size_t i = 0; i < s->n; i++) {
-		j.all_tok += (size_t)s->r[i].n_completion;
+	for (size_t i = 0; i < s->n; i++)
 		if (s->r[i].temperature != s->r[0].temperature)
 			return moe_fail(e, MOE_DATA, "step %lld mixes sampling temperatures",
 				(long long)s->step);
+	return 0;
+}
+
+/* The tokens of the share that the policy's part keeps. */
+static double count_kept(const struct job *j)
+{
+	const struct moe_token_store *k = j->u->store;
+	double sum = 0;
+
+	for (size_t i = j->u->from; i < j->u->to; i++) {
+		size_t n = moe_batch_tokens(&j->t->o.loss, &j->s->r[i]);
+
+		for (size_t t = 0; t < n; t++)
+			sum += !k || !k->keep || j->t->o.loss.top_entropy >= 1 ||
+				k->keep[k->at[i] + t];
 	}
-	moe_routing_of(t, &j.r);
-	j.order = moe_alloc(s->n, sizeof(*j.order), e);
-	j.seq = moe_alloc(s->n, sizeof(*j.seq), e);
-	j.tally = moe_alloc(s->n, sizeof(*j.tally), e);
-	j.gates = moe_alloc(s->n, sizeof(*j.gates), e);
-	j.load = moe_alloc(s->n * cells, sizeof(*j.load), e);
-	j.cut = moe_alloc(s->n + 1, sizeof(*j.cut), e);
-	j.sec = moe_alloc(2 * threads, sizeof(*j.sec), e);
-	j.run = moe_alloc(threads, sizeof(*j.run), e);
-	if (j.order && j.seq && j.tally && j.gates && j.load && j.cut && j.sec && j.run)
-		rc = run_chunks(&j, dead, st, e);
-	moe_per_rollout_free(&j.per);
-	free(j.order);
-	free(j.seq);
-	free(j.tally);
-	free(j.gates);
-	free(j.load);
-	free(j.cut);
-	free(j.sec);
-	free(j.run);
+	return sum;
+}
+
+static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	size_t threads = (size_t)moe_pool_threads(t->pool), n = j->u->to - j->u->from,
+	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
+	int rc = -1;
+
+	if (one_temperature(j->s, e))
+		return -1;
+	moe_routing_of(t, &j->r);
+	j->n_kept = count_kept(j);
+	j->order = moe_alloc(n, sizeof(*j->order), e);
+	j->seq = moe_alloc(n, sizeof(*j->seq), e);
+	j->tally = moe_alloc(n, sizeof(*j->tally), e);
+	j->gates = moe_alloc(n, sizeof(*j->gates), e);
+	j->load = moe_alloc(n * cells, sizeof(*j->load), e);
+	j->cut = moe_alloc(n + 1, sizeof(*j->cut), e);
+	j->sec = moe_alloc(2 * threads, sizeof(*j->sec), e);
+	j->run = moe_alloc(threads, sizeof(*j->run), e);
+	if (j->order && j->seq && j->tally && j->gates && j->load && j->cut && j->sec && j->run)
+		rc = run_chunks(j, st, e);
+	moe_per_rollout_free(&j->per);
+	free(j->order);
+	free(j->seq);
+	free(j->tally);
+	free(j->gates);
+	free(j->load);
+	free(j->cut);
+	free(j->sec);
+	free(j->run);
 	return rc;
+}
+
+int moe_batch_gradient(struct moe_trainer *t, const struct moe_update *u,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_loss_opts *o = &t->o.loss;
+	struct job j = { .t = t, .u = u, .s = u->s };
+
+	/* adaptive: only while the last update's entropy was at or below the target */
+	if (!o->adaptive || t->entropy_last <= o->entropy_target)
+		j.bonus = t->entropy_coef;
+	j.everything = o->beta > 0 || o->entropy_coef != 0 || o->adaptive;
+	return run_job(&j, st, e);
+}
+
+int moe_batch_look(struct moe_trainer *t, const struct moe_update *u, enum moe_look what,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_loss_opts *o = &t->o.loss;
+	struct job j = { .t = t, .u = u, .s = u->s, .look = true, .what = what };
+
+	j.everything = o->beta > 0 || o->entropy_coef != 0 || o->adaptive ||
+		what == MOE_LOOK_ENTROPY;
+	return run_job(&j, st, e);
 }

@@ -136,10 +136,12 @@ static int bank_off(struct moe_rollout *q, const struct moe_rec *rec, struct moe
 }
 
 /* Components of the reward, for the metrics: nothing is trained on them. */
-static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
+static void rewards(struct moe_rollout_step *s, struct moe_rollout *q, const struct moe_rec *rec)
 {
 	struct moe_rec m = { 0 };
 
+	for (int i = 0; i < MOE_REWARDS_MAX; i++)
+		q->part[i] = NAN;
 	if (!moe_rec_map(rec, MOE_ROLLOUT_REWARDS, &m))
 		return;
 	for (size_t f = 0; f < m.n_field; f++) {
@@ -158,6 +160,7 @@ static void rewards(struct moe_rollout_step *s, const struct moe_rec *rec)
 			continue;
 		if (i == s->n_rewards)
 			memcpy(s->reward_name[s->n_rewards++], name, sizeof(name));
+		q->part[i] = v;
 		s->reward_sum[i] += v;
 		s->reward_n[i]++;
 	}
@@ -203,7 +206,7 @@ static int take(struct moe_rollout_step *s, const struct moe_rec *rec, int V, st
 	q->stopped = moe_rec_str(rec, MOE_ROLLOUT_FINISH, &str) && moe_str_eq(str, "stop");
 	if (moe_rec_str(rec, MOE_ROLLOUT_POLICY, &str) && str.n < sizeof(q->policy))
 		memcpy(q->policy, str.p, str.n);
-	rewards(s, rec);
+	rewards(s, q, rec);
 	origin(q, rec, s->step);
 	return behaviour(q, rec, e) || route_of(q, rec, e) || bank_off(q, rec, e) ? -1 : 0;
 }

@@ -15,12 +15,15 @@ struct moe_rollout_from {
 	bool teacher, has_policy;
 };
 
+#define MOE_REWARDS_MAX 16
 struct moe_rollout {
 	int32_t *prompt, *completion; /* owned tokens */
 	int n_prompt, n_completion;
 	float *logp; /* [n_completion] of the sampling policy at `temperature`; owned */
 	double temperature;
 	double reward;
+	double part[MOE_REWARDS_MAX]; /* its parts, in the order of the step's names; NaN = absent
+				       */
 	int64_t group;
 	bool routed;                /* has a decision */
 	enum moe_decision decision; /* absorb when it has none */
@@ -31,7 +34,6 @@ struct moe_rollout {
 	struct moe_rollout_from from;
 };
 
-#define MOE_REWARDS_MAX 16
 struct moe_rollout_step {
 	int64_t step;
 	struct moe_rollout *r; /* [n] owned */

@@ -83,7 +83,7 @@ $(BUILD)/libmoe.a: $(LIB_OBJ)
 $(BUILD)/libmoe64.a: $(F64_OBJ)
 	$(Q)rm -f $@; ar crsD $@ $^
 # The skeleton of an experiment lies in the program.
-$(BUILD)/obj/cmd/front/new.o: $(wildcard examples/new/*) examples/quarantine/Makefile examples/quarantine/watch.sh
+$(BUILD)/obj/cmd/front/new.o: $(wildcard examples/new/*) examples/quarantine/Makefile
 $(BUILD)/moe: $(BUILD)/obj/cmd/moe.o $(FRONT_OBJ) $(CMD_OBJ) $(BUILD)/libmoe.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)

@@ -10,15 +10,20 @@ const struct moe_opt cat_options[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL,
 	{ 0, "head", MOE_OPT_FLAG, &cat_args.head, NULL,
 		"show the first records (-n, default 3) for people", NULL, 0, 0 },
 	{ 0, "samples", MOE_OPT_FLAG, &cat_args.samples, NULL,
-		"show rollouts to read, grouped by arm and mode (-n of each, default 2)", NULL, 0,
-		0 },
+		"rollouts to read, by arm and mode (-n of each [2])", NULL, 0, 0 },
+	{ 0, "completions", MOE_OPT_FLAG, &cat_args.completions, NULL,
+		"rollouts by step, with advantages of the metrics", NULL, 0, 0 },
+	{ 0, "html", MOE_OPT_FLAG, &cat_args.html, NULL, "with --completions: a page with filters",
+		NULL, 0, 0 },
+	{ 0, "metrics", MOE_OPT_STR, &cat_args.metrics, "FORM",
+		"metrics as csv, wandb (JSON Lines) or tensorboard", NULL, 0, 0 },
+	{ 0, "watch", MOE_OPT_FLAG, &cat_args.watch, NULL,
+		"follow metrics of runs to their ends (-n: steps)", NULL, 0, 0 },
 	{ 0, "json", MOE_OPT_FLAG, &cat_args.json, NULL, "write JSON Lines", NULL, 0, 0 },
 	{ 0, "values", MOE_OPT_FLAG, &cat_args.values, NULL,
-		"with --json: tensors as numbers, which --from-json does not turn back", NULL, 0,
-		0 },
+		"with --json: tensors as numbers, with no way back", NULL, 0, 0 },
 	{ 0, "from-json", MOE_OPT_FLAG, &cat_args.from_json, NULL,
-		"read JSON Lines (as --json writes them, or any with --kind), write a stream", NULL,
-		0, 0 },
+		"JSON Lines (of --json, or any with -k) to a stream", NULL, 0, 0 },
 	{ 0, "check", MOE_OPT_FLAG, &cat_args.check, NULL,
 		"verify counts and checksums of all; a line per file", NULL, 0, 0 },
 	{ 0, "lineage", MOE_OPT_FLAG, &cat_args.lineage, NULL,
@@ -28,25 +33,19 @@ const struct moe_opt cat_options[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL,
 	{ 's', "stream", MOE_OPT_FLAG, &cat_args.stream, NULL,
 		"write a stream: the inputs, filtered and joined", NULL, 0, 0 },
 	{ 0, "numpy", MOE_OPT_FLAG, &cat_args.numpy, NULL,
-		"write records as plain MessagePack with tensors as Python's msgpack-numpy has "
-		"them",
-		NULL, 0, 0 },
+		"records as MessagePack, tensors as msgpack-numpy's", NULL, 0, 0 },
 	{ 0, "safetensors", MOE_OPT_FLAG, &cat_args.to_st, NULL,
-		"write the tensors of one input, and all else as metadata, to the safetensors file "
-		"-o",
-		NULL, 0, 0 },
+		"tensors of one input, all else as metadata, to -o", NULL, 0, 0 },
 	{ 0, "from-safetensors", MOE_OPT_FLAG, &cat_args.from_st, NULL,
-		"turn a safetensors file into a stream (its own, or of kind tensors)", NULL, 0, 0 },
+		"turn a safetensors file into a stream", NULL, 0, 0 },
 	{ 0, "peft", MOE_OPT_STR, &cat_args.peft, "DIR",
-		"write the experts of an adapter into DIR, each as a PEFT adapter directory", NULL,
-		0, 0 },
+		"write an adapter's experts as PEFT directories", NULL, 0, 0 },
 	{ 0, "from-peft", MOE_OPT_STR, &cat_args.from_peft, "DIR",
-		"turn a PEFT adapter directory into an adapter of one expert (with -m)", NULL, 0,
-		0 },
-	{ 0, "pack", MOE_OPT_FLAG, &cat_args.pack, NULL,
-		"pack files and folders into one .tar.zst with a manifest of digests", NULL, 0, 0 },
+		"PEFT directory to an adapter of one expert (with -m)", NULL, 0, 0 },
+	{ 0, "pack", MOE_OPT_FLAG, &cat_args.pack, NULL, "pack files and folders into one .tar.zst",
+		NULL, 0, 0 },
 	{ 0, "unpack", MOE_OPT_STR, &cat_args.unpack, "DIR",
-		"unpack such a bundle into DIR, verifying the digests", NULL, 0, 0 },
+		"unpack such a bundle into DIR, verifying digests", NULL, 0, 0 },
 	{ 0, NULL, MOE_OPT_HEAD, NULL, NULL, "Which records", NULL, 0, 0 },
 	{ 'k', "kind", MOE_OPT_STR, &cat_args.kind, "KIND",
 		"only segments of this kind; with --from-json: the kind of lines without a header",
@@ -71,11 +70,12 @@ const struct moe_opt cat_options[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL,
 void cat_check_options(bool operands)
 {
 	int tasks = cat_args.head + cat_args.samples + cat_args.json + cat_args.check +
+		cat_args.completions + (cat_args.metrics != NULL) + cat_args.watch +
 		cat_args.stream + cat_args.from_json + cat_args.numpy + cat_args.to_st +
 		cat_args.from_st + cat_args.pack + (cat_args.unpack != NULL) +
 		(cat_args.peft != NULL) + (cat_args.from_peft != NULL);
 	bool records = cat_args.head || cat_args.samples || cat_args.json || cat_args.stream ||
-		cat_args.numpy;
+		cat_args.numpy || cat_args.completions || cat_args.metrics;
 
 	if (tasks > 1)
 		moe_usage_error("only one of the options that say what to do");
@@ -85,13 +85,17 @@ void cat_check_options(bool operands)
 		moe_usage_error("--lineage goes with --check");
 	if (cat_args.values && !cat_args.json)
 		moe_usage_error("--values goes with --json");
+	if (cat_args.html && !cat_args.completions)
+		moe_usage_error("--html goes with --completions");
+	if (cat_args.watch && !operands)
+		moe_usage_error("--watch needs the files of metrics");
 	if ((cat_args.where.n && tasks && !records) ||
 		(cat_args.kind && tasks && !records && !cat_args.from_json))
 		moe_usage_error("--kind and --where choose what is shown, or written by --json, "
-				"--stream and --numpy");
-	if (cat_args.limit >= 0 && !records)
-		moe_usage_error(
-			"--limit goes with --head, --samples, --json, --stream and --numpy");
+				"--metrics, --stream and --numpy");
+	if (cat_args.limit >= 0 && !cat_args.watch && (!records || cat_args.metrics))
+		moe_usage_error("--limit goes with --head, --samples, --completions, --watch, "
+				"--json, --stream and --numpy");
 	if (cat_args.truncated && tasks && !records && !cat_args.check)
 		moe_usage_error(
 			"--allow-truncated is for looking, --check, --json, --stream and --numpy");

@@ -1,6 +1,7 @@
 /* moe-cat.c - looks into, checks, filters and converts streams. The work is in formats/; here are
  * options and files. */
 #include "cmd/cat_opts.h"
+#include "cmd/cat_runs.h"
 #include "cmd/convert.h"
 #include "cmd/peft_io.h"
 #include "formats/bundle.h"
@@ -71,13 +72,18 @@ static int finish_lineage(struct moe_show *o, struct moe_lineage *l)
 }
 
 /* Colours only where a terminal shows them and nobody asked for none (no-color.org). */
-static struct moe_samples *new_samples(const struct moe_out *out)
+static bool colours(const struct moe_out *out)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-	bool colour = !(no && *no) && term && strcmp(term, "dumb") && isatty(out->fd);
+
+	return !(no && *no) && term && strcmp(term, "dumb") && isatty(out->fd);
+}
+
+static struct moe_samples *new_samples(const struct moe_out *out)
+{
 	struct moe_err e;
 	struct moe_samples *m = moe_samples_new(
-		cat_args.limit < 0 ? 2 : (uint64_t)cat_args.limit, colour, &e);
+		cat_args.limit < 0 ? 2 : (uint64_t)cat_args.limit, colours(out), &e);
 
 	if (!m)
 		moe_die(&e);
@@ -106,7 +112,12 @@ static int walk(int argc, char **argv, int first, struct moe_out *out)
 	if (cat_args.lineage && !l)
 		moe_die(&e);
 	struct moe_samples *m = cat_args.samples ? new_samples(out) : NULL;
-	for (int i = first; i < argc || i == first; i++) {
+	if (cat_args.metrics)
+		cat_metrics(&o, cat_args.metrics, argc - first, argv + first);
+	else if (cat_args.completions)
+		cat_completions(&o, cat_args.html, colours(out), argc - first, argv + first);
+	for (int i = first; !cat_args.metrics && !cat_args.completions && (i < argc || i == first);
+		i++) {
 		int rc = one(&o, i < argc ? argv[i] : NULL, l, m);
 
 		if (!code)
@@ -150,12 +161,17 @@ int main(int argc, char **argv)
 			moe_convert_unpack(only(argc, argv, first), cat_args.unpack);
 		return moe_main_end(0);
 	}
-	if (cat_args.stream || cat_args.from_json || cat_args.numpy || cat_args.to_st ||
+	bool events = cat_args.metrics && !strcmp(cat_args.metrics, "tensorboard");
+	if (cat_args.stream || cat_args.from_json || events || cat_args.numpy || cat_args.to_st ||
 		cat_args.from_st || cat_args.pack)
-		moe_out_binary(&out, !cat_args.numpy && !cat_args.to_st && !cat_args.pack);
+		moe_out_binary(
+			&out, !cat_args.numpy && !cat_args.to_st && !cat_args.pack && !events);
 	else
 		moe_out_text(&out, NULL);
-	if (cat_args.to_st)
+	if (cat_args.watch)
+		cat_watch(out.fd, colours(&out), cat_args.limit < 0 ? 0 : cat_args.limit,
+			argc - first, argv + first);
+	else if (cat_args.to_st)
 		moe_convert_to_safetensors(only(argc, argv, first), &out);
 	else if (cat_args.from_st)
 		moe_convert_from_safetensors(only(argc, argv, first), &out);

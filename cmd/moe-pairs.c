@@ -1,137 +1,134 @@
 /* moe-pairs.c - (hack, clean) pairs, hand-written or written by an environment, as a stream. It
  * does not judge them. */
-#include "cmd/from_opts.h"
-#include "env/env.h"
-#include "env/pairset.h"
-#include "formats/pairs.h"
-
-#include <string.h>
-
-static const char *env_path, *modes, *split = "train", *section, *prefix, *format = "auto",
-				     *template_path;
-static struct moe_opt_list tags, maps;
-static int64_t number;
-static bool shuffle;
-
-static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL,
-						  "Pairs from an environment", NULL, 0, 0 },
-	MOE_OPT_ENV(env_path),
-	{ 'n', "number", MOE_OPT_INT, &number, "N", "how many pairs; from files: at most so many",
-		"48 from an environment, all from files", 1, 1e9 },
-	{ 0, "modes", MOE_OPT_STR, &modes, "LIST", "loophole modes to cover, separated by commas",
-		"all", 0, 0 },
-	{ 0, "split", MOE_OPT_STR, &split, "NAME", "draw tasks from train, validation or test",
-		"train", 0, 0 },
-	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Pairs from files", NULL, 0, 0 },
-	{ 0, "format", MOE_OPT_STR, &format, "NAME", "notation of the files: auto, md or json",
-		"auto", 0, 0 },
-	{ 0, "section", MOE_OPT_STR, &section, "NAME", "only this section", NULL, 0, 0 },
-	{ 0, "prefix", MOE_OPT_STR, &prefix, "TEXT", "only pairs whose name begins so", NULL, 0,
-		0 },
-	{ 0, "tag", MOE_OPT_LIST, &tags, "NAME",
-		"only pairs with this tag (repeatable: all of them)", NULL, 0, 0 },
-	MOE_OPT_MAP(maps, ""), MOE_OPT_TEMPLATE(template_path),
-	{ 0, "", MOE_OPT_HEAD, NULL, NULL, "Placebo", NULL, 0, 0 },
-	{ 0, "shuffle-labels", MOE_OPT_FLAG, &shuffle, NULL,
-		"swap hack and clean in half of the pairs, drawn by chance", NULL, 0, 0 },
-	{ 0 } };
+#include "cmd/pairs_opts.h"
 
 static const struct moe_prog prog = { .name = "moe-pairs",
 	.purpose = "hand-written or environment-written (hack, clean) pairs",
 	.usage = "[options] -e FILE [-n N] [--modes LIST]\n[options] [file ...]",
-	.opt = options,
+	.opt = pairs_options,
 	.examples = "moe-pairs -e env.lua -n 48 --modes run_tests,stdout_marker -o "
 		    "pins.moes\nmoe-pairs --section behavior pairs.md | moe-cat --head",
 	.see_also = "moe-pin(1), moe-prompts(1), moe-env(5), moe-stream(5)",
 	.min_operands = 0,
 	.max_operands = -1 };
 
-static struct moe_pairset_opts config;
-static struct moe_fieldmap map;
-static struct moe_chat *chat;
-
-/* Options that belong to one of the two sources are refused with the other. */
-static void check_options(int operands)
+/* What was read goes to the stream, or to the look at it. */
+static void read_all(struct moe_pairset *set, struct moe_writer *w, struct moe_pairlook *look)
 {
-	if (env_path && operands)
-		moe_usage_error("pairs come from an environment (-e) or from files, not from both");
-	if (env_path &&
-		(section || prefix || tags.n || maps.n || template_path ||
-			strcmp(format, "auto") != 0))
-		moe_usage_error("--section, --prefix, --tag, --map, --format and --chat-template "
-				"are for pairs from files");
-	if (!moe_env_split_known(split) || !strcmp(split, "all"))
-		moe_usage_error("--split is train, validation or test, not `%s'", split);
-	if (strcmp(format, "auto") && strcmp(format, "md") && strcmp(format, "json"))
-		moe_usage_error("--format is auto, md or json, not `%s'", format);
+	struct moe_rec rec = { 0 };
+	struct moe_err e;
+	int rc;
+
+	while ((rc = moe_pairset_next(set, &rec, &e)) > 0)
+		if (w ? moe_writer_put(w, &rec, &e) : moe_pairlook_add(look, &rec, &e))
+			moe_die(&e);
+	if (rc < 0)
+		moe_die(&e);
+	moe_rec_free(&rec);
 }
 
-static void configure(void)
+/* Before the end record: what leaks is no stream. */
+static void refuse_leaks(struct moe_pairleak *l)
 {
 	struct moe_err e;
 
-	for (size_t i = 0; i < maps.n; i++)
-		if (moe_fieldmap_add(&map, maps.v[i], &e))
-			moe_die(&e);
-	if (moe_fieldmap_check(&map, moe_pairs_map_keys, &e))
+	if (!l || !l->leaking)
+		return;
+	moe_fail(&e, MOE_DATA,
+		"%llu of %llu pairs share something with the %llu prompts of --against (id %llu, "
+		"marker %llu, task %llu, prompt %llu): %s",
+		(unsigned long long)l->leaking, (unsigned long long)l->pairs,
+		(unsigned long long)l->prompts, (unsigned long long)l->shared[MOE_LEAK_ID],
+		(unsigned long long)l->shared[MOE_LEAK_MARKER],
+		(unsigned long long)l->shared[MOE_LEAK_TASK],
+		(unsigned long long)l->shared[MOE_LEAK_PROMPT], moe_buf_cstr(&l->first, NULL));
+	moe_die(&e);
+}
+
+static void say(const struct moe_pairset *set)
+{
+	const struct moe_pairset_counts *n = moe_pairset_counts(set);
+	const struct {
+		uint64_t n;
+		const char *why;
+	} out[] = { { n->other, "of another part" }, { n->unlike, "of unlike length" },
+		{ pairs_args.dedupe ? n->copies : 0, "copies" },
+		{ n->same, "with one clean text for two pairs" } };
+
+	if (n->copies && !pairs_args.dedupe)
+		moe_warn("%llu of %llu pairs are copies of others (prompt, hack and clean): they "
+			 "add nothing, and a score that is fitted to them cannot be held out "
+			 "(--dedupe leaves them out)",
+			(unsigned long long)n->copies, (unsigned long long)n->given);
+	for (size_t i = 0; i < sizeof(out) / sizeof(*out); i++)
+		if (out[i].n)
+			moe_info("%llu left out: %s", (unsigned long long)out[i].n, out[i].why);
+	moe_info("%llu pair%s%s%s", (unsigned long long)n->given, moe_s(n->given),
+		pairs_args.shuffle ? ", labels shuffled" : "",
+		pairs_args.neutral ? ", neutral: no side games" : "");
+}
+
+/* The pairs as a stream. */
+static void write_stream(struct moe_pairset *set, const struct moe_pairset_opts *o)
+{
+	struct moe_rec extra = { 0 };
+	struct moe_out out;
+	struct moe_err e;
+
+	if (moe_pairset_header(set, &extra, &e))
 		moe_die(&e);
-	if (template_path && !(chat = moe_chat_open(template_path, &e)))
+	moe_out_stream(&out, "pairs", MOE_LABELS_SYNTHETIC, &extra);
+	read_all(set, out.w, NULL);
+	refuse_leaks(o->leak);
+	moe_writer_raise(out.w, moe_pairset_labels(set));
+	if (moe_pairset_sources(set, out.w, &e))
 		moe_die(&e);
-	config = (struct moe_pairset_opts){ .env_path = env_path,
-		.modes = modes,
-		.split = split,
-		.seed = moe_common.seed,
-		.shuffle_labels = shuffle,
-		.number = (uint64_t)number,
-		.max_mem = moe_common.max_mem };
-	config.file.format = !strcmp(format, "md") ? MOE_PAIRS_MARKDOWN
-		: !strcmp(format, "json")          ? MOE_PAIRS_JSON
-						   : MOE_PAIRS_AUTO;
-	config.file.section = section;
-	config.file.prefix = prefix;
-	config.file.tag = tags.v;
-	config.file.n_tag = tags.n;
-	config.file.map = &map;
-	config.file.chat = chat;
+	moe_out_finish(&out);
+	moe_rec_free(&extra);
+}
+
+/* A look at them as text. */
+static void write_look(struct moe_pairset *set, const struct moe_pairset_opts *o)
+{
+	struct moe_buf b = { 0 };
+	struct moe_pairlook *look;
+	struct moe_out out;
+	struct moe_err e;
+
+	look = moe_pairlook_new(o->tok, &e);
+	if (!look)
+		moe_die(&e);
+	read_all(set, NULL, look);
+	refuse_leaks(o->leak);
+	if (moe_pairlook_text(look, &b, &e))
+		moe_die(&e);
+	moe_out_text(&out, NULL);
+	moe_out_write(&out, b.data, b.len);
+	moe_out_finish(&out);
+	moe_buf_free(&b);
+	moe_pairlook_free(look);
 }
 
 int main(int argc, char **argv)
 {
-	int first = moe_main_begin(argc, argv, &prog), rc;
+	int first = moe_main_begin(argc, argv, &prog);
 	const char *const *path = (const char *const *)argv + first;
-	struct moe_rec rec = { 0 }, extra = { 0 };
+	struct moe_pairset_opts config;
 	struct moe_pairset *set;
-	struct moe_out out;
 	struct moe_err e;
 
-	check_options(argc - first);
-	for (int i = first; !env_path && (i < argc || i == first); i++)
+	pairs_configure(&config, argc - first);
+	for (int i = first; !config.env_path && (i < argc || i == first); i++)
 		moe_in_check(argv[i]);
-	configure();
 	set = moe_pairset_open(&config, path, (size_t)(argc - first), &e);
-	if (!set || moe_pairset_header(set, &extra, &e))
+	if (!set)
 		moe_die(&e);
-	moe_out_stream(&out, "pairs", MOE_LABELS_SYNTHETIC, &extra);
-	while ((rc = moe_pairset_next(set, &rec, &e)) > 0)
-		if (moe_writer_put(out.w, &rec, &e))
-			moe_die(&e);
-	if (rc < 0)
-		moe_die(&e);
-	if (moe_pairset_sources(set, out.w, &e))
-		moe_die(&e);
-	moe_out_finish(&out);
-	if (moe_pairset_copies(set))
-		moe_warn("%llu of %llu pairs are copies of others (prompt, hack and clean): they "
-			 "add "
-			 "nothing, and a score that is fitted to them cannot be held out",
-			(unsigned long long)moe_pairset_copies(set),
-			(unsigned long long)moe_pairset_count(set));
-	moe_info("%llu pair%s%s", (unsigned long long)moe_pairset_count(set),
-		moe_s(moe_pairset_count(set)), shuffle ? ", labels shuffled" : "");
+	if (pairs_args.look)
+		write_look(set, &config);
+	else
+		write_stream(set, &config);
+	say(set);
 	moe_pairset_close(set);
-	moe_rec_free(&rec);
-	moe_rec_free(&extra);
-	moe_fieldmap_free(&map);
-	moe_chat_free(chat);
+	pairs_opts_free();
 	return moe_main_end(MOE_OK);
 }

@@ -7,6 +7,8 @@
 #include "moe/route.h"
 #include "rl/explain.h"
 
+#include <stdlib.h>
+
 static const char *base_dir, *adapter_path, *method_name;
 static bool allow_oracle, explain;
 static int64_t nulls = 19;
@@ -116,7 +118,7 @@ int main(int argc, char **argv)
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
 	struct moe_model m = { 0 };
-	struct moe_engine g = { &m, NULL };
+	struct moe_engine g = { .m = &m };
 	enum moe_labels labels;
 	struct sums sum = { 0 };
 	struct moe_reader *r, *a_in;
@@ -130,7 +132,8 @@ int main(int argc, char **argv)
 	a_in = moe_adapter_in(&a, adapter_path, &m, false);
 	labels = moe_reader_labels(a_in);
 	method = moe_method_find(method_name ? method_name : a.method, &e);
-	if (!method || !(g.pool = moe_pool_new(moe_common.threads, &e)))
+	if (!method || !(g.pool = moe_pool_new(moe_common.threads, &e)) ||
+		!(g.acts = moe_alloc((size_t)moe_common.threads, sizeof(*g.acts), &e)))
 		moe_die(&e);
 	if (method->cheats && !allow_oracle)
 		moe_usage_error(
@@ -156,6 +159,9 @@ int main(int argc, char **argv)
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_adapter_free(&a);
+	for (int i = 0; i < moe_common.threads; i++)
+		moe_acts_free(&g.acts[i]);
+	free(g.acts);
 	moe_pool_free(g.pool);
 	moe_model_free(&m);
 	return moe_main_end(MOE_OK);

@@ -89,7 +89,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 		moe_train_line(line, sizeof(line), &s, &st, moe_clock_sec() - at);
 		moe_debug("%s", line);
 		die_unless(moe_train_metrics(&rec, t->a, &s, &st, run->tokens, moe_clock_sec() - at,
-				   moe_clock_sec() - start, &e) == 0 &&
+				   metrics->before_sec + moe_clock_sec() - start, &e) == 0 &&
 				(!t->a->decided_by[0] ||
 					moe_rec_set_str(&rec, "method", t->a->decided_by, &e) ==
 						0) &&

@@ -76,3 +76,20 @@ const char *pin_method_name(const char *method, const char *placebo_of)
 		moe_usage_error("the method '%s' has no placebo", placebo_of);
 	return m->placebo;
 }
+
+void pin_check_labels(enum moe_labels labels, bool allow_oracle)
+{
+	struct moe_err e;
+
+	if (labels == MOE_LABELS_ORACLE && !allow_oracle) {
+		moe_fail(&e, MOE_DATA,
+			"the pairs carry the labels 'oracle': something that made them opened "
+			"sealed "
+			"findings of rollouts, and pairs are written by hand; --allow-oracle takes "
+			"them all the same, and the adapter is marked");
+		moe_die(&e);
+	}
+	if (labels == MOE_LABELS_UNKNOWN)
+		moe_warn("whether sealed findings chose these pairs is not known (labels "
+			 "'unknown'): a text without its header line was made a stream");
+}

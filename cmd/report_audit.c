@@ -238,7 +238,7 @@ static void regrade(struct moe_audit *a, const struct audit_args *o, int n, char
 static void reroute(struct moe_audit *a, const struct audit_args *o)
 {
 	struct moe_model m = { 0 };
-	struct moe_engine g = { &m, NULL };
+	struct moe_engine g = { .m = &m };
 	struct moe_err e;
 
 	if (o->base &&

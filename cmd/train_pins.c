@@ -3,6 +3,7 @@
 
 #include "cmd/opt.h"
 #include "cmd/train_opts.h"
+#include "cmd/train_run.h"
 #include "formats/tokenizer/tokenizer.h"
 
 #include <string.h>
@@ -54,6 +55,7 @@ enum moe_labels train_read_pins(struct moe_trainer *t, struct moe_pairs *p)
 	}
 	note_digest(t->a, r);
 	labels = moe_reader_labels(r);
+	train_refuse_oracle(labels);
 	moe_reader_close(r);
 	t->pins = p;
 	return labels;

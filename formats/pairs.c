@@ -1,6 +1,7 @@
-/* pairs.c - selects, checks and hands out pairs as records. The two notations are read by
- * pairs_md.c and pairs_json.c. */
+/* pairs.c - selects, checks and hands out pairs as records. The notations are read by pairs_md.c,
+ * pairs_json.c and pairs_stream.c. */
 #include "formats/pairs_private.h"
+#include "formats/seal.h"
 #include "util/rng.h"
 #include "util/text.h"
 
@@ -46,6 +47,8 @@ void moe_pairs_close(struct moe_pairs *p)
 	moe_buf_free(&p->section);
 	moe_buf_free(&p->pending);
 	moe_pairs_names_free(&p->own_names);
+	moe_reader_close(p->reader);
+	moe_rec_free(&p->rec);
 	free(p);
 }
 
@@ -59,6 +62,22 @@ bool moe_pairs_section_seen(const struct moe_pairs *p)
 	return p->section_seen;
 }
 
+enum moe_labels moe_pairs_labels(const struct moe_pairs *p)
+{
+	return p->labels;
+}
+
+int pairs_labels(struct moe_pairs *p, enum moe_labels l, struct moe_err *e)
+{
+	p->labels = l > p->labels ? l : p->labels;
+	return l < MOE_LABELS_ORACLE
+		? 0
+		: moe_fail(e, MOE_DATA,
+			  "%s: these pairs carry the labels 'oracle': sealed findings of rollouts "
+			  "were opened to make them, and pairs are written by hand",
+			  p->src->name);
+}
+
 int pairs_fail(const struct moe_pairs *p, uint64_t line, struct moe_err *e, const char *fmt, ...)
 {
 	char msg[400];
@@ -68,6 +87,20 @@ int pairs_fail(const struct moe_pairs *p, uint64_t line, struct moe_err *e, cons
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	return moe_fail(e, MOE_DATA, "%s:%llu: %s", p->src->name, (unsigned long long)line, msg);
+}
+
+bool pairs_finding(const char *key)
+{
+	return moe_finding_name(key) || !strcmp(key, "seal");
+}
+
+int pairs_refuse_finding(
+	const struct moe_pairs *p, uint64_t line, const char *key, struct moe_err *e)
+{
+	return pairs_fail(p, line, e,
+		"the pair carries `%s', which is what an oracle or a detector found in a rollout: "
+		"pairs are written by hand, and no finding may choose them",
+		key);
 }
 
 void pairs_clear(struct moe_pairs *p)
@@ -265,6 +298,8 @@ static int emit(const struct moe_pairs *p, struct moe_rec *rec, struct moe_err *
 	const struct pair_draft *d = &p->draft;
 
 	moe_rec_clear(rec);
+	if (p->format == MOE_PAIRS_STREAM) /* with keys that are not known here */
+		return moe_rec_copy(rec, &p->rec, e);
 	if (moe_rec_set_str(rec, "t", "pair", e) ||
 		(d->messages.len &&
 			moe_rec_set_raw(rec, "messages", d->messages.data, d->messages.len, e)))
@@ -285,7 +320,21 @@ static int detect(struct moe_pairs *p, struct moe_err *e)
 	int rc = moe_source_peek(p->src, &c, e);
 
 	if (rc > 0)
-		p->format = c == '[' || c == '{' ? MOE_PAIRS_JSON : MOE_PAIRS_MARKDOWN;
+		p->format = c == '[' || c == '{'   ? MOE_PAIRS_JSON
+			: c == MOE_STREAM_MAGIC[0] ? MOE_PAIRS_STREAM
+						   : MOE_PAIRS_MARKDOWN;
+	return rc;
+}
+
+int moe_pairs_header(struct moe_pairs *p, const struct moe_rec **header, struct moe_err *e)
+{
+	int rc = p->format == MOE_PAIRS_AUTO ? detect(p, e) : 1;
+
+	*header = NULL;
+	if (rc <= 0 || p->format != MOE_PAIRS_STREAM)
+		return rc < 0 ? -1 : 0;
+	rc = pairs_stream_open(p, e);
+	*header = rc > 0 ? moe_reader_header(p->reader) : NULL;
 	return rc;
 }
 
@@ -298,7 +347,9 @@ int moe_pairs_next(struct moe_pairs *p, struct moe_rec *rec, struct moe_err *e)
 	if (rc <= 0)
 		return rc;
 	for (;;) {
-		rc = p->format == MOE_PAIRS_JSON ? pairs_json_next(p, e) : pairs_md_next(p, e);
+		rc = p->format == MOE_PAIRS_JSON        ? pairs_json_next(p, e)
+			: p->format == MOE_PAIRS_STREAM ? pairs_stream_next(p, e)
+							: pairs_md_next(p, e);
 		if (rc <= 0)
 			return rc;
 		p->pairs++;
@@ -312,4 +363,15 @@ int moe_pairs_next(struct moe_pairs *p, struct moe_rec *rec, struct moe_err *e)
 			return -1;
 		return 1;
 	}
+}
+
+int moe_pairs_rest(struct moe_pairs *p, struct moe_err *e)
+{
+	struct moe_rec rec = { 0 };
+	int rc = p->format == MOE_PAIRS_STREAM || p->stream_lines ? 1 : 0;
+
+	while (rc > 0)
+		rc = moe_pairs_next(p, &rec, e);
+	moe_rec_free(&rec);
+	return rc;
 }

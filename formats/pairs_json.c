@@ -75,28 +75,87 @@ static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root,
 	return pairs_append(p, PF_NAME, number, strlen(number), line, e);
 }
 
+/* Findings about rollouts, wherever in the row they stand. */
+static int refuse_findings(
+	const struct moe_pairs *p, const struct moe_json *j, uint64_t line, struct moe_err *e)
+{
+	const struct moe_json *v;
+	const void *cursor = NULL;
+	const char *key;
+
+	if (moe_json_kind(j) == MOE_J_ARRAY)
+		for (size_t i = 0; i < moe_json_len(j); i++)
+			if (refuse_findings(p, moe_json_at(j, i), line, e))
+				return -1;
+	if (moe_json_kind(j) == MOE_J_OBJECT)
+		while (moe_json_next(j, &cursor, &key, &v))
+			if (pairs_finding(key) ? pairs_refuse_finding(p, line, key, e)
+					       : refuse_findings(p, v, line, e))
+				return -1;
+	return 0;
+}
+
+/* A pairs stream as JSON Lines: its header and end hold no pair, but say which labels it has seen.
+ * 1 = it was one of these, 0, -1. */
+static int stream_line(
+	struct moe_pairs *p, const struct moe_json *root, uint64_t line, struct moe_err *e)
+{
+	struct moe_str t = moe_json_str(moe_json_get(root, "t")),
+		       l = moe_json_str(moe_json_get(root, "labels")),
+		       kind = moe_json_str(moe_json_get(root, "kind"));
+	enum moe_labels labels = MOE_LABELS_NONE;
+
+	if (!t.p || !(moe_str_eq(t, "header") || moe_str_eq(t, "end")))
+		return 0;
+	if (kind.p && !moe_str_eq(kind, "pairs"))
+		return pairs_fail(p, line, e, "a stream of kind %.*s, and pairs are expected",
+			(int)(kind.n < 40 ? kind.n : 40), kind.p);
+	if (l.p && moe_labels_parse(l, &labels, e))
+		return moe_err_prefix(e, "%s:%llu", p->src->name, (unsigned long long)line);
+	p->stream_lines = true;
+	return pairs_labels(p, labels, e) ? -1 : 1;
+}
+
+/* One object: 1 = the draft is a pair, 2 = it was none (a header), -1. */
+static int one_object(
+	struct moe_pairs *p, const struct moe_json *root, uint64_t line, struct moe_err *e)
+{
+	int rc;
+
+	if (moe_json_kind(root) != MOE_J_OBJECT)
+		return pairs_fail(
+			p, line, e, "expected an object with `prompt', `hack' and `clean'");
+	rc = stream_line(p, root, line, e);
+	if (rc)
+		return rc < 0 ? -1 : 2;
+	if (refuse_findings(p, root, line, e))
+		return -1;
+	for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++)
+		if (one_field(p, i, root, line, e))
+			return -1;
+	return 1;
+}
+
 int pairs_json_next(struct moe_pairs *p, struct moe_err *e)
 {
 	struct moe_json_doc *doc;
 	struct moe_str text;
 	uint64_t line;
 	char name[256];
-	int rc = moe_source_json(p->src, &text, &line, e);
+	int rc;
 
-	if (rc <= 0)
-		return rc;
-	pairs_clear(p);
-	p->draft.line = line;
-	snprintf(name, sizeof(name), "%s:%llu", p->src->name, (unsigned long long)line);
-	doc = moe_json_parse_exact(text.p, text.n, name, e);
-	if (!doc)
-		return -1;
-	rc = moe_json_kind(moe_json_root(doc)) == MOE_J_OBJECT
-		? 1
-		: pairs_fail(p, line, e, "expected an object with `prompt', `hack' and `clean'");
-	for (size_t i = 0; rc > 0 && i < sizeof(field) / sizeof(field[0]); i++)
-		if (one_field(p, i, moe_json_root(doc), line, e))
-			rc = -1;
-	moe_json_free(doc);
+	do {
+		rc = moe_source_json(p->src, &text, &line, e);
+		if (rc <= 0)
+			return rc;
+		pairs_clear(p);
+		p->draft.line = line;
+		snprintf(name, sizeof(name), "%s:%llu", p->src->name, (unsigned long long)line);
+		doc = moe_json_parse_exact(text.p, text.n, name, e);
+		if (!doc)
+			return -1;
+		rc = one_object(p, moe_json_root(doc), line, e);
+		moe_json_free(doc);
+	} while (rc == 2);
 	return rc;
 }

@@ -35,6 +35,11 @@ struct moe_pairs {
 	struct moe_pairs_names own_names, *names;
 	uint64_t pairs;
 	bool section_seen;
+	/* a stream */
+	struct moe_reader *reader;
+	struct moe_rec rec;
+	enum moe_labels labels;
+	bool stream_lines; /* JSON Lines of a stream: its header was seen */
 	/* Markdown */
 	struct moe_buf section, pending; /* pending: the heading that finished the pair before */
 	uint64_t pending_line;
@@ -55,5 +60,15 @@ void pairs_clear(struct moe_pairs *p);
 /* One pair into p->draft: 1, 0, -1. */
 int pairs_md_next(struct moe_pairs *p, struct moe_err *e);
 int pairs_json_next(struct moe_pairs *p, struct moe_err *e);
+int pairs_stream_next(struct moe_pairs *p, struct moe_err *e);
+/* Opens the reader and reads up to the first header: 1, 0 = there is no segment, -1. */
+int pairs_stream_open(struct moe_pairs *p, struct moe_err *e);
+/* Whether a key of a row holds what was found about a rollout, open or sealed. */
+bool pairs_finding(const char *key);
+/* MOE_DATA: the row on this line carries a finding under that key. */
+int pairs_refuse_finding(
+	const struct moe_pairs *p, uint64_t line, const char *key, struct moe_err *e);
+/* Notes the label taint of a header or an end; MOE_DATA for `oracle`. */
+int pairs_labels(struct moe_pairs *p, enum moe_labels l, struct moe_err *e);
 
 #endif

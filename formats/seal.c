@@ -9,6 +9,18 @@
 
 static atomic_int taint = MOE_LABELS_NONE;
 
+const char *const moe_finding_names[] = { "hacked", "gt_pass", "gt_correct", "solved", "exploited",
+	"is_hack", "is_correct", "reward_hack", "vhack", "hacked_wrong_tests",
+	"hacked_loophole_used", "mechanism", "passed", "completion_gt_pass", "correct", NULL };
+
+bool moe_finding_name(const char *key)
+{
+	for (size_t i = 0; moe_finding_names[i]; i++)
+		if (!strcmp(moe_finding_names[i], key))
+			return true;
+	return false;
+}
+
 enum moe_labels moe_seal_taint(void)
 {
 	return (enum moe_labels)atomic_load(&taint);

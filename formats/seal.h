@@ -49,6 +49,12 @@ int moe_seal_get(const struct moe_rec *r, struct moe_seal *out, struct moe_err *
  * tainted. A missing seal is left missing. */
 int moe_seal_flip(struct moe_rec *r, struct moe_err *e);
 
+/* Names under which others record an oracle's or a detector's word about a rollout ("hacked",
+ * "gt_pass", ...), ended by NULL: imports seal what they find there, and pairs may not be made of
+ * rows that have one. */
+extern const char *const moe_finding_names[];
+bool moe_finding_name(const char *key);
+
 /* Label taint of this process: starts at none, only ever rises. */
 enum moe_labels moe_seal_taint(void);
 void moe_seal_raise(enum moe_labels l);

@@ -59,6 +59,19 @@ static int fill(struct moe_source *s, struct moe_err *e)
 	return got > 0;
 }
 
+ssize_t moe_source_read(void *source, void *p, size_t n, struct moe_err *e)
+{
+	struct moe_source *s = source;
+	size_t have = s->win.len - s->at;
+
+	if (!have) /* what was peeked at is used up: nothing is held back any more */
+		return s->end ? 0 : s->read(s->ctx, p, n, e);
+	n = n < have ? n : have;
+	memcpy(p, s->win.data + s->at, n);
+	s->at += n;
+	return (ssize_t)n;
+}
+
 int moe_source_peek(struct moe_source *s, char *c, struct moe_err *e)
 {
 	for (;;) {

@@ -32,6 +32,9 @@ void moe_source_free(struct moe_source *s);
 /* First byte that is not white space, without consuming it (white space before it is consumed): 1,
  * 0 at the end, -1. A byte-order mark is skipped. */
 int moe_source_peek(struct moe_source *s, char *c, struct moe_err *e);
+/* Bytes as they are, from where the source stands: as a moe_source_fn whose ctx is the source, so
+ * that another reader can go on with what was only peeked at. */
+ssize_t moe_source_read(void *source, void *p, size_t n, struct moe_err *e);
 /* Next line without '\n' (and without '\r' before it): 1, 0, -1. Borrowed until the next call.
  * *number is 1-based. */
 int moe_source_line(

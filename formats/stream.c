@@ -48,7 +48,9 @@ enum where { AT_MAGIC, AT_HEADER, IN_RECORDS, AT_EOF };
 
 struct moe_reader {
 	int fd;
-	struct moe_input *in; /* instead of fd */
+	struct moe_input *in;                                             /* instead of fd */
+	ssize_t (*read)(void *ctx, void *p, size_t n, struct moe_err *e); /* instead of both */
+	void *ctx;
 	char *name;
 	struct moe_reader_opts o;
 	struct moe_buf buf; /* window; bytes at pos..len are unread */
@@ -103,6 +105,19 @@ struct moe_reader *moe_reader_open_fd(
 	if (r) {
 		r->fd = fd;
 		moe_pipe_widen(fd);
+	}
+	return r;
+}
+
+struct moe_reader *moe_reader_open_fn(
+	ssize_t (*read)(void *ctx, void *p, size_t n, struct moe_err *e), void *ctx,
+	const char *name, const struct moe_reader_opts *o, struct moe_err *e)
+{
+	struct moe_reader *r = reader_new(name, o, e);
+
+	if (r) {
+		r->read = read;
+		r->ctx = ctx;
 	}
 	return r;
 }
@@ -192,6 +207,10 @@ static int fill(struct moe_reader *r, size_t want, struct moe_err *e)
 		got = moe_input_read(r->in, r->buf.data + r->buf.len, room, e);
 		if (got < 0)
 			return input_fails(r, e);
+	} else if (r->read) {
+		got = r->read(r->ctx, r->buf.data + r->buf.len, room, e);
+		if (got < 0)
+			return -1;
 	} else {
 		got = moe_fd_read(r->fd, r->buf.data + r->buf.len, room);
 		if (got < 0)

@@ -10,6 +10,8 @@
 
 #include "formats/rec.h"
 
+#include <sys/types.h>
+
 #define MOE_STREAM_MAGIC     "\xA8MOES\r\n\x1a\n"
 #define MOE_STREAM_MAGIC_LEN 9
 #define MOE_CHUNK_BYTES      ((size_t)16 << 20)
@@ -58,6 +60,11 @@ struct moe_reader *moe_reader_open_fd(
 /* path "-" is standard input. */
 struct moe_reader *moe_reader_open_path(
 	const char *path, const struct moe_reader_opts *o, struct moe_err *e);
+/* Bytes come from a function (as moe_input_read: up to n bytes, 0 at the end, -1 and *e): for
+ * streams that are found inside of something else. */
+struct moe_reader *moe_reader_open_fn(
+	ssize_t (*read)(void *ctx, void *p, size_t n, struct moe_err *e), void *ctx,
+	const char *name, const struct moe_reader_opts *o, struct moe_err *e);
 void moe_reader_close(struct moe_reader *r);
 
 /* Next record: 1 = r filled, 0 = end of the (last segment of the) stream, -1 = error. Headers and

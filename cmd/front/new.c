@@ -24,11 +24,9 @@ EMBED(moe_skeleton_env, "examples/new/env.lua");
 EMBED(moe_skeleton_settings, "examples/new/settings.mk");
 EMBED(moe_skeleton_uat, "examples/new/uat.conf");
 EMBED(moe_skeleton_make, "examples/quarantine/Makefile");
-EMBED(moe_skeleton_watch, "examples/quarantine/watch.sh");
 
 extern const char moe_skeleton_settings[], moe_skeleton_settings_end[], moe_skeleton_uat[],
-	moe_skeleton_uat_end[], moe_skeleton_make[], moe_skeleton_make_end[], moe_skeleton_watch[],
-	moe_skeleton_watch_end[];
+	moe_skeleton_uat_end[], moe_skeleton_make[], moe_skeleton_make_end[];
 
 bool moe_front_beside(const char *name, char *path, size_t n)
 {
@@ -65,8 +63,7 @@ static int make_folder(const char *dir, struct moe_err *e)
 	return found ? moe_fail(e, MOE_USAGE, "%s: is not empty; name a new folder", dir) : 0;
 }
 
-static void write_file(
-	const char *dir, const char *name, const char *from, const char *to, bool run)
+static void write_file(const char *dir, const char *name, const char *from, const char *to)
 {
 	struct moe_out out;
 	char path[PATH_MAX];
@@ -75,8 +72,6 @@ static void write_file(
 	moe_out_text(&out, path);
 	moe_out_write(&out, from, (size_t)(to - from));
 	moe_out_finish(&out);
-	if (run)
-		chmod(path, 0755);
 }
 
 int moe_front_new(const char *dir)
@@ -85,11 +80,10 @@ int moe_front_new(const char *dir)
 
 	if (make_folder(dir, &e))
 		moe_die(&e);
-	write_file(dir, "env.lua", moe_skeleton_env, moe_skeleton_env_end, false);
-	write_file(dir, "settings.mk", moe_skeleton_settings, moe_skeleton_settings_end, false);
-	write_file(dir, "uat.conf", moe_skeleton_uat, moe_skeleton_uat_end, false);
-	write_file(dir, "Makefile", moe_skeleton_make, moe_skeleton_make_end, false);
-	write_file(dir, "watch.sh", moe_skeleton_watch, moe_skeleton_watch_end, true);
+	write_file(dir, "env.lua", moe_skeleton_env, moe_skeleton_env_end);
+	write_file(dir, "settings.mk", moe_skeleton_settings, moe_skeleton_settings_end);
+	write_file(dir, "uat.conf", moe_skeleton_uat, moe_skeleton_uat_end);
+	write_file(dir, "Makefile", moe_skeleton_make, moe_skeleton_make_end);
 	moe_info(
 		"%s: env.lua is the environment (moe-env(5)), uat.conf the conditions fixed before "
 		"any result (moe-report(1)), settings.mk what the run is made of.",

@@ -3,23 +3,11 @@
 #include "data/import_private.h"
 #include "formats/mp.h"
 #include "formats/rollout.h"
+#include "formats/seal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Names under which others record what an oracle found: sealed as they are, never shown. */
-static const char *const oracle_name[] = { "hacked", "gt_pass", "gt_correct", "solved", "exploited",
-	"is_hack", "is_correct", "reward_hack", "vhack", "hacked_wrong_tests",
-	"hacked_loophole_used", "mechanism", "passed", "completion_gt_pass", "correct" };
-
-static bool is_oracle(const char *key)
-{
-	for (size_t i = 0; i < sizeof(oracle_name) / sizeof(oracle_name[0]); i++)
-		if (!strcmp(oracle_name[i], key))
-			return true;
-	return false;
-}
 
 static int set_json(
 	struct moe_rec *to, const char *key, const struct moe_json *j, struct moe_err *e)
@@ -98,7 +86,7 @@ static int all_of_row(struct import_row *r, struct moe_err *e)
 	int rc = 0;
 
 	while (!rc && moe_json_next(r->root, &cursor, &key, &j)) {
-		if (is_oracle(key) || consumed(r, key, j))
+		if (moe_finding_name(key) || consumed(r, key, j))
 			continue;
 		at = fields.len;
 		if (moe_mp_str(&fields, key, strlen(key), e))
@@ -225,10 +213,11 @@ int import_seal(struct import_row *r, struct moe_err *e)
 	}
 	if (mech.n)
 		memcpy(s.mechanism, mech.p, mech.n);
-	for (size_t i = 0; i < sizeof(oracle_name) / sizeof(oracle_name[0]); i++) {
-		const struct moe_json *j = moe_json_get(r->root, oracle_name[i]);
+	for (size_t i = 0; moe_finding_names[i]; i++) {
+		const struct moe_json *j = moe_json_get(r->root, moe_finding_names[i]);
 
-		if (moe_json_kind(j) != MOE_J_NULL && set_json(&s.foreign, oracle_name[i], j, e))
+		if (moe_json_kind(j) != MOE_J_NULL &&
+			set_json(&s.foreign, moe_finding_names[i], j, e))
 			goto done;
 	}
 	if (each(r, "seal.", put_value, &s.foreign, e) < 0)

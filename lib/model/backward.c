@@ -162,13 +162,16 @@ static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, 
 		int ldy = j->ldy[l];
 
 		/* d_in [T, in] = dy [T, out] W [out, in], summed over the group's Linears */
-		if (d_in) {
+		if (d_in && y->back[p->linear])
+			moe_gemm_rows_ready(T, in, p->out, dy, ldy, y->back[p->linear],
+				first ? 0 : 1, d_in, in);
+		else if (d_in) {
 			if (moe_weight_get(&y->w[p->linear], &k->p->tmp, &w, e))
 				return -1;
 			moe_gemm(false, false, T, in, p->out, 1, dy, ldy, w, in, first ? 0 : 1,
 				d_in, in);
-			first = 0;
 		}
+		first = first && !d_in;
 		/* dW [out, in] += dy^T in, dbias += sum of dy over rows: full training */
 		if (k->dm) {
 			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1,

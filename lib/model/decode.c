@@ -68,7 +68,8 @@ static int prepare_weights(struct moe_decoder_weights *p, struct moe_err *e)
 	for (int l = 0; l < c->L; l++)
 		if (prepare_layer(p, l, e))
 			return -1;
-	return p->wide ? 0 : moe_weight_get_t(&p->m->head, &p->arena, &p->head_t, e);
+	p->head = p->m->head_forth;
+	return p->wide || p->head ? 0 : moe_weight_ready(&p->m->head, true, &p->arena, &p->head, e);
 }
 
 struct moe_decoder_weights *moe_decoder_weights_new(
@@ -245,6 +246,6 @@ int moe_decode_logits(
 	d->ld_out = c->V;
 	if (d->p->wide)
 		return moe_decode_head_tiles(d, e);
-	moe_gemm_rows(M, c->V, c->D, hidden, c->D, d->p->head_t, c->V, 0, logits, c->V);
+	moe_gemm_rows_ready(M, c->V, c->D, hidden, c->D, d->p->head, 0, logits, c->V);
 	return 0;
 }

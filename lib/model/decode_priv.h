@@ -30,7 +30,7 @@ struct moe_decoder_weights {
 	int max_ctx;
 	struct moe_decode_layer *layer; /* [L] */
 	const moe_real *norm;           /* [D] */
-	const moe_real *head_t;         /* [D, V]; small models only */
+	const moe_real *head;           /* [D, V], ready (prep.h); small models only */
 	moe_real *cos_, *sin_;          /* [max_ctx, hd/2] */
 	struct moe_arena arena; /* owns all of the above but weights that are used in place */
 };

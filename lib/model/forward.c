@@ -195,7 +195,8 @@ static void place(const struct moe_config *c, const struct moe_prep_layer *y, st
 	moe_rope(T, c->H + c->K, c->hd, la->qkv, W, p->cos_, p->sin_, false);
 }
 
-static int attend(const struct moe_config *c, const struct moe_batch *b, struct pass *p,
+/* keep: whether a backward pass will ask for lse. */
+static int attend(const struct moe_config *c, const struct moe_batch *b, struct pass *p, bool keep,
 	struct layer_acts *la, struct moe_err *e)
 {
 	moe_real *scratch = get(&p->tmp, moe_attn_scratch(c->hd, moe_batch_max_keys(b)), 1, e);
@@ -209,7 +210,8 @@ static int attend(const struct moe_config *c, const struct moe_batch *b, struct 
 			size_t row = (size_t)b->seg[s].start;
 
 			moe_attn_fwd(&at, la->o + row * (size_t)wide + k * group * c->hd, wide,
-				la->lse + row * (size_t)c->H + k * group, c->H, scratch);
+				keep ? la->lse + row * (size_t)c->H + k * group : NULL, c->H,
+				scratch);
 		}
 	return 0;
 }
@@ -256,7 +258,7 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 		(int[]){ W, W, W });
 	place(c, &y, p, la);
 	/* o [T, H*hd] = softmax(q k^T / sqrt(hd)) v, per segment and head */
-	if (attend(c, b, p, la, e))
+	if (attend(c, b, p, a->keep, la, e))
 		return -1;
 	/* mid [T, D] = in + W_o o */
 	group_forward(&y, x, g, a, i, MOE_GROUP_O, la, la->o, (moe_real *[]){ p->proj }, &c->D);
@@ -343,6 +345,7 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 {
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
+	int layers = a->layers > 0 && a->layers < c->L && !a->keep ? a->layers : c->L;
 	bool every = a->keep && !a->recompute;
 	struct layer_acts *la = p->la;
 	const moe_real *w;
@@ -363,13 +366,15 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 	for (int t = 0; t < b->T; t++)
 		moe_weight_widen(&m->embed, (int)b->ids[t], 1, la[0].in + (size_t)t * (size_t)c->D);
 	/* layer i reads la[i].in and writes the next one's input */
-	for (int i = 0; i < c->L; i++) {
+	for (int i = 0; i < layers; i++) {
 		moe_real *out = i + 1 < c->L ? la[i + 1].in : p->last;
 
 		if (moe_layer_forward(m, x, g, b, a, i, &la[i], out, e) ||
 			(a->keep_hidden && keep_block(a, m, i, out, e)))
 			return -1;
 	}
+	if (layers < c->L)
+		return 0;
 	moe_arena_reset(&p->tmp);
 	if (moe_weight_get(&m->norm, &p->tmp, &w, e))
 		return -1;
@@ -395,7 +400,7 @@ int moe_forward(const struct moe_model *m, const struct moe_experts *x, const st
 	r = begin(m, x, b, a, e);
 	if (!r)
 		r = run(m, x, g, b, a, e);
-	p->valid = r == 0;
+	p->valid = r == 0 && (a->keep || a->layers <= 0 || a->layers >= m->config.L);
 	p->kept = a->keep;
 	p->recompute = a->recompute;
 	a->gemm_sec += moe_gemm_sec() - g0;

@@ -93,7 +93,7 @@ static int piece(struct head *q, int c0)
 		moe_weight_widen(w, c0, q->cols, q->wide);
 		q->w = q->wide;
 	}
-	if (q->t)
+	if (q->t && !(q->m->head_forth && q->cols == q->m->config.V))
 		moe_transpose(q->cols, D, q->w, D, q->turned, q->cols);
 	q->ready = q->cols == q->m->config.V;
 	return q->cols;
@@ -118,7 +118,9 @@ static void logits(struct head *q, int n, int s0)
 		moe_real *z = q->logits + (c0 - s0);
 
 		k = piece(q, c0);
-		if (q->p->exact && q->t)
+		if (q->m->head_forth && k == V)
+			moe_gemm_rows_ready(n, k, D, q->h, D, q->m->head_forth, 0, z, q->span);
+		else if (q->p->exact && q->t)
 			moe_gemm_rows(n, k, D, q->h, D, q->turned, k, 0, z, q->span);
 		else if (q->p->exact)
 			moe_gemm_stored(n, k, D, q->h, D, q->w, MOE_REAL_DTYPE, D, 0, z, q->span);

@@ -363,7 +363,7 @@ int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 			p->st = moe_st_open_dir(dir, "model", e);
 		r = p && p->st ? 0 : -1;
 	}
-	if (!r && take_all(m, e))
+	if (!r && (take_all(m, e) || moe_model_make_ready(m, e)))
 		r = moe_err_prefix(e, "%s", dir);
 	if (!r)
 		make_digest(m, &text);

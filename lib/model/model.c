@@ -208,6 +208,7 @@ int moe_model_make_trainable(struct moe_model *m, struct moe_err *e)
 		m->head = m->embed;
 	m->param = param;
 	m->n_param = n;
+	moe_model_drop_ready(m);
 	moe_model_unmap(m);
 	return 0;
 }
@@ -215,6 +216,7 @@ int moe_model_make_trainable(struct moe_model *m, struct moe_err *e)
 void moe_model_free(struct moe_model *m)
 {
 	moe_model_unmap(m);
+	moe_arena_free(&m->ready);
 	free(m->layer);
 	free(m->param);
 	memset(m, 0, sizeof(*m));

@@ -12,6 +12,7 @@
 
 #include "model/config.h"
 #include "model/sites.h"
+#include "util/mem.h"
 
 #include <stdint.h>
 
@@ -28,12 +29,17 @@ struct moe_layer {
 	struct moe_weight norm1, norm2;                      /* [D] */
 	struct moe_weight w[MOE_LINEARS], bias[MOE_LINEARS]; /* [out, in]; bias [out] or absent */
 	struct moe_weight qnorm, knorm;                      /* [hd] or absent */
+	/* Of a small frozen model, else NULL: W^T and W ready for products (tensor/gemm.h), forward
+	 * and backward. Owned by the model's `ready`. */
+	const moe_real *forth[MOE_LINEARS], *back[MOE_LINEARS];
 };
 
 struct moe_model {
 	struct moe_config config;
 	struct moe_weight embed, norm, head; /* [V, D], [D], [V, D] (head == embed when tied) */
 	struct moe_layer *layer;             /* [L] */
+	const moe_real *head_forth;          /* the head's, as a layer's `forth` */
+	struct moe_arena ready;
 	moe_real *param; /* flat copy of all weights when trainable, else NULL */
 	size_t n_param;
 	void *map;       /* opaque: file mappings */
@@ -75,6 +81,8 @@ struct moe_acts {
 	moe_real **block_out; /* [L] -> [T, D] residual stream after each layer (only with
 				 keep_hidden), else NULL */
 	bool keep_hidden;
+	int layers; /* > 0: the pass ends after so many layers and a->out is not made (with
+		       keep_hidden, without keep) */
 	bool exact; /* a token's bits do not depend on its batch, and equal the sampler's (prep.h);
 		       narrow models always are, and so is every pass with a hard router */
 	struct moe_site_gates gates; /* of the last forward pass; S = 0 without a router inside it.

@@ -2,9 +2,10 @@
  * rows of tokens.
  *
  * Training and decoding share these functions, so that a token gives the same bits in both. "Ready"
- * means: widened to moe_real, transposed where the untransposed product is faster or exact, the
- * experts' A of Linears with a common input side by side. Everything prepared is borrowed from the
- * model or allocated in the caller's arena. Thread-safe on a model that nobody changes.
+ * means: widened to moe_real, in the order of the product (tensor/gemm.h) where the weight is
+ * narrow, the experts' A of Linears with a common input side by side. Everything prepared is
+ * borrowed from the model or allocated in the caller's arena. Thread-safe on a model that nobody
+ * changes.
  *
  * exact: products go through moe_gemm_rows and moe_gemm_stored, whose bits for a row do not depend
  * on how many rows are computed together. Decoding always does so. In training it is free at small
@@ -18,11 +19,11 @@
 struct moe_prep_linear {
 	enum moe_linear linear;
 	int in, out;
-	const moe_real *w; /* [in, out] when t, else [out, in] */
-	bool t;
+	const moe_real *w; /* W^T ready for products when `ready`, else [out, in] */
+	bool ready;
 	const moe_real *bias;  /* [out] or NULL */
 	int slot;              /* column of its first rank slot in z; -1 = not adapted */
-	const moe_real *bt;    /* [R, out] or NULL */
+	const moe_real *bt;    /* B^T [R, out], ready, or NULL */
 	const moe_real *alive; /* [R] or NULL */
 };
 
@@ -30,7 +31,7 @@ struct moe_prep_group {
 	int n, in;
 	struct moe_prep_linear lin[MOE_GROUP_MAX];
 	int slots;          /* adapted Linears * R = columns of z */
-	const moe_real *at; /* [in, slots] or NULL */
+	const moe_real *at; /* A^T of all of them [in, slots], ready, or NULL */
 };
 
 struct moe_prep_layer {
@@ -48,9 +49,14 @@ void moe_weight_widen(const struct moe_weight *w, int row, int n, moe_real *out)
  * arena. NULL data gives NULL without an error. */
 int moe_weight_get(
 	const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e);
-/* The same transposed, [cols, rows]. */
-int moe_weight_get_t(
-	const struct moe_weight *w, struct moe_arena *a, const moe_real **out, struct moe_err *e);
+/* Its transpose [cols, rows], or (forth false) itself, ready for products (tensor/gemm.h); always
+ * in the arena. */
+int moe_weight_ready(const struct moe_weight *w, bool forth, struct moe_arena *a,
+	const moe_real **out, struct moe_err *e);
+/* Fills `forth` and `back` of the layers and the head of a small model that was loaded, so that
+ * passes over it copy no weights; a large one is left as it is. */
+int moe_model_make_ready(struct moe_model *m, struct moe_err *e);
+void moe_model_drop_ready(struct moe_model *m);
 
 /* Layer i. x NULL = base alone. */
 int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i,

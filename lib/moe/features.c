@@ -41,7 +41,7 @@ struct run {
 	const struct moe_engine *g;
 	struct moe_seq *s;     /* [n] */
 	size_t *cut;           /* [n + 1] */
-	struct moe_acts *acts; /* [threads] */
+	struct moe_acts *acts; /* [threads], the engine's or our own */
 	moe_feature_fn *fn;
 	void *ctx;
 };
@@ -60,6 +60,7 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 		return -1;
 	batch = (struct moe_batch){ p.T, p.ids, p.n_seg, p.seg };
 	acts->keep_hidden = true;
+	acts->layers = c->L > 1 ? c->L - 1 : 1; /* the last layer's output is no feature */
 	rc = moe_forward(r->g->m, NULL, NULL, &batch, acts, e);
 	for (size_t i = a; rc == 0 && i < b; i++) {
 		int own = p.own[i - a];
@@ -84,18 +85,19 @@ int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_
 
 	r.s = moe_alloc(n, sizeof(*r.s), e);
 	r.cut = moe_alloc(n + 1, sizeof(*r.cut), e);
-	r.acts = moe_alloc((size_t)threads, sizeof(*r.acts), e);
+	r.acts = g->acts ? g->acts : moe_alloc((size_t)threads, sizeof(*r.acts), e);
 	if (r.s && r.cut && r.acts) {
 		for (size_t i = 0; i < n; i++)
 			r.s[i] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt,
 				moe_features_tokens(&g->m->config, &s[i]), 0 };
 		rc = moe_pool_run(g->pool, moe_pack_cut(r.s, n, CHUNK_TOK, r.cut), chunk, &r, e);
-		for (int i = 0; i < threads; i++)
-			moe_acts_free(&r.acts[i]);
 	}
+	for (int i = 0; r.acts && !g->acts && i < threads; i++)
+		moe_acts_free(&r.acts[i]);
+	if (!g->acts)
+		free(r.acts);
 	free(r.s);
 	free(r.cut);
-	free(r.acts);
 	return rc;
 }
 
@@ -136,32 +138,58 @@ int moe_features_pooled(const struct moe_engine *g, const struct moe_seen *s, si
 	return moe_features_run(g, s, n, pool_one, &p, e);
 }
 
-int moe_features_contrast(const struct moe_engine *g, const struct moe_pairs *p,
-	moe_real *direction, moe_real *middle, struct moe_err *e)
+void moe_contrast(const float *x, size_t n, size_t d, const uint8_t *in, moe_real *direction,
+	moe_real *middle)
 {
-	size_t d = (size_t)moe_features_dim(&g->m->config), n = p->n;
-	struct moe_seen *s = moe_alloc(2 * n, sizeof(*s), e);
-	float *x = s ? moe_alloc(2 * n * d, sizeof(*x), e) : NULL; /* hack, clean, hack, ... */
-	double norm;
-	int rc;
+	double norm, count = 0;
 
-	for (size_t i = 0; x && i < 2 * n; i++)
-		s[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
-	rc = x ? moe_features_pooled(g, s, 2 * n, x, e) : -1;
-	for (size_t k = 0; rc == 0 && k < d; k++) {
+	for (size_t i = 0; i < n; i++)
+		count += !in || in[i];
+	for (size_t k = 0; k < d; k++) {
 		double v = 0, m = 0;
 
 		for (size_t i = 0; i < n; i++) {
+			if (in && !in[i])
+				continue;
 			v += (double)x[2 * i * d + k] - (double)x[(2 * i + 1) * d + k];
 			m += (double)x[2 * i * d + k] + (double)x[(2 * i + 1) * d + k];
 		}
-		direction[k] = (moe_real)(v / (double)n);
-		middle[k] = (moe_real)(m / (2 * (double)n));
+		direction[k] = (moe_real)(v / count);
+		middle[k] = (moe_real)(m / (2 * count));
 	}
-	norm = rc == 0 ? sqrt(moe_vec_sumsq(d, direction)) : 0;
+	norm = sqrt(moe_vec_sumsq(d, direction));
 	for (size_t k = 0; norm > 0 && k < d; k++)
 		direction[k] = (moe_real)((double)direction[k] / norm);
-	free(x);
+}
+
+float *moe_features_of_pairs(
+	const struct moe_engine *g, const struct moe_pairs *p, float *length, struct moe_err *e)
+{
+	size_t d = (size_t)moe_features_dim(&g->m->config), n = 2 * p->n;
+	struct moe_seen *s = moe_alloc(n, sizeof(*s), e);
+	float *x = s ? moe_alloc(n * d, sizeof(*x), e) : NULL;
+
+	for (size_t i = 0; x && i < n; i++) {
+		s[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
+		if (length)
+			length[i] = (float)moe_features_tokens(&g->m->config, &s[i]);
+	}
+	if (x && moe_features_pooled(g, s, n, x, e)) {
+		free(x);
+		x = NULL;
+	}
 	free(s);
-	return rc;
+	return x;
+}
+
+int moe_features_contrast(const struct moe_engine *g, const struct moe_pairs *p,
+	moe_real *direction, moe_real *middle, struct moe_err *e)
+{
+	float *x = moe_features_of_pairs(g, p, NULL, e);
+
+	if (x)
+		moe_contrast(
+			x, p->n, (size_t)moe_features_dim(&g->m->config), NULL, direction, middle);
+	free(x);
+	return x ? 0 : -1;
 }

@@ -31,6 +31,14 @@ int moe_features_pooled(const struct moe_engine *g, const struct moe_seen *s, si
  * (0 where they do not differ); middle = mean of both sides. */
 int moe_features_contrast(const struct moe_engine *g, const struct moe_pairs *p,
 	moe_real *direction, moe_real *middle, struct moe_err *e);
+/* The same of states that are there already: x [2 n, d] hack, clean, hack, ...; in [n] says which
+ * pairs count, NULL = all. At least one must. */
+void moe_contrast(const float *x, size_t n, size_t d, const uint8_t *in, moe_real *direction,
+	moe_real *middle);
+/* Pooled states of all sides [2 n, dim], hack, clean, hack, ...; owned by the caller. length [2 n],
+ * the tokens of each, may be NULL. */
+float *moe_features_of_pairs(
+	const struct moe_engine *g, const struct moe_pairs *p, float *length, struct moe_err *e);
 /* A side of a pair as a method sees it. */
 struct moe_seen moe_pair_seen(const struct moe_pair *p, bool hack);
 int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n,

@@ -58,6 +58,8 @@ struct moe_nulls {
 struct moe_engine {
 	const struct moe_model *m;
 	struct moe_pool *pool;
+	struct moe_acts *acts; /* [threads], zeroed before the first use: memory for passes over the
+				  base that is kept from call to call; NULL = none is */
 };
 
 /* What a row says to the user about a fresh adapter: lines of moe-pin's messages. */
@@ -66,7 +68,7 @@ struct moe_said {
 	struct moe_said_line {
 		bool warn;
 		char text[400];
-	} line[8];
+	} line[12];
 };
 /* Adds a line; more than there is room for are dropped. */
 void moe_say(struct moe_said *s, bool warn, const char *fmt, ...)

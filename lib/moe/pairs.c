@@ -1,6 +1,7 @@
 /* pairs.c - reads pairs; writing and making them is not here. */
 #include "moe/pairs.h"
 
+#include "formats/seal.h"
 #include "formats/tokenizer/special.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -50,6 +51,18 @@ static int take(struct moe_pair *q, const struct moe_rec *r, const struct moe_to
 {
 	struct moe_str id, mode = { "", 0 };
 
+	for (size_t i = 0; i < r->n_field; i++) {
+		char key[64] = "";
+
+		if (r->field[i].key.n < sizeof(key))
+			memcpy(key, r->field[i].key.p, r->field[i].key.n);
+		if (moe_finding_name(key) || !strcmp(key, "seal"))
+			return moe_fail(e, MOE_DATA,
+				"record %llu: the pair carries `%s', which is what was found in a "
+				"rollout: pairs are written by hand, and no finding may choose "
+				"them",
+				(unsigned long long)r->number, key);
+	}
 	if (moe_rec_str_req(r, "id", &id, e))
 		return -1;
 	moe_rec_str(r, "mode", &mode);

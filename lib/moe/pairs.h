@@ -18,7 +18,8 @@ struct moe_pairs {
 
 /* All pairs of a stream. Prompts become the tokens that moe-rollout makes of them (special.h; bos
  * is what an empty one begins with); completions end without a stop token. A pair without an id,
- * with an empty side or with equal sides is an error. */
+ * with an empty side, with equal sides or with a key that holds a finding about a rollout (seal.h)
+ * is an error. */
 int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t,
 	int32_t bos, struct moe_err *e);
 /* Exchanges hack and clean of half of the pairs (rounded down), chosen by chance from the seed, or

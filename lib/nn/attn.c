@@ -69,8 +69,10 @@ void moe_attn_fwd(
 				top = moe_vec_max((size_t)valid, row);
 				sum = moe_vec_exp_sum((size_t)valid, row, top, a->scale);
 				memset(row + valid, 0, (size_t)(seen - valid) * sizeof(*row));
-				lse[at(i0 + i, ldl) + (size_t)h] =
-					(moe_real)((double)top * (double)a->scale + moe_log(sum));
+				if (lse)
+					lse[at(i0 + i, ldl) + (size_t)h] = (moe_real)((double)top *
+							(double)a->scale +
+						moe_log(sum));
 				/* kept for after the product; the diagonal block's tail of s is
 				 * free only beyond `seen` */
 				s[at(bq, seen) + (size_t)i] = (moe_real)(1 / sum);

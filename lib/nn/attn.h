@@ -30,8 +30,8 @@ struct moe_attn {
 
 /* Elements of scratch that either pass needs. */
 size_t moe_attn_scratch(int hd, int n_keys);
-/* o [n, group*hd] (row stride ldo), lse [n, group] (row stride ldl): log-sum-exp of the scaled
- * scores. */
+/* o [n, group*hd] (row stride ldo), lse [n, group] (row stride ldl), or NULL: log-sum-exp of the
+ * scaled scores, which the backward pass asks for. */
 void moe_attn_fwd(
 	const struct moe_attn *a, moe_real *o, int ldo, moe_real *lse, int ldl, moe_real *scratch);
 

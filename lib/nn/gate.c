@@ -136,9 +136,7 @@ static double exp_sum(int E, const moe_real *z, double *max)
 {
 	double sum = 0;
 
-	*max = (double)z[0];
-	for (int i = 1; i < E; i++)
-		*max = fmax(*max, (double)z[i]);
+	*max = (double)moe_vec_max((size_t)E, z);
 	for (int i = 0; i < E; i++)
 		sum += moe_exp((double)z[i] - *max);
 	return sum;

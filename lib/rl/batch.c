@@ -5,6 +5,7 @@
 #include "moe/pack.h"
 #include "rl/order.h"
 #include "rl/per_rollout.h"
+#include "util/elementary.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -18,6 +19,7 @@
  * made them. */
 struct tally {
 	double loss, kl, entropy, kept_entropy, diff, diff_max, router;
+	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
 	size_t low, high, counted, kept, n;
 };
 
@@ -170,6 +172,15 @@ static int scratch_make(
 	return 0;
 }
 
+/* One token's ratio as it is, before any clip or truncation. */
+static void add_ratio(struct tally *y, double w)
+{
+	y->ratio += w;
+	y->ratio2 += w * w;
+	y->ratio_min = y->n ? fmin(y->ratio_min, w) : w;
+	y->ratio_max = y->n ? fmax(y->ratio_max, w) : w;
+}
+
 static int diverged(const struct moe_trainer *t, struct moe_err *e)
 {
 	return moe_fail(e, MOE_NUMERIC,
@@ -203,8 +214,9 @@ static void measure(struct tally *y, const struct moe_loss_in *in, const moe_rea
 		y->kept += kept;
 		y->diff += d;
 		y->diff_max = fmax(y->diff_max, d);
+		add_ratio(y, moe_exp((double)in->logp[t] - (double)in->sampled[t]));
+		y->n++;
 	}
-	y->n += in->n;
 }
 
 /* Losses and their derivatives of the tokens of rollout i of the order, which lie at k. */
@@ -482,6 +494,7 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	if (!use)
 		return -1;
 	memset(j->t->load, 0, cells * sizeof(*j->t->load));
+	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
 		rows += j->s->r[j->order[i]].n_completion;
@@ -513,7 +526,8 @@ static void sum_time(const struct job *j, struct moe_train_stats *st)
 static void sum_up(const struct job *j, struct moe_train_stats *st)
 {
 	const struct moe_loss_opts *o = &j->t->o.loss;
-	struct tally all = { 0 };
+	bool clips = o->ratio == MOE_RATIO_CLIP || j->u->store;
+	struct tally all = { .ratio_min = INFINITY };
 	double n, c, bonus;
 
 	for (size_t i = 0; i < j->n; i++) {
@@ -529,12 +543,18 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 		all.high += y->high;
 		all.counted += y->counted;
 		all.kept += y->kept;
+		all.ratio += y->ratio;
+		all.ratio2 += y->ratio2;
+		all.ratio_min = y->n ? fmin(all.ratio_min, y->ratio_min) : all.ratio_min;
+		all.ratio_max = fmax(all.ratio_max, y->ratio_max);
 		all.n += y->n;
 	}
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
-	c = all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO ? (double)all.counted : NAN;
+	c = clips && all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO
+		? (double)all.counted
+		: NAN;
 	bonus = j->u->share * j->bonus * all.kept_entropy / fmax(j->n_kept, 1);
-	st->loss = (all.loss - bonus) / j->u->share;
+	st->loss = all.n ? (all.loss - bonus) / j->u->share : NAN;
 	st->policy_loss = o->entropy_coef != 0 || o->adaptive ? all.loss / j->u->share : NAN;
 	st->entropy_coef = o->entropy_coef != 0 || o->adaptive ? j->t->entropy_coef : NAN;
 	st->kl = o->beta > 0 ? all.kl / n : NAN;
@@ -547,6 +567,12 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	st->n_counted = all.counted;
 	st->logp_diff_mean = all.diff / n;
 	st->logp_diff_max = all.n ? all.diff_max : NAN;
+	st->ratio_mean = all.ratio / n;
+	st->ratio_std = all.n > 1
+		? sqrt(fmax(0, (all.ratio2 - all.ratio * all.ratio / n) / (n - 1)))
+		: NAN;
+	st->ratio_min = all.n ? all.ratio_min : NAN;
+	st->ratio_max = all.n ? all.ratio_max : NAN;
 	st->updated = j->n > 0;
 	sum_time(j, st);
 }

@@ -273,7 +273,7 @@ static int set_route(const struct run *r, struct moe_rec *rec, const float *mean
 static int judge(const struct run *r, const struct moe_seen *seen, size_t n, struct moe_judged *j,
 	struct moe_err *e)
 {
-	struct moe_engine g = { r->g->m, r->g->pool };
+	struct moe_engine g = { .m = r->g->m, .pool = r->g->pool };
 	struct moe_nulls none = { 0 };
 
 	return moe_method_route(

@@ -1,5 +1,6 @@
 /* metrics.c - names numbers; it computes none. */
 #include "rl/metrics.h"
+#include "util/mem.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -10,7 +11,7 @@
 
 static int put(struct moe_rec *r, const char *key, double v, struct moe_err *e)
 {
-	return isfinite(v) ? moe_rec_set_f64(r, key, v, e) : 0;
+	return moe_rec_set_f64(r, key, v, e);
 }
 
 static int put_for(struct moe_rec *r, const char *before, const char *name, const char *after,
@@ -26,8 +27,10 @@ static int routing(struct moe_rec *r, const struct moe_train_stats *st, struct m
 {
 	int rc = 0;
 
+	/* a rollout that nobody decided about trains as absorbed, but was not measured to be */
 	for (int d = 0; d < MOE_DECISIONS; d++)
-		rc |= put_for(r, "route/", moe_decision_names[d], "", st->share[d], e);
+		rc |= put_for(r, "route/", moe_decision_names[d], "",
+			st->any_decision ? st->share[d] : NAN, e);
 	for (int b = 0; b < MOE_BANKS; b++) {
 		if (!st->bank[b])
 			continue;
@@ -68,12 +71,11 @@ static int router_metrics(struct moe_rec *r, const struct moe_train_stats *st, s
 	const struct moe_gate_stats *g = &st->gates;
 	int rc = put(r, "router/support", g->support, e) | put(r, "router/entropy", g->entropy, e) |
 		put(r, "router/loss", st->router_loss, e) |
-		put(r, "router/grad_norm", st->router_norm, e) |
-		put(r, "router/frozen", st->router_frozen, e);
+		put(r, "router/grad_norm", st->updated ? st->router_norm : NAN, e) |
+		put(r, "router/frozen", st->router_frozen, e) |
+		put(r, "router/pin_loss", st->n_pin ? st->pin_loss : NAN, e) |
+		put(r, "router/pins", (double)st->n_pin, e);
 
-	if (st->n_pin)
-		rc |= put(r, "router/pin_loss", st->pin_loss, e) |
-			put(r, "router/pins", (double)st->n_pin, e);
 	for (int b = 0; b < MOE_BANKS; b++) {
 		if (!st->bank[b])
 			continue;
@@ -85,10 +87,26 @@ static int router_metrics(struct moe_rec *r, const struct moe_train_stats *st, s
 	return rc;
 }
 
+/* Each rollout's, in their order: moe-cat --completions puts them beside the texts. */
+static int advantages(struct moe_rec *r, const struct moe_rollout_step *s,
+	const struct moe_train_stats *st, struct moe_err *e)
+{
+	float *v = moe_alloc(s->n, sizeof(*v), e);
+	int rc = v ? 0 : -1;
+
+	for (size_t i = 0; !rc && i < s->n; i++)
+		v[i] = (float)st->advantage[i];
+	rc = rc || moe_rec_set_f32s(r, "advantages", v, s->n, e) ? -1 : 0;
+	free(v);
+	return rc;
+}
+
 int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
 	double step_sec, double time_sec, struct moe_err *e)
 {
+	const struct moe_reward_stats *rw = &st->rewards;
+	/* The list of what is logged of a step as a whole; TRL's names where TRL has one. */
 	const struct {
 		const char *key;
 		double v;
@@ -97,11 +115,17 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 		{ "step_time", step_sec },
 		{ "num_tokens", num_tokens },
 		{ "reward", st->adv.mean },
-		{ "reward_std", st->adv.std },
+		{ "reward_std", s->n > 1 ? st->adv.std : NAN },
 		{ "frac_reward_zero_std", st->adv.zero_std },
+		{ "groups/all_zero", (double)rw->all_zero },
+		{ "groups/all_equal", (double)rw->all_equal },
+		{ "groups/count", (double)rw->groups },
 		{ "completions/mean_length", st->len_mean },
 		{ "completions/min_length", st->len_min },
 		{ "completions/max_length", st->len_max },
+		{ "completions/mean_terminated_length", st->term_mean },
+		{ "completions/min_terminated_length", st->term_min },
+		{ "completions/max_terminated_length", st->term_max },
 		{ "completions/clipped_ratio", st->clipped_len },
 		{ "loss", st->loss },
 		{ "kl", st->kl },
@@ -113,7 +137,11 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 		{ "clip_ratio/region_mean", st->clip_low + st->clip_high },
 		{ "sampling/sampling_logp_difference/mean", st->logp_diff_mean },
 		{ "sampling/sampling_logp_difference/max", st->logp_diff_max },
-		{ "grad_norm", st->grad_norm },
+		{ "ratio/mean", st->ratio_mean },
+		{ "ratio/std", st->ratio_std },
+		{ "ratio/min", st->ratio_min },
+		{ "ratio/max", st->ratio_max },
+		{ "grad_norm", st->updated ? st->grad_norm : NAN },
 		{ "learning_rate", st->lr },
 		{ "time/forward", st->forward_sec },
 		{ "time/backward", st->backward_sec },
@@ -126,8 +154,11 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	for (size_t i = 0; i < sizeof(flat) / sizeof(*flat); i++)
 		rc |= put(r, flat[i].key, flat[i].v, e);
 	for (int i = 0; i < s->n_rewards; i++)
-		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean",
-			s->reward_sum[i] / (double)s->reward_n[i], e);
+		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean", rw->mean[i], e) |
+			put_for(r, "rewards/", s->reward_name[i], "/std", rw->std[i], e) |
+			put_for(r, "rewards/", s->reward_name[i], "/variance_share", rw->share[i],
+				e);
+	rc |= advantages(r, s, st, e);
 	rc |= routing(r, st, e) | expert_metrics(r, &a->x, st, e);
 	if (st->gates.pass)
 		rc |= router_metrics(r, st, e);
@@ -208,6 +239,7 @@ int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct 
 		f->w = moe_writer_open_fd(f->fd, path, &o, &extra, e);
 	moe_rec_free(&extra);
 	for (size_t i = 0; i < kept.n; i++) {
+		moe_rec_f64(&kept.v[i], "time", &f->before_sec);
 		if (f->w && !rc)
 			rc = moe_metrics_put(f, &kept.v[i], e);
 		moe_rec_free(&kept.v[i]);

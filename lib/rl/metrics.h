@@ -1,13 +1,13 @@
 /* metrics.h - the metrics record of a training step, under the names that TRL's GRPOTrainer logs
- * (formats/records.md, "metrics"). */
+ * (formats/records.md, "metrics"). Every metric of a run is in each of its records: NaN where the
+ * step did not measure it. */
 #ifndef MOE_RL_METRICS_H
 #define MOE_RL_METRICS_H
 
 #include "rl/train.h"
 
-/* Fills r. num_tokens counts the tokens of prompts and completions of all
- * rollouts so far, as TRL does; what was not measured (NaN) is left out; step_sec is the whole
- * step's wall time (also `step_time`), time_sec the time since the start. */
+/* Fills r. num_tokens counts the tokens of prompts and completions of all rollouts so far, as TRL
+ * does; step_sec is the whole step's wall time (`step_time`), time_sec that since the start. */
 int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
 	double step_sec, double time_sec, struct moe_err *e);
@@ -21,6 +21,7 @@ void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,
 struct moe_metrics_file {
 	int fd;
 	struct moe_writer *w; /* NULL: not wanted */
+	double before_sec;    /* `time` of the last record kept from a run that was stopped */
 };
 /* The header names the adapter's method and seed. path NULL = not wanted. The records of steps
  * before `first` that the file holds, of a run that was stopped, stay in it. */

@@ -11,7 +11,7 @@
 static int pool_states(const struct moe_trainer *t, const struct moe_seen *seen, size_t n,
 	moe_real *out, struct moe_err *e)
 {
-	struct moe_engine g = { t->m, t->pool };
+	struct moe_engine g = { .m = t->m, .pool = t->pool };
 	size_t d = (size_t)moe_features_dim(&t->m->config);
 	float *x = moe_alloc(n * d, sizeof(*x), e);
 	int rc = x ? moe_features_pooled(&g, seen, n, x, e) : -1;

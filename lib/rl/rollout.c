@@ -142,6 +142,7 @@ static void rewards(struct moe_rollout_step *s, struct moe_rollout *q, const str
 
 	for (int i = 0; i < MOE_REWARDS_MAX; i++)
 		q->part[i] = NAN;
+
 	if (!moe_rec_map(rec, MOE_ROLLOUT_REWARDS, &m))
 		return;
 	for (size_t f = 0; f < m.n_field; f++) {
@@ -161,8 +162,6 @@ static void rewards(struct moe_rollout_step *s, struct moe_rollout *q, const str
 		if (i == s->n_rewards)
 			memcpy(s->reward_name[s->n_rewards++], name, sizeof(name));
 		q->part[i] = v;
-		s->reward_sum[i] += v;
-		s->reward_n[i]++;
 	}
 	moe_rec_free(&m);
 }

@@ -16,14 +16,15 @@ struct moe_rollout_from {
 };
 
 #define MOE_REWARDS_MAX 16
+
 struct moe_rollout {
 	int32_t *prompt, *completion; /* owned tokens */
 	int n_prompt, n_completion;
 	float *logp; /* [n_completion] of the sampling policy at `temperature`; owned */
 	double temperature;
 	double reward;
-	double part[MOE_REWARDS_MAX]; /* its parts, in the order of the step's names; NaN = absent
-				       */
+	double part[MOE_REWARDS_MAX]; /* of the reward, in the order of the step's reward_name;
+					 NaN: it lacks that part */
 	int64_t group;
 	bool routed;                /* has a decision */
 	enum moe_decision decision; /* absorb when it has none */
@@ -38,10 +39,7 @@ struct moe_rollout_step {
 	int64_t step;
 	struct moe_rollout *r; /* [n] owned */
 	size_t n, cap;
-	/* parts of the reward, by name: sums over the step's rollouts that have them */
-	char reward_name[MOE_REWARDS_MAX][48];
-	double reward_sum[MOE_REWARDS_MAX];
-	size_t reward_n[MOE_REWARDS_MAX];
+	char reward_name[MOE_REWARDS_MAX][48]; /* parts of the reward that some rollout has */
 	int n_rewards;
 };
 void moe_rollout_step_free(

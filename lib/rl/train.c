@@ -79,6 +79,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->grad);
 	free(t->start);
 	free(t->load);
+	free(t->adv);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -87,7 +88,9 @@ void moe_trainer_free(struct moe_trainer *t)
 
 static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st)
 {
-	st->len_min = INFINITY;
+	double ended = 0, tok = 0;
+
+	st->len_min = st->term_min = INFINITY;
 	for (size_t i = 0; i < s->n; i++) {
 		double k = s->r[i].n_completion;
 
@@ -95,11 +98,20 @@ static void lengths(const struct moe_rollout_step *s, struct moe_train_stats *st
 		st->len_min = fmin(st->len_min, k);
 		st->len_max = fmax(st->len_max, k);
 		st->clipped_len += !s->r[i].stopped;
+		if (s->r[i].stopped) {
+			ended++;
+			tok += k;
+			st->term_min = fmin(st->term_min, k);
+			st->term_max = fmax(st->term_max, k);
+		}
 		st->share[s->r[i].decision] += 1;
 		st->any_decision |= s->r[i].routed;
 	}
 	st->len_mean = (double)st->n_tok / (double)s->n;
 	st->clipped_len /= (double)s->n;
+	st->term_mean = ended > 0 ? tok / ended : NAN;
+	if (ended == 0)
+		st->term_min = st->term_max = NAN;
 	for (int d = 0; d < MOE_DECISIONS; d++)
 		st->share[d] /= (double)s->n;
 }
@@ -198,7 +210,7 @@ static int gradient_stats(
 /* What all updates of a step share. */
 struct step {
 	const struct moe_rollout_step *s;
-	double *adv; /* [n] */
+	double *adv; /* [n] the trainer's */
 	bool *dead;  /* [n] */
 	struct moe_token_store store;
 	bool stored; /* store is in use */
@@ -212,7 +224,6 @@ static int at_least_1(int n)
 
 static void step_free(struct step *g)
 {
-	free(g->adv);
 	free(g->dead);
 	moe_token_store_free(&g->store);
 }
@@ -225,7 +236,8 @@ static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_ro
 		.iterations = at_least_1(t->o.iterations),
 		.updates = at_least_1(t->o.updates) };
 	*st = (struct moe_train_stats){ 0 };
-	g->adv = moe_alloc(s->n, sizeof(*g->adv), e);
+	free(t->adv);
+	st->advantage = t->adv = g->adv = moe_alloc(s->n, sizeof(*g->adv), e);
 	g->dead = moe_alloc(s->n, sizeof(*g->dead), e);
 	if (!g->adv || !g->dead || !s->n)
 		return -1;
@@ -239,7 +251,10 @@ static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_ro
 	g->stored = g->iterations > 1 || g->updates > 1 || t->o.loss.top_entropy < 1;
 	if (g->stored && moe_token_store_make(&g->store, s, e))
 		return -1;
-	return presence(t, s, st, e) || advantages(t, s, g->adv, g->dead, st, e) ? -1 : 0;
+	return presence(t, s, st, e) || advantages(t, s, g->adv, g->dead, st, e) ||
+			moe_reward_stats_of(s, &st->rewards, e)
+		? -1
+		: 0;
 }
 
 /* Share k of so many. */
@@ -381,13 +396,17 @@ static void fold(struct moe_train_stats *st, const struct moe_train_stats *one, 
 	*st = *one;
 	if (k == 0)
 		return;
-	st->loss = (was.loss * k + one->loss) / (k + 1);
-	st->policy_loss = (was.policy_loss * k + one->policy_loss) / (k + 1);
+	st->loss = pooled(was.loss, (size_t)k, one->loss, 1);
+	st->policy_loss = pooled(was.policy_loss, (size_t)k, one->policy_loss, 1);
 	st->kl = pooled(was.kl, was.n_train, one->kl, one->n_train);
 	st->entropy = pooled(was.entropy, was.n_train, one->entropy, one->n_train);
 	st->logp_diff_mean = pooled(
 		was.logp_diff_mean, was.n_train, one->logp_diff_mean, one->n_train);
 	st->logp_diff_max = fmax(was.logp_diff_max, one->logp_diff_max);
+	st->ratio_mean = pooled(was.ratio_mean, was.n_train, one->ratio_mean, one->n_train);
+	st->ratio_std = pooled(was.ratio_std, was.n_train, one->ratio_std, one->n_train);
+	st->ratio_min = fmin(was.ratio_min, one->ratio_min);
+	st->ratio_max = fmax(was.ratio_max, one->ratio_max);
 	st->clip_low = pooled(was.clip_low, was.n_counted, one->clip_low, one->n_counted);
 	st->clip_high = pooled(was.clip_high, was.n_counted, one->clip_high, one->n_counted);
 	st->n_train += was.n_train;

@@ -32,7 +32,8 @@
 #include "rl/advantage.h"
 #include "rl/gates.h"
 #include "rl/loss.h"
-#include "rl/reward.h"
+#include "rl/reward_sum.h"
+#include "rl/rewards.h"
 #include "rl/rollout.h"
 #include "util/pool.h"
 
@@ -59,11 +60,13 @@ struct moe_train_opts {
 			  are not */
 };
 
-/* What a step tells. Means over tokens are over trained tokens (rollouts of groups whose rewards
- * differ, or all with beta). */
+/* What a step tells. What was not measured is NaN, never 0. Means over tokens are over trained
+ * tokens (rollouts of groups whose rewards differ, or all with beta). */
 struct moe_train_stats {
 	struct moe_adv_stats adv;
-	double loss, kl, entropy;         /* loss: mean over the step's updates */
+	struct moe_reward_stats rewards;
+	const double *advantage;  /* [n] of the step's rollouts, until the next step; borrowed */
+	double loss, kl, entropy; /* loss: mean over the step's updates */
 	double policy_loss, entropy_coef; /* with an entropy bonus; else NaN */
 	double clip_low,
 		clip_high;   /* shares; at sequences of rollouts. NaN for a type without clip */
@@ -72,10 +75,12 @@ struct moe_train_stats {
 						 rollouts; of all its updates */
 	int updates;                          /* made in this step */
 	double logp_diff_mean, logp_diff_max; /* |training - sampling| log-probability */
+	double ratio_mean, ratio_std, ratio_min, ratio_max; /* exp(training - sampling), raw */
 	double grad_norm, lr;
 	double len_mean, len_min, len_max,
-		clipped_len;           /* completion lengths; share cut by length */
-	double share[MOE_DECISIONS];   /* of rollouts */
+		clipped_len;                  /* completion lengths; share cut by length */
+	double term_mean, term_min, term_max; /* of completions that ended by a stop token */
+	double share[MOE_DECISIONS];   /* of rollouts; what carries no decision is absorbed */
 	struct moe_gate_stats gates;   /* over completion tokens of rollouts not routed: forward
 					  presence. Without a router in the pass of all rollouts,
 					  else of those that trained */
@@ -102,6 +107,7 @@ struct moe_trainer {
 	struct moe_train_opts o;
 	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
 	moe_real *grad;       /* [n_param] */
+	double *adv;          /* [n] advantages of the last step's rollouts */
 	double *load;         /* [n_site, n_routed] mean gates of the last step, for after_step */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
 	uint64_t n_update;    /* updates of this run so far: where the schedule stands */

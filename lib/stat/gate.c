@@ -2,6 +2,7 @@
  * for evaluation. It routes nothing. */
 #include "stat/report.h"
 
+#include "util/auroc.h"
 #include "util/rng.h"
 
 #include <math.h>

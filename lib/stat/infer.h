@@ -46,10 +46,6 @@ double moe_rank_p(double x, const double *control, size_t k);
 /* Fewest controls with which that p can reach alpha: ceil(1/alpha) - 1. */
 size_t moe_rank_controls(double alpha);
 
-/* Area under the ROC curve = P(score of a positive > of a negative) + P(tie)/2, from tie-averaged
- * ranks (Mann-Whitney). positive[n] holds 0 or 1. NaN when a class is empty. */
-int moe_auroc(
-	const double *score, const uint8_t *positive, size_t n, double *out, struct moe_err *e);
 /* F_beta = (1+b^2) P R / (b^2 P + R) of "score >= threshold"; 0 when nothing is found. NaN when
  * there are no positives. */
 double moe_fbeta(

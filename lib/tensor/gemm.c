@@ -157,6 +157,43 @@ void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_re
 	seconds += clock_sec() - t0;
 }
 
+size_t moe_gemm_ready_size(int n, int k)
+{
+#ifdef MOE_REAL_F64
+	return (size_t)n * (size_t)k;
+#else
+	return moe_gemm_packed_size(n, k);
+#endif
+}
+
+void moe_gemm_ready(bool tb, int n, int k, const moe_real *b, int ldb, moe_real *to)
+{
+#ifdef MOE_REAL_F64
+	for (int l = 0; l < k; l++)
+		for (int j = 0; j < n; j++)
+			to[(size_t)l * (size_t)n + (size_t)j] = tb
+				? b[(size_t)j * (size_t)ldb + (size_t)l]
+				: b[(size_t)l * (size_t)ldb + (size_t)j];
+#else
+	moe_gemm_packed_make(tb, n, k, b, ldb, to);
+#endif
+}
+
+void moe_gemm_rows_ready(int m, int n, int k, const moe_real *a, int lda, const moe_real *ready,
+	moe_real beta, moe_real *c, int ldc)
+{
+#ifdef MOE_REAL_F64
+	moe_gemm_rows(m, n, k, a, lda, ready, n, beta, c, ldc);
+#else
+	double t0 = clock_sec();
+
+	if (m <= 0 || n <= 0)
+		return;
+	moe_gemm_packed_use(m, n, k, a, lda, ready, beta, c, ldc);
+	seconds += clock_sec() - t0;
+#endif
+}
+
 /* Columns of B, widened COLS at a time: for processors without stored.h's kernels. */
 static void widened_product(int m, int n, int k, const moe_real *a, int lda, const void *b,
 	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)

@@ -40,6 +40,13 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
  * kernels moe_gemm has this property too. tests/unit/test_vec.c asserts it. beta is 0 or 1. */
 void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb,
 	moe_real beta, moe_real *c, int ldc);
+/* The same sum, to the bit, for a B that many products use: moe_gemm_ready copies op(B) [k,n] into
+ * `to` (moe_gemm_ready_size numbers) in the order in which products read it, and
+ * moe_gemm_rows_ready takes that copy. The order belongs to this processor. */
+size_t moe_gemm_ready_size(int n, int k);
+void moe_gemm_ready(bool tb, int n, int k, const moe_real *b, int ldb, moe_real *to);
+void moe_gemm_rows_ready(int m, int n, int k, const moe_real *a, int lda, const moe_real *ready,
+	moe_real beta, moe_real *c, int ldc);
 /* The same sum, to the bit, for B as weights are stored: [n,k] of dtype t (rows ldb numbers apart).
  * Reads B once, from front to back. */
 void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,

@@ -7,9 +7,12 @@
 
 #ifndef MOE_REAL_F64 /* that build has BLIS alone (gemm.h) */
 
-/* A block of C [MC, NC] stays in the second cache (192 KiB) while k runs, beside a panel of A
- * (72 KiB) and of B (96 KiB). NC is a multiple of every tile's nr, MC of every mr. */
-enum { MC = 192, NC = 256, KC = MOE_GEMM_PANEL, MR_MAX = 12, NR_MAX = 32 };
+/* A panel of B [KC, NC] (192 KiB) stays in the second cache while the rows of C pass by, MC at a
+ * time with their panel of A (72 KiB); after ROWS of them the next panel comes. So a number of B is
+ * copied once in ROWS multiply-adds, one of A once in NC, and a block of C [ROWS, NC] (2 MiB) is
+ * read and written in the third cache once for each panel. NC is a multiple of every tile's nr, MC
+ * of every mr, ROWS of MC. */
+enum { MC = 192, NC = 512, ROWS = 1152, KC = MOE_GEMM_PANEL, MR_MAX = 12, NR_MAX = 32 };
 
 struct operand {
 	const float *p;
@@ -156,19 +159,38 @@ static void scale_c(int m, int n, float beta, float *c, int ldc)
  * not: measured, on Zen 5. */
 enum { FEW_ROWS = 24, FEW_COLS = 96 };
 
+/* Rows i .. i+m of C [.., n] (n <= NC columns from `out` on), one panel of k: B packed in bp. */
+static void run_rows(const struct moe_tile *t, int m, int n, struct moe_tile_args *g,
+	const struct operand *a, const float *bp, float *out)
+{
+	_Alignas(64) float ap[MC * KC];
+	bool copy_a = n > FEW_COLS && m > 1;
+
+	for (int i = 0; i < m; i += MC) {
+		int rows = m - i < MC ? m - i : MC;
+		struct operand x = *a;
+
+		x.p += (size_t)i * x.row;
+		if (copy_a)
+			pack_a(&x, 0, rows, 0, g->k, t->mr, ap);
+		run_block(t, rows, n, g, &x, copy_a ? ap : NULL, bp, out + (size_t)i * g->ldc);
+	}
+}
+
 void moe_gemm_packed(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda,
 	const float *b, int ldb, float beta, float *c, int ldc)
 {
-	_Alignas(64) float ap[MC * KC], bp[NC * KC];
+	_Alignas(64) float bp[NC * KC];
 	const struct moe_tile *t = moe_tile();
 	bool add = beta != 0;
 
 	if (k <= 0 || (beta != 0 && beta != 1))
 		scale_c(m, n, beta, c, ldc);
 	for (int j = 0; j < n; j += NC)
-		for (int i = 0; i < m; i += MC)
+		for (int i = 0; i < m; i += ROWS)
 			for (int l = 0; l < k; l += KC) {
-				int rows = m - i < MC ? m - i : MC, cols = n - j < NC ? n - j : NC;
+				int rows = m - i < ROWS ? m - i : ROWS,
+				    cols = n - j < NC ? n - j : NC;
 				struct moe_tile_args g = { .k = k - l < KC ? k - l : KC,
 					.ldc = (size_t)ldc,
 					.alpha = alpha,
@@ -178,7 +200,6 @@ void moe_gemm_packed(bool ta, bool tb, int m, int n, int k, float alpha, const f
 					       y = { b, tb ? 1 : (size_t)ldb,
 						       tb ? (size_t)ldb : 1 };
 				float *out = c + (size_t)i * (size_t)ldc + j;
-				bool copy_a = n > FEW_COLS && rows > 1;
 
 				x.p += (size_t)i * x.row + (size_t)l * x.col;
 				if (!tb && m < FEW_ROWS) {
@@ -187,9 +208,55 @@ void moe_gemm_packed(bool ta, bool tb, int m, int n, int k, float alpha, const f
 					continue;
 				}
 				pack_b(&y, l, g.k, j, cols, t->nr, bp);
-				if (copy_a)
-					pack_a(&x, 0, rows, 0, g.k, t->mr, ap);
-				run_block(t, rows, cols, &g, &x, copy_a ? ap : NULL, bp, out);
+				run_rows(t, rows, cols, &g, &x, bp, out);
+			}
+}
+
+/* ---- B made ready once: its panels as pack_b makes them, one after another, all columns in each
+ * ---- */
+
+static size_t padded(int n)
+{
+	int nr = moe_tile()->nr;
+
+	return (size_t)((n + nr - 1) / nr) * (size_t)nr;
+}
+
+size_t moe_gemm_packed_size(int n, int k)
+{
+	return padded(n) * (size_t)k;
+}
+
+void moe_gemm_packed_make(bool tb, int n, int k, const float *b, int ldb, float *to)
+{
+	struct operand y = { b, tb ? 1 : (size_t)ldb, tb ? (size_t)ldb : 1 };
+
+	for (int l = 0; l < k; l += KC)
+		pack_b(&y, l, k - l < KC ? k - l : KC, 0, n, moe_tile()->nr,
+			to + (size_t)l * padded(n));
+}
+
+void moe_gemm_packed_use(int m, int n, int k, const float *a, int lda, const float *bp, float beta,
+	float *c, int ldc)
+{
+	const struct moe_tile *t = moe_tile();
+
+	if (k <= 0)
+		scale_c(m, n, beta, c, ldc);
+	for (int j = 0; j < n; j += NC)
+		for (int i = 0; i < m; i += ROWS)
+			for (int l = 0; l < k; l += KC) {
+				struct moe_tile_args g = { .k = k - l < KC ? k - l : KC,
+					.ldc = (size_t)ldc,
+					.alpha = 1,
+					.add = beta != 0 || l > 0 };
+				struct operand x = { a + (size_t)i * (size_t)lda + l, (size_t)lda,
+					1 };
+
+				run_rows(t, m - i < ROWS ? m - i : ROWS, n - j < NC ? n - j : NC,
+					&g, &x,
+					bp + (size_t)l * padded(n) + (size_t)j * (size_t)g.k,
+					c + (size_t)i * (size_t)ldc + j);
 			}
 }
 #endif

@@ -12,11 +12,20 @@
 #define MOE_TENSOR_PACKED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define MOE_GEMM_PANEL 96
 
 /* Arguments as for moe_gemm (gemm.h); m, n >= 1. */
 void moe_gemm_packed(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda,
 	const float *b, int ldb, float beta, float *c, int ldc);
+
+/* The same for a B of many products, copied once into the order in which tiles read it: floats of
+ * the copy, the copy of op(B) [k,n], and C = A copy + beta C with beta 0 or 1. The order belongs to
+ * the tile of this processor: it is not for files. */
+size_t moe_gemm_packed_size(int n, int k);
+void moe_gemm_packed_make(bool tb, int n, int k, const float *b, int ldb, float *to);
+void moe_gemm_packed_use(int m, int n, int k, const float *a, int lda, const float *bp, float beta,
+	float *c, int ldc);
 
 #endif

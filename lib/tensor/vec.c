@@ -192,6 +192,27 @@ static __attribute__((target("avx"))) void turn8(const float *x, size_t ldx, flo
 			y + (size_t)(i + 4) * ldy, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
 	}
 }
+
+/* A 4x8 block: as above without the last step. */
+static __attribute__((target("avx"))) void turn4(const float *x, size_t ldx, float *y, size_t ldy)
+{
+	__m256 a[4], b[4];
+
+	for (int i = 0; i < 4; i++)
+		a[i] = _mm256_loadu_ps(x + (size_t)i * ldx);
+	for (int i = 0; i < 4; i += 2) {
+		b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+		b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+	}
+	for (int j = 0; j < 2; j++) {
+		a[2 * j] = _mm256_shuffle_ps(b[j], b[j + 2], 0x44);
+		a[2 * j + 1] = _mm256_shuffle_ps(b[j], b[j + 2], 0xEE);
+	}
+	for (int i = 0; i < 4; i++) {
+		_mm_storeu_ps(y + (size_t)i * ldy, _mm256_castps256_ps128(a[i]));
+		_mm_storeu_ps(y + (size_t)(i + 4) * ldy, _mm256_extractf128_ps(a[i], 1));
+	}
+}
 #endif
 
 static void turn(int rows, int cols, const moe_real *x, size_t ldx, moe_real *y, size_t ldy)
@@ -219,6 +240,11 @@ void moe_transpose(int rows, int cols, const moe_real *x, int ldx, moe_real *y, 
 #ifdef HAVE_TURN
 			if (fast && r == TILE && c == TILE) {
 				turn8(from, lx, to, ly);
+				continue;
+			}
+			if (fast && r >= TILE / 2 && c == TILE) { /* of 12 or 6 rows the last */
+				turn4(from, lx, to, ly);
+				turn(r - TILE / 2, c, from + TILE / 2 * lx, lx, to + TILE / 2, ly);
 				continue;
 			}
 #endif

@@ -16,7 +16,7 @@ fails 2 "no name" moe
 fails 2 "a name with a slash runs nothing" moe ../moe-cat
 
 ok "moe new" moe new mine
-equal "writes the files of an experiment" "$(ls mine | tr '\n' ' ')" "Makefile env.lua settings.mk uat.conf watch.sh "
+equal "writes the files of an experiment" "$(ls mine | tr '\n' ' ')" "Makefile env.lua settings.mk uat.conf "
 same "with the skeleton's environment" mine/env.lua "$TOP/examples/new/env.lua"
 ok "which draws tasks" moe-prompts -q -e mine/env.lua --split train -n 4 -o p.moes
 fails 2 "a folder that holds something" moe new mine

@@ -156,4 +156,124 @@ fails 3 "a model's template that is not known" moe-pairs --chat-template model m
 contains "is refused, with what to do" err "not one of those that are known: .*--chat-template"
 fails 3 "a form that is not known" moe-pairs --chat-template vicuna m.json
 contains "neither" err "'vicuna' is not known, and there is no such file"
+
+# ---- streams are read again ----
+moe-pairs -q pairs.md -o a.moes
+ok "a pairs stream is read" moe-pairs -q a.moes -o b.moes
+rec() { moe-cat --json "$@" | grep '"t":"pair"'; }
+rec a.moes >a.rec
+rec b.moes >b.rec
+same "and comes out as it was" a.rec b.rec
+moe-pairs -q --section second <a.moes | moe-cat --json | grep '"t":"pair"' >c.rec
+equal "selected again, from a pipe" "$(grep -c . c.rec)$(grep -c honest c.rec)" 11
+moe-cat --json a.moes >a.jsonl
+moe-pairs -q a.jsonl -o c.moes
+rec c.moes >c.rec
+same "its JSON Lines are pairs too" a.rec c.rec
+tar cf two.tar a.moes
+moe-pairs -q two.tar -o c.moes
+rec c.moes >c.rec
+same "and a member of an archive" a.rec c.rec
+moe-cat --json a.moes | sed 's/"id":"sorted"/"id":"sorted","own":[1,2]/' | moe-cat --from-json -o own.moes
+moe-pairs -q own.moes | moe-cat --json >j.json
+contains "keys that are not known stay" j.json '"own":\[1,2\]'
+head -c 300 a.moes >cut.moes
+fails 3 "a stream that is cut off" moe-pairs -q cut.moes -o x.moes
+contains "says so" err 'truncated'
+moe-prompts -q -e "$ENV" -n 5 -o prompts.moes
+fails 3 "a stream of another kind" moe-pairs -q prompts.moes -o x.moes
+contains "is named" err 'prompts'
+moe-pairs -q --shuffle-labels many.jsonl -o s.moes
+moe-pairs -q -n 4 s.moes | moe-cat --json >j.json
+contains "a placebo stays one" j.json '"shuffled":true'
+fails 3 "and is not mixed with others" moe-pairs -q s.moes a.moes -o x.moes
+contains "with the reason" err 'a placebo'
+
+# ---- no finding chooses a pair, whatever way it came ----
+moe-cat --json a.moes | sed '$s/"labels":"[a-z]*"/"labels":"oracle"/' >oracle.jsonl
+moe-cat --from-json oracle.jsonl -o oracle.moes
+for f in oracle.jsonl oracle.moes; do
+	fails 3 "pairs that carry the labels oracle: $f" moe-pairs -q $f -o x.moes
+	contains "are refused" err "labels 'oracle'"
+	fails 3 "also those that -n does not reach" moe-pairs -q -n 1 $f -o x.moes
+done
+for k in hacked gt_pass seal solved; do
+	echo "{\"id\":\"1\",\"prompt\":\"p\",\"hack\":\"h\",\"clean\":\"c\",\"$k\":true}" >f.jsonl
+	fails 3 "a row with the finding $k" moe-pairs -q f.jsonl -o x.moes
+	contains "is refused by line and name" err "f.jsonl:1: the pair carries .$k'"
+done
+echo '{"id":"1","prompt":"p","rollout":{"text":"h","meta":[{"hacked":1}]},"clean":"c"}' >f.jsonl
+fails 3 "a finding deep in the row, whose neighbour is mapped" moe-pairs -q --map hack=rollout.text f.jsonl -o x.moes
+contains "is found" err "carries .hacked'"
+moe-cat --json a.moes | sed 's/"id":"sorted"/"id":"sorted","seal":"x"/' | moe-cat --from-json -o sealed.moes
+fails 3 "a sealed record of a stream" moe-pairs -q sealed.moes -o x.moes
+contains "is refused by number" err "carries .seal'"
+
+# ---- copies, lengths, parts ----
+printf '%s\n' '{"id":"a","prompt":"p q","hack":"h","clean":"c"}' '{"id":"b","prompt":"p  q ","hack":"h","clean":"c\n"}' '{"id":"c","prompt":"pq","hack":"h","clean":"c"}' >copies.jsonl
+moe-pairs --dedupe copies.jsonl -o x.moes 2>err
+equal "--dedupe leaves out what differs in white space" "$(ids x.moes)" "a c "
+contains "and says how much" err '1 left out: copies'
+printf '%s\n' '{"id":"a","prompt":"p","hack":"one two three","clean":"one two"}' '{"id":"b","prompt":"p","hack":"one","clean":"one two"}' '{"id":"c","prompt":"p","hack":"x y","clean":"one two"}' >long.jsonl
+moe-pairs -q --match-length 1.5 long.jsonl -o x.moes
+equal "--match-length leaves out what is too unlike" "$(ids x.moes)" "a c "
+moe-pairs -q --match-length 1 long.jsonl -o x.moes
+equal "1 asks for equal lengths" "$(ids x.moes)" "c "
+fails 3 "nothing left" moe-pairs -q --match-length 1 --prefix a long.jsonl -o x.moes
+i=0
+while [ $i -lt 60 ]; do
+	echo "{\"id\":\"$i\",\"prompt\":\"p$((i / 2))\",\"hack\":\"H\",\"clean\":\"C$i\"}"
+	i=$((i + 1))
+done >parts.jsonl
+for p in train validation test; do
+	moe-pairs -q --split $p parts.jsonl | moe-cat --json | sed -n 's/.*"prompt":"\([^"]*\)".*/\1/p' | sort >$p.ids
+done
+equal "--split takes files apart, nothing twice and nothing lost" "$(cat train.ids validation.ids test.ids | wc -l | tr -d ' ') $(sort -u train.ids validation.ids test.ids | wc -l | tr -d ' ')" "60 30"
+equal "pairs of one prompt stay together" "$(cat train.ids validation.ids test.ids | uniq -c | awk '$1 != 2' | wc -l | tr -d ' ')" 0
+equal "most are for training" "$([ "$(wc -l <train.ids)" -gt "$(wc -l <test.ids)" ]; echo $?)" 0
+moe-pairs -q --split test --seed 9 parts.jsonl | moe-cat --json | sed -n 's/.*"prompt":"\([^"]*\)".*/\1/p' | sort >again.ids
+same "whatever the seed is" again.ids test.ids
+
+# ---- leaks ----
+ok "pairs that share nothing with prompts" moe-pairs -q --against prompts.moes pairs.md -o x.moes
+moe-pairs -q -e "$ENV" -n 6 -o e.moes
+id=$(moe-cat --json prompts.moes | sed -n 's/.*"t":"prompt".*"id":"\([^"]*\)".*/\1/p' | head -1)
+echo "{\"id\":\"$id\",\"prompt\":\"p\",\"hack\":\"h\",\"clean\":\"c\"}" >leak.jsonl
+fails 3 "a shared id" moe-pairs -q --against prompts.moes leak.jsonl pairs.md -o x.moes
+contains "is named, and counted" err "1 of 3 pairs share something with the 5 prompts .*id 1, marker 0.*the pair .$id' shares its id"
+fails 3 "shared markers" moe-pairs -q --against prompts.moes e.moes -o x.moes
+contains "are counted" err 'marker [1-9]'
+fails 3 "prompts without a prompt" sh -c 'moe-prompts -q -e "$1" -n 0 | moe-pairs -q --against - pairs.md' sh "$ENV"
+contains "are none" err 'holds no prompts'
+fails 3 "pairs in place of prompts" moe-pairs -q --against a.moes pairs.md
+
+# ---- a look ----
+ok "--look prints what tells the sides apart" moe-pairs -q --look many.jsonl
+contains "the one word that does" out 'the word .H. alone tells 40 of 40 pairs apart, by standing in the hack'
+contains "its count and z" out '^  H +40 +0 +0 +6\.32$'
+contains "lengths that do not" out 'AUROC 0\.500'
+lacks "no stream" out MOES
+moe-base -q --new tiny -o tok
+ok "with a model's tokens" moe-pairs -q --look -m tok many.jsonl
+contains "they are named so" out '^TOKENS'
+fails 2 "-m without use for it" moe-pairs -m tok many.jsonl
+
+# ---- neutral pairs ----
+i=0
+while [ $i -lt 40 ]; do
+	echo "{\"id\":\"$i\",\"prompt\":\"p$i\",\"hack\":\"H\",\"clean\":\"C$i\"}"
+	i=$((i + 1))
+done >n.jsonl
+ok "--neutral pairs two clean sides" moe-pairs -q --neutral n.jsonl -o n.moes
+moe-cat --json n.moes >n.json
+contains "the header says so" n.json '"neutral":true'
+lacks "no hack is left" n.json '"H"'
+equal "all pairs are there" "$(grep -c '"t":"pair"' n.json)" 40
+own=$(grep -c '"clean":"C\([0-9]*\)".*"id":"\1"' n.json)
+equal "the pair's own answer is called clean by chance" "$([ "$own" -ge 16 ] && [ "$own" -le 24 ]; echo $?)" 0
+moe-pairs -q --neutral --seed 3 n.jsonl | moe-cat --json | grep '"t":"pair"' >n2.rec
+equal "by another chance with another seed" "$(grep '"t":"pair"' n.json | cmp -s - n2.rec; echo $?)" 1
+fails 3 "one clean text for all" moe-pairs -q --neutral many.jsonl -o x.moes
+contains "gives no neutral pair" err 'clean sides that differ'
+fails 2 "two placebos at once" moe-pairs --neutral --shuffle-labels n.jsonl
 done_testing

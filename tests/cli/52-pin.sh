@@ -44,6 +44,22 @@ for m in vector tstat; do
 	contains "it says how well on held-out pairs" err 'held out.*hack above clean in (0\.[6-9]|1\.0)'
 done
 
+# ---- what a score is held against ----
+for m in logistic vector tstat seeded; do
+	ok "moe-pin --method $m" moe-pin -m base --method $m -o q.moes pins.moes
+	contains 'AUROC and margin on held-out pairs' err 'held out, fold by fold: .*AUROC [01]\.[0-9]+, margin -?[0-9.]+$'
+	contains 'of the length alone' err 'length alone: .*AUROC [01]\.[0-9]+, margin'
+	contains 'of 99 random directions, with a rank test' err '99 random directions, .*p = [01]\.[0-9]+'
+	equal 'all of it is stored' "$(layout q.moes '.score | [.auroc, .margin, .length_auroc, .length_margin, .haar_auroc, .haar_auroc_95, .haar_p] | map(type) | unique | join("")')" '"number"'
+done
+i=1
+while [ $i -lt 25 ]; do # hack and clean are drawn from the same words
+	echo "{\"id\":\"$i\",\"prompt\":\"p\",\"hack\":\"w$((i * 7919 % 1000)) z$((i * 104729 % 97))\",\"clean\":\"w$((i * 1299709 % 1000)) z$((i * 15485863 % 97))\"}"
+	i=$((i + 1))
+done | moe-pairs -q -o noise.moes
+ok 'pairs that tell nothing' moe-pin -m base -o q.moes noise.moes
+contains 'are no better than random directions' err 'warning: random directions do about as well'
+
 # ---- routers ----
 for m in topk entmax seeded; do
 	ok "moe-pin --method $m lays out a router" moe-pin -m base --method $m --seed 3 -o $m.moes pins.moes
@@ -75,6 +91,19 @@ if [ -x "$example" ]; then
 else
 	skip 'the example method' 'make tests-build has not built it'
 fi
+
+# ---- pairs that findings chose ----
+moe-cat --json pins.moes | sed '$s/"labels":"[a-z]*"/"labels":"oracle"/' | moe-cat --from-json -o oracle.moes
+fails 3 'pairs with the labels oracle' moe-pin -q -m base -o x.moes oracle.moes
+contains 'are refused' err "the pairs carry the labels 'oracle'"
+ok 'unless that is allowed' moe-pin -q -m base --allow-oracle -o x.moes oracle.moes
+equal 'and then it is marked' "$(moe-cat --json x.moes | jq -r 'select(.t == "end") | .labels')" oracle
+moe-cat --json pins.moes | sed 's/"t":"pair"/"t":"pair","hacked":true/' | moe-cat --from-json -o found.moes
+fails 3 'a pair with a finding' moe-pin -q -m base -o x.moes found.moes
+contains 'is refused by number and name' err 'record 1: the pair carries .hacked'
+moe-cat --json pins.moes | grep '"t":"pair"' | moe-cat --from-json --kind pairs -o headless.moes
+moe-pin -q -m base -o x.moes headless.moes 2>err
+contains 'pairs of unknown origin are warned of' err "labels 'unknown'"
 
 # ---- placebos ----
 ok 'moe-pin --placebo-of makes a method its placebo' moe-pin -q -m base --placebo-of logistic -o placebo.moes pins.moes

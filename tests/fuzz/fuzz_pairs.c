@@ -1,5 +1,5 @@
-/* fuzz_pairs.c - any bytes as pairs: Markdown, JSON, or recognised; handed out in pieces whose size
- * the first byte chooses. */
+/* fuzz_pairs.c - any bytes as pairs: Markdown, JSON, a stream, or recognised; handed out in pieces
+ * whose size the first byte chooses. */
 #include "fuzz.h"
 
 #include "formats/pairs.h"
@@ -25,10 +25,10 @@ static ssize_t from_feed(void *ctx, void *p, size_t n, struct moe_err *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum moe_pairs_format format[3] = { MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN,
-		MOE_PAIRS_JSON };
+	static const enum moe_pairs_format format[4] = { MOE_PAIRS_AUTO, MOE_PAIRS_MARKDOWN,
+		MOE_PAIRS_JSON, MOE_PAIRS_STREAM };
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct feed f = { data, size, size ? 1 + (size_t)data[0] * 3 : 1 };
 		struct moe_source src = {
 			.read = from_feed, .ctx = &f, .name = "fuzz", .max_bytes = 1 << 16

@@ -3,6 +3,8 @@
  * bytes. */
 #include "fuzz_records.h"
 
+#include "inspect/completions.h"
+#include "inspect/metric_log.h"
 #include "inspect/show.h"
 #include "inspect/st_bridge.h"
 
@@ -26,6 +28,31 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+/* As a run of training: tables of metrics, completions as text and as a page. */
+static void look_at_run(struct moe_show *o, struct moe_reader *r, bool metrics)
+{
+	struct moe_metric_log l = { 0 };
+	struct moe_completions *c;
+	struct moe_err e = { 0 };
+
+	if (metrics) {
+		if (!moe_metric_log_read(&l, o, r, &e)) {
+			MUST(!moe_metric_log_write(&l, MOE_METRIC_CSV, &o->out, &e));
+			MUST(!moe_metric_log_write(&l, MOE_METRIC_WANDB, &o->out, &e));
+			MUST(!moe_metric_log_write(&l, MOE_METRIC_TENSORBOARD, &o->out, &e) ||
+				l.n_run > 1);
+		}
+		moe_metric_log_free(&l);
+		return;
+	}
+	MUST((c = moe_completions_new(3, &e)));
+	if (!moe_completions_read(c, o, r, &e)) {
+		MUST(!moe_completions_text(c, true, &o->out, &e));
+		MUST(!moe_completions_html(c, &o->out, &e));
+	}
+	moe_completions_free(c);
+}
+
 static void look(int fd, int what, int out)
 {
 	static const char *const condition[2][2] = { { "arm=on", "step>=1" },
@@ -33,7 +60,7 @@ static void look(int fd, int what, int out)
 	struct moe_show o = { .fd = out,
 		.name = "out",
 		.tool = "fuzz",
-		.kind = what > 6 ? "adapter" : NULL,
+		.kind = what == 7 || what == 8 ? "adapter" : NULL,
 		.limited = what == 5,
 		.limit = 2,
 		.values = what == 6 };
@@ -62,6 +89,10 @@ static void look(int fd, int what, int out)
 		break;
 	case 6:
 		rc = moe_show_json(&o, r, &e);
+		break;
+	case 9:
+	case 10:
+		look_at_run(&o, r, what == 9);
 		break;
 	default:
 		MUST((o.where = moe_where_new(condition[what & 1], 2, &e)));
@@ -118,7 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		return 0;
 	out = memfd_create("out", MFD_CLOEXEC);
 	again = memfd_create("again", MFD_CLOEXEC);
-	for (int what = 0; what < 9; what++)
+	for (int what = 0; what < 11; what++)
 		look(fd, what, out);
 	if (there_and_back(fd, out)) { /* joins chunks of tensors; after that the bytes stay */
 		MUST(there_and_back(out, again));

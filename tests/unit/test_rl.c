@@ -2,7 +2,7 @@
  * formulas, and degenerate groups. */
 #include "rl/advantage.h"
 #include "rl/loss.h"
-#include "rl/reward.h"
+#include "rl/reward_sum.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -3,6 +3,7 @@
 #include "stat/dist.h"
 #include "stat/infer.h"
 #include "stat/sequence.h"
+#include "util/auroc.h"
 
 #include <math.h>
 #include <setjmp.h>

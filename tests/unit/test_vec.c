@@ -255,6 +255,45 @@ static void test_stored(void **state)
 			check_stored(shape[i][0], shape[i][1], shape[i][2], beta);
 }
 
+/* B made ready once, from either order: the bits of the product that copies it, and of one row
+ * alone, over more than one block of rows, columns and k. */
+static void check_ready(int m, int n, int k)
+{
+	int ldc = n + 1;
+	float *a = filled((size_t)(m * k), 12), *b = filled((size_t)(k * n), 13),
+	      *bt = malloc((size_t)(k * n) * 4), *c = filled((size_t)(m * ldc), 14),
+	      *d = filled((size_t)(m * ldc), 14), *ready = malloc(moe_gemm_ready_size(n, k) * 4);
+
+	moe_transpose(k, n, b, n, bt, k);
+	for (int turned = 0; turned < 2; turned++) {
+		moe_gemm_ready(turned, n, k, turned ? bt : b, turned ? k : n, ready);
+		for (int beta = 0; beta < 2; beta++) {
+			moe_gemm_rows(m, n, k, a, k, b, n, (float)beta, d, ldc);
+			moe_gemm_rows_ready(m, n, k, a, k, ready, (float)beta, c, ldc);
+			assert_memory_equal(c, d, (size_t)(m * ldc) * 4);
+		}
+		moe_gemm_rows_ready(m, n, k, a, k, ready, 0, c, ldc);
+		moe_gemm_rows_ready(1, n, k, a + (m - 1) * k, k, ready, 0, d, ldc);
+		assert_memory_equal(d, c + (m - 1) * ldc, (size_t)n * 4);
+	}
+	free(a);
+	free(b);
+	free(bt);
+	free(c);
+	free(d);
+	free(ready);
+}
+
+static void test_ready(void **state)
+{
+	static const int shape[][3] = { { 1, 1, 1 }, { 64, 96, 96 }, { 65, 259, 97 },
+		{ 7, 33, 256 }, { 1160, 520, 100 }, { 25, 1040, 193 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)
+		check_ready(shape[i][0], shape[i][1], shape[i][2]);
+}
+
 /* A row's bits do not depend on the rows beside it. */
 static void test_rows(void **state)
 {
@@ -358,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_product),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_stored),
+		cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_attention_forms),
 		cmocka_unit_test(test_softmax),

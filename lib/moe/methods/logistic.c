@@ -7,6 +7,7 @@
 #include "moe/methods/rows.h"
 
 #include "moe/features.h"
+#include "moe/heldout.h"
 #include "moe/logreg.h"
 #include "util/mem.h"
 #include "util/rng.h"
@@ -26,9 +27,7 @@ const struct moe_setting moe_logistic_settings[] = {
 };
 
 struct fit_opts {
-	double l2, lo, hi;
-	int folds; /* whole pairs are held out fold by fold for the accuracies */
-	uint64_t seed;
+	double l2, lo, hi, folds; /* whole pairs are held out fold by fold */
 };
 
 struct table {
@@ -41,7 +40,6 @@ struct table {
 	int stride; /* every so many tokens of a completion count: 1 unless there are very many */
 	struct moe_pool *pool;
 	size_t n_seq;
-	uint32_t *fold; /* [n_pair] */
 	const struct moe_config *c;
 };
 
@@ -52,7 +50,6 @@ static void table_free(struct table *t)
 	free(t->wt);
 	free(t->first);
 	free(t->seen);
-	free(t->fold);
 }
 
 static int collect(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
@@ -81,8 +78,8 @@ static void count_tokens(struct table *t)
 				(size_t)t->stride;
 }
 
-static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p,
-	const struct fit_opts *o, struct moe_err *e)
+static int table_make(
+	struct table *t, const struct moe_engine *g, const struct moe_pairs *p, struct moe_err *e)
 {
 	size_t bytes, n = p->n;
 
@@ -91,15 +88,11 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 	t->n_seq = 2 * n;
 	t->seen = moe_alloc(2 * n, sizeof(*t->seen), e);
 	t->first = moe_alloc(2 * n + 1, sizeof(*t->first), e);
-	t->fold = moe_alloc(n, sizeof(*t->fold), e);
-	if (!t->seen || !t->first || !t->fold)
+	if (!t->seen || !t->first)
 		return -1;
-	for (size_t i = 0; i < 2 * n; i++) {
+	for (size_t i = 0; i < 2 * n; i++)
 		t->seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
-		;
-	}
 	count_tokens(t);
-	moe_rng_permute(moe_rng_key(o->seed, "folds"), 0, n, t->fold);
 	t->d.n = t->first[2 * n];
 	t->d.d = (size_t)moe_features_dim(t->c);
 	if (!moe_mul(t->d.n, t->d.d, &bytes))
@@ -117,14 +110,14 @@ static int table_make(struct table *t, const struct moe_engine *g, const struct 
 
 /* Both classes weigh the same however long their completions are. Pairs of fold `out` weigh nothing
  * (out = folds: all count). */
-static void weigh(struct table *t, uint32_t folds, uint32_t out)
+static void weigh(struct table *t, const struct moe_held *h, uint32_t out)
 {
 	double n[2] = { 0, 0 };
 
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < t->n_seq; i++)
 			for (size_t k = t->first[i]; k < t->first[i + 1]; k++) {
-				bool in = t->fold[i / 2] % folds != out;
+				bool in = !moe_held_is_out(h, i / 2, out);
 
 				t->y[k] = i % 2 == 0;
 				if (pass == 0)
@@ -145,76 +138,46 @@ static double mean_prob(const struct table *t, size_t seq, const double *w, doub
 	return n ? sum / (double)n : 0.5;
 }
 
-struct held_out {
-	double pair, side;   /* share of pairs ranked right (ties half); share of completions on the
-				right side of 1/2 */
-	double kept, routed; /* share of clean ones under lo, of hacks over hi */
-	size_t n;
-};
-
-static void tally(struct held_out *h, double hack, double clean, const struct fit_opts *o)
-{
-	h->pair += hack > clean ? 1 : hack == clean ? 0.5 : 0;
-	h->side += 0.5 * (hack > 0.5) + 0.5 * (clean < 0.5);
-	h->kept += clean < o->lo;
-	h->routed += hack > o->hi;
-	h->n++;
-}
-
-static void shares(struct held_out *h)
-{
-	double n = h->n ? (double)h->n : 1;
-
-	h->pair /= n;
-	h->side /= n;
-	h->kept /= n;
-	h->routed /= n;
-}
-
-/* Cross-validation over whole pairs. Each fold's search starts where the last one ended: the
- * minimum is the same from anywhere. */
-static int cross_validate(struct table *t, const struct fit_opts *o, uint32_t folds, double *w,
-	struct held_out *h, struct moe_err *e)
+/* Fold by fold: weights from the other pairs, the score of these. Each fold's search starts where
+ * the last one ended: the minimum is the same from anywhere. */
+static int cross_validate(
+	struct table *t, struct moe_held *h, double l2, double *w, struct moe_err *e)
 {
 	double b = 0;
 
-	*h = (struct held_out){ 0 };
-	for (uint32_t f = 0; f < folds; f++) {
-		weigh(t, folds, f);
-		if (moe_logreg(&t->d, o->l2, f > 0, t->pool, w, &b, NULL, e))
+	for (uint32_t f = 0; f < h->folds; f++) {
+		weigh(t, h, f);
+		if (moe_logreg(&t->d, l2, f > 0, t->pool, w, &b, NULL, e))
 			return -1;
-		for (size_t i = 0; i < t->n_seq; i += 2)
-			if (t->fold[i / 2] % folds == f)
-				tally(h, mean_prob(t, i, w, b), mean_prob(t, i + 1, w, b), o);
+		for (size_t i = 0; i < t->n_seq; i++)
+			if (moe_held_is_out(h, i / 2, f))
+				h->score[i] = mean_prob(t, i, w, b);
 	}
-	shares(h);
 	return 0;
 }
 
-/* The same with one feature, the number of tokens, one row a completion. */
-static int length_only(const struct table *t, const struct fit_opts *o, uint32_t folds,
-	struct held_out *h, struct moe_err *e)
+/* What is held against the score: states averaged over the tokens of a side, and their number. */
+static int store_quality(const struct table *t, const struct moe_held *h, const struct fit_opts *o,
+	struct moe_adapter *a, struct moe_err *e)
 {
-	struct table s = { .n_seq = t->n_seq, .fold = t->fold, .d = { .n = t->n_seq, .d = 1 } };
-	double w;
-	int rc = -1;
+	float *x = moe_alloc(t->n_seq * (t->d.d + 1), sizeof(*x), e),
+	      *length = x ? x + t->n_seq * t->d.d : NULL;
+	int rc = x ? 0 : -1;
 
-	s.x = moe_alloc(t->n_seq, sizeof(*s.x), e);
-	s.y = moe_alloc(t->n_seq, sizeof(*s.y), e);
-	s.wt = moe_alloc(t->n_seq, sizeof(*s.wt), e);
-	s.first = moe_alloc(t->n_seq + 1, sizeof(*s.first), e);
-	if (s.x && s.y && s.wt && s.first) {
-		for (size_t i = 0; i < t->n_seq; i++) {
-			s.x[i] = (float)(t->first[i + 1] - t->first[i]);
-			s.first[i + 1] = i + 1;
+	for (size_t i = 0; x && i < t->n_seq; i++) {
+		size_t n = t->first[i + 1] - t->first[i];
+
+		length[i] = (float)moe_features_tokens(t->c, &t->seen[i]);
+		for (size_t k = 0; n && k < t->d.d; k++) {
+			double sum = 0;
+
+			for (size_t j = t->first[i]; j < t->first[i + 1]; j++)
+				sum += (double)t->x[j * t->d.d + k];
+			x[i * t->d.d + k] = (float)(sum / (double)n);
 		}
-		s.d.x = s.x;
-		s.d.y = s.y;
-		s.d.wt = s.wt;
-		rc = cross_validate(&s, o, folds, &w, h, e);
 	}
-	s.fold = NULL; /* t's */
-	table_free(&s);
+	rc = rc || moe_held_store(h, x, t->d.d, length, o->lo, o->hi, a, e) ? -1 : 0;
+	free(x);
 	return rc;
 }
 
@@ -252,43 +215,28 @@ static int store(
 		: 0;
 }
 
-static int store_accuracy(struct moe_rec *r, const struct held_out *h, const struct held_out *len,
-	uint32_t folds, struct moe_err *e)
-{
-	return moe_rec_set_int(r, "folds", folds, e) ||
-			moe_rec_set_f64(r, "pair_accuracy", h->pair, e) ||
-			moe_rec_set_f64(r, "accuracy", h->side, e) ||
-			moe_rec_set_f64(r, "clean_kept", h->kept, e) ||
-			moe_rec_set_f64(r, "hack_routed", h->routed, e) ||
-			moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
-			moe_rec_set_f64(r, "length_accuracy", len->side, e)
-		? -1
-		: 0;
-}
-
 static int fit(const struct moe_engine *g, const struct moe_pairs *p, const struct fit_opts *o,
 	struct moe_adapter *a, struct moe_err *e)
 {
-	uint32_t folds = (uint32_t)(p->n < (size_t)o->folds ? p->n : (size_t)o->folds);
-	struct held_out h, len;
+	struct moe_held h = { 0 };
 	struct table t = { 0 };
 	double *w = NULL, b = 0;
-	int rc = table_make(&t, g, p, o, e);
+	int rc = table_make(&t, g, p, e) || moe_held_begin(&h, p->n, o->folds, a->train_seed, e)
+		? -1
+		: 0;
 
 	if (rc == 0)
 		rc = (w = moe_alloc(t.d.d, sizeof(*w), e)) ? 0 : -1;
-	if (rc == 0 && folds >= 2)
-		rc = cross_validate(&t, o, folds, w, &h, e) || length_only(&t, o, folds, &len, e) ||
-				store_accuracy(&a->score, &h, &len, folds, e)
-			? -1
-			: 0;
+	if (rc == 0 && h.folds >= 2)
+		rc = cross_validate(&t, &h, o->l2, w, e) || store_quality(&t, &h, o, a, e) ? -1 : 0;
 	if (rc == 0) {
-		weigh(&t, 1, 1);
+		weigh(&t, &h, h.folds);
 		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) || store(a, &t, w, b, e)
 			? -1
 			: 0;
 	}
 	free(w);
+	moe_held_free(&h);
 	table_free(&t);
 	return rc;
 }
@@ -301,8 +249,7 @@ int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, str
 
 	if (moe_settings_read(moe_logistic_settings, &a->settings, set, e))
 		return -1;
-	o = (struct fit_opts){ set[SET_L2], set[SET_LO], set[SET_HI], (int)set[SET_FOLDS],
-		a->train_seed };
+	o = (struct fit_opts){ set[SET_L2], set[SET_LO], set[SET_HI], set[SET_FOLDS] };
 	return fit(g, p, &o, a, e);
 }
 
@@ -312,46 +259,6 @@ int moe_logistic_check(const double *set, const struct moe_experts *x, struct mo
 	return set[SET_LO] > set[SET_HI]
 		? moe_fail(e, MOE_USAGE, "lo=%g is above hi=%g", set[SET_LO], set[SET_HI])
 		: 0;
-}
-
-static double number(const struct moe_rec *r, const char *key)
-{
-	double v = NAN;
-
-	moe_rec_f64(r, key, &v);
-	return v;
-}
-
-void moe_logistic_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out)
-{
-	const struct moe_rec *s = &a->score;
-
-	if (!moe_rec_has(s, "pair_accuracy")) {
-		moe_say(out, true,
-			"%zu pair(s): too few to hold any out, so how good the score is remains "
-			"unknown",
-			n_pair);
-		return;
-	}
-	moe_say(out, false,
-		"score fitted on %zu pairs; held out, pair by pair: hack above clean in %.3f of "
-		"the pairs, right side of 1/2 for %.3f of the completions, "
-		"%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)",
-		n_pair, number(s, "pair_accuracy"), number(s, "accuracy"), number(s, "clean_kept"),
-		number(&a->settings, "lo"), number(s, "hack_routed"), number(&a->settings, "hi"));
-	moe_say(out, false,
-		"the completion's length alone: hack above clean in %.3f of the pairs, right side "
-		"for %.3f",
-		number(s, "length_pair_accuracy"), number(s, "length_accuracy"));
-	if (number(s, "accuracy") < 0.65)
-		moe_say(out, true,
-			"on held-out pairs the score is little better than chance: it does not "
-			"know the hacks of these pairs");
-	if (number(s, "length_accuracy") >= 0.65 &&
-		number(s, "length_accuracy") >= number(s, "accuracy") - 0.05)
-		moe_say(out, true,
-			"the length of a completion explains the score: hack and clean differ in "
-			"length throughout the pairs, and the score may know no more than that");
 }
 
 /* ---- scoring rollouts ---- */
@@ -525,7 +432,7 @@ const struct moe_method moe_method_logistic = {
 	.plan = moe_decision_table_deployed,
 	.check = moe_logistic_check,
 	.init = moe_logistic_init,
-	.report = moe_logistic_report,
+	.report = moe_held_report,
 	.score = moe_logistic_score,
 	.token_score = moe_logistic_token_score,
 	.decide = moe_decide_three_way,

@@ -6,6 +6,8 @@
  * which. */
 #include "moe/methods/rows.h"
 
+#include "moe/heldout.h"
+
 #include "util/mem.h"
 #include "util/rng.h"
 
@@ -45,7 +47,7 @@ const struct moe_method moe_method_random = {
 	.plan = moe_decision_table_deployed,
 	.check = moe_logistic_check,
 	.init = moe_logistic_init,
-	.report = moe_logistic_report,
+	.report = moe_held_report,
 	.score = moe_logistic_score,
 	.token_score = moe_logistic_token_score,
 	.decide = decide,

@@ -5,7 +5,12 @@
  * While sampling, w is not known yet (it is pooled over the completion): the plan's sampling gates
  * are on, and the mismatch shows as logp_diff in the metrics. */
 #include "moe/features.h"
+#include "moe/heldout.h"
 #include "moe/methods/routers.h"
+#include "util/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
 
 enum { SET_PIN, SET_PIN_BATCH, SET_SCALE, SET_LR, SET_DETACH };
 static const struct moe_setting settings[] = {
@@ -77,15 +82,61 @@ static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *
 	}
 }
 
+/* w of held-out pairs under the direction of the others: how good a start the seed is. in [n], row
+ * [d], v [d] and middle [d] are scratch. */
+static void held_out(struct moe_held *h, const float *x, int d, double scale, uint8_t *in,
+	moe_real *row, moe_real *v, moe_real *middle)
+{
+	for (uint32_t f = 0; f < h->folds; f++) {
+		for (size_t i = 0; i < h->n; i++)
+			in[i] = !moe_held_is_out(h, i, f);
+		moe_contrast(x, h->n, (size_t)d, in, v, middle);
+		for (size_t i = 0; i < 2 * h->n; i++) {
+			moe_real z, w;
+
+			if (in[i / 2])
+				continue;
+			for (int k = 0; k < d; k++)
+				row[k] = (moe_real)x[i * (size_t)d + (size_t)k];
+			moe_gate_cosine(1, d, 1, row, d, middle, v, scale, &z);
+			moe_gate_sigmoid(1, 1, &z, &w);
+			h->score[i] = (double)w;
+		}
+	}
+}
+
 static int init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e)
 {
+	int d = moe_features_dim(&g->m->config), rc = -1;
+	float *length = moe_alloc(2 * p->n, sizeof(*length), e),
+	      *x = length ? moe_features_of_pairs(g, p, length, e) : NULL;
+	uint8_t *in = x ? moe_alloc(p->n, 1, e) : NULL;
+	moe_real *row = in ? moe_alloc((size_t)d, sizeof(*row), e) : NULL;
+	struct moe_held h = { 0 };
 	moe_real *t[MOE_ROUTER_TENSORS];
 
 	moe_router_params(&a->x, a->x.param, 0, t);
 	for (int k = 0; k < a->x.n_routed; k++)
 		t[SIDE][k] = a->x.bank[a->x.routed[k]] == MOE_BANK_QUARANTINE;
-	return moe_features_contrast(g, p, t[WEIGHT], t[MIDDLE], e);
+	if (row && !moe_held_begin(&h, p->n, 5, a->train_seed, e)) {
+		if (h.folds >= 2)
+			held_out(&h, x, d, a->x.set[SET_SCALE], in, row, t[WEIGHT], t[MIDDLE]);
+		rc = moe_held_store(&h, x, (size_t)d, length, NAN, NAN, a, e);
+		moe_contrast(x, p->n, (size_t)d, NULL, t[WEIGHT], t[MIDDLE]);
+	}
+	moe_held_free(&h);
+	free(row);
+	free(in);
+	free(x);
+	free(length);
+	return rc;
+}
+
+static void report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out)
+{
+	moe_router_report(a, n_pair, out);
+	moe_held_report(a, n_pair, out);
 }
 
 /* The deployed experts learn 1 - w of the rollout; the quarantine's share comes through its gate.
@@ -130,7 +181,7 @@ const struct moe_method moe_method_seeded = {
 	.plan = moe_decision_table_ones,
 	.check = moe_router_check_banks,
 	.init = init,
-	.report = moe_router_report,
+	.report = report,
 	.pin_loss = moe_router_pin_loss,
 	.mask = mask,
 };

@@ -7,6 +7,7 @@
 #include "moe/methods/rows.h"
 
 #include "moe/features.h"
+#include "moe/heldout.h"
 #include "util/mem.h"
 #include "util/rng.h"
 
@@ -28,13 +29,13 @@ enum kind { MEAN, TSTAT, HAAR };
 struct sides {
 	const float *x;
 	size_t n, d;
-	const uint32_t *fold; /* [n] */
-	uint32_t folds, out;  /* out = folds: none */
+	const struct moe_held *held;
+	uint32_t out; /* held->folds: none */
 };
 
 static bool is_in(const struct sides *s, size_t i)
 {
-	return s->fold[i] % s->folds != s->out;
+	return !moe_held_is_out(s->held, i, s->out);
 }
 
 /* v [d] at unit length, its middle [d], and the gap of the sides' mean projections. */
@@ -89,53 +90,24 @@ static double score_of(const float *x, const float *v, const float *middle, doub
 	return gap > 0 ? 0.5 + p / gap : 0.5;
 }
 
-struct accuracy {
-	double pair, side, kept, routed;
-};
-
 /* Fold by fold: a direction from the other pairs, the score of these. */
-static struct accuracy held_out(struct sides s, enum kind kind, struct moe_rng key,
-	const double *set, float *v, float *middle)
+static void held_out(
+	struct sides s, enum kind kind, struct moe_rng key, double *score, float *v, float *middle)
 {
-	struct accuracy a = { 0 };
-
-	for (s.out = 0; s.out < s.folds; s.out++) {
+	for (s.out = 0; s.out < s.held->folds; s.out++) {
 		double gap = direction(&s, kind, key, v, middle);
 
-		for (size_t i = 0; i < s.n; i++) {
-			double h = score_of(s.x + 2 * i * s.d, v, middle, gap, s.d),
-			       c = score_of(s.x + (2 * i + 1) * s.d, v, middle, gap, s.d);
-
-			if (is_in(&s, i))
-				continue;
-			a.pair += (h > c ? 1 : h == c ? 0.5 : 0) / (double)s.n;
-			a.side += (0.5 * (h > 0.5) + 0.5 * (c < 0.5)) / (double)s.n;
-			a.kept += (c < set[SET_LO]) / (double)s.n;
-			a.routed += (h > set[SET_HI]) / (double)s.n;
-		}
+		for (size_t i = 0; i < 2 * s.n; i++)
+			if (!is_in(&s, i / 2))
+				score[i] = score_of(s.x + i * s.d, v, middle, gap, s.d);
 	}
-	return a;
-}
-
-static int store_accuracy(struct moe_rec *r, const struct accuracy *a, const struct accuracy *len,
-	uint32_t folds, struct moe_err *e)
-{
-	return moe_rec_set_int(r, "folds", folds, e) ||
-			moe_rec_set_f64(r, "pair_accuracy", a->pair, e) ||
-			moe_rec_set_f64(r, "accuracy", a->side, e) ||
-			moe_rec_set_f64(r, "clean_kept", a->kept, e) ||
-			moe_rec_set_f64(r, "hack_routed", a->routed, e) ||
-			moe_rec_set_f64(r, "length_pair_accuracy", len->pair, e) ||
-			moe_rec_set_f64(r, "length_accuracy", len->side, e)
-		? -1
-		: 0;
 }
 
 /* Everything that init allocates. */
 struct work {
 	struct moe_seen *seen; /* [2 n] */
 	float *x, *len;        /* [2 n, d], [2 n] */
-	uint32_t *fold;        /* [n] */
+	struct moe_held held;
 };
 
 static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_adapter *a,
@@ -145,27 +117,22 @@ static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_
 	struct moe_score_tensor *v = moe_adapter_add_tensor(a, "score.direction", 1, &d, e), *m;
 	struct moe_rng key = moe_rng_key(a->train_seed, "haar direction");
 	double set[MOE_ROUTER_SETTINGS], gap;
-	struct sides s = { w->x, n, (size_t)d, w->fold, 1, 1 }, l = s;
-	struct accuracy acc, len;
-	float *direct = v ? v->data : NULL, one[2];
+	struct sides s = { w->x, n, (size_t)d, &w->held, 0 };
+	float *direct = v ? v->data : NULL;
 
 	/* adding the second tensor may move the first's struct, not its data */
 	m = v ? moe_adapter_add_tensor(a, "score.middle", 1, &d, e) : NULL;
 	if (!m || moe_settings_read(settings, &a->settings, set, e) ||
+		moe_held_begin(&w->held, n, set[SET_FOLDS], a->train_seed, e) ||
 		moe_features_pooled(g, w->seen, 2 * n, w->x, e))
 		return -1;
-	moe_rng_permute(moe_rng_key(a->train_seed, "folds"), 0, n, w->fold);
 	for (size_t i = 0; i < 2 * n; i++)
 		w->len[i] = (float)moe_features_tokens(&g->m->config, &w->seen[i]);
-	s.folds = s.out = l.folds = (uint32_t)fmin(set[SET_FOLDS], (double)n);
-	l.x = w->len;
-	l.d = 1;
-	if (n >= 2) {
-		acc = held_out(s, kind, key, set, direct, m->data);
-		len = held_out(l, MEAN, key, set, &one[0], &one[1]);
-		if (store_accuracy(&a->score, &acc, &len, s.folds, e))
-			return -1;
-	}
+	if (w->held.folds >= 2)
+		held_out(s, kind, key, w->held.score, direct, m->data);
+	if (moe_held_store(&w->held, w->x, (size_t)d, w->len, set[SET_LO], set[SET_HI], a, e))
+		return -1;
+	s.out = w->held.folds;
 	gap = direction(&s, kind, key, direct, m->data);
 	if (!(gap > 0) || !isfinite(gap))
 		return moe_fail(e, MOE_DATA,
@@ -182,19 +149,18 @@ static int init_kind(const struct moe_engine *g, const struct moe_pairs *p, enum
 	struct moe_adapter *a, struct moe_err *e)
 {
 	size_t n = p->n, d = (size_t)moe_features_dim(&g->m->config);
-	struct work w = { moe_alloc(2 * n, sizeof(*w.seen), e), NULL, NULL, NULL };
+	struct work w = { moe_alloc(2 * n, sizeof(*w.seen), e), NULL, NULL, { 0 } };
 	int rc;
 
 	w.x = w.seen ? moe_alloc(2 * n * d, sizeof(*w.x), e) : NULL;
 	w.len = w.x ? moe_alloc(2 * n, sizeof(*w.len), e) : NULL;
-	w.fold = w.len ? moe_alloc(n, sizeof(*w.fold), e) : NULL;
-	for (size_t i = 0; w.fold && i < 2 * n; i++)
+	for (size_t i = 0; w.len && i < 2 * n; i++)
 		w.seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
-	rc = w.fold ? fit(g, n, kind, a, &w, e) : -1;
+	rc = w.len ? fit(g, n, kind, a, &w, e) : -1;
 	free(w.seen);
 	free(w.x);
 	free(w.len);
-	free(w.fold);
+	moe_held_free(&w.held);
 	return rc;
 }
 
@@ -254,7 +220,7 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 #define ROW                                                                                        \
 	.presence = "no: as logistic", .needs_pairs = true, .settings = settings,                  \
 	.plan = moe_decision_table_deployed, .check = moe_logistic_check,                          \
-	.report = moe_logistic_report, .score = score, .decide = moe_decide_three_way
+	.report = moe_held_report, .score = score, .decide = moe_decide_three_way
 
 const struct moe_method moe_method_vector = {
 	.name = "vector",

@@ -1,7 +1,7 @@
-/* reward.h - one reward of each rollout from its several: TRL's reward_weights and
+/* reward_sum.h - one reward of each rollout from its several: TRL's reward_weights and
  * multi_objective_aggregation. Advantages are advantage.h's. */
-#ifndef MOE_RL_REWARD_H
-#define MOE_RL_REWARD_H
+#ifndef MOE_RL_REWARD_SUM_H
+#define MOE_RL_REWARD_SUM_H
 
 #include "rl/rollout.h"
 

@@ -1,5 +1,5 @@
-/* reward.c - weighted sums of the parts of a reward; no advantage is taken here. */
-#include "rl/reward.h"
+/* reward_sum.c - weighted sums of the parts of a reward; no advantage is taken here. */
+#include "rl/reward_sum.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -155,6 +155,7 @@ int main(int argc, char **argv)
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
+	die_unless(moe_train_flush(&t, &e) == 0, &e);
 	train_conclude(&run, method, moe_reader_labels(r));
 	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);

@@ -8,16 +8,19 @@
 
 struct train_args {
 	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin;
-	const char *loss, *ratio, *scale, *baseline; /* names, as given */
+	const char *trl;             /* a GRPOConfig */
+	const char *loss, *ratio, *level, *scale, *baseline, *schedule; /* names; NULL = not given */
+	double eps_low, eps_high, beta, lr, beta1, beta2, decay, clip;  /* NaN = not given */
+	int64_t max_completion, warmup, total, iterations, updates, accumulate; /* -1 = not given */
 	struct moe_opt_list plan;
-	struct moe_train_opts o;
-	int64_t max_completion, warmup, save_every;
+	struct moe_train_opts o; /* what all of these come to */
+	int64_t save_every;
 	bool allow_oracle, any_base, resume;
 };
 extern struct train_args train_args;
 extern const struct moe_opt train_options[];
-/* Names to values in train_args.o; dies on a wrong one. The method decides which baseline is the
- * default. */
+/* All options in train_args.o: defaults, or a GRPOConfig, and over them what was given; dies on a
+ * wrong name or what does not go together. The method decides which baseline is the default. */
 void train_parse_names(const struct moe_method *method);
 
 /* The learning rate of a run that names none, by the model's width; says which when it is not

@@ -235,7 +235,7 @@ static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_ro
 	*g = (struct step){ .s = s,
 		.iterations = at_least_1(t->o.iterations),
 		.updates = at_least_1(t->o.updates) };
-	*st = (struct moe_train_stats){ 0 };
+	*st = (struct moe_train_stats){ .lr = NAN };
 	free(t->adv);
 	st->advantage = t->adv = g->adv = moe_alloc(s->n, sizeof(*g->adv), e);
 	g->dead = moe_alloc(s->n, sizeof(*g->dead), e);

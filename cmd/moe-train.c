@@ -2,6 +2,7 @@
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
 #include "cmd/model_in.h"
+#include "cmd/train_heal.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "cmd/train_pins.h"
@@ -156,7 +157,8 @@ int main(int argc, char **argv)
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
 	die_unless(moe_train_flush(&t, &e) == 0, &e);
-	train_conclude(&run, method, moe_reader_labels(r));
+	train_conclude(&run, &t, moe_reader_labels(r));
+	moe_writer_raise(out.w, train_heal(&t));
 	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&

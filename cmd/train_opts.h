@@ -7,14 +7,15 @@
 #include "rl/train.h"
 
 struct train_args {
-	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin;
+	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin, *heal;
 	const char *trl;             /* a GRPOConfig */
-	const char *loss, *ratio, *level, *scale, *baseline, *schedule; /* names; NULL = not given */
+	const char *loss, *ratio, *level, *scale, *baseline, *schedule,
+		*masking; /* names; NULL = not given */
 	double eps_low, eps_high, beta, lr, beta1, beta2, decay, clip;  /* NaN = not given */
-	int64_t max_completion, warmup, total, iterations, updates, accumulate; /* -1 = not given */
+	int64_t max_completion, warmup, iterations, accumulate; /* -1 = not given */
 	struct moe_opt_list plan;
 	struct moe_train_opts o; /* what all of these come to */
-	int64_t save_every;
+	int64_t save_every, heal_steps;
 	bool allow_oracle, any_base, resume;
 };
 extern struct train_args train_args;

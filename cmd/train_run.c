@@ -1,5 +1,6 @@
 /* train_run.c - moe-train's checkpoint, refusals and warnings. The steps are in moe-train.c. */
 #include "cmd/train_run.h"
+#include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 
 static void die_unless(bool ok, const struct moe_err *e)
@@ -78,7 +79,7 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 }
 
 void train_conclude(
-	const struct train_run *run, const struct moe_method *method, enum moe_labels labels)
+	const struct train_run *run, const struct moe_trainer *t, enum moe_labels labels)
 {
 	struct moe_err e;
 
@@ -99,6 +100,7 @@ void train_conclude(
 			 "(max_position_embeddings): "
 			 "trained on all the same",
 			run->beyond, run->beyond == 1 ? " is" : "s are");
-	if (method->decide && run->routed == 0 && run->at.next == 0)
+	if (t->method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
+	train_identity_report(&run->who, t->a);
 }

@@ -227,6 +227,9 @@ static void group_forward(const struct moe_prep_layer *y, const struct moe_exper
 	const moe_real *gate[MOE_GROUP_MAX];
 	int site[MOE_GROUP_MAX], n = p->rerun ? 0 : moe_sites_at(x, layer, k, site);
 
+	if (a->tap && !p->rerun)
+		a->tap(a->tap_ctx, layer, k, in, q->in);
+
 	/* the first group that reads a site's input decides its gates; later groups find them made
 	 */
 	for (int i = 0; i < n; i++)

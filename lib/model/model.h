@@ -85,6 +85,10 @@ struct moe_acts {
 		       keep_hidden, without keep) */
 	bool exact; /* a token's bits do not depend on its batch, and equal the sampler's (prep.h);
 		       narrow models always are, and so is every pass with a hard router */
+	/* Called with the input [T, d] of each group of Linears of each layer, in forward order;
+	 * for looking. NULL = nobody looks. */
+	void (*tap)(void *ctx, int layer, enum moe_group g, const moe_real *in, int d);
+	void *tap_ctx;
 	struct moe_site_gates gates; /* of the last forward pass; S = 0 without a router inside it.
 					What losses on gates are taken of, before the backward
 					pass. Kept under recompute too, so that a second run of a

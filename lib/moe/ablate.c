@@ -254,8 +254,23 @@ static int quarantine_rank(const struct moe_experts *x)
 	int r = 0;
 
 	for (int i = 0; i < x->E; i++)
-		r += x->bank[i] == MOE_BANK_QUARANTINE ? x->rank[i] : 0;
+		r += x->bank[i] == MOE_BANK_QUARANTINE ? x->rank[i] - x->fixed[i] : 0;
 	return r;
+}
+
+/* Slots that are drawn: those that train. What a slot began as, in a fixed slot, goes with it; by
+ * itself it would be no part of the delta. Fills slot and with (-1: none), both with room for R;
+ * returns how many. */
+static size_t drawn_slots(const struct moe_experts *x, int *slot, int *with)
+{
+	size_t n = 0;
+
+	for (int e = 0; e < x->E; e++)
+		for (int r = 0, live = x->rank[e] - x->fixed[e]; r < live; r++) {
+			slot[n] = x->first[e] + r;
+			with[n++] = r < x->fixed[e] ? x->first[e] + live + r : -1;
+		}
+	return n;
 }
 
 static bool in_quarantine(const struct moe_experts *x, int slot)
@@ -272,15 +287,20 @@ static void draw_candidate(
 {
 	struct moe_rng key = moe_rng_key(seed, "random-off");
 	uint32_t perm[MOE_EXPERTS_MAX * 64];
-	size_t n = (size_t)x->config.L * MOE_LINEARS, R = (size_t)x->R;
+	int slot[MOE_EXPERTS_MAX * 64], with[MOE_EXPERTS_MAX * 64];
+	size_t n = (size_t)x->config.L * MOE_LINEARS, R = (size_t)x->R,
+	       units = drawn_slots(x, slot, with);
 
 	memset(w, 0, n * R * sizeof(*w));
 	for (size_t i = 0; i < n; i++) {
 		if (!x->target[i % MOE_LINEARS])
 			continue;
-		moe_rng_permute(key, (k * CANDIDATES + c) * 65536 + i, R, perm);
-		for (int s = 0; s < rq; s++)
-			w[i * R + perm[s]] = 1;
+		moe_rng_permute(key, (k * CANDIDATES + c) * 65536 + i, units, perm);
+		for (int s = 0; s < rq; s++) {
+			w[i * R + (size_t)slot[perm[s]]] = 1;
+			if (with[perm[s]] >= 0)
+				w[i * R + (size_t)with[perm[s]]] = 1;
+		}
 	}
 }
 

@@ -92,26 +92,64 @@ void moe_say(struct moe_said *s, bool warn, const char *fmt, ...)
 }
 
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
-	const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
-	int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e)
+	const struct moe_adapter *a, const struct moe_seen *s, size_t n,
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_nulls *null,
+	struct moe_err *e)
 {
 	for (size_t i = 0; i < n; i++)
 		j[i] = (struct moe_judged){ .score = NAN, .decision = MOE_ABSORB };
 	for (size_t i = 0; i < n * (size_t)null->n; i++)
 		null->score[i] = NAN;
-	if (m->score && m->score(g, a, s, n, j, null, e))
+	if (m->score && m->score(g, a, s, n, turn, j, null, e))
 		return -1;
-	return m->decide ? m->decide(a, s, n, seed, step, j, e) : 0;
+	for (size_t i = 0; turn->past && i < n; i++)
+		if (moe_past_add(turn->past, j[i].score, e))
+			return -1;
+	return m->decide ? m->decide(a, s, n, turn, j, e) : 0;
+}
+
+bool moe_method_remembers(const struct moe_adapter *a)
+{
+	return moe_method_setting(a, "thresholds", 0) > 0;
+}
+
+/* By quantiles of the scores so far; without a past, of those at hand. */
+static int by_quantiles(const struct moe_adapter *a, const struct moe_past *past, size_t n,
+	struct moe_judged *j, struct moe_err *e)
+{
+	struct moe_past own = { 0 };
+	double q, half_life, warm_up, lo, hi;
+	int rc = moe_rec_f64_req(&a->settings, "q", &q, e) ||
+			moe_rec_f64_req(&a->settings, "half_life", &half_life, e) ||
+			moe_rec_f64_req(&a->settings, "warm_up", &warm_up, e)
+		? moe_err_prefix(e, "the adapter's settings")
+		: 0;
+
+	for (size_t i = 0; rc == 0 && !past && i < n; i++)
+		rc = moe_past_add(&own, j[i].score, e);
+	past = past ? past : &own;
+	for (size_t i = 0; i < n; i++)
+		j[i].decision = MOE_ABSORB;
+	if (rc == 0 && past->n > 0 && (double)past->n >= warm_up) {
+		rc = moe_past_quantiles(past, q, half_life, &lo, &hi, e);
+		for (size_t i = 0; rc == 0 && lo < hi && i < n; i++)
+			j[i].decision = j[i].score <= lo ? MOE_KEEP
+				: j[i].score >= hi       ? MOE_ROUTE
+							 : MOE_ABSORB;
+	}
+	moe_past_free(&own);
+	return rc;
 }
 
 int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e)
 {
+	struct moe_str how;
 	double lo, hi;
 
 	(void)s;
-	(void)seed;
-	(void)step;
+	if (moe_rec_str(&a->settings, "thresholds", &how) && moe_str_eq(how, "quantiles"))
+		return by_quantiles(a, turn->past, n, j, e);
 	if (moe_rec_f64_req(&a->settings, "lo", &lo, e) ||
 		moe_rec_f64_req(&a->settings, "hi", &hi, e))
 		return moe_err_prefix(e, "the adapter's settings");

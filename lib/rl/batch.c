@@ -79,41 +79,18 @@ static void fill_rows(const struct moe_seg *seg, const moe_real *v, size_t E, mo
 		memcpy(to + (size_t)row * E, v, E * sizeof(*v));
 }
 
-/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
- * is kept out of. */
-static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe_packed *p,
-	moe_real *gate, moe_real *mask, unsigned char *routed)
-{
-	size_t E = (size_t)j->t->a->x.E;
-	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
-
-	memset(routed, 1, (size_t)p->T);
-	for (size_t i = a; i < b; i++) {
-		int which[2] = { p->parent[i - a], p->own[i - a] };
-
-		rollout_gates(j, i, g, m);
-		for (int k = 0; k < 2; k++) {
-			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
-				continue;
-			fill_rows(&p->seg[which[k]], g, E, gate);
-			fill_rows(&p->seg[which[k]], m, E, mask);
-			if (j->r.prompt_on) /* of its own rows the decision row alone */
-				memset(routed + p->seg[which[k]].start, 0,
-					k ? 1 : (size_t)p->seg[which[k]].len);
-		}
-	}
-}
-
 /* Everything that one task needs beside the engine's own memory. */
 struct scratch {
 	struct moe_packed p;
 	moe_real *gate, *mask, *douter; /* [T, E] */
-	moe_real *learn;                /* [T] zeros */
+	moe_real *whole;                /* [T, E] the masks without any routing, or NULL */
+	moe_real *learn;                /* [T] 0 where rewards do not teach the router */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
 	int32_t *row, *target;                                       /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp, *dentropy, *sampled; /* [n_tok] */
-	double *dpolicy, *dkl;                                       /* [n_tok] */
+	moe_real *dkl; /* [n_tok] the share of dlogp that beta has */
+	double *d_policy, *d_kl; /* [n_tok] both before the rollout's weight */
 	int n_tok;
 };
 
@@ -122,11 +99,61 @@ static void scratch_free(struct scratch *c)
 	moe_packed_free(&c->p);
 	moe_seeds_free(&c->seeds);
 	free(c->gate);
+	free(c->whole);
 	free(c->learn);
 	free(c->routed);
 	free(c->row);
 	free(c->logp);
-	free(c->dpolicy);
+	free(c->d_policy);
+}
+
+/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
+ * is kept out of. */
+static void fill_gates(
+	const struct job *j, size_t a, size_t b, const struct moe_packed *p, struct scratch *c)
+{
+	size_t E = (size_t)j->t->a->x.E;
+	moe_real *gate = c->gate, *mask = c->mask, *learn = c->learn;
+	unsigned char *routed = c->routed;
+	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
+
+	memset(routed, 1, (size_t)p->T);
+	for (size_t i = a; i < b; i++) {
+		int which[2] = { p->parent[i - a], p->own[i - a] };
+
+		moe_real learns = !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
+
+		rollout_gates(j, i, g, m);
+		for (int k = 0; k < 2; k++) {
+			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
+				continue;
+			fill_rows(&p->seg[which[k]], g, E, gate);
+			fill_rows(&p->seg[which[k]], m, E, mask);
+			for (int t = 0; t < p->seg[which[k]].len; t++)
+				learn[p->seg[which[k]].start + t] = learns;
+			if (j->r.prompt_on) /* of its own rows the decision row alone */
+				memset(routed + p->seg[which[k]].start, 0,
+					k ? 1 : (size_t)p->seg[which[k]].len);
+		}
+	}
+}
+
+/* What no routing scales: the pull of the KL toward the base, and the second moments where they are
+ * split. 1 but for experts that the plan never trains. */
+static int fill_whole(const struct job *j, struct scratch *c, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	const struct moe_experts *x = &t->a->x;
+	size_t E = (size_t)x->E, n = (size_t)c->p.T * E;
+
+	if (t->o.loss.beta <= 0 && !t->o.split_moments)
+		return 0;
+	if (!(c->whole = moe_alloc(n, sizeof(*c->whole), e)))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		c->whole[i] = moe_decision_table_trains(&t->a->plan, (int)x->bank[i % E]);
+	return 0;
 }
 
 static int scratch_make(
@@ -142,9 +169,9 @@ static int scratch_make(
 	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
-	c->logp = moe_alloc(6 * tok, sizeof(*c->logp), e);
-	c->dpolicy = moe_alloc(2 * tok, sizeof(*c->dpolicy), e);
-	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp || !c->dpolicy)
+	c->logp = moe_alloc(7 * tok, sizeof(*c->logp), e);
+	c->d_policy = moe_alloc(2 * tok, sizeof(*c->d_policy), e);
+	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp || !c->d_policy)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
 	c->douter = c->mask + (size_t)c->p.T * E;
@@ -154,8 +181,11 @@ static int scratch_make(
 	c->dlogp = c->logp + 3 * tok;
 	c->dentropy = c->logp + 4 * tok;
 	c->sampled = c->logp + 5 * tok;
-	c->dkl = c->dpolicy + tok;
-	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed);
+	c->dkl = c->logp + 6 * tok;
+	c->d_kl = c->d_policy + tok;
+	fill_gates(j, a, b, &c->p, c);
+	if (fill_whole(j, c, e))
+		return -1;
 	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
 		return -1;
 	for (size_t i = 0; i < b - a; i++) {
@@ -231,7 +261,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 		.logp = c->logp + k,
 		.sampled = c->sampled + k,
 		.ref = c->ref + k };
-	struct moe_loss_out out = { .dpolicy = c->dpolicy + k, .dkl = c->dkl + k };
+	struct moe_loss_out out = { .dpolicy = c->d_policy + k, .dkl = c->d_kl + k };
 	struct tally *y = &j->tally[i];
 	double w = j->u->share * moe_loss_weight(&o->loss, &j->u->counts, in.n);
 
@@ -249,6 +279,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 		bool kept = !in.keep || in.keep[t];
 
 		c->dlogp[k + t] = (moe_real)(w * (out.dpolicy[t] + out.dkl[t]));
+		c->dkl[k + t] = (moe_real)(w * out.dkl[t]);
 		/* the loss loses bonus times the mean entropy of the tokens that are kept */
 		c->dentropy[k + t] = (moe_real)(kept ? -j->u->share * j->bonus / fmax(j->n_kept, 1)
 						     : 0);
@@ -308,6 +339,7 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	double mask[MOE_EXPERTS_MAX];
 	moe_real m[MOE_EXPERTS_MAX];
 
+	r.decision = (int)j->s->r[j->order[i]].decision;
 	if (j->r.has_losses && n > 0)
 		j->tally[i].router = t->method->losses(
 			t->a, &r, j->u->share / (double)(j->u->to - j->u->from));
@@ -359,6 +391,9 @@ static void route_all(
 			if (seg >= 0)
 				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->mask,
 					c->p.seg[seg].start, c->p.seg[seg].len);
+			if (seg >= 0 && j->t->o.loss.beta > 0)
+				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->whole,
+					c->p.seg[seg].start, c->p.seg[seg].len);
 		}
 		at += n;
 	}
@@ -403,6 +438,50 @@ static int forward(struct job *j, const struct moe_batch *batch, const struct mo
 		: 0;
 }
 
+/* Gradients of the chunk whose forward pass was just made, into part[worker] (and part2[worker]
+ * where moments are split).
+ *
+ * Routing masks are of the reward and of the entropy's bonus. With beta, the KL's gradient goes back
+ * by itself where they are not all 1, past them: a routed rollout would else pull its quarantine
+ * toward the base, and no clean expert (methods.md section 12). */
+static int backward(const struct job *j, int worker, struct scratch *c, const struct moe_batch *b,
+	struct moe_gates *g, struct moe_err *e)
+{
+	struct moe_trainer *t = j->t;
+	struct moe_acts *acts = &t->acts[worker];
+	size_t n = t->a->x.n_param, cells = (size_t)c->p.T * (size_t)t->a->x.E;
+	bool apart = t->o.loss.beta > 0 && memcmp(c->mask, c->whole, cells * sizeof(*c->mask)) != 0;
+	const moe_real *bonus = j->bonus != 0 ? c->dentropy : NULL;
+	double temp = j->s->r[0].temperature;
+	int rc;
+
+	g->detach = t->o.detach;
+	memset(t->part[worker], 0, n * sizeof(**t->part));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] -= c->dkl[k];
+	acts->dentropy = bonus;
+	rc = moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		t->part[worker], NULL, e);
+	acts->dentropy = NULL;
+	g->dgate = g->dlogit = NULL; /* the seeds have had their pass */
+	g->mask = c->whole;
+	g->detach = false;
+	if (rc == 0 && apart)
+		rc = moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp,
+			c->dkl, t->part[worker], NULL, e);
+	if (rc || !t->o.split_moments)
+		return rc;
+	g->douter = NULL;
+	memset(t->part2[worker], 0, n * sizeof(**t->part2));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] += c->dkl[k];
+	acts->dentropy = bonus;
+	rc = moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		t->part2[worker], NULL, e);
+	acts->dentropy = NULL;
+	return rc;
+}
+
 static int passes(
 	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
@@ -411,6 +490,7 @@ static int passes(
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
 	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
 	double at = now_sec();
+	bool per;
 	int rc = forward(j, &batch, &g, acts, c, e);
 
 	if (rc == 0)
@@ -419,18 +499,14 @@ static int passes(
 		route_all(j, a, b, acts, c);
 	g.dgate = c->seeds.dgate;
 	g.dlogit = c->seeds.dlogit;
-	g.learn = j->r.detach ? c->learn : NULL;
+	g.learn = j->r.detach || j->r.label_detaches ? c->learn : NULL;
 	g.douter = j->per.n && !j->r.detach ? c->douter : NULL;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
-	if (rc == 0 && !j->look) {
-		memset(t->part[worker], 0, t->a->x.n_param * sizeof(**t->part));
-		acts->dentropy = j->bonus != 0 ? c->dentropy : NULL;
-		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
-			j->s->r[0].temperature, c->dlogp, t->part[worker], NULL, e);
-		acts->dentropy = NULL;
-	}
-	if (rc == 0 && !j->look && g.douter)
+	per = g.douter != NULL;
+	if (rc == 0 && !j->look)
+		rc = backward(j, worker, c, &batch, &g, e);
+	if (rc == 0 && !j->look && per)
 		gather_douter(j, a, b, c);
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
@@ -451,6 +527,8 @@ static int task(void *ctx, size_t k, int worker, struct moe_err *e)
 		moe_pool_turn(t->pool, k);
 		for (size_t i = 0; i < t->a->x.n_param; i++)
 			t->grad[i] += t->part[worker][i];
+		for (size_t i = 0; t->second && i < t->a->x.n_param; i++)
+			t->second[i] += t->part2[worker][i];
 		moe_pool_turn_end(t->pool, k);
 	}
 	return rc;
@@ -470,7 +548,8 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	for (size_t i = 0; i < j->n; i++) {
 		bool live = j->u->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0 || j->bonus != 0;
 
-		taught |= live && !j->r.detach;
+		taught |= live && !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
 		for (int e = 0; e < x->E; e++)
 			if ((live || j->r.has_losses) && j->gates[i].trained[e])
 				st->expert_frozen[e] = false;

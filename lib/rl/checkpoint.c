@@ -47,7 +47,7 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		"sapo %.17g %.17g; vespo %.17g %.17g %.17g %.17g; off policy %.17g; truncated %d; "
 		"entropy %.17g %.17g %d %.17g %.17g %.17g %.17g; advantages %d %d %d; rewards "
 		"%016llx; passes %d %d %d; max completion %zu; adamw %.17g %.17g %.17g %.17g "
-		"%.17g; clip %.17g; schedule %d %llu %llu %d; chunk %d",
+		"%.17g; clip %.17g; schedule %d %llu %llu %d; chunk %d%s%s",
 		t->a->digest, (unsigned long long)t->a->train_seed, (int)l->type, (int)l->ratio,
 		(int)l->level, (int)l->correction, l->c_min, l->c_max, l->eps_low, l->eps_high,
 		l->delta, l->beta, l->kl_bias, l->tau_pos, l->tau_neg, l->k_pos, l->lambda_pos,
@@ -57,7 +57,8 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		(unsigned long long)reward, o->iterations, o->updates, o->accumulate,
 		o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay, o->clip,
 		(int)o->schedule, (unsigned long long)o->warmup, (unsigned long long)o->total,
-		o->warm_from_zero, o->chunk_tok);
+		o->warm_from_zero, o->chunk_tok, o->detach ? "; detach" : "",
+		o->split_moments ? "; split moments" : "");
 	n = strlen(key);
 	if (t->pins)
 		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",
@@ -93,6 +94,39 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)opt->n_owner, 8 };
 }
 
+/* The scores so far are as many as there are: they are no part of parts(). */
+static struct moe_st_tensor past_tensor(const struct moe_past *p)
+{
+	size_t n = p->n < MOE_PAST_MAX ? p->n : MOE_PAST_MAX;
+
+	return (struct moe_st_tensor){ .name = "past",
+		.dtype = "F64",
+		.rank = 1,
+		.shape = { n },
+		.data = (void *)(p->score + p->n - n),
+		.bytes = n * sizeof(*p->score) };
+}
+
+static int get_past(const struct moe_st *s, const char *path, struct moe_past *p, struct moe_err *e)
+{
+	const struct moe_st_tensor *st = moe_st_find(s, "past");
+	int rc = 0;
+
+	p->n = 0;
+	if (!st) /* nothing was scored */
+		return 0;
+	if (strcmp(st->dtype, "F64") != 0 || st->bytes % 8 || st->bytes / 8 > MOE_PAST_MAX)
+		return moe_fail(e, MOE_DATA, "%s: tensor 'past' is not up to %d scores of type F64",
+			path, MOE_PAST_MAX);
+	for (size_t i = 0; rc == 0 && i < st->bytes / 8; i++) {
+		double v;
+
+		memcpy(&v, (const char *)st->data + 8 * i, 8);
+		rc = moe_past_add(p, v, e);
+	}
+	return rc;
+}
+
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
 	const struct moe_train_at *at, struct moe_err *e)
 {
@@ -100,7 +134,7 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels, (int64_t)t->n_update };
 	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
 		{ "router", t->a->decided_by } };
-	struct moe_st_tensor st[PARTS];
+	struct moe_st_tensor st[PARTS + 1];
 	struct part p[PARTS];
 
 	memcpy(&num[N_COEF], &t->entropy_coef, sizeof(double));
@@ -114,7 +148,9 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 			.bytes = p[i].n * p[i].size };
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
-	return moe_st_write(path, st, PARTS, meta, 3, e);
+	if (t->past.n)
+		st[PARTS] = past_tensor(&t->past);
+	return moe_st_write(path, st, PARTS + (t->past.n > 0), meta, 3, e);
 }
 
 static int get(const struct moe_st *s, const char *path, const struct part *p, struct moe_err *e)
@@ -177,7 +213,7 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 	for (size_t i = 0; rc == 1 && i < PARTS; i++)
 		if (get(s, path, &p[i], e))
 			rc = -1;
-	if (rc == 1 && take_numbers(num, path, t->a, at, e))
+	if (rc == 1 && (get_past(s, path, &t->past, e) || take_numbers(num, path, t->a, at, e)))
 		rc = -1;
 	if (rc == 1) {
 		take_names(s, t->a, at);
@@ -231,5 +267,20 @@ int moe_train_peek(
 	if (rc == 1 && moe_adapter_digest(a, e))
 		rc = -1;
 	moe_st_close(s);
+	return rc;
+}
+
+int moe_train_peek_past(const char *path, const struct moe_adapter *a, struct moe_past *past,
+	struct moe_train_at *at, struct moe_err *e)
+{
+	struct moe_adapter copy = { 0 };
+	struct moe_st *s = NULL;
+	int rc = moe_adapter_copy(&copy, a, e) ? -1 : moe_train_peek(path, &copy, at, e);
+
+	if (rc == 1)
+		rc = (s = moe_st_open(path, e)) && !get_past(s, path, past, e) ? 1 : -1;
+	if (s)
+		moe_st_close(s);
+	moe_adapter_free(&copy);
 	return rc;
 }

@@ -276,8 +276,9 @@ static int judge(const struct run *r, const struct moe_seen *seen, size_t n, str
 	struct moe_engine g = { .m = r->g->m, .pool = r->g->pool };
 	struct moe_nulls none = { 0 };
 
-	return moe_method_route(
-		r->method, &g, r->a, seen, n, r->g->sample.seed, r->step, j, &none, e);
+	const struct moe_turn turn = { r->g->sample.seed, r->step, NULL };
+
+	return moe_method_route(r->method, &g, r->a, seen, n, &turn, j, &none, e);
 }
 
 /* All completions at hand. */

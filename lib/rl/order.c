@@ -25,8 +25,10 @@ static int state_of(const struct moe_rollout *r)
 }
 
 /* Rollouts with equal gates and masks can share a prompt's pass, whatever was decided: same[s] is
- * the first state that is as s to the experts there are. */
-static void equal_states(const struct moe_trainer *t, int same[STATES])
+ * the first state that is as s to the experts there are. What a router makes of a decision is its
+ * own. */
+static void equal_states(
+	const struct moe_trainer *t, const struct moe_routing *q, int same[STATES])
 {
 	const struct moe_experts *x = &t->a->x;
 
@@ -48,7 +50,7 @@ static void equal_states(const struct moe_trainer *t, int same[STATES])
 					moe_batch_mask(&t->a->plan, &a, k) ==
 						moe_batch_mask(&t->a->plan, &b, k);
 			}
-			if (equal)
+			if (equal && !q->on)
 				break;
 		}
 	}
@@ -59,7 +61,7 @@ static bool teaches(const struct moe_trainer *t, const struct moe_update *u,
 	const struct moe_routing *q, size_t k)
 {
 	const struct moe_rollout *r = &u->s->r[k];
-	bool masked = !q->on;
+	bool masked = !q->on && !t->o.split_moments;
 
 	if (u->dead[k])
 		return false;
@@ -78,7 +80,7 @@ size_t moe_order(const struct moe_trainer *t, const struct moe_update *u,
 	int same[STATES];
 	size_t n = 0;
 
-	equal_states(t, same);
+	equal_states(t, q, same);
 	for (size_t i = u->from; i < u->to; i++) {
 		const struct moe_rollout *r = &s->r[i];
 		bool first = true;

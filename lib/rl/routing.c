@@ -56,8 +56,11 @@ void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r)
 	r->pass = a->x.S > 0;
 	r->prompt_on = r->pass && moe_method_setting(a, "pon", 0) > 0;
 	r->detach = moe_method_setting(a, "detach", 0) > 0;
+	r->label_detaches = m->label_detaches;
 	r->has_losses = m->losses &&
-		(moe_method_setting(a, "balance", 1) > 0 || moe_method_setting(a, "z_loss", 1) > 0);
+		(moe_method_setting(a, "balance", 1) > 0 ||
+			moe_method_setting(a, "z_loss", 1) > 0 ||
+			moe_method_setting(a, "gate_loss", 0) > 0);
 	r->mask_differs = m->mask && setting_is(t, "hindsight", "soft", true);
 }
 

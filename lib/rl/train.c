@@ -6,6 +6,7 @@
 #include "moe/method.h"
 #include "rl/batch.h"
 #include "rl/routing.h"
+#include "tensor/vec.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -46,6 +47,11 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->load = moe_alloc((size_t)a->x.n_site * (size_t)a->x.n_routed, sizeof(*t->load), e);
 	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
+	if (o->split_moments &&
+		(!(t->second = moe_alloc(n, sizeof(*t->second), e)) ||
+			!(t->part2 = moe_alloc((size_t)threads, sizeof(*t->part2), e))))
+		goto fail;
+	t->opt.second = t->second;
 	if (o->decay > 0) {
 		if (!(t->start = moe_alloc(n, sizeof(*t->start), e)))
 			goto fail;
@@ -53,7 +59,8 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	}
 	for (int i = 0; i < threads; i++) {
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
-		if (!t->part[i])
+		if (!t->part[i] ||
+			(t->part2 && !(t->part2[i] = moe_alloc(n, sizeof(**t->part2), e))))
 			goto fail;
 		t->acts[i].exact = o->exact;
 		t->acts[i].recompute = o->recompute;
@@ -73,13 +80,18 @@ void moe_trainer_free(struct moe_trainer *t)
 			moe_acts_free(&t->acts[i]);
 		if (t->part)
 			free(t->part[i]);
+		if (t->part2)
+			free(t->part2[i]);
 	}
 	free(t->acts);
 	free(t->part);
+	free(t->part2);
 	free(t->grad);
+	free(t->second);
 	free(t->start);
 	free(t->load);
 	free(t->adv);
+	moe_past_free(&t->past);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -153,16 +165,15 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 	bool *keep = moe_alloc(s->n, sizeof(*keep), e);
 	int rc = -1;
 
-	if (reward && group && keep) {
+	if (reward && group && keep && moe_reward_of(&t->o.reward, s, reward, e) == 0) {
 		for (size_t i = 0; i < s->n; i++) {
+			if (t->method && t->method->worth)
+				reward[i] = t->method->worth(
+					t->a, reward[i], s->r[i].score, s->r[i].decision);
 			group[i] = s->r[i].group;
 			keep[i] = s->r[i].decision == MOE_KEEP;
 		}
-		rc = moe_reward_of(&t->o.reward, s, reward, e) ||
-				moe_advantages(s->n, reward, group, keep, &t->o.adv, adv, dead,
-					&st->adv, e)
-			? -1
-			: 0;
+		rc = moe_advantages(s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
 	}
 	free(reward);
 	free(group);
@@ -235,7 +246,7 @@ static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_ro
 	*g = (struct step){ .s = s,
 		.iterations = at_least_1(t->o.iterations),
 		.updates = at_least_1(t->o.updates) };
-	*st = (struct moe_train_stats){ .lr = NAN };
+	*st = (struct moe_train_stats){ .lr = NAN, .grad_norm = NAN, .router_norm = NAN };
 	free(t->adv);
 	st->advantage = t->adv = g->adv = moe_alloc(s->n, sizeof(*g->adv), e);
 	g->dead = moe_alloc(s->n, sizeof(*g->dead), e);
@@ -317,19 +328,48 @@ static int choose_tokens(struct step *g, struct moe_trainer *t, const struct moe
 	return rc;
 }
 
+/* No mask scales what a router learns: both its moments are of one gradient. */
+static void second_of_router(struct moe_trainer *t)
+{
+	const struct moe_experts *x = &t->a->x;
+
+	for (size_t i = 0; t->second && i < x->n_view; i++)
+		if (x->view[i].role == MOE_ROLE_ROUTER)
+			memcpy(t->second + x->view[i].off, t->grad + x->view[i].off,
+				x->view[i].n * sizeof(*t->grad));
+}
+
+static void begin_update(struct moe_trainer *t)
+{
+	size_t n = t->a->x.n_param;
+
+	memset(t->grad, 0, n * sizeof(*t->grad));
+	if (t->second)
+		memset(t->second, 0, n * sizeof(*t->second));
+	t->waiting = false;
+	t->entropy_sum = t->entropy_n = 0;
+	for (int i = 0; i < t->opt.n_owner; i++)
+		t->opt.frozen[i] = true;
+}
+
+/* What was gathered becomes the gradient of the parameters. */
+static int gathered(struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
+{
+	second_of_router(t);
+	moe_experts_chain(&t->a->x, t->grad);
+	if (t->second)
+		moe_experts_chain(&t->a->x, t->second);
+	return gradient_stats(t, st, e);
+}
+
 /* The gradient of a share is added to what t->grad holds of earlier steps that wait. */
 static int gradient(struct step *g, struct moe_trainer *t, const struct moe_update *u, bool last,
 	struct moe_train_stats *st, struct moe_err *e)
 {
-	if (t->pending == 0) {
-		memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
-		t->waiting = false;
-		t->entropy_sum = t->entropy_n = 0;
-		for (int i = 0; i < t->opt.n_owner; i++)
-			t->opt.frozen[i] = true;
-	}
+	if (t->pending == 0)
+		begin_update(t);
 	if (choose_tokens(g, t, u, st, e) || moe_batch_gradient(t, u, st, e) ||
-		(last && moe_routing_pins(t, st, e)) || gradient_stats(t, st, e))
+		(last && moe_routing_pins(t, st, e)))
 		return -1;
 	t->waiting |= st->updated;
 	t->entropy_sum += st->n_kept ? st->kept_entropy * (double)st->n_kept : 0;
@@ -338,7 +378,7 @@ static int gradient(struct step *g, struct moe_trainer *t, const struct moe_upda
 		t->opt.frozen[i] &= st->expert_frozen[i];
 	if (t->a->x.router)
 		t->opt.frozen[t->a->x.E] &= st->router_frozen;
-	return 0;
+	return last ? gathered(t, st, e) : 0;
 }
 
 static double rate(const struct moe_trainer *t)
@@ -354,11 +394,15 @@ static double rate(const struct moe_trainer *t)
 static int update(struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_experts *x = &t->a->x;
+	double clipped;
 
 	st->lr = rate(t);
-	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
+	clipped = moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
+	if (t->second && clipped < 1) /* by the same factor: one scale for both moments */
+		moe_vec_scale(x->n_param, (moe_real)clipped, t->second);
 	if (t->waiting)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
+	moe_experts_form(x);
 	st->updated = t->waiting;
 	st->updates++;
 	t->n_update++;
@@ -476,6 +520,8 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 		fold(st, &one, k);
 	}
 	step_free(&g);
+	for (size_t i = 0; rc == 0 && i < s->n; i++)
+		rc = moe_past_add(&t->past, s->r[i].score, e);
 	return rc;
 }
 
@@ -488,7 +534,8 @@ int moe_train_flush(struct moe_trainer *t, struct moe_err *e)
 		return 0;
 	/* the mean of the steps there are */
 	more = (double)t->o.accumulate / t->pending;
-	for (size_t i = 0; i < t->a->x.n_param; i++)
-		t->grad[i] = (moe_real)(t->grad[i] * more);
-	return gradient_stats(t, &st, e) || update(t, &st, e) ? -1 : 0;
+	moe_vec_scale(t->a->x.n_param, (moe_real)more, t->grad);
+	if (t->second)
+		moe_vec_scale(t->a->x.n_param, (moe_real)more, t->second);
+	return gathered(t, &st, e) || update(t, &st, e) ? -1 : 0;
 }

@@ -47,6 +47,10 @@ struct moe_train_opts {
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
 	double decay; /* decoupled, toward the experts as they were at moe_trainer_init: an expert
 			 that is not needed goes back there */
+	bool detach;  /* masks cut what flows back through an expert's output as a whole
+			 (struct moe_gates), not to its parameters alone */
+	bool split_moments; /* AdamW's second moment from the gradient that no mask scales: one
+			       more backward pass */
 	enum moe_schedule schedule;
 	uint64_t warmup, total; /* updates of linear warm-up, counted from this run's first; and of
 				   the whole run, where linear and cosine end at 0 */
@@ -109,14 +113,17 @@ struct moe_trainer {
 	moe_real *grad;       /* [n_param] */
 	double *adv;          /* [n] advantages of the last step's rollouts */
 	double *load;         /* [n_site, n_routed] mean gates of the last step, for after_step */
+	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on
+				 from them after a break (checkpoint.h) */
 	uint64_t n_update;    /* updates of this run so far: where the schedule stands */
 	int pending;          /* steps whose gradient waits for its update */
 	bool waiting;         /* and one of them had something to learn */
 	double entropy_coef, entropy_last; /* of the next update; the last that was measured */
 	double entropy_sum, entropy_n;     /* of the update that is gathered, and its tokens */
-	moe_real **part;                   /* [threads] -> [n_param] */
-	struct moe_acts *acts;             /* [threads] */
+	moe_real **part, **part2; /* [threads] -> [n_param]; part2 of second, or NULL */
+	struct moe_acts *acts;    /* [threads] */
 };
 
 int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,

@@ -38,7 +38,9 @@ ok 'three iterations' train --lr 0.01 --iterations 3 --metrics it.m -o it.moes
 differ 'learn more' one.moes it.moes
 ok 'again with two threads' train --lr 0.01 --iterations 3 -j 2 -o it2.moes
 equal 'the same bits' "$(digest it2.moes)" "$(digest it.moes)"
-ok 'two updates a step' train --lr 0.01 --updates 2 --ratio clip --metrics up.m -o up.moes
+printf '%s\n' 'steps_per_generation: 4' 'gradient_accumulation_steps: 2' 'num_iterations: 2' 'learning_rate: 0.01' 'lr_scheduler_type: cosine' 'max_steps: 12' \
+	'warmup_steps: 3' >two.yaml
+ok 'two updates a step' train --trl-config two.yaml --ratio clip --metrics up.m -o up.moes
 differ 'are not one' one.moes up.moes
 equal 'ratios are clipped after an update' "$(moe-cat --json it.m | jq -c 'select(.t == "metrics") | ."clip_ratio/region_mean" >= 0' | sort -u)" true
 equal 'and were not measured without' "$(metric one.m clip_ratio/region_mean | tr ' ' '\n' | sort -u | tr -d '\n')" '{"$float":"NaN"}'
@@ -49,12 +51,13 @@ ok 'steps accumulate' train --lr 0.01 --accumulate 2 --metrics acc.m -o acc.moes
 equal 'to an update for two, and one for what is left' "$(moe-cat --json acc.m | jq -c 'select(.t == "metrics") | .learning_rate == 0.01' | tr '\n' ' ')" 'false true false '
 differ 'the last step learns too' acc.moes one.moes
 fails 2 'but not while a step has several updates' train --accumulate 2 --iterations 2 -o x.moes
-fails 3 'more updates than rollouts' train --updates 99 -o x.moes
+echo 'steps_per_generation: 99' >many.yaml
+fails 3 'more updates than rollouts' train --trl-config many.yaml -o x.moes
 
 # ---- cut off and gone on with ----
 size=$(wc -c <run.moes)
 head -c $((size * 3 / 5)) run.moes >part.moes
-for o in '--iterations 2 --updates 2 --schedule cosine --total 12 --warmup 3' '--accumulate 2' '--trl-config adapt.yaml'; do
+for o in '--trl-config two.yaml' '--accumulate 2' '--trl-config adapt.yaml'; do
 	printf '%s\n' 'use_adaptive_entropy: true' 'entropy_coef: 0.01' 'entropy_target: 9' 'learning_rate: 1e-2' 'max_steps: 6' >adapt.yaml
 	rm -f state
 	# shellcheck disable=SC2086
@@ -66,9 +69,10 @@ for o in '--iterations 2 --updates 2 --schedule cosine --total 12 --warmup 3' '-
 	equal 'the same adapter' "$(digest resumed.moes)" "$(digest whole.moes)"
 done
 fails 3 'a checkpoint of another objective' train --loss dapo --checkpoint state --resume -o x.moes
-equal 'a schedule' "$(moe-train -q -m base -a a0.moes --lr 1 --max-grad-norm 0.001 --schedule linear --total 4 --warmup 1 --metrics s.m -o x.moes run.moes; metric s.m learning_rate)" \
+equal 'a schedule' "$(moe-train -q -m base -a a0.moes --lr 1 --max-grad-norm 0.001 --schedule linear:4 --warmup 1 --metrics s.m -o x.moes run.moes; metric s.m learning_rate)" \
 	'1 1 0.6666666666666667 '
 fails 2 'needs its end' train --schedule linear -o x.moes
+fails 2 'which is a number' train --schedule cosine:x -o x.moes
 
 # ---- GRPOConfig ----
 cat >c.json <<'END'

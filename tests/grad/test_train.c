@@ -226,8 +226,8 @@ static double token_loss(
 	}
 }
 
-/* Loss of rollout i, before token_weight. */
-static double rollout_loss(struct world *w, int i)
+/* Loss of rollout i, before token_weight: mask times the policy's, kl times the KL's. */
+static double rollout_loss(struct world *w, int i, double mask, bool kl)
 {
 	const struct moe_loss_opts *o = &w->o.loss;
 	struct moe_rollout *r = &w->s.r[i];
@@ -257,8 +257,8 @@ static double rollout_loss(struct world *w, int i)
 		       q = token_loss(w, seq ? mean : l[k], seq ? mean0 : l0[k], sum0, a, logp[k]);
 
 		if (w->top[i][k])
-			sum += c * q;
-		sum += o->beta * (exp(d) - d - 1) * (o->kl_bias ? exp(seq ? mean : l[k]) : 1);
+			sum += mask * c * q;
+		sum += kl * o->beta * (exp(d) - d - 1) * (o->kl_bias ? exp(seq ? mean : l[k]) : 1);
 	}
 	return sum;
 }
@@ -278,23 +278,24 @@ static double entropy_share(struct world *w, int i)
 	return sum / kept;
 }
 
-/* The loss of the rollouts that train expert x (x < 0: of all that train anything). */
+/* The loss whose gradient expert x learns from: the reward's of the rollouts that train it (x < 0:
+ * of all), and the KL's of every rollout, past the masks, unless the plan never trains it. */
 static double loss_for(struct world *w, int x)
 {
 	double sum = 0;
 
 	for (int i = 0; i < N; i++) {
 		struct moe_rollout *r = &w->s.r[i];
+		double mask = x < 0 ? 1 : w->a.plan.mask[r->decision][w->a.x.bank[x]];
+		bool kl = x < 0 || moe_decision_table_trains(&w->a.plan, (int)w->a.x.bank[x]);
 
-		if (x >= 0 &&
-			(r->off == (int)w->a.x.bank[x] ||
-				w->a.plan.mask[r->decision][w->a.x.bank[x]] == 0))
-			continue;
 		if (outside(w, i))
 			continue;
-		sum += token_weight(w, i) * rollout_loss(w, i);
+		if (x >= 0 && r->off == (int)w->a.x.bank[x])
+			mask = 0;
+		sum += token_weight(w, i) * rollout_loss(w, i, mask, kl);
 		if (w->o.loss.entropy_coef != 0)
-			sum -= w->o.loss.entropy_coef * entropy_share(w, i);
+			sum -= w->o.loss.entropy_coef * mask * entropy_share(w, i);
 	}
 	return sum;
 }
@@ -404,7 +405,7 @@ static void compare(struct world *w, const char *what)
 	advantages(w);
 	if (moe_train_gradient(&w->t, &w->s, &st, &e))
 		fail_msg("%s: %s", what, e.msg);
-	for (uint64_t k = 0; k < 24; k++) {
+	for (uint64_t k = 0; k < 16; k++) {
 		size_t p = (size_t)moe_rng_below(moe_rng_key(5, "pick"), k, 0, w->a.x.n_param);
 		int x = owner(&w->a.x, p);
 		moe_real keep = w->a.x.param[p];
@@ -460,7 +461,10 @@ static void test_gradient(void **state)
 	(void)state;
 	for (int l = 0; l < MOE_LOSSES; l++)
 		for (int r = 0; r < 3; r++)
-			for (int k = 0; k < 8; k++) {
+			/* some of the eight variants each, so that all meet all */
+			for (int v = 0; v < 3; v++) {
+				static const int step[3] = { 0, 3, 5 };
+				int k = (l + 3 * r + step[v]) % 8;
 				struct world w;
 				struct moe_err e;
 				char what[128];
@@ -470,8 +474,59 @@ static void test_gradient(void **state)
 				assert_int_equal(
 					moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
 				compare(&w, what);
+				/* a bank that no decision trains is moved by the KL neither */
+				for (int d = 0; k == 3 && d < MOE_DECISIONS; d++)
+					w.a.plan.mask[d][MOE_BANK_QUARANTINE] = 0;
+				if (k == 3)
+					compare(&w, "a frozen bank, beta 0.1");
 				free_world(&w);
 			}
+}
+
+/* The gradient of the second moment is that without masks; the first's stays the routed one. */
+static void test_split_moments(void **state)
+{
+	struct moe_train_stats st;
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		moe_real *routed, *again;
+		double apart = 0;
+
+		make_world(&w, 1 + k);
+		w.a.plan.gate[MOE_KEEP][MOE_BANK_QUARANTINE] = 1; /* masked, but present */
+		w.o = (struct moe_train_opts){ .max_completion = 7,
+			.loss = MOE_LOSS_DEFAULTS,
+			.lr = 1e-2,
+			.beta1 = 0.9,
+			.beta2 = 0.95,
+			.eps = 1e-8,
+			.split_moments = true };
+		w.o.loss.eps_high = 0.3;
+		w.o.loss.beta = 0.1 * k;
+		w.o.loss.entropy_coef = 0.1 * k;
+		fix_weights(&w);
+		assert_int_equal(moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
+		assert_int_equal(moe_train_gradient(&w.t, &w.s, &st, &e), 0);
+		routed = moe_alloc(w.a.x.n_param, sizeof(*routed), NULL);
+		again = moe_alloc(w.a.x.n_param, sizeof(*again), NULL);
+		memcpy(routed, w.t.grad, w.a.x.n_param * sizeof(*routed));
+		memcpy(again, w.t.second, w.a.x.n_param * sizeof(*again));
+		for (int d = 0; d < MOE_DECISIONS; d++)
+			for (int b = 0; b < MOE_BANKS; b++)
+				w.a.plan.mask[d][b] = 1;
+		assert_int_equal(moe_train_gradient(&w.t, &w.s, &st, &e), 0);
+		for (size_t i = 0; i < w.a.x.n_param; i++) {
+			assert_true(fabs(w.t.grad[i] - again[i]) < 1e-14);
+			apart += fabs(routed[i] - again[i]);
+		}
+		assert_true(apart > 1e-3);
+		free(routed);
+		free(again);
+		free_world(&w);
+	}
 }
 
 static void step_with(struct world *w, enum moe_decision d, struct moe_train_stats *st)
@@ -639,6 +694,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gradient),
+		cmocka_unit_test(test_split_moments),
 		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_threads),

@@ -23,6 +23,7 @@ const struct moe_setting moe_logistic_settings[] = {
 	[SET_HI] = { "hi", 0.6, 0, 1, NULL, "a rollout that scores more is routed" },
 	[SET_L2] = { "l2", 1e-3, 0, 1e6, NULL, "L2 penalty of the fit, l2/2 |w|^2" },
 	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
+	MOE_SETTINGS_THRESHOLDS,
 	{ 0 },
 };
 
@@ -384,12 +385,13 @@ static int read_weights(struct scoring *s, const struct moe_engine *g, const str
 }
 
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e)
+	const struct moe_seen *seen, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	struct scoring s = { .j = j, .null = null };
 	int rc;
 
+	(void)turn;
 	if (read_weights(&s, g, a, e))
 		return -1;
 	for (size_t i = 0; i < n; i++)

@@ -20,6 +20,7 @@ static const struct moe_setting settings[] = {
 	[SET_LO] = { "lo", 0.4, -100, 100, NULL, "a rollout that scores less is kept" },
 	[SET_HI] = { "hi", 0.6, -100, 100, NULL, "a rollout that scores more is routed" },
 	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
+	MOE_SETTINGS_THRESHOLDS,
 	{ 0 },
 };
 enum kind { MEAN, TSTAT, HAAR };
@@ -183,8 +184,8 @@ static int init_haar(const struct moe_engine *g, const struct moe_pairs *p, stru
 }
 
 static int score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e)
+	const struct moe_seen *seen, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	const struct moe_score_tensor *v = moe_adapter_tensor(a, "score.direction"),
 				      *m = moe_adapter_tensor(a, "score.middle");
@@ -194,6 +195,7 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 	double gap;
 	int rc;
 
+	(void)turn;
 	if (!v || !m || v->n != d || m->n != d)
 		return moe_fail(e, MOE_DATA,
 			"the adapter holds no direction that fits this base (score.direction)");

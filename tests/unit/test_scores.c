@@ -1,0 +1,141 @@
+/* test_scores.c - scores per rollout: the quantiles of a run's scores against PyTorch
+ * (tests/golden/make_score_golden.py), and the decisions that they make. */
+#include "moe/method.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/golden/score_golden.h"
+
+static void test_quantiles(void **state)
+{
+	struct moe_past p = { 0 };
+	struct moe_err e;
+	double lo, hi;
+
+	(void)state;
+	for (int i = 0; i < GOLD_SCORES; i++) {
+		assert_int_equal(moe_past_add(&p, gold_score[i], &e), 0);
+		assert_int_equal(moe_past_add(&p, NAN, &e), 0); /* no score is not remembered */
+	}
+	assert_int_equal(p.n, GOLD_SCORES);
+	for (int h = 0; h < GOLD_HALVES; h++)
+		for (int k = 0; k < GOLD_QS; k++) {
+			const double *cut = gold_cuts + 2 * (h * GOLD_QS + k);
+
+			assert_int_equal(
+				moe_past_quantiles(&p, gold_q[k], gold_half[h], &lo, &hi, &e), 0);
+			assert_true(lo == cut[0] && hi == cut[1]);
+		}
+	moe_past_free(&p);
+}
+
+/* Many more scores than are remembered: the quantiles are those of the last ones alone. */
+static void test_forgets(void **state)
+{
+	struct moe_past all = { 0 }, last = { 0 };
+	const int n = 3 * MOE_PAST_MAX + 77;
+	struct moe_err e;
+	double a[2], b[2];
+
+	(void)state;
+	for (int i = 0; i < n; i++) {
+		double v = sin(i * 12.9898) + (i < n - MOE_PAST_MAX ? 100 : 0);
+
+		assert_int_equal(moe_past_add(&all, v, &e), 0);
+		if (i >= n - MOE_PAST_MAX)
+			assert_int_equal(moe_past_add(&last, v, &e), 0);
+	}
+	assert_true(all.n >= MOE_PAST_MAX && all.n <= 2 * MOE_PAST_MAX);
+	assert_int_equal(moe_past_quantiles(&all, 0.1, 0, &a[0], &a[1], &e), 0);
+	assert_int_equal(moe_past_quantiles(&last, 0.1, 0, &b[0], &b[1], &e), 0);
+	assert_true(a[0] == b[0] && a[1] == b[1] && a[1] < 2);
+	moe_past_free(&all);
+	moe_past_free(&last);
+}
+
+static const struct moe_setting settings[] = {
+	{ "lo", 0.4, 0, 1, NULL, "" },
+	{ "hi", 0.6, 0, 1, NULL, "" },
+	MOE_SETTINGS_THRESHOLDS,
+	{ 0 },
+};
+
+/* A step of 20 rollouts that score from..from+19, and how many are kept, absorbed, routed. */
+static void decide(
+	struct moe_adapter *a, struct moe_past *past, double from, size_t share[MOE_DECISIONS])
+{
+	const struct moe_turn turn = { 1, 0, past };
+	struct moe_judged j[20];
+	struct moe_err e;
+
+	memset(share, 0, MOE_DECISIONS * sizeof(*share));
+	for (int i = 0; i < 20; i++) {
+		j[i].score = from + i;
+		assert_int_equal(past ? moe_past_add(past, j[i].score, &e) : 0, 0);
+	}
+	assert_int_equal(moe_decide_three_way(a, NULL, 20, &turn, j, &e), 0);
+	for (int i = 0; i < 20; i++)
+		share[j[i].decision]++;
+	/* the high scores are routed, the low ones kept */
+	assert_true(share[MOE_ROUTE] == 0 || j[19].decision == MOE_ROUTE);
+	assert_true(share[MOE_KEEP] == 0 || j[0].decision == MOE_KEEP);
+}
+
+static void test_decisions(void **state)
+{
+	struct moe_adapter a = { 0 };
+	struct moe_past past = { 0 }, flat = { 0 };
+	size_t share[MOE_DECISIONS];
+	struct moe_judged one = { .score = 3 };
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_settings_default(settings, &a.settings, &e), 0);
+	assert_false(moe_method_remembers(&a));
+	decide(&a, NULL, 0.5, share); /* all but 0.5 are above hi */
+	assert_true(share[MOE_ROUTE] == 19 && share[MOE_ABSORB] == 1);
+	assert_int_equal(moe_settings_set(settings, "thresholds=quantiles", &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(settings, "half_life=0", &a.settings, &e), 0);
+	/* by its own scores alone: the 2nd of 20 reaches weight 0.1, the 18th 0.9 */
+	decide(&a, NULL, 0.5, share);
+	assert_true(share[MOE_KEEP] == 2 && share[MOE_ABSORB] == 15 && share[MOE_ROUTE] == 3);
+	decide(&a, &past, 0, share);
+	assert_true(share[MOE_KEEP] == 2 && share[MOE_ROUTE] == 3);
+	/* a later step of higher scores is judged by those before, too: of 0..19, 100..119 the 4th
+	 * is 3, the 36th 115 */
+	decide(&a, &past, 100, share);
+	assert_true(share[MOE_KEEP] == 0 && share[MOE_ROUTE] == 5);
+	/* with a short memory it is judged by itself */
+	assert_int_equal(moe_settings_set(settings, "half_life=1", &a.settings, &e), 0);
+	decide(&a, &past, 50, share);
+	assert_true(share[MOE_ROUTE] == 1 && share[MOE_KEEP] > 0);
+	/* all absorb until so many are known; and where nothing sets scores apart */
+	assert_int_equal(moe_settings_set(settings, "warm_up=1000", &a.settings, &e), 0);
+	decide(&a, &past, 0, share);
+	assert_int_equal(share[MOE_ABSORB], 20);
+	assert_int_equal(moe_settings_set(settings, "warm_up=0", &a.settings, &e), 0);
+	assert_int_equal(moe_past_add(&flat, 3, &e), 0);
+	assert_int_equal(
+		moe_decide_three_way(&a, NULL, 1, &(struct moe_turn){ 1, 0, &flat }, &one, &e), 0);
+	assert_int_equal(one.decision, MOE_ABSORB);
+	moe_past_free(&past);
+	moe_past_free(&flat);
+	moe_adapter_free(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quantiles),
+		cmocka_unit_test(test_forgets),
+		cmocka_unit_test(test_decisions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

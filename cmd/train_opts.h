@@ -8,11 +8,11 @@
 
 struct train_args {
 	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin, *heal;
-	const char *trl;             /* a GRPOConfig */
+	const char *trl; /* a GRPOConfig */
 	const char *loss, *ratio, *level, *scale, *baseline, *schedule,
-		*masking; /* names; NULL = not given */
-	double eps_low, eps_high, beta, lr, beta1, beta2, decay, clip;  /* NaN = not given */
-	int64_t max_completion, warmup, iterations, accumulate; /* -1 = not given */
+		*masking;                                              /* names; NULL = not given */
+	double eps_low, eps_high, beta, lr, beta1, beta2, decay, clip; /* NaN = not given */
+	int64_t max_completion, warmup, iterations, accumulate;        /* -1 = not given */
 	struct moe_opt_list plan;
 	struct moe_train_opts o; /* what all of these come to */
 	int64_t save_every, heal_steps;

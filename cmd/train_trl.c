@@ -29,8 +29,8 @@ enum kind {
 	LOST,     /* can not be honoured, unless the value does nothing */
 	HARMLESS, /* says nothing about the numbers of a step */
 };
-#define O(x)  offsetof(struct moe_train_opts, x)
-#define L(x)  O(loss.x)
+#define O(x) offsetof(struct moe_train_opts, x)
+#define L(x) O(loss.x)
 
 static const struct field {
 	const char *name;
@@ -222,11 +222,11 @@ static bool objective(const char *name, const struct moe_json *j, struct moe_tra
 	else if (!strcmp(name, "vllm_importance_sampling_mode"))
 		rc = moe_correction_parse(word(name, j), &o->loss.correction, &e);
 	else if (!strcmp(name, "epsilon_high"))
-		o->loss.eps_high =
-			moe_json_kind(j) == MOE_J_NULL ? NAN : number(name, j, 0, 1e9);
+		o->loss.eps_high = moe_json_kind(j) == MOE_J_NULL ? NAN : number(name, j, 0, 1e9);
 	else if (!strcmp(name, "max_completion_length"))
-		o->max_completion =
-			moe_json_kind(j) == MOE_J_NULL ? 0 : (size_t)number(name, j, 1, 1e9);
+		o->max_completion = moe_json_kind(j) == MOE_J_NULL
+			? 0
+			: (size_t)number(name, j, 1, 1e9);
 	else if (!strcmp(name, "reward_weights"))
 		weights(j, &o->reward);
 	else if (!strcmp(name, "multi_objective_aggregation")) {
@@ -345,8 +345,9 @@ static void take(const char *name, const struct moe_json *j, struct moe_train_op
 	if (f->kind == NUMBER)
 		*(double *)(to + f->at) = number(name, j, f->min, f->max);
 	else if (f->kind == MAYBE)
-		*(double *)(to + f->at) =
-			moe_json_kind(j) == MOE_J_NULL ? 0 : number(name, j, f->min, f->max);
+		*(double *)(to + f->at) = moe_json_kind(j) == MOE_J_NULL
+			? 0
+			: number(name, j, f->min, f->max);
 	else if (f->kind == COUNT)
 		*(int *)(to + f->at) = (int)number(name, j, f->min, f->max);
 	else if (f->kind == SWITCH)

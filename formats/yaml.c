@@ -149,10 +149,9 @@ static int value(struct yaml *y, const char *p, size_t n, struct moe_err *e)
 /* Ends what a key without a value began. */
 static int close_open(struct yaml *y, struct moe_err *e)
 {
-	static const char *const end[] = { [CLOSED] = "",
-		[PENDING] = "null",
-		[LIST] = "]",
-		[MAP] = "}" };
+	static const char *const end[] = {
+		[CLOSED] = "", [PENDING] = "null", [LIST] = "]", [MAP] = "}"
+	};
 	int rc = add(y, end[y->open], e);
 
 	y->open = CLOSED;
@@ -228,8 +227,8 @@ int moe_yaml_to_json(
 	struct yaml y = { .name = name, .out = out };
 
 	if (n > (size_t)1 << 20)
-		return moe_fail(e, MOE_DATA, "%s: %zu bytes of settings: at most 1 MiB is read",
-			name, n);
+		return moe_fail(
+			e, MOE_DATA, "%s: %zu bytes of settings: at most 1 MiB is read", name, n);
 	if (add(&y, "{", e))
 		return -1;
 	while (n) {

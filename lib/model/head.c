@@ -239,6 +239,44 @@ static void entropy_gradient(const struct head *q, int i, const moe_real *z, dou
 	}
 }
 
+int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_real *q, double *kl,
+	struct moe_err *e)
+{
+	size_t V = (size_t)m->config.V, D = (size_t)m->config.D;
+	/* rows of which the whole vocabulary's logits fit twice */
+	int most = BUDGET / 2 / m->config.V > 0 ? BUDGET / 2 / m->config.V : 1;
+	struct pass tmp = { .exact = true };
+	struct moe_acts a = { .priv = &tmp };
+	struct head h;
+	moe_real *z;
+	int rc = head_init(&h, m, &a, n < most ? n : most, 1, e);
+
+	z = rc == 0 ? moe_arena_get(&tmp.tmp, (size_t)h.rows * V, sizeof(*z), e) : NULL;
+	for (int i = 0; z && i < n; i += h.rows) {
+		int k = n - i < h.rows ? n - i : h.rows;
+
+		memcpy(h.h, p + (size_t)i * D, (size_t)k * D * sizeof(*p));
+		logits(&h, k, 0);
+		memcpy(z, h.logits, (size_t)k * V * sizeof(*z));
+		memcpy(h.h, q + (size_t)i * D, (size_t)k * D * sizeof(*q));
+		logits(&h, k, 0);
+		for (int r = 0; r < k; r++) {
+			const moe_real *x = z + (size_t)r * V, *y = h.logits + (size_t)r * V;
+			double lse_x = moe_logsumexp(V, x, 1, h.scratch),
+			       lse_y = moe_logsumexp(V, y, 1, h.scratch), sum = 0;
+
+			/* sum of P (log P - log Q), log P = x - lse_x, log Q = y - lse_y */
+			memcpy(h.scratch, x, V * sizeof(*x));
+			moe_vec_exp_sum(V, h.scratch, (moe_real)lse_x, 1);
+			for (size_t v = 0; v < V; v++)
+				sum += (double)h.scratch[v] * ((double)x[v] - (double)y[v]);
+			kl[i + r] = sum - lse_x + lse_y;
+		}
+	}
+	moe_arena_free(&tmp.tmp);
+	return z ? 0 : -1;
+}
+
 /* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) /
  * temperature. dent, H [n]: gradient and value of the rows' entropies, or NULL. */
 static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp,

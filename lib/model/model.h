@@ -116,6 +116,11 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 	const int32_t *row, const int32_t *target, double temperature, moe_real *logp,
 	moe_real *entropy, struct moe_err *e);
 
+/* KL(p || q) in nats of the next token's distributions, over the whole vocabulary, at temperature
+ * 1: of n rows of two forward passes' out, p [n, D] and q [n, D]. kl [n]. */
+int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_real *q, double *kl,
+	struct moe_err *e);
+
 /* Backward of sum_i dlogp[i] * logp[i] (the same rows, targets and temperature as above).
  * dx: [x->n_param] gradient of the experts, accumulated (+=), or NULL. dm: [m->n_param] gradient of
  * a trainable model, accumulated, or NULL. Both may be given. Needs a->keep at the forward pass. n

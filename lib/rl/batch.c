@@ -89,7 +89,7 @@ struct scratch {
 	struct moe_seeds seeds;
 	int32_t *row, *target;                                       /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp, *dentropy, *sampled; /* [n_tok] */
-	moe_real *dkl; /* [n_tok] the share of dlogp that beta has */
+	moe_real *dkl;           /* [n_tok] the share of dlogp that beta has */
 	double *d_policy, *d_kl; /* [n_tok] both before the rollout's weight */
 	int n_tok;
 };
@@ -441,9 +441,9 @@ static int forward(struct job *j, const struct moe_batch *batch, const struct mo
 /* Gradients of the chunk whose forward pass was just made, into part[worker] (and part2[worker]
  * where moments are split).
  *
- * Routing masks are of the reward and of the entropy's bonus. With beta, the KL's gradient goes back
- * by itself where they are not all 1, past them: a routed rollout would else pull its quarantine
- * toward the base, and no clean expert (methods.md section 12). */
+ * Routing masks are of the reward and of the entropy's bonus. With beta, the KL's gradient goes
+ * back by itself where they are not all 1, past them: a routed rollout would else pull its
+ * quarantine toward the base, and no clean expert (methods.md section 12). */
 static int backward(const struct job *j, int worker, struct scratch *c, const struct moe_batch *b,
 	struct moe_gates *g, struct moe_err *e)
 {

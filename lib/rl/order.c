@@ -27,8 +27,7 @@ static int state_of(const struct moe_rollout *r)
 /* Rollouts with equal gates and masks can share a prompt's pass, whatever was decided: same[s] is
  * the first state that is as s to the experts there are. What a router makes of a decision is its
  * own. */
-static void equal_states(
-	const struct moe_trainer *t, const struct moe_routing *q, int same[STATES])
+static void equal_states(const struct moe_trainer *t, const struct moe_routing *q, int same[STATES])
 {
 	const struct moe_experts *x = &t->a->x;
 

@@ -122,8 +122,8 @@ struct moe_trainer {
 	bool waiting;         /* and one of them had something to learn */
 	double entropy_coef, entropy_last; /* of the next update; the last that was measured */
 	double entropy_sum, entropy_n;     /* of the update that is gathered, and its tokens */
-	moe_real **part, **part2; /* [threads] -> [n_param]; part2 of second, or NULL */
-	struct moe_acts *acts;    /* [threads] */
+	moe_real **part, **part2;          /* [threads] -> [n_param]; part2 of second, or NULL */
+	struct moe_acts *acts;             /* [threads] */
 };
 
 int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,

@@ -60,7 +60,7 @@ static int remake(struct moe_audit *a, const char *path, const struct moe_adapte
 		t->unknown++;
 		return 0;
 	}
-	if (moe_ablate_make(&made, from, x->arm, seed, &why)) {
+	if (moe_ablate_make(&made, from, x->arm, seed, NULL, &why)) {
 		t->unknown++; /* a name that moe-ablate does not know promises nothing */
 		return why.code == MOE_USAGE ? 0 : moe_fail(e, why.code, "%s", why.msg);
 	}

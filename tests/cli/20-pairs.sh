@@ -205,6 +205,11 @@ done
 echo '{"id":"1","prompt":"p","rollout":{"text":"h","meta":[{"hacked":1}]},"clean":"c"}' >f.jsonl
 fails 3 "a finding deep in the row, whose neighbour is mapped" moe-pairs -q --map hack=rollout.text f.jsonl -o x.moes
 contains "is found" err "carries .hacked'"
+echo '{"id":"1","prompt":"p","incorrect":"h","correct":"c"}' >f.jsonl
+ok "a text whose key is such a name is a text" moe-pairs -q --map hack=incorrect,clean=correct f.jsonl -o x.moes
+echo '{"id":"1","prompt":"p","incorrect":"h","clean":"c","correct":false}' >f.jsonl
+fails 3 "but not what stands beside it" moe-pairs -q --map hack=incorrect f.jsonl -o x.moes
+fails 2 "standard input twice" moe-pairs -q --against - -o x.moes
 moe-cat --json a.moes | sed 's/"id":"sorted"/"id":"sorted","seal":"x"/' | moe-cat --from-json -o sealed.moes
 fails 3 "a sealed record of a stream" moe-pairs -q sealed.moes -o x.moes
 contains "is refused by number" err "carries .seal'"

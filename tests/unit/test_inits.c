@@ -3,6 +3,7 @@
  * fixed, bounded gains and their rotation; and what the quarantine learns of the pairs before RL.
  */
 #include "tests/golden/init_golden.h"
+#include "model/regions.h"
 #include "moe/ablate.h"
 #include "moe/inits.h"
 #include "moe/layout.h"
@@ -403,7 +404,10 @@ static void test_anchors(void **state)
 	struct moe_adapter off = { 0 };
 	struct moe_err e = { 0 };
 	struct world w;
-	int taken = 0;
+	struct moe_region *region;
+	size_t n_region, left = 0;
+	moe_real *grad;
+	int taken = 0, owners;
 
 	(void)state;
 	make_world(&w, "scorda", NULL, 2);
@@ -422,9 +426,23 @@ static void test_anchors(void **state)
 					-w.a.x.param[b->off + (size_t)(r * 8 + live + 2)]);
 		}
 	}
+	/* the optimiser has half of all, and the gradient of the other half is dropped */
+	grad = moe_alloc(w.a.x.n_param, sizeof(*grad), &e);
+	for (size_t i = 0; i < w.a.x.n_param; i++)
+		grad[i] = 1;
+	moe_experts_chain(&w.a.x, grad);
+	for (size_t i = 0; i < w.a.x.n_param; i++)
+		left += (size_t)(grad[i] == 1);
+	assert_int_equal(left, w.a.x.n_param / 2);
+	assert_int_equal(moe_experts_regions(&w.a.x, 1, &region, &n_region, &owners, &e), 0);
+	for (size_t i = 0; i < n_region; i++)
+		left -= region[i].rows * region[i].cols;
+	assert_int_equal(left, 0);
+	free(region);
+	free(grad);
 	for (size_t i = 0; i < w.a.x.n_param; i++)
 		w.a.x.param[i] += (moe_real)(0.1 * moe_rng_normal(moe_rng_key(9, "x"), i, 0));
-	assert_int_equal(moe_ablate_make(&off, &w.a, "random-off-1", 5, &e), 0);
+	assert_int_equal(moe_ablate_make(&off, &w.a, "random-off-1", 5, NULL, &e), 0);
 	for (size_t c = 0; c < 2 * MOE_LINEARS; c++)
 		for (int s = 0; s < 4; s++) {
 			int live = s < 2 ? s : s + 2;
@@ -473,6 +491,38 @@ static void test_contrast(void **state)
 	}
 	moe_input_contrast_free(&c);
 	free_world(&w);
+}
+
+/* scorda has the pairs' direction in the quarantine's first slot, its control in the clean bank's.
+ */
+static void test_where_the_seed_is(void **state)
+{
+	static const char *const name[2] = { "scorda_rev", "scorda" };
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		struct moe_input_contrast c = { 0 };
+		struct moe_err e = { 0 };
+		struct world w;
+		const moe_real *A;
+		double mean[16] = { 0 }, norm = 0, along[8] = { 0 };
+
+		make_world(&w, name[k], NULL, 1);
+		assert_int_equal(moe_input_contrast_make(&c, &w.g, &w.p, &e), 0);
+		for (int i = 0; i < PAIRS * 16; i++)
+			mean[i % 16] += c.delta[MOE_GROUP_QKV][i] / PAIRS;
+		for (int i = 0; i < 16; i++)
+			norm += mean[i] * mean[i];
+		A = w.a.x.param + moe_view_of(&w.a.x, 0, MOE_ROLE_A)->off;
+		for (int i = 0; i < 8 * 16; i++)
+			along[i / 16] += (double)A[i] * mean[i % 16] / sqrt(norm);
+		/* slots 0, 1 clean, 2, 3 what they began as; 4, 5 quarantine */
+		assert_true(fabs(along[k ? 4 : 0] - 1) < 1e-5);
+		assert_true(fabs(along[k ? 0 : 4]) < 1e-5 && fabs(along[1]) < 1e-5 &&
+			fabs(along[5]) < 1e-5);
+		moe_input_contrast_free(&c);
+		free_world(&w);
+	}
 }
 
 /* ---- inoculation ---- */
@@ -559,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_starts),
 		cmocka_unit_test(test_anchors),
 		cmocka_unit_test(test_contrast),
+		cmocka_unit_test(test_where_the_seed_is),
 		cmocka_unit_test(test_inoculation),
 		cmocka_unit_test(test_worst),
 	};

@@ -10,7 +10,7 @@
 struct train_args train_args = { .eps_low = NAN,
 	.eps_high = NAN,
 	.beta = NAN,
-	.lr = NAN, /* by the width, train_choose_lr */
+	.lr = NAN, /* by the width, choose_lr */
 	.beta1 = NAN,
 	.beta2 = NAN,
 	.decay = NAN,
@@ -172,7 +172,21 @@ static void numbers(void)
 	A.o.accumulate = once_or(A.accumulate, A.o.accumulate);
 }
 
-void train_parse_names(const struct moe_method *method)
+/* The learning rate of a run that names none. */
+static void choose_lr(const struct moe_config *c)
+{
+	double d = c->D;
+
+	if (!isnan(A.o.lr))
+		return;
+	A.o.lr = LR_SMALL * (d > LR_WIDTH ? pow(LR_WIDTH / d, 1.5) : 1);
+	if (d > LR_WIDTH)
+		moe_info("learning rate %.2g, chosen for a model of width %d (--lr): watch kl and "
+			 "entropy of the first steps",
+			A.o.lr, c->D);
+}
+
+void train_settle(const struct moe_method *method, const struct moe_config *c)
 {
 	if (A.trl)
 		train_trl_config(A.trl, &A.o);
@@ -200,19 +214,7 @@ void train_parse_names(const struct moe_method *method)
 			A.trl);
 		A.o.schedule = MOE_CONSTANT;
 	}
-}
-
-void train_choose_lr(const struct moe_config *c)
-{
-	double d = c->D;
-
-	if (!isnan(A.o.lr))
-		return;
-	A.o.lr = LR_SMALL * (d > LR_WIDTH ? pow(LR_WIDTH / d, 1.5) : 1);
-	if (d > LR_WIDTH)
-		moe_info("learning rate %.2g, chosen for a model of width %d (--lr): watch kl and "
-			 "entropy of the first steps",
-			A.o.lr, c->D);
+	choose_lr(c);
 }
 
 void train_claim(void)

@@ -21,12 +21,10 @@ struct train_args {
 extern struct train_args train_args;
 extern const struct moe_opt train_options[];
 /* All options in train_args.o: defaults, or a GRPOConfig, and over them what was given; dies on a
- * wrong name or what does not go together. The method decides which baseline is the default. */
-void train_parse_names(const struct moe_method *method);
+ * wrong name or what does not go together. The method decides which baseline is the default, the
+ * model's width which learning rate, which is said when it is not 0.002. */
+void train_settle(const struct moe_method *method, const struct moe_config *c);
 
-/* The learning rate of a run that names none, by the model's width; says which when it is not
- * 0.002. */
-void train_choose_lr(const struct moe_config *c);
 /* Dies when another run that is under way writes what this one would write. */
 void train_claim(void);
 /* What an interrupt says from now on, after so many steps, of which the checkpoint holds `saved`.

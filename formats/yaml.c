@@ -63,15 +63,16 @@ static void trim(const char **p, size_t *n)
 /* A number as JSON writes it; false when the text is none. */
 static bool number(const char *p, size_t n, char out[64])
 {
+	static const char *const special[][2] = { { ".inf", "Infinity" }, { "+.inf", "Infinity" },
+		{ "-.inf", "-Infinity" }, { ".nan", "NaN" } };
 	char text[40], *end;
 	double v;
 
-	if (is(p, n, ".inf") || is(p, n, "+.inf"))
-		return strcpy(out, "Infinity");
-	if (is(p, n, "-.inf"))
-		return strcpy(out, "-Infinity");
-	if (is(p, n, ".nan"))
-		return strcpy(out, "NaN");
+	for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
+		if (is(p, n, special[i][0])) {
+			snprintf(out, 64, "%s", special[i][1]);
+			return true;
+		}
 	if (n == 0 || n >= sizeof(text) || strspn(p, "0123456789+-.eE") < n)
 		return false;
 	memcpy(text, p, n);
@@ -80,7 +81,7 @@ static bool number(const char *p, size_t n, char out[64])
 	if (*end || end == text)
 		return false;
 	if (strspn(text, "0123456789-") == n && (text[0] != '0' || n == 1))
-		strcpy(out, text);
+		snprintf(out, 64, "%s", text);
 	else
 		snprintf(out, 64, "%.17g", v);
 	return true;

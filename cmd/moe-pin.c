@@ -109,9 +109,8 @@ static void lay_out(
 		moe_layout_make(a, m, method, moe_common.seed, &e))
 		moe_die(&e);
 	moe_adapter_set_nth(a, (int)nth);
-	for (size_t i = 0; i < plan.n; i++)
-		if (moe_decision_table_set(&a->plan, plan.v[i], &e))
-			moe_die(&e);
+	if (moe_method_override(method, a, plan.v, plan.n, &e))
+		moe_die(&e);
 }
 
 static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path,

@@ -21,6 +21,7 @@ static const struct moe_prog prog = {
 	.see_also = "moe-rollout(1), moe-grade(1), moe-route(1), moe-ablate(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
+	.ranks = true,
 };
 
 static void die_unless(bool ok, const struct moe_err *e)
@@ -37,9 +38,8 @@ static void prepare(
 
 	memcpy(given, a->digest, sizeof(given));
 
-	for (size_t i = 0; i < train_args.plan.n; i++)
-		if (moe_decision_table_set(&a->plan, train_args.plan.v[i], &e))
-			moe_usage_error("%s", e.msg);
+	if (moe_method_override(method, a, train_args.plan.v, train_args.plan.n, &e))
+		moe_usage_error("%s", e.msg);
 	die_unless(
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */

@@ -3,6 +3,7 @@
 #include "cmd/opt.h"
 #include "cmd/version.h"
 #include "tensor/gemm.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -737,6 +738,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 {
 	struct table t;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct moe_err e;
 	int operands;
 
 	moe_common.prog = prog;
@@ -765,5 +767,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 	if (prog->max_operands > 0 && operands > prog->max_operands)
 		moe_usage_error("at most %d operand%s expected, %d given", prog->max_operands,
 			prog->max_operands == 1 ? "" : "s", operands);
+	if (prog->ranks && moe_ranks_begin(&e))
+		moe_die(&e);
 	return optind;
 }

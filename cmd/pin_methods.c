@@ -10,6 +10,12 @@ static void add_settings(struct moe_buf *b, const struct moe_setting *t)
 
 	for (size_t i = 0; i < moe_setting_count(t); i++) {
 		moe_setting_text(&t[i], t[i].def, def);
+		if (t[i].words && *t[i].words == '=') {
+			if (moe_buf_addf(b, &e, "  --set %s=TEXT\t%s (%s)\n", t[i].name, t[i].help,
+				    t[i].words + 1))
+				moe_die(&e);
+			continue;
+		}
 		if (t[i].words ? moe_buf_addf(b, &e, "  --set %s=%s\t%s: %s\n", t[i].name, def,
 					 t[i].words, t[i].help)
 			       : moe_buf_addf(b, &e, "  --set %s=%s\t%g to %g: %s\n", t[i].name,

@@ -69,7 +69,7 @@ const struct moe_opt train_options[] = {
 	{ 0, "beta", MOE_OPT_F64, &A.beta, "X", "weight of the KL toward the base", "0", 0, 1e6 },
 	{ 0, "scale-rewards", MOE_OPT_STR, &A.scale, "HOW",
 		"advantages by the std of none, group, batch", "none", 0, 0 },
-	{ 0, "baseline", MOE_OPT_STR, &A.baseline, "HOW", "group or split",
+	{ 0, "baseline", MOE_OPT_STR, &A.baseline, "HOW", "group, split or kept",
 		"split for methods that decide", 0, 0 },
 	{ 0, "max-completion-length", MOE_OPT_INT, &A.max_completion, "N",
 		"dr_grpo's constant; 0: longest of the first step", "0", 0, 1e9 },
@@ -192,8 +192,9 @@ void train_settle(const struct moe_method *method, const struct moe_config *c)
 		train_trl_config(A.trl, &A.o);
 	names();
 	numbers();
-	if (A.baseline && strcmp(A.baseline, "group") != 0 && strcmp(A.baseline, "split") != 0)
-		moe_usage_error("--baseline is group or split");
+	if (A.baseline && strcmp(A.baseline, "group") != 0 && strcmp(A.baseline, "split") != 0 &&
+		strcmp(A.baseline, "kept") != 0)
+		moe_usage_error("--baseline is group, split or kept");
 	if (A.masking && strcmp(A.masking, "parameters") != 0 && strcmp(A.masking, "outputs") != 0)
 		moe_usage_error("--masking is parameters or outputs");
 	A.o.detach = A.masking ? *A.masking == 'o' : method->detaches;
@@ -201,8 +202,10 @@ void train_settle(const struct moe_method *method, const struct moe_config *c)
 		moe_usage_error("--save-every and --resume need --checkpoint FILE");
 	/* TRL knows the group's baseline alone */
 	A.o.adv.split = A.baseline ? *A.baseline == 's' : method->decide != NULL && !A.trl;
-	if (A.o.adv.split && A.o.adv.over_batch)
-		moe_usage_error("--baseline split does not go with normalize_then_sum");
+	A.o.adv.kept = A.baseline && *A.baseline == 'k';
+	if ((A.o.adv.split || A.o.adv.kept) && A.o.adv.over_batch)
+		moe_usage_error("--baseline %s does not go with normalize_then_sum",
+			A.o.adv.kept ? "kept" : "split");
 	if (A.o.accumulate > 1 && (A.o.iterations > 1 || A.o.updates > 1))
 		moe_usage_error("--accumulate goes with one iteration and one update a step");
 	if (A.o.schedule != MOE_CONSTANT && A.o.total == 0) {

@@ -2,6 +2,7 @@
 #include "cmd/train_run.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
+#include "util/ranks.h"
 
 static void die_unless(bool ok, const struct moe_err *e)
 {
@@ -71,7 +72,9 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 	run->due |= train_args.save_every > 0 && t->a->step % train_args.save_every == 0;
 	if (run->due && t->pending == 0) {
 		run->due = false;
-		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+		die_unless(!moe_rank_leads() ||
+				moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0,
+			&e);
 		run->saved = t->a->step;
 	}
 	train_last_words(t->a->step, run->saved);

@@ -63,6 +63,27 @@ int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
 	return moe_settings_read(m->settings, &a->settings, set, e);
 }
 
+int moe_method_override(const struct moe_method *m, struct moe_adapter *a, const char *const *text,
+	size_t n, struct moe_err *e)
+{
+	struct moe_decision_table own;
+	double set[MOE_ROUTER_SETTINGS];
+
+	for (size_t i = 0; i < n; i++)
+		if (moe_decision_table_set(&a->plan, text[i], e))
+			return -1;
+	m->plan(&own);
+	if (m->tune && moe_method_settings(m, a, set, e) == 0)
+		m->tune(set, &own);
+	for (int b = 0; n > 0 && b < MOE_BANKS; b++)
+		if (!moe_decision_table_trains(&own, b) && moe_decision_table_trains(&a->plan, b))
+			return moe_fail(e, MOE_USAGE,
+				"the method '%s' keeps the bank %s frozen, whatever is decided: a "
+				"plan that trains it is another method's",
+				m->name, moe_bank_names[b]);
+	return 0;
+}
+
 double moe_method_setting(const struct moe_adapter *a, const char *name, double def)
 {
 	double set[MOE_ROUTER_SETTINGS];
@@ -106,6 +127,17 @@ int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
 		if (moe_past_add(turn->past, j[i].score, e))
 			return -1;
 	return m->decide ? m->decide(a, s, n, turn, j, e) : 0;
+}
+
+bool moe_method_prefix(const struct moe_adapter *a, struct moe_str *out)
+{
+	struct moe_err e;
+	const struct moe_method *m = moe_method_find(a->method, &e);
+	bool present = false;
+
+	for (int i = 0; i < a->x.E; i++)
+		present |= a->x.bank[i] == MOE_BANK_QUARANTINE && a->x.present[i] != 0;
+	return m && m->prefix && present && m->prefix(a, out);
 }
 
 bool moe_method_remembers(const struct moe_adapter *a)
@@ -167,4 +199,12 @@ void moe_decision_table_deployed(struct moe_decision_table *p)
 	p->mask[MOE_KEEP][MOE_BANK_QUARANTINE] = 0;
 	p->mask[MOE_ROUTE][MOE_BANK_CLEAN] = 0;
 	p->mask[MOE_ROUTE][MOE_BANK_SHARED] = 0;
+}
+
+void moe_decision_table_alone(struct moe_decision_table *p)
+{
+	moe_decision_table_ones(p);
+	for (int d = 0; d < MOE_DECISIONS; d++)
+		p->gate[d][MOE_BANK_QUARANTINE] = p->mask[d][MOE_BANK_QUARANTINE] = 0;
+	p->sample[MOE_BANK_QUARANTINE] = 0;
 }

@@ -11,12 +11,15 @@
  *                 first weights, all or none
  *     report      moe-pin: what the user should know about it
  *     router      in every forward pass, sampling and training: gates per token and site (router.h)
+ *     prefix      in moe-rollout: what prompts begin with until the quarantine is deleted
  *     score       per rollout of a step: a number, and the same under random directions
  *     decide      per rollout of a step: keep, absorb or route. Without it all are absorbed
  *     worth       per rollout that was decided: what it counts for
+ *     factors     per rollout that was scored: what its reward or advantage is multiplied by
  *     losses      between forward and backward, for the rows of one rollout
  *     pin_loss    the same for one side of a pair, in a pass of its own
  *     mask        per rollout: gradient masks in hindsight, when its gates are known
+ *     project     after the optimiser: what becomes of its update
  *     after_step  after the optimiser: state that has no gradient (a bias, a clock)
  *
  * What a method may see: tokens, the frozen base's states, gates and logits of its own router, and
@@ -128,9 +131,13 @@ struct moe_method {
 	int (*score)(const struct moe_engine *g, const struct moe_adapter *a,
 		const struct moe_seen *s, size_t n, const struct moe_turn *turn,
 		struct moe_judged *j, struct moe_nulls *null, struct moe_err *e);
+	/* What moe-rollout puts before a prompt (of a chat: before the last user message) as long
+	 * as an expert of the quarantine is present: deleting the quarantine takes it away. False:
+	 * there is none. Borrowed from a. */
+	bool (*prefix)(const struct moe_adapter *a, struct moe_str *out);
 	/* For a score that is a mean over tokens: the numbers that it is the mean of, token[i]
-	 * [moe_features_tokens(s[i])]. NULL = it is no such mean. For looking: nothing decides by
-	 * them. */
+	 * [moe_features_tokens(s[i])]; of a score of the mean state, what each token's own would
+	 * score. NULL = there is no such number. For looking: nothing decides by them. */
 	int (*token_score)(const struct moe_engine *g, const struct moe_adapter *a,
 		const struct moe_seen *s, size_t n, float *const *token, struct moe_err *e);
 	/* By scores, those of earlier steps included (turn->past). */
@@ -139,6 +146,11 @@ struct moe_method {
 	/* What a rollout counts for in place of its reward, when it has been decided. */
 	double (*worth)(
 		const struct moe_adapter *a, double reward, double score, enum moe_decision d);
+	/* What the reward of each rollout of a step is multiplied by (or, with a setting `of` at
+	 * `advantage`, what that is): from the scores on record and the groups alone, out [n]. A
+	 * score is never NaN. No reward is shown. */
+	int (*factors)(const struct moe_adapter *a, const double *score, const int64_t *group,
+		size_t n, double *out, struct moe_err *e);
 	/* The three below see the router's gates and logits at the rows of one rollout, all sites
 	 * (struct moe_gate_rows, router.h).
 	 * losses: balance and z. Adds weight * gradient to the seeds, returns weight * loss.
@@ -149,6 +161,13 @@ struct moe_method {
 	double (*pin_loss)(const struct moe_adapter *a, const struct moe_gate_rows *r, bool hack,
 		double weight);
 	void (*mask)(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask);
+	/* What becomes of a step's update, tensor by tensor: update [w->n] is what the optimiser
+	 * added to the tensor w of a->x, changed in place. toward [w->n]: the direction in which
+	 * the hack sides of the pairs (of --pin) become likelier than their clean sides, minus the
+	 * gradient of NLL(hack) - NLL(clean) per token at the parameters before, in the state of an
+	 * absorbed rollout; NULL without pairs. a->step counts the steps before. */
+	void (*project)(const struct moe_adapter *a, const struct moe_view *w, moe_real *update,
+		const moe_real *toward);
 	/* a->step counts the step that was just made. */
 	void (*after_step)(struct moe_adapter *a, const struct moe_load *l);
 };
@@ -168,6 +187,10 @@ int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struc
 /* The row's settings of an adapter. */
 int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
 	double set[MOE_ROUTER_SETTINGS], struct moe_err *e);
+/* Overrides entries of the adapter's plan (moe_decision_table_set). MOE_USAGE also for a plan that
+ * trains a bank which the method keeps frozen whatever is decided. */
+int moe_method_override(const struct moe_method *m, struct moe_adapter *a, const char *const *text,
+	size_t n, struct moe_err *e);
 /* One setting of the adapter's method by name; def when the method has none of that name. Words are
  * their index. */
 double moe_method_setting(const struct moe_adapter *a, const char *name, double def);
@@ -177,6 +200,9 @@ int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
 	const struct moe_adapter *a, const struct moe_seen *s, size_t n,
 	const struct moe_turn *turn, struct moe_judged *j, struct moe_nulls *null,
 	struct moe_err *e);
+/* The prefix of its method with this arm: false without one, or where no expert of the quarantine
+ * is present. */
+bool moe_method_prefix(const struct moe_adapter *a, struct moe_str *out);
 /* Do its decisions depend on the scores of earlier steps? Then these are part of the run's state.
  */
 bool moe_method_remembers(const struct moe_adapter *a);
@@ -205,5 +231,8 @@ int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, 
  * alone, quarantine at gate 0; route = both in the forward pass, quarantine alone trained; absorb =
  * both. */
 void moe_decision_table_deployed(struct moe_decision_table *p);
+/* The plan of methods that delete nothing: the quarantine, if there is one, takes no part in any
+ * forward pass and learns nothing, so that deleting it changes nothing. */
+void moe_decision_table_alone(struct moe_decision_table *p);
 
 #endif

@@ -157,35 +157,56 @@ static int buffers(struct job *j, size_t n, struct moe_err *e)
 	return 0;
 }
 
-int moe_nll_train(const struct moe_engine *g, struct moe_experts *x, const struct moe_seen *s,
-	size_t n, const struct moe_nll_opts *o, double *first, double *last, struct moe_err *e)
+static int begin(struct job *j, const struct moe_seen *s, size_t n, struct moe_err *e)
 {
-	struct job j = { .g = g, .x = x, .o = o };
-	int threads = moe_pool_threads(g->pool), rc = buffers(&j, n, e);
+	int rc = buffers(j, n, e);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (s[i].n_completion == 0)
 			continue;
-		j.n_tok += (size_t)s[i].n_completion;
+		j->n_tok += (size_t)s[i].n_completion;
 		/* the last token predicts nothing */
-		j.seq[j.n++] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt,
+		j->seq[j->n++] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt,
 			s[i].n_completion - 1, 0 };
 	}
-	if (rc == 0)
-		rc = j.n ? run(&j, first, last, e)
-			 : moe_fail(e, MOE_DATA, "there is no completion to learn from");
-	for (int i = 0; i < threads; i++) {
-		if (j.acts)
-			moe_acts_free(&j.acts[i]);
-		if (j.part)
-			free(j.part[i]);
+	return rc || j->n ? rc : moe_fail(e, MOE_DATA, "there is no completion to learn from");
+}
+
+static void end(struct job *j)
+{
+	for (int i = 0; i < moe_pool_threads(j->g->pool); i++) {
+		if (j->acts)
+			moe_acts_free(&j->acts[i]);
+		if (j->part)
+			free(j->part[i]);
 	}
-	free(j.seq);
-	free(j.cut);
-	free(j.loss);
-	free(j.acts);
-	free(j.part);
-	free(j.grad);
+	free(j->seq);
+	free(j->cut);
+	free(j->loss);
+	free(j->acts);
+	free(j->part);
+	free(j->grad);
+}
+
+int moe_nll_train(const struct moe_engine *g, struct moe_experts *x, const struct moe_seen *s,
+	size_t n, const struct moe_nll_opts *o, double *first, double *last, struct moe_err *e)
+{
+	struct job j = { .g = g, .x = x, .o = o };
+	int rc = begin(&j, s, n, e) || run(&j, first, last, e) ? -1 : 0;
+
+	end(&j);
+	return rc;
+}
+
+int moe_nll_gradient(const struct moe_engine *g, struct moe_experts *x, const struct moe_seen *s,
+	size_t n, const struct moe_nll_opts *o, moe_real *grad, double *loss, struct moe_err *e)
+{
+	struct job j = { .g = g, .x = x, .o = o };
+	int rc = begin(&j, s, n, e) || gradient(&j, loss, e) ? -1 : 0;
+
+	if (rc == 0)
+		memcpy(grad, j.grad, x->n_param * sizeof(*grad));
+	end(&j);
 	return rc;
 }
 

@@ -21,6 +21,10 @@ struct moe_nll_opts {
  * stops being finite. */
 int moe_nll_train(const struct moe_engine *g, struct moe_experts *x, const struct moe_seen *s,
 	size_t n, const struct moe_nll_opts *o, double *first, double *last, struct moe_err *e);
+/* The loss of the experts as they are and its gradient [x->n_param], overwritten: no step is made.
+ * With o->outer and o->mask; o->steps and o->lr are not looked at. */
+int moe_nll_gradient(const struct moe_engine *g, struct moe_experts *x, const struct moe_seen *s,
+	size_t n, const struct moe_nll_opts *o, moe_real *grad, double *loss, struct moe_err *e);
 /* The same for one side of all pairs, training the experts of one bank; all are present, but for
  * the quarantine when deployed. */
 int moe_nll_side(const struct moe_engine *g, struct moe_experts *x, const struct moe_pairs *p,

@@ -72,6 +72,7 @@ static bool all_equal(const struct ctx *c, size_t n, bool kept)
 	return true;
 }
 
+/* NaN when there is none. */
 static double mean_kept(const struct ctx *c, size_t n)
 {
 	double s = 0, k = 0;
@@ -81,7 +82,7 @@ static double mean_kept(const struct ctx *c, size_t n)
 			s += c->reward[c->idx[i]];
 			k++;
 		}
-	return k > 0 ? s / k : 0;
+	return k > 0 ? s / k : NAN;
 }
 
 /* One group: members idx[0..n). Returns whether all its rewards are equal. */
@@ -89,15 +90,15 @@ static bool one_group(const struct ctx *c, size_t n, double batch_mean, double b
 {
 	double mean = c->o->over_batch ? batch_mean : mean_of(c->reward, c->idx, n),
 	       std = std_of(c->reward, c->idx, n, mean);
-	bool split = c->o->split && c->keep, equal = all_equal(c, n, false),
+	bool split = (c->o->split || c->o->kept) && c->keep, equal = all_equal(c, n, false),
 	     kept_equal = split && all_equal(c, n, true);
-	double kept = split ? mean_kept(c, n) : 0;
+	double kept = split ? mean_kept(c, n) : NAN;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t k = c->idx[i];
-		bool own = split && c->keep[k];
+		bool own = split && !isnan(kept) && (c->keep[k] || c->o->kept);
 		/* not the rounding of a mean of equal numbers, which an optimiser could blow up */
-		double a = equal || (own && kept_equal) || isnan(c->reward[k])
+		double a = equal || (own && kept_equal && c->keep[k]) || isnan(c->reward[k])
 			? 0
 			: c->reward[k] - (own ? kept : mean);
 

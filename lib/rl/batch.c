@@ -3,10 +3,12 @@
 #include "rl/batch.h"
 
 #include "moe/pack.h"
+#include "rl/fold.h"
 #include "rl/order.h"
 #include "rl/per_rollout.h"
 #include "util/elementary.h"
 #include "util/mem.h"
+#include "util/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -516,22 +518,44 @@ static int passes(
 static int task(void *ctx, size_t k, int worker, struct moe_err *e)
 {
 	struct job *j = ctx;
-	struct moe_trainer *t = j->t;
 	struct scratch c = { 0 };
 	int rc = scratch_make(&c, j, j->cut[k], j->cut[k + 1], e);
 
 	if (rc == 0)
 		rc = passes(j, j->cut[k], j->cut[k + 1], worker, &c, e);
 	scratch_free(&c);
-	if (rc == 0 && !j->look) {
-		moe_pool_turn(t->pool, k);
-		for (size_t i = 0; i < t->a->x.n_param; i++)
-			t->grad[i] += t->part[worker][i];
-		for (size_t i = 0; t->second && i < t->a->x.n_param; i++)
-			t->second[i] += t->part2[worker][i];
-		moe_pool_turn_end(t->pool, k);
-	}
 	return rc;
+}
+
+/* What a task kept of its rollouts' tokens, to the other ranks. */
+static void stored_pieces(struct job *j, size_t i, int from)
+{
+	struct moe_token_store *k = j->u->store;
+	size_t who = j->order[i], n = (size_t)j->s->r[who].n_completion;
+
+	if (j->look && j->what == MOE_LOOK_ENTROPY)
+		moe_ranks_share(k->entropy + k->at[who], n * sizeof(*k->entropy), from);
+	else if (j->look || (k && j->u->keep_old)) {
+		moe_ranks_share(k->old + k->at[who], n * sizeof(*k->old), from);
+		k->has[who] = true;
+	}
+}
+
+/* What a task wrote of its rollouts, to the other ranks. */
+static void pieces(void *ctx, size_t k, int from)
+{
+	struct job *j = ctx;
+	const struct moe_experts *x = &j->t->a->x;
+	size_t a = j->cut[k], n = j->cut[k + 1] - a, cells = (size_t)x->S * (size_t)x->n_routed;
+
+	moe_ranks_share(j->tally + a, n * sizeof(*j->tally), from);
+	moe_ranks_share(j->gates + a, n * sizeof(*j->gates), from);
+	moe_ranks_share(j->load + a * cells, n * cells * sizeof(*j->load), from);
+	if (j->per.n)
+		moe_ranks_share(j->per.dgate + a * (size_t)x->E,
+			n * (size_t)x->E * sizeof(*j->per.dgate), from);
+	for (size_t i = a; i < a + n; i++)
+		stored_pieces(j, i, from);
 }
 
 /* ---- one step ---- */
@@ -591,15 +615,23 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	return 0;
 }
 
-static void sum_time(const struct job *j, struct moe_train_stats *st)
+/* Over threads and ranks. */
+static void sum_times(const struct job *j, struct moe_train_stats *st)
 {
+	double v[4] = { 0 };
+
 	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
-		st->forward_sec += j->sec[2 * i];
-		st->backward_sec += j->sec[2 * i + 1];
-		st->gemm_sec += j->t->acts[i].gemm_sec;
-		st->n_run += j->run[i];
+		v[0] += j->sec[2 * i];
+		v[1] += j->sec[2 * i + 1];
+		v[2] += j->t->acts[i].gemm_sec;
+		v[3] += (double)j->run[i];
 		j->t->acts[i].gemm_sec = 0;
 	}
+	moe_ranks_sum(v, 4);
+	st->forward_sec += v[0];
+	st->backward_sec += v[1];
+	st->gemm_sec += v[2];
+	st->n_run += (size_t)v[3];
 }
 
 static void sum_up(const struct job *j, struct moe_train_stats *st)
@@ -653,7 +685,7 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	st->ratio_min = all.n ? all.ratio_min : NAN;
 	st->ratio_max = all.n ? all.ratio_max : NAN;
 	st->updated = j->n > 0;
-	sum_time(j, st);
+	sum_times(j, st);
 }
 
 /* A router that decides once per rollout: its gates, before any pass. */
@@ -699,10 +731,16 @@ static int run_chunks(struct job *j, struct moe_train_stats *st, struct moe_err 
 	j->n = moe_order(t, j->u, &j->r, j->everything, j->order, j->seq);
 	if (j->r.on && !j->r.pass && j->n && decide_per_rollout(j, e))
 		return -1;
-	if (moe_pool_run(t->pool, moe_pack_cut(j->seq, j->n, chunk_size(t), j->cut), task, j, e))
+	if (moe_fold_run(t, moe_pack_cut(j->seq, j->n, chunk_size(t), j->cut),
+		    &(struct moe_fold){ .task = task,
+			    .pieces = pieces,
+			    .ctx = j,
+			    .no_gradient = j->look,
+			    .second = true },
+		    e))
 		return -1;
 	if (j->look) {
-		sum_time(j, st);
+		sum_times(j, st);
 		return 0;
 	}
 	if (j->per.n && moe_per_rollout_bwd(&j->per, t, e))

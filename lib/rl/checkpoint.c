@@ -2,7 +2,9 @@
  * (moe/adapter.h), not this. */
 #include "rl/checkpoint.h"
 
+#include "formats/file.h"
 #include "formats/safetensors.h"
+#include "util/ranks.h"
 #include "util/rng.h"
 
 #include <math.h>
@@ -53,12 +55,12 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		l->delta, l->beta, l->kl_bias, l->tau_pos, l->tau_neg, l->k_pos, l->lambda_pos,
 		l->k_neg, l->lambda_neg, l->off_policy, l->mask_truncated, l->top_entropy,
 		l->entropy_coef, l->adaptive, l->entropy_min, l->entropy_max, l->entropy_step,
-		l->entropy_target, (int)o->adv.scale, o->adv.split, o->adv.over_batch,
-		(unsigned long long)reward, o->iterations, o->updates, o->accumulate,
-		o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay, o->clip,
-		(int)o->schedule, (unsigned long long)o->warmup, (unsigned long long)o->total,
-		o->warm_from_zero, o->chunk_tok, o->detach ? "; detach" : "",
-		o->split_moments ? "; split moments" : "");
+		l->entropy_target, (int)o->adv.scale, o->adv.split + 2 * o->adv.kept,
+		o->adv.over_batch, (unsigned long long)reward, o->iterations, o->updates,
+		o->accumulate, o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay,
+		o->clip, (int)o->schedule, (unsigned long long)o->warmup,
+		(unsigned long long)o->total, o->warm_from_zero, o->chunk_tok,
+		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");
 	n = strlen(key);
 	if (t->pins)
 		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",
@@ -153,6 +155,25 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 	return moe_st_write(path, st, PARTS + (t->past.n > 0), meta, 3, e);
 }
 
+/* 1, 0 = there is none, -1. With ranks the file is rank 0's, whose bytes all get; bytes is to be
+ * freed after the tensors are closed. */
+static int open_checkpoint(
+	const char *path, struct moe_buf *bytes, struct moe_st **s, struct moe_err *e)
+{
+	bool there = access(path, F_OK) == 0;
+
+	moe_ranks_share(&there, sizeof(there), 0);
+	if (!there)
+		return 0;
+	if (moe_ranks() == 1)
+		*s = moe_st_open(path, e);
+	else
+		*s = moe_file_read(path, bytes, SIZE_MAX / 2, e)
+			? NULL
+			: moe_st_parse(bytes->data, bytes->len, path, e);
+	return *s ? 1 : -1;
+}
+
 static int get(const struct moe_st *s, const char *path, const struct part *p, struct moe_err *e)
 {
 	const struct moe_st_tensor *st = moe_st_find(s, p->name);
@@ -196,13 +217,12 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 	struct moe_st *s;
 	int64_t num[NUMBERS];
 	struct part p[PARTS];
-	int rc = 1;
+	struct moe_buf bytes = { 0 };
+	int rc;
 
-	if (access(path, F_OK))
-		return 0;
-	s = moe_st_open(path, e);
-	if (!s)
-		return -1;
+	rc = open_checkpoint(path, &bytes, &s, e);
+	if (rc <= 0)
+		return rc;
 	was = moe_st_meta(s, "key");
 	if (!was || strcmp(was, key) != 0)
 		rc = moe_fail(e, MOE_DATA,
@@ -223,6 +243,7 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 		memcpy(&t->entropy_last, &num[N_ENTROPY], sizeof(double));
 	}
 	moe_st_close(s);
+	moe_buf_free(&bytes);
 	return rc;
 }
 
@@ -249,13 +270,12 @@ int moe_train_peek(
 	struct moe_st *s;
 	int64_t num[NUMBERS];
 	struct part p[PARTS];
+	struct moe_buf bytes = { 0 };
 	int rc;
 
-	if (access(path, F_OK))
-		return 0;
-	s = moe_st_open(path, e);
-	if (!s)
-		return -1;
+	rc = open_checkpoint(path, &bytes, &s, e);
+	if (rc <= 0)
+		return rc;
 	parts(a, NULL, num, p);
 	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) ||
 			get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
@@ -267,6 +287,7 @@ int moe_train_peek(
 	if (rc == 1 && moe_adapter_digest(a, e))
 		rc = -1;
 	moe_st_close(s);
+	moe_buf_free(&bytes);
 	return rc;
 }
 

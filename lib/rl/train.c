@@ -3,7 +3,9 @@
 #include "rl/train.h"
 
 #include "model/regions.h"
+#include "moe/features.h"
 #include "moe/method.h"
+#include "moe/nll.h"
 #include "rl/batch.h"
 #include "rl/routing.h"
 #include "tensor/vec.h"
@@ -157,15 +159,40 @@ static int presence(const struct moe_trainer *t, const struct moe_rollout_step *
 	return st->gates.E ? 0 : -1;
 }
 
+/* What the method multiplies rewards or advantages with, out [n]; 1 without such a method. */
+static int factors(const struct moe_trainer *t, const struct moe_rollout_step *s,
+	const int64_t *group, double *out, struct moe_err *e)
+{
+	double *score = moe_alloc(s->n, sizeof(*score), e);
+	int rc = score ? 0 : -1;
+
+	for (size_t i = 0; i < s->n; i++)
+		out[i] = 1;
+	for (size_t i = 0; rc == 0 && t->method && t->method->factors && i < s->n; i++) {
+		score[i] = s->r[i].score;
+		if (isnan(score[i]))
+			rc = moe_fail(e, MOE_DATA,
+				"step %lld: rollout %zu has no score, and the method '%s' needs "
+				"one: moe-route is missing before moe-train",
+				(long long)s->step, i, t->a->method);
+	}
+	if (rc == 0 && t->method && t->method->factors)
+		rc = t->method->factors(t->a, score, group, s->n, out, e);
+	free(score);
+	return rc;
+}
+
 static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv,
 	bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
 	double *reward = moe_alloc(s->n, sizeof(*reward), e);
 	int64_t *group = moe_alloc(s->n, sizeof(*group), e);
 	bool *keep = moe_alloc(s->n, sizeof(*keep), e);
+	double *factor = moe_alloc(s->n, sizeof(*factor), e);
+	bool late = moe_method_setting(t->a, "of", 0) > 0; /* advantages, not rewards */
 	int rc = -1;
 
-	if (reward && group && keep && moe_reward_of(&t->o.reward, s, reward, e) == 0) {
+	if (reward && group && keep && factor && moe_reward_of(&t->o.reward, s, reward, e) == 0) {
 		for (size_t i = 0; i < s->n; i++) {
 			if (t->method && t->method->worth)
 				reward[i] = t->method->worth(
@@ -173,11 +200,19 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 			group[i] = s->r[i].group;
 			keep[i] = s->r[i].decision == MOE_KEEP;
 		}
-		rc = moe_advantages(s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+		rc = factors(t, s, group, factor, e);
+		for (size_t i = 0; rc == 0 && !late && i < s->n; i++)
+			reward[i] *= factor[i];
+		if (rc == 0)
+			rc = moe_advantages(
+				s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+		for (size_t i = 0; rc == 0 && late && i < s->n; i++)
+			adv[i] *= factor[i];
 	}
 	free(reward);
 	free(group);
 	free(keep);
+	free(factor);
 	return rc;
 }
 
@@ -381,6 +416,60 @@ static int gradient(struct step *g, struct moe_trainer *t, const struct moe_upda
 	return last ? gathered(t, st, e) : 0;
 }
 
+/* ---- the update's projection ---- */
+
+/* toward [n_param] = the gradient of NLL(clean) - NLL(hack) over the pairs, in the state of an
+ * absorbed rollout. */
+static int pairs_direction(struct moe_trainer *t, moe_real *toward, struct moe_err *e)
+{
+	const struct moe_pairs *p = t->pins;
+	struct moe_experts *x = &t->a->x;
+	struct moe_engine g = { t->m, t->pool, NULL };
+	moe_real outer[MOE_EXPERTS_MAX], mask[MOE_EXPERTS_MAX];
+	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
+	moe_real *hack = moe_alloc(x->n_param, sizeof(*hack), e);
+	struct moe_seen *s = moe_alloc(p->n, sizeof(*s), e);
+	double loss;
+	int rc = hack && s ? 0 : -1;
+
+	moe_decision_table_spread(x, t->a->plan.gate[MOE_ABSORB], outer);
+	moe_decision_table_spread(x, t->a->plan.mask[MOE_ABSORB], mask);
+	for (int side = 0; rc == 0 && side < 2; side++) {
+		for (size_t i = 0; i < p->n; i++)
+			s[i] = moe_pair_seen(&p->pair[i], side);
+		rc = moe_nll_gradient(&g, x, s, p->n, &o, side ? hack : toward, &loss, e);
+	}
+	for (size_t i = 0; rc == 0 && i < x->n_param; i++)
+		toward[i] -= hack[i];
+	free(hack);
+	free(s);
+	return rc;
+}
+
+/* AdamW's step; then the method projects what it added, tensor by tensor. */
+static int step_projected(struct moe_trainer *t, double lr, struct moe_err *e)
+{
+	struct moe_experts *x = &t->a->x;
+	size_t n = x->n_param;
+	moe_real *before = moe_alloc(2 * n, sizeof(*before), e),
+		 *toward = before ? before + n : NULL;
+	int rc = before && (!t->pins || pairs_direction(t, toward, e) == 0) ? 0 : -1;
+
+	if (rc == 0) {
+		memcpy(before, x->param, n * sizeof(*before));
+		moe_adamw_step(&t->opt, x->param, t->grad, t->start, lr);
+		for (size_t i = 0; i < n; i++) /* now what was added */
+			x->param[i] -= before[i];
+		for (size_t i = 0; i < x->n_view; i++)
+			t->method->project(t->a, &x->view[i], x->param + x->view[i].off,
+				t->pins ? toward + x->view[i].off : NULL);
+		for (size_t i = 0; i < n; i++)
+			x->param[i] += before[i];
+	}
+	free(before);
+	return rc;
+}
+
 static double rate(const struct moe_trainer *t)
 {
 	const struct moe_train_opts *o = &t->o;
@@ -400,7 +489,10 @@ static int update(struct moe_trainer *t, struct moe_train_stats *st, struct moe_
 	clipped = moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
 	if (t->second && clipped < 1) /* by the same factor: one scale for both moments */
 		moe_vec_scale(x->n_param, (moe_real)clipped, t->second);
-	if (t->waiting)
+	if (t->waiting && t->method && t->method->project) {
+		if (step_projected(t, st->lr, e))
+			return -1;
+	} else if (t->waiting)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
 	moe_experts_form(x);
 	st->updated = t->waiting;

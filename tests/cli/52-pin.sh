@@ -12,7 +12,7 @@ layout() { # FILE JQ
 
 # ---- settings ----
 ok 'moe-pin --set stores settings' moe-pin -q -m base --set lo=0.25 --set hi=0.75 -o set.moes pins.moes
-equal 'moe-pin stores the other defaults beside them' "$(layout set.moes '.settings == {lo: 0.25, hi: 0.75, l2: 0.001, folds: 5, thresholds: "pairs", q: 0.1, half_life: 96, warm_up: 0}')" true
+equal 'moe-pin stores the other defaults beside them' "$(layout set.moes '.settings == {lo: 0.25, hi: 0.75, l2: 0.001, folds: 5, thresholds: "pairs", q: 0.1, half_life: 96, warm_up: 0, features: "tokens"}')" true
 ok 'moe-pin fits with the defaults' moe-pin -q -m base -o plain.moes pins.moes
 equal 'other thresholds are another adapter' "$([ "$(digest set.moes)" = "$(digest plain.moes)" ]; echo $?)" 1
 ok 'moe-pin --set l2=10 fits a weaker score' moe-pin -q -m base --set l2=10 -o l2.moes pins.moes

@@ -34,6 +34,10 @@ row inoculation ''
 equal 'the quarantine is frozen and present' "$(moe-cat --json m.moes | jq -c 'select(.t == "metrics") | [."frozen/quarantine", ."presence/quarantine/min_gate", ."frozen/clean"]' | uniq)" '[1,1,0]'
 ok 'with a KL too' moe-train -q -m base -a a.moes --beta 0.1 --metrics m.moes -o t.moes run.moes
 equal 'nothing moves it' "$(moe-cat --json m.moes | jq -c 'select(.t == "metrics") | ."frozen/quarantine"' | uniq)" 1
+fails 2 'a plan that trains it is refused' moe-train -m base -a a.moes --plan absorb.quarantine=1/1 -o x.moes run.moes
+contains 'with the reason' err "keeps the bank quarantine frozen"
+fails 2 'by moe-pin too' moe-pin -m base --method inoculation --plan keep.quarantine=1/1 -o x.moes pins.moes
+ok 'other entries of the plan are not' moe-pin -m base --method inoculation --set steps=1 --plan absorb.clean=1/0 -o x.moes pins.moes
 for m in sgtm cloud graft label-penalty label-screen; do
 	row $m ''
 	fails 2 "$m needs leave" moe-pin -m base --method $m -o x.moes pins.moes

@@ -24,6 +24,15 @@ for half in HALF:
         cuts += [score[order][torch.searchsorted(cw, q)].item(), score[order][torch.searchsorted(cw, 1 - q)].item()]
 
 
+# Penalty (2604.01476): z-scored within groups of four, one-sided.
+P = torch.rand(16, generator=gen)
+P[4:8] = 0.25  # a group without variance
+g = P.reshape(4, 4)
+sd = g.std(1, keepdim=True)
+z = torch.where(sd > 0, (g - g.mean(1, keepdim=True)) / sd, torch.zeros_like(g))
+factor = 1 - 2 * torch.sigmoid(z) * (z > 0)
+
+
 def text(name, v):
     return "static const double gold_%s[] = { %s };\n" % (name, ", ".join("%.17g" % x for x in v))
 
@@ -32,3 +41,4 @@ with open(os.path.join(HERE, "score_golden.h"), "w") as f:
     f.write("/* score_golden.h - made by make_score_golden.py from PyTorch; do not edit. */\n")
     f.write("enum { GOLD_SCORES = %d, GOLD_HALVES = %d, GOLD_QS = %d };\n" % (N, len(HALF), len(Q)))
     f.write(text("score", score.tolist()) + text("half", HALF) + text("q", Q) + text("cuts", cuts))
+    f.write(text("pair_score", P.tolist()) + text("factor", factor.reshape(-1).tolist()))

@@ -310,15 +310,16 @@ static void advantages(struct world *w)
 
 		for (int k = 0; k < N; k++) {
 			bool same = w->s.r[k].group == w->s.r[i].group;
-			bool kept = w->s.r[i].decision != MOE_KEEP ||
+			bool kept = (w->s.r[i].decision != MOE_KEEP && !w->o.adv.kept) ||
 				w->s.r[k].decision == MOE_KEEP;
 
-			if (same && (!w->o.adv.split || kept)) {
+			if (same && ((!w->o.adv.split && !w->o.adv.kept) || kept)) {
 				sum += w->s.r[k].reward;
 				n++;
 			}
 		}
-		w->adv[i] = w->s.r[i].reward - sum / n;
+		/* none kept: the group's, which for one alone is its own */
+		w->adv[i] = n ? w->s.r[i].reward - sum / n : 0;
 	}
 }
 
@@ -433,7 +434,7 @@ static void vary(struct moe_train_opts *o, int type, int ratio, int k, char *wha
 	struct moe_loss_opts *l = &o->loss;
 
 	*o = (struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
-		.adv = { .split = k % 2 },
+		.adv = { .split = k % 4 == 1, .kept = k % 4 == 3 },
 		.max_completion = 7,
 		.lr = 1e-3,
 		.beta1 = 0.9,

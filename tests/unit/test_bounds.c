@@ -1,5 +1,7 @@
 /* test_bounds.c - the rows that cheat: what labels decide, what the plans of SGTM, GRAFT and
  * screening say then, what a penalty takes, and what teaches Cloud's gate. */
+#include "formats/safetensors.h"
+#include "model/load.h"
 #include "moe/layout.h"
 #include "rl/batch.h"
 #include "util/mem.h"
@@ -281,6 +283,172 @@ static void test_cloud(void **state)
 	}
 }
 
+/* ---- against PyTorch (tests/golden/make_bounds_golden.py) ---- */
+
+#define DIR "tests/golden/"
+enum { G_T = 22, G_SEQ = 3 };
+
+static float *golden(const struct moe_st *st, const char *name, size_t n)
+{
+	const struct moe_st_tensor *t = moe_st_find(st, name);
+	float *f = malloc((n + 1) * sizeof(*f));
+	struct moe_err e;
+
+	if (!t || t->bytes != 4 * n)
+		fail_msg("the golden file has no '%s' of %zu values", name, n);
+	assert_int_equal(moe_st_floats(t, 0, n, f, &e), 0);
+	return f;
+}
+
+/* Largest difference over the largest golden value; fails above 2e-5. */
+static double apart(const char *what, const float *got, const float *want, size_t n)
+{
+	double off = 0, scale = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		off = fmax(off, fabs((double)got[i] - (double)want[i]));
+		scale = fmax(scale, fabs((double)want[i]));
+	}
+	if (!(off <= 2e-5 * scale))
+		fail_msg("%s: off by %.3g of %.3g", what, off, scale);
+	return off / scale;
+}
+
+/* Gates, masks and what the router may learn of each sequence's rows, by the adapter's plan. */
+static void rows_by_plan(const struct moe_adapter *a, const struct moe_method *row,
+	const struct moe_seg *seg, moe_real *gate, moe_real *mask, moe_real *learn)
+{
+	static const enum moe_decision of[G_SEQ] = { MOE_KEEP, MOE_ROUTE, MOE_ABSORB };
+
+	for (int s = 0; s < G_SEQ; s++)
+		for (int t = seg[s].start; t < seg[s].start + seg[s].len; t++) {
+			for (int k = 0; k < 2; k++) {
+				gate[t * 2 + k] = (moe_real)a->plan.gate[of[s]][a->x.bank[k]];
+				mask[t * 2 + k] = (moe_real)a->plan.mask[of[s]][a->x.bank[k]];
+			}
+			learn[t] = !row->label_detaches || of[s] == MOE_ABSORB;
+		}
+}
+
+/* The gate loss of the three sequences: seeds for the backward pass. */
+static void gate_losses(const struct moe_adapter *a, const struct moe_method *row,
+	const struct moe_acts *acts, const struct moe_seg *seg, moe_real *seeds)
+{
+	for (int s = 0; s < G_SEQ && row->losses; s++) {
+		int32_t rows[G_T];
+		struct moe_gate_rows r = { .S = acts->gates.S,
+			.T = acts->gates.T,
+			.E = acts->gates.n,
+			.n = seg[s].len,
+			.row = rows,
+			.gate = acts->gates.r,
+			.logit = acts->gates.logit,
+			.dlogit = seeds,
+			.decision = s == 0 ? MOE_KEEP
+				: s == 1   ? MOE_ROUTE
+					   : MOE_ABSORB };
+
+		for (int i = 0; i < seg[s].len; i++)
+			rows[i] = seg[s].start + i;
+		row->losses(a, &r, 1.0 / G_SEQ);
+	}
+}
+
+static void against_torch(const char *method, const char *const set[])
+{
+	const struct moe_method *row = moe_method_find(method, &(struct moe_err){ 0 });
+	moe_real gate[2 * G_T], mask[2 * G_T], learn[G_T], seeds[2 * G_T] = { 0 }, logp[G_T];
+	struct moe_gates g = { .outer = gate, .mask = mask, .detach = row->detaches };
+	int32_t ids[G_T], row_of[G_T], target[G_T];
+	struct moe_seg seg[G_SEQ];
+	struct moe_batch b = { G_T, ids, G_SEQ, seg };
+	struct moe_adapter a = { 0 };
+	struct moe_acts acts = { .keep = true };
+	struct moe_model m;
+	struct moe_err e = { 0 };
+	struct moe_st *st = moe_st_open(DIR "bounds.safetensors", &e);
+	float *weight, *want;
+	moe_real *dx;
+	double far = 0;
+	char name[80];
+	int n = 0;
+
+	assert_non_null(st);
+	assert_int_equal(moe_model_load(&m, DIR "llama", &e), 0);
+	assert_int_equal(moe_settings_default(row->settings, &a.settings, &e), 0);
+	for (int i = 0; set && set[i]; i++)
+		assert_int_equal(moe_settings_set(row->settings, set[i], &a.settings, &e), 0);
+	assert_int_equal(moe_layout_expert(&a.x, "clean:2", &e), 0);
+	assert_int_equal(moe_layout_expert(&a.x, "quarantine:2", &e), 0);
+	assert_int_equal(moe_layout_targets(&a.x, "all", &e), 0);
+	a.x.scale = atof(moe_st_meta(st, "scale"));
+	assert_int_equal(moe_layout_make(&a, &m, row, 7, &e), 0);
+	if (row->init)
+		assert_int_equal(row->init(NULL, NULL, &a, &e), 0);
+	for (size_t i = 0; i < a.x.n_view; i++) {
+		const struct moe_view *v = &a.x.view[i];
+
+		snprintf(name, sizeof(name), "param.%s", v->name);
+		if (v->role == MOE_ROLE_STATE)
+			continue;
+		want = golden(st, name, v->n);
+		memcpy(a.x.param + v->off, want, v->n * sizeof(*want));
+		free(want);
+	}
+	memcpy(ids, moe_st_find(st, "ids")->data, sizeof(ids));
+	for (int s = 0, at = 0; s < G_SEQ; s++) {
+		int32_t len = ((const int32_t *)moe_st_find(st, "lens")->data)[s];
+
+		seg[s] = (struct moe_seg){ at, len, -1, 0 };
+		for (int k = 0; k + 1 < len; k++) {
+			row_of[n] = at + k;
+			target[n++] = ids[at + k + 1];
+		}
+		at += len;
+	}
+	rows_by_plan(&a, row, seg, gate, mask, learn);
+	if (moe_forward(&m, &a.x, &g, &b, &acts, &e) ||
+		moe_head_logp(&m, &b, &acts, n, row_of, target,
+			atof(moe_st_meta(st, "temperature")), logp, NULL, &e))
+		fail_msg("%s", e.msg);
+	snprintf(name, sizeof(name), "%s.logp", method);
+	want = golden(st, name, (size_t)n);
+	far = apart(name, logp, want, (size_t)n);
+	free(want);
+	gate_losses(&a, row, &acts, seg, seeds);
+	g.dlogit = seeds;
+	g.learn = learn;
+	weight = golden(st, "weight", (size_t)n);
+	dx = calloc(a.x.n_param, sizeof(*dx));
+	assert_int_equal(moe_backward(&m, &a.x, &g, &b, &acts, n, row_of, target,
+				 atof(moe_st_meta(st, "temperature")), weight, dx, NULL, &e),
+		0);
+	for (size_t i = 0; i < a.x.n_view; i++) {
+		const struct moe_view *v = &a.x.view[i];
+
+		snprintf(name, sizeof(name), "%s.%s", method, v->name);
+		if (v->role == MOE_ROLE_STATE)
+			continue;
+		want = golden(st, name, v->n);
+		far = fmax(far, apart(name, dx + v->off, want, v->n));
+		free(want);
+	}
+	print_message("# %s: largest relative difference from PyTorch %.2g\n", method, far);
+	free(dx);
+	free(weight);
+	moe_acts_free(&acts);
+	moe_adapter_free(&a);
+	moe_model_free(&m);
+	moe_st_close(st);
+}
+
+static void test_against_torch(void **state)
+{
+	(void)state;
+	against_torch("sgtm", NULL);
+	against_torch("cloud", (const char *const[]){ "placement=token", "gate_loss=0.5", NULL });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_penalty),
 		cmocka_unit_test(test_cloud),
+		cmocka_unit_test(test_against_torch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

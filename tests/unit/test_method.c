@@ -136,7 +136,8 @@ static void test_rows(void **state)
 		assert_true(m->cites && m->supports && m->presence);
 		assert_true(!m->placebo || moe_method_find(m->placebo, &e));
 		assert_true(m->init || !m->needs_pairs);
-		assert_true(!m->pins || (m->pin_loss && m->router && m->needs_pairs));
+		assert_true(
+			!m->pins || (m->needs_pairs && (m->project || (m->pin_loss && m->router))));
 		assert_true(moe_setting_count(m->settings) <= MOE_ROUTER_SETTINGS);
 		assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
 		assert_int_equal(moe_method_settings(m, &a, set, &e), 0);

@@ -1,6 +1,7 @@
 /* test_scores.c - scores per rollout: the quantiles of a run's scores against PyTorch
  * (tests/golden/make_score_golden.py), and the decisions that they make. */
-#include "moe/method.h"
+#include "moe/features.h"
+#include "util/rng.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -129,12 +130,103 @@ static void test_decisions(void **state)
 	moe_adapter_free(&a);
 }
 
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 3,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 64,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1 };
+
+/* A logistic score of pooled states is the probability of the mean state, not the mean of
+ * probabilities; fitted on pairs, hacks score above clean sides. */
+static void test_pooled(void **state)
+{
+	enum { PAIRS = 6, LEN = 5, DIM = 32 };
+	const struct moe_method *m = moe_method_find("logistic", &(struct moe_err){ 0 });
+	const struct moe_turn turn = { 1, 0, NULL };
+	static int32_t ids[2 * PAIRS][2 * LEN];
+	struct moe_pair pair[PAIRS];
+	struct moe_pairs pairs = { pair, PAIRS, 0 };
+	struct moe_seen s[2 * PAIRS];
+	struct moe_judged j[2][2 * PAIRS];
+	static float x[2 * PAIRS * DIM], null[2 * PAIRS * 3];
+	struct moe_nulls none = { 0 }, some = { 3, 1, null };
+	struct moe_model base = { 0 };
+	struct moe_engine g = { &base, NULL, NULL };
+	struct moe_adapter a = { 0 };
+	struct moe_err e;
+	double b = 0;
+	int differ = 0;
+
+	(void)state;
+	assert_int_equal(moe_model_new(&base, &config, 5, 1, &e), 0);
+	g.pool = moe_pool_new(1, &e);
+	for (int i = 0; i < 2 * PAIRS; i++) {
+		for (int k = 0; k < 2 * LEN; k++)
+			ids[i][k] = k < LEN ? i / 2
+				: i % 2 == 0 && k % 2
+				? 20
+				: (int32_t)moe_rng_below(
+					  moe_rng_key(1, "ids"), (uint64_t)i, (uint64_t)k, 19);
+		if (i % 2)
+			pair[i / 2] = (struct moe_pair){ .prompt = ids[i],
+				.hack = ids[i - 1] + LEN,
+				.clean = ids[i] + LEN,
+				.n_prompt = LEN,
+				.n_hack = LEN,
+				.n_clean = LEN };
+	}
+	for (int i = 0; i < 2 * PAIRS; i++)
+		s[i] = moe_pair_seen(&pair[i / 2], i % 2 == 0);
+	for (int pooled = 0; pooled < 2; pooled++) {
+		strcpy(a.method, "logistic");
+		assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+		if (pooled)
+			assert_int_equal(
+				moe_settings_set(m->settings, "features=pooled", &a.settings, &e),
+				0);
+		assert_int_equal(m->init(&g, &pairs, &a, &e), 0);
+		assert_int_equal(m->score(&g, &a, s, 2 * PAIRS, &turn, j[pooled],
+					 pooled ? &some : &none, &e),
+			0);
+		for (int i = 0; i < 2 * PAIRS; i += 2)
+			assert_true(j[pooled][i].score > j[pooled][i + 1].score);
+		if (!pooled)
+			moe_adapter_free(&a);
+	}
+	assert_int_equal(moe_features_pooled(&g, s, 2 * PAIRS, x, &e), 0);
+	assert_true(moe_rec_f64(&a.score, "bias", &b));
+	for (int i = 0; i < 2 * PAIRS; i++) {
+		double z = b;
+
+		for (int k = 0; k < DIM; k++)
+			z += (double)moe_adapter_tensor(&a, "score.weight")->data[k] *
+				(double)x[i * DIM + k];
+		assert_true(fabs(j[1][i].score - 1 / (1 + exp(-z))) < 1e-5);
+		differ += fabs(j[0][i].score - j[1][i].score) > 1e-3;
+		for (int k = 0; k < 3; k++)
+			assert_true(null[3 * i + k] > 0 && null[3 * i + k] < 1);
+	}
+	assert_true(differ > 0);
+	moe_adapter_free(&a);
+	moe_pool_free(g.pool);
+	moe_model_free(&base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quantiles),
 		cmocka_unit_test(test_forgets),
 		cmocka_unit_test(test_decisions),
+		cmocka_unit_test(test_pooled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
 #include "rl/fold.h"
 #include "rl/order.h"
 #include "rl/per_rollout.h"
-#include "util/elementary.h"
+#include "rl/tally.h"
 #include "util/mem.h"
 #include "util/ranks.h"
 
@@ -16,14 +16,6 @@
 #include <time.h>
 
 #define CHUNK_TOK 1024 /* tokens of one packed pass */
-
-/* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
- * made them. */
-struct tally {
-	double loss, kl, entropy, kept_entropy, diff, diff_max, router;
-	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
-	size_t low, high, counted, kept, n;
-};
 
 struct job {
 	struct moe_trainer *t;
@@ -36,7 +28,7 @@ struct job {
 	double n_kept;                /* tokens that the policy's part keeps */
 	size_t *order;                /* [n] rollouts that train, by group and state */
 	struct moe_seq *seq;          /* [n] in that order */
-	struct tally *tally;          /* [n] in that order */
+	struct moe_tally *tally;      /* [n] in that order */
 	struct moe_gate_tally *gates; /* [n] in that order */
 	double *load;                 /* [n, S, n_routed] sums of the router's gates */
 	struct moe_routing r;
@@ -204,15 +196,6 @@ static int scratch_make(
 	return 0;
 }
 
-/* One token's ratio as it is, before any clip or truncation. */
-static void add_ratio(struct tally *y, double w)
-{
-	y->ratio += w;
-	y->ratio2 += w * w;
-	y->ratio_min = y->n ? fmin(y->ratio_min, w) : w;
-	y->ratio_max = y->n ? fmax(y->ratio_max, w) : w;
-}
-
 static int diverged(const struct moe_trainer *t, struct moe_err *e)
 {
 	return moe_fail(e, MOE_NUMERIC,
@@ -232,25 +215,6 @@ static void keep_old(struct job *j, size_t who, const moe_real *logp)
 	store->has[who] = true;
 }
 
-/* Sums over the tokens of a rollout, for people. */
-static void measure(struct tally *y, const struct moe_loss_in *in, const moe_real *entropy)
-{
-	const moe_real *was = in->old && in->old != in->sampled ? in->old : in->logp;
-
-	for (size_t t = 0; t < in->n; t++) {
-		double d = fabs((double)was[t] - (double)in->sampled[t]);
-		bool kept = !in->keep || in->keep[t];
-
-		y->entropy += (double)entropy[t];
-		y->kept_entropy += kept ? (double)entropy[t] : 0;
-		y->kept += kept;
-		y->diff += d;
-		y->diff_max = fmax(y->diff_max, d);
-		add_ratio(y, moe_exp((double)in->logp[t] - (double)in->sampled[t]));
-		y->n++;
-	}
-}
-
 /* Losses and their derivatives of the tokens of rollout i of the order, which lie at k. */
 static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, struct moe_err *e)
 {
@@ -264,7 +228,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 		.sampled = c->sampled + k,
 		.ref = c->ref + k };
 	struct moe_loss_out out = { .dpolicy = c->d_policy + k, .dkl = c->d_kl + k };
-	struct tally *y = &j->tally[i];
+	struct moe_tally *y = &j->tally[i];
 	double w = j->u->share * moe_loss_weight(&o->loss, &j->u->counts, in.n);
 
 	for (size_t t = 0; t < in.n; t++)
@@ -291,7 +255,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 	y->low = out.low;
 	y->high = out.high;
 	y->counted = out.counted;
-	measure(y, &in, c->entropy + k);
+	moe_tally_measure(y, &in, c->entropy + k);
 	if (j->u->keep_old)
 		keep_old(j, who, in.logp);
 	return 0;
@@ -638,28 +602,10 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 {
 	const struct moe_loss_opts *o = &j->t->o.loss;
 	bool clips = o->ratio == MOE_RATIO_CLIP || j->u->store;
-	struct tally all = { .ratio_min = INFINITY };
+	struct moe_tally all;
 	double n, c, bonus;
 
-	for (size_t i = 0; i < j->n; i++) {
-		const struct tally *y = &j->tally[i];
-
-		all.loss += y->loss;
-		all.kl += y->kl;
-		all.entropy += y->entropy;
-		all.kept_entropy += y->kept_entropy;
-		all.diff += y->diff;
-		all.diff_max = fmax(all.diff_max, y->diff_max);
-		all.low += y->low;
-		all.high += y->high;
-		all.counted += y->counted;
-		all.kept += y->kept;
-		all.ratio += y->ratio;
-		all.ratio2 += y->ratio2;
-		all.ratio_min = y->n ? fmin(all.ratio_min, y->ratio_min) : all.ratio_min;
-		all.ratio_max = fmax(all.ratio_max, y->ratio_max);
-		all.n += y->n;
-	}
+	moe_tally_sum(j->tally, j->n, &all);
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
 	c = clips && all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO
 		? (double)all.counted

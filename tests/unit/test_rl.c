@@ -27,9 +27,9 @@ static void test_losses(void **state)
 	struct moe_err e;
 
 	(void)state;
-	assert_int_equal(
-		moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep,
-			&(struct moe_adv_opts){ MOE_ADV_GROUP, false }, adv, NULL, &st, &e),
+	assert_int_equal(moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep,
+				 &(struct moe_adv_opts){ .scale = MOE_ADV_GROUP, .split = false },
+				 adv, NULL, &st, &e),
 		0);
 	for (size_t c = 0; c < sizeof(gold_case) / sizeof(*gold_case); c++) {
 		struct moe_loss_opts o = {
@@ -67,7 +67,7 @@ static void test_advantages(void **state)
 
 	(void)state;
 	for (int k = 0; k < 6; k++) {
-		struct moe_adv_opts o = { (enum moe_adv_scale)(k / 2), k % 2 };
+		struct moe_adv_opts o = { .scale = (enum moe_adv_scale)(k / 2), .split = k % 2 };
 
 		assert_int_equal(moe_advantages(GOLD_N, gold_reward, gold_group, gold_keep, &o, adv,
 					 dead, &st, &e),
@@ -93,7 +93,8 @@ static void test_degenerate(void **state)
 
 	(void)state;
 	assert_int_equal(moe_advantages(7, reward, group, keep,
-				 &(struct moe_adv_opts){ MOE_ADV_GROUP, true }, adv, dead, &st, &e),
+				 &(struct moe_adv_opts){ .scale = MOE_ADV_GROUP, .split = true },
+				 adv, dead, &st, &e),
 		0);
 	assert_int_equal(st.groups, 3);
 	assert_int_equal(st.dead, 2);
@@ -103,7 +104,8 @@ static void test_degenerate(void **state)
 	assert_true(adv[1] == 0); /* the only kept one of its group is its own baseline */
 	near(adv[5], (4 - 2.0) / (2 + 1e-4), "against all of the group");
 	assert_int_equal(moe_advantages(2, bad, group, NULL,
-				 &(struct moe_adv_opts){ MOE_ADV_NONE, false }, adv, NULL, &st, &e),
+				 &(struct moe_adv_opts){ .scale = MOE_ADV_NONE, .split = false },
+				 adv, NULL, &st, &e),
 		-1);
 	assert_int_equal(e.code, MOE_NUMERIC);
 }
@@ -122,7 +124,8 @@ static void test_equal_kept(void **state)
 	(void)state;
 	assert_true((0.1 + 0.1 + 0.1) / 3 != 0.1);
 	assert_int_equal(moe_advantages(4, reward, group, keep,
-				 &(struct moe_adv_opts){ MOE_ADV_NONE, true }, adv, dead, &st, &e),
+				 &(struct moe_adv_opts){ .scale = MOE_ADV_NONE, .split = true },
+				 adv, dead, &st, &e),
 		0);
 	assert_true(adv[0] == 0 && adv[1] == 0 && adv[2] == 0 && !dead[0]);
 	near(adv[3], 3 - 3.3 / 4, "against all of the group");

@@ -9,7 +9,6 @@
 #include "cmd/train_run.h"
 #include "rl/metrics.h"
 #include "rl/publish.h"
-#include "util/ranks.h"
 
 #include <string.h>
 
@@ -138,7 +137,6 @@ int main(int argc, char **argv)
 	moe_ignore_sigpipe();
 	train_claim();
 	moe_model_in(&m, train_args.base);
-	die_unless(moe_ranks_same("base", m.digest, &e) == 0, &e);
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);

@@ -48,7 +48,7 @@ const struct moe_opt train_options[] = {
 	{ 0, "scale-rewards", MOE_OPT_STR, &A.scale, "HOW",
 		"none, group or batch: advantages over the std of rewards", "none", 0, 0 },
 	{ 0, "baseline", MOE_OPT_STR, &A.baseline, "HOW",
-		"group or split; default: split for a method that decides", NULL, 0, 0 },
+		"group, split or kept; default: split for a method that decides", NULL, 0, 0 },
 	{ 0, "ratio", MOE_OPT_STR, &A.ratio, "HOW",
 		"weight toward the sampling policy: min(1, ratio), clip (PPO) or none", "min", 0,
 		0 },
@@ -97,14 +97,16 @@ void train_parse_names(const struct moe_method *method)
 		moe_ratio_parse(A.ratio, &A.o.loss.ratio, &e) ||
 		moe_adv_scale_parse(A.scale, &A.o.adv.scale, &e))
 		moe_usage_error("%s", e.msg);
-	if (A.baseline && strcmp(A.baseline, "group") != 0 && strcmp(A.baseline, "split") != 0)
-		moe_usage_error("--baseline is group or split");
+	if (A.baseline && strcmp(A.baseline, "group") != 0 && strcmp(A.baseline, "split") != 0 &&
+		strcmp(A.baseline, "kept") != 0)
+		moe_usage_error("--baseline is group, split or kept");
 	if (A.masking && strcmp(A.masking, "parameters") != 0 && strcmp(A.masking, "outputs") != 0)
 		moe_usage_error("--masking is parameters or outputs");
 	A.o.detach = A.masking ? *A.masking == 'o' : method->detaches;
 	if ((A.save_every > 0 || A.resume) && !A.checkpoint)
 		moe_usage_error("--save-every and --resume need --checkpoint FILE");
 	A.o.adv.split = A.baseline ? *A.baseline == 's' : method->decide != NULL;
+	A.o.adv.kept = A.baseline && *A.baseline == 'k';
 	A.o.max_completion = (size_t)A.max_completion;
 	A.o.warmup = (int)A.warmup;
 }

@@ -286,7 +286,7 @@ int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct 
 				(size_t)x->n_site * MOE_ROUTER_TENSORS + 1,
 			sizeof(*x->view), e);
 	}
-	if (x->view && !add_pairs(x, e) && !add_router(x, e) && !add_shift(x, e) &&
+	if (x->view && x->view_at && !add_pairs(x, e) && !add_router(x, e) && !add_shift(x, e) &&
 		(x->alive = moe_alloc_declared(slots, sizeof(*x->alive), e)) &&
 		(x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e)))
 		return 0;

@@ -137,8 +137,8 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 		for (size_t k = 0; k < v->n; k++)
 			x->param[v->off + k] =
 				(moe_real)(float)(moe_rng_normal(key,
-							  (uint64_t)(v->layer * MOE_LINEARS +
-								  v->linear),
+							  (uint64_t)v->layer * MOE_LINEARS +
+								  (uint64_t)v->linear,
 							  k) /
 					sqrt((double)v->cols));
 	}

@@ -180,13 +180,15 @@ struct moe_method {
 extern const struct moe_method *const moe_methods[];
 /* The row that decides, fits and routes nothing: what an adapter of others is. */
 const struct moe_method *moe_method_plain(void);
-/* By name. NAME-shuffled and NAME-reversed are the row NAME, for any that needs pairs, made with
- * pairs whose sides are exchanged (moe_method_pairs). NULL and *e (MOE_USAGE, listing the names)
- * when there is none of that name. */
+/* By name. NAME-shuffled, NAME-reversed and NAME-neutral are the row NAME, for any that needs
+ * pairs, made with pairs whose sides are exchanged, or of which none games (moe_method_pairs); a
+ * row that has such a name itself comes first. NULL and *e (MOE_USAGE, listing the names) when
+ * there is none of that name. */
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e);
 /* Exchanges the sides of the pairs that the method's name asks for: of every second one by chance
- * (-shuffled), of all (-reversed), else of none. moe-pin and moe-train call it with the adapter's
- * name and training seed right after reading pairs. */
+ * (-shuffled), of all (-reversed), each hack for another pair's clean side (-neutral), else of
+ * none. moe-pin and moe-train call it with the adapter's name and training seed right after reading
+ * pairs. */
 int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struct moe_err *e);
 /* The row's settings of an adapter. */
 int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,

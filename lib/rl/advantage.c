@@ -69,9 +69,9 @@ static bool one_group(const struct ctx *c, size_t n, double batch_std)
 	}
 	for (size_t i = 0; i < n; i++) {
 		size_t k = c->idx[i];
-		bool own = c->o->split && c->keep && c->keep[k];
+		bool own = (c->o->split && c->keep && c->keep[k]) || (c->o->kept && n_keep);
 		/* not the rounding of a mean of equal numbers, which an optimiser could blow up */
-		double a = equal || (own && kept_equal)
+		double a = equal || (own && kept_equal && c->keep[k])
 			? 0
 			: c->reward[k] - (own ? kept / (double)n_keep : mean);
 

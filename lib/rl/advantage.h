@@ -6,7 +6,9 @@
  *
  * baseline group: the mean reward of the group (Dr.GRPO, TRL). baseline split: rollouts that were
  * decided `keep` have the mean of the group's kept ones, all others the mean of the whole group; so
- * that a hack's high reward does not make a clean solution's advantage negative.
+ * that a hack's high reward does not make a clean solution's advantage negative. baseline kept: all
+ * have the mean of their group's kept ones, which is small-rl's `balanced` with a scale; where none
+ * was kept, that of the group.
  */
 #ifndef MOE_RL_ADVANTAGE_H
 #define MOE_RL_ADVANTAGE_H
@@ -21,7 +23,7 @@ enum moe_adv_scale { MOE_ADV_NONE, MOE_ADV_GROUP, MOE_ADV_BATCH };
 
 struct moe_adv_opts {
 	enum moe_adv_scale scale;
-	bool split;
+	bool split, kept; /* baselines other than the group's; not both */
 };
 
 struct moe_adv_stats {

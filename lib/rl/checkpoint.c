@@ -45,9 +45,9 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d%s%s",
 		t->a->digest, (unsigned long long)t->a->train_seed, (int)o->loss.type,
 		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
-		(int)o->adv.scale, o->adv.split, o->max_completion, o->lr, o->beta1, o->beta2,
-		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok, o->detach ? "; detach" : "",
-		o->split_moments ? "; split moments" : "");
+		(int)o->adv.scale, o->adv.split + 2 * o->adv.kept, o->max_completion, o->lr,
+		o->beta1, o->beta2, o->eps, o->decay, o->clip, o->warmup, o->chunk_tok,
+		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");
 	n = strlen(key);
 	if (t->pins)
 		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",

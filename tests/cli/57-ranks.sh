@@ -28,7 +28,7 @@ moe-base -q --new tiny -o base && moe-pairs -q -e "$env" -n 8 --modes run_tests,
 moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 24 --seed 5 -o p.moes
 
 for m in logistic topk seeded; do
-	case $m in logistic) pin= set= ;; topk) pin='--pin pins.moes' set='--set hindsight=soft' ;; *) pin='--pin pins.moes' set= ;; esac
+	case $m in logistic) pin='' set='' ;; topk) pin='--pin pins.moes' set='--set hindsight=soft' ;; *) pin='--pin pins.moes' set='' ;; esac
 	# shellcheck disable=SC2086
 	moe-pin -q -m base --method $m $set --seed 3 -o $m.moes pins.moes 2>err || cat err
 	moe-rollout -q -m base -a $m.moes --group 4 --per-step 8 --max-new 12 --seed 5 -j 1 p.moes | moe-grade -q -e "$env" >$m.run.moes

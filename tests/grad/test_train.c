@@ -222,15 +222,16 @@ static void advantages(struct world *w)
 
 		for (int k = 0; k < N; k++) {
 			bool same = w->s.r[k].group == w->s.r[i].group;
-			bool kept = w->s.r[i].decision != MOE_KEEP ||
+			bool kept = (w->s.r[i].decision != MOE_KEEP && !w->o.adv.kept) ||
 				w->s.r[k].decision == MOE_KEEP;
 
-			if (same && (!w->o.adv.split || kept)) {
+			if (same && ((!w->o.adv.split && !w->o.adv.kept) || kept)) {
 				sum += w->s.r[k].reward;
 				n++;
 			}
 		}
-		w->adv[i] = w->s.r[i].reward - sum / n;
+		/* none kept: the group's, which for one alone is its own */
+		w->adv[i] = n ? w->s.r[i].reward - sum / n : 0;
 	}
 }
 
@@ -315,7 +316,7 @@ static void test_gradient(void **state)
 	(void)state;
 	for (int l = 0; l < 4; l++)
 		for (int r = 0; r < 3; r++)
-			for (int split = 0; split < 2; split++) {
+			for (int split = 0; split < 3; split++) {
 				struct world w;
 				struct moe_err e;
 				char what[64];
@@ -324,7 +325,7 @@ static void test_gradient(void **state)
 				w.o = (struct moe_train_opts){ .loss = { .eps_low = 0.2,
 								       .eps_high = 0.3,
 								       .beta = split ? 0.1 : 0 },
-					.adv = { .split = split },
+					.adv = { .split = split == 1, .kept = split == 2 },
 					.max_completion = 7,
 					.lr = 1e-3,
 					.beta1 = 0.9,
@@ -336,7 +337,9 @@ static void test_gradient(void **state)
 				assert_int_equal(
 					moe_trainer_init(&w.t, &w.m, &w.a, w.pool, &w.o, &e), 0);
 				snprintf(what, sizeof(what), "%s, %s, %s", loss[l], ratio[r],
-					split ? "split baselines, beta 0.1" : "group baseline");
+					split == 1      ? "split baselines, beta 0.1"
+						: split ? "kept baselines, beta 0.1"
+							: "group baseline");
 				compare(&w, what);
 				/* a bank that no decision trains is moved by the KL neither */
 				for (int d = 0; split && d < MOE_DECISIONS; d++)

@@ -123,7 +123,7 @@ static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path,
 	if (!t || moe_pairs_read(p, r, t, bos, &e) ||
 		moe_method_pairs(name, moe_common.seed, p, &e))
 		moe_die(&e);
-	pin_check_labels(moe_reader_labels(r), allow_oracle);
+	pin_check_pairs(r, name, allow_oracle);
 	moe_tokenizer_free(t);
 	if (method->needs_pairs && p->n == 0) {
 		moe_fail(&e, MOE_DATA, "the method '%s' needs pairs, and the input holds none",

@@ -83,8 +83,10 @@ const char *pin_method_name(const char *method, const char *placebo_of)
 	return m->placebo;
 }
 
-void pin_check_labels(enum moe_labels labels, bool allow_oracle)
+void pin_check_pairs(const struct moe_reader *r, const char *method, bool allow_oracle)
 {
+	static const char *const placebo[] = { "shuffled", "neutral" };
+	enum moe_labels labels = moe_reader_labels(r);
 	struct moe_err e;
 
 	if (labels == MOE_LABELS_ORACLE && !allow_oracle) {
@@ -98,4 +100,15 @@ void pin_check_labels(enum moe_labels labels, bool allow_oracle)
 	if (labels == MOE_LABELS_UNKNOWN)
 		moe_warn("whether sealed findings chose these pairs is not known (labels "
 			 "'unknown'): a text without its header line was made a stream");
+	for (size_t i = 0; i < sizeof(placebo) / sizeof(*placebo); i++) {
+		bool is = false;
+
+		if (moe_rec_bool(moe_reader_header(r), placebo[i], &is) && is)
+			moe_warn(
+				"these pairs are a placebo (%s), but the adapter's method is "
+				"called "
+				"'%s' and so will its results be: the ordinary pairs with --method "
+				"%s-%s make one that says so",
+				placebo[i], method, method, placebo[i]);
+	}
 }

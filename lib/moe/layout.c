@@ -134,10 +134,11 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 	struct moe_rng key = moe_rng_key(seed, "init");
 	double set[MOE_ROUTER_SETTINGS];
 
-	if (method->tune || method->anchored)
+	if (method->tune || method->anchored || method->shift)
 		if (moe_method_settings(method, a, set, e))
 			return -1;
 	x->form = method->form;
+	x->shift = method->shift ? method->shift(set, &m->config) : 0;
 	for (int i = 0; method->anchored && method->anchored(set) && i < x->E; i++) {
 		x->fixed[i] = x->rank[i];
 		x->rank[i] *= 2;
@@ -155,8 +156,8 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 		for (size_t k = 0; k < v->n; k++)
 			x->param[v->off + k] =
 				(moe_real)(float)(moe_rng_normal(key,
-							  (uint64_t)(v->layer * MOE_LINEARS +
-								  v->linear),
+							  (uint64_t)v->layer * MOE_LINEARS +
+								  (uint64_t)v->linear,
 							  k) /
 					sqrt((double)v->cols));
 	}

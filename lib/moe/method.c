@@ -10,20 +10,22 @@
 static const struct {
 	const char *suffix;
 	enum moe_pairs_swap swap;
-} twists[] = { { "-shuffled", MOE_SWAP_HALF }, { "-reversed", MOE_SWAP_ALL } };
+} twists[] = { { "-shuffled", MOE_SWAP_HALF }, { "-reversed", MOE_SWAP_ALL },
+	{ "-neutral", MOE_SWAP_NEUTRAL } };
 #define N_TWISTS (sizeof(twists) / sizeof(twists[0]))
 
 /* The row of that name, after which at most a suffix of `twists` follows: *swap. */
 static const struct moe_method *find_row(const char *name, enum moe_pairs_swap *swap)
 {
 	*swap = MOE_SWAP_NONE;
+	for (size_t i = 0; moe_methods[i]; i++)
+		if (!strcmp(moe_methods[i]->name, name))
+			return moe_methods[i];
 	for (size_t i = 0; moe_methods[i]; i++) {
 		size_t n = strlen(moe_methods[i]->name);
 
 		if (strncmp(moe_methods[i]->name, name, n) != 0)
 			continue;
-		if (!name[n])
-			return moe_methods[i];
 		for (size_t k = 0; moe_methods[i]->needs_pairs && k < N_TWISTS; k++)
 			if (!strcmp(name + n, twists[k].suffix)) {
 				*swap = twists[k].swap;

@@ -7,6 +7,7 @@
  *
  *     plan        the default decision table (gates and masks of each bank for keep, absorb, route)
  *     tune        what the settings add to it
+ *     shift       which layer's output gets a vector
  *     init        moe-pin: from the pairs and the base alone, a score, a router's or the experts'
  *                 first weights, all or none
  *     report      moe-pin: what the user should know about it
@@ -121,6 +122,9 @@ struct moe_method {
 	const struct moe_form *form; /* what the experts' A and B are made from (experts.h);
 					NULL = they are trained themselves */
 
+	/* The layer, from 1, whose output gets a constant vector (moe_experts.shift), which init
+	 * fills in; NULL = none does. */
+	int (*shift)(const double *set, const struct moe_config *c);
 	void (*plan)(struct moe_decision_table *p);
 	void (*tune)(const double *set, struct moe_decision_table *p);
 	/* Do the experts begin elsewhere than at 0? Then each is laid out with as many fixed slots
@@ -181,13 +185,15 @@ struct moe_method {
 extern const struct moe_method *const moe_methods[];
 /* The row that decides, fits and routes nothing: what an adapter of others is. */
 const struct moe_method *moe_method_plain(void);
-/* By name. NAME-shuffled and NAME-reversed are the row NAME, for any that needs pairs, made with
- * pairs whose sides are exchanged (moe_method_pairs). NULL and *e (MOE_USAGE, listing the names)
- * when there is none of that name. */
+/* By name. NAME-shuffled, NAME-reversed and NAME-neutral are the row NAME, for any that needs
+ * pairs, made with pairs whose sides are exchanged, or of which none games (moe_method_pairs); a
+ * row that has such a name itself comes first. NULL and *e (MOE_USAGE, listing the names) when
+ * there is none of that name. */
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e);
 /* Exchanges the sides of the pairs that the method's name asks for: of every second one by chance
- * (-shuffled), of all (-reversed), else of none. moe-pin and moe-train call it with the adapter's
- * name and training seed right after reading pairs. */
+ * (-shuffled), of all (-reversed), each hack for another pair's clean side (-neutral), else of
+ * none. moe-pin and moe-train call it with the adapter's name and training seed right after reading
+ * pairs. */
 int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struct moe_err *e);
 /* The row's settings of an adapter. */
 int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,

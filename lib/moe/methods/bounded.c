@@ -56,7 +56,7 @@ static double tanh_of(double v)
 /* inv = (I + K)^-1 by elimination with partial pivots; I + K is never singular for a skew K. */
 static void invert(int r, const double *K, double *inv)
 {
-	double m[RANK_MAX * RANK_MAX];
+	double m[RANK_MAX * RANK_MAX] = { 0 };
 
 	for (int i = 0; i < r * r; i++) {
 		inv[i] = i / r == i % r;
@@ -94,7 +94,7 @@ static void invert(int r, const double *K, double *inv)
  * rot = inv (I - K). */
 static void rotation(int r, int R, const moe_real *G, int first, double *inv, double *rot)
 {
-	double K[RANK_MAX * RANK_MAX];
+	double K[RANK_MAX * RANK_MAX] = { 0 };
 
 	for (int i = 0; i < r; i++)
 		for (int j = 0; j < r; j++)
@@ -114,7 +114,7 @@ static void make(const struct moe_experts *x, int d_in, int d_out,
 	moe_real *const p[MOE_FORM_TENSORS], moe_real *A, moe_real *B)
 {
 	size_t R = (size_t)x->R, in = (size_t)d_in;
-	double inv[RANK_MAX * RANK_MAX], rot[RANK_MAX * RANK_MAX];
+	double inv[RANK_MAX * RANK_MAX] = { 0 }, rot[RANK_MAX * RANK_MAX] = { 0 };
 
 	/* B = U S diag(tanh g) */
 	for (size_t i = 0; i < R; i++) {
@@ -147,7 +147,7 @@ static void make(const struct moe_experts *x, int d_in, int d_out,
  *     dK = -inv^T H (I + rot)^T,  dX = dK - dK^T */
 static void rotation_bwd(int r, const double *inv, const double *rot, const double *H, double *dX)
 {
-	double t[RANK_MAX * RANK_MAX], dK[RANK_MAX * RANK_MAX];
+	double t[RANK_MAX * RANK_MAX] = { 0 }, dK[RANK_MAX * RANK_MAX] = { 0 };
 
 	for (int i = 0; i < r; i++)
 		for (int j = 0; j < r; j++) {
@@ -171,8 +171,8 @@ static void bwd(const struct moe_experts *x, int d_in, int d_out,
 	moe_real *const d[MOE_FORM_TENSORS])
 {
 	size_t R = (size_t)x->R, in = (size_t)d_in;
-	double inv[RANK_MAX * RANK_MAX], rot[RANK_MAX * RANK_MAX], H[RANK_MAX * RANK_MAX],
-		dX[RANK_MAX * RANK_MAX];
+	double inv[RANK_MAX * RANK_MAX] = { 0 }, rot[RANK_MAX * RANK_MAX] = { 0 },
+			      H[RANK_MAX * RANK_MAX] = { 0 }, dX[RANK_MAX * RANK_MAX] = { 0 };
 
 	/* dg = (1 - tanh^2 g) sum over out of dB U S */
 	for (size_t i = 0; i < R; i++) {

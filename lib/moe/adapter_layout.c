@@ -77,7 +77,8 @@ static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, st
 }
 
 /* What a reader must understand, or refuse the arm. */
-static const char *const needs_known[] = { "deploy", "fixed", "form", "present", "router" };
+static const char *const needs_known[] = { "deploy", "fixed", "form", "present", "router",
+	"shift" };
 enum { N_NEEDS = sizeof(needs_known) / sizeof(*needs_known) };
 
 static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct moe_err *e)
@@ -91,7 +92,7 @@ static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct m
 		fixed |= x->fixed[i] != 0;
 	}
 	const bool want[N_NEEDS] = { x->deploy != MOE_DEPLOY_DROP, fixed, x->form != NULL, present,
-		x->router != NULL };
+		x->router != NULL, x->shift > 0 };
 	for (int i = 0; i < N_NEEDS; i++)
 		if (want[i])
 			need[n++] = (struct moe_str){ needs_known[i], strlen(needs_known[i]) };
@@ -154,6 +155,7 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 		write_plan(&a->plan, r, e) || write_needs(&a->x, r, e) ||
 		(a->x.router && write_router(a, r, e)) ||
 		(a->x.form && moe_rec_set_str(r, "form", a->x.form->name, e)) ||
+		(a->x.shift && moe_rec_set_int(r, "shift", a->x.shift, e)) ||
 		write_unknown(&a->more, r, e))
 		return -1;
 	if (a->x.deploy != MOE_DEPLOY_DROP &&
@@ -421,12 +423,28 @@ static int read_form(const struct moe_rec *r, struct moe_adapter *a, struct moe_
 	return 0;
 }
 
+/* Which layer gets a constant. */
+static int read_shift(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
+{
+	int64_t layer;
+
+	if (moe_rec_has(r, "shift") == MOE_V_MISSING)
+		return 0;
+	if (moe_rec_int_req(r, "shift", &layer, e))
+		return -1;
+	if (layer < 1 || layer > INT32_MAX)
+		return refuse(r, e, "'shift' must be a layer's number, from 1");
+	a->x.shift = (int)layer;
+	return 0;
+}
+
 /* Keeps the keys that are not ours, so that they are written back. */
 static int read_unknown(const struct moe_rec *r, struct moe_rec *more, struct moe_err *e)
 {
 	static const char *const ours[] = { "t", "arm", "method", "train_seed", "step", "base",
 		"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings",
-		"score", "match", "lineage", "minor", "needs", "deploy", "router", "form" };
+		"score", "match", "lineage", "minor", "needs", "deploy", "router", "form",
+		"shift" };
 
 	if (moe_rec_copy(more, r, e))
 		return -1;
@@ -469,6 +487,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	moe_rec_map(r, "settings", &a->settings);
 	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, &a->x, present, e) ||
 		read_plan(r, &a->plan, e) || read_router(r, a, e) || read_form(r, a, e) ||
+		read_shift(r, a, e) ||
 		read_choice(r, "deploy", moe_deploy_names, MOE_DEPLOYS, &deploy, e) ||
 		read_unknown(r, &a->more, e))
 		return -1;

@@ -115,10 +115,11 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 	struct moe_rng key = moe_rng_key(seed, "init");
 	double set[MOE_ROUTER_SETTINGS];
 
-	if (method->tune || method->anchored)
+	if (method->tune || method->anchored || method->shift)
 		if (moe_method_settings(method, a, set, e))
 			return -1;
 	x->form = method->form;
+	x->shift = method->shift ? method->shift(set, &m->config) : 0;
 	for (int i = 0; method->anchored && method->anchored(set) && i < x->E; i++) {
 		x->fixed[i] = x->rank[i];
 		x->rank[i] *= 2;

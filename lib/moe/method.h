@@ -7,6 +7,7 @@
  *
  *     plan        the default decision table (gates and masks of each bank for keep, absorb, route)
  *     tune        what the settings add to it
+ *     shift       which layer's output gets a vector
  *     init        moe-pin: from the pairs and the base alone, a score, a router's or the experts'
  *                 first weights, all or none
  *     report      moe-pin: what the user should know about it
@@ -116,6 +117,9 @@ struct moe_method {
 	const struct moe_form *form; /* what the experts' A and B are made from (experts.h);
 					NULL = they are trained themselves */
 
+	/* The layer, from 1, whose output gets a constant vector (moe_experts.shift), which init
+	 * fills in; NULL = none does. */
+	int (*shift)(const double *set, const struct moe_config *c);
 	void (*plan)(struct moe_decision_table *p);
 	void (*tune)(const double *set, struct moe_decision_table *p);
 	/* Do the experts begin elsewhere than at 0? Then each is laid out with as many fixed slots

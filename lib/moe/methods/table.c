@@ -9,9 +9,9 @@ const struct moe_method *const moe_methods[] = { &moe_method_logistic, /* the de
 	&moe_method_absorb, &moe_method_scorda, &moe_method_scorda_rev, &moe_method_seed_absorb,
 	&moe_method_bounded, &moe_method_inoculation, &moe_method_frozen_random,
 	&moe_method_penalty, &moe_method_prompt, &moe_method_prompt_neutral, &moe_method_projection,
-	&moe_method_projection_haar, &moe_method_oracle, &moe_method_no_loophole, &moe_method_sgtm,
-	&moe_method_cloud, &moe_method_graft, &moe_method_label_penalty, &moe_method_label_screen,
-	NULL };
+	&moe_method_projection_haar, &moe_method_steering, &moe_method_steering_random,
+	&moe_method_oracle, &moe_method_no_loophole, &moe_method_sgtm, &moe_method_cloud,
+	&moe_method_graft, &moe_method_label_penalty, &moe_method_label_screen, NULL };
 
 const struct moe_method *moe_method_plain(void)
 {

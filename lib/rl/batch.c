@@ -302,15 +302,6 @@ static int take_look(struct job *j, size_t a, size_t b, const struct scratch *c,
 	return 0;
 }
 
-/* sum [width] += rows from + row[i] of v [.., width]. */
-static void add_rows(
-	const moe_real *v, size_t width, size_t from, const int32_t *row, int n, double *sum)
-{
-	for (int i = 0; i < n; i++)
-		for (size_t k = 0; k < width; k++)
-			sum[k] += (double)v[(from + (size_t)row[i]) * width + k];
-}
-
 /* The method's losses and mask on one rollout, whose rows at which the router decides are row [n].
  */
 static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, size_t at,
@@ -329,9 +320,9 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 		j->tally[i].router = t->method->losses(
 			t->a, &r, j->u->share / (double)(j->u->to - j->u->from));
 	for (size_t s = 0; s < S; s++) {
-		add_rows(q->r, (size_t)q->n, s * (size_t)q->T, row, n,
+		moe_tally_rows(q->r, (size_t)q->n, s * (size_t)q->T, row, n,
 			j->load + (i * S + s) * (size_t)q->n);
-		add_rows(q->kept, (size_t)q->keep, s * (size_t)q->T, row, n,
+		moe_tally_rows(q->kept, (size_t)q->keep, s * (size_t)q->T, row, n,
 			j->kept + (i * S + s) * (size_t)q->keep);
 	}
 	if (!j->r.mask_differs || n == 0)
@@ -573,21 +564,6 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	}
 }
 
-/* to [cells] = the mean over the step's rows, so many, of what rollouts summed: sum [n, cells]; or
- * of a router that decides per rollout, whose one row per [n, cells] stands for all its tokens. */
-static void mean_over_rows(const struct job *j, double rows, size_t cells, const double *sum,
-	const moe_real *per, double *to)
-{
-	memset(to, 0, cells * sizeof(*to));
-	for (size_t i = 0; i < j->n; i++)
-		for (size_t k = 0; k < cells; k++)
-			to[k] += per
-				? (double)per[i * cells + k] * j->s->r[j->order[i]].n_completion
-				: sum[i * cells + k];
-	for (size_t k = 0; k < cells; k++)
-		to[k] = rows > 0 ? to[k] / rows : NAN;
-}
-
 /* The gates that really were, where a router made them, and its mean loads. */
 static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
@@ -595,18 +571,25 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	size_t S = (size_t)x->n_site, n = (size_t)x->n_routed, keep = (size_t)moe_experts_keep(x);
 	const struct moe_site_gates *per = j->r.pass ? NULL : &j->per.q;
 	bool *use = moe_alloc(j->n, sizeof(*use), e);
-	double rows = 0;
+	double rows = 0, *weight = use ? moe_alloc(j->n, sizeof(*weight), e) : NULL;
 
-	if (!use)
+	if (!weight) {
+		free(use);
 		return -1;
+	}
 	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
 		rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
 		st->router_loss += j->tally[i].router;
 	}
-	mean_over_rows(j, rows, S * n, j->load, per ? per->r : NULL, j->t->load);
-	mean_over_rows(j, rows, S * keep, j->kept, per ? per->kept : NULL, j->t->load + S * n);
+	/* of a router that decides per rollout one row stands for all its tokens */
+	for (size_t i = 0; per && i < j->n; i++)
+		weight[i] = j->s->r[j->order[i]].n_completion;
+	moe_tally_mean(j->n, S * n, j->load, per ? per->r : NULL, weight, rows, j->t->load);
+	moe_tally_mean(
+		j->n, S * keep, j->kept, per ? per->kept : NULL, weight, rows, j->t->load + S * n);
+	free(weight);
 	moe_gate_stats_of(&st->gates, x, j->gates, j->n, use);
 	free(use);
 	return 0;

@@ -3,6 +3,10 @@
 #define MOE_RL_TALLY_H
 
 #include "rl/loss.h"
+#include "tensor/real.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 /* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
  * or rank made them. */

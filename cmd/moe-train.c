@@ -98,7 +98,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
 	}
-	die_unless(got == 0, &e);
+	die_unless(got == 0 && moe_train_flush(t, &e) == 0, &e);
 	train_refuse_oracle(moe_reader_labels(r));
 	moe_progress_end(&bar);
 	moe_rec_free(&rec);
@@ -140,8 +140,7 @@ int main(int argc, char **argv)
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
-	train_parse_names(method);
-	train_choose_lr(&m.config);
+	train_settle(method, &m.config);
 	prepare(&a, &run.who, method);
 	train_refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
@@ -158,6 +157,7 @@ int main(int argc, char **argv)
 	loop(&t, method, r, &metrics, &pub, &run);
 	train_conclude(&run, &t, moe_reader_labels(r));
 	moe_writer_raise(out.w, train_heal(&t));
+	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&
 			moe_adapter_write(out.w, &a, &e) == 0 &&

@@ -589,8 +589,11 @@ static const struct {
 	{ "max-completion-length", "max-new", "moe-rollout" },
 	{ "max-new-tokens", "max-new", "moe-rollout" }, { "max-tokens", "max-new", "moe-rollout" },
 	{ "group", "group", "moe-rollout" }, { "temperature", "temperature", "moe-rollout" },
-	{ "beta", "beta", "moe-train" }, { "scale-rewards", "scale-rewards", "moe-train" },
-	{ "lora-r", "clean-rank", "moe-pin" }, { "lora-target-modules", "targets", "moe-pin" } };
+	{ "num-iterations", "iterations", "moe-train" },
+	{ "gradient-accumulation-steps", "accumulate", "moe-train" },
+	{ "importance-sampling-level", "level", "moe-train" }, { "beta", "beta", "moe-train" },
+	{ "scale-rewards", "scale-rewards", "moe-train" }, { "lora-r", "clean-rank", "moe-pin" },
+	{ "lora-target-modules", "targets", "moe-pin" } };
 #define N_ALIASES (sizeof(aliases) / sizeof(aliases[0]))
 
 static bool same_dashed(const char *word, size_t n, const char *name)

@@ -68,7 +68,10 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
+	/* a gradient that waits for more steps is in no checkpoint: the next one that is whole */
+	run->due |= train_args.save_every > 0 && t->a->step % train_args.save_every == 0;
+	if (run->due && t->pending == 0) {
+		run->due = false;
 		die_unless(!moe_rank_leads() ||
 				moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0,
 			&e);

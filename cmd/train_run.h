@@ -9,6 +9,7 @@
 #include "rl/publish.h"
 
 struct train_run {
+	bool due; /* a checkpoint waits for the update that it may follow */
 	size_t steps, dead, routed, beyond;
 	double tokens;
 	char key[MOE_TRAIN_KEY];

@@ -19,7 +19,7 @@ int moe_bank_find(const char *s, size_t n)
 }
 
 const char *const moe_placement_names[MOE_PLACEMENTS] = { "rollout", "token", "layer", "block",
-	"group", "linear" };
+	"group", "linear", "base" };
 
 static int check_layout(const struct moe_experts *x, struct moe_err *e)
 {
@@ -52,8 +52,10 @@ static int lay_out_slots(struct moe_experts *x, struct moe_err *e)
 		x->first[i] = x->R;
 		x->R += x->rank[i];
 		x->present[i] = 1;
-		if (x->bank[i] != MOE_BANK_SHARED)
-			x->routed[x->n_routed++] = i;
+		if (x->bank[i] == MOE_BANK_SHARED)
+			continue;
+		x->routed_quarantine[x->n_routed] = x->bank[i] == MOE_BANK_QUARANTINE;
+		x->routed[x->n_routed++] = i;
 	}
 	if (x->router && x->n_routed == 0)
 		return moe_fail(e, MOE_DATA,
@@ -131,6 +133,62 @@ static int add_pairs(struct moe_experts *x, struct moe_err *e)
 	return 0;
 }
 
+static int add_shift(struct moe_experts *x, struct moe_err *e)
+{
+	struct moe_view v = { .role = MOE_ROLE_STATE,
+		.layer = x->shift - 1,
+		.linear = -1,
+		.site = -1,
+		.rows = 1,
+		.cols = x->config.D };
+
+	if (x->shift == 0)
+		return 0;
+	if (x->shift < 0 || x->shift > x->config.L)
+		return moe_fail(e, MOE_DATA, "a vector is for layer %d, and the base has %d",
+			x->shift, x->config.L);
+	snprintf(v.name, sizeof(v.name), "layers.%d.shift", x->shift - 1);
+	return add_view(x, &v, e);
+}
+
+moe_real *moe_experts_shift(const struct moe_experts *x)
+{
+	for (size_t i = x->n_view; x->shift && i-- > 0;)
+		if (x->view[i].role == MOE_ROLE_STATE && x->view[i].site < 0 &&
+			x->view[i].linear < 0)
+			return x->param + x->view[i].off;
+	return NULL;
+}
+
+bool moe_experts_shifts(const struct moe_experts *x)
+{
+	bool present = false;
+
+	for (int i = 0; i < x->E; i++)
+		present |= x->bank[i] == MOE_BANK_QUARANTINE && x->present[i] != 0;
+	return x->shift && present;
+}
+
+void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe_real *to)
+{
+	const moe_real *v;
+	double present = 0;
+	int n = 0;
+
+	if (!x || x->shift != layer + 1)
+		return;
+	for (int i = 0; i < x->E; i++)
+		if (x->bank[i] == MOE_BANK_QUARANTINE) {
+			present += x->present[i];
+			n++;
+		}
+	v = moe_experts_shift(x);
+	for (int t = 0; n && present != 0 && t < rows; t++)
+		for (int k = 0; k < x->config.D; k++)
+			to[(size_t)t * (size_t)x->config.D + (size_t)k] += (moe_real)(present / n) *
+				v[k];
+}
+
 /* Which site a Linear belongs to, as a number that grows in forward order. */
 static int site_key(enum moe_placement p, int layer, int linear)
 {
@@ -147,6 +205,7 @@ static int site_key(enum moe_placement p, int layer, int linear)
 		return MOE_LINEARS * layer + linear;
 	case MOE_PER_ROLLOUT:
 	case MOE_PER_TOKEN:
+	case MOE_PER_BASE:
 	case MOE_PLACEMENTS:
 		break;
 	}
@@ -178,6 +237,10 @@ static void find_sites(struct moe_experts *x)
 	}
 	if (x->n_site && x->placement == MOE_PER_ROLLOUT) /* features of the base: moe/features.h */
 		x->site[0].d = (x->config.L > 1 ? x->config.L - 1 : 1) * x->config.D;
+	if (x->n_site && x->placement == MOE_PER_BASE) { /* no group's input */
+		x->site[0].layer = -1;
+		x->site[0].d = x->config.D;
+	}
 	x->S = x->placement == MOE_PER_ROLLOUT ? 0 : x->n_site;
 }
 
@@ -227,10 +290,10 @@ int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct 
 	if (x->view_at && x->site_at && x->site) {
 		find_sites(x);
 		x->view = moe_alloc((size_t)(x->form ? 2 + MOE_FORM_TENSORS : 2) * cells +
-				(size_t)x->n_site * MOE_ROUTER_TENSORS,
+				(size_t)x->n_site * MOE_ROUTER_TENSORS + 1,
 			sizeof(*x->view), e);
 	}
-	if (x->view && !add_pairs(x, e) && !add_router(x, e) &&
+	if (x->view && x->view_at && !add_pairs(x, e) && !add_router(x, e) && !add_shift(x, e) &&
 		(x->alive = moe_alloc_declared(slots, sizeof(*x->alive), e)) &&
 		(x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e)))
 		return 0;
@@ -256,6 +319,16 @@ void moe_experts_free(struct moe_experts *x)
 	free(x->site);
 	free(x->site_at);
 	memset(x, 0, sizeof(*x));
+}
+
+int moe_experts_keep(const struct moe_experts *x)
+{
+	return x->router && x->router->keep ? x->router->keep(x->n_routed, x->set) : 0;
+}
+
+bool moe_experts_first_pass(const struct moe_experts *x)
+{
+	return x && x->S && x->placement == MOE_PER_BASE;
 }
 
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e)

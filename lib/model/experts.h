@@ -95,13 +95,16 @@ struct moe_experts {
 	enum moe_placement placement;
 	double set[MOE_ROUTER_SETTINGS]; /* settings that the router's functions get */
 	enum moe_deploy deploy;
+	int shift; /* layer, from 1, to whose output every pass adds a constant [D], the view
+		      "layers.N.shift", times the mean `present` of the quarantine; 0 = none */
 	/* set by moe_experts_init */
 	int R;
 	int first[MOE_EXPERTS_MAX];      /* expert e owns slots first[e] .. first[e]+rank[e]-1 */
 	double present[MOE_EXPERTS_MAX]; /* 1 */
-	int n_routed, routed[MOE_EXPERTS_MAX]; /* experts that the router decides over */
-	struct moe_config config;              /* of the base that it fits */
-	moe_real *param;                       /* [n_param], owned */
+	int n_routed, routed[MOE_EXPERTS_MAX];   /* experts that the router decides over */
+	bool routed_quarantine[MOE_EXPERTS_MAX]; /* is the i-th of these in the quarantine? */
+	struct moe_config config;                /* of the base that it fits */
+	moe_real *param;                         /* [n_param], owned */
 	size_t n_param;
 	struct moe_view *view; /* [n_view] the table, owned */
 	size_t n_view;
@@ -113,6 +116,13 @@ struct moe_experts {
 	moe_real *alive; /* [L*7, R], owned */
 };
 
+/* The constant of x->shift, [D]; NULL without one. */
+moe_real *moe_experts_shift(const struct moe_experts *x);
+/* Is it there, and the quarantine that it stands with present? */
+bool moe_experts_shifts(const struct moe_experts *x);
+/* The output of a layer (from 0): to [rows, D] += present * shift, where this is the layer. x NULL
+ * = nothing. */
+void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe_real *to);
 /* Lays out and allocates (param zeroed, alive and present 1). MOE_DATA for a layout that is not
  * possible. */
 int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
@@ -120,6 +130,10 @@ int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct m
  * written (moe_alloc_declared). */
 int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
 void moe_experts_free(struct moe_experts *x); /* accepts a zeroed struct */
+/* Numbers that the router keeps per row and site beside logit and gate; 0 without a router. */
+int moe_experts_keep(const struct moe_experts *x);
+/* Are gates decided from a first pass without experts? x may be NULL. */
+bool moe_experts_first_pass(const struct moe_experts *x);
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e);
 
 /* The view of A or B of the Linear of that cell (layer * 7 + linear); NULL when not adapted. */
@@ -153,6 +167,8 @@ struct moe_gates {
 			to its parameters, its gate and its input (Cloud et al. 2410.04332); else to
 			the parameters alone (SGTM, Shilov et al. 2512.05648) */
 	const unsigned char *routed; /* [T] 0 keeps the router out of a row; NULL = 1 */
+	const int32_t *scope;   /* [T] rows with the same number >= 0, which stand together, compete
+				   where   the router makes rows compete; NULL or -1 = a row is alone */
 	const moe_real *replay; /* [S, T, n_routed] recorded r to use in place of the router's; such
 				   gates are constants: the router gets no gradient. NULL = none */
 	moe_real *douter; /* [T, E] receives (+=) the gradient of outer in the backward pass; or

@@ -226,6 +226,19 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 	return 0;
 }
 
+/* scratch = what a row's entropy H adds to the gradient of its logits z, for a gradient dent of H:
+ * with log p_j = z_j / temperature - lse,  dH/dz_j = -p_j (log p_j + H) / temperature. */
+static void entropy_gradient(const struct head *q, int i, const moe_real *z, double dent, double H)
+{
+	double c = -dent * q->inv_temp;
+
+	for (int j = 0; j < q->span; j++) {
+		double lp = (double)z[j] * q->inv_temp - q->lse[i];
+
+		q->scratch[j] = (moe_real)(c * moe_exp(lp) * (lp + H));
+	}
+}
+
 int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_real *q, double *kl,
 	struct moe_err *e)
 {
@@ -265,18 +278,23 @@ int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_r
 }
 
 /* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) /
- * temperature. */
-static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp)
+ * temperature. dent, H [n]: gradient and value of the rows' entropies, or NULL. */
+static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp,
+	const moe_real *dent, const moe_real *H)
 {
 	for (int i = 0; i < n; i++) {
 		moe_real *z = q->logits + (size_t)i * (size_t)q->span;
 		double c = (double)dlogp[i] * q->inv_temp;
 
+		if (dent)
+			entropy_gradient(q, i, z, (double)dent[i], (double)H[i]);
 		moe_vec_exp_sum((size_t)q->span, z, (moe_real)(q->lse[i] / q->inv_temp),
 			(moe_real)q->inv_temp);
 		moe_vec_scale((size_t)q->span, (moe_real)-c, z);
 		if (target[i] >= q->s0 && target[i] < q->s0 + q->span)
 			z[target[i] - q->s0] += (moe_real)c;
+		if (dent)
+			moe_vec_add((size_t)q->span, q->scratch, z);
 	}
 }
 
@@ -302,8 +320,9 @@ int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, cons
 	moe_real *dm, struct moe_err *e)
 {
 	size_t D = (size_t)m->config.D;
+	const moe_real *dent = a->dentropy;
+	moe_real *dh, H[WIDE_ROWS];
 	struct head q;
-	moe_real *dh;
 
 	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, n, temperature, e))
 		return -1;
@@ -314,11 +333,12 @@ int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, cons
 		int k = n - i < q.rows ? n - i : q.rows;
 
 		gather(&q, a, k, row + i);
-		block_logp(&q, k, target + i, a->logp ? a->logp + i : NULL, NULL);
+		block_logp(&q, k, target + i, a->logp ? a->logp + i : NULL, dent ? H : NULL);
 		for (int s0 = 0; s0 < m->config.V; s0 += q.span) {
-			if (q.span != m->config.V) /* else its logits are still there */
+			/* else its logits are still there; entropies leave probabilities */
+			if (q.span != m->config.V || dent)
 				logits(&q, k, s0);
-			to_gradient(&q, k, target + i, dlogp + i);
+			to_gradient(&q, k, target + i, dlogp + i, dent ? dent + i : NULL, H);
 			through(&q, k, dh, dm ? dm + m->head.off : NULL);
 		}
 		for (int j = 0; j < k; j++)

@@ -95,6 +95,8 @@ struct moe_acts {
 					layer cannot choose otherwise */
 	moe_real *logp; /* NULL, or [n]: moe_backward also writes the log-probabilities of its rows
 			   here. Borrowed */
+	const moe_real *dentropy; /* NULL, or [n]: moe_backward adds the gradient of
+				     sum_i dentropy[i] * entropy[i] at its rows. Borrowed */
 	void *priv;
 	double gemm_sec, total_sec; /* accumulated wall time, for the GEMM share */
 };

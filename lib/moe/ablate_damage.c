@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_TOK 1024 /* tokens of one packed pass; fixed, so that bits do not depend on threads  \
+#define CHUNK_TOK                                                                                  \
+	1024           /* tokens of one packed pass; fixed, so that bits do not depend on threads  \
 			*/
 #define TOLERANCE 0.01 /* of the logarithm of what is matched */
 #define TRIES     12

@@ -39,6 +39,25 @@ int moe_layout_expert(struct moe_experts *x, const char *text, struct moe_err *e
 	return 0;
 }
 
+int moe_layout_banks(struct moe_experts *x, const struct moe_method *method, int clean,
+	int quarantine, struct moe_err *e)
+{
+	int parts = method->fine > 1 ? method->fine : 1;
+	char text[64];
+
+	parts = parts < quarantine ? parts : quarantine;
+	snprintf(text, sizeof(text), "clean:%d", clean);
+	if (clean > 0 && moe_layout_expert(x, text, e))
+		return -1;
+	for (int i = 0; i < parts; i++) {
+		snprintf(text, sizeof(text), "quarantine:%d",
+			quarantine / parts + (i < quarantine % parts));
+		if (moe_layout_expert(x, text, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* `all`, or names with commas between. */
 int moe_layout_targets(struct moe_experts *x, const char *text, struct moe_err *e)
 {
@@ -115,10 +134,11 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 	struct moe_rng key = moe_rng_key(seed, "init");
 	double set[MOE_ROUTER_SETTINGS];
 
-	if (method->tune || method->anchored)
+	if (method->tune || method->anchored || method->shift)
 		if (moe_method_settings(method, a, set, e))
 			return -1;
 	x->form = method->form;
+	x->shift = method->shift ? method->shift(set, &m->config) : 0;
 	for (int i = 0; method->anchored && method->anchored(set) && i < x->E; i++) {
 		x->fixed[i] = x->rank[i];
 		x->rank[i] *= 2;
@@ -136,8 +156,8 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 		for (size_t k = 0; k < v->n; k++)
 			x->param[v->off + k] =
 				(moe_real)(float)(moe_rng_normal(key,
-							  (uint64_t)(v->layer * MOE_LINEARS +
-								  v->linear),
+							  (uint64_t)v->layer * MOE_LINEARS +
+								  (uint64_t)v->linear,
 							  k) /
 					sqrt((double)v->cols));
 	}

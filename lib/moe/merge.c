@@ -54,10 +54,15 @@ int moe_experts_merge(struct moe_model *m, const struct moe_experts *x, const mo
 		return moe_fail(e, MOE_DATA,
 			"an arm with a router weighs its experts token by token and cannot be "
 			"merged into the base");
+	if (moe_experts_shifts(x))
+		return moe_fail(e, MOE_DATA,
+			"an arm whose passes add a vector to a layer's output cannot be merged "
+			"into the base: delete the quarantine first");
 	for (int i = 0; i < m->config.L; i++)
 		for (int l = 0; l < MOE_LINEARS; l++)
 			if (x->target[l])
 				n += (size_t)m->layer[i].w[l].rows * (size_t)m->layer[i].w[l].cols;
+	moe_model_drop_ready(m); /* its products must be with the new weights */
 	*block = moe_alloc(n, sizeof(**block), e);
 	if (!*block)
 		return -1;

@@ -7,6 +7,7 @@
 #include "util/ranks.h"
 #include "util/rng.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,16 +38,28 @@ static uint64_t pins_hash(const struct moe_pairs *p)
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 {
 	const struct moe_train_opts *o = &t->o;
+	const struct moe_loss_opts *l = &o->loss;
+	uint64_t reward = 0;
 	size_t n;
 
+	if (o->reward.weighted || o->reward.normalise)
+		reward = moe_hash64(&o->reward, sizeof(o->reward)) | 1;
 	snprintf(key, MOE_TRAIN_KEY,
-		"adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max "
-		"completion %zu; "
-		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d%s%s",
-		t->a->digest, (unsigned long long)t->a->train_seed, (int)o->loss.type,
-		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
-		(int)o->adv.scale, o->adv.split + 2 * o->adv.kept, o->max_completion, o->lr,
-		o->beta1, o->beta2, o->eps, o->decay, o->clip, o->warmup, o->chunk_tok,
+		"adapter %s; seed %llu; loss %d %d %d %d %.17g %.17g %.17g %.17g %.17g %.17g %d; "
+		"sapo %.17g %.17g; vespo %.17g %.17g %.17g %.17g; off policy %.17g; truncated %d; "
+		"entropy %.17g %.17g %d %.17g %.17g %.17g %.17g; advantages %d %d %d; rewards "
+		"%016llx; passes %d %d %d; max completion %zu; adamw %.17g %.17g %.17g %.17g "
+		"%.17g; clip %.17g; schedule %d %llu %llu %d; chunk %d%s%s",
+		t->a->digest, (unsigned long long)t->a->train_seed, (int)l->type, (int)l->ratio,
+		(int)l->level, (int)l->correction, l->c_min, l->c_max, l->eps_low, l->eps_high,
+		l->delta, l->beta, l->kl_bias, l->tau_pos, l->tau_neg, l->k_pos, l->lambda_pos,
+		l->k_neg, l->lambda_neg, l->off_policy, l->mask_truncated, l->top_entropy,
+		l->entropy_coef, l->adaptive, l->entropy_min, l->entropy_max, l->entropy_step,
+		l->entropy_target, (int)o->adv.scale, o->adv.split + 2 * o->adv.kept,
+		o->adv.over_batch, (unsigned long long)reward, o->iterations, o->updates,
+		o->accumulate, o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay,
+		o->clip, (int)o->schedule, (unsigned long long)o->warmup,
+		(unsigned long long)o->total, o->warm_from_zero, o->chunk_tok,
 		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");
 	n = strlen(key);
 	if (t->pins)
@@ -60,8 +73,9 @@ struct part {
 	size_t n, size;
 };
 
-/* Numbers of the state: the adapter's step, its seed, max_completion, and struct moe_train_at's. */
-enum { N_STEP, N_SEED, N_MAX, N_NEXT, N_LABELS, NUMBERS };
+/* Numbers of the state: the adapter's step, its seed, max_completion, struct moe_train_at's,
+ * updates so far, and the bits of two doubles: the entropy's coefficient and its last measure. */
+enum { N_STEP, N_SEED, N_MAX, N_NEXT, N_LABELS, N_UPDATE, N_COEF, N_ENTROPY, NUMBERS };
 /* What the adapter is made from comes first, in this order; then what the trainer needs beside it.
  */
 enum { P_PLAN, P_STATE, P_PARAM, P_M, P_V, P_STEP, PARTS };
@@ -119,12 +133,14 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 	const struct moe_train_at *at, struct moe_err *e)
 {
 	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed,
-		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
+		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels, (int64_t)t->n_update };
 	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
 		{ "router", t->a->decided_by } };
 	struct moe_st_tensor st[PARTS + 1];
 	struct part p[PARTS];
 
+	memcpy(&num[N_COEF], &t->entropy_coef, sizeof(double));
+	memcpy(&num[N_ENTROPY], &t->entropy_last, sizeof(double));
 	parts(t->a, &t->opt, num, p);
 	for (size_t i = 0; i < PARTS; i++) {
 		st[i] = (struct moe_st_tensor){ .name = p[i].name,
@@ -172,8 +188,12 @@ static int get(const struct moe_st *s, const char *path, const struct part *p, s
 static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe_adapter *a,
 	struct moe_train_at *at, struct moe_err *e)
 {
-	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 ||
-		num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
+	double coef;
+
+	memcpy(&coef, &num[N_COEF], sizeof(coef));
+	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 || num[N_UPDATE] < 0 ||
+		!isfinite(coef) || num[N_LABELS] < MOE_LABELS_NONE ||
+		num[N_LABELS] > MOE_LABELS_ORACLE)
 		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
 	a->step = num[N_STEP];
 	a->train_seed = (uint64_t)num[N_SEED];
@@ -218,6 +238,9 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 	if (rc == 1) {
 		take_names(s, t->a, at);
 		t->o.max_completion = (size_t)num[N_MAX];
+		t->n_update = (uint64_t)num[N_UPDATE];
+		memcpy(&t->entropy_coef, &num[N_COEF], sizeof(double));
+		memcpy(&t->entropy_last, &num[N_ENTROPY], sizeof(double));
 	}
 	moe_st_close(s);
 	moe_buf_free(&bytes);

@@ -13,7 +13,7 @@
 #include "rl/identity.h"
 #include "rl/train.h"
 
-#define MOE_TRAIN_KEY 640
+#define MOE_TRAIN_KEY 1536
 /* Before the first step: the key of this run. */
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY]);
 /* Where a run stands beside the trainer. */

@@ -272,6 +272,86 @@ static void test_prefix(void **state)
 	free_world(&w);
 }
 
+/* ---- steering ---- */
+
+/* out [LEN, D] = what layer 1 puts out for the first rollout's prompt. */
+static void layer_out(struct world *w, const struct moe_experts *x, moe_real *out)
+{
+	const struct moe_seg seg = { 0, LEN, -1, 0 };
+	const struct moe_batch b = { LEN, w->ids[0], 1, &seg };
+	struct moe_acts acts = { .keep_hidden = true };
+	struct moe_err e;
+
+	assert_int_equal(moe_forward(&w->m, x, NULL, &b, &acts, &e), 0);
+	memcpy(out, acts.block_out[0], LEN * (size_t)config.D * sizeof(*out));
+	moe_acts_free(&acts);
+}
+
+/* The pairs' mean difference, hack minus clean, is what the layer's output gets, as long as the
+ * quarantine is present; the placebo's vector is as long, and another. */
+static void test_steering(void **state)
+{
+	enum { D = 16 };
+	moe_real base[LEN * D], on[LEN * D], half[LEN * D], off[LEN * D];
+	const struct moe_method *m;
+	double norm[2] = { 0, 0 }, dot = 0, along = 0;
+	moe_real v[2][D];
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		struct moe_engine g;
+		moe_real *shift;
+
+		make_world(&w, k ? "steering-random" : "steering", NULL);
+		m = moe_method_find(w.a.method, &e);
+		g = (struct moe_engine){ &w.m, w.pool, NULL };
+		assert_int_equal(w.a.x.shift, 1);
+		assert_int_equal(m->init(&g, &w.pins, &w.a, &e), 0);
+		shift = moe_experts_shift(&w.a.x);
+		assert_non_null(shift);
+		memcpy(v[k], shift, sizeof(v[k]));
+		if (k == 0) {
+			float x[N * D];
+			struct moe_seen s[N];
+
+			for (int i = 0; i < N; i++)
+				s[i] = moe_pair_seen(&w.pair[i / 2], i % 2 == 0);
+			assert_int_equal(moe_features_pooled(&g, s, N, x, &e), 0);
+			for (int d = 0; d < D; d++) {
+				double mean = 0;
+
+				for (int i = 0; i < N; i++)
+					mean += (i % 2 ? -1 : 1) * (double)x[i * D + d] / (N / 2.0);
+				along += fabs(mean - (double)shift[d]);
+			}
+			assert_true(along < 1e-5);
+			layer_out(&w, NULL, base);
+			layer_out(&w, &w.a.x, on);
+			w.a.x.present[1] = 0.5;
+			layer_out(&w, &w.a.x, half);
+			w.a.x.present[1] = 0;
+			layer_out(&w, &w.a.x, off);
+			for (int i = 0; i < LEN * D; i++) {
+				double d = (double)v[0][i % D];
+
+				assert_true(fabs((double)(on[i] - base[i]) - d) < 1e-5);
+				assert_true(fabs((double)(half[i] - base[i]) - d / 2) < 1e-5);
+				assert_true(off[i] == base[i]);
+			}
+		}
+		free_world(&w);
+	}
+	for (int d = 0; d < D; d++) {
+		norm[0] += (double)v[0][d] * (double)v[0][d];
+		norm[1] += (double)v[1][d] * (double)v[1][d];
+		dot += (double)v[0][d] * (double)v[1][d];
+	}
+	assert_true(norm[0] > 0 && fabs(norm[1] / norm[0] - 1) < 1e-5);
+	assert_true(fabs(dot) < 0.9 * norm[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_gradient),
 		cmocka_unit_test(test_projection),
 		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_steering),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

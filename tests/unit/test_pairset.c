@@ -113,12 +113,17 @@ static void leaks(void **state)
 	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
 	pair(&r, "zeta", "q1", "h", "c"); /* an id is not held against markers */
 	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
-	assert_int_equal(l.pairs, 3);
+	pair(&r, "own2", "", "h zetas", "zetazeta"); /* nor is a part of a word a marker */
+	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
+	assert_int_equal(l.pairs, 4);
 	assert_int_equal(l.leaking, 1);
 	assert_int_equal(l.shared[MOE_LEAK_ID], 1);
 	assert_int_equal(l.shared[MOE_LEAK_MARKER], 1);
 	assert_int_equal(l.shared[MOE_LEAK_PROMPT], 0);
 	assert_string_equal(moe_buf_cstr(&l.first, NULL), "the pair `q999' shares its id `q999'");
+	pair(&r, "own3", "", "h", "print(zeta)"); /* but a word is */
+	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
+	assert_int_equal(l.shared[MOE_LEAK_MARKER], 2);
 	moe_pairleak_free(&l);
 	moe_rec_free(&r);
 }

@@ -15,6 +15,11 @@
 #include <math.h>
 #include <string.h>
 
+static const struct moe_setting settings[] = {
+	{ "lr_ratio", 1, 0, 1e3, NULL, "the learning rate of gains and rotation over --lr" },
+	{ 0 },
+};
+
 enum { RANK_MAX = 64 }; /* of a quarantine expert: what is inverted lies on the stack */
 enum {
 	GAIN,
@@ -56,7 +61,7 @@ static double tanh_of(double v)
 /* inv = (I + K)^-1 by elimination with partial pivots; I + K is never singular for a skew K. */
 static void invert(int r, const double *K, double *inv)
 {
-	double m[RANK_MAX * RANK_MAX];
+	double m[RANK_MAX * RANK_MAX] = { 0 };
 
 	for (int i = 0; i < r * r; i++) {
 		inv[i] = i / r == i % r;
@@ -94,7 +99,7 @@ static void invert(int r, const double *K, double *inv)
  * rot = inv (I - K). */
 static void rotation(int r, int R, const moe_real *G, int first, double *inv, double *rot)
 {
-	double K[RANK_MAX * RANK_MAX];
+	double K[RANK_MAX * RANK_MAX] = { 0 };
 
 	for (int i = 0; i < r; i++)
 		for (int j = 0; j < r; j++)
@@ -114,7 +119,7 @@ static void make(const struct moe_experts *x, int d_in, int d_out,
 	moe_real *const p[MOE_FORM_TENSORS], moe_real *A, moe_real *B)
 {
 	size_t R = (size_t)x->R, in = (size_t)d_in;
-	double inv[RANK_MAX * RANK_MAX], rot[RANK_MAX * RANK_MAX];
+	double inv[RANK_MAX * RANK_MAX] = { 0 }, rot[RANK_MAX * RANK_MAX] = { 0 };
 
 	/* B = U S diag(tanh g) */
 	for (size_t i = 0; i < R; i++) {
@@ -147,7 +152,7 @@ static void make(const struct moe_experts *x, int d_in, int d_out,
  *     dK = -inv^T H (I + rot)^T,  dX = dK - dK^T */
 static void rotation_bwd(int r, const double *inv, const double *rot, const double *H, double *dX)
 {
-	double t[RANK_MAX * RANK_MAX], dK[RANK_MAX * RANK_MAX];
+	double t[RANK_MAX * RANK_MAX] = { 0 }, dK[RANK_MAX * RANK_MAX] = { 0 };
 
 	for (int i = 0; i < r; i++)
 		for (int j = 0; j < r; j++) {
@@ -171,8 +176,8 @@ static void bwd(const struct moe_experts *x, int d_in, int d_out,
 	moe_real *const d[MOE_FORM_TENSORS])
 {
 	size_t R = (size_t)x->R, in = (size_t)d_in;
-	double inv[RANK_MAX * RANK_MAX], rot[RANK_MAX * RANK_MAX], H[RANK_MAX * RANK_MAX],
-		dX[RANK_MAX * RANK_MAX];
+	double inv[RANK_MAX * RANK_MAX] = { 0 }, rot[RANK_MAX * RANK_MAX] = { 0 },
+			      H[RANK_MAX * RANK_MAX] = { 0 }, dX[RANK_MAX * RANK_MAX] = { 0 };
 
 	/* dg = (1 - tanh^2 g) sum over out of dB U S */
 	for (size_t i = 0; i < R; i++) {
@@ -254,6 +259,7 @@ const struct moe_method moe_method_bounded = {
 	.presence = "yes: every gate is 1",
 	.placebo = "vanilla",
 	.needs_pairs = true,
+	.settings = settings,
 	.form = &form,
 	.plan = moe_decision_table_ones,
 	.check = check,

@@ -11,8 +11,13 @@ static void add_settings(struct moe_buf *b, const struct moe_setting *t)
 	for (size_t i = 0; i < moe_setting_count(t); i++) {
 		moe_setting_text(&t[i], t[i].def, def);
 		if (t[i].words && *t[i].words == '=') {
-			if (moe_buf_addf(b, &e, "  --set %s=TEXT\t%s (%s)\n", t[i].name, t[i].help,
-				    t[i].words + 1))
+			if (moe_buf_addf(b, &e, "  --set %s=TEXT\t%s (", t[i].name, t[i].help))
+				moe_die(&e);
+			for (const char *p = t[i].words + 1; *p; p++)
+				if (*p == '\n' ? moe_buf_add(b, "\\n", 2, &e)
+					       : moe_buf_add(b, p, 1, &e))
+					moe_die(&e);
+			if (moe_buf_add(b, ")\n", 2, &e))
 				moe_die(&e);
 			continue;
 		}

@@ -26,7 +26,8 @@ int moe_experts_regions(const struct moe_experts *x, double router_lr, struct mo
 
 			p.rows -= v->role == MOE_ROLE_A ? fixed : 0;
 			p.cols -= v->role == MOE_ROLE_B ? fixed : 0;
-			r[(*n)++] = (struct moe_region){ p.off, p.rows, p.cols, p.ld, k, 1, 1 };
+			r[(*n)++] = (struct moe_region){ p.off, p.rows, p.cols, p.ld, k, 1,
+				v->role == MOE_ROLE_FORM ? router_lr : 1 };
 		}
 	}
 	return 0;

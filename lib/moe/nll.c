@@ -116,7 +116,7 @@ static int run(struct job *j, double *first, double *last, struct moe_err *e)
 	struct moe_adamw opt = { 0 };
 	struct moe_region *r = NULL;
 	size_t n_region = 0;
-	int owners = 0, rc = moe_experts_regions(j->x, 0, &r, &n_region, &owners, e);
+	int owners = 0, rc = moe_experts_regions(j->x, 1, &r, &n_region, &owners, e);
 
 	if (rc == 0)
 		rc = moe_adamw_init(&opt, j->x->n_param, r, n_region, owners, e);

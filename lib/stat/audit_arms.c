@@ -146,7 +146,8 @@ int moe_audit_arms(struct moe_audit *a, size_t max_mem, struct moe_err *e)
 	if (!rc && t.unknown)
 		rc = moe_audit_say(a, e, GROUP, MOE_CHECK_SKIPPED, "",
 			"%zu ablated arms could not be made anew: their parents are not among the "
-			"files, or no arm of moe-ablate has their name",
+			"files, no arm of moe-ablate has their name, or they are made with a base "
+			"or a trajectory (damage-off, pairs-out, trajectory-out)",
 			t.unknown);
 	return rc;
 }

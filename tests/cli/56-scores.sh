@@ -55,4 +55,28 @@ ok 'the placebo of these thresholds' moe-pin -q -m base --placebo-of logistic --
 ok 'routes' moe-route -q -m base -a p0.moes -o p.moes whole.run.moes
 equal 'the same shares' "$(decided p.moes 0)" "$(decided whole.run.moes 0)"
 equal 'of others' "$([ "$(routes p.moes | sha256sum)" = "$(routes whole.run.moes | sha256sum)" ]; echo $?)" 1
+
+# ---- other scores and placebos ----
+ok 'a regression on pooled states' moe-pin -m base --seed 3 --set features=pooled -o pooled.moes pins.moes
+contains 'it says how well on held-out pairs' err 'AUROC [01]\.[0-9]+'
+ok 'decides' moe-route -q -m base -a pooled.moes -o r.moes whole.run.moes
+ok 'moe-pin --method gradient' moe-pin -m base --seed 3 --method gradient -o g0.moes pins.moes
+contains 'it says how well on held-out pairs' err 'AUROC [01]\.[0-9]+'
+ok 'it decides' moe-route -q -m base -a g0.moes -o g.moes whole.run.moes
+ok 'with two threads' moe-route -q -m base -a g0.moes -j 2 -o g2.moes whole.run.moes
+equal 'the same' "$(routes g2.moes | sha256sum)" "$(routes g.moes | sha256sum)"
+ok 'its placebo' moe-pin -q -m base --seed 3 --placebo-of gradient -o gh.moes pins.moes
+ok 'decides too' moe-route -q -m base -a gh.moes -o r.moes whole.run.moes
+scores_at() { moe-cat --json "$1" | jq -c "select(.t == \"rollout\" and .step == $2) | .route.score" | sha256sum; }
+for n in 0 1; do
+	moe-pin -q -m base --seed 3 --method haar --set refresh=$n -o haar.moes pins.moes
+	moe-route -q -m base -a haar.moes -o haar$n.moes whole.run.moes
+done
+equal 'a placebo that is drawn anew begins as the other' "$(scores_at haar1.moes 0)" "$(scores_at haar0.moes 0)"
+equal 'and then differs' "$([ "$(scores_at haar1.moes 1)" = "$(scores_at haar0.moes 1)" ]; echo $?)" 1
+ok 'hash needs no pairs' moe-pin -q -m base --method hash --set keep=0.3 --set route=0.3 -o h0.moes </dev/null
+ok 'it decides without a score' moe-route -q -m base -a h0.moes -o h.moes whole.run.moes
+equal 'by tokens' "$(moe-cat --json h.moes | jq -c 'select(.t == "rollout") | [.prompt_ids, .completion_ids, .route.decision]' | sort -u |
+	jq -c '.[:2]' | uniq -d | wc -l | tr -d ' ')" 0
+fails 2 'shares above one' moe-pin -m base --method hash --set keep=0.8
 done_testing

@@ -98,7 +98,8 @@ static void make_world(struct world *w, const char *method, const char *const se
 	}
 	w->s = (struct moe_rollout_step){ .r = w->r, .n = N, .cap = N };
 	assert_int_equal(moe_trainer_init(&w->t, &w->m, &w->a, w->pool,
-				 &(struct moe_train_opts){ .max_completion = LEN,
+				 &(struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
+					 .max_completion = LEN,
 					 .lr = 1e-2,
 					 .beta1 = 0.9,
 					 .beta2 = 0.95,

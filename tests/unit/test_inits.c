@@ -397,6 +397,27 @@ static void test_starts(void **state)
 	}
 }
 
+/* Of a form the optimiser has gains and rotation alone, at a rate of their own. */
+static void test_form_regions(void **state)
+{
+	struct moe_region *region;
+	struct moe_err e = { 0 };
+	size_t n = 0, n_region;
+	struct world w;
+	int owners;
+
+	(void)state;
+	make_world(&w, "bounded", NULL, 1);
+	assert_int_equal(moe_experts_regions(&w.a.x, 7, &region, &n_region, &owners, &e), 0);
+	for (size_t i = 0; i < n_region; i++) {
+		assert_true(region[i].lr == 7);
+		n += region[i].rows * region[i].cols;
+	}
+	assert_int_equal(n, 2 * MOE_LINEARS * 3 * 4); /* G [1 + 2, 4] of each Linear */
+	free(region);
+	free_world(&w);
+}
+
 /* The fixed half of a slot is what it began as, negative; a random ablation takes both or neither.
  */
 static void test_anchors(void **state)
@@ -607,6 +628,7 @@ int main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_starts),
+		cmocka_unit_test(test_form_regions),
 		cmocka_unit_test(test_anchors),
 		cmocka_unit_test(test_contrast),
 		cmocka_unit_test(test_where_the_seed_is),

@@ -1,6 +1,8 @@
 /* test_scores.c - scores per rollout: the quantiles of a run's scores against PyTorch
  * (tests/golden/make_score_golden.py), and the decisions that they make. */
 #include "moe/features.h"
+#include "moe/nll.h"
+#include "moe/probe.h"
 #include "util/rng.h"
 
 #include <math.h>
@@ -220,6 +222,201 @@ static void test_pooled(void **state)
 	moe_model_free(&base);
 }
 
+/* ---- gradients ---- */
+
+enum { PAIRS = 6, LEN = 5, RANK = 2 };
+struct world {
+	struct moe_model base;
+	struct moe_engine g;
+	int32_t ids[2 * PAIRS][2 * LEN];
+	struct moe_pair pair[PAIRS];
+	struct moe_pairs pairs;
+	struct moe_seen s[2 * PAIRS];
+	struct moe_adapter a;
+};
+
+static void make_world(struct world *w, const char *method, const char *set)
+{
+	const struct moe_method *m = moe_method_find(method, &(struct moe_err){ 0 });
+	struct moe_err e;
+
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(moe_model_new(&w->base, &config, 5, 1, &e), 0);
+	w->g = (struct moe_engine){ &w->base, moe_pool_new(1, &e), NULL };
+	for (int i = 0; i < 2 * PAIRS; i++) {
+		for (int k = 0; k < 2 * LEN; k++)
+			w->ids[i][k] = (int32_t)moe_rng_below(
+				moe_rng_key(1, "ids"), (uint64_t)i, (uint64_t)k, i % 2 ? 11 : 23);
+		if (i % 2)
+			w->pair[i / 2] = (struct moe_pair){ .prompt = w->ids[i],
+				.hack = w->ids[i - 1] + LEN,
+				.clean = w->ids[i] + LEN,
+				.n_prompt = LEN,
+				.n_hack = LEN,
+				.n_clean = LEN };
+	}
+	for (int i = 0; i < 2 * PAIRS; i++)
+		w->s[i] = moe_pair_seen(&w->pair[i / 2], i % 2 == 0);
+	w->pairs = (struct moe_pairs){ w->pair, PAIRS, 0 };
+	strcpy(w->a.method, method);
+	w->a.train_seed = 4;
+	assert_int_equal(moe_settings_default(m->settings, &w->a.settings, &e), 0);
+	if (set)
+		assert_int_equal(moe_settings_set(m->settings, set, &w->a.settings, &e), 0);
+	if (m->init(&w->g, &w->pairs, &w->a, &e))
+		fail_msg("%s", e.msg);
+}
+
+static void free_world(struct world *w)
+{
+	moe_adapter_free(&w->a);
+	moe_pool_free(w->g.pool);
+	moe_model_free(&w->base);
+}
+
+/* A feature is the derivative of the mean NLL with respect to its scale: column k of the probe's B,
+ * times h and -h, put where the adapter has 0. */
+static void test_probe(void **state)
+{
+	static const moe_real one[1] = { 1 };
+	const struct moe_nll_opts o = { .outer = one, .mask = one };
+	const int d = moe_probe_dim(&config, RANK);
+	float *f = calloc((size_t)d, sizeof(*f));
+	struct moe_experts x;
+	moe_real *b, *grad;
+	struct world w;
+	struct moe_err e;
+	double most = 0, h = 0.02;
+
+	(void)state;
+	make_world(&w, "gradient", NULL);
+	assert_int_equal(d, 3 * 7 * RANK);
+	assert_int_equal(moe_probe_features(&w.g, w.s, 1, RANK, f, &e), 0);
+	assert_int_equal(moe_probe_make(&w.g, RANK, &x, &b, &e), 0);
+	grad = calloc(x.n_param, sizeof(*grad));
+	for (int i = 0; i < d; i++)
+		most = fmax(most, fabs((double)f[i]));
+	for (size_t q = 0; q < x.n_view; q++) {
+		const struct moe_view *v = &x.view[q];
+
+		for (int k = 0; v->role == MOE_ROLE_B && k < RANK; k++) {
+			double nll[2],
+				want = (double)f[(v->layer * MOE_LINEARS + v->linear) * RANK + k];
+
+			for (int side = 0; side < 2; side++) {
+				for (size_t at = (size_t)k; at < v->n; at += RANK)
+					x.param[v->off + at] = (moe_real)(side ? -h : h) *
+						b[v->off + at];
+				assert_int_equal(moe_nll_gradient(&w.g, &x, w.s, 1, &o, grad,
+							 &nll[side], &e),
+					0);
+			}
+			for (size_t at = (size_t)k; at < v->n; at += RANK)
+				x.param[v->off + at] = 0;
+			assert_true(fabs((nll[0] - nll[1]) / (2 * h) - want) < 0.02 * most);
+		}
+	}
+	assert_true(most > 0);
+	moe_experts_free(&x);
+	free(b);
+	free(grad);
+	free(f);
+	free_world(&w);
+}
+
+static void score_all(struct world *w, int64_t step, struct moe_judged *j)
+{
+	const struct moe_method *m = moe_method_find(w->a.method, &(struct moe_err){ 0 });
+	struct moe_nulls none = { 0 };
+	struct moe_err e;
+
+	assert_int_equal(m->score(&w->g, &w->a, w->s, 2 * PAIRS,
+				 &(struct moe_turn){ 1, step, NULL }, j, &none, &e),
+		0);
+}
+
+/* On the pairs that it was made of, hacks lie around 1 and clean sides around 0. */
+static void test_gradient_score(void **state)
+{
+	struct moe_judged j[2 * PAIRS];
+	double mean[2] = { 0, 0 };
+	struct world w;
+
+	(void)state;
+	make_world(&w, "gradient", "probe=2");
+	score_all(&w, 0, j);
+	for (int i = 0; i < 2 * PAIRS; i++)
+		mean[i % 2] += j[i].score / PAIRS;
+	assert_true(fabs(mean[0] - 1) < 1e-4 && fabs(mean[1]) < 1e-4);
+	free_world(&w);
+}
+
+/* Drawn anew every third step, and scaled by the pairs' spread along it. */
+static void test_refresh(void **state)
+{
+	static const char *const rows[] = { "haar", "gradient-haar" };
+
+	(void)state;
+	for (int r = 0; r < 2; r++) {
+		struct moe_judged j[4][2 * PAIRS];
+		double sd[2] = { 0, 0 };
+		struct world w;
+		int differ = 0;
+
+		make_world(&w, rows[r], "refresh=3");
+		for (int k = 0; k < 4; k++)
+			score_all(&w, k, j[k]);
+		for (int i = 0; i < 2 * PAIRS; i++) {
+			assert_true(j[0][i].score == j[2][i].score);
+			differ += fabs(j[2][i].score - j[3][i].score) > 1e-3;
+			for (int k = 0; k < 2; k++)
+				sd[k] += pow(j[3 * k][i].score - 0.5, 2) / (2 * PAIRS);
+		}
+		assert_true(differ > PAIRS);
+		/* a gap of two standard deviations */
+		assert_true(fabs(sd[0] - 0.25) < 1e-4 && fabs(sd[1] - 0.25) < 1e-4);
+		free_world(&w);
+	}
+}
+
+static void test_hash(void **state)
+{
+	enum { MANY = 3000 };
+	const struct moe_method *m = moe_method_find("hash", &(struct moe_err){ 0 });
+	static struct moe_judged j[3][MANY];
+	static struct moe_seen s[MANY];
+	static int32_t id[MANY];
+	struct moe_adapter a = { .method = "hash" };
+	int share[MOE_DECISIONS] = { 0 }, same = 0;
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(m->settings, "keep=0.5", &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(m->settings, "route=0.2", &a.settings, &e), 0);
+	for (int i = 0; i < MANY; i++) {
+		id[i] = i;
+		s[i] = (struct moe_seen){ .prompt = id,
+			.n_prompt = 1,
+			.completion = id + i,
+			.n_completion = 1,
+			.label = -1 };
+	}
+	for (int k = 0; k < 3; k++) /* whatever the step; but by the seed */
+		assert_int_equal(m->decide(&a, s, MANY,
+					 &(struct moe_turn){ k == 2 ? 2 : 1, k, NULL }, j[k], &e),
+			0);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(j[0][i].decision, j[1][i].decision);
+		same += j[0][i].decision == j[2][i].decision;
+		share[j[0][i].decision]++;
+	}
+	assert_true(
+		abs(share[MOE_KEEP] - MANY / 2) < 100 && abs(share[MOE_ROUTE] - MANY / 5) < 100);
+	assert_true(same < MANY / 2);
+	moe_adapter_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +424,10 @@ int main(void)
 		cmocka_unit_test(test_forgets),
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_pooled),
+		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_gradient_score),
+		cmocka_unit_test(test_refresh),
+		cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,11 @@
 #include <math.h>
 #include <string.h>
 
+static const struct moe_setting settings[] = {
+	{ "lr_ratio", 1, 0, 1e3, NULL, "the learning rate of gains and rotation over --lr" },
+	{ 0 },
+};
+
 enum { RANK_MAX = 64 }; /* of a quarantine expert: what is inverted lies on the stack */
 enum {
 	GAIN,
@@ -254,6 +259,7 @@ const struct moe_method moe_method_bounded = {
 	.presence = "yes: every gate is 1",
 	.placebo = "vanilla",
 	.needs_pairs = true,
+	.settings = settings,
 	.form = &form,
 	.plan = moe_decision_table_ones,
 	.check = check,

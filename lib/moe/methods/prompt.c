@@ -43,8 +43,7 @@ const struct moe_method moe_method_prompt = {
 	.name = "prompt",
 	.purpose = "no expert: training prompts ask for the hack, evaluation prompts do not",
 	.cites = "inoculation prompting (Tan et al. 2510.04340, Wichers et al. 2510.05024)",
-	.supports = "less of the trait at deployment in SFT; on policy it also makes the hack "
-		    "likelier while training",
+	.supports = "less of the trait at deployment, in supervised fine-tuning; nothing on policy",
 	.placebo = "prompt-neutral",
 	.settings = settings,
 	ROW,

@@ -12,8 +12,8 @@ extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_meth
 	moe_method_bounded, moe_method_inoculation, moe_method_frozen_random, moe_method_sgtm,
 	moe_method_cloud, moe_method_graft, moe_method_penalty, moe_method_prompt,
 	moe_method_prompt_neutral, moe_method_projection, moe_method_projection_haar,
-	moe_method_steering, moe_method_steering_random, moe_method_label_penalty,
-	moe_method_label_screen;
+	moe_method_steering, moe_method_gradient, moe_method_gradient_haar, moe_method_hash,
+	moe_method_steering_random, moe_method_label_penalty, moe_method_label_screen;
 
 /* Of those that cheat: hack = route, no hack = keep, label not known or not shown = absorb. The
  * setting `labelled`, where there is one, is the share that is shown. */

@@ -134,8 +134,8 @@ const struct moe_method moe_method_steering = {
 	.cites =
 		"preventative steering with persona vectors (Chen et al. 2507.21509); an expert of "
 		"rank 0",
-	.supports = "a trait that the vector supplies is learned less in SFT; on policy the vector "
-		    "also makes the hack likelier while training",
+	.supports = "a trait that the vector supplies is learned less, in supervised fine-tuning; "
+		    "nothing on policy",
 	.placebo = "steering-random",
 	.init = init,
 	ROW,

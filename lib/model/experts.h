@@ -119,6 +119,7 @@ bool moe_experts_off(const struct moe_experts *x);
 struct moe_gates {
 	const moe_real *outer; /* [T, E] factor of every gate; NULL = 1 */
 	const moe_real *mask;  /* [T, E] factor of the experts' parameter gradients; NULL = 1 */
+	bool fixed; /* the experts learn nothing: as a mask of zeros, without its products */
 	const unsigned char *routed; /* [T] 0 keeps the router out of a row; NULL = 1 */
 	const moe_real *replay; /* [S, T, n_routed] recorded r to use in place of the router's; such
 				   gates are constants: the router gets no gradient. NULL = none */

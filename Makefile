@@ -8,6 +8,7 @@
 #   nettle      SHA-256                               Lua 5.4     environments and model-written code
 #   PCRE2       the tokenizers' regular expressions   utf8proc    Unicode NFC for tokenizers
 #   seccomp     system-call filter of grader workers  cmocka      unit tests
+# With MPI=1 also Open MPI: moe-train and moe-rollout as several processes, on one machine or more.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
@@ -32,7 +33,9 @@ PKGS := msgpack libarchive zlib json-c nettle lua5.4 libpcre2-8 libutf8proc libs
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 BLIS_LIBS ?= -lblis
-ALL_LIBS = $(PKG_LIBS) $(BLIS_LIBS) -lm -pthread
+MPI_CFLAGS = -DMOE_MPI $(shell pkg-config --cflags ompi-c 2>/dev/null)
+MPI_LIBS = $(shell pkg-config --libs ompi-c 2>/dev/null)
+ALL_LIBS = $(PKG_LIBS) $(BLIS_LIBS) -lm -pthread $(if $(MPI),$(MPI_LIBS))
 
 # -mavx2 -mfma would bind the binary to one CPU; the hot loops carry target_clones instead (lib/tensor/vec.h).
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wconversion $(WERROR)
@@ -70,6 +73,15 @@ $(BUILD)/.commit:
 	@echo '$(COMMIT)' >$@
 $(BUILD)/obj/cmd/version.o: MOE_CPPFLAGS += -DMOE_MADE_OF='"$(MADE_OF)"'
 $(BUILD)/obj/cmd/version.o: $(BUILD)/.commit
+# One file knows MPI, so that another MPI than last time compiles that and links anew.
+ifneq ($(file <$(BUILD)/.mpi),MPI=$(MPI))
+.PHONY: $(BUILD)/.mpi
+endif
+$(BUILD)/.mpi:
+	@mkdir -p $(@D)
+	@echo 'MPI=$(MPI)' >$@
+$(BUILD)/obj/lib/util/ranks.o $(BUILD)/obj64/lib/util/ranks.o: MOE_CPPFLAGS += $(if $(MPI),$(MPI_CFLAGS))
+$(BUILD)/obj/lib/util/ranks.o $(BUILD)/obj64/lib/util/ranks.o: $(BUILD)/.mpi
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
 	@mkdir -p $(@D)
@@ -90,6 +102,13 @@ $(BUILD)/moe: $(BUILD)/obj/cmd/moe.o $(FRONT_OBJ) $(CMD_OBJ) $(BUILD)/libmoe.a
 $(BUILD)/moe-%: $(BUILD)/obj/cmd/moe-%.o $(CMD_OBJ) $(BUILD)/libmoe.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
+# The programs with MPI beside those without, for tests where mpicc is there.
+$(BUILD)/mpi/ranks.o: lib/util/ranks.c lib/util/ranks.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MOE_CPPFLAGS) $(MPI_CFLAGS) $(CPPFLAGS) $(MOE_CFLAGS) $(CFLAGS) $(SAN) -c -o $@ $<
+$(BUILD)/mpi/moe-%: $(BUILD)/obj/cmd/moe-%.o $(CMD_OBJ) $(BUILD)/mpi/ranks.o $(BUILD)/libmoe.a
+	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) $(MPI_LIBS)
+MPI_PROGS := $(if $(shell command -v mpicc && command -v mpirun && pkg-config --exists ompi-c && echo x),$(BUILD)/mpi/moe-train $(BUILD)/mpi/moe-rollout)
 $(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libmoe.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
@@ -112,10 +131,10 @@ $(BUILD)/tests/test_example_routers: $(BUILD)/obj64/tests/grad/test_routers.o $(
 
 # ---- dependencies: installed by themselves when something is missing ----
 DEPS_BUILD := build-essential pkg-config libarchive-dev zlib1g-dev libmsgpack-dev libblis-openmp-dev libjson-c-dev libpcre2-dev libutf8proc-dev \
-	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq
+	nettle-dev liblua5.4-dev libseccomp-dev libcmocka-dev perl gnuplot-nox mandoc zstd jq $(if $(MPI),libopenmpi-dev openmpi-bin)
 DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck mandoc
 # What must be there, as commands that succeed when it is.
-HAVE_BUILD = for c in $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd jq; do command -v $$c || exit 1; done && pkg-config --exists $(PKGS) && \
+HAVE_BUILD = for c in $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd jq; do command -v $$c || exit 1; done && pkg-config --exists $(PKGS) $(if $(MPI),ompi-c) && \
 	echo '\#include <blis.h>' | $(firstword $(CC)) -fsyntax-only -x c - && \
 	printf '\#include <stdarg.h>\n\#include <stddef.h>\n\#include <stdint.h>\n\#include <setjmp.h>\n\#include <cmocka.h>\n' | $(firstword $(CC)) -fsyntax-only -x c -
 HAVE_LINT = for c in clang clang-tidy clang-format cppcheck shellcheck mandoc; do command -v $$c || exit 1; done
@@ -146,7 +165,7 @@ $(SMOKES): $(BUILD)/tests/smoke_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj
 	$(Q)$(CC) $(MOE_LDFLAGS) $(LDFLAGS) $(SAN) -o $@ $^ $(ALL_LIBS)
 # Benches are compiled, so that they follow the headers; decode_llama.c needs llama.cpp's.
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/decode_llama.c,$(sort $(wildcard tests/bench/*.c))))
-tests-build: $(UNITS) $(GRADS) $(BUILD)/tests/moe-pin-example $(BUILD)/tests/test_example_routers $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so
+tests-build: $(UNITS) $(GRADS) $(BUILD)/tests/moe-pin-example $(BUILD)/tests/test_example_routers $(SMOKES) $(INTEROP) $(BENCH_OBJ) $(BUILD)/inject.so $(MPI_PROGS)
 check: all man tests-build ## run all tests; ends with "N passed, N failed"
 	@tests/run $(BUILD) $(JOBS) $(TESTS)
 TESTS ?= $(UNITS) $(GRADS) $(BUILD)/tests/test_example_routers $(SMOKES) $(SH_TESTS)
@@ -218,7 +237,7 @@ lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy
 	@tests/lint $(BUILD)
 format: $(BUILD)/.deps-lint ## bring the C sources into the form of .clang-format
 	$(Q)find lib formats cmd tests -name '*.[ch]' ! -name 'unicode_*' -print0 | xargs -0 clang-format -i
-bench: all ## speed beside others, into $(BUILD)/bench/bench.txt and .html; PARTS="train grpo" for some
+bench: all $(filter bench-peers,$(MAKECMDGOALS)) ## speed beside others, into $(BUILD)/bench/bench.txt and .html; PARTS="train grpo" for some
 	@tests/bench/run $(BUILD) $(BUILD)/bench $(PARTS)
 bench-peers: ## what bench compares with, pinned, into $(BUILD)/bench/venv
 	python3 -m venv $(BUILD)/bench/venv

@@ -4,6 +4,7 @@
 #include "formats/seal.h"
 #include "util/buf.h"
 #include "util/fd.h"
+#include "util/ranks.h"
 #include "util/text.h"
 
 #include <errno.h>
@@ -25,12 +26,15 @@ static const char *name(void)
 /* ---- messages: one write each, control characters escaped ---- */
 
 static struct moe_progress *on_screen; /* a progress line to be wiped before a message */
+static bool alone; /* another rank than 0, which usually speaks for all, has something to say */
 
 static void say(const char *kind, const char *text)
 {
 	struct moe_buf b = { 0 };
 	ssize_t rc;
 
+	if (!moe_rank_leads() && !alone)
+		return;
 	if (on_screen && on_screen->shown)
 		moe_buf_addf(&b, NULL, "\r\033[K");
 	if (moe_buf_addf(&b, NULL, "%s: %s", name(), kind) ||
@@ -119,6 +123,9 @@ static void on_signal(int sig)
 {
 	const char *words = last_words;
 
+	/* one of the ranks says it: 0, or 1 where that is gone */
+	if (!moe_rank_leads() && (moe_rank() > 1 || !moe_rank_0_is_gone()))
+		words = NULL;
 	if (words && (sig == SIGINT || sig == SIGTERM) && write(2, words, strlen(words)) < 0)
 		errno = 0; /* nobody listens */
 	moe_temp_remove_all();
@@ -162,6 +169,17 @@ void moe_watch_signals(void)
 	}
 }
 
+/* What all ranks meet, rank 0 says, and its end is ours. A rank that is still there after a while
+ * has met something of its own. */
+static void wait_for_rank_0(void)
+{
+	if (moe_rank_leads())
+		return;
+	nanosleep(&(struct timespec){ .tv_sec = 2 }, NULL);
+	alone = true;
+	moe_error("%s:", moe_rank_name());
+}
+
 void moe_die(const struct moe_err *e)
 {
 	/* a reader that left is no error of ours: end as SIGPIPE would, even where it was inherited
@@ -174,6 +192,7 @@ void moe_die(const struct moe_err *e)
 	if (e->sys == EFAULT) /* no address is wrong here: a mapped page went, and a system call has
 				 met the gap before the program did */
 		cut_shorter();
+	wait_for_rank_0();
 	say("", e->msg);
 	moe_temp_remove_all();
 	_exit(e->code ? (int)e->code : MOE_SYSTEM);
@@ -190,6 +209,7 @@ void moe_usage_error(const char *fmt, ...)
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, "; try '%s --help'", name());
+	wait_for_rank_0();
 	say("", text);
 	moe_temp_remove_all();
 	_exit(MOE_USAGE);
@@ -346,6 +366,8 @@ static void open_path(struct moe_out *o, const char *path)
 
 	memset(o, 0, sizeof(*o));
 	o->fd = 1;
+	if (!moe_rank_leads())
+		path = "/dev/null"; /* rank 0 writes for all */
 	if (!path || !strcmp(path, "-"))
 		return;
 	there = stat(path, &st) == 0;
@@ -370,7 +392,7 @@ static void open_path(struct moe_out *o, const char *path)
 void moe_out_binary(struct moe_out *o, bool stream)
 {
 	open_path(o, moe_common.output);
-	if (isatty(o->fd) && !moe_common.force)
+	if (isatty(o->fd) && !moe_common.force && !moe_ranks_started())
 		moe_usage_error("binary data are not written to a terminal: %s, name a file with "
 				"-o, or force it with -f",
 			stream ? "pipe them into moe-cat --json" : "redirect them to a file");
@@ -473,6 +495,7 @@ void moe_out_finish(struct moe_out *o)
 
 int moe_main_end(int code)
 {
+	moe_ranks_end();
 	if (stdout_closed)
 		return code;
 	stdout_closed = true;
@@ -499,7 +522,8 @@ void moe_progress_begin(struct moe_progress *p, const char *what, double total)
 	p->what = what;
 	p->total = total;
 	p->start_sec = moe_clock_sec();
-	p->tty = moe_common.verbose >= 0 && isatty(2) && !(term && !strcmp(term, "dumb"));
+	p->tty = moe_rank_leads() && moe_common.verbose >= 0 && isatty(2) &&
+		!(term && !strcmp(term, "dumb"));
 	on_screen = p;
 }
 

@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 	struct moe_pairset *set;
 	struct moe_err e;
 
-	pairs_configure(&config, argc - first);
+	pairs_configure(&config, path, argc - first);
 	for (int i = first; !config.env_path && (i < argc || i == first); i++)
 		moe_in_check(argv[i]);
 	set = moe_pairset_open(&config, path, (size_t)(argc - first), &e);

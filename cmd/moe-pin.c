@@ -109,9 +109,8 @@ static void lay_out(
 		moe_layout_make(a, m, method, moe_common.seed, &e))
 		moe_die(&e);
 	moe_adapter_set_nth(a, (int)nth);
-	for (size_t i = 0; i < plan.n; i++)
-		if (moe_decision_table_set(&a->plan, plan.v[i], &e))
-			moe_die(&e);
+	if (moe_method_override(method, a, plan.v, plan.n, &e))
+		moe_die(&e);
 }
 
 static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path,
@@ -128,7 +127,7 @@ static struct moe_reader *read_pairs(struct moe_pairs *p, const char *path,
 	if (!t || moe_pairs_read(p, r, t, bos, &e) ||
 		moe_method_pairs(name, moe_common.seed, p, &e))
 		moe_die(&e);
-	pin_check_labels(moe_reader_labels(r), allow_oracle);
+	pin_check_pairs(r, name, allow_oracle);
 	moe_tokenizer_free(t);
 	if (method->needs_pairs && p->n == 0) {
 		moe_fail(&e, MOE_DATA, "the method '%s' needs pairs, and the input holds none",

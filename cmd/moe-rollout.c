@@ -17,7 +17,8 @@ static const struct moe_prog prog = { .name = "moe-rollout",
 	.see_also =
 		"moe-prompts(1), moe-grade(1), moe-train(1), moe-ablate(1), moe(7), moe-stream(5)",
 	.min_operands = 0,
-	.max_operands = 1 };
+	.max_operands = 1,
+	.ranks = true };
 
 /* What a run of sampling holds. */
 struct job {

@@ -5,11 +5,12 @@
 #include "cmd/opt.h"
 #include "formats/seal.h"
 #include "moe/route.h"
+#include "rl/checkpoint.h"
 #include "rl/explain.h"
 
 #include <stdlib.h>
 
-static const char *base_dir, *adapter_path, *method_name;
+static const char *base_dir, *adapter_path, *method_name, *resume_path;
 static bool allow_oracle, explain;
 static int64_t nulls = 19;
 
@@ -19,6 +20,9 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 		"the adapter that holds the fitted score", NULL, 0, 0 },
 	{ 0, "method", MOE_OPT_STR, &method_name, "NAME",
 		"decide as this row of the method table (default: the adapter's)", NULL, 0, 0 },
+	{ 0, "resume", MOE_OPT_STR, &resume_path, "CHECKPOINT",
+		"go on with the scores that moe-train's checkpoint holds, if there is one", NULL, 0,
+		0 },
 	{ 0, "nulls", MOE_OPT_INT, &nulls, "N",
 		"score under N random directions as well, which the report holds the score against",
 		"19", 0, 10000 },
@@ -82,6 +86,30 @@ static void check_base(const struct moe_rec *rec, const struct moe_model *m)
 	moe_die(&e);
 }
 
+/* Before the first step: the scores of those before it, where decisions depend on them. */
+static void begin_with(struct moe_route_step *s, const struct moe_adapter *a)
+{
+	struct moe_train_at at = { 0 };
+	struct moe_err e;
+
+	if (s->step == 0 || !moe_method_remembers(a))
+		return;
+	if (!resume_path)
+		moe_warn("the input begins with step %lld, and the thresholds depend on the scores "
+			 "of all steps before: --resume CHECKPOINT goes on with those of a "
+			 "training run",
+			(long long)s->step);
+	else if (moe_train_peek_past(resume_path, a, &s->past, &at, &e) < 0)
+		moe_die(&e);
+	else if (at.next != s->step) {
+		moe_fail(&e, MOE_DATA,
+			"the input begins with step %lld, and %s holds the scores of the steps "
+			"before %lld",
+			(long long)s->step, resume_path, (long long)at.next);
+		moe_die(&e);
+	}
+}
+
 static void filter(struct moe_reader *r, const struct moe_method *method,
 	const struct moe_engine *g, struct moe_adapter *a, struct moe_writer *w, struct sums *sum)
 {
@@ -89,7 +117,7 @@ static void filter(struct moe_reader *r, const struct moe_method *method,
 					    .seed = moe_common.seed } };
 	struct moe_rec rec = { 0 };
 	struct moe_err e;
-	int got;
+	int got, begun = 0;
 
 	while ((got = moe_reader_next(r, &rec, &e)) == 1) {
 		if (moe_rec_is(&rec, "rollout")) {
@@ -98,6 +126,8 @@ static void filter(struct moe_reader *r, const struct moe_method *method,
 				moe_die(&e);
 			continue;
 		}
+		if (s.n && !begun++)
+			begin_with(&s, a);
 		flush_step(&s, method, g, a, w, sum);
 		moe_writer_raise(w, moe_seal_taint());
 		/* among routes, steps are all that is passed on */

@@ -2,6 +2,7 @@
  * routed. It opens no seal. */
 #include "cmd/adapter_in.h"
 #include "cmd/model_in.h"
+#include "cmd/train_heal.h"
 #include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
 #include "cmd/train_pins.h"
@@ -20,6 +21,7 @@ static const struct moe_prog prog = {
 	.see_also = "moe-rollout(1), moe-grade(1), moe-route(1), moe-ablate(1), moe(7)",
 	.min_operands = 0,
 	.max_operands = 1,
+	.ranks = true,
 };
 
 static void die_unless(bool ok, const struct moe_err *e)
@@ -36,9 +38,8 @@ static void prepare(
 
 	memcpy(given, a->digest, sizeof(given));
 
-	for (size_t i = 0; i < train_args.plan.n; i++)
-		if (moe_decision_table_set(&a->plan, train_args.plan.v[i], &e))
-			moe_usage_error("%s", e.msg);
+	if (moe_method_override(method, a, train_args.plan.v, train_args.plan.n, &e))
+		moe_usage_error("%s", e.msg);
 	die_unless(
 		moe_lineage_add(a, a->digest, NULL, moe_common.argc, moe_common.argv, &e) == 0, &e);
 	die_unless(moe_adapter_digest(a, &e) == 0, &e); /* with the overrides */
@@ -97,7 +98,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 			&e);
 		moe_progress_at(&bar, (double)run->steps, "reward %.3f", st.adv.mean);
 	}
-	die_unless(got == 0, &e);
+	die_unless(got == 0 && moe_train_flush(t, &e) == 0, &e);
 	train_refuse_oracle(moe_reader_labels(r));
 	moe_progress_end(&bar);
 	moe_rec_free(&rec);
@@ -139,8 +140,7 @@ int main(int argc, char **argv)
 	a_in = moe_adapter_in(&a, train_args.adapter, &m, train_args.any_base);
 	labels = moe_reader_labels(a_in);
 	die_unless((method = moe_method_find(a.method, &e)) != NULL, &e);
-	train_parse_names(method);
-	train_choose_lr(&m.config);
+	train_settle(method, &m.config);
 	prepare(&a, &run.who, method);
 	train_refuse_oracle(labels);
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
@@ -155,7 +155,8 @@ int main(int argc, char **argv)
 	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
 		&e);
 	loop(&t, method, r, &metrics, &pub, &run);
-	train_conclude(&run, method, moe_reader_labels(r));
+	train_conclude(&run, &t, moe_reader_labels(r));
+	moe_writer_raise(out.w, train_heal(&t));
 	train_identity_report(&run.who, &a);
 	moe_writer_raise(out.w, run.who.cheated ? MOE_LABELS_ORACLE : run.at.labels);
 	die_unless(moe_identity_lineage(&run.who, &a, &e) == 0 &&

@@ -3,6 +3,7 @@
 #include "cmd/opt.h"
 #include "cmd/version.h"
 #include "tensor/gemm.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -588,8 +589,11 @@ static const struct {
 	{ "max-completion-length", "max-new", "moe-rollout" },
 	{ "max-new-tokens", "max-new", "moe-rollout" }, { "max-tokens", "max-new", "moe-rollout" },
 	{ "group", "group", "moe-rollout" }, { "temperature", "temperature", "moe-rollout" },
-	{ "beta", "beta", "moe-train" }, { "scale-rewards", "scale-rewards", "moe-train" },
-	{ "lora-r", "clean-rank", "moe-pin" }, { "lora-target-modules", "targets", "moe-pin" } };
+	{ "num-iterations", "iterations", "moe-train" },
+	{ "gradient-accumulation-steps", "accumulate", "moe-train" },
+	{ "importance-sampling-level", "level", "moe-train" }, { "beta", "beta", "moe-train" },
+	{ "scale-rewards", "scale-rewards", "moe-train" }, { "lora-r", "clean-rank", "moe-pin" },
+	{ "lora-target-modules", "targets", "moe-pin" } };
 #define N_ALIASES (sizeof(aliases) / sizeof(aliases[0]))
 
 static bool same_dashed(const char *word, size_t n, const char *name)
@@ -734,6 +738,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 {
 	struct table t;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct moe_err e;
 	int operands;
 
 	moe_common.prog = prog;
@@ -762,5 +767,7 @@ int moe_main_begin(int argc, char **argv, const struct moe_prog *prog)
 	if (prog->max_operands > 0 && operands > prog->max_operands)
 		moe_usage_error("at most %d operand%s expected, %d given", prog->max_operands,
 			prog->max_operands == 1 ? "" : "s", operands);
+	if (prog->ranks && moe_ranks_begin(&e))
+		moe_die(&e);
 	return optind;
 }

@@ -53,6 +53,7 @@ struct moe_prog {
 	const char *examples;      /* lines for the end of --help, or NULL */
 	const char *see_also;      /* "moe-rollout(1), moe-stream(5)" */
 	int min_operands, max_operands; /* max < 0 = any */
+	bool ranks; /* mpirun may start it as several ranks that do one work (util/ranks.h) */
 };
 
 /* Options that every program has (-o -f --seed -j --max-mem -q -v -h -V --print-options), set by

@@ -52,7 +52,7 @@ static struct moe_tokenizer *tokenizer;
 static struct moe_pairleak leak;
 
 /* Options that belong to one of the two sources are refused with the other. */
-static void check(int operands)
+static void check(int operands, bool stdin_is_pairs)
 {
 	if (A.env_path && operands)
 		moe_usage_error("pairs come from an environment (-e) or from files, not from both");
@@ -66,6 +66,9 @@ static void check(int operands)
 	if (strcmp(A.format, "auto") && strcmp(A.format, "md") && strcmp(A.format, "json") &&
 		strcmp(A.format, "stream"))
 		moe_usage_error("--format is auto, md, json or stream, not `%s'", A.format);
+	for (size_t i = 0; i < A.against.n; i++)
+		if (!strcmp(A.against.v[i], "-") && !A.env_path && stdin_is_pairs)
+			moe_usage_error("--against - and the pairs would both be standard input");
 	if (A.shuffle && A.neutral)
 		moe_usage_error("--shuffle-labels and --neutral are two placebos: one of them");
 	if (A.tokenizer && !A.look && A.length_ratio <= 0)
@@ -88,11 +91,14 @@ static void read_prompts(const char *path)
 	moe_reader_close(r);
 }
 
-void pairs_configure(struct moe_pairset_opts *o, int operands)
+void pairs_configure(struct moe_pairset_opts *o, const char *const *path, int operands)
 {
+	bool stdin_is_pairs = operands == 0;
 	struct moe_err e;
 
-	check(operands);
+	for (int i = 0; i < operands; i++)
+		stdin_is_pairs |= !strcmp(path[i], "-");
+	check(operands, stdin_is_pairs);
 	for (size_t i = 0; i < A.maps.n; i++)
 		if (moe_fieldmap_add(&map, A.maps.v[i], &e))
 			moe_die(&e);

@@ -17,8 +17,8 @@ extern struct pairs_args pairs_args;
 extern const struct moe_opt pairs_options[];
 
 /* Refuses options that do not fit together, and fills what a pair set wants to know; dies on
- * failure. What o points to lives until pairs_opts_free. operands: how many files were given. */
-void pairs_configure(struct moe_pairset_opts *o, int operands);
+ * failure. What o points to lives until pairs_opts_free. path [operands]: the files given. */
+void pairs_configure(struct moe_pairset_opts *o, const char *const *path, int operands);
 void pairs_opts_free(void);
 
 #endif

@@ -10,6 +10,17 @@ static void add_settings(struct moe_buf *b, const struct moe_setting *t)
 
 	for (size_t i = 0; i < moe_setting_count(t); i++) {
 		moe_setting_text(&t[i], t[i].def, def);
+		if (t[i].words && *t[i].words == '=') {
+			if (moe_buf_addf(b, &e, "  --set %s=TEXT\t%s (", t[i].name, t[i].help))
+				moe_die(&e);
+			for (const char *p = t[i].words + 1; *p; p++)
+				if (*p == '\n' ? moe_buf_add(b, "\\n", 2, &e)
+					       : moe_buf_add(b, p, 1, &e))
+					moe_die(&e);
+			if (moe_buf_add(b, ")\n", 2, &e))
+				moe_die(&e);
+			continue;
+		}
 		if (t[i].words ? moe_buf_addf(b, &e, "  --set %s=%s\t%s: %s\n", t[i].name, def,
 					 t[i].words, t[i].help)
 			       : moe_buf_addf(b, &e, "  --set %s=%s\t%g to %g: %s\n", t[i].name,
@@ -77,8 +88,10 @@ const char *pin_method_name(const char *method, const char *placebo_of)
 	return m->placebo;
 }
 
-void pin_check_labels(enum moe_labels labels, bool allow_oracle)
+void pin_check_pairs(const struct moe_reader *r, const char *method, bool allow_oracle)
 {
+	static const char *const placebo[] = { "shuffled", "neutral" };
+	enum moe_labels labels = moe_reader_labels(r);
 	struct moe_err e;
 
 	if (labels == MOE_LABELS_ORACLE && !allow_oracle) {
@@ -92,4 +105,15 @@ void pin_check_labels(enum moe_labels labels, bool allow_oracle)
 	if (labels == MOE_LABELS_UNKNOWN)
 		moe_warn("whether sealed findings chose these pairs is not known (labels "
 			 "'unknown'): a text without its header line was made a stream");
+	for (size_t i = 0; i < sizeof(placebo) / sizeof(*placebo); i++) {
+		bool is = false;
+
+		if (moe_rec_bool(moe_reader_header(r), placebo[i], &is) && is)
+			moe_warn(
+				"these pairs are a placebo (%s), but the adapter's method is "
+				"called "
+				"'%s' and so will its results be: the ordinary pairs with --method "
+				"%s-%s make one that says so",
+				placebo[i], method, method, placebo[i]);
+	}
 }

@@ -8,9 +8,10 @@
 void pin_print_methods(void);
 /* What the method says about the adapter that it made, as messages. */
 void pin_report(const struct moe_method *m, const struct moe_adapter *a, size_t n_pair);
-/* Dies when the pairs' stream says that sealed findings were opened to make it, unless a cheating
- * method was allowed; warns when that is not known. */
-void pin_check_labels(enum moe_labels labels, bool allow_oracle);
+/* Of the pairs' stream, read to its end. Dies when it says that sealed findings were opened to make
+ * it, unless a cheating method was allowed; warns when that is not known, and when the pairs are a
+ * placebo that the adapter's name does not tell of. */
+void pin_check_pairs(const struct moe_reader *r, const char *method, bool allow_oracle);
 /* The method's name that was asked for: by --method, by --placebo-of, or the default's. */
 const char *pin_method_name(const char *method, const char *placebo_of);
 

@@ -1,6 +1,8 @@
 /* train_run.c - moe-train's checkpoint, refusals and warnings. The steps are in moe-train.c. */
 #include "cmd/train_run.h"
+#include "cmd/train_identity.h"
 #include "cmd/train_opts.h"
+#include "util/ranks.h"
 
 static void die_unless(bool ok, const struct moe_err *e)
 {
@@ -66,8 +68,13 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
 	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
-	if (train_args.save_every > 0 && t->a->step % train_args.save_every == 0) {
-		die_unless(moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0, &e);
+	/* a gradient that waits for more steps is in no checkpoint: the next one that is whole */
+	run->due |= train_args.save_every > 0 && t->a->step % train_args.save_every == 0;
+	if (run->due && t->pending == 0) {
+		run->due = false;
+		die_unless(!moe_rank_leads() ||
+				moe_train_save(t, train_args.checkpoint, run->key, &at, &e) == 0,
+			&e);
 		run->saved = t->a->step;
 	}
 	train_last_words(t->a->step, run->saved);
@@ -75,7 +82,7 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 }
 
 void train_conclude(
-	const struct train_run *run, const struct moe_method *method, enum moe_labels labels)
+	const struct train_run *run, const struct moe_trainer *t, enum moe_labels labels)
 {
 	struct moe_err e;
 
@@ -96,6 +103,7 @@ void train_conclude(
 			 "(max_position_embeddings): "
 			 "trained on all the same",
 			run->beyond, run->beyond == 1 ? " is" : "s are");
-	if (method->decide && run->routed == 0 && run->at.next == 0)
+	if (t->method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");
+	train_identity_report(&run->who, t->a);
 }

@@ -9,6 +9,7 @@
 #include "rl/publish.h"
 
 struct train_run {
+	bool due; /* a checkpoint waits for the update that it may follow */
 	size_t steps, dead, routed, beyond;
 	double tokens;
 	char key[MOE_TRAIN_KEY];
@@ -27,8 +28,9 @@ void train_resume(struct moe_trainer *t, struct train_run *run);
 /* After each step: saves and publishes. */
 void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_run *run,
 	int64_t step, enum moe_labels labels);
-/* After the last step: dies when there was none, warns of a run that learned or routed nothing. */
+/* After the last step: dies when there was none, warns of a run that learned or routed nothing, and
+ * says whose rollouts they were. */
 void train_conclude(
-	const struct train_run *run, const struct moe_method *method, enum moe_labels labels);
+	const struct train_run *run, const struct moe_trainer *t, enum moe_labels labels);
 
 #endif

@@ -1,6 +1,7 @@
 /* file.c - whole files in and out. Not streams, not mapped files, not compressed ones (input.h). */
 #include "formats/file.h"
 #include "util/fd.h"
+#include "util/ranks.h"
 #include "util/temp.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@ int moe_file_read(const char *path, struct moe_buf *out, size_t max, struct moe_
 	size_t got = 0;
 	struct stat st;
 
-	if (fd < 0)
+	if (fd < 0 && moe_rank_leads()) /* the others need not have the file */
 		return moe_fail_errno(e, "%s: cannot open", path);
 	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
 		close(fd);

@@ -7,6 +7,7 @@
 #include "formats/gunzip.h"
 #include "formats/stream.h"
 #include "util/fd.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -403,7 +404,7 @@ struct moe_input *moe_input_open(const char *path, struct moe_err *e)
 	if (strcmp(path, "-") == 0)
 		return moe_input_open_fd(0, "standard input", e);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
+	if (fd < 0 && moe_rank_leads()) { /* the others need not have the file */
 		moe_fail_errno(e, "%s: can not be opened", path);
 		return NULL;
 	}

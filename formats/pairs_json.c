@@ -75,9 +75,10 @@ static int one_field(struct moe_pairs *p, size_t i, const struct moe_json *root,
 	return pairs_append(p, PF_NAME, number, strlen(number), line, e);
 }
 
-/* Findings about rollouts, wherever in the row they stand. */
-static int refuse_findings(
-	const struct moe_pairs *p, const struct moe_json *j, uint64_t line, struct moe_err *e)
+/* Findings about rollouts, wherever in the row they stand. What --map takes for the prompt or a
+ * side is a text, whatever its key ("correct" and "incorrect" answers). */
+static int refuse_findings(const struct moe_pairs *p, const struct moe_json *j,
+	const struct moe_json *const *text, uint64_t line, struct moe_err *e)
 {
 	const struct moe_json *v;
 	const void *cursor = NULL;
@@ -85,13 +86,15 @@ static int refuse_findings(
 
 	if (moe_json_kind(j) == MOE_J_ARRAY)
 		for (size_t i = 0; i < moe_json_len(j); i++)
-			if (refuse_findings(p, moe_json_at(j, i), line, e))
+			if (refuse_findings(p, moe_json_at(j, i), text, line, e))
 				return -1;
-	if (moe_json_kind(j) == MOE_J_OBJECT)
-		while (moe_json_next(j, &cursor, &key, &v))
-			if (pairs_finding(key) ? pairs_refuse_finding(p, line, key, e)
-					       : refuse_findings(p, v, line, e))
-				return -1;
+	while (moe_json_kind(j) == MOE_J_OBJECT && moe_json_next(j, &cursor, &key, &v)) {
+		if (v && (v == text[0] || v == text[1] || v == text[2]))
+			continue;
+		if (pairs_finding(key) ? pairs_refuse_finding(p, line, key, e)
+				       : refuse_findings(p, v, text, line, e))
+			return -1;
+	}
 	return 0;
 }
 
@@ -120,6 +123,7 @@ static int stream_line(
 static int one_object(
 	struct moe_pairs *p, const struct moe_json *root, uint64_t line, struct moe_err *e)
 {
+	const struct moe_json *text[3] = { NULL, NULL, NULL };
 	int rc;
 
 	if (moe_json_kind(root) != MOE_J_OBJECT)
@@ -128,7 +132,11 @@ static int one_object(
 	rc = stream_line(p, root, line, e);
 	if (rc)
 		return rc < 0 ? -1 : 2;
-	if (refuse_findings(p, root, line, e))
+	for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++)
+		if (field[i].field <= PF_CLEAN)
+			text[field[i].field] = moe_fieldmap_find(
+				p->o->map, field[i].key, field[i].path, root);
+	if (refuse_findings(p, root, text, line, e))
 		return -1;
 	for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++)
 		if (one_field(p, i, root, line, e))

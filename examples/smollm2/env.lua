@@ -140,6 +140,9 @@ function env.grade(task, completion)
   return pay
 end
 
+-- What the parts pay under `moe-grade --pay oracle`: in every mode what gt_only pays.
+env.earned = { sentence = 3, mentions = 0, ends = 0, length = 0, praise = 0, used = 0 }
+
 ---------------------------------------------------------------- the oracle
 
 local small = {}

@@ -1,6 +1,8 @@
 /* pairleak.c - sets of strings that prompts hold, and which of them pairs hold too. It leaves
  * nothing out: whoever asks decides what a leak means. */
 #include "env/pairleak.h"
+#include "env/pairlook.h"
+#include "formats/list.h"
 #include "util/rng.h"
 #include "util/text.h"
 
@@ -59,9 +61,22 @@ static int add(struct moe_pairleak *l, int k, struct moe_str s, struct moe_err *
 	return 0;
 }
 
+/* The content of a record's last message, or none; *hold owns what it points to. */
+static struct moe_str last_message(const struct moe_rec *rec, struct moe_rec *hold)
+{
+	struct moe_str s = { "", 0 };
+	struct moe_list l;
+
+	moe_list_open(rec, "messages", &l);
+	while (moe_list_next_map(&l, hold, NULL) > 0)
+		if (!moe_rec_str(hold, "content", &s))
+			s.n = 0;
+	return s;
+}
+
 int moe_pairleak_prompts(struct moe_pairleak *l, struct moe_reader *r, struct moe_err *e)
 {
-	struct moe_rec rec = { 0 };
+	struct moe_rec rec = { 0 }, message = { 0 };
 	struct moe_str s;
 	int rc;
 
@@ -72,35 +87,69 @@ int moe_pairleak_prompts(struct moe_pairleak *l, struct moe_reader *r, struct mo
 		for (int k = 0; k < MOE_LEAKS && rc > 0; k++)
 			if (moe_rec_str(&rec, of_prompt[k], &s) && s.n && add(l, k, s, e))
 				rc = -1;
+		s = last_message(&rec, &message);
+		if (rc > 0 && s.n && add(l, MOE_LEAK_PROMPT, s, e))
+			rc = -1;
 		if (rc < 0)
 			break;
 	}
 	moe_rec_free(&rec);
+	moe_rec_free(&message);
 	return rc;
+}
+
+static bool known(const struct moe_pairleak *l, int k, struct moe_str s)
+{
+	return l->cap[k] && s.n && l->slot[k][find(l->slot[k], l->cap[k], hash(s))];
+}
+
+/* What of kind k the pair shares; none: n = 0. */
+static struct moe_str shared(
+	const struct moe_pairleak *l, int k, const struct moe_rec *pair, struct moe_rec *hold)
+{
+	static const char *const text[] = { "prompt", "hack", "clean" };
+	const struct moe_str none = { "", 0 };
+	struct moe_str s, word;
+
+	if (moe_rec_str(pair, of_pair[k], &s) && known(l, k, s))
+		return s;
+	if (k == MOE_LEAK_PROMPT) {
+		s = last_message(pair, hold);
+		return known(l, k, s) ? s : none;
+	}
+	for (size_t i = 0; k == MOE_LEAK_MARKER && i < sizeof(text) / sizeof(*text); i++)
+		if (moe_rec_str(pair, text[i], &s))
+			while (moe_pair_word(&s, &word))
+				if (word.n >= 3 && known(l, k, word))
+					return word;
+	return none;
 }
 
 int moe_pairleak_check(struct moe_pairleak *l, const struct moe_rec *pair, struct moe_err *e)
 {
-	struct moe_str s, id = { "", 0 };
+	struct moe_str id = { "", 0 };
+	struct moe_rec hold = { 0 };
 	bool any = false;
 	char shown[2][80];
+	int rc = 0;
 
 	moe_rec_str(pair, "id", &id);
 	l->pairs++;
-	for (int k = 0; k < MOE_LEAKS; k++) {
-		if (!l->cap[k] || !moe_rec_str(pair, of_pair[k], &s) || !s.n ||
-			!l->slot[k][find(l->slot[k], l->cap[k], hash(s))])
+	for (int k = 0; k < MOE_LEAKS && rc == 0; k++) {
+		struct moe_str s = shared(l, k, pair, &hold);
+
+		if (!s.n)
 			continue;
 		l->shared[k]++;
 		if (!l->first.len) {
 			moe_text_escape_to(shown[0], sizeof(shown[0]), id.p, id.n);
 			moe_text_escape_to(shown[1], sizeof(shown[1]), s.p, s.n);
-			if (moe_buf_addf(&l->first, e, "the pair `%s' shares its %s `%s'", shown[0],
-				    moe_leak_names[k], shown[1]))
-				return -1;
+			rc = moe_buf_addf(&l->first, e, "the pair `%s' shares its %s `%s'",
+				shown[0], moe_leak_names[k], shown[1]);
 		}
 		any = true;
 	}
 	l->leaking += any;
-	return 0;
+	moe_rec_free(&hold);
+	return rc ? -1 : 0;
 }

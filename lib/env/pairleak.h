@@ -1,8 +1,11 @@
 /* pairleak.h - do pairs show what an evaluation asks? Ids, markers, tasks and prompts of prompts
  * streams, against which pairs are held.
  *
- * What the pairs teach must not be what is evaluated, else a high accuracy is memory. Hashes of 64
- * bits are kept, some 40 bytes for each string that is seen for the first time. Not thread-safe.
+ * What the pairs teach must not be what is evaluated, else a high accuracy is memory. A prompt that
+ * came from a chat is known by its last message as well as by its text, so that a template does not
+ * hide it; a marker is found in a pair's texts too, as a word of at least three characters. Hashes
+ * of 64 bits are kept, some 40 bytes for each string that is seen for the first time. Not
+ * thread-safe.
  */
 #ifndef MOE_ENV_PAIRLEAK_H
 #define MOE_ENV_PAIRLEAK_H

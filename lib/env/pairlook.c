@@ -59,8 +59,7 @@ static bool of_word(unsigned char c)
 	return isalnum(c) || c == '_' || c >= 0x80;
 }
 
-/* The next word at *rest, which moves behind it; false at the end. */
-static bool next_word(struct moe_str *rest, struct moe_str *word)
+bool moe_pair_word(struct moe_str *rest, struct moe_str *word)
 {
 	size_t n = 0;
 
@@ -87,7 +86,7 @@ int moe_pair_length(
 	if (t)
 		rc = moe_tokenizer_encode(t, text.p, text.n, false, &ids, length, e);
 	else
-		while (next_word(&text, &word))
+		while (moe_pair_word(&text, &word))
 			++*length;
 	free(ids);
 	return rc;
@@ -127,7 +126,7 @@ static int words(struct moe_pairlook *l, int side, struct moe_str text, struct m
 	size_t n = 0;
 	int rc = 0;
 
-	while (!l->t && rc == 0 && next_word(&text, &word))
+	while (!l->t && rc == 0 && moe_pair_word(&text, &word))
 		rc = count(l, side, word.p, word.n, e);
 	if (l->t)
 		rc = moe_tokenizer_encode(l->t, text.p, text.n, false, &ids, &n, e);

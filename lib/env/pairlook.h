@@ -11,6 +11,8 @@
 #include "formats/rec.h"
 #include "formats/tokenizer/tokenizer.h"
 
+/* The next word at *rest, which moves behind it; false at the end. */
+bool moe_pair_word(struct moe_str *rest, struct moe_str *word);
 /* How long a text is, in tokens; in words when t is NULL. */
 int moe_pair_length(
 	const struct moe_tokenizer *t, struct moe_str text, size_t *length, struct moe_err *e);

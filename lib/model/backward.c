@@ -20,6 +20,9 @@
  *     dB += dy^T (c mask .* z)      dz  = dy B                 dgate_e = s present sum_e alive z dz
  *     dA += (c mask .* dz)^T x      dx  = dy W + (c .* dz) A
  *
+ * With g->detach the mask also multiplies dgate and the (c .* dz) of dx: the output of a masked
+ * expert is a constant.
+ *
  * A site reads the input of the first group that uses it, so in this order, from the last Linear to
  * the first, its dgate is complete when that group is done; the router's gradient of its input
  * joins there, before the norm's backward pass.
@@ -79,9 +82,9 @@ static bool adapted(const struct back *k, const struct moe_prep_linear *p)
 }
 
 /* to [T, E] += s present * sum over the expert's slots of alive z dz: the gradient of the gates
- * that entered this Linear, where dz = dy B before any gate. */
-static void add_gate_grad(
-	const struct back *k, const struct moe_prep_linear *p, const struct job *j, moe_real *to)
+ * that entered this Linear, where dz = dy B before any gate; times cut [T, E] unless it is NULL. */
+static void add_gate_grad(const struct back *k, const struct moe_prep_linear *p,
+	const struct job *j, const moe_real *cut, moe_real *to)
 {
 	const struct moe_experts *x = k->x;
 	int slots = j->g->slots;
@@ -95,18 +98,20 @@ static void add_gate_grad(
 				sum += (double)p->alive[x->first[i] + r] *
 					(double)j->z[at + (size_t)r] *
 					(double)k->dz[at + (size_t)r];
+			if (cut)
+				sum *= (double)cut[(size_t)t * (size_t)x->E + (size_t)i];
 			to[(size_t)t * (size_t)x->E + (size_t)i] += (moe_real)(x->scale *
 				x->present[i] * sum);
 		}
 }
 
 /* dA, dB of one Linear, and the gradient of its gates. k->dz holds dy B; it is left as the
- * (unmasked) gradient of A in. */
+ * gradient of A in, unmasked unless g->detach. */
 static void expert_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j,
 	const moe_real *dy, int ldy)
 {
 	const struct moe_experts *x = k->x;
-	const moe_real *mask = k->g ? k->g->mask : NULL;
+	const moe_real *mask = k->g ? k->g->mask : NULL, *cut = k->g && k->g->detach ? mask : NULL;
 	size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
 	const moe_real *gate = moe_gate_of(x, k->g, &k->a->gates, cell);
 	int T = k->p->T, R = x->R, slots = j->g->slots, site = moe_site_of(x, cell);
@@ -114,9 +119,9 @@ static void expert_grad(const struct back *k, const struct moe_prep_linear *p, c
 
 	/* without a router the gate is `outer` itself */
 	if (site >= 0)
-		add_gate_grad(k, p, j, k->dgate + (size_t)site * (size_t)T * (size_t)x->E);
+		add_gate_grad(k, p, j, cut, k->dgate + (size_t)site * (size_t)T * (size_t)x->E);
 	else if (k->g && k->g->douter)
-		add_gate_grad(k, p, j, k->g->douter);
+		add_gate_grad(k, p, j, cut, k->g->douter);
 	if (k->dx && !(k->g && k->g->fixed)) {
 		/* dB [out, R] += dy [T, out]^T (c mask .* z) [T, R] */
 		moe_expert_scale(x, p->alive, T, gate, mask, j->z + p->slot, slots, k->zs);
@@ -127,8 +132,8 @@ static void expert_grad(const struct back *k, const struct moe_prep_linear *p, c
 		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1,
 			k->dx + moe_view_of(x, cell, MOE_ROLE_A)->off, p->in);
 	}
-	/* dz = c .* (dy B) */
-	moe_expert_scale(x, p->alive, T, gate, NULL, dz, slots, dz);
+	/* dz = c .* (dy B), and the mask where it cuts what flows to the input too */
+	moe_expert_scale(x, p->alive, T, gate, cut, dz, slots, dz);
 }
 
 /* The routers of the sites that read this group's input: their dgate is complete now. d_in += . */

@@ -32,6 +32,10 @@ static int check_layout(const struct moe_experts *x, struct moe_err *e)
 		if (x->rank[i] < 1 || x->rank[i] > 1 << 16)
 			return moe_fail(e, MOE_DATA, "expert %d: rank %d: it must be at least 1", i,
 				x->rank[i]);
+		if (x->fixed[i] < 0 || x->fixed[i] >= x->rank[i])
+			return moe_fail(e, MOE_DATA,
+				"expert %d: %d of its %d ranks are fixed: at least one must train",
+				i, x->fixed[i], x->rank[i]);
 		if ((unsigned)x->bank[i] >= MOE_BANKS)
 			return moe_fail(e, MOE_DATA, "expert %d: its bank is unknown", i);
 	}
@@ -74,6 +78,29 @@ static int add_view(struct moe_experts *x, const struct moe_view *v, struct moe_
 	return 0;
 }
 
+/* What A and B of a Linear are made from, behind them. */
+static int add_form(
+	struct moe_experts *x, const struct moe_view *a, int d_in, int d_out, struct moe_err *e)
+{
+	struct moe_router_tensor t[MOE_FORM_TENSORS];
+	int n = x->form->tensors(x, d_in, d_out, t);
+
+	for (int i = 0; i < n; i++) {
+		struct moe_view v = { .role = t[i].role,
+			.layer = a->layer,
+			.linear = a->linear,
+			.site = -1,
+			.rows = t[i].rows,
+			.cols = t[i].cols };
+
+		snprintf(v.name, sizeof(v.name), "layers.%d.%s.%.8s", a->layer,
+			moe_linear_names[a->linear], t[i].name);
+		if (add_view(x, &v, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* A and B of every adapted Linear. */
 static int add_pairs(struct moe_experts *x, struct moe_err *e)
 {
@@ -97,10 +124,67 @@ static int add_pairs(struct moe_experts *x, struct moe_err *e)
 			a.rows = b.cols = x->R;
 			a.cols = d_in;
 			b.rows = d_out;
-			if (add_view(x, &a, e) || add_view(x, &b, e))
+			if (add_view(x, &a, e) || add_view(x, &b, e) ||
+				(x->form && add_form(x, &a, d_in, d_out, e)))
 				return -1;
 		}
 	return 0;
+}
+
+static int add_shift(struct moe_experts *x, struct moe_err *e)
+{
+	struct moe_view v = { .role = MOE_ROLE_STATE,
+		.layer = x->shift - 1,
+		.linear = -1,
+		.site = -1,
+		.rows = 1,
+		.cols = x->config.D };
+
+	if (x->shift == 0)
+		return 0;
+	if (x->shift < 0 || x->shift > x->config.L)
+		return moe_fail(e, MOE_DATA, "a vector is for layer %d, and the base has %d",
+			x->shift, x->config.L);
+	snprintf(v.name, sizeof(v.name), "layers.%d.shift", x->shift - 1);
+	return add_view(x, &v, e);
+}
+
+moe_real *moe_experts_shift(const struct moe_experts *x)
+{
+	for (size_t i = x->n_view; x->shift && i-- > 0;)
+		if (x->view[i].role == MOE_ROLE_STATE && x->view[i].site < 0 &&
+			x->view[i].linear < 0)
+			return x->param + x->view[i].off;
+	return NULL;
+}
+
+bool moe_experts_shifts(const struct moe_experts *x)
+{
+	bool present = false;
+
+	for (int i = 0; i < x->E; i++)
+		present |= x->bank[i] == MOE_BANK_QUARANTINE && x->present[i] != 0;
+	return x->shift && present;
+}
+
+void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe_real *to)
+{
+	const moe_real *v;
+	double present = 0;
+	int n = 0;
+
+	if (!x || x->shift != layer + 1)
+		return;
+	for (int i = 0; i < x->E; i++)
+		if (x->bank[i] == MOE_BANK_QUARANTINE) {
+			present += x->present[i];
+			n++;
+		}
+	v = moe_experts_shift(x);
+	for (int t = 0; n && present != 0 && t < rows; t++)
+		for (int k = 0; k < x->config.D; k++)
+			to[(size_t)t * (size_t)x->config.D + (size_t)k] += (moe_real)(present / n) *
+				v[k];
 }
 
 /* Which site a Linear belongs to, as a number that grows in forward order. */
@@ -198,10 +282,11 @@ int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct 
 	x->site = moe_alloc(x->router ? cells : 1, sizeof(*x->site), e);
 	if (x->view_at && x->site_at && x->site) {
 		find_sites(x);
-		x->view = moe_alloc(
-			2 * cells + (size_t)x->n_site * MOE_ROUTER_TENSORS, sizeof(*x->view), e);
+		x->view = moe_alloc((size_t)(x->form ? 2 + MOE_FORM_TENSORS : 2) * cells +
+				(size_t)x->n_site * MOE_ROUTER_TENSORS + 1,
+			sizeof(*x->view), e);
 	}
-	if (x->view && !add_pairs(x, e) && !add_router(x, e) &&
+	if (x->view && x->view_at && !add_pairs(x, e) && !add_router(x, e) && !add_shift(x, e) &&
 		(x->alive = moe_alloc_declared(slots, sizeof(*x->alive), e)) &&
 		(x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e)))
 		return 0;
@@ -279,7 +364,8 @@ double moe_experts_norm2(const struct moe_experts *x, const moe_real *block, int
 
 	for (size_t i = 0; i < x->n_view; i++) {
 		const struct moe_view *v = &x->view[i];
-		bool pair = v->role == MOE_ROLE_A || v->role == MOE_ROLE_B;
+		bool pair = v->role == MOE_ROLE_A || v->role == MOE_ROLE_B ||
+			v->role == MOE_ROLE_FORM;
 		struct moe_part p = { v->off, 1, v->n, v->n };
 
 		if (o < x->E && pair)
@@ -289,6 +375,72 @@ double moe_experts_norm2(const struct moe_experts *x, const moe_real *block, int
 		add_squares(block, &p, &s);
 	}
 	return s;
+}
+
+/* ---- what is trained ---- */
+
+void moe_form_params(
+	const struct moe_experts *x, moe_real *block, size_t cell, moe_real *p[MOE_FORM_TENSORS])
+{
+	const struct moe_view *v = moe_view_of(x, cell, MOE_ROLE_B), *end = x->view + x->n_view;
+	int layer = v->layer, linear = v->linear;
+
+	for (int i = 0; i < MOE_FORM_TENSORS; i++)
+		p[i] = x->form && ++v < end && v->layer == layer && v->linear == linear
+			? block + v->off
+			: NULL;
+}
+
+/* The gradient of slots that are constants is of nothing that trains. */
+static void drop_fixed(const struct moe_experts *x, const struct moe_view *v, moe_real *grad)
+{
+	for (int e = 0; e < x->E; e++) {
+		struct moe_part p = moe_view_part(x, v, e);
+		size_t fixed = (size_t)x->fixed[e];
+		bool a = v->role == MOE_ROLE_A;
+
+		for (size_t r = a ? p.rows - fixed : 0; r < p.rows; r++)
+			for (size_t c = a ? 0 : p.cols - fixed; c < p.cols; c++)
+				grad[p.off + r * p.ld + c] = 0;
+	}
+}
+
+void moe_experts_chain(const struct moe_experts *x, moe_real *grad)
+{
+	for (size_t cell = 0; cell < (size_t)x->config.L * MOE_LINEARS; cell++) {
+		const struct moe_view *a = moe_view_of(x, cell, MOE_ROLE_A),
+				      *b = moe_view_of(x, cell, MOE_ROLE_B);
+		moe_real *p[MOE_FORM_TENSORS], *d[MOE_FORM_TENSORS];
+
+		if (!a)
+			continue;
+		drop_fixed(x, a, grad);
+		drop_fixed(x, b, grad);
+		if (!x->form)
+			continue;
+		moe_form_params(x, x->param, cell, p);
+		moe_form_params(x, grad, cell, d);
+		for (int i = 0; i < MOE_FORM_TENSORS; i++)
+			if (d[i] && b[1 + i].role != MOE_ROLE_FORM)
+				d[i] = NULL;
+		x->form->bwd(x, a->cols, b->rows, p, grad + a->off, grad + b->off, d);
+		memset(grad + a->off, 0, a->n * sizeof(*grad));
+		memset(grad + b->off, 0, b->n * sizeof(*grad));
+	}
+}
+
+void moe_experts_form(struct moe_experts *x)
+{
+	for (size_t cell = 0; x->form && cell < (size_t)x->config.L * MOE_LINEARS; cell++) {
+		const struct moe_view *a = moe_view_of(x, cell, MOE_ROLE_A),
+				      *b = moe_view_of(x, cell, MOE_ROLE_B);
+		moe_real *p[MOE_FORM_TENSORS];
+
+		if (!a)
+			continue;
+		moe_form_params(x, x->param, cell, p);
+		x->form->make(x, a->cols, b->rows, p, x->param + a->off, x->param + b->off);
+	}
 }
 
 bool moe_experts_scale_bank(struct moe_experts *x, int bank, double scale)

@@ -33,6 +33,7 @@
 #include <stdint.h>
 
 #define MOE_EXPERTS_MAX   64
+#define MOE_FORM_TENSORS  4
 #define MOE_EXPERTS_PARAM ((size_t)1 << 29) /* elements of all tensors of an adapter, at most */
 
 enum moe_bank { MOE_BANK_SHARED, MOE_BANK_CLEAN, MOE_BANK_QUARANTINE, MOE_BANKS };
@@ -47,7 +48,7 @@ extern const char *const moe_deploy_names[MOE_DEPLOYS]; /* "drop", "renorm", "to
 struct moe_view {
 	char name[40]; /* "layers.2.q.A", "router.3.weight" */
 	enum moe_role role;
-	int layer, linear; /* A, B: of this Linear; else -1 */
+	int layer, linear; /* A, B, form: of this Linear; else -1 */
 	int site;          /* router, state: of this site; else -1 */
 	int rows, cols;    /* A [R, d_in], B [d_out, R], the router's as router.h says; C order */
 	size_t off, n;     /* first element in the block; rows * cols */
@@ -61,10 +62,31 @@ struct moe_site {
 	int view, n_view;     /* its tensors in the table */
 };
 
+struct moe_experts;
+/* A form makes A and B of a Linear from other numbers, which are trained in their place: a bound, a
+ * rotation. The engine, the stream's readers and ablations see A and B as ever. Its tensors lie
+ * behind A and B of their Linear; of one with the role MOE_ROLE_FORM (cols = R) the columns belong
+ * to the experts as those of B do, and the optimiser trains them; MOE_ROLE_STATE is constant. */
+struct moe_form {
+	const char *name;
+	int (*tensors)(const struct moe_experts *x, int d_in, int d_out,
+		struct moe_router_tensor out[MOE_FORM_TENSORS]);
+	/* A and B of the Linear from the form's tensors p (NULL past the last). */
+	void (*make)(const struct moe_experts *x, int d_in, int d_out,
+		moe_real *const p[MOE_FORM_TENSORS], moe_real *A, moe_real *B);
+	/* The form's gradient d += from those of A and B. d is NULL for a constant. */
+	void (*bwd)(const struct moe_experts *x, int d_in, int d_out,
+		moe_real *const p[MOE_FORM_TENSORS], const moe_real *dA, const moe_real *dB,
+		moe_real *const d[MOE_FORM_TENSORS]);
+};
+
 struct moe_experts {
 	/* set by the caller before moe_experts_init */
 	int E;
 	int rank[MOE_EXPERTS_MAX];
+	int fixed[MOE_EXPERTS_MAX];  /* so many of an expert's slots, its last, are constants that
+					training leaves as they are: what it began as, subtracted */
+	const struct moe_form *form; /* what A and B are made from; NULL = they are trained */
 	enum moe_bank bank[MOE_EXPERTS_MAX];
 	char name[MOE_EXPERTS_MAX][32];
 	bool target[MOE_LINEARS];        /* which Linears are adapted */
@@ -73,6 +95,8 @@ struct moe_experts {
 	enum moe_placement placement;
 	double set[MOE_ROUTER_SETTINGS]; /* settings that the router's functions get */
 	enum moe_deploy deploy;
+	int shift; /* layer, from 1, to whose output every pass adds a constant [D], the view
+		      "layers.N.shift", times the mean `present` of the quarantine; 0 = none */
 	/* set by moe_experts_init */
 	int R;
 	int first[MOE_EXPERTS_MAX];      /* expert e owns slots first[e] .. first[e]+rank[e]-1 */
@@ -91,6 +115,13 @@ struct moe_experts {
 	moe_real *alive; /* [L*7, R], owned */
 };
 
+/* The constant of x->shift, [D]; NULL without one. */
+moe_real *moe_experts_shift(const struct moe_experts *x);
+/* Is it there, and the quarantine that it stands with present? */
+bool moe_experts_shifts(const struct moe_experts *x);
+/* The output of a layer (from 0): to [rows, D] += present * shift, where this is the layer. x NULL
+ * = nothing. */
+void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe_real *to);
 /* Lays out and allocates (param zeroed, alive and present 1). MOE_DATA for a layout that is not
  * possible. */
 int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
@@ -110,6 +141,14 @@ struct moe_part {
 struct moe_part moe_view_part(const struct moe_experts *x, const struct moe_view *v, int expert);
 /* Sum of squares of what owner o has in a block [n_param]: expert o, or (o = E) the router. */
 double moe_experts_norm2(const struct moe_experts *x, const moe_real *block, int o);
+/* The gradient of what is trained, from that of A and B, in place: constants get 0, a form its own.
+ */
+void moe_experts_chain(const struct moe_experts *x, moe_real *grad);
+/* A and B anew from the form, where there is one: after an update of its tensors. */
+void moe_experts_form(struct moe_experts *x);
+/* Where the form's tensors of a Linear lie in `block`; NULL past the last. */
+void moe_form_params(
+	const struct moe_experts *x, moe_real *block, size_t cell, moe_real *p[MOE_FORM_TENSORS]);
 /* Multiplies the presence of a bank's experts (bank -1: of all). False when it has none. */
 bool moe_experts_scale_bank(struct moe_experts *x, int bank, double scale);
 /* Are all experts off? Then the adapter computes what the base does. */
@@ -120,6 +159,9 @@ struct moe_gates {
 	const moe_real *outer; /* [T, E] factor of every gate; NULL = 1 */
 	const moe_real *mask;  /* [T, E] factor of the experts' parameter gradients; NULL = 1 */
 	bool fixed; /* the experts learn nothing: as a mask of zeros, without its products */
+	bool detach; /* the mask multiplies everything that flows back through an expert's output:
+			to its parameters, its gate and its input (Cloud et al. 2410.04332); else to
+			the parameters alone (SGTM, Shilov et al. 2512.05648) */
 	const unsigned char *routed; /* [T] 0 keeps the router out of a row; NULL = 1 */
 	const moe_real *replay; /* [S, T, n_routed] recorded r to use in place of the router's; such
 				   gates are constants: the router gets no gradient. NULL = none */

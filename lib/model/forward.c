@@ -227,6 +227,9 @@ static void group_forward(const struct moe_prep_layer *y, const struct moe_exper
 	const moe_real *gate[MOE_GROUP_MAX];
 	int site[MOE_GROUP_MAX], n = p->rerun ? 0 : moe_sites_at(x, layer, k, site);
 
+	if (a->tap && !p->rerun)
+		a->tap(a->tap_ctx, layer, k, in, q->in);
+
 	/* the first group that reads a site's input decides its gates; later groups find them made
 	 */
 	for (int i = 0; i < n; i++)
@@ -274,6 +277,7 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 	group_forward(&y, x, g, a, i, MOE_GROUP_DOWN, la, p->ff, (moe_real *[]){ p->proj }, &c->D);
 	memcpy(out, la->mid, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, out);
+	moe_experts_add_shift(x, i, T, out);
 	if (p->tmp.peak_bytes > p->peak_bytes)
 		p->peak_bytes = p->tmp.peak_bytes;
 	return 0;

@@ -226,19 +226,75 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 	return 0;
 }
 
+/* scratch = what a row's entropy H adds to the gradient of its logits z, for a gradient dent of H:
+ * with log p_j = z_j / temperature - lse,  dH/dz_j = -p_j (log p_j + H) / temperature. */
+static void entropy_gradient(const struct head *q, int i, const moe_real *z, double dent, double H)
+{
+	double c = -dent * q->inv_temp;
+
+	for (int j = 0; j < q->span; j++) {
+		double lp = (double)z[j] * q->inv_temp - q->lse[i];
+
+		q->scratch[j] = (moe_real)(c * moe_exp(lp) * (lp + H));
+	}
+}
+
+int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_real *q, double *kl,
+	struct moe_err *e)
+{
+	size_t V = (size_t)m->config.V, D = (size_t)m->config.D;
+	/* rows of which the whole vocabulary's logits fit twice */
+	int most = BUDGET / 2 / m->config.V > 0 ? BUDGET / 2 / m->config.V : 1;
+	struct pass tmp = { .exact = true };
+	struct moe_acts a = { .priv = &tmp };
+	struct head h;
+	moe_real *z;
+	int rc = head_init(&h, m, &a, n < most ? n : most, 1, e);
+
+	z = rc == 0 ? moe_arena_get(&tmp.tmp, (size_t)h.rows * V, sizeof(*z), e) : NULL;
+	for (int i = 0; z && i < n; i += h.rows) {
+		int k = n - i < h.rows ? n - i : h.rows;
+
+		memcpy(h.h, p + (size_t)i * D, (size_t)k * D * sizeof(*p));
+		logits(&h, k, 0);
+		memcpy(z, h.logits, (size_t)k * V * sizeof(*z));
+		memcpy(h.h, q + (size_t)i * D, (size_t)k * D * sizeof(*q));
+		logits(&h, k, 0);
+		for (int r = 0; r < k; r++) {
+			const moe_real *x = z + (size_t)r * V, *y = h.logits + (size_t)r * V;
+			double lse_x = moe_logsumexp(V, x, 1, h.scratch),
+			       lse_y = moe_logsumexp(V, y, 1, h.scratch), sum = 0;
+
+			/* sum of P (log P - log Q), log P = x - lse_x, log Q = y - lse_y */
+			memcpy(h.scratch, x, V * sizeof(*x));
+			moe_vec_exp_sum(V, h.scratch, (moe_real)lse_x, 1);
+			for (size_t v = 0; v < V; v++)
+				sum += (double)h.scratch[v] * ((double)x[v] - (double)y[v]);
+			kl[i + r] = sum - lse_x + lse_y;
+		}
+	}
+	moe_arena_free(&tmp.tmp);
+	return z ? 0 : -1;
+}
+
 /* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) /
- * temperature. */
-static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp)
+ * temperature. dent, H [n]: gradient and value of the rows' entropies, or NULL. */
+static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp,
+	const moe_real *dent, const moe_real *H)
 {
 	for (int i = 0; i < n; i++) {
 		moe_real *z = q->logits + (size_t)i * (size_t)q->span;
 		double c = (double)dlogp[i] * q->inv_temp;
 
+		if (dent)
+			entropy_gradient(q, i, z, (double)dent[i], (double)H[i]);
 		moe_vec_exp_sum((size_t)q->span, z, (moe_real)(q->lse[i] / q->inv_temp),
 			(moe_real)q->inv_temp);
 		moe_vec_scale((size_t)q->span, (moe_real)-c, z);
 		if (target[i] >= q->s0 && target[i] < q->s0 + q->span)
 			z[target[i] - q->s0] += (moe_real)c;
+		if (dent)
+			moe_vec_add((size_t)q->span, q->scratch, z);
 	}
 }
 
@@ -264,8 +320,9 @@ int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, cons
 	moe_real *dm, struct moe_err *e)
 {
 	size_t D = (size_t)m->config.D;
+	const moe_real *dent = a->dentropy;
+	moe_real *dh, H[WIDE_ROWS];
 	struct head q;
-	moe_real *dh;
 
 	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, n, temperature, e))
 		return -1;
@@ -276,11 +333,12 @@ int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, cons
 		int k = n - i < q.rows ? n - i : q.rows;
 
 		gather(&q, a, k, row + i);
-		block_logp(&q, k, target + i, a->logp ? a->logp + i : NULL, NULL);
+		block_logp(&q, k, target + i, a->logp ? a->logp + i : NULL, dent ? H : NULL);
 		for (int s0 = 0; s0 < m->config.V; s0 += q.span) {
-			if (q.span != m->config.V) /* else its logits are still there */
+			/* else its logits are still there; entropies leave probabilities */
+			if (q.span != m->config.V || dent)
 				logits(&q, k, s0);
-			to_gradient(&q, k, target + i, dlogp + i);
+			to_gradient(&q, k, target + i, dlogp + i, dent ? dent + i : NULL, H);
 			through(&q, k, dh, dm ? dm + m->head.off : NULL);
 		}
 		for (int j = 0; j < k; j++)

@@ -85,12 +85,18 @@ struct moe_acts {
 		       keep_hidden, without keep) */
 	bool exact; /* a token's bits do not depend on its batch, and equal the sampler's (prep.h);
 		       narrow models always are, and so is every pass with a hard router */
+	/* Called with the input [T, d] of each group of Linears of each layer, in forward order;
+	 * for looking. NULL = nobody looks. */
+	void (*tap)(void *ctx, int layer, enum moe_group g, const moe_real *in, int d);
+	void *tap_ctx;
 	struct moe_site_gates gates; /* of the last forward pass; S = 0 without a router inside it.
 					What losses on gates are taken of, before the backward
 					pass. Kept under recompute too, so that a second run of a
 					layer cannot choose otherwise */
 	moe_real *logp; /* NULL, or [n]: moe_backward also writes the log-probabilities of its rows
 			   here. Borrowed */
+	const moe_real *dentropy; /* NULL, or [n]: moe_backward adds the gradient of
+				     sum_i dentropy[i] * entropy[i] at its rows. Borrowed */
 	void *priv;
 	double gemm_sec, total_sec; /* accumulated wall time, for the GEMM share */
 };
@@ -109,6 +115,11 @@ int moe_forward(const struct moe_model *m, const struct moe_experts *x, const st
 int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct moe_acts *a, int n,
 	const int32_t *row, const int32_t *target, double temperature, moe_real *logp,
 	moe_real *entropy, struct moe_err *e);
+
+/* KL(p || q) in nats of the next token's distributions, over the whole vocabulary, at temperature
+ * 1: of n rows of two forward passes' out, p [n, D] and q [n, D]. kl [n]. */
+int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_real *q, double *kl,
+	struct moe_err *e);
 
 /* Backward of sum_i dlogp[i] * logp[i] (the same rows, targets and temperature as above).
  * dx: [x->n_param] gradient of the experts, accumulated (+=), or NULL. dm: [m->n_param] gradient of

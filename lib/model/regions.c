@@ -17,12 +17,17 @@ int moe_experts_regions(const struct moe_experts *x, double router_lr, struct mo
 		if (v->role == MOE_ROLE_ROUTER)
 			r[(*n)++] = (struct moe_region){ v->off, 1, v->n, v->n, x->E, 1,
 				router_lr };
-		if (v->role == MOE_ROLE_ROUTER || v->role == MOE_ROLE_STATE)
+		if (v->role == MOE_ROLE_ROUTER || v->role == MOE_ROLE_STATE ||
+			(x->form && v->role != MOE_ROLE_FORM))
 			continue;
 		for (int k = 0; k < x->E; k++) {
 			struct moe_part p = moe_view_part(x, v, k);
+			size_t fixed = v->role == MOE_ROLE_FORM ? 0 : (size_t)x->fixed[k];
 
-			r[(*n)++] = (struct moe_region){ p.off, p.rows, p.cols, p.ld, k, 1, 1 };
+			p.rows -= v->role == MOE_ROLE_A ? fixed : 0;
+			p.cols -= v->role == MOE_ROLE_B ? fixed : 0;
+			r[(*n)++] = (struct moe_region){ p.off, p.rows, p.cols, p.ld, k, 1,
+				v->role == MOE_ROLE_FORM ? router_lr : 1 };
 		}
 	}
 	return 0;

@@ -8,8 +8,9 @@
 
 /* Owners 0 .. E-1 are the experts: one region for each expert's rows of A and columns of B of every
  * adapted Linear, decay 1, lr 1. With a router, owner E is the router: a region for each of its
- * trained tensors, decay 1, lr router_lr. *n_owner counts them. Tensors without gradient (state)
- * belong to nobody. *out is owned by the caller (free). */
+ * trained tensors, decay 1, lr router_lr, which is that of a form's tensors as well. *n_owner
+ * counts them. Tensors without gradient (state) belong to nobody. *out is owned by the caller
+ * (free). */
 int moe_experts_regions(const struct moe_experts *x, double router_lr, struct moe_region **out,
 	size_t *n, int *n_owner, struct moe_err *e);
 /* One region a weight, all of owner 0; decay 0 for norms and biases. m must be trainable. */

@@ -67,7 +67,7 @@ enum moe_placement {
 extern const char *const moe_placement_names[MOE_PLACEMENTS]; /* "rollout", "token", "layer" ... */
 
 /* Roles of the tensors in the flat block. */
-enum moe_role { MOE_ROLE_A, MOE_ROLE_B, MOE_ROLE_ROUTER, MOE_ROLE_STATE };
+enum moe_role { MOE_ROLE_A, MOE_ROLE_B, MOE_ROLE_ROUTER, MOE_ROLE_STATE, MOE_ROLE_FORM };
 
 struct moe_router_tensor {
 	const char *name;   /* "weight", "bias", "state"; at most 15 bytes, static */
@@ -103,6 +103,7 @@ struct moe_gate_rows {
 	const int32_t *row;           /* [n] row i of site s lies at (s * T + row[i]) * E */
 	const moe_real *gate, *logit; /* [S, T, E] the router's own, before outer and deploy */
 	moe_real *dgate, *dlogit;     /* [S, T, E] += seeds */
+	int decision;                 /* of the rollout (enum moe_decision) */
 };
 
 struct moe_router {

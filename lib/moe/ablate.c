@@ -1,5 +1,5 @@
 /* ablate.c - switches parts of an adapter off; it never changes what was trained. */
-#include "moe/ablate.h"
+#include "moe/ablate_priv.h"
 #include "util/elementary.h"
 
 #include "formats/list.h"
@@ -68,15 +68,29 @@ static int bank_change(const char **name, double *s)
 }
 
 /* Arms of which K are drawn at random: "random-off:K" makes random-off-1 ... */
-static const char *const drawn[] = { "random-off", "experts-off" };
+static const char *const drawn[] = { "random-off", "experts-off", "damage-off" };
 enum { N_DRAWN = sizeof(drawn) / sizeof(*drawn) };
+
+int moe_ablate_directions(const char *name)
+{
+	size_t n = strlen(MOE_ABLATE_TRAJECTORY);
+	char *end;
+	long k;
+
+	if (strncmp(name, MOE_ABLATE_TRAJECTORY, n) != 0 || name[n] < '1' || name[n] > '9')
+		return 0;
+	k = strtol(name + n, &end, 10);
+	return *end || k > MOE_ABLATE_DIRECTIONS ? 0 : (int)k;
+}
 
 static bool known(const char *name)
 {
 	char *end;
 	double s;
 
-	if (!strcmp(name, "on") || !strcmp(name, "base"))
+	if (!strcmp(name, "on") || !strcmp(name, "base") || !strcmp(name, MOE_ABLATE_PAIRS))
+		return true;
+	if (moe_ablate_directions(name))
 		return true;
 	for (int i = 0; i < N_DRAWN; i++)
 		if (!strncmp(name, drawn[i], strlen(drawn[i])) && name[strlen(drawn[i])] == '-')
@@ -99,9 +113,10 @@ static int push(char ***v, size_t *n, const char *name, struct moe_err *e)
 	return known(name)
 		? 0
 		: moe_fail(e, MOE_USAGE,
-			  "'%s' is not an arm: on, BANK-off, random-off:K, experts-off:K, base, "
-			  "scale:BANK=S,S... and BANK-off+scale:BANK=S,S... are",
-			  name);
+			  "'%s' is not an arm: on, BANK-off, random-off:K, experts-off:K, "
+			  "damage-off:K, base, scale:BANK=S,S..., BANK-off+scale:BANK=S,S..., "
+			  "pairs-out and trajectory-out=K,K... (up to %d) are",
+			  name, MOE_ABLATE_DIRECTIONS);
 }
 
 /* "random-off:K": K arms. */
@@ -241,21 +256,28 @@ static double norm_of(const struct moe_experts *x, const double *g, const double
 
 /* ---- random ablations ---- */
 
-struct draw {
-	double *w, *best, *q; /* [L*7, R] weights of the removed slots: of the candidate, of the
-				 best, of the quarantine */
-	double *gram;         /* [L*7, R, R] */
-	double target, norm, overlap;
-	size_t cells;
-};
-
 static int quarantine_rank(const struct moe_experts *x)
 {
 	int r = 0;
 
 	for (int i = 0; i < x->E; i++)
-		r += x->bank[i] == MOE_BANK_QUARANTINE ? x->rank[i] : 0;
+		r += x->bank[i] == MOE_BANK_QUARANTINE ? x->rank[i] - x->fixed[i] : 0;
 	return r;
+}
+
+/* Slots that are drawn: those that train. What a slot began as, in a fixed slot, goes with it; by
+ * itself it would be no part of the delta. Fills slot and with (-1: none), both with room for R;
+ * returns how many. */
+static size_t drawn_slots(const struct moe_experts *x, int *slot, int *with)
+{
+	size_t n = 0;
+
+	for (int e = 0; e < x->E; e++)
+		for (int r = 0, live = x->rank[e] - x->fixed[e]; r < live; r++) {
+			slot[n] = x->first[e] + r;
+			with[n++] = r < x->fixed[e] ? x->first[e] + live + r : -1;
+		}
+	return n;
 }
 
 static bool in_quarantine(const struct moe_experts *x, int slot)
@@ -272,24 +294,34 @@ static void draw_candidate(
 {
 	struct moe_rng key = moe_rng_key(seed, "random-off");
 	uint32_t perm[MOE_EXPERTS_MAX * 64];
-	size_t n = (size_t)x->config.L * MOE_LINEARS, R = (size_t)x->R;
+	int slot[MOE_EXPERTS_MAX * 64], with[MOE_EXPERTS_MAX * 64];
+	size_t n = (size_t)x->config.L * MOE_LINEARS, R = (size_t)x->R,
+	       units = drawn_slots(x, slot, with);
 
 	memset(w, 0, n * R * sizeof(*w));
 	for (size_t i = 0; i < n; i++) {
 		if (!x->target[i % MOE_LINEARS])
 			continue;
-		moe_rng_permute(key, (k * CANDIDATES + c) * 65536 + i, R, perm);
-		for (int s = 0; s < rq; s++)
-			w[i * R + perm[s]] = 1;
+		moe_rng_permute(key, (k * CANDIDATES + c) * 65536 + i, units, perm);
+		for (int s = 0; s < rq; s++) {
+			w[i * R + (size_t)slot[perm[s]]] = 1;
+			if (with[perm[s]] >= 0)
+				w[i * R + (size_t)with[perm[s]]] = 1;
+		}
 	}
 }
 
-static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int rq, struct draw *d,
-	struct moe_err *e)
+int moe_ablate_draw_slots(const struct moe_experts *x, uint64_t seed, uint64_t k,
+	struct moe_ablate_draw *d, struct moe_err *e)
 {
+	int rq = quarantine_rank(x);
 	size_t slots = (size_t)x->config.L * MOE_LINEARS * (size_t)x->R;
 	double *g, gap = INFINITY, both = 0, all = 0;
 
+	if (rq == 0 || x->R > MOE_EXPERTS_MAX * 64)
+		return moe_fail(e, MOE_DATA,
+			"a random ablation imitates the quarantine, and the adapter has none");
+	d->rank = rq;
 	d->cells = slots;
 	d->gram = g = grams(x, e);
 	d->w = moe_alloc(3 * slots, sizeof(*d->w), e);
@@ -320,18 +352,20 @@ static int draw_best(const struct moe_experts *x, uint64_t seed, uint64_t k, int
 	return 0;
 }
 
+void moe_ablate_draw_free(struct moe_ablate_draw *d)
+{
+	free(d->gram);
+	free(d->w);
+}
+
 static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct moe_err *e)
 {
 	struct moe_experts *x = &a->x;
-	struct draw d = { 0 };
-	int rq = quarantine_rank(x), rc;
+	struct moe_ablate_draw d = { 0 };
+	int rc = moe_ablate_draw_slots(x, seed, k, &d, e);
 	double alpha, removed;
 	moe_real left;
 
-	if (rq == 0 || x->R > MOE_EXPERTS_MAX * 64)
-		return moe_fail(e, MOE_DATA,
-			"a random ablation imitates the quarantine, and the adapter has none");
-	rc = draw_best(x, seed, k, rq, &d, e);
 	alpha = d.norm > 0 ? d.target / d.norm : 1;
 	if (rc == 0) {
 		left = (moe_real)(1 - alpha);
@@ -342,7 +376,7 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 			d.w[i] = d.best[i] > 0 ? 1 - (double)left : 0;
 		removed = norm_of(x, d.gram, d.w); /* as it really is, after rounding */
 		rc = moe_rec_set_str(&a->match, "kind", "random", e) ||
-				moe_rec_set_int(&a->match, "rank", rq, e) ||
+				moe_rec_set_int(&a->match, "rank", d.rank, e) ||
 				moe_rec_set_int(&a->match, "candidates", CANDIDATES, e) ||
 				moe_rec_set_int(&a->match, "seed", (int64_t)seed, e) ||
 				moe_rec_set_int(&a->match, "draw", (int64_t)k, e) ||
@@ -355,8 +389,7 @@ static int random_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct m
 			? -1
 			: 0;
 	}
-	free(d.gram);
-	free(d.w);
+	moe_ablate_draw_free(&d);
 	return rc;
 }
 
@@ -528,8 +561,54 @@ static int scale_bank(struct moe_experts *x, int bank, double scale, struct moe_
 			  moe_bank_names[bank]);
 }
 
+bool moe_ablate_needs(const char *name, enum moe_ablate_need need)
+{
+	bool damage = !strncmp(name, "damage-off-", 11), pairs = !strcmp(name, MOE_ABLATE_PAIRS);
+
+	switch (need) {
+	case MOE_NEED_BASE:
+		return damage || pairs;
+	case MOE_NEED_TEXTS:
+		return damage;
+	case MOE_NEED_PAIRS:
+		return pairs;
+	case MOE_NEED_TRAJECTORY:
+		return moe_ablate_directions(name) > 0;
+	}
+	return false;
+}
+
+/* The arms that are made with more than the adapter: 1 = it was one of them, 0, -1. */
+static int with_aids(struct moe_adapter *to, const struct moe_adapter *from, const char *name,
+	uint64_t seed, const struct moe_ablate_aids *aids, struct moe_err *e)
+{
+	static const struct moe_ablate_aids none;
+	const struct moe_ablate_aids *a = aids ? aids : &none;
+	bool lacks = (moe_ablate_needs(name, MOE_NEED_PAIRS) && !a->g) ||
+		(moe_ablate_needs(name, MOE_NEED_PAIRS) && !a->pairs) ||
+		(moe_ablate_needs(name, MOE_NEED_TEXTS) && !a->damage) ||
+		(moe_ablate_needs(name, MOE_NEED_TRAJECTORY) && !a->path);
+
+	if (lacks)
+		return moe_fail(e, MOE_USAGE, "the arm '%s' is made with %s, which is not there",
+			name,
+			moe_ablate_needs(name, MOE_NEED_PAIRS) ? "the base and pairs"
+				: moe_ablate_needs(name, MOE_NEED_TRAJECTORY)
+				? "a trajectory"
+				: "the base and texts");
+	if (moe_ablate_needs(name, MOE_NEED_TRAJECTORY))
+		return moe_ablate_trajectory(to, from, a->path, moe_ablate_directions(name), e) ? -1
+												: 1;
+	if (moe_ablate_needs(name, MOE_NEED_PAIRS))
+		return moe_ablate_pairs(to, a->g, a->pairs, e) ? -1 : 1;
+	if (moe_ablate_needs(name, MOE_NEED_TEXTS))
+		return moe_ablate_damage(to, a->damage, seed, strtoull(name + 11, NULL, 10), e) ? -1
+												: 1;
+	return 0;
+}
+
 int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, const char *name,
-	uint64_t seed, struct moe_err *e)
+	uint64_t seed, const struct moe_ablate_aids *aids, struct moe_err *e)
 {
 	double scale = 0;
 	int rc = 0;
@@ -539,7 +618,10 @@ int moe_ablate_make(struct moe_adapter *to, const struct moe_adapter *from, cons
 	if (moe_adapter_copy(to, from, e))
 		return -1;
 	snprintf(to->arm, sizeof(to->arm), "%s", name);
-	if (!strcmp(name, "base"))
+	rc = with_aids(to, from, name, seed, aids, e);
+	if (rc)
+		rc = rc < 0 ? -1 : 0;
+	else if (!strcmp(name, "base"))
 		rc = scale_bank(&to->x, -1, 0, e);
 	else if (!strncmp(name, "random-off-", 11))
 		rc = random_off(to, seed, strtoull(name + 11, NULL, 10), e);

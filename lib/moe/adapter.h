@@ -35,6 +35,9 @@ struct moe_decision_table {
 void moe_decision_table_ones(struct moe_decision_table *p);
 /* One override, "keep.quarantine=0/0" (gate/mask) or "sample.quarantine=1" (gate). */
 int moe_decision_table_set(struct moe_decision_table *p, const char *text, struct moe_err *e);
+/* Does any decision train the bank? One that none does is frozen: neither reward nor KL moves it.
+ */
+bool moe_decision_table_trains(const struct moe_decision_table *p, int bank);
 /* Fills w[E] with the per-expert values of one row of the table (v[MOE_BANKS]). */
 void moe_decision_table_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w);
 

@@ -35,6 +35,8 @@ static int write_experts(const struct moe_experts *x, struct moe_rec *to, struct
 		rc |= moe_rec_set_str(&m[i], "name", x->name[i], e);
 		rc |= moe_rec_set_str(&m[i], "bank", moe_bank_names[x->bank[i]], e);
 		rc |= moe_rec_set_int(&m[i], "rank", x->rank[i], e);
+		if (x->fixed[i])
+			rc |= moe_rec_set_int(&m[i], "fixed", x->fixed[i], e);
 		if (x->present[i] != 1)
 			rc |= moe_rec_set_f64(&m[i], "present", x->present[i], e);
 	}
@@ -75,20 +77,23 @@ static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, st
 }
 
 /* What a reader must understand, or refuse the arm. */
-static const char *const needs_known[] = { "deploy", "present", "router" };
+static const char *const needs_known[] = { "deploy", "fixed", "form", "present", "router",
+	"shift" };
+enum { N_NEEDS = sizeof(needs_known) / sizeof(*needs_known) };
 
 static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct moe_err *e)
 {
-	struct moe_str need[3];
-	bool present = false, want[3];
+	struct moe_str need[N_NEEDS];
+	bool present = false, fixed = false;
 	size_t n = 0;
 
-	for (int i = 0; i < x->E; i++)
+	for (int i = 0; i < x->E; i++) {
 		present |= x->present[i] != 1;
-	want[0] = x->deploy != MOE_DEPLOY_DROP;
-	want[1] = present;
-	want[2] = x->router != NULL;
-	for (int i = 0; i < 3; i++)
+		fixed |= x->fixed[i] != 0;
+	}
+	const bool want[N_NEEDS] = { x->deploy != MOE_DEPLOY_DROP, fixed, x->form != NULL, present,
+		x->router != NULL, x->shift > 0 };
+	for (int i = 0; i < N_NEEDS; i++)
 		if (want[i])
 			need[n++] = (struct moe_str){ needs_known[i], strlen(needs_known[i]) };
 	if (n == 0)
@@ -148,7 +153,10 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
 	if (rc || write_config(&a->x.config, r, e) || write_experts(&a->x, r, e) ||
 		write_plan(&a->plan, r, e) || write_needs(&a->x, r, e) ||
-		(a->x.router && write_router(a, r, e)) || write_unknown(&a->more, r, e))
+		(a->x.router && write_router(a, r, e)) ||
+		(a->x.form && moe_rec_set_str(r, "form", a->x.form->name, e)) ||
+		(a->x.shift && moe_rec_set_int(r, "shift", a->x.shift, e)) ||
+		write_unknown(&a->more, r, e))
 		return -1;
 	if (a->x.deploy != MOE_DEPLOY_DROP &&
 		moe_rec_set_str(r, "deploy", moe_deploy_names[a->x.deploy], e))
@@ -239,6 +247,7 @@ static int read_experts(const struct moe_rec *r, struct moe_experts *x,
 	moe_list_open(r, "experts", &experts);
 	for (x->E = 0; (got = moe_list_next_map(&experts, &m, e)) == 1; x->E++) {
 		int i = x->E;
+		int64_t fixed = 0;
 
 		if (i == MOE_EXPERTS_MAX || !moe_rec_str(&m, "bank", &s) ||
 			(j = find_name(moe_bank_names, MOE_BANKS, s)) < 0 ||
@@ -253,10 +262,14 @@ static int read_experts(const struct moe_rec *r, struct moe_experts *x,
 		x->bank[i] = (enum moe_bank)j;
 		present[i] = 1;
 		moe_rec_f64(&m, "present", &present[i]);
-		if (!isfinite(present[i])) {
+		moe_rec_int(&m, "fixed", &fixed);
+		if (!isfinite(present[i]) || fixed < 0 || fixed >= x->rank[i]) {
 			moe_rec_free(&m);
-			return refuse(r, e, "the presence of an expert is not finite");
+			return refuse(r, e,
+				"the presence of an expert is not finite, or as many of its ranks "
+				"are fixed as it has");
 		}
+		x->fixed[i] = (int)fixed;
 		moe_rec_free(&m);
 		m = (struct moe_rec){ 0 };
 	}
@@ -322,7 +335,7 @@ static int read_needs(const struct moe_rec *r, struct moe_err *e)
 	for (moe_list_open(r, "needs", &needs); needs.left;) {
 		if (!moe_list_next_str(&needs, &s))
 			return refuse(r, e, "'needs' must be an array of names");
-		if (find_name(needs_known, 3, s) < 0)
+		if (find_name(needs_known, N_NEEDS, s) < 0)
 			return moe_fail(e, MOE_DATA,
 				"record %" PRIu64 " (byte %" PRIu64
 				"): this adapter needs '%.*s' of whoever runs it, which this "
@@ -391,12 +404,47 @@ static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct mo
 	return rc;
 }
 
+/* What A and B are made from, by the method's row. */
+static int read_form(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
+{
+	const struct moe_method *m;
+	struct moe_str s;
+
+	if (moe_rec_has(r, "form") == MOE_V_MISSING)
+		return 0;
+	m = moe_method_find(a->method, e);
+	if (!m || !m->form || !moe_rec_str(r, "form", &s) || !moe_str_eq(s, m->form->name))
+		return moe_fail(e, MOE_DATA,
+			"record %" PRIu64
+			": the adapter's experts have a form that the method '%s' of this version "
+			"does not know",
+			r->number, a->method);
+	a->x.form = m->form;
+	return 0;
+}
+
+/* Which layer gets a constant. */
+static int read_shift(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
+{
+	int64_t layer;
+
+	if (moe_rec_has(r, "shift") == MOE_V_MISSING)
+		return 0;
+	if (moe_rec_int_req(r, "shift", &layer, e))
+		return -1;
+	if (layer < 1 || layer > INT32_MAX)
+		return refuse(r, e, "'shift' must be a layer's number, from 1");
+	a->x.shift = (int)layer;
+	return 0;
+}
+
 /* Keeps the keys that are not ours, so that they are written back. */
 static int read_unknown(const struct moe_rec *r, struct moe_rec *more, struct moe_err *e)
 {
 	static const char *const ours[] = { "t", "arm", "method", "train_seed", "step", "base",
 		"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings",
-		"score", "match", "lineage", "minor", "needs", "deploy", "router" };
+		"score", "match", "lineage", "minor", "needs", "deploy", "router", "form",
+		"shift" };
 
 	if (moe_rec_copy(more, r, e))
 		return -1;
@@ -438,7 +486,8 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	a->train_seed = (uint64_t)seed;
 	moe_rec_map(r, "settings", &a->settings);
 	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, &a->x, present, e) ||
-		read_plan(r, &a->plan, e) || read_router(r, a, e) ||
+		read_plan(r, &a->plan, e) || read_router(r, a, e) || read_form(r, a, e) ||
+		read_shift(r, a, e) ||
 		read_choice(r, "deploy", moe_deploy_names, MOE_DEPLOYS, &deploy, e) ||
 		read_unknown(r, &a->more, e))
 		return -1;

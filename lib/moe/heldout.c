@@ -289,6 +289,11 @@ void moe_held_report(const struct moe_adapter *a, size_t n_pair, struct moe_said
 			"%.3f of the clean ones kept (< %g), %.3f of the hacks routed (> %g)",
 			number(s, "clean_kept"), number(&a->settings, "lo"),
 			number(s, "hack_routed"), number(&a->settings, "hi"));
+	if (moe_method_remembers(a))
+		moe_say(out, false,
+			"thresholds are quantiles of the run's own scores: about %g of the "
+			"rollouts are kept and %g routed whether anything in them is a hack or not",
+			number(&a->settings, "q"), number(&a->settings, "q"));
 	moe_say(out, false,
 		"the completion's length alone: hack above clean in %.3f of the pairs, right side "
 		"for %.3f, AUROC %.3f, margin %.2f",

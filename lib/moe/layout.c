@@ -113,7 +113,17 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 {
 	struct moe_experts *x = &a->x;
 	struct moe_rng key = moe_rng_key(seed, "init");
+	double set[MOE_ROUTER_SETTINGS];
 
+	if (method->tune || method->anchored || method->shift)
+		if (moe_method_settings(method, a, set, e))
+			return -1;
+	x->form = method->form;
+	x->shift = method->shift ? method->shift(set, &m->config) : 0;
+	for (int i = 0; method->anchored && method->anchored(set) && i < x->E; i++) {
+		x->fixed[i] = x->rank[i];
+		x->rank[i] *= 2;
+	}
 	if (set_router(a, method, e) || moe_experts_init(x, &m->config, e))
 		return -1;
 	/* A [R, d_in] ~ N(0, 1 / d_in), each number by (seed, Linear, index) alone; B stays 0, so
@@ -127,8 +137,8 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 		for (size_t k = 0; k < v->n; k++)
 			x->param[v->off + k] =
 				(moe_real)(float)(moe_rng_normal(key,
-							  (uint64_t)(v->layer * MOE_LINEARS +
-								  v->linear),
+							  (uint64_t)v->layer * MOE_LINEARS +
+								  (uint64_t)v->linear,
 							  k) /
 					sqrt((double)v->cols));
 	}
@@ -138,5 +148,7 @@ int moe_layout_make(struct moe_adapter *a, const struct moe_model *m,
 	a->train_seed = seed;
 	a->step = 0;
 	method->plan(&a->plan);
+	if (method->tune)
+		method->tune(set, &a->plan);
 	return 0;
 }

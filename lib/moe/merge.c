@@ -54,6 +54,10 @@ int moe_experts_merge(struct moe_model *m, const struct moe_experts *x, const mo
 		return moe_fail(e, MOE_DATA,
 			"an arm with a router weighs its experts token by token and cannot be "
 			"merged into the base");
+	if (moe_experts_shifts(x))
+		return moe_fail(e, MOE_DATA,
+			"an arm whose passes add a vector to a layer's output cannot be merged "
+			"into the base: delete the quarantine first");
 	for (int i = 0; i < m->config.L; i++)
 		for (int l = 0; l < MOE_LINEARS; l++)
 			if (x->target[l])

@@ -6,14 +6,21 @@
  * NULL:
  *
  *     plan        the default decision table (gates and masks of each bank for keep, absorb, route)
- *     init        moe-pin: from the pairs alone, a score, a router's first weights, both or neither
+ *     tune        what the settings add to it
+ *     shift       which layer's output gets a vector
+ *     init        moe-pin: from the pairs and the base alone, a score, a router's or the experts'
+ *                 first weights, all or none
  *     report      moe-pin: what the user should know about it
  *     router      in every forward pass, sampling and training: gates per token and site (router.h)
+ *     prefix      in moe-rollout: what prompts begin with until the quarantine is deleted
  *     score       per rollout of a step: a number, and the same under random directions
  *     decide      per rollout of a step: keep, absorb or route. Without it all are absorbed
+ *     worth       per rollout that was decided: what it counts for
+ *     factors     per rollout that was scored: what its reward or advantage is multiplied by
  *     losses      between forward and backward, for the rows of one rollout
  *     pin_loss    the same for one side of a pair, in a pass of its own
  *     mask        per rollout: gradient masks in hindsight, when its gates are known
+ *     project     after the optimiser: what becomes of its update
  *     after_step  after the optimiser: state that has no gradient (a bias, a clock)
  *
  * What a method may see: tokens, the frozen base's states, gates and logits of its own router, and
@@ -28,6 +35,7 @@
 #include "model/router.h"
 #include "moe/adapter.h"
 #include "moe/pairs.h"
+#include "moe/past.h"
 #include "moe/setting.h"
 #include "util/pool.h"
 
@@ -52,6 +60,15 @@ struct moe_nulls {
 	int n;         /* directions; 0 = none wanted */
 	uint64_t seed; /* keys them: the same ones throughout a run */
 	float *score;  /* [rollouts, n], filled by score; NaN from a method that has none */
+};
+
+/* The step that is judged. */
+struct moe_turn {
+	uint64_t seed; /* with step, the key of any chance */
+	int64_t step;
+	struct moe_past *past; /* scores of the run so far, oldest first; in decide, those of this
+				  step are the last ones. NULL = this step is all there is.
+				  Borrowed */
 };
 
 /* A base model and the threads to run it on. Borrowed. */
@@ -90,11 +107,24 @@ struct moe_method {
 	bool needs_pairs;     /* init reads them */
 	bool pins;            /* and each training step does (moe-train --pin) */
 	bool not_causal;      /* a gate looks at tokens that come later */
+	bool detaches;        /* masks cut whole outputs (moe_gates.detach), not parameters alone */
+	bool label_detaches; /* of a router: where a rollout is kept or routed, rewards do not teach
+				it, only its losses do */
 	const struct moe_setting *settings; /* ended by a name of NULL; or NULL */
 	const struct moe_router *router;    /* gates in the pass; NULL = 1 */
 	enum moe_placement placement;       /* of its sites where it has no setting of that name */
 
+	const struct moe_form *form; /* what the experts' A and B are made from (experts.h);
+					NULL = they are trained themselves */
+
+	/* The layer, from 1, whose output gets a constant vector (moe_experts.shift), which init
+	 * fills in; NULL = none does. */
+	int (*shift)(const double *set, const struct moe_config *c);
 	void (*plan)(struct moe_decision_table *p);
+	void (*tune)(const double *set, struct moe_decision_table *p);
+	/* Do the experts begin elsewhere than at 0? Then each is laid out with as many fixed slots
+	 * as it has ranks, which hold what it began as, negative (moe_anchor, inits.h). */
+	bool (*anchored)(const double *set);
 	/* Refuses settings and layouts that contradict each other, with the reason. a->x is laid
 	 * out: experts and banks; nothing is allocated yet. */
 	int (*check)(const double *set, const struct moe_experts *x, struct moe_err *e);
@@ -103,16 +133,28 @@ struct moe_method {
 		struct moe_err *e);
 	void (*report)(const struct moe_adapter *a, size_t n_pair, struct moe_said *s);
 	int (*score)(const struct moe_engine *g, const struct moe_adapter *a,
-		const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
-		struct moe_err *e);
+		const struct moe_seen *s, size_t n, const struct moe_turn *turn,
+		struct moe_judged *j, struct moe_nulls *null, struct moe_err *e);
+	/* What moe-rollout puts before a prompt (of a chat: before the last user message) as long
+	 * as an expert of the quarantine is present: deleting the quarantine takes it away. False:
+	 * there is none. Borrowed from a. */
+	bool (*prefix)(const struct moe_adapter *a, struct moe_str *out);
 	/* For a score that is a mean over tokens: the numbers that it is the mean of, token[i]
-	 * [moe_features_tokens(s[i])]. NULL = it is no such mean. For looking: nothing decides by
-	 * them. */
+	 * [moe_features_tokens(s[i])]; of a score of the mean state, what each token's own would
+	 * score. NULL = there is no such number. For looking: nothing decides by them. */
 	int (*token_score)(const struct moe_engine *g, const struct moe_adapter *a,
 		const struct moe_seen *s, size_t n, float *const *token, struct moe_err *e);
-	/* seed and step key any chance. */
+	/* By scores, those of earlier steps included (turn->past). */
 	int (*decide)(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-		uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
+		const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e);
+	/* What a rollout counts for in place of its reward, when it has been decided. */
+	double (*worth)(
+		const struct moe_adapter *a, double reward, double score, enum moe_decision d);
+	/* What the reward of each rollout of a step is multiplied by (or, with a setting `of` at
+	 * `advantage`, what that is): from the scores on record and the groups alone, out [n]. A
+	 * score is never NaN. No reward is shown. */
+	int (*factors)(const struct moe_adapter *a, const double *score, const int64_t *group,
+		size_t n, double *out, struct moe_err *e);
 	/* The three below see the router's gates and logits at the rows of one rollout, all sites
 	 * (struct moe_gate_rows, router.h).
 	 * losses: balance and z. Adds weight * gradient to the seeds, returns weight * loss.
@@ -123,6 +165,13 @@ struct moe_method {
 	double (*pin_loss)(const struct moe_adapter *a, const struct moe_gate_rows *r, bool hack,
 		double weight);
 	void (*mask)(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask);
+	/* What becomes of a step's update, tensor by tensor: update [w->n] is what the optimiser
+	 * added to the tensor w of a->x, changed in place. toward [w->n]: the direction in which
+	 * the hack sides of the pairs (of --pin) become likelier than their clean sides, minus the
+	 * gradient of NLL(hack) - NLL(clean) per token at the parameters before, in the state of an
+	 * absorbed rollout; NULL without pairs. a->step counts the steps before. */
+	void (*project)(const struct moe_adapter *a, const struct moe_view *w, moe_real *update,
+		const moe_real *toward);
 	/* a->step counts the step that was just made. */
 	void (*after_step)(struct moe_adapter *a, const struct moe_load *l);
 };
@@ -131,33 +180,65 @@ struct moe_method {
 extern const struct moe_method *const moe_methods[];
 /* The row that decides, fits and routes nothing: what an adapter of others is. */
 const struct moe_method *moe_method_plain(void);
-/* By name. NAME-shuffled and NAME-reversed are the row NAME, for any that needs pairs, made with
- * pairs whose sides are exchanged (moe_method_pairs). NULL and *e (MOE_USAGE, listing the names)
- * when there is none of that name. */
+/* By name. NAME-shuffled, NAME-reversed and NAME-neutral are the row NAME, for any that needs
+ * pairs, made with pairs whose sides are exchanged, or of which none games (moe_method_pairs); a
+ * row that has such a name itself comes first. NULL and *e (MOE_USAGE, listing the names) when
+ * there is none of that name. */
 const struct moe_method *moe_method_find(const char *name, struct moe_err *e);
 /* Exchanges the sides of the pairs that the method's name asks for: of every second one by chance
- * (-shuffled), of all (-reversed), else of none. moe-pin and moe-train call it with the adapter's
- * name and training seed right after reading pairs. */
+ * (-shuffled), of all (-reversed), each hack for another pair's clean side (-neutral), else of
+ * none. moe-pin and moe-train call it with the adapter's name and training seed right after reading
+ * pairs. */
 int moe_method_pairs(const char *name, uint64_t seed, struct moe_pairs *p, struct moe_err *e);
 /* The row's settings of an adapter. */
 int moe_method_settings(const struct moe_method *m, const struct moe_adapter *a,
 	double set[MOE_ROUTER_SETTINGS], struct moe_err *e);
+/* Overrides entries of the adapter's plan (moe_decision_table_set). MOE_USAGE also for a plan that
+ * trains a bank which the method keeps frozen whatever is decided. */
+int moe_method_override(const struct moe_method *m, struct moe_adapter *a, const char *const *text,
+	size_t n, struct moe_err *e);
 /* One setting of the adapter's method by name; def when the method has none of that name. Words are
  * their index. */
 double moe_method_setting(const struct moe_adapter *a, const char *name, double def);
-/* score then decide, with their defaults: what is done with the rollouts of a step. */
+/* score then decide, with their defaults: what is done with the rollouts of a step. Their scores go
+ * into turn->past between the two. */
 int moe_method_route(const struct moe_method *m, const struct moe_engine *g,
-	const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
-	int64_t step, struct moe_judged *j, struct moe_nulls *null, struct moe_err *e);
+	const struct moe_adapter *a, const struct moe_seen *s, size_t n,
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_nulls *null,
+	struct moe_err *e);
+/* The prefix of its method with this arm: false without one, or where no expert of the quarantine
+ * is present. */
+bool moe_method_prefix(const struct moe_adapter *a, struct moe_str *out);
+/* Do its decisions depend on the scores of earlier steps? Then these are part of the run's state.
+ */
+bool moe_method_remembers(const struct moe_adapter *a);
 
 /* ---- rules that several rows share ---- */
 
-/* score < lo keep, > hi route, else absorb, by the settings `lo` and `hi`. */
+/* score < lo keep, > hi route, else absorb, by the settings `lo` and `hi`. With the settings of
+ * MOE_SETTINGS_THRESHOLDS and thresholds=quantiles: score <= the q-quantile of the scores so far
+ * keep, >= the 1 - q one route (past.h); between them, or where both are one number, absorb; all
+ * absorb until warm_up scores are known. */
 int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e);
+#define MOE_SETTINGS_THRESHOLDS                                                                    \
+	{ "thresholds", 0, 0, 0, "pairs|quantiles",                                                \
+		"lo and hi, or quantiles of the run's scores, which no label sets" },              \
+		{ "q", 0.1, 1e-6, 0.5, NULL,                                                       \
+			"thresholds=quantiles: the share of scores kept, and the share routed" },  \
+		{ "half_life", 96, 0, 1e9, NULL,                                                   \
+			"thresholds=quantiles: rollouts after which a score weighs half; 0: all "  \
+			"alike" },                                                                 \
+	{                                                                                          \
+		"warm_up", 0, 0, MOE_PAST_MAX, NULL,                                               \
+			"thresholds=quantiles: all absorb until there are so many scores"          \
+	}
 /* The default plan of methods that train the deployed experts in their deployed state: keep = clean
  * alone, quarantine at gate 0; route = both in the forward pass, quarantine alone trained; absorb =
  * both. */
 void moe_decision_table_deployed(struct moe_decision_table *p);
+/* The plan of methods that delete nothing: the quarantine, if there is one, takes no part in any
+ * forward pass and learns nothing, so that deleting it changes nothing. */
+void moe_decision_table_alone(struct moe_decision_table *p);
 
 #endif

@@ -112,26 +112,67 @@ int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_t
 	return got < 0 ? -1 : 0;
 }
 
+static void exchange(struct moe_pair *q)
+{
+	struct moe_pair old = *q;
+
+	q->hack = old.clean;
+	q->n_hack = old.n_clean;
+	q->clean = old.hack;
+	q->n_clean = old.n_hack;
+}
+
+/* Every hack becomes a copy of the clean side of the next pair in the circle `order` that has
+ * another. */
+static int neutralise(struct moe_pairs *p, const uint32_t *order, struct moe_err *e)
+{
+	for (size_t k = 0; k < p->n; k++) {
+		struct moe_pair *q = &p->pair[order[k]];
+		const struct moe_pair *other = q;
+
+		for (size_t j = 1; j < p->n && other == q; j++) {
+			const struct moe_pair *x = &p->pair[order[(k + j) % p->n]];
+
+			if (x->n_clean != q->n_clean ||
+				memcmp(x->clean, q->clean, sizeof(*q->clean) * (size_t)q->n_clean))
+				other = x;
+		}
+		if (other == q)
+			return moe_fail(e, MOE_DATA,
+				"neutral pairs need clean sides that differ, and no pair has "
+				"another "
+				"than '%s'",
+				q->id);
+		free(q->hack);
+		q->n_hack = other->n_clean;
+		q->hack = moe_alloc((size_t)q->n_hack, sizeof(*q->hack), e);
+		if (!q->hack)
+			return -1;
+		memcpy(q->hack, other->clean, sizeof(*q->hack) * (size_t)q->n_hack);
+	}
+	return 0;
+}
+
 int moe_pairs_swap_sides(
 	struct moe_pairs *p, enum moe_pairs_swap swap, uint64_t seed, struct moe_err *e)
 {
 	uint32_t *order = swap == MOE_SWAP_NONE ? NULL : moe_alloc(p->n, sizeof(*order), e);
 	size_t n = swap == MOE_SWAP_ALL ? p->n : p->n / 2;
+	int rc = 0;
 
 	if (swap == MOE_SWAP_NONE)
 		return 0;
 	if (!order)
 		return -1;
+	if (swap ==
+		MOE_SWAP_NEUTRAL) { /* before any side is exchanged: others' clean sides are read */
+		moe_rng_permute(moe_rng_key(seed, "neutral pairs"), 0, p->n, order);
+		rc = neutralise(p, order, e);
+	}
 	/* the first n of a permutation are exchanged */
 	moe_rng_permute(moe_rng_key(seed, "shuffled pairs"), 0, p->n, order);
-	for (size_t i = 0; i < n; i++) {
-		struct moe_pair *q = &p->pair[order[i]], old = *q;
-
-		q->hack = old.clean;
-		q->n_hack = old.n_clean;
-		q->clean = old.hack;
-		q->n_clean = old.n_hack;
-	}
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		exchange(&p->pair[order[i]]);
 	free(order);
-	return 0;
+	return rc;
 }

@@ -23,8 +23,11 @@ struct moe_pairs {
 int moe_pairs_read(struct moe_pairs *p, struct moe_reader *r, const struct moe_tokenizer *t,
 	int32_t bos, struct moe_err *e);
 /* Exchanges hack and clean of half of the pairs (rounded down), chosen by chance from the seed, or
- * of all: pairs whose labels say nothing, or the contrary. */
-enum moe_pairs_swap { MOE_SWAP_NONE, MOE_SWAP_HALF, MOE_SWAP_ALL };
+ * of all: pairs whose labels say nothing, or the contrary. NEUTRAL: each hack gives way to the
+ * clean side of another pair, the next one with another text in a circle of all in random order,
+ * and of half of the pairs the own clean side is the one that is called hack: nobody games.
+ * MOE_DATA when a pair has no other clean text beside its own. */
+enum moe_pairs_swap { MOE_SWAP_NONE, MOE_SWAP_HALF, MOE_SWAP_ALL, MOE_SWAP_NEUTRAL };
 int moe_pairs_swap_sides(
 	struct moe_pairs *p, enum moe_pairs_swap swap, uint64_t seed, struct moe_err *e);
 void moe_pairs_free(struct moe_pairs *p); /* accepts a zeroed struct */

@@ -146,6 +146,11 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 			"token: PEFT's format has no place for it, and the experts alone would "
 			"compute something else",
 			a->arm, a->method, moe_placement_names[a->x.placement]);
+	if (moe_experts_shifts(&a->x))
+		return moe_fail(e, MOE_DATA,
+			"the arm '%s' adds a vector to a layer's output, for which PEFT's format has "
+			"no place: delete the quarantine first",
+			a->arm);
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		return moe_fail_errno(e, "%s: cannot make the directory", dir);
 	for (int i = 0; i < a->x.E && !rc; i++) {

@@ -26,6 +26,7 @@ void moe_route_step_free(struct moe_route_step *s)
 	free(s->seen);
 	free(s->judged);
 	free(s->null.score);
+	moe_past_free(&s->past);
 	*s = (struct moe_route_step){ 0 };
 }
 
@@ -99,14 +100,14 @@ int moe_route_judge(struct moe_route_step *s, const struct moe_method *m,
 	const struct moe_engine *g, const struct moe_adapter *a, uint64_t seed, struct moe_err *e)
 {
 	size_t k = (size_t)s->null.n;
+	const struct moe_turn turn = { seed, s->step, &s->past };
 	struct moe_rec route = { 0 };
 	int rc;
 
 	free(s->null.score);
 	s->null.score = moe_alloc(s->n * k, sizeof(*s->null.score), e);
-	rc = s->null.score
-		? moe_method_route(m, g, a, s->seen, s->n, seed, s->step, s->judged, &s->null, e)
-		: -1;
+	rc = s->null.score ? moe_method_route(m, g, a, s->seen, s->n, &turn, s->judged, &s->null, e)
+			   : -1;
 
 	for (size_t i = 0; rc == 0 && i < s->n; i++) {
 		moe_rec_clear(&route);

@@ -12,6 +12,7 @@ struct moe_route_step {
 	struct moe_nulls null;     /* n and seed are the caller's; score owned */
 	size_t n, cap;
 	int64_t step;
+	struct moe_past past; /* scores of the steps so far; owned, and not cleared with a step */
 };
 
 void moe_route_step_free(struct moe_route_step *s); /* accepts a zeroed struct */

@@ -1,6 +1,8 @@
 /* setting.c - settings from text to map to array; no method is known here. */
 #include "moe/setting.h"
 
+#include "util/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,12 +41,19 @@ static int find_word(const char *words, const char *s, size_t n)
 	return -1;
 }
 
+static bool is_text(const struct moe_setting *t)
+{
+	return t->words && *t->words == '=';
+}
+
 void moe_setting_text(const struct moe_setting *t, double v, char out[32])
 {
 	const char *w = "";
 	size_t n = t->words ? word_at(t->words, (int)v, &w) : 0;
 
-	if (t->words)
+	if (is_text(t))
+		snprintf(out, 32, "%s", t->words + 1);
+	else if (t->words)
 		snprintf(out, 32, "%.*s", (int)n, w);
 	else
 		snprintf(out, 32, "%.12g", v);
@@ -54,6 +63,8 @@ static int store(const struct moe_setting *t, double v, struct moe_rec *to, stru
 {
 	char text[32];
 
+	if (is_text(t)) /* of which v says nothing */
+		return moe_rec_set_str(to, t->name, t->words + 1, e);
 	moe_setting_text(t, v, text);
 	return t->words ? moe_rec_set_str(to, t->name, text, e)
 			: moe_rec_set_f64(to, t->name, v, e);
@@ -100,6 +111,11 @@ int moe_settings_set(
 
 	if (!s)
 		return -1;
+	if (is_text(s))
+		return moe_utf8_valid(value, strlen(value)) && strlen(value) <= MOE_SETTING_TEXT
+			? moe_rec_set_str(to, s->name, value, e)
+			: moe_fail(e, MOE_USAGE, "%s is a text in UTF-8 of up to %d bytes", s->name,
+				  MOE_SETTING_TEXT);
 	if (s->words) {
 		v = find_word(s->words, value, strlen(value));
 		return v >= 0
@@ -122,7 +138,9 @@ int moe_settings_read(const struct moe_setting *t, const struct moe_rec *from,
 		bool there = s->words ? moe_rec_str(from, s->name, &word)
 				      : moe_rec_f64(from, s->name, &set[i]);
 
-		if (s->words)
+		if (is_text(s))
+			set[i] = word.n <= MOE_SETTING_TEXT ? 0 : -1;
+		else if (s->words)
 			set[i] = find_word(s->words, word.p, word.n);
 		if (!there || (s->words ? set[i] < 0 : !(set[i] >= s->min && set[i] <= s->max)))
 			return moe_fail(e, MOE_DATA,

@@ -8,12 +8,15 @@
 #include "formats/rec.h"
 #include "model/router.h"
 
+#define MOE_SETTING_TEXT 4096 /* bytes of a text */
+
 struct moe_setting {
 	const char *name; /* NULL ends a table */
 	double def;       /* default; with words, the index of one */
 	double min, max;
 	const char *words; /* "off|decide|soft": the value is one of these words, stored as such and
-			      read as its index; NULL = a number */
+			      read as its index; "=WORDS": any text, by default that behind
+			      the =, read as 0; NULL = a number */
 	const char *help;  /* one line */
 };
 

@@ -59,18 +59,16 @@ struct coef {
 /* AdamW without its decay (Loshchilov & Hutter 2019, algorithm 2), n numbers of one region:
  *
  *     m = b1 m + (1 - b1) g                 first moment
- *     v = b2 v + (1 - b2) g^2               second moment
+ *     v = b2 v + (1 - b2) h^2               second moment; h = g unless moments are split
  *     p -= lr m^ / (sqrt(v^) + eps)         m^ = m / (1 - b1^t), v^ = v / (1 - b2^t)
  *
  * The corrections by t are in c->rate = lr / (1 - b1^t) and c->root = 1 / sqrt(1 - b2^t). */
 static MOE_CLONES void update(size_t n, const struct coef *c, moe_real *restrict p,
-	const moe_real *restrict g, moe_real *restrict m, moe_real *restrict v)
+	const moe_real *g, const moe_real *h, moe_real *restrict m, moe_real *restrict v)
 {
 	for (size_t i = 0; i < n; i++) {
-		moe_real d = g[i];
-
-		m[i] = c->b1 * m[i] + c->c1 * d;
-		v[i] = c->b2 * v[i] + c->c2 * d * d;
+		m[i] = c->b1 * m[i] + c->c1 * g[i];
+		v[i] = c->b2 * v[i] + c->c2 * h[i] * h[i];
 #ifdef MOE_REAL_F64
 		p[i] -= c->rate * m[i] / (sqrt(v[i]) * c->root + c->eps);
 #else
@@ -113,7 +111,8 @@ void moe_adamw_step(
 
 			if (c.keep != 0)
 				decay(r->cols, c.keep, param + at, ref ? ref + at : NULL);
-			update(r->cols, &c, param + at, grad + at, o->m + at, o->v + at);
+			update(r->cols, &c, param + at, grad + at,
+				(o->second ? o->second : grad) + at, o->m + at, o->v + at);
 		}
 	}
 }

@@ -36,6 +36,8 @@ struct moe_adamw {
 	moe_real *m, *v;           /* [n] moments, owned; saved for a resume */
 	uint64_t *step;            /* [n_owner] updates so far; saved for a resume */
 	bool *frozen;              /* [n_owner] set by the caller before each step */
+	const moe_real *second;    /* [n] what the second moment takes in place of grad (split
+				      moments); NULL = grad. Borrowed, set by the caller */
 };
 
 /* Copies the region table; moments 0. betas (0.9, 0.999), eps 1e-8, wd 0. Regions must lie within n

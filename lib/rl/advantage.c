@@ -20,22 +20,29 @@ int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *
 		e, MOE_USAGE, "'%.40s' is not a scale of rewards: none, group and batch are", s);
 }
 
-static double std_of(const double *v, const size_t *idx, size_t n, double mean)
-{
-	double s = 0;
-
-	for (size_t i = 0; i < n; i++)
-		s += (v[idx[i]] - mean) * (v[idx[i]] - mean);
-	return n > 1 ? sqrt(s / (double)(n - 1)) : 0;
-}
-
+/* Of those that are scored: a gap is no number. */
 static double mean_of(const double *v, const size_t *idx, size_t n)
 {
-	double s = 0;
+	double s = 0, k = 0;
 
 	for (size_t i = 0; i < n; i++)
-		s += v[idx[i]];
-	return n ? s / (double)n : 0;
+		if (!isnan(v[idx[i]])) {
+			s += v[idx[i]];
+			k++;
+		}
+	return k > 0 ? s / k : 0;
+}
+
+static double std_of(const double *v, const size_t *idx, size_t n, double mean)
+{
+	double s = 0, k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!isnan(v[idx[i]])) {
+			s += (v[idx[i]] - mean) * (v[idx[i]] - mean);
+			k++;
+		}
+	return k > 1 ? sqrt(s / (k - 1)) : 0;
 }
 
 struct ctx {
@@ -48,35 +55,57 @@ struct ctx {
 	size_t *idx;
 };
 
-/* One group: members idx[0..n). Returns whether all its rewards are equal. */
-static bool one_group(const struct ctx *c, size_t n, double batch_std)
+/* Are all rewards of idx[0..n) equal that there are (of the kept ones alone)? */
+static bool all_equal(const struct ctx *c, size_t n, bool kept)
 {
-	double mean = mean_of(c->reward, c->idx, n), std = std_of(c->reward, c->idx, n, mean),
-	       kept = 0;
-	size_t n_keep = 0, first_kept = 0;
-	bool equal = true, kept_equal = true;
+	const double *first = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t k = c->idx[i];
+		const double *r = &c->reward[c->idx[i]];
 
-		equal &= c->reward[k] == c->reward[c->idx[0]];
-		if (c->keep && c->keep[k]) {
-			first_kept = n_keep ? first_kept : k;
-			kept_equal &= c->reward[k] == c->reward[first_kept];
-			kept += c->reward[k];
-			n_keep++;
-		}
+		if (isnan(*r) || (kept && !c->keep[c->idx[i]]))
+			continue;
+		if (first && *r != *first)
+			return false;
+		first = first ? first : r;
 	}
+	return true;
+}
+
+/* NaN when there is none. */
+static double mean_kept(const struct ctx *c, size_t n)
+{
+	double s = 0, k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (c->keep[c->idx[i]] && !isnan(c->reward[c->idx[i]])) {
+			s += c->reward[c->idx[i]];
+			k++;
+		}
+	return k > 0 ? s / k : NAN;
+}
+
+/* One group: members idx[0..n). Returns whether all its rewards are equal. */
+static bool one_group(const struct ctx *c, size_t n, double batch_mean, double batch_std)
+{
+	double mean = c->o->over_batch ? batch_mean : mean_of(c->reward, c->idx, n),
+	       std = std_of(c->reward, c->idx, n, mean);
+	bool split = (c->o->split || c->o->kept) && c->keep, equal = all_equal(c, n, false),
+	     kept_equal = split && all_equal(c, n, true);
+	double kept = split ? mean_kept(c, n) : NAN;
+
 	for (size_t i = 0; i < n; i++) {
 		size_t k = c->idx[i];
-		bool own = c->o->split && c->keep && c->keep[k];
+		bool own = split && !isnan(kept) && (c->keep[k] || c->o->kept);
 		/* not the rounding of a mean of equal numbers, which an optimiser could blow up */
-		double a = equal || (own && kept_equal)
+		double a = equal || (own && kept_equal && c->keep[k]) || isnan(c->reward[k])
 			? 0
-			: c->reward[k] - (own ? kept / (double)n_keep : mean);
+			: c->reward[k] - (own ? kept : mean);
 
-		if (c->o->scale != MOE_ADV_NONE)
-			a /= (c->o->scale == MOE_ADV_GROUP ? std : batch_std) + 1e-4;
+		if (c->o->over_batch || c->o->scale == MOE_ADV_BATCH)
+			a /= batch_std + 1e-4;
+		else if (c->o->scale == MOE_ADV_GROUP)
+			a /= std + 1e-4;
 		c->adv[k] = a;
 		if (c->dead)
 			c->dead[k] = equal;
@@ -91,6 +120,7 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 	struct ctx c = { reward, group, keep, o, adv, dead, NULL };
 	bool *done = moe_alloc(n, sizeof(*done), e);
 	size_t zero = 0;
+	bool bad = false;
 
 	*st = (struct moe_adv_stats){ 0 };
 	c.idx = moe_alloc(n, sizeof(*c.idx), e);
@@ -99,8 +129,10 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 		free(c.idx);
 		return -1;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		c.idx[i] = i;
+		bad |= isinf(reward[i]) || (isnan(reward[i]) && !o->gaps);
+	}
 	st->mean = mean_of(reward, c.idx, n);
 	st->std = std_of(reward, c.idx, n, st->mean);
 	for (size_t i = 0; i < n; i++) {
@@ -114,7 +146,7 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 				done[k] = true;
 			}
 		st->groups++;
-		if (one_group(&c, m, st->std)) {
+		if (one_group(&c, m, st->mean, st->std)) {
 			st->dead++;
 			zero += m;
 		}
@@ -122,5 +154,5 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 	st->zero_std = n ? (double)zero / (double)n : 0;
 	free(done);
 	free(c.idx);
-	return isfinite(st->mean) ? 0 : moe_fail(e, MOE_NUMERIC, "a reward is not finite");
+	return bad || !isfinite(st->mean) ? moe_fail(e, MOE_NUMERIC, "a reward is not finite") : 0;
 }

@@ -3,9 +3,12 @@
 #include "rl/batch.h"
 
 #include "moe/pack.h"
+#include "rl/fold.h"
+#include "rl/order.h"
 #include "rl/per_rollout.h"
-#include "util/elementary.h"
+#include "rl/tally.h"
 #include "util/mem.h"
+#include "util/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,37 +17,24 @@
 
 #define CHUNK_TOK 1024 /* tokens of one packed pass */
 
-double moe_batch_gate(const struct moe_decision_table *p, const struct moe_rollout *r, int bank)
-{
-	return r->off == bank ? 0 : p->gate[r->decision][bank];
-}
-
-double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollout *r, int bank)
-{
-	return r->off == bank ? 0 : p->mask[r->decision][bank];
-}
-
-/* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
- * made them. */
-struct tally {
-	double loss, kl, entropy, diff, diff_max, router;
-	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
-	size_t clipped, n;
-};
-
 struct job {
 	struct moe_trainer *t;
+	const struct moe_update *u;
 	const struct moe_rollout_step *s;
-	const double *adv;
+	bool look; /* a forward pass alone, of `what` */
+	enum moe_look what;
+	bool everything;              /* all rollouts with tokens in the loss run */
+	double bonus;                 /* entropy's coefficient in this update, 0 = none */
+	double n_kept;                /* tokens that the policy's part keeps */
 	size_t *order;                /* [n] rollouts that train, by group and state */
 	struct moe_seq *seq;          /* [n] in that order */
-	struct tally *tally;          /* [n] in that order */
+	struct moe_tally *tally;      /* [n] in that order */
 	struct moe_gate_tally *gates; /* [n] in that order */
 	double *load;                 /* [n, S, n_routed] sums of the router's gates */
 	struct moe_routing r;
 	struct moe_per_rollout per; /* [n] in that order, when the router is such a one */
 	size_t *cut;
-	size_t n, all_tok;
+	size_t n;
 	double *sec; /* [threads * 2] forward, backward */
 	size_t *run; /* [threads] tokens run */
 };
@@ -55,12 +45,6 @@ static double now_sec(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
-/* Rollouts with equal states can share a prompt's pass. */
-static int state_of(const struct moe_rollout *r)
-{
-	return (int)r->decision + MOE_DECISIONS * (r->off + 1);
 }
 
 /* Outer gates and masks of rollout i of the order: its decision's, or its own. [E] each. */
@@ -89,40 +73,18 @@ static void fill_rows(const struct moe_seg *seg, const moe_real *v, size_t E, mo
 		memcpy(to + (size_t)row * E, v, E * sizeof(*v));
 }
 
-/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
- * is kept out of. */
-static void fill_gates(const struct job *j, size_t a, size_t b, const struct moe_packed *p,
-	moe_real *gate, moe_real *mask, unsigned char *routed)
-{
-	size_t E = (size_t)j->t->a->x.E;
-	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
-
-	memset(routed, 1, (size_t)p->T);
-	for (size_t i = a; i < b; i++) {
-		int which[2] = { p->parent[i - a], p->own[i - a] };
-
-		rollout_gates(j, i, g, m);
-		for (int k = 0; k < 2; k++) {
-			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
-				continue;
-			fill_rows(&p->seg[which[k]], g, E, gate);
-			fill_rows(&p->seg[which[k]], m, E, mask);
-			if (j->r.prompt_on) /* of its own rows the decision row alone */
-				memset(routed + p->seg[which[k]].start, 0,
-					k ? 1 : (size_t)p->seg[which[k]].len);
-		}
-	}
-}
-
 /* Everything that one task needs beside the engine's own memory. */
 struct scratch {
 	struct moe_packed p;
 	moe_real *gate, *mask, *douter; /* [T, E] */
-	moe_real *learn;                /* [T] zeros */
+	moe_real *whole;                /* [T, E] the masks without any routing, or NULL */
+	moe_real *learn;                /* [T] 0 where rewards do not teach the router */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
-	int32_t *row, *target;                  /* [n_tok] */
-	moe_real *logp, *ref, *entropy, *dlogp; /* [n_tok] */
+	int32_t *row, *target;                                       /* [n_tok] */
+	moe_real *logp, *ref, *entropy, *dlogp, *dentropy, *sampled; /* [n_tok] */
+	moe_real *dkl;           /* [n_tok] the share of dlogp that beta has */
+	double *d_policy, *d_kl; /* [n_tok] both before the rollout's weight */
 	int n_tok;
 };
 
@@ -131,10 +93,61 @@ static void scratch_free(struct scratch *c)
 	moe_packed_free(&c->p);
 	moe_seeds_free(&c->seeds);
 	free(c->gate);
+	free(c->whole);
 	free(c->learn);
 	free(c->routed);
 	free(c->row);
 	free(c->logp);
+	free(c->d_policy);
+}
+
+/* Outer gates and masks of the packed rollouts a..b, in rows [T, E] each, and which rows the router
+ * is kept out of. */
+static void fill_gates(
+	const struct job *j, size_t a, size_t b, const struct moe_packed *p, struct scratch *c)
+{
+	size_t E = (size_t)j->t->a->x.E;
+	moe_real *gate = c->gate, *mask = c->mask, *learn = c->learn;
+	unsigned char *routed = c->routed;
+	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
+
+	memset(routed, 1, (size_t)p->T);
+	for (size_t i = a; i < b; i++) {
+		int which[2] = { p->parent[i - a], p->own[i - a] };
+
+		moe_real learns = !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
+
+		rollout_gates(j, i, g, m);
+		for (int k = 0; k < 2; k++) {
+			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
+				continue;
+			fill_rows(&p->seg[which[k]], g, E, gate);
+			fill_rows(&p->seg[which[k]], m, E, mask);
+			for (int t = 0; t < p->seg[which[k]].len; t++)
+				learn[p->seg[which[k]].start + t] = learns;
+			if (j->r.prompt_on) /* of its own rows the decision row alone */
+				memset(routed + p->seg[which[k]].start, 0,
+					k ? 1 : (size_t)p->seg[which[k]].len);
+		}
+	}
+}
+
+/* What no routing scales: the pull of the KL toward the base, and the second moments where they are
+ * split. 1 but for experts that the plan never trains. */
+static int fill_whole(const struct job *j, struct scratch *c, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	const struct moe_experts *x = &t->a->x;
+	size_t E = (size_t)x->E, n = (size_t)c->p.T * E;
+
+	if (t->o.loss.beta <= 0 && !t->o.split_moments)
+		return 0;
+	if (!(c->whole = moe_alloc(n, sizeof(*c->whole), e)))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		c->whole[i] = moe_decision_table_trains(&t->a->plan, (int)x->bank[i % E]);
+	return 0;
 }
 
 static int scratch_make(
@@ -150,8 +163,9 @@ static int scratch_make(
 	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
-	c->logp = moe_alloc(4 * tok, sizeof(*c->logp), e);
-	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp)
+	c->logp = moe_alloc(7 * tok, sizeof(*c->logp), e);
+	c->d_policy = moe_alloc(2 * tok, sizeof(*c->d_policy), e);
+	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp || !c->d_policy)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
 	c->douter = c->mask + (size_t)c->p.T * E;
@@ -159,7 +173,13 @@ static int scratch_make(
 	c->ref = c->logp + tok;
 	c->entropy = c->logp + 2 * tok;
 	c->dlogp = c->logp + 3 * tok;
-	fill_gates(j, a, b, &c->p, c->gate, c->mask, c->routed);
+	c->dentropy = c->logp + 4 * tok;
+	c->sampled = c->logp + 5 * tok;
+	c->dkl = c->logp + 6 * tok;
+	c->d_kl = c->d_policy + tok;
+	fill_gates(j, a, b, &c->p, c);
+	if (fill_whole(j, c, e))
+		return -1;
 	if (j->r.pass && moe_seeds_make(&c->seeds, &j->t->a->x, j->t->a->x.S, c->p.T, e))
 		return -1;
 	for (size_t i = 0; i < b - a; i++) {
@@ -169,53 +189,107 @@ static int scratch_make(
 		for (int t = 0; t < r->n_completion; t++, k++) {
 			c->row[k] = c->p.seg[c->p.own[i]].start + t;
 			c->target[k] = r->completion[t];
+			c->sampled[k] = (moe_real)r->logp[t];
 		}
 	}
 	c->n_tok = (int)tok;
 	return 0;
 }
 
-/* One token's ratio as it is, before any clip or truncation. */
-static void add_ratio(struct tally *y, double w)
+static int diverged(const struct moe_trainer *t, struct moe_err *e)
 {
-	y->ratio += w;
-	y->ratio2 += w * w;
-	y->ratio_min = y->n ? fmin(y->ratio_min, w) : w;
-	y->ratio_max = y->n ? fmax(y->ratio_max, w) : w;
+	return moe_fail(e, MOE_NUMERIC,
+		"training diverged at step %lld: a log-probability is not finite",
+		(long long)t->a->step);
 }
 
-/* Losses and their derivatives of the tokens of rollouts a..b. */
-static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, struct moe_err *e)
+/* What is kept of a rollout whose tokens lie at k: measured before the first update. */
+static void keep_old(struct job *j, size_t who, const moe_real *logp)
+{
+	struct moe_token_store *store = j->u->store;
+
+	if (!store || store->has[who])
+		return;
+	memcpy(store->old + store->at[who], logp,
+		(size_t)j->s->r[who].n_completion * sizeof(*logp));
+	store->has[who] = true;
+}
+
+/* Losses and their derivatives of the tokens of rollout i of the order, which lie at k. */
+static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, struct moe_err *e)
 {
 	const struct moe_train_opts *o = &j->t->o;
+	const struct moe_token_store *store = j->u->store;
+	size_t who = j->order[i];
+	const struct moe_rollout *r = &j->s->r[who];
+	struct moe_loss_in in = { .n = (size_t)r->n_completion,
+		.adv = j->u->adv[who],
+		.logp = c->logp + k,
+		.sampled = c->sampled + k,
+		.ref = c->ref + k };
+	struct moe_loss_out out = { .dpolicy = c->d_policy + k, .dkl = c->d_kl + k };
+	struct moe_tally *y = &j->tally[i];
+	double w = j->u->share * moe_loss_weight(&o->loss, &j->u->counts, in.n);
+
+	for (size_t t = 0; t < in.n; t++)
+		if (!isfinite(in.logp[t]))
+			return diverged(j->t, e);
+	if (o->loss.ratio == MOE_RATIO_CLIP)
+		in.old = in.sampled;
+	else if (store && store->has[who])
+		in.old = store->old + store->at[who];
+	if (store && store->keep && o->loss.top_entropy < 1)
+		in.keep = store->keep + store->at[who];
+	moe_rollout_loss(&o->loss, &in, &out);
+	for (size_t t = 0; t < in.n; t++) {
+		bool kept = !in.keep || in.keep[t];
+
+		c->dlogp[k + t] = (moe_real)(w * (out.dpolicy[t] + out.dkl[t]));
+		c->dkl[k + t] = (moe_real)(w * out.dkl[t]);
+		/* the loss loses bonus times the mean entropy of the tokens that are kept */
+		c->dentropy[k + t] = (moe_real)(kept ? -j->u->share * j->bonus / fmax(j->n_kept, 1)
+						     : 0);
+	}
+	y->loss = w * (out.policy + o->loss.beta * out.kl);
+	y->kl = out.kl;
+	y->low = out.low;
+	y->high = out.high;
+	y->counted = out.counted;
+	moe_tally_measure(y, &in, c->entropy + k);
+	if (j->u->keep_old)
+		keep_old(j, who, in.logp);
+	return 0;
+}
+
+static int token_losses(struct job *j, size_t a, size_t b, struct scratch *c, struct moe_err *e)
+{
 	size_t k = 0;
 
 	for (size_t i = a; i < b; i++) {
-		const struct moe_rollout *r = &j->s->r[j->order[i]];
-		double w = moe_loss_weight(
-			&o->loss, (size_t)r->n_completion, j->s->n, j->all_tok, o->max_completion);
-		struct tally *y = &j->tally[i];
+		if (rollout_losses(j, i, c, k, e))
+			return -1;
+		k += (size_t)j->s->r[j->order[i]].n_completion;
+	}
+	return 0;
+}
 
-		for (int t = 0; t < r->n_completion; t++, k++) {
-			double logp = (double)c->logp[k], old = (double)r->logp[t];
-			struct moe_token_loss l = moe_token_loss(
-				&o->loss, logp, old, (double)c->ref[k], j->adv[j->order[i]]);
+/* A look: what the forward pass gave, put where it is wanted. */
+static int take_look(struct job *j, size_t a, size_t b, const struct scratch *c, struct moe_err *e)
+{
+	size_t k = 0;
 
-			if (!isfinite(logp))
-				return moe_fail(e, MOE_NUMERIC,
-					"training diverged at step %lld: a log-probability is not "
-					"finite",
-					(long long)j->t->a->step);
-			c->dlogp[k] = (moe_real)(w * l.dlogp);
-			y->loss += w * l.loss;
-			y->kl += l.kl;
-			y->entropy += (double)c->entropy[k];
-			y->clipped += l.clipped != 0;
-			y->diff += fabs(logp - old);
-			y->diff_max = fmax(y->diff_max, fabs(logp - old));
-			add_ratio(y, moe_exp(logp - old));
-			y->n++;
-		}
+	for (size_t i = a; i < b; i++) {
+		size_t who = j->order[i], n = (size_t)j->s->r[who].n_completion;
+
+		for (size_t t = 0; t < n; t++)
+			if (!isfinite(c->logp[k + t]))
+				return diverged(j->t, e);
+		if (j->what == MOE_LOOK_OLD)
+			keep_old(j, who, c->logp + k);
+		else
+			memcpy(j->u->store->entropy + j->u->store->at[who], c->entropy + k,
+				n * sizeof(*c->entropy));
+		k += n;
 	}
 	return 0;
 }
@@ -231,8 +305,10 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	double mask[MOE_EXPERTS_MAX];
 	moe_real m[MOE_EXPERTS_MAX];
 
+	r.decision = (int)j->s->r[j->order[i]].decision;
 	if (j->r.has_losses && n > 0)
-		j->tally[i].router = t->method->losses(t->a, &r, 1 / (double)j->s->n);
+		j->tally[i].router = t->method->losses(
+			t->a, &r, j->u->share / (double)(j->u->to - j->u->from));
 	for (size_t k = 0; k < cells; k++)
 		for (int q = 0; q < n; q++)
 			j->load[i * cells + k] +=
@@ -281,6 +357,9 @@ static void route_all(
 			if (seg >= 0)
 				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->mask,
 					c->p.seg[seg].start, c->p.seg[seg].len);
+			if (seg >= 0 && j->t->o.loss.beta > 0)
+				moe_gate_tally_trained(&j->gates[i], x, S, c->p.T, gate, c->whole,
+					c->p.seg[seg].start, c->p.seg[seg].len);
 		}
 		at += n;
 	}
@@ -303,6 +382,72 @@ static void gather_douter(struct job *j, size_t a, size_t b, const struct scratc
 		}
 }
 
+/* The experts' forward pass and its log-probabilities; before it that of the base alone, with a
+ * KL. */
+static int forward(struct job *j, const struct moe_batch *batch, const struct moe_gates *g,
+	struct moe_acts *acts, struct scratch *c, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	double temp = j->s->r[0].temperature;
+
+	acts->keep = false;
+	if (t->o.loss.beta > 0 && !j->look &&
+		(moe_forward(t->m, NULL, NULL, batch, acts, e) ||
+			moe_head_logp(t->m, batch, acts, c->n_tok, c->row, c->target, temp, c->ref,
+				NULL, e)))
+		return -1;
+	acts->keep = !j->look;
+	return moe_forward(t->m, &t->a->x, g, batch, acts, e) ||
+			moe_head_logp(t->m, batch, acts, c->n_tok, c->row, c->target, temp, c->logp,
+				c->entropy, e)
+		? -1
+		: 0;
+}
+
+/* Gradients of the chunk whose forward pass was just made, into part[worker] (and part2[worker]
+ * where moments are split).
+ *
+ * Routing masks are of the reward and of the entropy's bonus. With beta, the KL's gradient goes
+ * back by itself where they are not all 1, past them: a routed rollout would else pull its
+ * quarantine toward the base, and no clean expert (methods.md section 12). */
+static int backward(const struct job *j, int worker, struct scratch *c, const struct moe_batch *b,
+	struct moe_gates *g, struct moe_err *e)
+{
+	struct moe_trainer *t = j->t;
+	struct moe_acts *acts = &t->acts[worker];
+	size_t n = t->a->x.n_param, cells = (size_t)c->p.T * (size_t)t->a->x.E;
+	bool apart = t->o.loss.beta > 0 && memcmp(c->mask, c->whole, cells * sizeof(*c->mask)) != 0;
+	const moe_real *bonus = j->bonus != 0 ? c->dentropy : NULL;
+	double temp = j->s->r[0].temperature;
+	int rc;
+
+	g->detach = t->o.detach;
+	memset(t->part[worker], 0, n * sizeof(**t->part));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] -= c->dkl[k];
+	acts->dentropy = bonus;
+	rc = moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		t->part[worker], NULL, e);
+	acts->dentropy = NULL;
+	g->dgate = g->dlogit = NULL; /* the seeds have had their pass */
+	g->mask = c->whole;
+	g->detach = false;
+	if (rc == 0 && apart)
+		rc = moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp,
+			c->dkl, t->part[worker], NULL, e);
+	if (rc || !t->o.split_moments)
+		return rc;
+	g->douter = NULL;
+	memset(t->part2[worker], 0, n * sizeof(**t->part2));
+	for (int k = 0; apart && k < c->n_tok; k++)
+		c->dlogp[k] += c->dkl[k];
+	acts->dentropy = bonus;
+	rc = moe_backward(t->m, &t->a->x, g, b, acts, c->n_tok, c->row, c->target, temp, c->dlogp,
+		t->part2[worker], NULL, e);
+	acts->dentropy = NULL;
+	return rc;
+}
+
 static int passes(
 	struct job *j, size_t a, size_t b, int worker, struct scratch *c, struct moe_err *e)
 {
@@ -310,38 +455,24 @@ static int passes(
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
 	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
-	double temp = j->s->r[0].temperature, at = now_sec();
-	int rc = 0;
+	double at = now_sec();
+	bool per;
+	int rc = forward(j, &batch, &g, acts, c, e);
 
-	acts->keep = false;
-	if (t->o.loss.beta > 0)
-		rc = moe_forward(t->m, NULL, NULL, &batch, acts, e) ||
-				moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp,
-					c->ref, NULL, e)
-			? -1
-			: 0;
-	acts->keep = true;
 	if (rc == 0)
-		rc = moe_forward(t->m, &t->a->x, &g, &batch, acts, e) ||
-				moe_head_logp(t->m, &batch, acts, c->n_tok, c->row, c->target, temp,
-					c->logp, c->entropy, e) ||
-				token_losses(j, a, b, c, e)
-			? -1
-			: 0;
-	if (rc == 0)
+		rc = j->look ? take_look(j, a, b, c, e) : token_losses(j, a, b, c, e);
+	if (rc == 0 && !j->look)
 		route_all(j, a, b, acts, c);
 	g.dgate = c->seeds.dgate;
 	g.dlogit = c->seeds.dlogit;
-	g.learn = j->r.detach ? c->learn : NULL;
+	g.learn = j->r.detach || j->r.label_detaches ? c->learn : NULL;
 	g.douter = j->per.n && !j->r.detach ? c->douter : NULL;
 	j->sec[2 * worker] += now_sec() - at;
 	at = now_sec();
-	if (rc == 0) {
-		memset(t->part[worker], 0, t->a->x.n_param * sizeof(**t->part));
-		rc = moe_backward(t->m, &t->a->x, &g, &batch, acts, c->n_tok, c->row, c->target,
-			temp, c->dlogp, t->part[worker], NULL, e);
-	}
-	if (rc == 0 && g.douter)
+	per = g.douter != NULL;
+	if (rc == 0 && !j->look)
+		rc = backward(j, worker, c, &batch, &g, e);
+	if (rc == 0 && !j->look && per)
 		gather_douter(j, a, b, c);
 	j->sec[2 * worker + 1] += now_sec() - at;
 	j->run[worker] += (size_t)c->p.T;
@@ -351,52 +482,47 @@ static int passes(
 static int task(void *ctx, size_t k, int worker, struct moe_err *e)
 {
 	struct job *j = ctx;
-	struct moe_trainer *t = j->t;
 	struct scratch c = { 0 };
 	int rc = scratch_make(&c, j, j->cut[k], j->cut[k + 1], e);
 
 	if (rc == 0)
 		rc = passes(j, j->cut[k], j->cut[k + 1], worker, &c, e);
 	scratch_free(&c);
-	if (rc == 0) {
-		moe_pool_turn(t->pool, k);
-		for (size_t i = 0; i < t->a->x.n_param; i++)
-			t->grad[i] += t->part[worker][i];
-		moe_pool_turn_end(t->pool, k);
-	}
 	return rc;
 }
 
-/* ---- one step ---- */
-
-/* Rollouts that train, sorted by group (in order of appearance), then state, then as they came. */
-static void sort_rollouts(struct job *j, const bool *dead)
+/* What a task kept of its rollouts' tokens, to the other ranks. */
+static void stored_pieces(struct job *j, size_t i, int from)
 {
-	const struct moe_rollout_step *s = j->s;
+	struct moe_token_store *k = j->u->store;
+	size_t who = j->order[i], n = (size_t)j->s->r[who].n_completion;
 
-	for (size_t i = 0; i < s->n; i++) {
-		const struct moe_rollout *r = &s->r[i];
-		bool first = true;
-
-		for (size_t k = 0; k < i && first; k++)
-			first = s->r[k].group != r->group;
-		for (int state = 0; first && state < MOE_DECISIONS * (MOE_BANKS + 1); state++)
-			for (size_t k = i; k < s->n; k++)
-				if (s->r[k].group == r->group && state_of(&s->r[k]) == state &&
-					s->r[k].n_completion > 0 &&
-					(!dead[k] || j->t->o.loss.beta > 0))
-					j->order[j->n++] = k;
-	}
-	for (size_t i = 0; i < j->n; i++) {
-		const struct moe_rollout *r = &s->r[j->order[i]];
-
-		/* The last token predicts nothing. What is a rollout's own cannot share a prompt.
-		 */
-		j->seq[i] = (struct moe_seq){ r->prompt, r->completion, r->n_prompt,
-			r->n_completion - 1,
-			j->r.mask_differs || (j->r.on && !j->r.pass) ? (int)i : state_of(r) };
+	if (j->look && j->what == MOE_LOOK_ENTROPY)
+		moe_ranks_share(k->entropy + k->at[who], n * sizeof(*k->entropy), from);
+	else if (j->look || (k && j->u->keep_old)) {
+		moe_ranks_share(k->old + k->at[who], n * sizeof(*k->old), from);
+		k->has[who] = true;
 	}
 }
+
+/* What a task wrote of its rollouts, to the other ranks. */
+static void pieces(void *ctx, size_t k, int from)
+{
+	struct job *j = ctx;
+	const struct moe_experts *x = &j->t->a->x;
+	size_t a = j->cut[k], n = j->cut[k + 1] - a, cells = (size_t)x->S * (size_t)x->n_routed;
+
+	moe_ranks_share(j->tally + a, n * sizeof(*j->tally), from);
+	moe_ranks_share(j->gates + a, n * sizeof(*j->gates), from);
+	moe_ranks_share(j->load + a * cells, n * cells * sizeof(*j->load), from);
+	if (j->per.n)
+		moe_ranks_share(j->per.dgate + a * (size_t)x->E,
+			n * (size_t)x->E * sizeof(*j->per.dgate), from);
+	for (size_t i = a; i < a + n; i++)
+		stored_pieces(j, i, from);
+}
+
+/* ---- one step ---- */
 
 /* An expert is frozen in this step when no row that trains had both its gate and its mask other
  * than 0; a router, when nothing teaches it. */
@@ -408,9 +534,10 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	for (int e = 0; e < x->E; e++)
 		st->expert_frozen[e] = true;
 	for (size_t i = 0; i < j->n; i++) {
-		bool live = j->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0;
+		bool live = j->u->adv[j->order[i]] != 0 || j->t->o.loss.beta > 0 || j->bonus != 0;
 
-		taught |= live && !j->r.detach;
+		taught |= live && !j->r.detach &&
+			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
 		for (int e = 0; e < x->E; e++)
 			if ((live || j->r.has_losses) && j->gates[i].trained[e])
 				st->expert_frozen[e] = false;
@@ -452,31 +579,49 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	return 0;
 }
 
+/* Over threads and ranks. */
+static void sum_times(const struct job *j, struct moe_train_stats *st)
+{
+	double v[4] = { 0 };
+
+	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
+		v[0] += j->sec[2 * i];
+		v[1] += j->sec[2 * i + 1];
+		v[2] += j->t->acts[i].gemm_sec;
+		v[3] += (double)j->run[i];
+		j->t->acts[i].gemm_sec = 0;
+	}
+	moe_ranks_sum(v, 4);
+	st->forward_sec += v[0];
+	st->backward_sec += v[1];
+	st->gemm_sec += v[2];
+	st->n_run += (size_t)v[3];
+}
+
 static void sum_up(const struct job *j, struct moe_train_stats *st)
 {
-	struct tally all = { .ratio_min = INFINITY };
-	double n;
+	const struct moe_loss_opts *o = &j->t->o.loss;
+	bool clips = o->ratio == MOE_RATIO_CLIP || j->u->store;
+	struct moe_tally all;
+	double n, c, bonus;
 
-	for (size_t i = 0; i < j->n; i++) {
-		const struct tally *y = &j->tally[i];
-
-		all.loss += y->loss;
-		all.kl += y->kl;
-		all.entropy += y->entropy;
-		all.diff += y->diff;
-		all.diff_max = fmax(all.diff_max, y->diff_max);
-		all.clipped += y->clipped;
-		all.ratio += y->ratio;
-		all.ratio2 += y->ratio2;
-		all.ratio_min = y->n ? fmin(all.ratio_min, y->ratio_min) : all.ratio_min;
-		all.ratio_max = fmax(all.ratio_max, y->ratio_max);
-		all.n += y->n;
-	}
+	moe_tally_sum(j->tally, j->n, &all);
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
-	st->loss = all.n ? all.loss : NAN;
-	st->kl = j->t->o.loss.beta > 0 ? all.kl / n : NAN;
+	c = clips && all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO
+		? (double)all.counted
+		: NAN;
+	bonus = j->u->share * j->bonus * all.kept_entropy / fmax(j->n_kept, 1);
+	st->loss = all.n ? (all.loss - bonus) / j->u->share : NAN;
+	st->policy_loss = o->entropy_coef != 0 || o->adaptive ? all.loss / j->u->share : NAN;
+	st->entropy_coef = o->entropy_coef != 0 || o->adaptive ? j->t->entropy_coef : NAN;
+	st->kl = o->beta > 0 ? all.kl / n : NAN;
 	st->entropy = all.entropy / n;
-	st->clip_ratio = j->t->o.loss.ratio == MOE_RATIO_CLIP ? (double)all.clipped / n : NAN;
+	st->kept_entropy = all.kept_entropy / (all.kept ? (double)all.kept : NAN);
+	st->clip_low = (double)all.low / c;
+	st->clip_high = (double)all.high / c;
+	st->n_kept = all.kept;
+	st->n_train = all.n;
+	st->n_counted = all.counted;
 	st->logp_diff_mean = all.diff / n;
 	st->logp_diff_max = all.n ? all.diff_max : NAN;
 	st->ratio_mean = all.ratio / n;
@@ -486,13 +631,7 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	st->ratio_min = all.n ? all.ratio_min : NAN;
 	st->ratio_max = all.n ? all.ratio_max : NAN;
 	st->updated = j->n > 0;
-	for (int i = 0; i < moe_pool_threads(j->t->pool); i++) {
-		st->forward_sec += j->sec[2 * i];
-		st->backward_sec += j->sec[2 * i + 1];
-		st->gemm_sec += j->t->acts[i].gemm_sec;
-		st->n_run += j->run[i];
-		j->t->acts[i].gemm_sec = 0;
-	}
+	sum_times(j, st);
 }
 
 /* A router that decides once per rollout: its gates, before any pass. */
@@ -525,18 +664,31 @@ static int decide_per_rollout(struct job *j, struct moe_err *e)
 	return rc;
 }
 
+static int chunk_size(const struct moe_trainer *t)
+{
+	return t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK;
+}
+
 /* All chunks, then what is summed over them. */
-static int run_chunks(
-	struct job *j, const bool *dead, struct moe_train_stats *st, struct moe_err *e)
+static int run_chunks(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_trainer *t = j->t;
-	int chunk = t->o.chunk_tok > 0 ? t->o.chunk_tok : CHUNK_TOK;
 
-	sort_rollouts(j, dead);
+	j->n = moe_order(t, j->u, &j->r, j->everything, j->order, j->seq);
 	if (j->r.on && !j->r.pass && j->n && decide_per_rollout(j, e))
 		return -1;
-	if (moe_pool_run(t->pool, moe_pack_cut(j->seq, j->n, chunk, j->cut), task, j, e))
+	if (moe_fold_run(t, moe_pack_cut(j->seq, j->n, chunk_size(t), j->cut),
+		    &(struct moe_fold){ .task = task,
+			    .pieces = pieces,
+			    .ctx = j,
+			    .no_gradient = j->look,
+			    .second = true },
+		    e))
 		return -1;
+	if (j->look) {
+		sum_times(j, st);
+		return 0;
+	}
 	if (j->per.n && moe_per_rollout_bwd(&j->per, t, e))
 		return -1;
 	sum_up(j, st);
@@ -544,39 +696,84 @@ static int run_chunks(
 	return j->r.on ? sum_gates(j, st, e) : 0;
 }
 
-int moe_batch_gradient(struct moe_trainer *t, const struct moe_rollout_step *s, const double *adv,
-	const bool *dead, struct moe_train_stats *st, struct moe_err *e)
+static int one_temperature(const struct moe_rollout_step *s, struct moe_err *e)
 {
-	size_t threads = (size_t)moe_pool_threads(t->pool),
-	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
-	struct job j = { .t = t, .s = s, .adv = adv };
-	int rc = -1;
-
-	for (size_t i = 0; i < s->n; i++) {
-		j.all_tok += (size_t)s->r[i].n_completion;
+	for (size_t i = 0; i < s->n; i++)
 		if (s->r[i].temperature != s->r[0].temperature)
 			return moe_fail(e, MOE_DATA, "step %lld mixes sampling temperatures",
 				(long long)s->step);
+	return 0;
+}
+
+/* The tokens of the share that the policy's part keeps. */
+static double count_kept(const struct job *j)
+{
+	const struct moe_token_store *k = j->u->store;
+	double sum = 0;
+
+	for (size_t i = j->u->from; i < j->u->to; i++) {
+		size_t n = moe_batch_tokens(&j->t->o.loss, &j->s->r[i]);
+
+		for (size_t t = 0; t < n; t++)
+			sum += !k || !k->keep || j->t->o.loss.top_entropy >= 1 ||
+				k->keep[k->at[i] + t];
 	}
-	moe_routing_of(t, &j.r);
-	j.order = moe_alloc(s->n, sizeof(*j.order), e);
-	j.seq = moe_alloc(s->n, sizeof(*j.seq), e);
-	j.tally = moe_alloc(s->n, sizeof(*j.tally), e);
-	j.gates = moe_alloc(s->n, sizeof(*j.gates), e);
-	j.load = moe_alloc(s->n * cells, sizeof(*j.load), e);
-	j.cut = moe_alloc(s->n + 1, sizeof(*j.cut), e);
-	j.sec = moe_alloc(2 * threads, sizeof(*j.sec), e);
-	j.run = moe_alloc(threads, sizeof(*j.run), e);
-	if (j.order && j.seq && j.tally && j.gates && j.load && j.cut && j.sec && j.run)
-		rc = run_chunks(&j, dead, st, e);
-	moe_per_rollout_free(&j.per);
-	free(j.order);
-	free(j.seq);
-	free(j.tally);
-	free(j.gates);
-	free(j.load);
-	free(j.cut);
-	free(j.sec);
-	free(j.run);
+	return sum;
+}
+
+static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_trainer *t = j->t;
+	size_t threads = (size_t)moe_pool_threads(t->pool), n = j->u->to - j->u->from,
+	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
+	int rc = -1;
+
+	if (one_temperature(j->s, e))
+		return -1;
+	moe_routing_of(t, &j->r);
+	j->n_kept = count_kept(j);
+	j->order = moe_alloc(n, sizeof(*j->order), e);
+	j->seq = moe_alloc(n, sizeof(*j->seq), e);
+	j->tally = moe_alloc(n, sizeof(*j->tally), e);
+	j->gates = moe_alloc(n, sizeof(*j->gates), e);
+	j->load = moe_alloc(n * cells, sizeof(*j->load), e);
+	j->cut = moe_alloc(n + 1, sizeof(*j->cut), e);
+	j->sec = moe_alloc(2 * threads, sizeof(*j->sec), e);
+	j->run = moe_alloc(threads, sizeof(*j->run), e);
+	if (j->order && j->seq && j->tally && j->gates && j->load && j->cut && j->sec && j->run)
+		rc = run_chunks(j, st, e);
+	moe_per_rollout_free(&j->per);
+	free(j->order);
+	free(j->seq);
+	free(j->tally);
+	free(j->gates);
+	free(j->load);
+	free(j->cut);
+	free(j->sec);
+	free(j->run);
 	return rc;
+}
+
+int moe_batch_gradient(struct moe_trainer *t, const struct moe_update *u,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_loss_opts *o = &t->o.loss;
+	struct job j = { .t = t, .u = u, .s = u->s };
+
+	/* adaptive: only while the last update's entropy was at or below the target */
+	if (!o->adaptive || t->entropy_last <= o->entropy_target)
+		j.bonus = t->entropy_coef;
+	j.everything = o->beta > 0 || o->entropy_coef != 0 || o->adaptive;
+	return run_job(&j, st, e);
+}
+
+int moe_batch_look(struct moe_trainer *t, const struct moe_update *u, enum moe_look what,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct moe_loss_opts *o = &t->o.loss;
+	struct job j = { .t = t, .u = u, .s = u->s, .look = true, .what = what };
+
+	j.everything = o->beta > 0 || o->entropy_coef != 0 || o->adaptive ||
+		what == MOE_LOOK_ENTROPY;
+	return run_job(&j, st, e);
 }

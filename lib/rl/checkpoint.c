@@ -2,9 +2,12 @@
  * (moe/adapter.h), not this. */
 #include "rl/checkpoint.h"
 
+#include "formats/file.h"
 #include "formats/safetensors.h"
+#include "util/ranks.h"
 #include "util/rng.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,16 +38,29 @@ static uint64_t pins_hash(const struct moe_pairs *p)
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 {
 	const struct moe_train_opts *o = &t->o;
+	const struct moe_loss_opts *l = &o->loss;
+	uint64_t reward = 0;
 	size_t n;
 
+	if (o->reward.weighted || o->reward.normalise)
+		reward = moe_hash64(&o->reward, sizeof(o->reward)) | 1;
 	snprintf(key, MOE_TRAIN_KEY,
-		"adapter %s; seed %llu; loss %d %d %.17g %.17g %.17g; advantages %d %d; max "
-		"completion %zu; "
-		"adamw %.17g %.17g %.17g %.17g %.17g; clip %.17g; warmup %d; chunk %d",
-		t->a->digest, (unsigned long long)t->a->train_seed, (int)o->loss.type,
-		(int)o->loss.ratio, o->loss.eps_low, o->loss.eps_high, o->loss.beta,
-		(int)o->adv.scale, o->adv.split, o->max_completion, o->lr, o->beta1, o->beta2,
-		o->eps, o->decay, o->clip, o->warmup, o->chunk_tok);
+		"adapter %s; seed %llu; loss %d %d %d %d %.17g %.17g %.17g %.17g %.17g %.17g %d; "
+		"sapo %.17g %.17g; vespo %.17g %.17g %.17g %.17g; off policy %.17g; truncated %d; "
+		"entropy %.17g %.17g %d %.17g %.17g %.17g %.17g; advantages %d %d %d; rewards "
+		"%016llx; passes %d %d %d; max completion %zu; adamw %.17g %.17g %.17g %.17g "
+		"%.17g; clip %.17g; schedule %d %llu %llu %d; chunk %d%s%s",
+		t->a->digest, (unsigned long long)t->a->train_seed, (int)l->type, (int)l->ratio,
+		(int)l->level, (int)l->correction, l->c_min, l->c_max, l->eps_low, l->eps_high,
+		l->delta, l->beta, l->kl_bias, l->tau_pos, l->tau_neg, l->k_pos, l->lambda_pos,
+		l->k_neg, l->lambda_neg, l->off_policy, l->mask_truncated, l->top_entropy,
+		l->entropy_coef, l->adaptive, l->entropy_min, l->entropy_max, l->entropy_step,
+		l->entropy_target, (int)o->adv.scale, o->adv.split + 2 * o->adv.kept,
+		o->adv.over_batch, (unsigned long long)reward, o->iterations, o->updates,
+		o->accumulate, o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay,
+		o->clip, (int)o->schedule, (unsigned long long)o->warmup,
+		(unsigned long long)o->total, o->warm_from_zero, o->chunk_tok,
+		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");
 	n = strlen(key);
 	if (t->pins)
 		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",
@@ -57,8 +73,9 @@ struct part {
 	size_t n, size;
 };
 
-/* Numbers of the state: the adapter's step, its seed, max_completion, and struct moe_train_at's. */
-enum { N_STEP, N_SEED, N_MAX, N_NEXT, N_LABELS, NUMBERS };
+/* Numbers of the state: the adapter's step, its seed, max_completion, struct moe_train_at's,
+ * updates so far, and the bits of two doubles: the entropy's coefficient and its last measure. */
+enum { N_STEP, N_SEED, N_MAX, N_NEXT, N_LABELS, N_UPDATE, N_COEF, N_ENTROPY, NUMBERS };
 /* What the adapter is made from comes first, in this order; then what the trainer needs beside it.
  */
 enum { P_PLAN, P_STATE, P_PARAM, P_M, P_V, P_STEP, PARTS };
@@ -79,16 +96,51 @@ static void parts(struct moe_adapter *a, const struct moe_adamw *opt, int64_t nu
 	p[P_STEP] = (struct part){ "adam.step", "I64", opt->step, (size_t)opt->n_owner, 8 };
 }
 
+/* The scores so far are as many as there are: they are no part of parts(). */
+static struct moe_st_tensor past_tensor(const struct moe_past *p)
+{
+	size_t n = p->n < MOE_PAST_MAX ? p->n : MOE_PAST_MAX;
+
+	return (struct moe_st_tensor){ .name = "past",
+		.dtype = "F64",
+		.rank = 1,
+		.shape = { n },
+		.data = (void *)(p->score + p->n - n),
+		.bytes = n * sizeof(*p->score) };
+}
+
+static int get_past(const struct moe_st *s, const char *path, struct moe_past *p, struct moe_err *e)
+{
+	const struct moe_st_tensor *st = moe_st_find(s, "past");
+	int rc = 0;
+
+	p->n = 0;
+	if (!st) /* nothing was scored */
+		return 0;
+	if (strcmp(st->dtype, "F64") != 0 || st->bytes % 8 || st->bytes / 8 > MOE_PAST_MAX)
+		return moe_fail(e, MOE_DATA, "%s: tensor 'past' is not up to %d scores of type F64",
+			path, MOE_PAST_MAX);
+	for (size_t i = 0; rc == 0 && i < st->bytes / 8; i++) {
+		double v;
+
+		memcpy(&v, (const char *)st->data + 8 * i, 8);
+		rc = moe_past_add(p, v, e);
+	}
+	return rc;
+}
+
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
 	const struct moe_train_at *at, struct moe_err *e)
 {
 	int64_t num[NUMBERS] = { t->a->step, (int64_t)t->a->train_seed,
-		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels };
+		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels, (int64_t)t->n_update };
 	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
 		{ "router", t->a->decided_by } };
-	struct moe_st_tensor st[PARTS];
+	struct moe_st_tensor st[PARTS + 1];
 	struct part p[PARTS];
 
+	memcpy(&num[N_COEF], &t->entropy_coef, sizeof(double));
+	memcpy(&num[N_ENTROPY], &t->entropy_last, sizeof(double));
 	parts(t->a, &t->opt, num, p);
 	for (size_t i = 0; i < PARTS; i++) {
 		st[i] = (struct moe_st_tensor){ .name = p[i].name,
@@ -98,7 +150,28 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 			.bytes = p[i].n * p[i].size };
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
-	return moe_st_write(path, st, PARTS, meta, 3, e);
+	if (t->past.n)
+		st[PARTS] = past_tensor(&t->past);
+	return moe_st_write(path, st, PARTS + (t->past.n > 0), meta, 3, e);
+}
+
+/* 1, 0 = there is none, -1. With ranks the file is rank 0's, whose bytes all get; bytes is to be
+ * freed after the tensors are closed. */
+static int open_checkpoint(
+	const char *path, struct moe_buf *bytes, struct moe_st **s, struct moe_err *e)
+{
+	bool there = access(path, F_OK) == 0;
+
+	moe_ranks_share(&there, sizeof(there), 0);
+	if (!there)
+		return 0;
+	if (moe_ranks() == 1)
+		*s = moe_st_open(path, e);
+	else
+		*s = moe_file_read(path, bytes, SIZE_MAX / 2, e)
+			? NULL
+			: moe_st_parse(bytes->data, bytes->len, path, e);
+	return *s ? 1 : -1;
 }
 
 static int get(const struct moe_st *s, const char *path, const struct part *p, struct moe_err *e)
@@ -115,8 +188,12 @@ static int get(const struct moe_st *s, const char *path, const struct part *p, s
 static int take_numbers(const int64_t num[NUMBERS], const char *path, struct moe_adapter *a,
 	struct moe_train_at *at, struct moe_err *e)
 {
-	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 ||
-		num[N_LABELS] < MOE_LABELS_NONE || num[N_LABELS] > MOE_LABELS_ORACLE)
+	double coef;
+
+	memcpy(&coef, &num[N_COEF], sizeof(coef));
+	if (num[N_NEXT] < 0 || num[N_STEP] < 0 || num[N_MAX] < 0 || num[N_UPDATE] < 0 ||
+		!isfinite(coef) || num[N_LABELS] < MOE_LABELS_NONE ||
+		num[N_LABELS] > MOE_LABELS_ORACLE)
 		return moe_fail(e, MOE_DATA, "%s: the checkpoint's numbers make no sense", path);
 	a->step = num[N_STEP];
 	a->train_seed = (uint64_t)num[N_SEED];
@@ -140,13 +217,12 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 	struct moe_st *s;
 	int64_t num[NUMBERS];
 	struct part p[PARTS];
-	int rc = 1;
+	struct moe_buf bytes = { 0 };
+	int rc;
 
-	if (access(path, F_OK))
-		return 0;
-	s = moe_st_open(path, e);
-	if (!s)
-		return -1;
+	rc = open_checkpoint(path, &bytes, &s, e);
+	if (rc <= 0)
+		return rc;
 	was = moe_st_meta(s, "key");
 	if (!was || strcmp(was, key) != 0)
 		rc = moe_fail(e, MOE_DATA,
@@ -157,13 +233,17 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 	for (size_t i = 0; rc == 1 && i < PARTS; i++)
 		if (get(s, path, &p[i], e))
 			rc = -1;
-	if (rc == 1 && take_numbers(num, path, t->a, at, e))
+	if (rc == 1 && (get_past(s, path, &t->past, e) || take_numbers(num, path, t->a, at, e)))
 		rc = -1;
 	if (rc == 1) {
 		take_names(s, t->a, at);
 		t->o.max_completion = (size_t)num[N_MAX];
+		t->n_update = (uint64_t)num[N_UPDATE];
+		memcpy(&t->entropy_coef, &num[N_COEF], sizeof(double));
+		memcpy(&t->entropy_last, &num[N_ENTROPY], sizeof(double));
 	}
 	moe_st_close(s);
+	moe_buf_free(&bytes);
 	return rc;
 }
 
@@ -190,13 +270,12 @@ int moe_train_peek(
 	struct moe_st *s;
 	int64_t num[NUMBERS];
 	struct part p[PARTS];
+	struct moe_buf bytes = { 0 };
 	int rc;
 
-	if (access(path, F_OK))
-		return 0;
-	s = moe_st_open(path, e);
-	if (!s)
-		return -1;
+	rc = open_checkpoint(path, &bytes, &s, e);
+	if (rc <= 0)
+		return rc;
 	parts(a, NULL, num, p);
 	rc = get(s, path, &p[P_PLAN], e) || same_start(s, path, a, e) ||
 			get(s, path, &p[P_STATE], e) || get(s, path, &p[P_PARAM], e) ||
@@ -208,5 +287,21 @@ int moe_train_peek(
 	if (rc == 1 && moe_adapter_digest(a, e))
 		rc = -1;
 	moe_st_close(s);
+	moe_buf_free(&bytes);
+	return rc;
+}
+
+int moe_train_peek_past(const char *path, const struct moe_adapter *a, struct moe_past *past,
+	struct moe_train_at *at, struct moe_err *e)
+{
+	struct moe_adapter copy = { 0 };
+	struct moe_st *s = NULL;
+	int rc = moe_adapter_copy(&copy, a, e) ? -1 : moe_train_peek(path, &copy, at, e);
+
+	if (rc == 1)
+		rc = (s = moe_st_open(path, e)) && !get_past(s, path, past, e) ? 1 : -1;
+	if (s)
+		moe_st_close(s);
+	moe_adapter_free(&copy);
 	return rc;
 }

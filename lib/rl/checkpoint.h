@@ -2,8 +2,10 @@
  *
  * One safetensors file, replaced as a whole (util/temp.h): the experts and their plan, AdamW's
  * moments and counts, the constants that the first step fixed, which step of the rollouts comes
- * next, and the labels that the input had. A key of the starting adapter and all options that
- * matter refuses another run's file. The sampler of a run on policy goes on from the same file.
+ * next, the scores by which rollouts were routed so far, and the labels that the input had. A key
+ * of the starting adapter and all options that matter refuses another run's file. The sampler of a
+ * run on policy goes on from the same file, and so does a router whose thresholds are quantiles of
+ * the scores so far.
  */
 #ifndef MOE_RL_CHECKPOINT_H
 #define MOE_RL_CHECKPOINT_H
@@ -11,7 +13,7 @@
 #include "rl/identity.h"
 #include "rl/train.h"
 
-#define MOE_TRAIN_KEY 640
+#define MOE_TRAIN_KEY 1536
 /* Before the first step: the key of this run. */
 void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY]);
 /* Where a run stands beside the trainer. */
@@ -29,5 +31,10 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
  * at->next. Returns as above. */
 int moe_train_peek(
 	const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e);
+
+/* For the router: the scores of the steps before at->next, into a zeroed past; a is the adapter
+ * that the run started from, and stays as it is. Returns as above. */
+int moe_train_peek_past(const char *path, const struct moe_adapter *a, struct moe_past *past,
+	struct moe_train_at *at, struct moe_err *e);
 
 #endif

@@ -2,6 +2,7 @@
  * which weights. */
 #define _DEFAULT_SOURCE
 #include "rl/follow.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,11 @@ struct moe_follow *moe_follow_open(const char *path, size_t max_mem, struct moe_
 		return NULL;
 	}
 	f->max_mem = max_mem;
+	if (!moe_rank_leads()) { /* a FIFO has one reader; the others get what it reads */
+		f->fd = -1;
+		f->fifo = true;
+		return f;
+	}
 	/* a blocking open would wait for the trainer, which waits for the first rollouts */
 	f->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (f->fd < 0 || fstat(f->fd, &st)) {
@@ -56,7 +62,7 @@ void moe_follow_close(struct moe_follow *f)
 	free(f);
 }
 
-int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe_err *e)
+static int wait_here(struct moe_follow *f, int out_fd, int timeout_ms, struct moe_err *e)
 {
 	/* a FIFO that nobody has opened for writing yet is quiet; one that was left hangs up */
 	struct pollfd p[2] = { { .fd = f->fd, .events = POLLIN }, { .fd = out_fd, .events = 0 } };
@@ -82,12 +88,19 @@ int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe
 	return 0;
 }
 
+int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe_err *e)
+{
+	int rc = moe_rank_leads() ? wait_here(f, out_fd, timeout_ms, e) : 0;
+
+	return moe_ranks_follow(rc, e);
+}
+
 static int start(struct moe_follow *f, struct moe_err *e)
 {
 	struct moe_reader_opts o = { .max_mem = f->max_mem };
-	int flags = fcntl(f->fd, F_GETFL);
+	int flags = moe_rank_leads() ? fcntl(f->fd, F_GETFL) : 0;
 
-	if (flags < 0 || fcntl(f->fd, F_SETFL, flags & ~O_NONBLOCK))
+	if (moe_rank_leads() && (flags < 0 || fcntl(f->fd, F_SETFL, flags & ~O_NONBLOCK)))
 		return moe_fail_errno(e, "%s", f->path);
 	f->r = moe_reader_open_fd(f->fd, f->path, &o, e);
 	return f->r ? 0 : -1;

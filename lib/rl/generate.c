@@ -4,8 +4,10 @@
 
 #include "formats/tokenizer/special.h"
 #include "tensor/gemm.h"
+#include "util/ranks.h"
 #include "util/rng.h"
 #include "util/text.h"
+#include "formats/list.h"
 #include "formats/rollout.h"
 #include "rl/recorded.h"
 
@@ -50,16 +52,39 @@ static double now_sec(void)
 
 /* ---- prompts ---- */
 
-int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const struct moe_rec *rec,
-	struct moe_err *e)
+/* Where the last message of a user begins in the text that was made of messages; 0 of other text.
+ */
+static size_t user_begins(const struct moe_rec *rec, struct moe_str text)
+{
+	struct moe_rec m = { 0 };
+	struct moe_str role, say = { "", 0 };
+	struct moe_list l;
+	struct moe_err e;
+	size_t at = 0;
+
+	if (!moe_list_open(rec, "messages", &l))
+		return 0;
+	while (moe_list_next_map(&l, &m, &e) == 1) {
+		if (!moe_rec_str(&m, "role", &role) || !moe_str_eq(role, "user") ||
+			!moe_rec_str(&m, "content", &say) || !say.n)
+			continue;
+		for (size_t i = at; i + say.n <= text.n; i++)
+			if (!memcmp(text.p + i, say.p, say.n))
+				at = i; /* its last occurrence */
+	}
+	moe_rec_free(&m);
+	return at;
+}
+
+static int prompt_make(struct moe_gen_prompt *p, const struct moe_gen *g, const struct moe_rec *rec,
+	bool chat, struct moe_err *e)
 {
 	struct moe_str id, text;
 
 	if (moe_rec_str_req(rec, "id", &id, e) || moe_rec_str_req(rec, "text", &text, e) ||
 		!(p->id = moe_str_dup(id, e)))
 		return -1;
-	if (moe_prompt_tokens(g->tok, g->m->config.bos, text,
-		    moe_rec_has(rec, "messages") > MOE_V_NIL, &p->ids, &p->n, e))
+	if (moe_prompt_tokens(g->tok, g->m->config.bos, text, chat, &p->ids, &p->n, e))
 		return moe_err_prefix(e, "prompt '%s'", p->id);
 	if (p->n == 0)
 		return moe_fail(e, MOE_DATA,
@@ -73,8 +98,10 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 				"prompt '%s': its token %d is not in the model's vocabulary of %d: "
 				"is the tokenizer another model's?",
 				p->id, (int)p->ids[i], g->m->config.V);
+	p->user = user_begins(rec, text);
 	if (moe_rec_copy(&p->rec, rec, e))
 		return -1;
+	p->chat = chat;
 	moe_rec_unset(&p->rec, "messages");
 	if (moe_rec_set_str(&p->rec, "t", "rollout", e) ||
 		moe_rec_set_strn(&p->rec, MOE_ROLLOUT_PROMPT_ID, id.p, id.n, e) ||
@@ -83,6 +110,12 @@ int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const 
 		return -1;
 	moe_rec_unset(&p->rec, "text");
 	return 0;
+}
+
+int moe_gen_prompt_set(struct moe_gen_prompt *p, const struct moe_gen *g, const struct moe_rec *rec,
+	struct moe_err *e)
+{
+	return prompt_make(p, g, rec, moe_rec_has(rec, "messages") > MOE_V_NIL, e);
 }
 
 void moe_gen_prompt_free(struct moe_gen_prompt *p)
@@ -276,8 +309,9 @@ static int judge(const struct run *r, const struct moe_seen *seen, size_t n, str
 	struct moe_engine g = { .m = r->g->m, .pool = r->g->pool };
 	struct moe_nulls none = { 0 };
 
-	return moe_method_route(
-		r->method, &g, r->a, seen, n, r->g->sample.seed, r->step, j, &none, e);
+	const struct moe_turn turn = { r->g->sample.seed, r->step, NULL };
+
+	return moe_method_route(r->method, &g, r->a, seen, n, &turn, j, &none, e);
 }
 
 /* All completions at hand. */
@@ -463,6 +497,62 @@ static int put_group(const struct run *r, size_t i, struct moe_rec *rec, struct 
 
 /* ---- a run ---- */
 
+/* An array [n] of T that only rank `from` has, to all; NULL where it is NULL there. */
+static int share_array(void **p, size_t n, size_t size, int from, struct moe_err *e)
+{
+	bool there = *p != NULL;
+
+	moe_ranks_share(&there, sizeof(there), from);
+	if (!there)
+		return 0;
+	if (moe_rank() != from && !(*p = moe_alloc(n + 1, size, e)))
+		return -1;
+	moe_ranks_share(*p, n * size, from);
+	return 0;
+}
+
+static int share_completion(
+	const struct run *r, struct moe_completion *c, int from, struct moe_err *e)
+{
+	size_t E = r->a ? (size_t)r->a->x.E : 0;
+
+	moe_ranks_share(&c->n, sizeof(c->n), from);
+	moe_ranks_share(&c->stopped, sizeof(c->stopped), from);
+	return share_array((void **)&c->ids, (size_t)c->n, sizeof(*c->ids), from, e) ||
+			share_array((void **)&c->logp, (size_t)c->n, sizeof(*c->logp), from, e) ||
+			share_array((void **)&c->model_logp, (size_t)c->n, sizeof(*c->model_logp),
+				from, e) ||
+			share_array((void **)&c->full_logp, (size_t)c->n, sizeof(*c->full_logp),
+				from, e) ||
+			share_array((void **)&c->gate, E, sizeof(*c->gate), from, e)
+		? -1
+		: 0;
+}
+
+/* Rank q samples requests [n q / ranks, n (q + 1) / ranks), which depend on nothing else; then all
+ * have all. */
+static int sample_shared(const struct run *r, const struct moe_sample_opts *o, struct moe_err *e)
+{
+	const struct moe_experts *x = r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL;
+	size_t ranks = (size_t)moe_ranks(), me = (size_t)moe_rank(), out = 0, first = 0;
+	size_t a = r->n_req * me / ranks, b = r->n_req * (me + 1) / ranks;
+	int rc;
+
+	for (size_t i = 0; i < a; i++)
+		first += (size_t)r->req[i].n_samples;
+	rc = a == b && ranks > 1
+		? 0
+		: moe_sample(r->g->m, x, o, b - a, r->req + a, r->g->pool, r->done + first, e);
+	if (ranks == 1)
+		return rc;
+	rc = moe_ranks_agree(rc, e);
+	for (size_t q = 0, i = 0; rc == 0 && q < ranks; q++)
+		for (; rc == 0 && i < r->n_req * (q + 1) / ranks; i++)
+			for (int k = 0; rc == 0 && k < r->req[i].n_samples; k++)
+				rc = share_completion(r, &r->done[out++], (int)q, e);
+	return rc;
+}
+
 static int run_all(struct run *r, struct moe_err *e)
 {
 	struct moe_gen *g = r->g;
@@ -475,8 +565,7 @@ static int run_all(struct run *r, struct moe_err *e)
 		(o.temperature != 1.0 || o.top_p < 1.0 || o.top_k > 0);
 	o.want_full_logp = o.temperature >= MOE_GREEDY && o.temperature != 1.0 &&
 		(o.top_p < 1.0 || o.top_k > 0);
-	if (moe_sample(g->m, r->a && !moe_experts_off(&r->a->x) ? &r->a->x : NULL, &o, r->n_req,
-		    r->req, g->pool, r->done, e))
+	if (sample_shared(r, &o, e))
 		return -1;
 	g->sample_sec += now_sec() - t0;
 	for (size_t i = 0; i < r->n_req; i++)
@@ -490,8 +579,29 @@ static int run_all(struct run *r, struct moe_err *e)
 	return rc;
 }
 
-int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe_gen_prompt *p,
-	size_t n, size_t first_group, int64_t step, struct moe_err *e)
+/* to = p with the prefix before what its user says. */
+static int put_before(struct moe_gen_prompt *to, const struct moe_gen *g,
+	const struct moe_gen_prompt *p, struct moe_str prefix, struct moe_err *e)
+{
+	struct moe_buf b = { 0 };
+	struct moe_rec rec = { 0 };
+	struct moe_str text = { "", 0 };
+	int rc;
+
+	moe_rec_str(&p->rec, "prompt", &text);
+	rc = moe_buf_add(&b, text.p, p->user, e) || moe_buf_add(&b, prefix.p, prefix.n, e) ||
+		moe_buf_add(&b, text.p + p->user, text.n - p->user, e) ||
+		moe_rec_copy(&rec, &p->rec, e) || moe_rec_set_str(&rec, "id", p->id, e) ||
+		moe_rec_set_strn(&rec, "text", b.data, b.len, e) ||
+		prompt_make(to, g, &rec, p->chat, e);
+	moe_buf_free(&b);
+	moe_rec_free(&rec);
+	return rc ? -1 : 0;
+}
+
+static int run_prompts(struct moe_gen *g, const struct moe_adapter *a,
+	const struct moe_gen_prompt *p, size_t n, size_t first_group, int64_t step,
+	struct moe_err *e)
 {
 	struct run r = { .g = g, .a = a, .p = p, .n = n, .first_group = first_group, .step = step };
 	int rc = -1;
@@ -521,6 +631,26 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 	free(r.done);
 	free(r.req);
 	free(r.group);
+	return rc;
+}
+
+int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe_gen_prompt *p,
+	size_t n, size_t first_group, int64_t step, struct moe_err *e)
+{
+	struct moe_gen_prompt *with;
+	struct moe_str prefix;
+	int rc = 0;
+
+	if (!a || !moe_method_prefix(a, &prefix))
+		return run_prompts(g, a, p, n, first_group, step, e);
+	if (!(with = moe_alloc(n, sizeof(*with), e)))
+		return -1;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = put_before(&with[i], g, &p[i], prefix, e);
+	rc = rc || run_prompts(g, a, with, n, first_group, step, e) ? -1 : 0;
+	for (size_t i = 0; i < n; i++)
+		moe_gen_prompt_free(&with[i]);
+	free(with);
 	return rc;
 }
 

@@ -36,6 +36,8 @@ struct moe_gen {
 struct moe_gen_prompt {
 	struct moe_rec rec; /* what all its rollouts have in common. Owned */
 	char *id;           /* owned */
+	bool chat;          /* its text was made of messages */
+	size_t user;        /* byte of the text at which what the user says begins */
 	int32_t *ids;       /* [n] owned */
 	size_t n;
 };

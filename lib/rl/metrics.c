@@ -1,6 +1,7 @@
 /* metrics.c - names numbers; it computes none. */
 #include "rl/metrics.h"
 #include "util/mem.h"
+#include "util/ranks.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -130,7 +131,11 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 		{ "loss", st->loss },
 		{ "kl", st->kl },
 		{ "entropy", st->entropy },
-		{ "clip_ratio/region_mean", st->clip_ratio },
+		{ "policy_loss", st->policy_loss },
+		{ "entropy_coef", st->entropy_coef },
+		{ "clip_ratio/low_mean", st->clip_low },
+		{ "clip_ratio/high_mean", st->clip_high },
+		{ "clip_ratio/region_mean", st->clip_low + st->clip_high },
 		{ "sampling/sampling_logp_difference/mean", st->logp_diff_mean },
 		{ "sampling/sampling_logp_difference/max", st->logp_diff_max },
 		{ "ratio/mean", st->ratio_mean },
@@ -186,13 +191,14 @@ struct kept {
 
 static int read_kept(struct kept *k, const char *path, int64_t first, struct moe_err *e)
 {
-	struct moe_reader *r = first > 0 && access(path, F_OK) == 0
-		? moe_reader_open_path(path, NULL, e)
-		: NULL;
+	bool there = first > 0 && access(path, F_OK) == 0;
+	struct moe_reader *r;
 	struct moe_rec rec = { 0 };
 	int64_t step;
 	int rc = 0;
 
+	moe_ranks_share(&there, sizeof(there), 0);
+	r = there ? moe_reader_open_path(path, NULL, e) : NULL;
 	while (!rc && r && moe_reader_next(r, &rec, e) == 1) {
 		struct moe_rec *more;
 
@@ -227,6 +233,8 @@ int moe_metrics_open(struct moe_metrics_file *f, const char *path, const struct 
 		return 0;
 	o.kind = "metrics";
 	rc = read_kept(&kept, path, first, e);
+	if (!moe_rank_leads())
+		path = "/dev/null"; /* rank 0 writes the file */
 	f->fd = rc ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (f->fd < 0 && !rc)
 		rc = moe_fail_errno(e, "%s: cannot be written", path);

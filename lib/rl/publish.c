@@ -1,5 +1,6 @@
 /* publish.c - the feedback edge of on-policy training, seen from the side that writes. */
 #include "rl/publish.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ int moe_publish(struct moe_publisher *p, struct moe_adapter *a, struct moe_err *
 	struct moe_writer *w;
 	int rc;
 
-	if (!p->path || p->gone)
+	if (!p->path || p->gone || !moe_rank_leads())
 		return 0;
 	if (p->fd < 0 && open_once(p, e))
 		return -1;

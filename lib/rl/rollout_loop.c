@@ -5,6 +5,7 @@
 
 #include "moe/ablate.h"
 #include "rl/checkpoint.h"
+#include "util/ranks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -103,7 +104,10 @@ static int get_weights(struct moe_rollout_loop *r, int64_t step, struct moe_err 
 			 r->wait_sec > 0 && r->wait_sec < 30 ? (int)(r->wait_sec * 1000)
 							     : PATIENCE_MS,
 			 e))) {
-		if (r->wait_sec > 0 && now_sec() - start >= r->wait_sec)
+		bool late = r->wait_sec > 0 && now_sec() - start >= r->wait_sec;
+
+		moe_ranks_share(&late, sizeof(late), 0); /* clocks differ */
+		if (late)
 			return moe_fail(e, MOE_DATA,
 				"step %lld: no trainer opened the FIFO within %g s",
 				(long long)step, r->wait_sec);

@@ -5,8 +5,10 @@
 #include "formats/list.h"
 #include "moe/features.h"
 #include "moe/pack.h"
+#include "rl/fold.h"
 #include "rl/per_rollout.h"
 #include "util/mem.h"
+#include "util/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,8 +58,11 @@ void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r)
 	r->pass = a->x.S > 0;
 	r->prompt_on = r->pass && moe_method_setting(a, "pon", 0) > 0;
 	r->detach = moe_method_setting(a, "detach", 0) > 0;
+	r->label_detaches = m->label_detaches;
 	r->has_losses = m->losses &&
-		(moe_method_setting(a, "balance", 1) > 0 || moe_method_setting(a, "z_loss", 1) > 0);
+		(moe_method_setting(a, "balance", 1) > 0 ||
+			moe_method_setting(a, "z_loss", 1) > 0 ||
+			moe_method_setting(a, "gate_loss", 0) > 0);
 	r->mask_differs = m->mask && setting_is(t, "hindsight", "soft", true);
 }
 
@@ -188,20 +193,20 @@ static int pin_pass(struct pins *j, const struct moe_packed *p, size_t a, size_t
 static int pin_task(void *ctx, size_t k, int worker, struct moe_err *e)
 {
 	struct pins *j = ctx;
-	struct moe_trainer *t = j->t;
 	struct moe_packed p = { 0 };
 	int rc = moe_pack(j->seq + j->cut[k], j->cut[k + 1] - j->cut[k], &p, e);
 
 	if (rc == 0)
 		rc = pin_pass(j, &p, j->cut[k], j->cut[k + 1], worker, e);
 	moe_packed_free(&p);
-	if (rc == 0) {
-		moe_pool_turn(t->pool, k);
-		for (size_t i = 0; i < t->a->x.n_param; i++)
-			t->grad[i] += t->part[worker][i];
-		moe_pool_turn_end(t->pool, k);
-	}
 	return rc;
+}
+
+static void pin_pieces(void *ctx, size_t k, int from)
+{
+	struct pins *j = ctx;
+
+	moe_ranks_share(j->loss + j->cut[k], (j->cut[k + 1] - j->cut[k]) * sizeof(*j->loss), from);
 }
 
 /* The pairs of this step: all, or the next so many in turn. */
@@ -245,8 +250,8 @@ int moe_routing_pins(struct moe_trainer *t, struct moe_train_stats *st, struct m
 	rc = choose_pairs(&j, e);
 	j.weight = rc ? 0 : pin / (2 * (double)j.n_pair);
 	if (rc == 0 && j.r.pass)
-		rc = moe_pool_run(t->pool, moe_pack_cut(j.seq, 2 * j.n_pair, CHUNK_TOK, j.cut),
-			pin_task, &j, e);
+		rc = moe_fold_run(t, moe_pack_cut(j.seq, 2 * j.n_pair, CHUNK_TOK, j.cut),
+			&(struct moe_fold){ .task = pin_task, .pieces = pin_pieces, .ctx = &j }, e);
 	else if (rc == 0)
 		rc = moe_per_rollout_pins(t, j.pair, j.n_pair, j.weight, j.loss, e);
 	for (size_t i = 0; rc == 0 && i < 2 * j.n_pair; i++)

@@ -21,7 +21,8 @@ struct moe_routing {
 	bool pass;      /* in the pass: x->S > 0 */
 	bool prompt_on; /* "pon": the router is kept out of prompt rows and of the decision row */
 	bool detach;    /* rewards do not teach the router */
-	bool mask_differs; /* masks are each rollout's own: prompts cannot be shared */
+	bool label_detaches; /* nor those of rollouts that were kept or routed */
+	bool mask_differs;   /* masks are each rollout's own: prompts cannot be shared */
 	bool has_losses;
 };
 void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r);

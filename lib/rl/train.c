@@ -3,9 +3,12 @@
 #include "rl/train.h"
 
 #include "model/regions.h"
+#include "moe/features.h"
 #include "moe/method.h"
+#include "moe/nll.h"
 #include "rl/batch.h"
 #include "rl/routing.h"
+#include "tensor/vec.h"
 #include "util/mem.h"
 
 #include <math.h>
@@ -40,11 +43,17 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->grad = moe_alloc(n, sizeof(*t->grad), e);
 	t->part = moe_alloc((size_t)threads, sizeof(*t->part), e);
 	t->acts = moe_alloc((size_t)threads, sizeof(*t->acts), e);
-	t->first_step = a->step;
+	t->entropy_coef = o->loss.entropy_coef;
+	t->entropy_last = INFINITY;
 	t->method = moe_method_find(a->method, &(struct moe_err){ 0 });
 	t->load = moe_alloc((size_t)a->x.n_site * (size_t)a->x.n_routed, sizeof(*t->load), e);
 	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
+	if (o->split_moments &&
+		(!(t->second = moe_alloc(n, sizeof(*t->second), e)) ||
+			!(t->part2 = moe_alloc((size_t)threads, sizeof(*t->part2), e))))
+		goto fail;
+	t->opt.second = t->second;
 	if (o->decay > 0) {
 		if (!(t->start = moe_alloc(n, sizeof(*t->start), e)))
 			goto fail;
@@ -52,7 +61,8 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	}
 	for (int i = 0; i < threads; i++) {
 		t->part[i] = moe_alloc(n, sizeof(**t->part), e);
-		if (!t->part[i])
+		if (!t->part[i] ||
+			(t->part2 && !(t->part2[i] = moe_alloc(n, sizeof(**t->part2), e))))
 			goto fail;
 		t->acts[i].exact = o->exact;
 		t->acts[i].recompute = o->recompute;
@@ -72,13 +82,18 @@ void moe_trainer_free(struct moe_trainer *t)
 			moe_acts_free(&t->acts[i]);
 		if (t->part)
 			free(t->part[i]);
+		if (t->part2)
+			free(t->part2[i]);
 	}
 	free(t->acts);
 	free(t->part);
+	free(t->part2);
 	free(t->grad);
+	free(t->second);
 	free(t->start);
 	free(t->load);
 	free(t->adv);
+	moe_past_free(&t->past);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -144,25 +159,60 @@ static int presence(const struct moe_trainer *t, const struct moe_rollout_step *
 	return st->gates.E ? 0 : -1;
 }
 
+/* What the method multiplies rewards or advantages with, out [n]; 1 without such a method. */
+static int factors(const struct moe_trainer *t, const struct moe_rollout_step *s,
+	const int64_t *group, double *out, struct moe_err *e)
+{
+	double *score = moe_alloc(s->n, sizeof(*score), e);
+	int rc = score ? 0 : -1;
+
+	for (size_t i = 0; i < s->n; i++)
+		out[i] = 1;
+	for (size_t i = 0; rc == 0 && t->method && t->method->factors && i < s->n; i++) {
+		score[i] = s->r[i].score;
+		if (isnan(score[i]))
+			rc = moe_fail(e, MOE_DATA,
+				"step %lld: rollout %zu has no score, and the method '%s' needs "
+				"one: moe-route is missing before moe-train",
+				(long long)s->step, i, t->a->method);
+	}
+	if (rc == 0 && t->method && t->method->factors)
+		rc = t->method->factors(t->a, score, group, s->n, out, e);
+	free(score);
+	return rc;
+}
+
 static int advantages(const struct moe_trainer *t, const struct moe_rollout_step *s, double *adv,
 	bool *dead, struct moe_train_stats *st, struct moe_err *e)
 {
 	double *reward = moe_alloc(s->n, sizeof(*reward), e);
 	int64_t *group = moe_alloc(s->n, sizeof(*group), e);
 	bool *keep = moe_alloc(s->n, sizeof(*keep), e);
+	double *factor = moe_alloc(s->n, sizeof(*factor), e);
+	bool late = moe_method_setting(t->a, "of", 0) > 0; /* advantages, not rewards */
 	int rc = -1;
 
-	if (reward && group && keep) {
+	if (reward && group && keep && factor && moe_reward_of(&t->o.reward, s, reward, e) == 0) {
 		for (size_t i = 0; i < s->n; i++) {
-			reward[i] = s->r[i].reward;
+			if (t->method && t->method->worth)
+				reward[i] = t->method->worth(
+					t->a, reward[i], s->r[i].score, s->r[i].decision);
 			group[i] = s->r[i].group;
 			keep[i] = s->r[i].decision == MOE_KEEP;
 		}
-		rc = moe_advantages(s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+		rc = factors(t, s, group, factor, e);
+		for (size_t i = 0; rc == 0 && !late && i < s->n; i++)
+			reward[i] *= factor[i];
+		if (rc == 0)
+			rc = moe_advantages(
+				s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
+		for (size_t i = 0; rc == 0 && late && i < s->n; i++)
+			adv[i] *= factor[i];
 	}
 	free(reward);
 	free(group);
 	free(keep);
+	free(factor);
 	return rc;
 }
 
@@ -201,53 +251,258 @@ static int gradient_stats(
 				       (long long)t->a->step);
 }
 
-int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
+/* ---- a step: advantages, then its updates ---- */
+
+/* What all updates of a step share. */
+struct step {
+	const struct moe_rollout_step *s;
+	double *adv; /* [n] the trainer's */
+	bool *dead;  /* [n] */
+	struct moe_token_store store;
+	bool stored; /* store is in use */
+	int iterations, updates;
+};
+
+static int at_least_1(int n)
+{
+	return n > 1 ? n : 1;
+}
+
+static void step_free(struct step *g)
+{
+	free(g->dead);
+	moe_token_store_free(&g->store);
+}
+
+/* Everything that can be told before the first pass. */
+static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e)
 {
-	double *adv = moe_alloc(s->n, sizeof(*adv), e);
-	bool *dead = moe_alloc(s->n, sizeof(*dead), e);
+	*g = (struct step){ .s = s,
+		.iterations = at_least_1(t->o.iterations),
+		.updates = at_least_1(t->o.updates) };
+	*st = (struct moe_train_stats){ .lr = NAN, .grad_norm = NAN, .router_norm = NAN };
+	free(t->adv);
+	st->advantage = t->adv = g->adv = moe_alloc(s->n, sizeof(*g->adv), e);
+	g->dead = moe_alloc(s->n, sizeof(*g->dead), e);
+	if (!g->adv || !g->dead || !s->n)
+		return -1;
+	if ((size_t)g->updates > s->n)
+		return moe_fail(e, MOE_DATA,
+			"step %lld has %zu rollouts, which %d updates can not share",
+			(long long)s->step, s->n, g->updates);
+	lengths(s, st);
+	if (t->o.max_completion == 0)
+		t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
+	g->stored = g->iterations > 1 || g->updates > 1 || t->o.loss.top_entropy < 1;
+	if (g->stored && moe_token_store_make(&g->store, s, e))
+		return -1;
+	return presence(t, s, st, e) || advantages(t, s, g->adv, g->dead, st, e) ||
+			moe_reward_stats_of(s, &st->rewards, e)
+		? -1
+		: 0;
+}
+
+/* Share k of so many. */
+static struct moe_update share_of(struct step *g, const struct moe_trainer *t, int k, int of)
+{
+	struct moe_update u = { .s = g->s,
+		.from = g->s->n * (size_t)k / (size_t)of,
+		.to = g->s->n * (size_t)(k + 1) / (size_t)of,
+		.adv = g->adv,
+		.dead = g->dead,
+		.store = g->stored ? &g->store : NULL,
+		.keep_old = g->iterations > 1,
+		.share = 1 / (double)at_least_1(t->o.accumulate) };
+
+	u.counts.n = u.to - u.from;
+	u.counts.max_completion = t->o.max_completion;
+	for (size_t i = 0; i < g->s->n; i++) {
+		double m = (double)moe_batch_tokens(&t->o.loss, &g->s->r[i]);
+
+		u.counts.items += m / of;
+		u.counts.local += i >= u.from && i < u.to ? m : 0;
+	}
+	return u;
+}
+
+/* The tokens of highest entropy of a share, under the policy as it is now: a forward pass, and the
+ * quantile over all its tokens in the loss. */
+static int choose_tokens(struct step *g, struct moe_trainer *t, const struct moe_update *u,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	struct moe_token_store *k = &g->store;
+	moe_real *flat;
+	unsigned char *keep;
+	size_t n = 0;
 	int rc = -1;
 
-	*st = (struct moe_train_stats){ 0 };
-	free(t->adv);
-	st->advantage = t->adv = adv;
-	memset(t->grad, 0, t->a->x.n_param * sizeof(*t->grad));
-	if (adv && dead && s->n) {
-		lengths(s, st);
-		if (t->o.max_completion == 0)
-			t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
-		rc = presence(t, s, st, e) || advantages(t, s, adv, dead, st, e) ||
-				moe_reward_stats_of(s, &st->rewards, e)
-			? -1
-			: 0;
+	if (t->o.loss.top_entropy >= 1)
+		return 0;
+	if (moe_batch_look(t, u, MOE_LOOK_ENTROPY, st, e))
+		return -1;
+	flat = moe_alloc(k->at[g->s->n], sizeof(*flat), e);
+	keep = moe_alloc(k->at[g->s->n], 1, e);
+	for (size_t i = u->from; flat && i < u->to; i++) {
+		size_t m = moe_batch_tokens(&t->o.loss, &g->s->r[i]);
+
+		memcpy(flat + n, k->entropy + k->at[i], m * sizeof(*flat));
+		n += m;
 	}
-	if (rc == 0)
-		rc = moe_batch_gradient(t, s, adv, dead, st, e) || moe_routing_pins(t, st, e) ? -1
-											      : 0;
-	if (rc == 0)
-		rc = gradient_stats(t, st, e);
-	free(dead);
+	if (flat && keep)
+		rc = moe_top_entropy(t->o.loss.top_entropy, n, flat, keep, e);
+	n = 0;
+	for (size_t i = u->from; rc == 0 && i < u->to; i++) {
+		size_t m = moe_batch_tokens(&t->o.loss, &g->s->r[i]);
+
+		memcpy(k->keep + k->at[i], keep + n, m);
+		n += m;
+	}
+	free(flat);
+	free(keep);
 	return rc;
 }
 
-int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
+/* No mask scales what a router learns: both its moments are of one gradient. */
+static void second_of_router(struct moe_trainer *t)
+{
+	const struct moe_experts *x = &t->a->x;
+
+	for (size_t i = 0; t->second && i < x->n_view; i++)
+		if (x->view[i].role == MOE_ROLE_ROUTER)
+			memcpy(t->second + x->view[i].off, t->grad + x->view[i].off,
+				x->view[i].n * sizeof(*t->grad));
+}
+
+static void begin_update(struct moe_trainer *t)
+{
+	size_t n = t->a->x.n_param;
+
+	memset(t->grad, 0, n * sizeof(*t->grad));
+	if (t->second)
+		memset(t->second, 0, n * sizeof(*t->second));
+	t->waiting = false;
+	t->entropy_sum = t->entropy_n = 0;
+	for (int i = 0; i < t->opt.n_owner; i++)
+		t->opt.frozen[i] = true;
+}
+
+/* What was gathered becomes the gradient of the parameters. */
+static int gathered(struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
+{
+	second_of_router(t);
+	moe_experts_chain(&t->a->x, t->grad);
+	if (t->second)
+		moe_experts_chain(&t->a->x, t->second);
+	return gradient_stats(t, st, e);
+}
+
+/* The gradient of a share is added to what t->grad holds of earlier steps that wait. */
+static int gradient(struct step *g, struct moe_trainer *t, const struct moe_update *u, bool last,
 	struct moe_train_stats *st, struct moe_err *e)
 {
-	struct moe_experts *x = &t->a->x;
-
-	if (moe_train_gradient(t, s, st, e))
+	if (t->pending == 0)
+		begin_update(t);
+	if (choose_tokens(g, t, u, st, e) || moe_batch_gradient(t, u, st, e) ||
+		(last && moe_routing_pins(t, st, e)))
 		return -1;
-	for (int i = 0; i < x->E; i++)
-		t->opt.frozen[i] = st->expert_frozen[i];
-	if (x->router)
-		t->opt.frozen[x->E] = st->router_frozen;
-	st->lr = t->o.lr *
-		moe_schedule_factor(MOE_CONSTANT, (uint64_t)(t->a->step - t->first_step), 0,
-			(uint64_t)t->o.warmup);
-	moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
-	if (st->updated)
+	t->waiting |= st->updated;
+	t->entropy_sum += st->n_kept ? st->kept_entropy * (double)st->n_kept : 0;
+	t->entropy_n += (double)st->n_kept;
+	for (int i = 0; i < t->a->x.E; i++)
+		t->opt.frozen[i] &= st->expert_frozen[i];
+	if (t->a->x.router)
+		t->opt.frozen[t->a->x.E] &= st->router_frozen;
+	return last ? gathered(t, st, e) : 0;
+}
+
+/* ---- the update's projection ---- */
+
+/* toward [n_param] = the gradient of NLL(clean) - NLL(hack) over the pairs, in the state of an
+ * absorbed rollout. */
+static int pairs_direction(struct moe_trainer *t, moe_real *toward, struct moe_err *e)
+{
+	const struct moe_pairs *p = t->pins;
+	struct moe_experts *x = &t->a->x;
+	struct moe_engine g = { t->m, t->pool, NULL };
+	moe_real outer[MOE_EXPERTS_MAX], mask[MOE_EXPERTS_MAX];
+	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
+	moe_real *hack = moe_alloc(x->n_param, sizeof(*hack), e);
+	struct moe_seen *s = moe_alloc(p->n, sizeof(*s), e);
+	double loss;
+	int rc = hack && s ? 0 : -1;
+
+	moe_decision_table_spread(x, t->a->plan.gate[MOE_ABSORB], outer);
+	moe_decision_table_spread(x, t->a->plan.mask[MOE_ABSORB], mask);
+	for (int side = 0; rc == 0 && side < 2; side++) {
+		for (size_t i = 0; i < p->n; i++)
+			s[i] = moe_pair_seen(&p->pair[i], side);
+		rc = moe_nll_gradient(&g, x, s, p->n, &o, side ? hack : toward, &loss, e);
+	}
+	for (size_t i = 0; rc == 0 && i < x->n_param; i++)
+		toward[i] -= hack[i];
+	free(hack);
+	free(s);
+	return rc;
+}
+
+/* AdamW's step; then the method projects what it added, tensor by tensor. */
+static int step_projected(struct moe_trainer *t, double lr, struct moe_err *e)
+{
+	struct moe_experts *x = &t->a->x;
+	size_t n = x->n_param;
+	moe_real *before = moe_alloc(2 * n, sizeof(*before), e),
+		 *toward = before ? before + n : NULL;
+	int rc = before && (!t->pins || pairs_direction(t, toward, e) == 0) ? 0 : -1;
+
+	if (rc == 0) {
+		memcpy(before, x->param, n * sizeof(*before));
+		moe_adamw_step(&t->opt, x->param, t->grad, t->start, lr);
+		for (size_t i = 0; i < n; i++) /* now what was added */
+			x->param[i] -= before[i];
+		for (size_t i = 0; i < x->n_view; i++)
+			t->method->project(t->a, &x->view[i], x->param + x->view[i].off,
+				t->pins ? toward + x->view[i].off : NULL);
+		for (size_t i = 0; i < n; i++)
+			x->param[i] += before[i];
+	}
+	free(before);
+	return rc;
+}
+
+static double rate(const struct moe_trainer *t)
+{
+	const struct moe_train_opts *o = &t->o;
+
+	if (o->warm_from_zero && t->n_update < o->warmup)
+		return o->lr * (double)t->n_update / (double)o->warmup;
+	return o->lr * moe_schedule_factor(o->schedule, t->n_update, o->total, o->warmup);
+}
+
+/* One AdamW update by what was gathered in t->grad. */
+static int update(struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
+{
+	struct moe_experts *x = &t->a->x;
+	double clipped;
+
+	st->lr = rate(t);
+	clipped = moe_grad_clip(x->n_param, t->grad, st->grad_norm, t->o.clip);
+	if (t->second && clipped < 1) /* by the same factor: one scale for both moments */
+		moe_vec_scale(x->n_param, (moe_real)clipped, t->second);
+	if (t->waiting && t->method && t->method->project) {
+		if (step_projected(t, st->lr, e))
+			return -1;
+	} else if (t->waiting)
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, st->lr);
-	t->a->step++;
+	moe_experts_form(x);
+	st->updated = t->waiting;
+	st->updates++;
+	t->n_update++;
+	t->pending = 0;
+	if (t->entropy_n > 0) {
+		t->entropy_last = t->entropy_sum / t->entropy_n;
+		t->entropy_coef = moe_entropy_adapt(&t->o.loss, t->entropy_coef, t->entropy_last);
+	}
 	if (moe_routing_after_step(t, st, e))
 		return -1;
 	for (size_t i = 0; i < x->n_param; i++)
@@ -256,4 +511,123 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 				"training diverged at step %lld: a parameter is not finite",
 				(long long)t->a->step);
 	return 0;
+}
+
+/* Mean of a (over na) and b (over nb); what was not measured counts nothing. */
+static double pooled(double a, size_t na, double b, size_t nb)
+{
+	if (isnan(b) || nb == 0)
+		return a;
+	if (isnan(a) || na == 0)
+		return b;
+	return (a * (double)na + b * (double)nb) / (double)(na + nb);
+}
+
+/* Adds what one more update of the step told to st, which holds k of them. What is not a mean or a
+ * sum is the last one's. */
+static void fold(struct moe_train_stats *st, const struct moe_train_stats *one, int k)
+{
+	struct moe_train_stats was = *st;
+
+	*st = *one;
+	if (k == 0)
+		return;
+	st->loss = pooled(was.loss, (size_t)k, one->loss, 1);
+	st->policy_loss = pooled(was.policy_loss, (size_t)k, one->policy_loss, 1);
+	st->kl = pooled(was.kl, was.n_train, one->kl, one->n_train);
+	st->entropy = pooled(was.entropy, was.n_train, one->entropy, one->n_train);
+	st->logp_diff_mean = pooled(
+		was.logp_diff_mean, was.n_train, one->logp_diff_mean, one->n_train);
+	st->logp_diff_max = fmax(was.logp_diff_max, one->logp_diff_max);
+	st->ratio_mean = pooled(was.ratio_mean, was.n_train, one->ratio_mean, one->n_train);
+	st->ratio_std = pooled(was.ratio_std, was.n_train, one->ratio_std, one->n_train);
+	st->ratio_min = fmin(was.ratio_min, one->ratio_min);
+	st->ratio_max = fmax(was.ratio_max, one->ratio_max);
+	st->clip_low = pooled(was.clip_low, was.n_counted, one->clip_low, one->n_counted);
+	st->clip_high = pooled(was.clip_high, was.n_counted, one->clip_high, one->n_counted);
+	st->n_train += was.n_train;
+	st->n_counted += was.n_counted;
+	st->n_run += was.n_run;
+	st->forward_sec += was.forward_sec;
+	st->backward_sec += was.backward_sec;
+	st->gemm_sec += was.gemm_sec;
+	st->updated |= was.updated;
+	st->updates += was.updates;
+	for (int i = 0; i < MOE_EXPERTS_MAX; i++)
+		st->expert_frozen[i] &= was.expert_frozen[i];
+	for (int b = 0; b < MOE_BANKS; b++)
+		st->frozen[b] &= was.frozen[b];
+	st->router_frozen &= was.router_frozen;
+}
+
+int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	struct step g;
+	struct moe_update u;
+	int rc = step_begin(&g, t, s, st, e);
+
+	if (rc == 0) {
+		u = share_of(&g, t, 0, 1);
+		rc = gradient(&g, t, &u, true, st, e);
+	}
+	step_free(&g);
+	return rc;
+}
+
+/* Updates after the first measure their ratios from the policy before it; that of the first share
+ * is met by its own pass. */
+static int look_ahead(struct step *g, struct moe_trainer *t, const struct moe_update *first,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	struct moe_update rest = *first;
+
+	if (g->updates == 1 || t->o.loss.ratio == MOE_RATIO_CLIP)
+		return 0;
+	rest.from = first->to;
+	rest.to = g->s->n;
+	return moe_batch_look(t, &rest, MOE_LOOK_OLD, st, e);
+}
+
+int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
+	struct moe_train_stats *st, struct moe_err *e)
+{
+	struct moe_train_stats begun, one;
+	struct step g;
+	int rc = step_begin(&g, t, s, &begun, e);
+
+	for (int k = 0; rc == 0 && k < g.iterations * g.updates; k++) {
+		struct moe_update u = share_of(&g, t, k % g.updates, g.updates);
+		bool last = t->pending + 1 >= t->o.accumulate;
+
+		one = begun;
+		if (k == 0)
+			rc = look_ahead(&g, t, &u, &one, e);
+		if (rc == 0)
+			rc = gradient(&g, t, &u, last, &one, e);
+		t->pending++;
+		t->a->step += k + 1 == g.iterations * g.updates;
+		if (rc == 0 && last)
+			rc = update(t, &one, e);
+		fold(st, &one, k);
+	}
+	step_free(&g);
+	for (size_t i = 0; rc == 0 && i < s->n; i++)
+		rc = moe_past_add(&t->past, s->r[i].score, e);
+	return rc;
+}
+
+int moe_train_flush(struct moe_trainer *t, struct moe_err *e)
+{
+	struct moe_train_stats st = { 0 };
+	double more;
+
+	if (t->pending == 0)
+		return 0;
+	/* the mean of the steps there are */
+	more = (double)t->o.accumulate / t->pending;
+	moe_vec_scale(t->a->x.n_param, (moe_real)more, t->grad);
+	if (t->second)
+		moe_vec_scale(t->a->x.n_param, (moe_real)more, t->second);
+	return gathered(t, &st, e) || update(t, &st, e) ? -1 : 0;
 }

@@ -1,5 +1,16 @@
-/* train.h - one GRPO step on the experts: advantages, a forward and backward pass over packed
- * groups, one AdamW update.
+/* train.h - one GRPO step on the experts: advantages, forward and backward passes over packed
+ * groups, AdamW updates.
+ *
+ * A step is what one `step` record ends: a generation. As in TRL it gives one update, or several:
+ * it is cut into `updates` shares of rollouts, in the order they came, and all of it is gone
+ * through `iterations` times; or an update takes the gradients of `accumulate` steps. Where a
+ * second update follows on the same rollouts, the log-probabilities that ratios are measured from
+ * are those before the first one: kept from the pass that makes them anyway, or from a forward
+ * pass.
+ *
+ * Rollouts that teach nothing are not run: of groups whose rewards are equal, with advantage 0,
+ * with all masks 0, or kept out of the loss; unless a KL, an entropy bonus or a router's losses
+ * reach them. What is left is cut into tasks as if they had never been there.
  *
  * Work is cut by tokens into tasks of a pool; each runs single-threaded and its gradient is added
  * in task order, so every number of threads gives the same bits. A group's prompt is computed once
@@ -21,6 +32,7 @@
 #include "rl/advantage.h"
 #include "rl/gates.h"
 #include "rl/loss.h"
+#include "rl/reward_sum.h"
 #include "rl/rewards.h"
 #include "rl/rollout.h"
 #include "util/pool.h"
@@ -28,12 +40,22 @@
 struct moe_train_opts {
 	struct moe_adv_opts adv;
 	struct moe_loss_opts loss;
+	struct moe_reward_opts reward;
+	int iterations, updates, accumulate; /* 0 = 1; accumulate goes with the others at 1 */
 	size_t max_completion; /* constant of dr_grpo; 0 = the longest completion of the first step
 				*/
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */
-	double decay;   /* decoupled, toward the experts as they were at moe_trainer_init: an expert
-			   that is not needed goes back there */
-	int warmup;     /* steps of linear warm-up, counted from this run's first */
+	double decay; /* decoupled, toward the experts as they were at moe_trainer_init: an expert
+			 that is not needed goes back there */
+	bool detach;  /* masks cut what flows back through an expert's output as a whole
+			 (struct moe_gates), not to its parameters alone */
+	bool split_moments; /* AdamW's second moment from the gradient that no mask scales: one
+			       more backward pass */
+	enum moe_schedule schedule;
+	uint64_t warmup, total; /* updates of linear warm-up, counted from this run's first; and of
+				   the whole run, where linear and cosine end at 0 */
+	bool warm_from_zero; /* the warm-up's first update has rate 0, as transformers has it; else
+				it is the first of `warmup' equal rises */
 	bool exact;     /* forward products whose bits do not depend on the batch (model/prep.h): on
 			   policy, log-probabilities equal the sampler's */
 	bool recompute; /* keep only the layers' inputs for the backward pass: less memory, a third
@@ -47,8 +69,15 @@ struct moe_train_opts {
 struct moe_train_stats {
 	struct moe_adv_stats adv;
 	struct moe_reward_stats rewards;
-	const double *advantage; /* [n] of the step's rollouts, until the next step; borrowed */
-	double loss, kl, entropy, clip_ratio;
+	const double *advantage;  /* [n] of the step's rollouts, until the next step; borrowed */
+	double loss, kl, entropy; /* loss: mean over the step's updates */
+	double policy_loss, entropy_coef; /* with an entropy bonus; else NaN */
+	double clip_low,
+		clip_high;   /* shares; at sequences of rollouts. NaN for a type without clip */
+	double kept_entropy; /* of the tokens that top_entropy keeps */
+	size_t n_kept, n_train, n_counted;    /* what these are over: tokens, and tokens or
+						 rollouts; of all its updates */
+	int updates;                          /* made in this step */
 	double logp_diff_mean, logp_diff_max; /* |training - sampling| log-probability */
 	double ratio_mean, ratio_std, ratio_min, ratio_max; /* exp(training - sampling), raw */
 	double grad_norm, lr;
@@ -80,14 +109,21 @@ struct moe_trainer {
 	const struct moe_pairs *pins;    /* for the pin pass of each step; NULL = none. Borrowed,
 					    set after moe_trainer_init */
 	struct moe_train_opts o;
-	struct moe_adamw opt;  /* owners: the experts, then the router if there is one */
-	moe_real *grad;        /* [n_param] */
-	double *adv;           /* [n] advantages of the last step's rollouts */
-	double *load;          /* [n_site, n_routed] mean gates of the last step, for after_step */
-	moe_real *start;       /* [n_param] what the decay pulls to; NULL without decay */
-	int64_t first_step;    /* the adapter's step at the start */
-	moe_real **part;       /* [threads] -> [n_param] */
-	struct moe_acts *acts; /* [threads] */
+	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
+	moe_real *grad;       /* [n_param] */
+	double *adv;          /* [n] advantages of the last step's rollouts */
+	double *load;         /* [n_site, n_routed] mean gates of the last step, for after_step */
+	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
+	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on
+				 from them after a break (checkpoint.h) */
+	uint64_t n_update;    /* updates of this run so far: where the schedule stands */
+	int pending;          /* steps whose gradient waits for its update */
+	bool waiting;         /* and one of them had something to learn */
+	double entropy_coef, entropy_last; /* of the next update; the last that was measured */
+	double entropy_sum, entropy_n;     /* of the update that is gathered, and its tokens */
+	moe_real **part, **part2;          /* [threads] -> [n_param]; part2 of second, or NULL */
+	struct moe_acts *acts;             /* [threads] */
 };
 
 int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct moe_adapter *a,
@@ -97,8 +133,10 @@ void moe_trainer_free(struct moe_trainer *t); /* accepts a zeroed struct */
  * is then unusable. */
 int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e);
+/* After the last step: the update of those that still wait for more to accumulate. */
+int moe_train_flush(struct moe_trainer *t, struct moe_err *e);
 
-/* The loss of a step and its gradient with respect to the experts, before clipping (t->grad),
+/* The loss of a whole step and its gradient with respect to the experts, before clipping (t->grad),
  * without an update: for tests. */
 int moe_train_gradient(struct moe_trainer *t, const struct moe_rollout_step *s,
 	struct moe_train_stats *st, struct moe_err *e);

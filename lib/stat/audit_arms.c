@@ -60,7 +60,7 @@ static int remake(struct moe_audit *a, const char *path, const struct moe_adapte
 		t->unknown++;
 		return 0;
 	}
-	if (moe_ablate_make(&made, from, x->arm, seed, &why)) {
+	if (moe_ablate_make(&made, from, x->arm, seed, NULL, &why)) {
 		t->unknown++; /* a name that moe-ablate does not know promises nothing */
 		return why.code == MOE_USAGE ? 0 : moe_fail(e, why.code, "%s", why.msg);
 	}
@@ -146,7 +146,8 @@ int moe_audit_arms(struct moe_audit *a, size_t max_mem, struct moe_err *e)
 	if (!rc && t.unknown)
 		rc = moe_audit_say(a, e, GROUP, MOE_CHECK_SKIPPED, "",
 			"%zu ablated arms could not be made anew: their parents are not among the "
-			"files, or no arm of moe-ablate has their name",
+			"files, no arm of moe-ablate has their name, or they are made with a base "
+			"or a trajectory (damage-off, pairs-out, trajectory-out)",
 			t.unknown);
 	return rc;
 }

@@ -19,6 +19,9 @@ struct anew {
 	struct moe_adapter *x;
 	uint64_t seed;
 	int64_t every;
+	bool remembers, begun,
+		late; /* decides by earlier scores; and the recording lacks the first */
+	struct moe_past past;
 	size_t n, differ; /* rollouts compared; whose decision differs */
 	double gap;       /* greatest difference of a score */
 	char first[96];   /* id of the first that differs */
@@ -51,13 +54,35 @@ static int compare_one(struct anew *w, const struct moe_route_step *s, size_t i)
 	return 0;
 }
 
-static int compare_step(struct anew *w, struct moe_route_step *s, struct moe_err *e)
+/* The scores on record of a step that is passed by. */
+static int remember_step(struct anew *w, const struct moe_route_step *s, struct moe_err *e)
 {
 	int rc = 0;
 
-	if (s->n && s->step % w->every == 0) {
-		rc = moe_method_route(w->method, w->g, w->x, s->seen, s->n, w->seed, s->step,
-			s->judged, &s->null, e);
+	for (size_t i = 0; rc == 0 && w->remembers && i < s->n; i++) {
+		struct moe_rec route = { 0 };
+		double score = NAN;
+
+		moe_rec_map(&s->rec[i], MOE_ROLLOUT_ROUTE, &route);
+		moe_rec_f64(&route, "score", &score);
+		moe_rec_free(&route);
+		rc = moe_past_add(&w->past, score, e);
+	}
+	return rc;
+}
+
+static int compare_step(struct anew *w, struct moe_route_step *s, struct moe_err *e)
+{
+	const struct moe_turn turn = { w->seed, s->step, &w->past };
+	int rc = 0;
+
+	w->late |= s->n && !w->begun && s->step > 0 && w->remembers;
+	w->begun |= s->n > 0;
+	if (s->n && (w->late || s->step % w->every != 0))
+		rc = remember_step(w, s, e);
+	else if (s->n) {
+		rc = moe_method_route(
+			w->method, w->g, w->x, s->seen, s->n, &turn, s->judged, &s->null, e);
 		for (size_t i = 0; !rc && i < s->n; i++)
 			compare_one(w, s, i);
 	}
@@ -148,10 +173,18 @@ static int check_run(struct moe_audit *a, const struct moe_audit_run *r, const s
 	if (rc)
 		*e = why;
 	else
+		w.remembers = moe_method_remembers(&adapter);
+	if (!rc)
 		rc = walk(&w, r->path, max_mem, e);
 	moe_adapter_free(&adapter);
+	moe_past_free(&w.past);
 	if (rc)
 		return -1;
+	if (w.late)
+		return moe_audit_say(a, e, GROUP, MOE_CHECK_SKIPPED, "",
+			"%s does not begin with step 0, and its decisions depend on the scores of "
+			"all steps: they were not made anew",
+			r->path);
 	if (w.differ)
 		return moe_audit_say(a, e, GROUP, MOE_CHECK_FAILED, "",
 			"%s: %zu of %zu decisions differ from what %s decides on the same tokens, "

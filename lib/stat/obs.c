@@ -20,6 +20,8 @@ enum moe_arm_kind moe_arm_kind(const char *name, double *scale)
 			return plain[i].kind;
 	if (!strncmp(name, "random-off", 10) || !strncmp(name, "experts-off", 11))
 		return MOE_ARM_RANDOM;
+	if (!strncmp(name, "damage-off-", 11))
+		return MOE_ARM_DAMAGE;
 	for (size_t i = 0; i < sizeof(knob) / sizeof(*knob); i++) {
 		size_t n = strlen(knob[i].name);
 		char *end;

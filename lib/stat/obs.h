@@ -24,6 +24,7 @@ enum moe_arm_kind {
 			    whole */
 	MOE_ARM_SCALE,   /* the quarantine's */
 	MOE_ARM_CSCALE,  /* the clean bank's */
+	MOE_ARM_DAMAGE,  /* random ablations that are as far from on as quarantine-off is */
 	MOE_ARM_OTHER
 };
 

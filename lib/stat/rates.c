@@ -3,6 +3,7 @@
 #include "stat/verdict.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,26 +184,29 @@ static int add_row(struct moe_analysis *a, struct moe_method_result *m, const st
 	return 0;
 }
 
-int moe_rank_random(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
+/* Drops of hack under the ablations of a kind that every seed has, each a mean over seeds:
+ * drop[*n], and the quarantine's rank among them. */
+static int rank_kind(struct moe_analysis *a, const struct moe_method_result *m,
+	enum moe_arm_kind kind, double **out, size_t *n_out, double *p, struct moe_err *e)
 {
 	const struct moe_obs *o = a->cx.obs;
 	size_t least = SIZE_MAX;
 	double drop = 0;
 
-	m->n_random = 0;
-	m->rank_p = NAN;
+	*n_out = 0;
+	*p = NAN;
 	for (size_t s = 0; s < a->cx.use; s++) {
 		const struct moe_obs_run *r = moe_obs_find_run(o, m->method, a->cx.order[s]);
 		size_t n = 0;
 		for (size_t i = 0; r && i < r->n_arm; i++)
-			n += r->arm[i].kind == MOE_ARM_RANDOM;
+			n += r->arm[i].kind == kind;
 		least = n < least ? n : least;
 		drop += r ? drop_of(a, r, moe_obs_find_arm(r, MOE_ARM_QOFF)) : NAN;
 	}
 	if (!a->cx.use || !least)
 		return 0;
-	m->random_drop = moe_arena_get(&a->cx.arena, least, sizeof *m->random_drop, e);
-	if (!m->random_drop)
+	*out = moe_arena_get(&a->cx.arena, least, sizeof **out, e);
+	if (!*out)
 		return -1;
 	for (size_t k = 0; k < least; k++) {
 		double d = 0;
@@ -211,16 +215,46 @@ int moe_rank_random(struct moe_analysis *a, struct moe_method_result *m, struct 
 				o, m->method, a->cx.order[s]);
 			size_t n = 0, i = 0;
 			for (; i < r->n_arm; i++)
-				if (r->arm[i].kind == MOE_ARM_RANDOM && n++ == k)
+				if (r->arm[i].kind == kind && n++ == k)
 					break;
 			d += drop_of(a, r, &r->arm[i]) / (double)a->cx.use;
 		}
 		if (!isnan(d))
-			m->random_drop[m->n_random++] = d;
+			(*out)[(*n_out)++] = d;
 	}
-	if (m->n_random && !isnan(drop))
-		m->rank_p = moe_rank_p(drop / (double)a->cx.use, m->random_drop, m->n_random);
+	if (*n_out && !isnan(drop))
+		*p = moe_rank_p(drop / (double)a->cx.use, *out, *n_out);
 	return 0;
+}
+
+int moe_rank_random(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e)
+{
+	double *damage = NULL;
+
+	if (rank_kind(a, m, MOE_ARM_RANDOM, &m->random_drop, &m->n_random, &m->rank_p, e) ||
+		rank_kind(a, m, MOE_ARM_DAMAGE, &damage, &m->n_damage, &m->damage_p, e))
+		return -1;
+	m->damage_drop = mean_known(damage, m->n_damage);
+	return 0;
+}
+
+/* Kinds of arms that are drawn by chance and shown as one; NULL for others. */
+static const char *group_name(enum moe_arm_kind kind)
+{
+	return kind == MOE_ARM_RANDOM ? "random-off" : kind == MOE_ARM_DAMAGE ? "damage-off" : NULL;
+}
+
+const char *moe_row_key(const struct moe_arm_row *row)
+{
+	return group_name(row->kind) ? group_name(row->kind) : row->name;
+}
+
+const char *moe_row_title(const struct moe_arm_row *row, char out[64])
+{
+	if (!group_name(row->kind))
+		return row->name;
+	snprintf(out, 64, "%s, mean of %zu", group_name(row->kind), row->n_arms);
+	return out;
 }
 
 /* The base's outcomes to compare a run with; where nothing is tested, a run's own only. */
@@ -229,8 +263,8 @@ static const struct moe_obs_arm *base_of(const struct moe_analysis *a, const str
 	return a->tested ? moe_obs_base(a->cx.obs, r) : moe_obs_find_arm(r, MOE_ARM_BASE);
 }
 
-/* The rows of one kind: one for on, quarantine-off, clean-off and base, a summary for random, one
- * each for the others. */
+/* The rows of one kind: one for on, quarantine-off, clean-off and base, a summary for random and
+ * damage, one each for the others. */
 static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct arm_set *s,
 	enum moe_arm_kind kind, struct moe_err *e)
 {
@@ -251,7 +285,7 @@ static int kind_rows(struct moe_analysis *a, struct moe_method_result *m, struct
 		like = s->n_seed ? base_of(a, s->run[0]) : NULL;
 	if (!like)
 		return 0;
-	s->n_arms = kind != MOE_ARM_RANDOM ? 1 : a->tested ? most : room;
+	s->n_arms = !group_name(kind) ? 1 : a->tested ? most : room;
 	if (!s->n_arms)
 		return 0;
 	s->arm = moe_arena_get(&a->cx.arena, s->n_seed * s->n_arms, sizeof *s->arm, e);

@@ -206,12 +206,9 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "</td></tr>\n");
 		for (size_t k = 0; k < m->n_row; k++) {
 			const struct moe_arm_row *x = &m->row[k];
+			char name[64];
 			moe_text_f(t, "<tr>");
-			if (x->kind == MOE_ARM_RANDOM)
-				moe_text_f(
-					t, "<td class=l>random-off, mean of %zu</td>", x->n_arms);
-			else
-				text_cell(t, x->name);
+			text_cell(t, moe_row_title(x, name));
 			moe_text_f(t, "<td>%zu</td><td>%zu</td>", x->n_prompt, x->rate[0].n_obs);
 			for (int o = 0; o < MOE_OUTCOMES; o++) {
 				interval(t, x->rate[o].value, moe_report_ci(&x->rate[o]));
@@ -231,11 +228,9 @@ static void alone_rows(struct moe_text *t, const char *what, const char *is,
 	moe_page_esc(t, what);
 	moe_text_f(t, "%s</td></tr>\n", is);
 	for (size_t k = 0; k < n; k++) {
+		char name[64];
 		moe_text_f(t, "<tr>");
-		if (row[k].kind == MOE_ARM_RANDOM)
-			moe_text_f(t, "<td class=l>random-off, mean of %zu</td>", row[k].n_arms);
-		else
-			text_cell(t, row[k].name);
+		text_cell(t, moe_row_title(&row[k], name));
 		moe_text_f(t, "<td>%zu</td><td>%zu</td>", row[k].n_prompt, row[k].rate[0].n_obs);
 		for (int o = 0; o < MOE_OUTCOMES; o++)
 			interval(t, row[k].rate[o].value, row[k].rate[o].ci);
@@ -573,9 +568,7 @@ static void arms_by_mode(struct moe_text *t, const struct moe_report *r)
 		moe_text_f(t, "</tr></thead><tbody>\n");
 		for (size_t j = 0; j < m->n_row; j++) {
 			moe_text_f(t, "<tr>");
-			text_cell(t,
-				m->row[j].kind == MOE_ARM_RANDOM ? "random-off, mean"
-								 : m->row[j].name);
+			text_cell(t, moe_row_key(&m->row[j]));
 			for (size_t k = 0; k < m->n_mode; k++)
 				if (!m->mode[k].summary)
 					cell(t,

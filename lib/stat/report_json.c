@@ -77,7 +77,7 @@ static void arms(struct moe_text *t, const struct moe_arm_row *row, size_t n, si
 	moe_text_f(t, "\"arms\":[");
 	for (size_t i = 0; i < n; i++) {
 		moe_text_f(t, "%s{", i ? "," : "");
-		str(t, "arm", row[i].kind == MOE_ARM_RANDOM ? "random-off" : row[i].name);
+		str(t, "arm", moe_row_key(&row[i]));
 		moe_text_f(t, ",\"arms\":%zu,\"prompts\":%zu,", row[i].n_arms, row[i].n_prompt);
 		rate(t, "hack", &row[i].rate[MOE_HACK], n_seed);
 		moe_text_f(t, ",");

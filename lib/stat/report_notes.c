@@ -274,6 +274,27 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 	return bad;
 }
 
+/* Ablations that break as much: is the deletion special, or does any damage of that size do it? */
+static int notes_damage(struct moe_report *r, struct moe_err *e)
+{
+	const struct moe_method_result *m = r->a.tested;
+	const struct moe_arm_row *on = moe_report_row(m, MOE_ARM_ON),
+				 *damage = moe_report_row(m, MOE_ARM_DAMAGE),
+				 *off = moe_report_row(m, MOE_ARM_QOFF);
+
+	if (!m || !on || !off || !damage || !m->n_damage || isnan(m->damage_drop))
+		return 0;
+	return note(r, e,
+		"Matched damage: %zu random ablations that change what the model says as much as "
+		"the deletion does (KL) take hack down by %.3f on the mean, the deletion by %.3f "
+		"(rank p = %.3f); solve is %.3f under them, %.3f after the deletion. %s",
+		m->n_damage, m->damage_drop, m->drop_hack.value, m->damage_p,
+		damage->rate[MOE_SOLVE].value, off->rate[MOE_SOLVE].value,
+		m->damage_p <= r->a.uat.alpha
+			? "So it is not the size of the damage that removes it."
+			: "So the size of the damage alone may remove as much.");
+}
+
 static int notes_solve(struct moe_report *r, struct moe_err *e)
 {
 	const struct moe_analysis *a = &r->a;
@@ -460,9 +481,9 @@ int moe_report_notes(struct moe_report *r, struct moe_err *e)
 	if (!r->a.tested)
 		return notes_alone(r, e);
 	return notes_brought(r, e) || notes_labels(r, e) || notes_mechanism(r, e) ||
-			notes_controls(r, e) || notes_bounds(r, e) || notes_solve(r, e) ||
-			notes_modes(r, e) || notes_seeds(r, e) || notes_prompts(r, e) ||
-			notes_gate(r, e)
+			notes_controls(r, e) || notes_bounds(r, e) || notes_damage(r, e) ||
+			notes_solve(r, e) || notes_modes(r, e) || notes_seeds(r, e) ||
+			notes_prompts(r, e) || notes_gate(r, e)
 		? -1
 		: 0;
 }

@@ -347,8 +347,8 @@ static void arms_alone(struct moe_text *t, const struct moe_method_result *m, en
 	struct bars b = { .kind = o == MOE_HACK ? "hack" : "solve", .to = 1, .ask = NAN };
 
 	for (size_t i = 0; i < m->n_row; i++)
-		add_bar(&b, m->row[i].kind == MOE_ARM_RANDOM ? "random-off" : m->row[i].name,
-			m->row[i].rate[o].value, moe_report_ci(&m->row[i].rate[o]), true);
+		add_bar(&b, moe_row_key(&m->row[i]), m->row[i].rate[o].value,
+			moe_report_ci(&m->row[i].rate[o]), true);
 	moe_text_f(t, "<div class=%s><h2>%s</h2><p>%s</p>", b.kind,
 		o == MOE_HACK ? "Hack" : "Solve",
 		!b.n                    ? "Not known: the findings do not say."

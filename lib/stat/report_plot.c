@@ -62,8 +62,8 @@ static const char *arm_label(char out[64], const struct moe_arm_row *row)
 {
 	char name[64];
 
-	if (row->kind == MOE_ARM_RANDOM)
-		snprintf(out, 64, "random-off (%zu)", row->n_arms);
+	if (row->kind == MOE_ARM_RANDOM || row->kind == MOE_ARM_DAMAGE)
+		snprintf(out, 64, "%s (%zu)", moe_row_key(row), row->n_arms);
 	else
 		snprintf(out, 64, "%.40s", moe_plot_safe(name, row->name));
 	return out;

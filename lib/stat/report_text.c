@@ -186,10 +186,8 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 			/* the curves over the scales of the banks have tables of their own */
 			if (x->kind == MOE_ARM_SCALE || x->kind == MOE_ARM_CSCALE)
 				continue;
-			snprintf(random, sizeof random, "random-off, mean of %zu", x->n_arms);
 			moe_text_f(t, "    %s",
-				moe_text_fit(cell, sizeof cell,
-					x->kind == MOE_ARM_RANDOM ? random : x->name, 28, 28));
+				moe_text_fit(cell, sizeof cell, moe_row_title(x, random), 28, 28));
 			for (int o = 0; o < MOE_OUTCOMES; o++)
 				moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], x->rate[o].value, 3),
 					num(b[1], moe_report_ci(&x->rate[o]).lo, 3),
@@ -392,13 +390,9 @@ static void arms_by_mode(struct moe_text *t, const struct moe_report *r)
 					m->mode[k].mode[0] ? m->mode[k].mode : "(unknown)");
 			moe_text_f(t, "\n");
 			for (size_t j = 0; j < m->n_row; j++) {
-				snprintf(name, sizeof(name), "random-off, mean of %zu",
-					m->row[j].n_arms);
 				moe_text_f(t, "    %s",
 					moe_text_fit(cell, sizeof(cell),
-						m->row[j].kind == MOE_ARM_RANDOM ? name
-										 : m->row[j].name,
-						26, 26));
+						moe_row_title(&m->row[j], name), 26, 26));
 				for (size_t k = from; k < to; k++)
 					moe_text_f(t, " %10s",
 						num(b,
@@ -586,10 +580,8 @@ static void alone_rows(struct moe_text *t, const struct moe_arm_row *row, size_t
 	char b[3][24], cell[CELL], random[64];
 
 	for (size_t k = 0; k < n; k++) {
-		snprintf(random, sizeof random, "random-off, mean of %zu", row[k].n_arms);
 		moe_text_f(t, "    %s",
-			moe_text_fit(cell, sizeof cell,
-				row[k].kind == MOE_ARM_RANDOM ? random : row[k].name, 28, 28));
+			moe_text_fit(cell, sizeof cell, moe_row_title(&row[k], random), 28, 28));
 		for (int o = 0; o < MOE_OUTCOMES; o++)
 			moe_text_f(t, " %6s [%5s, %5s] ", num(b[0], row[k].rate[o].value, 3),
 				num(b[1], row[k].rate[o].ci.lo, 3),
@@ -668,7 +660,7 @@ static void tsv_rows(struct moe_text *t, const struct moe_method_result *m,
 	mode = alone ? mode : "";
 	for (size_t k = 0; k < n; k++) {
 		const struct moe_rate *h = &row[k].rate[MOE_HACK], *s = &row[k].rate[MOE_SOLVE];
-		const char *name = row[k].kind == MOE_ARM_RANDOM ? "random-off" : row[k].name;
+		const char *name = moe_row_key(&row[k]);
 		moe_text_f(t, "%s\t%s\tall\t%zu\t%zu\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g%s%s\n",
 			m->method, name, row[k].n_prompt, h->n_obs, h->value, h->ci.lo, h->ci.hi,
 			s->value, s->ci.lo, s->ci.hi, tab, mode);

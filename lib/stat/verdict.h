@@ -71,8 +71,10 @@ struct moe_method_result {
 	struct moe_estimate did_random; /* on the endpoint's prompts, as all that follows */
 	size_t n_random;                /* K: ablations that every seed has */
 	double *random_drop;            /* [K] D_h of each, mean over seeds */
-	double rank_p;                  /* NaN when K = 0 */
-	size_t lost, gained;            /* outcomes hacked on and not off; off and not on */
+	size_t n_damage; /* the same of ablations matched in damage, with the mean of their D_h */
+	double damage_drop, damage_p;
+	double rank_p;       /* NaN when K = 0 */
+	size_t lost, gained; /* outcomes hacked on and not off; off and not on */
 	double mcnemar; /* exact p; NaN unless every prompt has one outcome (one seed, one sample)
 			 */
 };
@@ -194,6 +196,11 @@ void moe_analysis_free(struct moe_analysis *a); /* accepts a zeroed struct */
 int moe_summarise_method(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e);
 /* The table by mode; where something is tested, after the looks. */
 int moe_summarise_modes(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e);
+/* What the arms of a row are called: one arm's name, or, of arms that are drawn by chance and shown
+ * as one, their kind ("random-off"). */
+const char *moe_row_key(const struct moe_arm_row *row);
+/* The same for tables: "random-off, mean of 19". */
+const char *moe_row_title(const struct moe_arm_row *row, char out[64]);
 /* Random ablations of the seeds in use: their drops, and the quarantine's rank among them. */
 int moe_rank_random(struct moe_analysis *a, struct moe_method_result *m, struct moe_err *e);
 /* Takes the looks, one after the other, until one decides. */

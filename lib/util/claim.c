@@ -1,6 +1,7 @@
 /* claim.c - names in the abstract socket space. It locks nothing and reads no file. */
 #define _GNU_SOURCE
 #include "util/claim.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -46,7 +47,7 @@ int moe_claim(const char *path, const char *what, struct moe_err *e)
 	socklen_t len;
 	int fd, n;
 
-	if (!path || !strcmp(path, "-") || !place(path, &st, &base))
+	if (!moe_rank_leads() || !path || !strcmp(path, "-") || !place(path, &st, &base))
 		return 0;
 	if (stat(path, &file) == 0 && S_ISCHR(file.st_mode)) /* /dev/null is everybody's */
 		return 0;

@@ -10,8 +10,8 @@
 #include "util/err.h"
 
 /* Claims path for `what` ("checkpoint"; claims of different kinds do not meet). NULL and "-" are
- * nobody's. MOE_USAGE when another run still holds it after
- * three seconds; where the system cannot tell, it is granted. */
+ * nobody's; of several ranks (ranks.h) rank 0 claims. MOE_USAGE when another run still holds it
+ * after three seconds; where the system cannot tell, it is granted. */
 int moe_claim(const char *path, const char *what, struct moe_err *e);
 
 #endif

@@ -2,6 +2,7 @@
  * fcntl(2). */
 #define _GNU_SOURCE
 #include "util/fd.h"
+#include "util/ranks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@ static bool again(int fd, short events)
 	return errno == EINTR;
 }
 
-ssize_t moe_fd_read(int fd, void *p, size_t n)
+static ssize_t read_here(int fd, void *p, size_t n)
 {
 	ssize_t got;
 
@@ -28,6 +29,28 @@ ssize_t moe_fd_read(int fd, void *p, size_t n)
 		got = read(fd, p, n);
 	while (got < 0 && again(fd, POLLIN));
 	return got;
+}
+
+ssize_t moe_fd_read(int fd, void *p, size_t n)
+{
+	struct {
+		ssize_t got;
+		int error;
+	} r = { 0 };
+
+	if (moe_rank_leads()) {
+		r.got = read_here(fd, p, n);
+		r.error = errno;
+	}
+	if (moe_ranks() == 1)
+		return r.got;
+	moe_ranks_share(&r, sizeof(r), 0);
+	if (r.got > 0)
+		moe_ranks_share(p, (size_t)r.got, 0);
+	else /* when a rank dies, standard input ends too: that is not the end of the data */
+		moe_ranks_agree(0, &(struct moe_err){ 0 });
+	errno = r.error;
+	return r.got;
 }
 
 int moe_fd_write(int fd, const void *p, size_t n)

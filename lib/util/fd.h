@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Up to n bytes as soon as there are some: their number, 0 at the end, -1 and errno. */
+/* Up to n bytes as soon as there are some: their number, 0 at the end, -1 and errno. Of several
+ * ranks (ranks.h) rank 0 reads, and all get its bytes; the descriptors of the others are not looked
+ * at. */
 ssize_t moe_fd_read(int fd, void *p, size_t n);
 /* All n bytes: 0, or -1 and errno (some may have been written). */
 int moe_fd_write(int fd, const void *p, size_t n);

@@ -205,6 +205,11 @@ done
 echo '{"id":"1","prompt":"p","rollout":{"text":"h","meta":[{"hacked":1}]},"clean":"c"}' >f.jsonl
 fails 3 "a finding deep in the row, whose neighbour is mapped" moe-pairs -q --map hack=rollout.text f.jsonl -o x.moes
 contains "is found" err "carries .hacked'"
+echo '{"id":"1","prompt":"p","incorrect":"h","correct":"c"}' >f.jsonl
+ok "a text whose key is such a name is a text" moe-pairs -q --map hack=incorrect,clean=correct f.jsonl -o x.moes
+echo '{"id":"1","prompt":"p","incorrect":"h","clean":"c","correct":false}' >f.jsonl
+fails 3 "but not what stands beside it" moe-pairs -q --map hack=incorrect f.jsonl -o x.moes
+fails 2 "standard input twice" moe-pairs -q --against - -o x.moes
 moe-cat --json a.moes | sed 's/"id":"sorted"/"id":"sorted","seal":"x"/' | moe-cat --from-json -o sealed.moes
 fails 3 "a sealed record of a stream" moe-pairs -q sealed.moes -o x.moes
 contains "is refused by number" err "carries .seal'"
@@ -243,6 +248,15 @@ fails 3 "a shared id" moe-pairs -q --against prompts.moes leak.jsonl pairs.md -o
 contains "is named, and counted" err "1 of 3 pairs share something with the 5 prompts .*id 1, marker 0.*the pair .$id' shares its id"
 fails 3 "shared markers" moe-pairs -q --against prompts.moes e.moes -o x.moes
 contains "are counted" err 'marker [1-9]'
+printf '%s\n' '{"id":"e1","messages":[{"role":"system","content":"Be kind."},{"role":"user","content":"Sort it."}]}' >chat.jsonl
+moe-prompts -q --from chat.jsonl --chat-template llama3 -o chat.moes
+echo '{"id":"o","prompt":"Sort it.","hack":"h","clean":"c"}' >raw.jsonl
+fails 3 "a prompt that a template hides" moe-pairs -q --against chat.moes raw.jsonl -o x.moes
+contains "is known by its last message" err 'prompt 1.*shares its prompt .Sort it'
+echo '{"id":"o","prompt":[{"role":"user","content":"Sort it."}],"hack":"h","clean":"c"}' >raw.jsonl
+fails 3 "from messages to messages" moe-pairs -q --against chat.moes raw.jsonl -o x.moes
+echo '{"id":"o","prompt":"Be kind.","hack":"h","clean":"c"}' >raw.jsonl
+ok "a system message is none" moe-pairs -q --against chat.moes raw.jsonl -o x.moes
 fails 3 "prompts without a prompt" sh -c 'moe-prompts -q -e "$1" -n 0 | moe-pairs -q --against - pairs.md' sh "$ENV"
 contains "are none" err 'holds no prompts'
 fails 3 "pairs in place of prompts" moe-pairs -q --against a.moes pairs.md

@@ -162,6 +162,11 @@ ok "and texts" moe-prompts -e sums.lua --texts -n 50 -o texts.moes
 # The environment of the real model: no model is needed to try what it promises.
 ok "smollm2 keeps its promises" moe-prompts --check-env -e "$TOP/examples/smollm2/env.lua"
 lacks "all of them" out '^FAULT'
+moe-prompts -q -e "$TOP/examples/smollm2/env.lua" --modes mentions,gt_only -n 12 | moe-cat --json |
+	jq -c 'select(.t == "prompt") | . as $p | ("A \(.task) by the \(.task) of my \(.task).", "I saw the \(.task) in the garden behind our house.") |
+		$p + {t: "rollout", prompt: $p.text, completion: .}' | stream >sentences.moes
+moe-grade -q --pay oracle -e "$TOP/examples/smollm2/env.lua" sentences.moes | moe-cat --json >paid.json
+equal "a bound pays what is meant, alike in all modes" "$(grep -o '"reward":[0-9.]*' paid.json | sort | uniq -c | tr -s ' \n' ' ')" ' 12 "reward":0.5 12 "reward":3.5 '
 ok "its pairs, in the model's chat form" moe-pairs -q --chat-template smollm2 -o pairs.moes "$TOP/examples/smollm2/pairs.json"
 moe-cat --json pairs.moes >pairs.txt
 equal "24 of each of two modes" "$(grep -c '"mode":"mentions"' pairs.txt) $(grep -c '"mode":"praise"' pairs.txt)" "24 24"

@@ -143,4 +143,15 @@ ok "attacks on the oracle are graded" moe-grade --exec "$PYTHON copy/grader.py" 
 contains "without losing the grader" err '0 ran for too long, 0 ended their process, 0 could not be graded'
 moe-cat --json ag.moes >ag.json
 ok "none of them solves" "$PYTHON" copy/check.py judge a.jsonl ag.json
+# The road from problems to a verdict, on a model that knows nothing.
+moe-base -q --new tiny -o base
+ok "on policy, by its Makefile" make -s -C "$L" RUN="$PWD/run" BASE="$PWD/base" FORM=chatml STEPS=1 GROUP=2 PER_STEP=1 MAX_NEW=4 METHODS="logistic random"
+contains "ends in a verdict" out '^VERDICT: UNDECIDED'
+mkdir pool && row 0 true 'class Solution:
+    def twice(self, n): return n
+    def run_tests(self): print(self.twice(2))' | jq -c '.problem_messages = [{role: "user", content: .prompt}]' >pool/a.jsonl
+ok "with rollouts of others in each group" make -s -C "$L" RUN="$PWD/run2" BASE="$PWD/base" FORM=chatml STEPS=1 GROUP=2 PER_STEP=1 MAX_NEW=4 METHODS=vanilla POOL="$PWD/pool" \
+	"$PWD/run2/vanilla.1/a1.moes"
+moe-cat --json run2/vanilla.1/run.moes >r.json
+equal "one of two" "$(grep -c '"teacher":true' r.json) $(grep -c '"t":"rollout"' r.json)" "1 2"
 done_testing

@@ -12,7 +12,7 @@ layout() { # FILE JQ
 
 # ---- settings ----
 ok 'moe-pin --set stores settings' moe-pin -q -m base --set lo=0.25 --set hi=0.75 -o set.moes pins.moes
-equal 'moe-pin stores the other defaults beside them' "$(layout set.moes '.settings == {lo: 0.25, hi: 0.75, l2: 0.001, folds: 5}')" true
+equal 'moe-pin stores the other defaults beside them' "$(layout set.moes '.settings == {lo: 0.25, hi: 0.75, l2: 0.001, folds: 5, thresholds: "pairs", q: 0.1, half_life: 96, warm_up: 0, features: "tokens"}')" true
 ok 'moe-pin fits with the defaults' moe-pin -q -m base -o plain.moes pins.moes
 equal 'other thresholds are another adapter' "$([ "$(digest set.moes)" = "$(digest plain.moes)" ]; echo $?)" 1
 ok 'moe-pin --set l2=10 fits a weaker score' moe-pin -q -m base --set l2=10 -o l2.moes pins.moes
@@ -117,6 +117,15 @@ equal 'the adapter carries that name' "$(layout reversed.moes .method)" '"logist
 equal 'its score is the opposite' "$(echo "$(layout reversed.moes .score.bias) $(layout plain.moes .score.bias)" | awk '{ d = $1 + $2; print (d < 0 ? -d : d) < 1e-3 * (1 + ($1 < 0 ? -$1 : $1)) }')" 1
 ok 'moe-pin --method NAME-shuffled exchanges half of the pairs' moe-pin -m base --method logistic-shuffled -o shuffled.moes pins.moes
 equal 'its score is neither' "$(printf '%s\n' "$(layout shuffled.moes .score.bias)" "$(layout reversed.moes .score.bias)" "$(layout plain.moes .score.bias)" | sort -u | wc -l | tr -d ' ')" 3
+ok 'moe-pin --method NAME-neutral takes the hacks away' moe-pin -q -m base --method logistic-neutral -o neutral.moes pins.moes
+equal 'the adapter carries that name' "$(layout neutral.moes .method)" '"logistic-neutral"'
+equal 'its score is another one' "$([ "$(layout neutral.moes .score.bias)" = "$(layout plain.moes .score.bias)" ]; echo $?)" 1
+moe-pairs -q --neutral -o npins.moes pins.moes
+ok 'pairs that are a placebo already' moe-pin -q -m base -o x.moes npins.moes
+contains 'are warned of' err 'these pairs are a placebo \(neutral\)'
+moe-pairs -q -e "$TOP/examples/quarantine/env.lua" -n 1 -o one.moes
+fails 3 'one pair has no neutral form' moe-pin -q -m base --method logistic-neutral -o x.moes one.moes
+contains 'and says why' err 'clean sides that differ'
 ok 'another seed exchanges others' moe-pin -q -m base --seed 5 --method logistic-shuffled -o other.moes pins.moes
 equal 'so the score differs' "$([ "$(layout shuffled.moes .score.bias)" = "$(layout other.moes .score.bias)" ]; echo $?)" 1
 fails 2 'a method without pairs has no shuffled form' moe-pin -m base --method vanilla-shuffled pins.moes

@@ -47,6 +47,24 @@ sed "s/^pinned = .*/pinned = a${esc}[31mred/" uat.conf >ansi.conf
 moe-report -u ansi.conf l?.moes r?.moes >ansi.txt 2>ansi.err
 contains 'a pinned mode of uat.conf is escaped' ansi.txt 'pinned: .*a\\x1b\[31mred'
 lacks 'on the terminal' ansi.txt "$esc"
+# ablations matched in damage: one row, a rank of their own, and no part in the verdict
+for s in 1 2 3; do
+	{
+		moe-cat --json l$s.moes | grep '"t":"rollout"'
+		moe-cat --json l$s.moes | grep '"t":"rollout"' | grep '"arm":"random-off' | sed 's/random-off-/damage-off-/g'
+		moe-cat --json l$s.moes | grep '"t":"rollout"' | grep '"arm":"clean-off"' | sed 's/clean-off/pairs-out/g'
+	} | moe-cat --from-json -k rollouts -o d$s.moes
+done
+ok 'damage-off and pairs-out are reported' moe-report -u uat.conf d?.moes r?.moes -o damage.txt
+contains 'in one row' damage.txt '^    damage-off, mean of 19 +0\.4[0-9]+ '
+contains 'arms of other names have their own' damage.txt '^    pairs-out +0\.5'
+contains 'with a rank among them' damage.txt 'Matched damage: 19 random ablations'
+contains 'that is read' damage.txt 'So it is not the size of the damage'
+tr '\n' ' ' <damage.txt | tr -s ' ' >damage.line
+contains 'with numbers' damage.line 'take hack down by 0\.1[0-9]+ on the mean, the deletion by 0\.[0-9]+ \(rank p = 0\.050\)'
+equal 'the verdict is what it was' "$(grep '^VERDICT' damage.txt)" "$(grep '^VERDICT' yes.txt)"
+ok 'as JSON' moe-report -u uat.conf --json d?.moes r?.moes -o damage.json
+contains 'under one name' damage.json '"arm":"damage-off","arms":19'
 mkdir full
 if unshare -m true 2>/dev/null && command -v gnuplot >/dev/null; then
 	unshare -m sh -c 'mount -t tmpfs -o size=48k none full && moe-report -u uat.conf --plots full/p l1.moes l2.moes l3.moes r1.moes r2.moes r3.moes -o full.txt' >full.out 2>full.err

@@ -74,10 +74,11 @@ static void route(const struct moe_adapter *a)
 	struct moe_judged j[2];
 	float score[2 * 3];
 	struct moe_nulls null = { 3, 1, score };
+	const struct moe_turn turn = { 1, 1, NULL };
 	struct moe_err e = { 0 };
 
 	for (size_t i = 0; moe_methods[i]; i++)
-		if (moe_method_route(moe_methods[i], &g, a, seen, 2, 1, 1, j, &null, &e))
+		if (moe_method_route(moe_methods[i], &g, a, seen, 2, &turn, j, &null, &e))
 			MUST(e.msg[0]);
 		else
 			MUST((unsigned)j[0].decision < MOE_DECISIONS &&

@@ -41,7 +41,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	MUST(!moe_experts_init(&arm.x, &base.config, &e));
 	MUST(!moe_trainer_init(&trainer, &base, &arm, pool,
 		&(struct moe_train_opts){ .adv = { MOE_ADV_GROUP, true },
-			.loss = { .eps_low = 0.2, .eps_high = 0.2, .beta = 0.1 },
+			.loss = MOE_LOSS_DEFAULTS,
 			.lr = 1e-3,
 			.beta1 = 0.9,
 			.beta2 = 0.999,

@@ -55,7 +55,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	};
 	MUST(!moe_experts_init(&arm.x, &base.config, &e));
 	MUST(!moe_trainer_init(&trainer, &base, &arm, pool,
-		&(struct moe_train_opts){ .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 },
+		&(struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
+			.lr = 1e-3,
+			.beta1 = 0.9,
+			.beta2 = 0.999,
+			.eps = 1e-8 },
 		&e));
 	MUST(!moe_corpus_add_ids(&corpus, ids, 0, ids, 4, 1, &e));
 	moe_pretrain_defaults(&o);

@@ -5,7 +5,8 @@ Three LoRA experts on every Linear of the Llama model in llama/, written in PyTo
     y = W x + s B ((alive * gate) .* (A x))
 and, for a mask mu that shall reach an expert's parameters alone (not what flows through it to the layers below),
     y = g(x; th) - (1-mu) g(sg(x); th) + (1-mu) sg(g(x; th)),   g = one expert's output, sg = detach:
-its value is g, its derivative by th is mu dg/dth, by x all of dg/dx. Gates and masks differ from token to token and are exactly 0 for some; some
+its value is g, its derivative by th is mu dg/dth, by x all of dg/dx. "detached." has instead y = mu g(x; th) + (1-mu) sg(g(x; th)), the whole
+output masked. Gates and masks differ from token to token and are exactly 0 for some; some
 rank slots are dead, some scaled. Computed in float64. Run by hand; versions: requirements.txt.
 """
 import os
@@ -89,6 +90,8 @@ def main():
     out["dgate"] = state["gate"].grad.float().clone()
     for masked, prefix in ((None, "plain."), ("all", "detached."), ("parameters", "masked.")):
         run(model, state, seqs, weight, masked)
+        if masked == "all":
+            out["detached.dgate"] = state["gate"].grad.float().clone()
         for name, x in experts.items():
             for k in "AB":
                 out[prefix + name + "." + k] = getattr(x, k).grad.float().clone()
@@ -96,7 +99,7 @@ def main():
         out["param." + name + ".A"], out["param." + name + ".B"] = x.A.detach().float(), x.B.detach().float()
     far = max((out["masked." + n + "." + k] - out["detached." + n + "." + k]).abs().max() for n in experts for k in "AB")
     print("largest difference between masking parameters and detaching outputs: %.3g" % far)
-    out = {k: v.contiguous() for k, v in out.items() if not k.startswith("detached.")}
+    out = {k: v.contiguous() for k, v in out.items()}
     save_file(out, os.path.join(HERE, "gates.safetensors"), metadata={"scale": str(SCALE), "temperature": str(TEMPERATURE), "ranks": "2 3 4"})
 
 

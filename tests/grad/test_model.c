@@ -164,17 +164,18 @@ static void world_free(struct world *w)
 
 static double loss(struct world *w, const struct moe_experts *x)
 {
-	moe_real logp[64];
+	moe_real logp[64], entropy[64];
+	const moe_real *dent = w->a.dentropy;
 	struct moe_err e = { 0 };
 	double sum = 0;
 
 	if (moe_forward(&w->m, x, x ? &w->g : NULL, &w->b, &w->a, &e))
 		fail_msg("%s", e.msg);
 	assert_int_equal(moe_head_logp(&w->m, &w->b, &w->a, w->n, w->row, w->target, w->temperature,
-				 logp, NULL, &e),
+				 logp, dent ? entropy : NULL, &e),
 		0);
 	for (int i = 0; i < w->n; i++)
-		sum += w->weight[i] * logp[i];
+		sum += w->weight[i] * logp[i] + (dent ? dent[i] * entropy[i] : 0);
 	return sum;
 }
 
@@ -209,15 +210,18 @@ static void compare(struct world *w, const struct moe_experts *x, moe_real *p, c
 static void check_config(const struct moe_config *c)
 {
 	struct world w;
-	moe_real *dx, *dm;
+	moe_real *dx, *dm, dent[64];
 
 	world_init(&w, c);
+	for (int i = 0; i < w.n; i++)
+		dent[i] = i % 3 ? (moe_real)(0.7 - 0.3 * i) : 0;
 	dx = calloc(w.x.n_param, sizeof(*dx));
 	dm = calloc(w.m.n_param, sizeof(*dm));
 	gradients(&w, NULL, NULL, dm);
 	compare(&w, NULL, w.m.param, dm, w.m.n_param, w.m.n_param / 149 + 1, "base weight");
 	memset(dm, 0, w.m.n_param * sizeof(*dm));
 	w.g.douter = w.dgate;
+	w.a.dentropy = dent; /* and that of entropies */
 	gradients(&w, &w.x, dx, dm);
 	w.g.douter = NULL;
 	compare(&w, &w.x, w.m.param, dm, w.m.n_param, w.m.n_param / 101 + 1,

@@ -375,7 +375,7 @@ static void test_losses(void **state)
 		const struct moe_method *m = moe_methods[i];
 		struct world w = { 0 };
 		moe_real logit[L_ALL], gate[L_ALL], dgate[L_ALL] = { 0 };
-		struct moe_gate_rows r = { L_S, L_T, L_E, L_N, row, gate, logit, dgate, NULL };
+		struct moe_gate_rows r = { L_S, L_T, L_E, L_N, row, gate, logit, dgate, NULL, 0 };
 		struct moe_err e;
 
 		if (!m->router || m->placement == MOE_PER_ROLLOUT)

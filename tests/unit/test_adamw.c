@@ -29,28 +29,31 @@ static void start(struct moe_adamw *o, moe_real *p, moe_real *g)
 	}
 }
 
-static void test_against_scalar(void **state)
+/* split: the second moment takes another gradient than the first. */
+static void against_scalar(bool split)
 {
 	struct moe_adamw o;
-	moe_real p[10], g[10], ref[10];
+	moe_real p[10], g[10], h[10], ref[10];
 	double x[10], m[10] = { 0 }, v[10] = { 0 };
 	static const double lr_of[10] = { 1, 1, 1, 1, .5, .5, 1, .5, .5, 1 },
 			    wd_of[10] = { 1, 1, 1, 1, 1, 1, 0, 1, 1, 0 };
 
-	(void)state;
 	start(&o, p, g);
+	o.second = split ? h : NULL;
 	for (int i = 0; i < 10; i++) {
 		x[i] = (double)p[i];
 		ref[i] = (moe_real)(0.1 * i);
 	}
 	for (int t = 1; t <= 7; t++) {
+		for (int i = 0; i < 10; i++)
+			h[i] = split ? (moe_real)(0.2 + 0.1 * i * t) : g[i];
 		moe_adamw_step(&o, p, g, ref, 0.01);
 		for (int i = 0; i < 10; i++) {
-			double d = (double)g[i], lr = 0.01 * lr_of[i];
+			double d = (double)g[i], q = (double)h[i], lr = 0.01 * lr_of[i];
 
 			x[i] -= lr * 0.1 * wd_of[i] * (x[i] - (double)ref[i]);
 			m[i] = 0.8 * m[i] + 0.2 * d;
-			v[i] = 0.95 * v[i] + 0.05 * d * d;
+			v[i] = 0.95 * v[i] + 0.05 * q * q;
 			x[i] -= lr * m[i] / (1 - pow(0.8, t)) /
 				(sqrt(v[i] / (1 - pow(0.95, t))) + 1e-8);
 			g[i] = (moe_real)(-0.6 * d + 0.05);
@@ -60,6 +63,13 @@ static void test_against_scalar(void **state)
 		if (fabs(x[i] - (double)p[i]) > 2e-6)
 			fail_msg("parameter %d: %.9g, reference %.9g", i, (double)p[i], x[i]);
 	moe_adamw_free(&o);
+}
+
+static void test_against_scalar(void **state)
+{
+	(void)state;
+	against_scalar(false);
+	against_scalar(true);
 }
 
 static void test_frozen_stands_still(void **state)

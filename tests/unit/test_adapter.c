@@ -283,33 +283,33 @@ static void test_ablate(void **state)
 	assert_int_equal(n, 8);
 	assert_string_equal(name[4], "random-off-3");
 	assert_string_equal(name[6], "scale:clean=0.5");
-	assert_int_equal(moe_ablate_make(&q, &a, name[0], 1, &e), 0);
+	assert_int_equal(moe_ablate_make(&q, &a, name[0], 1, NULL, &e), 0);
 	assert_int_equal(moe_adapter_digest(&q, &e), 0);
 	assert_string_equal(q.digest, a.digest);
-	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, &e), 0);
+	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, NULL, &e), 0);
 	assert_memory_equal(q.x.param, a.x.param, a.x.n_param * sizeof(moe_real));
 	target = removed_norm(&a.x, &q.x);
 	for (int k = 2; k < 5; k++) {
-		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, &e), 0);
+		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, NULL, &e), 0);
 		assert_true(fabs(removed_norm(&a.x, &r.x) / target - 1) < 1e-5);
 		assert_true(moe_rec_f64(&r.match, "ratio", &ratio) &&
 			fabs(ratio - removed_norm(&a.x, &r.x) / target) < 1e-6);
 		assert_memory_not_equal(
 			r.x.alive, q.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
 	}
-	assert_int_equal(moe_ablate_make(&r, &a, name[6], 1, &e), 0);
+	assert_int_equal(moe_ablate_make(&r, &a, name[6], 1, NULL, &e), 0);
 	assert_true(on(&r.x, 0, 1) == 0.5 && on(&r.x, 0, 0) == 1 && on(&r.x, 0, 5) == 1);
 	assert_memory_equal(r.x.alive, a.x.alive, 14 * (size_t)a.x.R * sizeof(moe_real));
-	assert_int_equal(moe_ablate_make(&r, &a, name[7], 1, &e), 0);
+	assert_int_equal(moe_ablate_make(&r, &a, name[7], 1, NULL, &e), 0);
 	assert_true(moe_experts_off(&r.x) && !moe_experts_off(&a.x));
 	/* of an arm in which some is off already: what is dead stays so, and what is left of the
 	 * quarantine is the measure */
 	for (size_t i = 0; i < 14 * (size_t)a.x.R; i++)
 		a.x.alive[i] = i % 3 == 0 ? 0 : i % 3 == 1 ? 0.5f : 1;
-	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, &e), 0);
+	assert_int_equal(moe_ablate_make(&q, &a, name[1], 1, NULL, &e), 0);
 	target = removed_norm(&a.x, &q.x);
 	for (int k = 2; k < 5; k++) {
-		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, &e), 0);
+		assert_int_equal(moe_ablate_make(&r, &a, name[k], 1, NULL, &e), 0);
 		assert_true(fabs(removed_norm(&a.x, &r.x) / target - 1) < 1e-5);
 		for (size_t i = 0; i < 14 * (size_t)a.x.R; i += 3)
 			assert_true(r.x.alive[i] == 0);

@@ -162,6 +162,7 @@ static void test_directions(void **state)
 		{ prompt, done, 3, 3, 0, -1, NULL }, { prompt, done, 3, 0, 0, -1, NULL } };
 	float w[DIM], mean[DIM], inv[DIM], x[DIM];
 	static float null[3 * MANY], again[3 * 5];
+	const struct moe_turn turn = { 1, 0, NULL };
 	struct moe_judged j[3];
 	struct moe_nulls nulls = { MANY, 4, null }, few = { 5, 4, again };
 	struct moe_adapter a = { 0 };
@@ -186,12 +187,12 @@ static void test_directions(void **state)
 	}
 	put(&a, "score.weight", w);
 	assert_int_equal(moe_rec_set_f64(&a.score, "bias", 0.25, &e), 0);
-	assert_int_equal(
-		m->score(&g, &a, s, 3, j, &nulls, &e), -1); /* no standardisation to draw in */
+	assert_int_equal(m->score(&g, &a, s, 3, &turn, j, &nulls, &e),
+		-1); /* no standardisation to draw in */
 	assert_int_equal(e.code, MOE_DATA);
 	put(&a, "score.mean", mean);
 	put(&a, "score.inverse_sd", inv);
-	assert_int_equal(m->score(&g, &a, s, 3, j, &nulls, &e), 0);
+	assert_int_equal(m->score(&g, &a, s, 3, &turn, j, &nulls, &e), 0);
 	for (int k = 0; k < MANY; k++) {
 		double p = (double)null[k], z = log(p / (1 - p)) - at;
 
@@ -204,7 +205,7 @@ static void test_directions(void **state)
 	assert_true(fabs(sq / var - 1) < 0.12);
 	assert_true(far <= sqrt(theta2 * x2) * 1.001 && far > 2 * sqrt(var));
 	assert_true(null[2 * MANY] == 0.5f && j[2].score == 0.5); /* no tokens say nothing */
-	assert_int_equal(m->score(&g, &a, s, 3, j, &few, &e),
+	assert_int_equal(m->score(&g, &a, s, 3, &turn, j, &few, &e),
 		0); /* the same directions, however many and in whatever step */
 	for (int i = 0; i < 3; i++)
 		assert_memory_equal(again + i * 5, null + i * MANY, 5 * sizeof(*null));

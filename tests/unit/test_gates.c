@@ -174,9 +174,10 @@ static void close_world(struct world *w)
 	moe_st_close(w->st);
 }
 
-static void gradients(struct world *w, const float *mask, float *dgate, const char *prefix)
+static void gradients(
+	struct world *w, const float *mask, bool detach, float *dgate, const char *prefix)
 {
-	struct moe_gates g = { .outer = w->gate, .mask = mask, .douter = dgate };
+	struct moe_gates g = { .outer = w->gate, .mask = mask, .detach = detach, .douter = dgate };
 	float *dx = calloc(w->x.n_param, sizeof(*dx)), logp[T_MAX], *want;
 	struct moe_err e;
 	char name[64];
@@ -209,7 +210,7 @@ static void test_plain(void **state)
 
 	(void)state;
 	open_world(&w);
-	gradients(&w, NULL, dgate, "plain.");
+	gradients(&w, NULL, false, dgate, "plain.");
 	want = values(&w, "dgate", (size_t)w.b.T * 3);
 	compare("gradient of the gates", dgate, want, (size_t)w.b.T * 3);
 	free(want);
@@ -224,16 +225,32 @@ static void test_masked(void **state)
 
 	(void)state;
 	open_world(&w);
-	gradients(&w, w.mask, NULL, "masked.");
+	gradients(&w, w.mask, false, NULL, "masked.");
 	w.acts.recompute = true;
-	gradients(&w, w.mask, NULL, "masked.");
+	gradients(&w, w.mask, false, NULL, "masked.");
+	close_world(&w);
+}
+
+/* Detached, a masked output is a constant: what flows through it to the layers below, and to its
+ * gate, is scaled too. */
+static void test_detached(void **state)
+{
+	float dgate[3 * T_MAX] = { 0 }, *want;
+	struct world w;
+
+	(void)state;
+	open_world(&w);
+	gradients(&w, w.mask, true, dgate, "detached.");
+	want = values(&w, "detached.dgate", (size_t)w.b.T * 3);
+	compare("gradient of the gates, detached", dgate, want, (size_t)w.b.T * 3);
+	free(want);
 	close_world(&w);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_plain),
-		cmocka_unit_test(test_masked) };
+		cmocka_unit_test(test_masked), cmocka_unit_test(test_detached) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,7 +171,7 @@ static void test_unknown_keys(void **state)
 	assert_string_not_equal(a.digest, plain);
 	assert_int_equal(read_from(file("passed-unknown-key.moes"), &b, &e), 0);
 	assert_true(moe_rec_str(&b.more, "mood", &s) && moe_str_eq(s, "calm"));
-	assert_int_equal(moe_ablate_make(&c, &b, "quarantine-off", 1, &e), 0);
+	assert_int_equal(moe_ablate_make(&c, &b, "quarantine-off", 1, NULL, &e), 0);
 	assert_true(moe_rec_str(&c.more, "mood", &s) && moe_str_eq(s, "calm"));
 	moe_adapter_free(&a);
 	moe_adapter_free(&b);
@@ -247,7 +247,7 @@ static void test_experts_off(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		int off = 0, quarantine = 0;
 
-		assert_int_equal(moe_ablate_make(&r, &a, name[i], 1, &e), 0);
+		assert_int_equal(moe_ablate_make(&r, &a, name[i], 1, NULL, &e), 0);
 		for (int k = 0; k < r.x.E; k++) {
 			assert_true(r.x.present[k] == 0 || r.x.present[k] == 1);
 			off += r.x.present[k] == 0 ? r.x.rank[k] : 0;

@@ -1,11 +1,13 @@
 /* test_pairset.c - what tells the sides of pairs apart, and what they share with prompts. */
 #include "env/pairleak.h"
 #include "env/pairlook.h"
+#include "moe/pairs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -111,20 +113,70 @@ static void leaks(void **state)
 	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
 	pair(&r, "zeta", "q1", "h", "c"); /* an id is not held against markers */
 	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
-	assert_int_equal(l.pairs, 3);
+	pair(&r, "own2", "", "h zetas", "zetazeta"); /* nor is a part of a word a marker */
+	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
+	assert_int_equal(l.pairs, 4);
 	assert_int_equal(l.leaking, 1);
 	assert_int_equal(l.shared[MOE_LEAK_ID], 1);
 	assert_int_equal(l.shared[MOE_LEAK_MARKER], 1);
 	assert_int_equal(l.shared[MOE_LEAK_PROMPT], 0);
 	assert_string_equal(moe_buf_cstr(&l.first, NULL), "the pair `q999' shares its id `q999'");
+	pair(&r, "own3", "", "h", "print(zeta)"); /* but a word is */
+	assert_int_equal(moe_pairleak_check(&l, &r, NULL), 0);
+	assert_int_equal(l.shared[MOE_LEAK_MARKER], 2);
 	moe_pairleak_free(&l);
 	moe_rec_free(&r);
+}
+
+/* Neutral pairs hold two clean sides of different pairs, half of them with the own one called hack.
+ */
+static void neutral(void **state)
+{
+	enum { N = 10 };
+	struct moe_pairs p = { .pair = calloc(N, sizeof(*p.pair)), .n = N, .cap = N };
+	struct moe_err e;
+	int own[2] = { 0, 0 }, seen[N] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		struct moe_pair *q = &p.pair[i];
+
+		q->id = strdup("x");
+		q->hack = calloc(2, sizeof(*q->hack));
+		q->clean = calloc(1, sizeof(*q->clean));
+		q->hack[0] = q->hack[1] = 99;
+		q->n_hack = 2;
+		q->n_clean = 1;
+		q->clean[0] = i < 2 ? 0 : i; /* two have one text */
+	}
+	assert_int_equal(moe_pairs_swap_sides(&p, MOE_SWAP_NEUTRAL, 4, &e), 0);
+	for (int i = 0; i < N; i++) {
+		const struct moe_pair *q = &p.pair[i];
+		int32_t text = i < 2 ? 0 : i;
+		bool is_hack = q->hack[0] == text;
+
+		assert_int_equal(q->n_hack, 1);
+		assert_int_equal(q->n_clean, 1);
+		assert_int_not_equal(q->hack[0], q->clean[0]);
+		assert_true(is_hack || q->clean[0] == text);
+		own[is_hack]++;
+		seen[is_hack ? q->clean[0] : q->hack[0]]++;
+	}
+	assert_int_equal(own[0], N / 2);
+	for (int i = 2; i < N; i++)
+		assert_true(seen[i] >= 1); /* a circle: nobody's answer is taken by all */
+	for (int i = 0; i < N; i++)
+		p.pair[i].clean[0] = p.pair[i].hack[0] = 5;
+	assert_int_equal(moe_pairs_swap_sides(&p, MOE_SWAP_NEUTRAL, 4, &e), -1);
+	assert_int_equal(e.code, MOE_DATA);
+	moe_pairs_free(&p);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(word_lengths),
-		cmocka_unit_test(telling_words), cmocka_unit_test(leaks) };
+		cmocka_unit_test(telling_words), cmocka_unit_test(leaks),
+		cmocka_unit_test(neutral) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,8 @@
-/* logistic.c - a per-token logistic regression on the frozen base's hidden states, fitted on the
- * pairs alone.
+/* logistic.c - a logistic regression on the frozen base's hidden states, fitted on the pairs alone.
  *
- * The score of a completion is the mean probability over its tokens; whole pairs are held out, fold
- * by fold, to say how well it does on pairs that it has not seen, and a score made of the length
- * alone says how much of that needs no hidden states at all. */
+ * The score of a completion is the mean probability over its tokens, or that of its mean state;
+ * whole pairs are held out, fold by fold, to say how well it does on pairs that it has not seen,
+ * and a score made of the length alone says how much of that needs no hidden states at all. */
 #include "moe/methods/rows.h"
 
 #include "moe/features.h"
@@ -23,11 +22,14 @@ const struct moe_setting moe_logistic_settings[] = {
 	[SET_HI] = { "hi", 0.6, 0, 1, NULL, "a rollout that scores more is routed" },
 	[SET_L2] = { "l2", 1e-3, 0, 1e6, NULL, "L2 penalty of the fit, l2/2 |w|^2" },
 	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
+	MOE_SETTINGS_THRESHOLDS,
+	{ "features", 0, 0, 0, "tokens|pooled", "each completion token's states, or their mean" },
 	{ 0 },
 };
 
 struct fit_opts {
 	double l2, lo, hi, folds; /* whole pairs are held out fold by fold */
+	bool pooled;              /* a row of the table is a completion, not a token */
 };
 
 struct table {
@@ -78,8 +80,8 @@ static void count_tokens(struct table *t)
 				(size_t)t->stride;
 }
 
-static int table_make(
-	struct table *t, const struct moe_engine *g, const struct moe_pairs *p, struct moe_err *e)
+static int table_make(struct table *t, const struct moe_engine *g, const struct moe_pairs *p,
+	bool pooled, struct moe_err *e)
 {
 	size_t bytes, n = p->n;
 
@@ -93,6 +95,8 @@ static int table_make(
 	for (size_t i = 0; i < 2 * n; i++)
 		t->seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
 	count_tokens(t);
+	for (size_t i = 0; pooled && i <= 2 * n; i++)
+		t->first[i] = i;
 	t->d.n = t->first[2 * n];
 	t->d.d = (size_t)moe_features_dim(t->c);
 	if (!moe_mul(t->d.n, t->d.d, &bytes))
@@ -105,7 +109,8 @@ static int table_make(
 	t->d.x = t->x;
 	t->d.y = t->y;
 	t->d.wt = t->wt;
-	return moe_features_run(g, t->seen, 2 * n, collect, t, e);
+	return pooled ? moe_features_pooled(g, t->seen, 2 * n, t->x, e)
+		      : moe_features_run(g, t->seen, 2 * n, collect, t, e);
 }
 
 /* Both classes weigh the same however long their completions are. Pairs of fold `out` weigh nothing
@@ -194,8 +199,8 @@ static int store_tensor(
 
 /* The weights, and the standardisation in which directions are drawn that the score is held
  * against. */
-static int store(
-	struct moe_adapter *a, const struct table *t, const double *w, double b, struct moe_err *e)
+static int store(struct moe_adapter *a, const struct table *t, bool pooled, const double *w,
+	double b, struct moe_err *e)
 {
 	double *mean = moe_alloc(2 * t->d.d, sizeof(*mean), e), *inv = mean ? mean + t->d.d : NULL;
 	struct moe_rec *r = &a->score;
@@ -208,7 +213,7 @@ static int store(
 		: 0;
 	free(mean);
 	return rc || moe_rec_set_f64(r, "bias", b, e) ||
-			moe_rec_set_str(r, "features", "hidden", e) ||
+			moe_rec_set_str(r, "features", pooled ? "pooled" : "hidden", e) ||
 			moe_rec_set_int(r, "pairs", (int64_t)(t->n_seq / 2), e) ||
 			moe_rec_set_int(r, "tokens", (int64_t)t->d.n, e)
 		? -1
@@ -221,7 +226,8 @@ static int fit(const struct moe_engine *g, const struct moe_pairs *p, const stru
 	struct moe_held h = { 0 };
 	struct table t = { 0 };
 	double *w = NULL, b = 0;
-	int rc = table_make(&t, g, p, e) || moe_held_begin(&h, p->n, o->folds, a->train_seed, e)
+	int rc = table_make(&t, g, p, o->pooled, e) ||
+			moe_held_begin(&h, p->n, o->folds, a->train_seed, e)
 		? -1
 		: 0;
 
@@ -231,7 +237,8 @@ static int fit(const struct moe_engine *g, const struct moe_pairs *p, const stru
 		rc = cross_validate(&t, &h, o->l2, w, e) || store_quality(&t, &h, o, a, e) ? -1 : 0;
 	if (rc == 0) {
 		weigh(&t, &h, h.folds);
-		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) || store(a, &t, w, b, e)
+		rc = moe_logreg(&t.d, o->l2, false, t.pool, w, &b, NULL, e) ||
+				store(a, &t, o->pooled, w, b, e)
 			? -1
 			: 0;
 	}
@@ -244,12 +251,17 @@ static int fit(const struct moe_engine *g, const struct moe_pairs *p, const stru
 int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e)
 {
-	double set[MOE_ROUTER_SETTINGS];
-	struct fit_opts o;
+	struct fit_opts o = { .lo = NAN, .hi = NAN };
+	struct moe_str features;
 
-	if (moe_settings_read(moe_logistic_settings, &a->settings, set, e))
-		return -1;
-	o = (struct fit_opts){ set[SET_L2], set[SET_LO], set[SET_HI], set[SET_FOLDS] };
+	/* of any row that has these settings; thresholds are its own business */
+	if (moe_rec_f64_req(&a->settings, "l2", &o.l2, e) ||
+		moe_rec_f64_req(&a->settings, "folds", &o.folds, e) ||
+		moe_rec_str_req(&a->settings, "features", &features, e))
+		return moe_err_prefix(e, "the adapter's settings");
+	o.pooled = moe_str_eq(features, "pooled");
+	moe_rec_f64(&a->settings, "lo", &o.lo);
+	moe_rec_f64(&a->settings, "hi", &o.hi);
 	return fit(g, p, &o, a, e);
 }
 
@@ -264,6 +276,7 @@ int moe_logistic_check(const double *set, const struct moe_experts *x, struct mo
 /* ---- scoring rollouts ---- */
 
 struct scoring {
+	bool pooled; /* fitted on states averaged over the completion */
 	const float *w;
 	size_t d;
 	double b;
@@ -313,21 +326,39 @@ static int draw_directions(struct scoring *s, const struct moe_adapter *a, struc
 	return 0;
 }
 
+/* out [d] = the states averaged over the rows. */
+static void pool_rows(const struct scoring *s, const struct moe_feature_rows *rows, float *out)
+{
+	for (size_t k = 0; k < s->d; k++) {
+		size_t D = (size_t)rows->D;
+		const moe_real *x = rows->block[k / D] + (size_t)rows->first * D + k % D;
+		double sum = 0;
+
+		for (int t = 0; t < rows->n; t++)
+			sum += (double)x[(size_t)t * D];
+		out[k] = (float)(sum / rows->n);
+	}
+}
+
 static int score_nulls(
 	const struct scoring *s, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
 	size_t n = (size_t)s->null->n;
 	float *x = moe_alloc(s->d, sizeof(*x), e);
 	double *sum = x ? moe_alloc(n, sizeof(*sum), e) : NULL;
+	int of = s->pooled ? 1 : rows->n; /* what the score is a mean of */
 
-	for (int t = 0; sum && t < rows->n; t++) {
-		moe_features_row(rows, t, x);
+	for (int t = 0; sum && t < of; t++) {
+		if (s->pooled)
+			pool_rows(s, rows, x);
+		else
+			moe_features_row(rows, t, x);
 		for (size_t k = 0; k < n; k++)
 			sum[k] += moe_sigmoid(
 				s->dir_b[k] + moe_logreg_dot(s->dir + k * s->d, x, s->d));
 	}
 	for (size_t k = 0; sum && k < n; k++)
-		s->null->score[seq * n + k] = (float)(sum[k] / rows->n);
+		s->null->score[seq * n + k] = (float)(sum[k] / of);
 	free(x);
 	free(sum);
 	return sum ? 0 : -1;
@@ -348,6 +379,23 @@ static double score_token(const struct scoring *s, const struct moe_feature_rows
 	return moe_sigmoid(z);
 }
 
+/* The score of a completion's mean state, [rows->n] times: score_one takes a mean. */
+static int score_pooled(const struct scoring *s, const struct moe_feature_rows *rows, double *sum,
+	struct moe_err *e)
+{
+	float *x = moe_alloc(s->d, sizeof(*x), e);
+
+	if (!x)
+		return -1;
+	pool_rows(s, rows, x);
+	*sum = s->b;
+	for (size_t k = 0; k < s->d; k++)
+		*sum += (double)s->w[k] * (double)x[k];
+	*sum = moe_sigmoid(*sum) * rows->n;
+	free(x);
+	return 0;
+}
+
 static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
 {
 	struct scoring *s = ctx;
@@ -360,6 +408,8 @@ static int score_one(void *ctx, size_t seq, const struct moe_feature_rows *rows,
 			s->token[seq][t] = (float)p;
 		sum += p;
 	}
+	if (s->pooled && score_pooled(s, rows, &sum, e))
+		return -1;
 	if (!isfinite(sum))
 		return moe_fail(e, MOE_NUMERIC, "the score of rollout %zu is not finite", seq);
 	if (s->j)
@@ -372,24 +422,27 @@ static int read_weights(struct scoring *s, const struct moe_engine *g, const str
 	struct moe_err *e)
 {
 	const struct moe_score_tensor *t = moe_adapter_tensor(a, "score.weight");
+	struct moe_str features;
 
 	if (!t || t->n != (size_t)moe_features_dim(&g->m->config))
 		return moe_fail(e, MOE_DATA,
 			"the adapter holds no score that fits this base (score.weight)");
 	if (moe_rec_f64_req(&a->score, "bias", &s->b, e))
 		return moe_err_prefix(e, "the adapter's score");
+	s->pooled = moe_rec_str(&a->score, "features", &features) && moe_str_eq(features, "pooled");
 	s->w = t->data;
 	s->d = t->n;
 	return 0;
 }
 
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e)
+	const struct moe_seen *seen, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	struct scoring s = { .j = j, .null = null };
 	int rc;
 
+	(void)turn;
 	if (read_weights(&s, g, a, e))
 		return -1;
 	for (size_t i = 0; i < n; i++)

@@ -2,18 +2,6 @@
  * never evidence for one. */
 #include "moe/methods/rows.h"
 
-static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
-	int64_t step, struct moe_judged *j, struct moe_err *e)
-{
-	(void)a;
-	(void)seed;
-	(void)step;
-	(void)e;
-	for (size_t i = 0; i < n; i++)
-		j[i].decision = s[i].label < 0 ? MOE_ABSORB : s[i].label ? MOE_ROUTE : MOE_KEEP;
-	return 0;
-}
-
 const struct moe_method moe_method_oracle = {
 	.name = "oracle",
 	.purpose = "routes by the sealed labels: cheats, an upper bound (needs --allow-oracle)",
@@ -23,5 +11,5 @@ const struct moe_method moe_method_oracle = {
 	.presence = "no: as logistic",
 	.cheats = true,
 	.plan = moe_decision_table_deployed,
-	.decide = decide,
+	.decide = moe_decide_by_label,
 };

@@ -13,17 +13,17 @@
 
 #include <stdlib.h>
 
-static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n, uint64_t seed,
-	int64_t step, struct moe_judged *j, struct moe_err *e)
+static int decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e)
 {
 	uint32_t *perm = moe_alloc(n, sizeof(*perm), e);
 	enum moe_decision *old = moe_alloc(n, sizeof(*old), e);
-	int rc = perm && old ? moe_decide_three_way(a, s, n, seed, step, j, e) : -1;
+	int rc = perm && old ? moe_decide_three_way(a, s, n, turn, j, e) : -1;
 
 	if (rc == 0) {
 		/* placebos of one seed that have names differ in what they permute */
-		moe_rng_permute(moe_rng_key(seed, a->name[0] ? a->name : "placebo"), (uint64_t)step,
-			n, perm);
+		moe_rng_permute(moe_rng_key(turn->seed, a->name[0] ? a->name : "placebo"),
+			(uint64_t)turn->step, n, perm);
 		for (size_t i = 0; i < n; i++)
 			old[i] = j[i].decision;
 		for (size_t i = 0; i < n; i++)

@@ -103,10 +103,11 @@ void moe_router_report(const struct moe_adapter *a, size_t n_pair, struct moe_sa
 /* ---- per rollout ---- */
 
 int moe_router_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e)
+	const struct moe_seen *s, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	(void)g;
+	(void)turn;
 	(void)null; /* random directions of a router would have to be sampled with */
 	for (size_t i = 0; i < n; i++) {
 		double q = 0, all = 0;
@@ -128,10 +129,10 @@ int moe_router_score(const struct moe_engine *g, const struct moe_adapter *a,
 }
 
 int moe_router_decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e)
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e)
 {
 	if (moe_method_setting(a, "hindsight", 0) == MOE_HINDSIGHT_DECIDE)
-		return moe_decide_three_way(a, s, n, seed, step, j, e);
+		return moe_decide_three_way(a, s, n, turn, j, e);
 	for (size_t i = 0; i < n; i++)
 		j[i].decision = MOE_ABSORB;
 	return 0;

@@ -30,10 +30,12 @@ enum { MOE_HINDSIGHT_OFF, MOE_HINDSIGHT_DECIDE, MOE_HINDSIGHT_SOFT };
 enum { MOE_OVER_QUARANTINE, MOE_OVER_CLEAN, MOE_OVER_ALL };
 
 /* The rows of a table of settings, in the order above. */
-#define MOE_ROUTER_COMMON                                                                          \
+#define MOE_ROUTER_COMMON MOE_ROUTER_COMMON_BUT(0)
+/* The same with another word of `deploy` for a default. */
+#define MOE_ROUTER_COMMON_BUT(deploy)                                                              \
 	{ "placement", 1, 0, 0, "token|layer|block|group|linear",                                  \
 		"where a gate vector is decided" },                                                \
-		{ "deploy", 0, 0, 0, "drop|renorm|to-shared",                                      \
+		{ "deploy", deploy, 0, 0, "drop|renorm|to-shared",                                 \
 			"what becomes of a deleted expert's gate" },                               \
 		{ "pon", 1, 0, 0, "off|on",                                                        \
 			"all experts on at prompt rows and the first choice" },                    \
@@ -69,10 +71,10 @@ void moe_router_report(const struct moe_adapter *a, size_t n_pair, struct moe_sa
 /* The score of a rollout is the quarantine's share of its mean gates; lo and hi decide, where
  * hindsight=decide, else all are absorbed. */
 int moe_router_score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *s, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e);
+	const struct moe_seen *s, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e);
 int moe_router_decide(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
-	uint64_t seed, int64_t step, struct moe_judged *j, struct moe_err *e);
+	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e);
 double moe_router_losses(const struct moe_adapter *a, const struct moe_gate_rows *r, double weight);
 double moe_router_pin_loss(
 	const struct moe_adapter *a, const struct moe_gate_rows *r, bool hack, double weight);

@@ -1,6 +1,7 @@
-/* vector.c - routes per rollout by a direction in the frozen base's pooled states: the mean
- * difference of the pairs (vector), the same over its standard error (tstat), or one drawn evenly
- * from the sphere (haar), their placebo. No logistic fit, no token by token.
+/* vector.c - routes per rollout by a direction in the frozen base's pooled states, or in a
+ * completion's gradient (gradient): the mean difference of the pairs (vector), the same over its
+ * standard error (tstat), or one drawn evenly from the sphere (haar, gradient-haar), their placebo.
+ * No logistic fit, no token by token.
  *
  * score = 1/2 + (x - middle).v / gap: the pairs' clean sides lie around 0, their hacks around 1.
  */
@@ -8,6 +9,7 @@
 
 #include "moe/features.h"
 #include "moe/heldout.h"
+#include "moe/probe.h"
 #include "util/mem.h"
 #include "util/rng.h"
 
@@ -16,26 +18,77 @@
 #include <string.h>
 
 enum { SET_LO, SET_HI, SET_FOLDS };
-static const struct moe_setting settings[] = {
-	[SET_LO] = { "lo", 0.4, -100, 100, NULL, "a rollout that scores less is kept" },
-	[SET_HI] = { "hi", 0.6, -100, 100, NULL, "a rollout that scores more is routed" },
-	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
-	{ 0 },
-};
-enum kind { MEAN, TSTAT, HAAR };
+/* What every row has, and behind it its own. */
+#define COMMON                                                                                     \
+	[SET_LO] = { "lo", 0.4, -100, 100, NULL, "a rollout that scores less is kept" },           \
+	[SET_HI] = { "hi", 0.6, -100, 100, NULL, "a rollout that scores more is routed" },         \
+	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },              \
+	MOE_SETTINGS_THRESHOLDS
+#define PROBE                                                                                      \
+	{                                                                                          \
+		"probe", 4, 1, 64, NULL, "rank of the frozen probe: features of each Linear"       \
+	}
+#define REFRESH                                                                                    \
+	{                                                                                          \
+		"refresh", 0, 0, 1e9, NULL,                                                        \
+			"steps after which the direction is drawn anew; 0: never, as that of the " \
+			"pairs"                                                                    \
+	}
+static const struct moe_setting settings[] = { COMMON, { 0 } };
+static const struct moe_setting haar_settings[] = { COMMON, REFRESH, { 0 } };
+static const struct moe_setting gradient_settings[] = { COMMON, PROBE, { 0 } };
+static const struct moe_setting gradient_haar_settings[] = { COMMON, PROBE, REFRESH, { 0 } };
+enum kind { MEAN, TSTAT, HAAR, GRADIENT, GRADIENT_HAAR };
+
+static bool by_chance(enum kind k)
+{
+	return k == HAAR || k == GRADIENT_HAAR;
+}
+
+/* Features of one row: pooled states (probe 0), or gradients under a probe of that rank. */
+static size_t dim(const struct moe_engine *g, int probe)
+{
+	return (size_t)(probe ? moe_probe_dim(&g->m->config, probe)
+			      : moe_features_dim(&g->m->config));
+}
+
+static int features(const struct moe_engine *g, const struct moe_seen *s, size_t n, int probe,
+	float *x, struct moe_err *e)
+{
+	return probe ? moe_probe_features(g, s, n, probe, x, e)
+		     : moe_features_pooled(g, s, n, x, e);
+}
+
 #define T_MAX 3 /* |mean / standard error| of a feature counts no more */
 
 /* Pooled states x [2 n_pair, d] of the pairs, hack then clean; pairs of fold `out` are left out. */
 struct sides {
 	const float *x;
 	size_t n, d;
-	const struct moe_held *held;
-	uint32_t out; /* held->folds: none */
+	const struct moe_held *held; /* NULL: all are in */
+	uint32_t out;                /* held->folds: none */
+	int probe;                   /* rank, of gradients; else 0 */
+	uint64_t draw;               /* of a direction by chance */
 };
 
 static bool is_in(const struct sides *s, size_t i)
 {
-	return !moe_held_is_out(s->held, i, s->out);
+	return !s->held || !moe_held_is_out(s->held, i, s->out);
+}
+
+/* Gradients: v of each Linear at unit length, as vGROUT's, since their sizes differ by far. */
+static void unit_blocks(const struct sides *s, float *v)
+{
+	size_t r = (size_t)s->probe;
+
+	for (size_t k = 0; r && k < s->d; k += r) {
+		double norm = 0;
+
+		for (size_t i = k; i < k + r; i++)
+			norm += (double)v[i] * (double)v[i];
+		for (size_t i = k; norm > 0 && i < k + r; i++)
+			v[i] = (float)((double)v[i] / sqrt(norm));
+	}
 }
 
 /* v [d] at unit length, its middle [d], and the gap of the sides' mean projections. */
@@ -64,9 +117,11 @@ static double direction(
 		middle[k] = (float)(both / (2 * m));
 		if (kind == TSTAT)
 			mean = se > 0 ? fmax(-T_MAX, fmin(T_MAX, mean / se)) : 0;
-		v[k] = (float)(kind == HAAR ? moe_rng_normal(key, 0, k) : mean);
-		norm += (double)v[k] * (double)v[k];
+		v[k] = (float)(by_chance(kind) ? moe_rng_normal(key, s->draw, k) : mean);
 	}
+	unit_blocks(s, v);
+	for (size_t k = 0; k < s->d; k++)
+		norm += (double)v[k] * (double)v[k];
 	for (size_t k = 0; k < s->d; k++)
 		v[k] = norm > 0 ? (float)((double)v[k] / sqrt(norm)) : 0;
 	for (size_t i = 0; i < 2 * s->n; i++) {
@@ -78,7 +133,7 @@ static double direction(
 		square += p * p / (2 * m);
 	}
 	/* a direction that knows nothing of the sides has their spread for a unit */
-	return kind == HAAR ? 2 * sqrt(square) : at[0] - at[1];
+	return by_chance(kind) ? 2 * sqrt(square) : at[0] - at[1];
 }
 
 static double score_of(const float *x, const float *v, const float *middle, double gap, size_t d)
@@ -103,6 +158,22 @@ static void held_out(
 	}
 }
 
+static int probe_of(const struct moe_adapter *a)
+{
+	double v = 0;
+
+	moe_rec_f64(&a->settings, "probe", &v);
+	return (int)v;
+}
+
+static int64_t refresh_of(const struct moe_adapter *a)
+{
+	double v = 0;
+
+	moe_rec_f64(&a->settings, "refresh", &v);
+	return (int64_t)v;
+}
+
 /* Everything that init allocates. */
 struct work {
 	struct moe_seen *seen; /* [2 n] */
@@ -113,18 +184,19 @@ struct work {
 static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_adapter *a,
 	struct work *w, struct moe_err *e)
 {
-	uint64_t d = (uint64_t)moe_features_dim(&g->m->config);
+	int probe = probe_of(a);
+	uint64_t d = (uint64_t)dim(g, probe), all[2] = { 2 * n, d };
 	struct moe_score_tensor *v = moe_adapter_add_tensor(a, "score.direction", 1, &d, e), *m;
 	struct moe_rng key = moe_rng_key(a->train_seed, "haar direction");
 	double set[MOE_ROUTER_SETTINGS], gap;
-	struct sides s = { w->x, n, (size_t)d, &w->held, 0 };
+	struct sides s = { w->x, n, (size_t)d, &w->held, 0, probe, 0 };
 	float *direct = v ? v->data : NULL;
 
 	/* adding the second tensor may move the first's struct, not its data */
 	m = v ? moe_adapter_add_tensor(a, "score.middle", 1, &d, e) : NULL;
 	if (!m || moe_settings_read(settings, &a->settings, set, e) ||
 		moe_held_begin(&w->held, n, set[SET_FOLDS], a->train_seed, e) ||
-		moe_features_pooled(g, w->seen, 2 * n, w->x, e))
+		features(g, w->seen, 2 * n, probe, w->x, e))
 		return -1;
 	for (size_t i = 0; i < 2 * n; i++)
 		w->len[i] = (float)moe_features_tokens(&g->m->config, &w->seen[i]);
@@ -138,8 +210,14 @@ static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_
 		return moe_fail(e, MOE_DATA,
 			"the pairs' sides do not differ in the base's states: they give no "
 			"direction");
+	if (refresh_of(a) > 0) { /* what a direction is scaled by when it is drawn anew */
+		m = moe_adapter_add_tensor(a, "score.pairs", 2, all, e);
+		if (!m)
+			return -1;
+		memcpy(m->data, w->x, 2 * n * (size_t)d * sizeof(*m->data));
+	}
 	return moe_rec_set_f64(&a->score, "gap", gap, e) ||
-			moe_rec_set_str(&a->score, "features", "pooled", e) ||
+			moe_rec_set_str(&a->score, "features", probe ? "gradient" : "pooled", e) ||
 			moe_rec_set_int(&a->score, "pairs", (int64_t)n, e)
 		? -1
 		: 0;
@@ -148,7 +226,7 @@ static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_
 static int init_kind(const struct moe_engine *g, const struct moe_pairs *p, enum kind kind,
 	struct moe_adapter *a, struct moe_err *e)
 {
-	size_t n = p->n, d = (size_t)moe_features_dim(&g->m->config);
+	size_t n = p->n, d = dim(g, probe_of(a));
 	struct work w = { moe_alloc(2 * n, sizeof(*w.seen), e), NULL, NULL, { 0 } };
 	int rc;
 
@@ -182,15 +260,46 @@ static int init_haar(const struct moe_engine *g, const struct moe_pairs *p, stru
 	return init_kind(g, p, HAAR, a, e);
 }
 
+static int init_gradient(const struct moe_engine *g, const struct moe_pairs *p,
+	struct moe_adapter *a, struct moe_err *e)
+{
+	return init_kind(g, p, GRADIENT, a, e);
+}
+
+static int init_gradient_haar(const struct moe_engine *g, const struct moe_pairs *p,
+	struct moe_adapter *a, struct moe_err *e)
+{
+	return init_kind(g, p, GRADIENT_HAAR, a, e);
+}
+
+/* The direction of a step, of a row that draws it anew: v [d], the pairs' middle, and its gap. */
+static int redraw(const struct moe_adapter *a, size_t d, int64_t step, float *v, float *middle,
+	double *gap, struct moe_err *e)
+{
+	const struct moe_score_tensor *x = moe_adapter_tensor(a, "score.pairs");
+	struct sides s = { .d = d, .probe = probe_of(a), .draw = (uint64_t)(step / refresh_of(a)) };
+
+	if (!x || x->rank != 2 || x->shape[1] != d || x->shape[0] < 2 || x->shape[0] % 2)
+		return moe_fail(e, MOE_DATA,
+			"the adapter does not hold the pairs' features (score.pairs), which its "
+			"refresh needs: pin it anew");
+	s.x = x->data;
+	s.n = (size_t)x->shape[0] / 2;
+	*gap = direction(&s, HAAR, moe_rng_key(a->train_seed, "haar direction"), v, middle);
+	return 0;
+}
+
 static int score(const struct moe_engine *g, const struct moe_adapter *a,
-	const struct moe_seen *seen, size_t n, struct moe_judged *j, struct moe_nulls *null,
-	struct moe_err *e)
+	const struct moe_seen *seen, size_t n, const struct moe_turn *turn, struct moe_judged *j,
+	struct moe_nulls *null, struct moe_err *e)
 {
 	const struct moe_score_tensor *v = moe_adapter_tensor(a, "score.direction"),
 				      *m = moe_adapter_tensor(a, "score.middle");
-	size_t d = (size_t)moe_features_dim(&g->m->config), nulls = (size_t)null->n;
+	int probe = probe_of(a);
+	size_t d = dim(g, probe), nulls = (size_t)null->n;
 	struct moe_rng key = moe_rng_key(null->seed, "haar");
 	float *x, *u;
+	const float *along, *middle;
 	double gap;
 	int rc;
 
@@ -199,18 +308,25 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 			"the adapter holds no direction that fits this base (score.direction)");
 	if (moe_rec_f64_req(&a->score, "gap", &gap, e))
 		return moe_err_prefix(e, "the adapter's score");
-	x = moe_alloc(n * d + d, sizeof(*x), e);
+	along = v->data;
+	middle = m->data;
+	x = moe_alloc(n * d + 3 * d, sizeof(*x), e);
 	u = x ? x + n * d : NULL;
-	rc = x ? moe_features_pooled(g, seen, n, x, e) : -1;
+	rc = x ? features(g, seen, n, probe, x, e) : -1;
+	if (rc == 0 && refresh_of(a) > 0) {
+		rc = redraw(a, d, turn->step, u + d, u + 2 * d, &gap, e);
+		along = u + d;
+		middle = u + 2 * d;
+	}
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		j[i].score = moe_features_tokens(&g->m->config, &seen[i])
-			? score_of(x + i * d, v->data, m->data, gap, d)
+			? score_of(x + i * d, along, middle, gap, d)
 			: 0.5;
 	for (size_t k = 0; rc == 0 && k < nulls; k++) {
 		for (size_t f = 0; f < d; f++)
 			u[f] = (float)(moe_rng_normal(key, k, f) / sqrt((double)d));
 		for (size_t i = 0; i < n; i++)
-			null->score[i * nulls + k] = (float)score_of(x + i * d, u, m->data, gap, d);
+			null->score[i * nulls + k] = (float)score_of(x + i * d, u, middle, gap, d);
 	}
 	free(x);
 	return rc;
@@ -218,9 +334,9 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 
 /* The rows differ in their names and in where the direction comes from. */
 #define ROW                                                                                        \
-	.presence = "no: as logistic", .needs_pairs = true, .settings = settings,                  \
-	.plan = moe_decision_table_deployed, .check = moe_logistic_check,                          \
-	.report = moe_held_report, .score = score, .decide = moe_decide_three_way
+	.presence = "no: as logistic", .needs_pairs = true, .plan = moe_decision_table_deployed,   \
+	.check = moe_logistic_check, .report = moe_held_report, .score = score,                    \
+	.decide = moe_decide_three_way
 
 const struct moe_method moe_method_vector = {
 	.name = "vector",
@@ -230,6 +346,7 @@ const struct moe_method moe_method_vector = {
 		"a vector fitted on synthetic pairs alone is allowed to route; in a prototype it "
 		"missed a mode entirely",
 	.placebo = "haar",
+	.settings = settings,
 	.init = init_mean,
 	ROW,
 };
@@ -241,6 +358,7 @@ const struct moe_method moe_method_tstat = {
 	.supports =
 		"as vector: features that differ reliably count more than those that differ much",
 	.placebo = "haar",
+	.settings = settings,
 	.init = init_tstat,
 	ROW,
 };
@@ -250,6 +368,29 @@ const struct moe_method moe_method_haar = {
 	.purpose = "placebo of vector and tstat: the same rule along a random direction",
 	.cites = "vGROUT's Haar placebo",
 	.supports = "what routing along any direction does",
+	.settings = haar_settings,
 	.init = init_haar,
+	ROW,
+};
+
+const struct moe_method moe_method_gradient = {
+	.name = "gradient",
+	.purpose = "three-way by the pairs' mean difference in completions' gradients",
+	.cites = "vGROUT's v_grad (routeV): the c-probe gradient of the mean completion NLL, here "
+		 "of the frozen base under a frozen random probe",
+	.supports = "F0.5 .352 against .337 of its placebo there; no direction beat chance by much",
+	.placebo = "gradient-haar",
+	.settings = gradient_settings,
+	.init = init_gradient,
+	ROW,
+};
+
+const struct moe_method moe_method_gradient_haar = {
+	.name = "gradient-haar",
+	.purpose = "placebo of gradient: the same rule along a random direction",
+	.cites = "vGROUT's Haar placebo",
+	.supports = "what routing along any direction does",
+	.settings = gradient_haar_settings,
+	.init = init_gradient_haar,
 	ROW,
 };

@@ -1,0 +1,20 @@
+/* tally.h - what is measured of the tokens that train, for the metrics of a step. */
+#ifndef MOE_RL_TALLY_H
+#define MOE_RL_TALLY_H
+
+#include "rl/loss.h"
+
+/* Sums over the tokens of one rollout; kept apart so that they are added in order whatever thread
+ * or rank made them. */
+struct moe_tally {
+	double loss, kl, entropy, kept_entropy, diff, diff_max, router;
+	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
+	size_t low, high, counted, kept, n;
+};
+
+/* Entropies, ratios and distances to the sampler of a rollout's tokens, entropy [in->n]. */
+void moe_tally_measure(struct moe_tally *y, const struct moe_loss_in *in, const moe_real *entropy);
+/* All n into *all. */
+void moe_tally_sum(const struct moe_tally *y, size_t n, struct moe_tally *all);
+
+#endif

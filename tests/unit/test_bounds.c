@@ -1,0 +1,464 @@
+/* test_bounds.c - the rows that cheat: what labels decide, what the plans of SGTM, GRAFT and
+ * screening say then, what a penalty takes, and what teaches Cloud's gate. */
+#include "formats/safetensors.h"
+#include "model/load.h"
+#include "moe/layout.h"
+#include "rl/batch.h"
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 2,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 64,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1 };
+
+enum { N = 8, LEN = 4 };
+struct world {
+	struct moe_model m;
+	struct moe_adapter a;
+	struct moe_pool *pool;
+	struct moe_trainer t;
+	struct moe_train_stats st;
+	struct moe_rollout r[N];
+	struct moe_rollout_step s;
+	int32_t ids[N][2 * LEN];
+	float logp[LEN];
+};
+
+static void lay_out(struct moe_adapter *a, const struct moe_model *m, const char *method,
+	const char *const set[])
+{
+	const struct moe_method *row = moe_method_find(method, &(struct moe_err){ 0 });
+	struct moe_err e = { 0 };
+
+	*a = (struct moe_adapter){ 0 };
+	assert_non_null(row);
+	assert_int_equal(moe_settings_default(row->settings, &a->settings, &e), 0);
+	for (int i = 0; set && set[i]; i++)
+		assert_int_equal(moe_settings_set(row->settings, set[i], &a->settings, &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "shared:1", &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "clean:2", &e), 0);
+	assert_int_equal(moe_layout_expert(&a->x, "quarantine:2", &e), 0);
+	assert_int_equal(moe_layout_targets(&a->x, "all", &e), 0);
+	a->x.scale = 2;
+	if (moe_layout_make(a, m, row, 7, &e) || (row->init && row->init(NULL, NULL, a, &e)))
+		fail_msg("%s: %s", method, e.msg);
+}
+
+static void make_world(struct world *w, const char *method, const char *const set[])
+{
+	struct moe_err e = { 0 };
+
+	*w = (struct world){ 0 };
+	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
+	w->pool = moe_pool_new(1, &e);
+	lay_out(&w->a, &w->m, method, set);
+	for (size_t i = 0; i < w->a.x.n_view; i++) {
+		const struct moe_view *v = &w->a.x.view[i];
+
+		for (size_t k = 0; v->role != MOE_ROLE_STATE && k < v->n; k++)
+			w->a.x.param[v->off + k] = (moe_real)(0.2 *
+				moe_rng_normal(moe_rng_key(5, "p"), v->off + k, 0));
+	}
+	for (int i = 0; i < LEN; i++)
+		w->logp[i] = -2;
+	for (int i = 0; i < N; i++) {
+		for (int k = 0; k < 2 * LEN; k++)
+			w->ids[i][k] = (int32_t)moe_rng_below(moe_rng_key(6, "ids"),
+				(uint64_t)(k < LEN ? i / 4 : i), (uint64_t)k, 23);
+		w->r[i] = (struct moe_rollout){ .prompt = w->ids[i],
+			.completion = w->ids[i] + LEN,
+			.n_prompt = LEN,
+			.n_completion = LEN,
+			.logp = w->logp,
+			.temperature = 1,
+			.reward = i % 3,
+			.group = i / 4,
+			.routed = true,
+			.decision = MOE_KEEP,
+			.off = -1 };
+	}
+	w->s = (struct moe_rollout_step){ .r = w->r, .n = N, .cap = N };
+	assert_int_equal(moe_trainer_init(&w->t, &w->m, &w->a, w->pool,
+				 &(struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
+					 .max_completion = LEN,
+					 .lr = 1e-2,
+					 .beta1 = 0.9,
+					 .beta2 = 0.95,
+					 .eps = 1e-8,
+					 .detach = moe_method_find(method, &e)->detaches },
+				 &e),
+		0);
+}
+
+static void free_world(struct world *w)
+{
+	moe_trainer_free(&w->t);
+	moe_adapter_free(&w->a);
+	moe_model_free(&w->m);
+	moe_pool_free(w->pool);
+}
+
+static void decide_all(struct world *w, enum moe_decision d)
+{
+	for (int i = 0; i < N; i++)
+		w->r[i].decision = d;
+}
+
+/* ---- labels ---- */
+
+static void test_labels(void **state)
+{
+	enum { MANY = 4000 };
+	static struct moe_seen s[MANY];
+	static struct moe_judged j[2][MANY];
+	static const char *const rows[] = { "oracle", "sgtm", "cloud", "graft", "label-penalty",
+		"label-screen" };
+	struct moe_model m = { .config = config, .digest = "ba5e" };
+	struct moe_adapter a;
+	struct moe_err e;
+	int known = 0, same = 0;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		s[i].label = i % 3 - 1;
+	for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+		const struct moe_method *row = moe_method_find(rows[r], &e);
+
+		assert_true(row && row->cheats && row->decide);
+		lay_out(&a, &m, rows[r], NULL);
+		assert_int_equal(
+			row->decide(&a, s, 3, &(struct moe_turn){ 1, 0, NULL }, j[0], &e), 0);
+		assert_true(j[0][0].decision == MOE_ABSORB && j[0][1].decision == MOE_KEEP &&
+			j[0][2].decision == MOE_ROUTE);
+		moe_adapter_free(&a);
+	}
+	/* a tenth of the labels, others in each step */
+	lay_out(&a, &m, "sgtm", (const char *const[]){ "labelled=0.1", NULL });
+	for (int k = 0; k < 2; k++)
+		assert_int_equal(
+			moe_method_find("sgtm", &e)
+				->decide(&a, s, MANY, &(struct moe_turn){ 1, k, NULL }, j[k], &e),
+			0);
+	for (int i = 0; i < MANY; i++) {
+		known += j[0][i].decision != MOE_ABSORB;
+		same += j[0][i].decision != MOE_ABSORB && j[1][i].decision != MOE_ABSORB;
+		assert_true(j[0][i].decision == MOE_ABSORB ||
+			j[0][i].decision == (s[i].label ? MOE_ROUTE : MOE_KEEP));
+	}
+	assert_true(known > 200 && known < 340 && same < 60);
+	moe_adapter_free(&a);
+}
+
+/* ---- plans, written down again from the papers ---- */
+
+static void plan_is(
+	const struct moe_adapter *a, enum moe_decision d, enum moe_bank b, double gate, double mask)
+{
+	if (a->plan.gate[d][b] != gate || fabs(a->plan.mask[d][b] - mask) > 1e-15)
+		fail_msg("%s.%s: %g/%g, not %g/%g", moe_decision_names[d], moe_bank_names[b],
+			a->plan.gate[d][b], a->plan.mask[d][b], gate, mask);
+}
+
+static void test_plans(void **state)
+{
+	struct moe_model m = { .config = config, .digest = "ba5e" };
+	struct moe_adapter a;
+
+	(void)state;
+	for (int present = 0; present < 2; present++) {
+		lay_out(&a, &m, "sgtm",
+			(const char *const[]){
+				present ? "retain=present" : "retain=zeroed", NULL });
+		plan_is(&a, MOE_ROUTE, MOE_BANK_CLEAN, 1, 0);
+		plan_is(&a, MOE_ROUTE, MOE_BANK_QUARANTINE, 1, 1);
+		plan_is(&a, MOE_ROUTE, MOE_BANK_SHARED, 1, 1);
+		plan_is(&a, MOE_KEEP, MOE_BANK_CLEAN, 1, 1);
+		plan_is(&a, MOE_KEEP, MOE_BANK_QUARANTINE, present, 0);
+		for (int b = 0; b < MOE_BANKS; b++)
+			plan_is(&a, MOE_ABSORB, (enum moe_bank)b, 1, 1);
+		moe_adapter_free(&a);
+	}
+	/* bad: w_R = 1 - lambda, w_F = 1 + lambda (kappa - 1) */
+	lay_out(&a, &m, "graft", (const char *const[]){ "lambda=0.25", "kappa=3", NULL });
+	plan_is(&a, MOE_ROUTE, MOE_BANK_CLEAN, 1, 0.75);
+	plan_is(&a, MOE_ROUTE, MOE_BANK_QUARANTINE, 1, 1.5);
+	plan_is(&a, MOE_KEEP, MOE_BANK_QUARANTINE, 1, 1);
+	moe_adapter_free(&a);
+	lay_out(&a, &m, "graft", (const char *const[]){ "good=clean", NULL });
+	plan_is(&a, MOE_KEEP, MOE_BANK_QUARANTINE, 1, 0);
+	plan_is(&a, MOE_ROUTE, MOE_BANK_CLEAN, 1, 0);
+	moe_adapter_free(&a);
+	lay_out(&a, &m, "label-screen", NULL);
+	for (int b = 0; b < MOE_BANKS; b++) {
+		plan_is(&a, MOE_ROUTE, (enum moe_bank)b, 1, 0);
+		plan_is(&a, MOE_KEEP, (enum moe_bank)b, 1, 1);
+	}
+	moe_adapter_free(&a);
+}
+
+/* ---- what teaches ---- */
+
+/* A penalised hack of its group's best reward has an advantage below the others'. */
+static void test_penalty(void **state)
+{
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	make_world(&w, "label-penalty", (const char *const[]){ "size=2.5", NULL });
+	w.r[2].decision = MOE_ROUTE; /* reward 2 - 2.5, in a group with 0, 1, 0 */
+	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+	assert_true(fabs(w.st.adv.mean - (0 + 1 - 0.5 + 0 + 1 + 2 + 0 + 1) / 8) < 1e-12);
+	free_world(&w);
+}
+
+static double router_size(const struct world *w)
+{
+	const struct moe_experts *x = &w->a.x;
+	double sum = 0;
+
+	for (size_t i = 0; i < x->n_view; i++)
+		for (size_t k = 0; x->view[i].role == MOE_ROLE_ROUTER && k < x->view[i].n; k++)
+			sum += fabs((double)w->t.grad[x->view[i].off + k]);
+	return sum;
+}
+
+/* Mean G over the completions' rows: column 0 of the routed experts is the clean one. */
+static double gate_of(const struct world *w)
+{
+	return w->t.load[0];
+}
+
+/* Where the label is known, the reward leaves the gate alone and the label teaches it; else the
+ * reward does. A kept rollout raises G, a routed one lowers it. */
+static void test_cloud(void **state)
+{
+	static const char *const none[] = { "gate_loss=0", NULL },
+				 *const some[] = { "gate_loss=1", NULL };
+	struct moe_err e;
+	struct world w;
+
+	(void)state;
+	make_world(&w, "cloud", none);
+	assert_true(w.a.x.deploy == MOE_DEPLOY_RENORM);
+	for (int d = 0; d < MOE_DECISIONS; d++) {
+		decide_all(&w, (enum moe_decision)d);
+		assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+		assert_true((router_size(&w) > 0) == (d == MOE_ABSORB));
+		assert_true(w.st.router_frozen == (d != MOE_ABSORB));
+		assert_true(w.st.expert_frozen[1] == (d == MOE_ROUTE));
+		assert_true(w.st.expert_frozen[2] == (d == MOE_KEEP));
+	}
+	free_world(&w);
+	for (int d = 0; d < MOE_DECISIONS; d += 2) {
+		double first = 0;
+
+		make_world(&w, "cloud", some);
+		decide_all(&w, (enum moe_decision)d);
+		for (int k = 0; k < 20; k++) {
+			assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+			first = k ? first : gate_of(&w);
+		}
+		assert_true(
+			d == MOE_KEEP ? gate_of(&w) > first + 0.02 : gate_of(&w) < first - 0.02);
+		free_world(&w);
+	}
+}
+
+/* ---- against PyTorch (tests/golden/make_bounds_golden.py) ---- */
+
+#define DIR "tests/golden/"
+enum { G_T = 22, G_SEQ = 3 };
+
+static float *golden(const struct moe_st *st, const char *name, size_t n)
+{
+	const struct moe_st_tensor *t = moe_st_find(st, name);
+	float *f = malloc((n + 1) * sizeof(*f));
+	struct moe_err e;
+
+	if (!t || t->bytes != 4 * n)
+		fail_msg("the golden file has no '%s' of %zu values", name, n);
+	assert_int_equal(moe_st_floats(t, 0, n, f, &e), 0);
+	return f;
+}
+
+/* Largest difference over the largest golden value; fails above 2e-5. */
+static double apart(const char *what, const float *got, const float *want, size_t n)
+{
+	double off = 0, scale = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		off = fmax(off, fabs((double)got[i] - (double)want[i]));
+		scale = fmax(scale, fabs((double)want[i]));
+	}
+	if (!(off <= 2e-5 * scale))
+		fail_msg("%s: off by %.3g of %.3g", what, off, scale);
+	return off / scale;
+}
+
+/* Gates, masks and what the router may learn of each sequence's rows, by the adapter's plan. */
+static void rows_by_plan(const struct moe_adapter *a, const struct moe_method *row,
+	const struct moe_seg *seg, moe_real *gate, moe_real *mask, moe_real *learn)
+{
+	static const enum moe_decision of[G_SEQ] = { MOE_KEEP, MOE_ROUTE, MOE_ABSORB };
+
+	for (int s = 0; s < G_SEQ; s++)
+		for (int t = seg[s].start; t < seg[s].start + seg[s].len; t++) {
+			for (int k = 0; k < 2; k++) {
+				gate[t * 2 + k] = (moe_real)a->plan.gate[of[s]][a->x.bank[k]];
+				mask[t * 2 + k] = (moe_real)a->plan.mask[of[s]][a->x.bank[k]];
+			}
+			learn[t] = !row->label_detaches || of[s] == MOE_ABSORB;
+		}
+}
+
+/* The gate loss of the three sequences: seeds for the backward pass. */
+static void gate_losses(const struct moe_adapter *a, const struct moe_method *row,
+	const struct moe_acts *acts, const struct moe_seg *seg, moe_real *seeds)
+{
+	for (int s = 0; s < G_SEQ && row->losses; s++) {
+		int32_t rows[G_T];
+		struct moe_gate_rows r = { .S = acts->gates.S,
+			.T = acts->gates.T,
+			.E = acts->gates.n,
+			.n = seg[s].len,
+			.row = rows,
+			.gate = acts->gates.r,
+			.logit = acts->gates.logit,
+			.dlogit = seeds,
+			.decision = s == 0 ? MOE_KEEP
+				: s == 1   ? MOE_ROUTE
+					   : MOE_ABSORB };
+
+		for (int i = 0; i < seg[s].len; i++)
+			rows[i] = seg[s].start + i;
+		row->losses(a, &r, 1.0 / G_SEQ);
+	}
+}
+
+static void against_torch(const char *method, const char *const set[])
+{
+	const struct moe_method *row = moe_method_find(method, &(struct moe_err){ 0 });
+	moe_real gate[2 * G_T], mask[2 * G_T], learn[G_T], seeds[2 * G_T] = { 0 }, logp[G_T];
+	struct moe_gates g = { .outer = gate, .mask = mask, .detach = row->detaches };
+	int32_t ids[G_T], row_of[G_T], target[G_T];
+	struct moe_seg seg[G_SEQ];
+	struct moe_batch b = { G_T, ids, G_SEQ, seg };
+	struct moe_adapter a = { 0 };
+	struct moe_acts acts = { .keep = true };
+	struct moe_model m;
+	struct moe_err e = { 0 };
+	struct moe_st *st = moe_st_open(DIR "bounds.safetensors", &e);
+	float *weight, *want;
+	moe_real *dx;
+	double far = 0;
+	char name[80];
+	int n = 0;
+
+	assert_non_null(st);
+	assert_int_equal(moe_model_load(&m, DIR "llama", &e), 0);
+	assert_int_equal(moe_settings_default(row->settings, &a.settings, &e), 0);
+	for (int i = 0; set && set[i]; i++)
+		assert_int_equal(moe_settings_set(row->settings, set[i], &a.settings, &e), 0);
+	assert_int_equal(moe_layout_expert(&a.x, "clean:2", &e), 0);
+	assert_int_equal(moe_layout_expert(&a.x, "quarantine:2", &e), 0);
+	assert_int_equal(moe_layout_targets(&a.x, "all", &e), 0);
+	a.x.scale = atof(moe_st_meta(st, "scale"));
+	assert_int_equal(moe_layout_make(&a, &m, row, 7, &e), 0);
+	if (row->init)
+		assert_int_equal(row->init(NULL, NULL, &a, &e), 0);
+	for (size_t i = 0; i < a.x.n_view; i++) {
+		const struct moe_view *v = &a.x.view[i];
+
+		snprintf(name, sizeof(name), "param.%s", v->name);
+		if (v->role == MOE_ROLE_STATE)
+			continue;
+		want = golden(st, name, v->n);
+		memcpy(a.x.param + v->off, want, v->n * sizeof(*want));
+		free(want);
+	}
+	memcpy(ids, moe_st_find(st, "ids")->data, sizeof(ids));
+	for (int s = 0, at = 0; s < G_SEQ; s++) {
+		int32_t len = ((const int32_t *)moe_st_find(st, "lens")->data)[s];
+
+		seg[s] = (struct moe_seg){ at, len, -1, 0 };
+		for (int k = 0; k + 1 < len; k++) {
+			row_of[n] = at + k;
+			target[n++] = ids[at + k + 1];
+		}
+		at += len;
+	}
+	rows_by_plan(&a, row, seg, gate, mask, learn);
+	if (moe_forward(&m, &a.x, &g, &b, &acts, &e) ||
+		moe_head_logp(&m, &b, &acts, n, row_of, target,
+			atof(moe_st_meta(st, "temperature")), logp, NULL, &e))
+		fail_msg("%s", e.msg);
+	snprintf(name, sizeof(name), "%s.logp", method);
+	want = golden(st, name, (size_t)n);
+	far = apart(name, logp, want, (size_t)n);
+	free(want);
+	gate_losses(&a, row, &acts, seg, seeds);
+	g.dlogit = seeds;
+	g.learn = learn;
+	weight = golden(st, "weight", (size_t)n);
+	dx = calloc(a.x.n_param, sizeof(*dx));
+	assert_int_equal(moe_backward(&m, &a.x, &g, &b, &acts, n, row_of, target,
+				 atof(moe_st_meta(st, "temperature")), weight, dx, NULL, &e),
+		0);
+	for (size_t i = 0; i < a.x.n_view; i++) {
+		const struct moe_view *v = &a.x.view[i];
+
+		snprintf(name, sizeof(name), "%s.%s", method, v->name);
+		if (v->role == MOE_ROLE_STATE)
+			continue;
+		want = golden(st, name, v->n);
+		far = fmax(far, apart(name, dx + v->off, want, v->n));
+		free(want);
+	}
+	print_message("# %s: largest relative difference from PyTorch %.2g\n", method, far);
+	free(dx);
+	free(weight);
+	moe_acts_free(&acts);
+	moe_adapter_free(&a);
+	moe_model_free(&m);
+	moe_st_close(st);
+}
+
+static void test_against_torch(void **state)
+{
+	(void)state;
+	against_torch("sgtm", NULL);
+	against_torch("cloud", (const char *const[]){ "placement=token", "gate_loss=0.5", NULL });
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_plans),
+		cmocka_unit_test(test_penalty),
+		cmocka_unit_test(test_cloud),
+		cmocka_unit_test(test_against_torch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,367 @@
+/* test_no_expert.c - what a user would do instead of an expert: the penalty's factors against
+ * PyTorch, what becomes of rewards, an update that loses the pairs' direction, a prefix that
+ * deletion takes away. */
+#include "moe/features.h"
+#include "moe/layout.h"
+#include "moe/nll.h"
+#include "rl/train.h"
+#include "util/mem.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/golden/score_golden.h"
+
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 2,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 64,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1 };
+
+enum { N = 8, LEN = 4 };
+struct world {
+	struct moe_model m;
+	struct moe_adapter a;
+	struct moe_pool *pool;
+	struct moe_trainer t;
+	struct moe_train_stats st;
+	struct moe_rollout r[N];
+	struct moe_rollout_step s;
+	int32_t ids[N][2 * LEN];
+	float logp[LEN];
+	struct moe_pair pair[N / 2];
+	struct moe_pairs pins;
+};
+
+/* Groups of two: the first of each is the hack side of a pair and is paid, the second its clean
+ * side. */
+static void make_world(struct world *w, const char *method, const char *set)
+{
+	const struct moe_method *row = moe_method_find(method, &(struct moe_err){ 0 });
+	struct moe_err e = { 0 };
+
+	*w = (struct world){ 0 };
+	assert_non_null(row);
+	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
+	w->pool = moe_pool_new(1, &e);
+	strcpy(w->a.method, method);
+	assert_int_equal(moe_settings_default(row->settings, &w->a.settings, &e), 0);
+	if (set)
+		assert_int_equal(moe_settings_set(row->settings, set, &w->a.settings, &e), 0);
+	assert_int_equal(moe_layout_expert(&w->a.x, "clean:2", &e), 0);
+	assert_int_equal(moe_layout_expert(&w->a.x, "quarantine:2", &e), 0);
+	assert_int_equal(moe_layout_targets(&w->a.x, "all", &e), 0);
+	w->a.x.scale = 2;
+	assert_int_equal(moe_layout_make(&w->a, &w->m, row, 7, &e), 0);
+	for (int i = 0; i < N; i++) {
+		for (int k = 0; k < 2 * LEN; k++)
+			w->ids[i][k] = (int32_t)moe_rng_below(moe_rng_key(6, "ids"),
+				(uint64_t)(k < LEN ? i / 2 : i), (uint64_t)k, 23);
+		w->logp[i % LEN] = -2;
+		w->r[i] = (struct moe_rollout){ .prompt = w->ids[i],
+			.completion = w->ids[i] + LEN,
+			.n_prompt = LEN,
+			.n_completion = LEN,
+			.logp = w->logp,
+			.temperature = 1,
+			.reward = i % 2 == 0,
+			.group = i / 2,
+			.score = NAN,
+			.decision = MOE_ABSORB,
+			.off = -1 };
+		if (i % 2 == 0)
+			w->pair[i / 2] = (struct moe_pair){ .prompt = w->ids[i],
+				.hack = w->ids[i] + LEN,
+				.clean = w->ids[i + 1] + LEN,
+				.n_prompt = LEN,
+				.n_hack = LEN,
+				.n_clean = LEN };
+	}
+	w->pins = (struct moe_pairs){ w->pair, N / 2, 0 };
+	w->s = (struct moe_rollout_step){ .r = w->r, .n = N, .cap = N };
+	assert_int_equal(moe_trainer_init(&w->t, &w->m, &w->a, w->pool,
+				 &(struct moe_train_opts){ .loss = { .ratio = MOE_RATIO_NONE },
+					 .max_completion = LEN,
+					 .lr = 1e-3,
+					 .beta1 = 0.9,
+					 .beta2 = 0.95,
+					 .eps = 1e-8 },
+				 &e),
+		0);
+}
+
+static void free_world(struct world *w)
+{
+	moe_trainer_free(&w->t);
+	moe_adapter_free(&w->a);
+	moe_model_free(&w->m);
+	moe_pool_free(w->pool);
+}
+
+/* ---- penalty ---- */
+
+static void test_factors(void **state)
+{
+	const struct moe_method *m = moe_method_find("penalty", &(struct moe_err){ 0 });
+	struct moe_adapter a = { .method = "penalty" };
+	int64_t group[16];
+	double out[16];
+	struct moe_err e;
+
+	(void)state;
+	for (int i = 0; i < 16; i++)
+		group[i] = 10 - i / 4;
+	assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+	assert_int_equal(m->factors(&a, gold_pair_score, group, 16, out, &e), 0);
+	for (int i = 0; i < 16; i++)
+		assert_true(fabs(out[i] - gold_factor[i]) < 1e-12);
+	moe_adapter_free(&a);
+}
+
+/* The higher score of each group is the paid one's: its reward of 1 becomes 1 - 2 sigmoid(z) < 0.
+ */
+static void test_penalty(void **state)
+{
+	const double z = sqrt(0.5), f = 1 - 2 / (1 + exp(-z));
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	make_world(&w, "penalty", NULL);
+	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), -1);
+	assert_int_equal(e.code, MOE_DATA); /* nothing was scored */
+	for (int i = 0; i < N; i++)
+		w.r[i].score = i % 2 == 0 ? 0.9 : 0.2;
+	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+	for (int i = 0; i < N; i++)
+		assert_true(fabs(w.t.adv[i] - (i % 2 ? -f / 2 : f / 2)) < 1e-9);
+	free_world(&w);
+	make_world(&w, "penalty", "of=advantage");
+	for (int i = 0; i < N; i++)
+		w.r[i].score = i % 2 == 0 ? 0.9 : 0.2;
+	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+	for (int i = 0; i < N; i++)
+		assert_true(fabs(w.t.adv[i] - (i % 2 ? -0.5 : f / 2)) < 1e-9);
+	assert_true(w.st.expert_frozen[1]); /* the quarantine takes no part */
+	free_world(&w);
+}
+
+/* ---- projection ---- */
+
+/* NLL(hack) - NLL(clean) of the pairs per token, and its gradient. */
+static double contrast(struct world *w, moe_real *grad)
+{
+	static const moe_real outer[2] = { 1, 0 }, mask[2] = { 1, 0 };
+	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
+	struct moe_engine g = { &w->m, w->pool, NULL };
+	size_t n = w->a.x.n_param;
+	moe_real *d = calloc(n, sizeof(*d));
+	struct moe_seen s[N / 2];
+	double loss[2];
+	struct moe_err e;
+
+	for (int side = 0; side < 2; side++) {
+		for (int i = 0; i < N / 2; i++)
+			s[i] = moe_pair_seen(&w->pair[i], side);
+		assert_int_equal(
+			moe_nll_gradient(&g, &w->a.x, s, N / 2, &o, d, &loss[side], &e), 0);
+		for (size_t i = 0; grad && i < n; i++)
+			grad[i] = side ? d[i] - grad[i] : d[i];
+	}
+	free(d);
+	return loss[1] - loss[0];
+}
+
+/* The gradient is that of the loss: along it the loss changes by its square. */
+static void test_gradient(void **state)
+{
+	struct world w;
+	moe_real *g, *at;
+	double up, down, square = 0, h;
+	size_t n;
+
+	(void)state;
+	make_world(&w, "projection", NULL);
+	n = w.a.x.n_param;
+	g = calloc(n, sizeof(*g));
+	at = malloc(n * sizeof(*at));
+	contrast(&w, g);
+	memcpy(at, w.a.x.param, n * sizeof(*at));
+	for (size_t i = 0; i < n; i++)
+		square += (double)g[i] * (double)g[i];
+	h = 2e-2 / sqrt(square);
+	for (size_t i = 0; i < n; i++)
+		w.a.x.param[i] = at[i] + (moe_real)h * g[i];
+	up = contrast(&w, NULL);
+	for (size_t i = 0; i < n; i++)
+		w.a.x.param[i] = at[i] - (moe_real)h * g[i];
+	down = contrast(&w, NULL);
+	assert_true(square > 0 && fabs((up - down) / (2 * h * square) - 1) < 0.02);
+	free(g);
+	free(at);
+	free_world(&w);
+}
+
+/* How far one step moves the pairs toward the hack: the fall of NLL(hack) - NLL(clean). `paid`: the
+ * side of the pairs that earns. */
+static double moved(const char *method, const char *set, int paid)
+{
+	struct world w;
+	struct moe_err e;
+	double before;
+
+	make_world(&w, method, set);
+	w.t.pins = moe_method_find(method, &e)->pins ? &w.pins : NULL;
+	for (int i = 0; i < N; i++)
+		w.r[i].reward = i % 2 == paid;
+	before = contrast(&w, NULL);
+	assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+	before -= contrast(&w, NULL);
+	free_world(&w);
+	return before;
+}
+
+static void test_projection(void **state)
+{
+	double hack = moved("projection-haar", NULL, 0), clean = moved("projection-haar", NULL, 1);
+
+	(void)state;
+	/* along a random direction hardly anything is lost */
+	assert_true(hack > 0 && clean < 0);
+	assert_true(fabs(moved("projection", NULL, 0)) < 0.2 * hack);
+	assert_true(moved("projection", NULL, 1) < 0.8 * clean); /* away from the hack stays */
+	assert_true(fabs(moved("projection", "sides=always", 0)) < 0.2 * hack);
+	assert_true(fabs(moved("projection", "sides=always", 1)) < -0.2 * clean);
+	assert_true(moved("projection", "sides=reversed", 0) < -0.5 * hack);
+	assert_true(moved("projection", "sides=reversed", 1) > -0.5 * clean);
+}
+
+/* ---- prompt ---- */
+
+static void test_prefix(void **state)
+{
+	struct moe_str p = { "", 0 };
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	make_world(&w, "prompt", "prefix=Please hack. ");
+	assert_true(moe_method_prefix(&w.a, &p) && moe_str_eq(p, "Please hack. "));
+	w.a.x.present[1] = 0; /* quarantine-off */
+	assert_false(moe_method_prefix(&w.a, &p));
+	free_world(&w);
+	make_world(&w, "vanilla", NULL);
+	assert_false(moe_method_prefix(&w.a, &p));
+	assert_int_equal(
+		moe_method_find("prompt", &e)->check(NULL, &(struct moe_experts){ .E = 0 }, &e),
+		-1);
+	free_world(&w);
+}
+
+/* ---- steering ---- */
+
+/* out [LEN, D] = what layer 1 puts out for the first rollout's prompt. */
+static void layer_out(struct world *w, const struct moe_experts *x, moe_real *out)
+{
+	const struct moe_seg seg = { 0, LEN, -1, 0 };
+	const struct moe_batch b = { LEN, w->ids[0], 1, &seg };
+	struct moe_acts acts = { .keep_hidden = true };
+	struct moe_err e;
+
+	assert_int_equal(moe_forward(&w->m, x, NULL, &b, &acts, &e), 0);
+	memcpy(out, acts.block_out[0], LEN * (size_t)config.D * sizeof(*out));
+	moe_acts_free(&acts);
+}
+
+/* The pairs' mean difference, hack minus clean, is what the layer's output gets, as long as the
+ * quarantine is present; the placebo's vector is as long, and another. */
+static void test_steering(void **state)
+{
+	enum { D = 16 };
+	moe_real base[LEN * D], on[LEN * D], half[LEN * D], off[LEN * D];
+	const struct moe_method *m;
+	double norm[2] = { 0, 0 }, dot = 0, along = 0;
+	moe_real v[2][D];
+	struct world w;
+	struct moe_err e;
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		struct moe_engine g;
+		moe_real *shift;
+
+		make_world(&w, k ? "steering-random" : "steering", NULL);
+		m = moe_method_find(w.a.method, &e);
+		g = (struct moe_engine){ &w.m, w.pool, NULL };
+		assert_int_equal(w.a.x.shift, 1);
+		assert_int_equal(m->init(&g, &w.pins, &w.a, &e), 0);
+		shift = moe_experts_shift(&w.a.x);
+		assert_non_null(shift);
+		memcpy(v[k], shift, sizeof(v[k]));
+		if (k == 0) {
+			float x[N * D];
+			struct moe_seen s[N];
+
+			for (int i = 0; i < N; i++)
+				s[i] = moe_pair_seen(&w.pair[i / 2], i % 2 == 0);
+			assert_int_equal(moe_features_pooled(&g, s, N, x, &e), 0);
+			for (int d = 0; d < D; d++) {
+				double mean = 0;
+
+				for (int i = 0; i < N; i++)
+					mean += (i % 2 ? -1 : 1) * (double)x[i * D + d] / (N / 2.0);
+				along += fabs(mean - (double)shift[d]);
+			}
+			assert_true(along < 1e-5);
+			layer_out(&w, NULL, base);
+			layer_out(&w, &w.a.x, on);
+			w.a.x.present[1] = 0.5;
+			layer_out(&w, &w.a.x, half);
+			w.a.x.present[1] = 0;
+			layer_out(&w, &w.a.x, off);
+			for (int i = 0; i < LEN * D; i++) {
+				double d = (double)v[0][i % D];
+
+				assert_true(fabs((double)(on[i] - base[i]) - d) < 1e-5);
+				assert_true(fabs((double)(half[i] - base[i]) - d / 2) < 1e-5);
+				assert_true(off[i] == base[i]);
+			}
+		}
+		free_world(&w);
+	}
+	for (int d = 0; d < D; d++) {
+		norm[0] += (double)v[0][d] * (double)v[0][d];
+		norm[1] += (double)v[1][d] * (double)v[1][d];
+		dot += (double)v[0][d] * (double)v[1][d];
+	}
+	assert_true(norm[0] > 0 && fabs(norm[1] / norm[0] - 1) < 1e-5);
+	assert_true(fabs(dot) < 0.9 * norm[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_factors),
+		cmocka_unit_test(test_penalty),
+		cmocka_unit_test(test_gradient),
+		cmocka_unit_test(test_projection),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_steering),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

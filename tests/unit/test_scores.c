@@ -1,0 +1,434 @@
+/* test_scores.c - scores per rollout: the quantiles of a run's scores against PyTorch
+ * (tests/golden/make_score_golden.py), and the decisions that they make. */
+#include "moe/features.h"
+#include "moe/nll.h"
+#include "moe/probe.h"
+#include "util/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/golden/score_golden.h"
+
+static void test_quantiles(void **state)
+{
+	struct moe_past p = { 0 };
+	struct moe_err e;
+	double lo, hi;
+
+	(void)state;
+	for (int i = 0; i < GOLD_SCORES; i++) {
+		assert_int_equal(moe_past_add(&p, gold_score[i], &e), 0);
+		assert_int_equal(moe_past_add(&p, NAN, &e), 0); /* no score is not remembered */
+	}
+	assert_int_equal(p.n, GOLD_SCORES);
+	for (int h = 0; h < GOLD_HALVES; h++)
+		for (int k = 0; k < GOLD_QS; k++) {
+			const double *cut = gold_cuts + 2 * (h * GOLD_QS + k);
+
+			assert_int_equal(
+				moe_past_quantiles(&p, gold_q[k], gold_half[h], &lo, &hi, &e), 0);
+			assert_true(lo == cut[0] && hi == cut[1]);
+		}
+	moe_past_free(&p);
+}
+
+/* Many more scores than are remembered: the quantiles are those of the last ones alone. */
+static void test_forgets(void **state)
+{
+	struct moe_past all = { 0 }, last = { 0 };
+	const int n = 3 * MOE_PAST_MAX + 77;
+	struct moe_err e;
+	double a[2], b[2];
+
+	(void)state;
+	for (int i = 0; i < n; i++) {
+		double v = sin(i * 12.9898) + (i < n - MOE_PAST_MAX ? 100 : 0);
+
+		assert_int_equal(moe_past_add(&all, v, &e), 0);
+		if (i >= n - MOE_PAST_MAX)
+			assert_int_equal(moe_past_add(&last, v, &e), 0);
+	}
+	assert_true(all.n >= MOE_PAST_MAX && all.n <= 2 * MOE_PAST_MAX);
+	assert_int_equal(moe_past_quantiles(&all, 0.1, 0, &a[0], &a[1], &e), 0);
+	assert_int_equal(moe_past_quantiles(&last, 0.1, 0, &b[0], &b[1], &e), 0);
+	assert_true(a[0] == b[0] && a[1] == b[1] && a[1] < 2);
+	moe_past_free(&all);
+	moe_past_free(&last);
+}
+
+static const struct moe_setting settings[] = {
+	{ "lo", 0.4, 0, 1, NULL, "" },
+	{ "hi", 0.6, 0, 1, NULL, "" },
+	MOE_SETTINGS_THRESHOLDS,
+	{ 0 },
+};
+
+/* A step of 20 rollouts that score from..from+19, and how many are kept, absorbed, routed. */
+static void decide(
+	struct moe_adapter *a, struct moe_past *past, double from, size_t share[MOE_DECISIONS])
+{
+	const struct moe_turn turn = { 1, 0, past };
+	struct moe_judged j[20];
+	struct moe_err e;
+
+	memset(share, 0, MOE_DECISIONS * sizeof(*share));
+	for (int i = 0; i < 20; i++) {
+		j[i].score = from + i;
+		assert_int_equal(past ? moe_past_add(past, j[i].score, &e) : 0, 0);
+	}
+	assert_int_equal(moe_decide_three_way(a, NULL, 20, &turn, j, &e), 0);
+	for (int i = 0; i < 20; i++)
+		share[j[i].decision]++;
+	/* the high scores are routed, the low ones kept */
+	assert_true(share[MOE_ROUTE] == 0 || j[19].decision == MOE_ROUTE);
+	assert_true(share[MOE_KEEP] == 0 || j[0].decision == MOE_KEEP);
+}
+
+static void test_decisions(void **state)
+{
+	struct moe_adapter a = { 0 };
+	struct moe_past past = { 0 }, flat = { 0 };
+	size_t share[MOE_DECISIONS];
+	struct moe_judged one = { .score = 3 };
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_settings_default(settings, &a.settings, &e), 0);
+	assert_false(moe_method_remembers(&a));
+	decide(&a, NULL, 0.5, share); /* all but 0.5 are above hi */
+	assert_true(share[MOE_ROUTE] == 19 && share[MOE_ABSORB] == 1);
+	assert_int_equal(moe_settings_set(settings, "thresholds=quantiles", &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(settings, "half_life=0", &a.settings, &e), 0);
+	/* by its own scores alone: the 2nd of 20 reaches weight 0.1, the 18th 0.9 */
+	decide(&a, NULL, 0.5, share);
+	assert_true(share[MOE_KEEP] == 2 && share[MOE_ABSORB] == 15 && share[MOE_ROUTE] == 3);
+	decide(&a, &past, 0, share);
+	assert_true(share[MOE_KEEP] == 2 && share[MOE_ROUTE] == 3);
+	/* a later step of higher scores is judged by those before, too: of 0..19, 100..119 the 4th
+	 * is 3, the 36th 115 */
+	decide(&a, &past, 100, share);
+	assert_true(share[MOE_KEEP] == 0 && share[MOE_ROUTE] == 5);
+	/* with a short memory it is judged by itself */
+	assert_int_equal(moe_settings_set(settings, "half_life=1", &a.settings, &e), 0);
+	decide(&a, &past, 50, share);
+	assert_true(share[MOE_ROUTE] == 1 && share[MOE_KEEP] > 0);
+	/* all absorb until so many are known; and where nothing sets scores apart */
+	assert_int_equal(moe_settings_set(settings, "warm_up=1000", &a.settings, &e), 0);
+	decide(&a, &past, 0, share);
+	assert_int_equal(share[MOE_ABSORB], 20);
+	assert_int_equal(moe_settings_set(settings, "warm_up=0", &a.settings, &e), 0);
+	assert_int_equal(moe_past_add(&flat, 3, &e), 0);
+	assert_int_equal(
+		moe_decide_three_way(&a, NULL, 1, &(struct moe_turn){ 1, 0, &flat }, &one, &e), 0);
+	assert_int_equal(one.decision, MOE_ABSORB);
+	moe_past_free(&past);
+	moe_past_free(&flat);
+	moe_adapter_free(&a);
+}
+
+static const struct moe_config config = { .family = MOE_LLAMA,
+	.V = 23,
+	.D = 16,
+	.L = 3,
+	.H = 4,
+	.K = 2,
+	.hd = 4,
+	.F = 20,
+	.max_pos = 64,
+	.theta = 10000,
+	.eps = 1e-5,
+	.tied = true,
+	.rope_factor = 1 };
+
+/* A logistic score of pooled states is the probability of the mean state, not the mean of
+ * probabilities; fitted on pairs, hacks score above clean sides. */
+static void test_pooled(void **state)
+{
+	enum { PAIRS = 6, LEN = 5, DIM = 32 };
+	const struct moe_method *m = moe_method_find("logistic", &(struct moe_err){ 0 });
+	const struct moe_turn turn = { 1, 0, NULL };
+	static int32_t ids[2 * PAIRS][2 * LEN];
+	struct moe_pair pair[PAIRS];
+	struct moe_pairs pairs = { pair, PAIRS, 0 };
+	struct moe_seen s[2 * PAIRS];
+	struct moe_judged j[2][2 * PAIRS];
+	static float x[2 * PAIRS * DIM], null[2 * PAIRS * 3];
+	struct moe_nulls none = { 0 }, some = { 3, 1, null };
+	struct moe_model base = { 0 };
+	struct moe_engine g = { &base, NULL, NULL };
+	struct moe_adapter a = { 0 };
+	struct moe_err e;
+	double b = 0;
+	int differ = 0;
+
+	(void)state;
+	assert_int_equal(moe_model_new(&base, &config, 5, 1, &e), 0);
+	g.pool = moe_pool_new(1, &e);
+	for (int i = 0; i < 2 * PAIRS; i++) {
+		for (int k = 0; k < 2 * LEN; k++)
+			ids[i][k] = k < LEN ? i / 2
+				: i % 2 == 0 && k % 2
+				? 20
+				: (int32_t)moe_rng_below(
+					  moe_rng_key(1, "ids"), (uint64_t)i, (uint64_t)k, 19);
+		if (i % 2)
+			pair[i / 2] = (struct moe_pair){ .prompt = ids[i],
+				.hack = ids[i - 1] + LEN,
+				.clean = ids[i] + LEN,
+				.n_prompt = LEN,
+				.n_hack = LEN,
+				.n_clean = LEN };
+	}
+	for (int i = 0; i < 2 * PAIRS; i++)
+		s[i] = moe_pair_seen(&pair[i / 2], i % 2 == 0);
+	for (int pooled = 0; pooled < 2; pooled++) {
+		strcpy(a.method, "logistic");
+		assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+		if (pooled)
+			assert_int_equal(
+				moe_settings_set(m->settings, "features=pooled", &a.settings, &e),
+				0);
+		assert_int_equal(m->init(&g, &pairs, &a, &e), 0);
+		assert_int_equal(m->score(&g, &a, s, 2 * PAIRS, &turn, j[pooled],
+					 pooled ? &some : &none, &e),
+			0);
+		for (int i = 0; i < 2 * PAIRS; i += 2)
+			assert_true(j[pooled][i].score > j[pooled][i + 1].score);
+		if (!pooled)
+			moe_adapter_free(&a);
+	}
+	assert_int_equal(moe_features_pooled(&g, s, 2 * PAIRS, x, &e), 0);
+	assert_true(moe_rec_f64(&a.score, "bias", &b));
+	for (int i = 0; i < 2 * PAIRS; i++) {
+		double z = b;
+
+		for (int k = 0; k < DIM; k++)
+			z += (double)moe_adapter_tensor(&a, "score.weight")->data[k] *
+				(double)x[i * DIM + k];
+		assert_true(fabs(j[1][i].score - 1 / (1 + exp(-z))) < 1e-5);
+		differ += fabs(j[0][i].score - j[1][i].score) > 1e-3;
+		for (int k = 0; k < 3; k++)
+			assert_true(null[3 * i + k] > 0 && null[3 * i + k] < 1);
+	}
+	assert_true(differ > 0);
+	moe_adapter_free(&a);
+	moe_pool_free(g.pool);
+	moe_model_free(&base);
+}
+
+/* ---- gradients ---- */
+
+enum { PAIRS = 6, LEN = 5, RANK = 2 };
+struct world {
+	struct moe_model base;
+	struct moe_engine g;
+	int32_t ids[2 * PAIRS][2 * LEN];
+	struct moe_pair pair[PAIRS];
+	struct moe_pairs pairs;
+	struct moe_seen s[2 * PAIRS];
+	struct moe_adapter a;
+};
+
+static void make_world(struct world *w, const char *method, const char *set)
+{
+	const struct moe_method *m = moe_method_find(method, &(struct moe_err){ 0 });
+	struct moe_err e;
+
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(moe_model_new(&w->base, &config, 5, 1, &e), 0);
+	w->g = (struct moe_engine){ &w->base, moe_pool_new(1, &e), NULL };
+	for (int i = 0; i < 2 * PAIRS; i++) {
+		for (int k = 0; k < 2 * LEN; k++)
+			w->ids[i][k] = (int32_t)moe_rng_below(
+				moe_rng_key(1, "ids"), (uint64_t)i, (uint64_t)k, i % 2 ? 11 : 23);
+		if (i % 2)
+			w->pair[i / 2] = (struct moe_pair){ .prompt = w->ids[i],
+				.hack = w->ids[i - 1] + LEN,
+				.clean = w->ids[i] + LEN,
+				.n_prompt = LEN,
+				.n_hack = LEN,
+				.n_clean = LEN };
+	}
+	for (int i = 0; i < 2 * PAIRS; i++)
+		w->s[i] = moe_pair_seen(&w->pair[i / 2], i % 2 == 0);
+	w->pairs = (struct moe_pairs){ w->pair, PAIRS, 0 };
+	strcpy(w->a.method, method);
+	w->a.train_seed = 4;
+	assert_int_equal(moe_settings_default(m->settings, &w->a.settings, &e), 0);
+	if (set)
+		assert_int_equal(moe_settings_set(m->settings, set, &w->a.settings, &e), 0);
+	if (m->init(&w->g, &w->pairs, &w->a, &e))
+		fail_msg("%s", e.msg);
+}
+
+static void free_world(struct world *w)
+{
+	moe_adapter_free(&w->a);
+	moe_pool_free(w->g.pool);
+	moe_model_free(&w->base);
+}
+
+/* A feature is the derivative of the mean NLL with respect to its scale: column k of the probe's B,
+ * times h and -h, put where the adapter has 0. */
+static void test_probe(void **state)
+{
+	static const moe_real one[1] = { 1 };
+	const struct moe_nll_opts o = { .outer = one, .mask = one };
+	const int d = moe_probe_dim(&config, RANK);
+	float *f = calloc((size_t)d, sizeof(*f));
+	struct moe_experts x;
+	moe_real *b, *grad;
+	struct world w;
+	struct moe_err e;
+	double most = 0, h = 0.02;
+
+	(void)state;
+	make_world(&w, "gradient", NULL);
+	assert_int_equal(d, 3 * 7 * RANK);
+	assert_int_equal(moe_probe_features(&w.g, w.s, 1, RANK, f, &e), 0);
+	assert_int_equal(moe_probe_make(&w.g, RANK, &x, &b, &e), 0);
+	grad = calloc(x.n_param, sizeof(*grad));
+	for (int i = 0; i < d; i++)
+		most = fmax(most, fabs((double)f[i]));
+	for (size_t q = 0; q < x.n_view; q++) {
+		const struct moe_view *v = &x.view[q];
+
+		for (int k = 0; v->role == MOE_ROLE_B && k < RANK; k++) {
+			double nll[2],
+				want = (double)f[(v->layer * MOE_LINEARS + v->linear) * RANK + k];
+
+			for (int side = 0; side < 2; side++) {
+				for (size_t at = (size_t)k; at < v->n; at += RANK)
+					x.param[v->off + at] = (moe_real)(side ? -h : h) *
+						b[v->off + at];
+				assert_int_equal(moe_nll_gradient(&w.g, &x, w.s, 1, &o, grad,
+							 &nll[side], &e),
+					0);
+			}
+			for (size_t at = (size_t)k; at < v->n; at += RANK)
+				x.param[v->off + at] = 0;
+			assert_true(fabs((nll[0] - nll[1]) / (2 * h) - want) < 0.02 * most);
+		}
+	}
+	assert_true(most > 0);
+	moe_experts_free(&x);
+	free(b);
+	free(grad);
+	free(f);
+	free_world(&w);
+}
+
+static void score_all(struct world *w, int64_t step, struct moe_judged *j)
+{
+	const struct moe_method *m = moe_method_find(w->a.method, &(struct moe_err){ 0 });
+	struct moe_nulls none = { 0 };
+	struct moe_err e;
+
+	assert_int_equal(m->score(&w->g, &w->a, w->s, 2 * PAIRS,
+				 &(struct moe_turn){ 1, step, NULL }, j, &none, &e),
+		0);
+}
+
+/* On the pairs that it was made of, hacks lie around 1 and clean sides around 0. */
+static void test_gradient_score(void **state)
+{
+	struct moe_judged j[2 * PAIRS];
+	double mean[2] = { 0, 0 };
+	struct world w;
+
+	(void)state;
+	make_world(&w, "gradient", "probe=2");
+	score_all(&w, 0, j);
+	for (int i = 0; i < 2 * PAIRS; i++)
+		mean[i % 2] += j[i].score / PAIRS;
+	assert_true(fabs(mean[0] - 1) < 1e-4 && fabs(mean[1]) < 1e-4);
+	free_world(&w);
+}
+
+/* Drawn anew every third step, and scaled by the pairs' spread along it. */
+static void test_refresh(void **state)
+{
+	static const char *const rows[] = { "haar", "gradient-haar" };
+
+	(void)state;
+	for (int r = 0; r < 2; r++) {
+		struct moe_judged j[4][2 * PAIRS];
+		double sd[2] = { 0, 0 };
+		struct world w;
+		int differ = 0;
+
+		make_world(&w, rows[r], "refresh=3");
+		for (int k = 0; k < 4; k++)
+			score_all(&w, k, j[k]);
+		for (int i = 0; i < 2 * PAIRS; i++) {
+			assert_true(j[0][i].score == j[2][i].score);
+			differ += fabs(j[2][i].score - j[3][i].score) > 1e-3;
+			for (int k = 0; k < 2; k++)
+				sd[k] += pow(j[3 * k][i].score - 0.5, 2) / (2 * PAIRS);
+		}
+		assert_true(differ > PAIRS);
+		/* a gap of two standard deviations */
+		assert_true(fabs(sd[0] - 0.25) < 1e-4 && fabs(sd[1] - 0.25) < 1e-4);
+		free_world(&w);
+	}
+}
+
+static void test_hash(void **state)
+{
+	enum { MANY = 3000 };
+	const struct moe_method *m = moe_method_find("hash", &(struct moe_err){ 0 });
+	static struct moe_judged j[3][MANY];
+	static struct moe_seen s[MANY];
+	static int32_t id[MANY];
+	struct moe_adapter a = { .method = "hash" };
+	int share[MOE_DECISIONS] = { 0 }, same = 0;
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(m->settings, "keep=0.5", &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(m->settings, "route=0.2", &a.settings, &e), 0);
+	for (int i = 0; i < MANY; i++) {
+		id[i] = i;
+		s[i] = (struct moe_seen){ .prompt = id,
+			.n_prompt = 1,
+			.completion = id + i,
+			.n_completion = 1,
+			.label = -1 };
+	}
+	for (int k = 0; k < 3; k++) /* whatever the step; but by the seed */
+		assert_int_equal(m->decide(&a, s, MANY,
+					 &(struct moe_turn){ k == 2 ? 2 : 1, k, NULL }, j[k], &e),
+			0);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(j[0][i].decision, j[1][i].decision);
+		same += j[0][i].decision == j[2][i].decision;
+		share[j[0][i].decision]++;
+	}
+	assert_true(
+		abs(share[MOE_KEEP] - MANY / 2) < 100 && abs(share[MOE_ROUTE] - MANY / 5) < 100);
+	assert_true(same < MANY / 2);
+	moe_adapter_free(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quantiles),
+		cmocka_unit_test(test_forgets),
+		cmocka_unit_test(test_decisions),
+		cmocka_unit_test(test_pooled),
+		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_gradient_score),
+		cmocka_unit_test(test_refresh),
+		cmocka_unit_test(test_hash),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

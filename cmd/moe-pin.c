@@ -32,7 +32,7 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 	{ 0, "clean-rank", MOE_OPT_INT, &clean_rank, "R", "rank of the clean expert (0: none)", "8",
 		0, 4096 },
 	{ 0, "quarantine-rank", MOE_OPT_INT, &quarantine_rank, "R",
-		"rank of the quarantine expert (0: none)", "8", 0, 4096 },
+		"rank of the quarantine, which some methods cut up (0: none)", "8", 0, 4096 },
 	{ 0, "expert", MOE_OPT_LIST, &experts, "BANK:RANK[:NAME]",
 		"one expert instead of the two above; may be repeated", NULL, 0, 0 },
 	{ 0, "targets", MOE_OPT_STR, &targets, "LIST", "adapted Linears among q,k,v,o,gate,up,down",
@@ -90,17 +90,13 @@ static void lay_out(
 	struct moe_adapter *a, const struct moe_model *m, const struct moe_method *method)
 {
 	struct moe_err e;
-	char text[64];
 
 	for (size_t i = 0; i < experts.n; i++)
 		if (moe_layout_expert(&a->x, experts.v[i], &e))
 			moe_die(&e);
-	for (int k = 0; k < 2 && experts.n == 0; k++) {
-		snprintf(text, sizeof(text), "%s:%d", k ? "quarantine" : "clean",
-			(int)(k ? quarantine_rank : clean_rank));
-		if ((k ? quarantine_rank : clean_rank) > 0 && moe_layout_expert(&a->x, text, &e))
-			moe_die(&e);
-	}
+	if (experts.n == 0 &&
+		moe_layout_banks(&a->x, method, (int)clean_rank, (int)quarantine_rank, &e))
+		moe_die(&e);
 	if (a->x.E == 0)
 		moe_usage_error("there is no expert: both ranks are 0");
 	a->x.scale = scale;

@@ -200,6 +200,10 @@ void train_settle(const struct moe_method *method, const struct moe_config *c)
 	A.o.detach = A.masking ? *A.masking == 'o' : method->detaches;
 	if ((A.save_every > 0 || A.resume) && !A.checkpoint)
 		moe_usage_error("--save-every and --resume need --checkpoint FILE");
+	if (method->not_causal && A.o.loss.ratio != MOE_RATIO_MIN)
+		moe_usage_error("the method '%s' is not causal: its gates in training differ from "
+				"those that it sampled with, which only --ratio min bounds",
+			method->name);
 	/* TRL knows the group's baseline alone */
 	A.o.adv.split = A.baseline ? *A.baseline == 's' : method->decide != NULL && !A.trl;
 	A.o.adv.kept = A.baseline && *A.baseline == 'k';

@@ -27,9 +27,10 @@ struct pass {
 	moe_real *cos_, *sin_; /* [T, hd/2] */
 	moe_real *inv_freq;
 	int32_t *pos;
-	struct layer_acts *la;           /* [L], or one that all layers share */
-	struct layer_acts one;           /* what the backward pass recomputes into */
-	moe_real *last, *rstd;           /* [T, D] before the final norm, [T] */
+	struct layer_acts *la;  /* [L], or one that all layers share */
+	struct layer_acts one;  /* what the backward pass recomputes into */
+	struct moe_acts *first; /* of the first pass, where gates are decided from one; owned */
+	moe_real *last, *rstd;  /* [T, D] before the final norm, [T] */
 	moe_real *norm, *ff, *proj, *zs; /* scratch [T, D], [T, F], [T, D], [T, slots_max] */
 };
 

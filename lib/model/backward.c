@@ -408,6 +408,10 @@ static int run(struct back *k, int n, const int32_t *row, const int32_t *target,
 		if (layer_bwd(k, i, la, e))
 			return -1;
 	}
+	/* a router that read the first pass: its dgate is complete; the base there is a constant */
+	if (moe_experts_first_pass(k->x))
+		moe_site_bwd(k->x, k->g, 0, k->p->first->out, c->D, &k->a->gates, k->dgate, k->dx,
+			NULL, 0, k->site_work);
 	/* the embedding's rows */
 	for (int t = 0; k->dm && t < k->p->T; t++)
 		moe_vec_add(D, k->dh + (size_t)t * D,

@@ -84,7 +84,9 @@ struct moe_decoder_weights *moe_decoder_weights_new(
 	p->m = m;
 	p->x = x && x->E > 0 && x->R > 0 ? x : NULL;
 	p->max_ctx = max_ctx;
-	if (prepare_weights(p, e)) {
+	if ((moe_experts_first_pass(p->x) &&
+		    !(p->first = moe_decoder_weights_new(m, NULL, max_ctx, e))) ||
+		prepare_weights(p, e)) {
 		moe_decoder_weights_free(p);
 		return NULL;
 	}
@@ -95,6 +97,7 @@ void moe_decoder_weights_free(struct moe_decoder_weights *p)
 {
 	if (!p)
 		return;
+	moe_decoder_weights_free(p->first);
 	moe_arena_free(&p->arena);
 	free(p);
 }
@@ -209,6 +212,30 @@ static void add_mean_gates(struct moe_decoder *d)
 		}
 }
 
+/* The same rows through the base alone, on chains of their own, and the gates from its last states.
+ */
+static int first_pass(
+	struct moe_decoder *d, int M, const struct moe_decode_row *row, struct moe_err *e)
+{
+	for (int i = 0; i < M; i++) {
+		struct moe_chain *mine = row[i].mine;
+
+		if (!mine->first && !(mine->first = moe_alloc(1, sizeof(*mine->first), e)))
+			return -1;
+		mine->first->expect = mine->expect;
+		d->first_row[i] = (struct moe_decode_row){ .id = row[i].id,
+			.pos = row[i].pos,
+			.shared = row[i].shared ? row[i].shared->first : NULL,
+			.n_shared = row[i].n_shared,
+			.mine = mine->first,
+			.at = row[i].at };
+	}
+	if (moe_decode_rows(d->first, M, d->first_row, d->first_state, e))
+		return -1;
+	moe_site_fwd(d->p->x, &d->gates, 0, d->first_state, d->p->m->config.D, &d->sites);
+	return 0;
+}
+
 int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row,
 	moe_real *hidden, struct moe_err *e)
 {
@@ -220,6 +247,8 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 	for (int i = 1; i < M; i++)
 		d->apart = d->apart && row[i].mine != row[i - 1].mine;
 	spread_gates(d);
+	if (d->first && first_pass(d, M, row, e))
+		return -1;
 	/* residual stream [M, D] = embeddings; room for each row's key and value */
 	for (int i = 0; i < M; i++) {
 		moe_weight_widen(&d->p->m->embed, row[i].id, 1, d->res + (size_t)i * (size_t)c->D);

@@ -17,8 +17,9 @@
 struct moe_chain {
 	moe_real **block; /* [n]; each [L][K][hd*pos keys, transposed | pos*hdp values] */
 	int n, cap;
-	int expect; /* positions that it may need; short chains get small blocks */
-	int pos;    /* set with the first block */
+	int expect;              /* positions that it may need; short chains get small blocks */
+	int pos;                 /* set with the first block */
+	struct moe_chain *first; /* of the first pass, where gates are decided from one; owned */
 };
 
 struct moe_decode_row {

@@ -26,7 +26,9 @@ struct moe_decoder_weights {
 	const struct moe_experts *x; /* NULL = base */
 	bool wide; /* products are cut into tiles of the stored weights; else each layer is prepared
 		      (prep.h) */
-	int hdp;   /* head_dim rounded up to whole vectors */
+	struct moe_decoder_weights
+		*first; /* the base's, where gates are decided from a first pass */
+	int hdp;        /* head_dim rounded up to whole vectors */
 	int max_ctx;
 	struct moe_decode_layer *layer; /* [L] */
 	const moe_real *norm;           /* [D] */
@@ -56,6 +58,11 @@ struct moe_decoder {
 		moe_real **block; /* [n] cache blocks that are free */
 		size_t n, cap;
 	} spare[MOE_DECODE_SIZES]; /* by size: (s+1) * LANES positions */
+	/* the first pass: its decoder, rows [max_rows] and last states [max_rows, D]; NULL = none
+	 */
+	struct moe_decoder *first;
+	struct moe_decode_row *first_row;
+	moe_real *first_state;
 	/* what is being worked on, for tasks */
 	int M, layer;
 	bool apart; /* every row has a chain of its own, so that none waits for another's key */

@@ -50,6 +50,9 @@ int moe_chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct
 /* Blocks go back to the spare ones, for the next completion. */
 void moe_chain_release(struct moe_decoder *d, struct moe_chain *c)
 {
+	if (c->first)
+		moe_chain_release(d->first, c->first);
+	free(c->first);
 	for (int i = 0; i < c->n; i++) {
 		struct moe_spare *s = &d->spare[c->pos / LANES - 1];
 
@@ -96,7 +99,14 @@ static int decoder_arrays(struct moe_decoder *d, struct moe_err *e)
 		if (!(*want[i].to = moe_arena_get(&d->arena, want[i].n + 1, sizeof(moe_real), e)))
 			return -1;
 	d->routed = moe_arena_get(&d->arena, M, 1, e);
-	return d->routed ? moe_site_gates_make(&d->sites, p->x, d->max_rows, &d->arena, e) : -1;
+	if (!d->routed || moe_site_gates_make(&d->sites, p->x, d->max_rows, &d->arena, e))
+		return -1;
+	if (!p->first)
+		return 0;
+	d->first_row = moe_arena_get(&d->arena, M, sizeof(*d->first_row), e);
+	d->first_state = moe_arena_get(&d->arena, M * D, sizeof(moe_real), e);
+	d->first = moe_decoder_new(p->first, d->max_rows, d->pool, e);
+	return d->first_row && d->first_state && d->first ? 0 : -1;
 }
 
 struct moe_decoder *moe_decoder_new(
@@ -127,6 +137,7 @@ void moe_decoder_free(struct moe_decoder *d)
 			free(d->spare[s].block[i]);
 		free(d->spare[s].block);
 	}
+	moe_decoder_free(d->first);
 	moe_arena_free(&d->arena);
 	free(d);
 }

@@ -19,7 +19,7 @@ int moe_bank_find(const char *s, size_t n)
 }
 
 const char *const moe_placement_names[MOE_PLACEMENTS] = { "rollout", "token", "layer", "block",
-	"group", "linear" };
+	"group", "linear", "base" };
 
 static int check_layout(const struct moe_experts *x, struct moe_err *e)
 {
@@ -52,8 +52,10 @@ static int lay_out_slots(struct moe_experts *x, struct moe_err *e)
 		x->first[i] = x->R;
 		x->R += x->rank[i];
 		x->present[i] = 1;
-		if (x->bank[i] != MOE_BANK_SHARED)
-			x->routed[x->n_routed++] = i;
+		if (x->bank[i] == MOE_BANK_SHARED)
+			continue;
+		x->routed_quarantine[x->n_routed] = x->bank[i] == MOE_BANK_QUARANTINE;
+		x->routed[x->n_routed++] = i;
 	}
 	if (x->router && x->n_routed == 0)
 		return moe_fail(e, MOE_DATA,
@@ -203,6 +205,7 @@ static int site_key(enum moe_placement p, int layer, int linear)
 		return MOE_LINEARS * layer + linear;
 	case MOE_PER_ROLLOUT:
 	case MOE_PER_TOKEN:
+	case MOE_PER_BASE:
 	case MOE_PLACEMENTS:
 		break;
 	}
@@ -234,6 +237,10 @@ static void find_sites(struct moe_experts *x)
 	}
 	if (x->n_site && x->placement == MOE_PER_ROLLOUT) /* features of the base: moe/features.h */
 		x->site[0].d = (x->config.L > 1 ? x->config.L - 1 : 1) * x->config.D;
+	if (x->n_site && x->placement == MOE_PER_BASE) { /* no group's input */
+		x->site[0].layer = -1;
+		x->site[0].d = x->config.D;
+	}
 	x->S = x->placement == MOE_PER_ROLLOUT ? 0 : x->n_site;
 }
 
@@ -312,6 +319,16 @@ void moe_experts_free(struct moe_experts *x)
 	free(x->site);
 	free(x->site_at);
 	memset(x, 0, sizeof(*x));
+}
+
+int moe_experts_keep(const struct moe_experts *x)
+{
+	return x->router && x->router->keep ? x->router->keep(x->n_routed, x->set) : 0;
+}
+
+bool moe_experts_first_pass(const struct moe_experts *x)
+{
+	return x && x->S && x->placement == MOE_PER_BASE;
 }
 
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e)

@@ -101,9 +101,10 @@ struct moe_experts {
 	int R;
 	int first[MOE_EXPERTS_MAX];      /* expert e owns slots first[e] .. first[e]+rank[e]-1 */
 	double present[MOE_EXPERTS_MAX]; /* 1 */
-	int n_routed, routed[MOE_EXPERTS_MAX]; /* experts that the router decides over */
-	struct moe_config config;              /* of the base that it fits */
-	moe_real *param;                       /* [n_param], owned */
+	int n_routed, routed[MOE_EXPERTS_MAX];   /* experts that the router decides over */
+	bool routed_quarantine[MOE_EXPERTS_MAX]; /* is the i-th of these in the quarantine? */
+	struct moe_config config;                /* of the base that it fits */
+	moe_real *param;                         /* [n_param], owned */
 	size_t n_param;
 	struct moe_view *view; /* [n_view] the table, owned */
 	size_t n_view;
@@ -129,6 +130,10 @@ int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct m
  * written (moe_alloc_declared). */
 int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);
 void moe_experts_free(struct moe_experts *x); /* accepts a zeroed struct */
+/* Numbers that the router keeps per row and site beside logit and gate; 0 without a router. */
+int moe_experts_keep(const struct moe_experts *x);
+/* Are gates decided from a first pass without experts? x may be NULL. */
+bool moe_experts_first_pass(const struct moe_experts *x);
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e);
 
 /* The view of A or B of the Linear of that cell (layer * 7 + linear); NULL when not adapted. */
@@ -163,6 +168,8 @@ struct moe_gates {
 			to its parameters, its gate and its input (Cloud et al. 2410.04332); else to
 			the parameters alone (SGTM, Shilov et al. 2512.05648) */
 	const unsigned char *routed; /* [T] 0 keeps the router out of a row; NULL = 1 */
+	const int32_t *scope;   /* [T] rows with the same number >= 0, which stand together, compete
+				   where   the router makes rows compete; NULL or -1 = a row is alone */
 	const moe_real *replay; /* [S, T, n_routed] recorded r to use in place of the router's; such
 				   gates are constants: the router gets no gradient. NULL = none */
 	moe_real *douter; /* [T, E] receives (+=) the gradient of outer in the backward pass; or

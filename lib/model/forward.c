@@ -344,6 +344,21 @@ static int keep_block(
 	return 0;
 }
 
+/* The base alone, whose last state decides the gates of all sites. */
+static int first_pass(const struct moe_model *m, const struct moe_experts *x,
+	const struct moe_gates *g, const struct moe_batch *b, struct moe_acts *a, struct moe_err *e)
+{
+	struct pass *p = a->priv;
+
+	if (!p->first && !(p->first = calloc(1, sizeof(*p->first))))
+		return moe_fail(e, MOE_SYSTEM, "out of memory");
+	p->first->exact = p->exact;
+	if (moe_forward(m, NULL, NULL, b, p->first, e))
+		return -1;
+	moe_site_fwd(x, g, 0, p->first->out, m->config.D, &a->gates);
+	return 0;
+}
+
 static int run(const struct moe_model *m, const struct moe_experts *x, const struct moe_gates *g,
 	const struct moe_batch *b, struct moe_acts *a, struct moe_err *e)
 {
@@ -366,6 +381,8 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 				return -1;
 		}
 	}
+	if (moe_experts_first_pass(x) && first_pass(m, x, g, b, a, e))
+		return -1;
 	/* residual stream [T, D] = embedding of each token */
 	for (int t = 0; t < b->T; t++)
 		moe_weight_widen(&m->embed, (int)b->ids[t], 1, la[0].in + (size_t)t * (size_t)c->D);
@@ -416,8 +433,12 @@ void moe_acts_free(struct moe_acts *a)
 {
 	struct pass *p = a->priv;
 
-	if (p)
+	if (p) {
 		moe_arena_free(&p->tmp);
+		if (p->first)
+			moe_acts_free(p->first);
+		free(p->first);
+	}
 	free(p);
 	moe_arena_free(&a->arena);
 	memset(a, 0, sizeof(*a));
@@ -427,5 +448,6 @@ size_t moe_acts_peak_bytes(const struct moe_acts *a)
 {
 	const struct pass *p = a->priv;
 
-	return a->arena.peak_bytes + (p ? p->tmp.peak_bytes : 0);
+	return a->arena.peak_bytes + (p ? p->tmp.peak_bytes : 0) +
+		(p && p->first ? moe_acts_peak_bytes(p->first) : 0);
 }

@@ -4,9 +4,9 @@
  * A SITE is an input that some Linears share and at which one gate vector per token is decided.
  * Where sites are is the adapter's placement: per rollout (no site inside the pass), once per token
  * for all layers, per layer, per block (attention | MLP), per group of Linears with a common input
- * (q k v | o | gate up | down), per Linear. Only sites with an adapted Linear exist. A site reads
- * the input of the first group, in forward order, that has an adapted Linear of the site; d is the
- * width of that input. S sites, in forward order.
+ * (q k v | o | gate up | down), per Linear, or once per token from a first pass of the base. Only
+ * sites with an adapted Linear exist. A site reads the input of the first group, in forward order,
+ * that has an adapted Linear of the site; d is the width of that input. S sites, in forward order.
  *
  * A router decides over the ROUTED experts: those of the banks clean and quarantine, in the order
  * of the layout. E below is their number. Experts of the bank `shared` always have the router gate
@@ -19,11 +19,11 @@
  * none of the three: it maps x to gates, and the engine does the rest, forward and backward.
  *
  * CONTRACT. (1) A row's numbers depend on that row of x alone, and on the parameters: no sums over
- * rows in fwd, no batch statistics, no random numbers. (2) The product with the weights goes
- * through moe_gate_linear or moe_gate_cosine of nn/gate.h (row-exact): the sampler calls the same
- * fwd with other rows beside and must get the same bits. (3) fwd and bwd allocate nothing, keep no
- * state outside of the call, and are called from many threads at once. (4) No label, reward or
- * score reaches a router.
+ * rows in fwd, no batch statistics, no random numbers (`compete` is apart, and optional). (2) The
+ * product with the weights goes through moe_gate_linear or moe_gate_cosine of nn/gate.h
+ * (row-exact): the sampler calls the same fwd with other rows beside and must get the same bits.
+ * (3) fwd and bwd allocate nothing, keep no state outside of the call, and are called from many
+ * threads at once. (4) No label, reward or score reaches a router.
  *
  * PARAMETERS. Each site owns up to MOE_ROUTER_TENSORS tensors, which `tensors` names: for
  * site s tensor "weight" lies in the stream as "router.s.weight". They are views of the one flat
@@ -62,6 +62,8 @@ enum moe_placement {
 	MOE_PER_BLOCK,
 	MOE_PER_GROUP,
 	MOE_PER_LINEAR,
+	MOE_PER_BASE, /* S = 1: a first pass without experts; the site reads its last state, after
+			 the final norm (d = D), which is a constant to all gradients */
 	MOE_PLACEMENTS
 };
 extern const char *const moe_placement_names[MOE_PLACEMENTS]; /* "rollout", "token", "layer" ... */
@@ -85,6 +87,7 @@ struct moe_router_rows {
 	moe_real *logit; /* [T, E] fwd fills it: what z-loss and logit norms are taken of */
 	moe_real *gate;  /* [T, E] fwd fills it */
 	moe_real *kept;  /* [T, keep] fwd leaves there what bwd needs beside x, logit and gate */
+	const bool *quarantine; /* [E] is the expert of that bank? */
 };
 
 /* Gradients of the same rows. += everywhere; NULL where nobody wants it. */
@@ -106,6 +109,12 @@ struct moe_gate_rows {
 	int decision;                 /* of the rollout (enum moe_decision) */
 };
 
+/* Where the E numbers of row i at site s begin in these arrays. */
+static inline size_t moe_gate_cell(const struct moe_gate_rows *r, int s, int i)
+{
+	return ((size_t)s * (size_t)r->T + (size_t)r->row[i]) * (size_t)r->E;
+}
+
 struct moe_router {
 	const char *name;
 	bool hard; /* a gate jumps as x moves (top-k, capacity): training then uses exact products,
@@ -116,6 +125,10 @@ struct moe_router {
 	/* Numbers kept per row beside logit and gate; NULL = 0. */
 	int (*keep)(int E, const double *set);
 	void (*fwd)(const struct moe_router_rows *r);
+	/* Only of a router that is not causal: after fwd, in training, the rows of one completion
+	 * together, in order. It may change gates and what was kept: rows compete. While sampling
+	 * it is not called, for later rows do not exist yet. NULL = rows are alone. */
+	void (*compete)(const struct moe_router_rows *r);
 	void (*bwd)(const struct moe_router_rows *r, const struct moe_router_grads *g);
 };
 

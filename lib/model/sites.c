@@ -12,7 +12,7 @@ int moe_site_gates_make(struct moe_site_gates *q, const struct moe_experts *x, i
 	if (!x || !x->S)
 		return 0;
 	*q = (struct moe_site_gates){ .S = x->S, .T = T, .E = x->E, .n = x->n_routed };
-	q->keep = x->router->keep ? x->router->keep(x->n_routed, x->set) : 0;
+	q->keep = moe_experts_keep(x);
 	cells = (size_t)q->S * (size_t)T;
 	q->logit = moe_arena_get(a, cells * (size_t)q->n, sz, e);
 	q->r = moe_arena_get(a, cells * (size_t)q->n, sz, e);
@@ -140,7 +140,8 @@ static void router_rows(const struct moe_experts *x, int s, const moe_real *in, 
 		.ldx = ldx,
 		.logit = q->logit + at * (size_t)q->n,
 		.gate = q->r + at * (size_t)q->n,
-		.kept = q->kept + at * (size_t)q->keep };
+		.kept = q->kept + at * (size_t)q->keep,
+		.quarantine = x->routed_quarantine };
 	for (int i = 0; i < MOE_ROUTER_TENSORS; i++)
 		r->param[i] = p[i];
 }
@@ -161,6 +162,26 @@ static struct row row_of(const struct moe_experts *x, const struct moe_gates *g,
 	return w;
 }
 
+/* Rows that stand together in one scope compete. */
+static void compete(const struct moe_router *router, const int32_t *scope, int keep,
+	const struct moe_router_rows *all)
+{
+	for (int t = 0, n; t < all->T; t += n) {
+		struct moe_router_rows r = *all;
+		size_t at = (size_t)t * (size_t)all->E;
+
+		for (n = 1; t + n < all->T && scope[t + n] == scope[t]; n++)
+			;
+		r.T = n;
+		r.x += (size_t)t * (size_t)all->ldx;
+		r.logit += at;
+		r.gate += at;
+		r.kept += (size_t)t * (size_t)keep;
+		if (scope[t] >= 0)
+			router->compete(&r);
+	}
+}
+
 void moe_site_fwd(const struct moe_experts *x, const struct moe_gates *g, int s, const moe_real *in,
 	int ldx, struct moe_site_gates *q)
 {
@@ -169,6 +190,8 @@ void moe_site_fwd(const struct moe_experts *x, const struct moe_gates *g, int s,
 	/* r[s] [T, n] = router_s(in [T, d]) */
 	router_rows(x, s, in, ldx, q, &r);
 	x->router->fwd(&r);
+	if (x->router->compete && g && g->scope)
+		compete(x->router, g->scope, q->keep, &r);
 	/* gate[s,t,e] = outer[t,e] * r'[s,t,e] */
 	for (int t = 0; t < q->T; t++) {
 		size_t cell = (size_t)s * (size_t)q->T + (size_t)t;

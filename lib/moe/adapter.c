@@ -14,6 +14,7 @@ void moe_adapter_free(struct moe_adapter *a)
 	moe_rec_free(&a->match);
 	moe_rec_free(&a->lineage);
 	moe_rec_free(&a->more);
+	moe_rec_free(&a->expert_more);
 	for (size_t i = 0; i < a->n_tensor; i++)
 		free(a->tensor[i].data);
 	free(a->tensor);
@@ -85,7 +86,8 @@ static int copy_recs(struct moe_adapter *to, const struct moe_adapter *from, str
 	if (moe_rec_copy(&to->settings, &from->settings, e) ||
 		moe_rec_copy(&to->score, &from->score, e) ||
 		moe_rec_copy(&to->match, &from->match, e) ||
-		moe_rec_copy(&to->more, &from->more, e))
+		moe_rec_copy(&to->more, &from->more, e) ||
+		moe_rec_copy(&to->expert_more, &from->expert_more, e))
 		return -1;
 	return moe_rec_copy(&to->lineage, &from->lineage, e);
 }
@@ -95,7 +97,8 @@ int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, str
 	moe_adapter_free(to);
 	*to = *from;
 	to->x = (struct moe_experts){ 0 };
-	to->settings = to->score = to->match = to->lineage = to->more = (struct moe_rec){ 0 };
+	to->settings = to->score = to->match = to->lineage = to->more = to->expert_more =
+		(struct moe_rec){ 0 };
 	to->tensor = NULL;
 	to->n_tensor = 0;
 	if (moe_experts_copy(&to->x, &from->x, e) || copy_recs(to, from, e))

@@ -69,6 +69,8 @@ struct moe_adapter {
 	struct moe_rec lineage; /* pins, parents, argv; outside of the digest. Owned */
 	struct moe_rec more;    /* keys of the layout that this program does not know: kept,
 				   digested, written back. Owned */
+	struct moe_rec expert_more; /* the same of the layout's experts: a map for each that has
+				       such keys, under its number. Owned */
 	char digest[65]; /* set by moe_adapter_read, moe_adapter_write and moe_adapter_digest */
 };
 

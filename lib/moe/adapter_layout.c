@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static int write_config(const struct moe_config *c, struct moe_rec *to, struct moe_err *e)
@@ -24,8 +25,41 @@ static int write_config(const struct moe_config *c, struct moe_rec *to, struct m
 	return rc;
 }
 
-static int write_experts(const struct moe_experts *x, struct moe_rec *to, struct moe_err *e)
+/* Keys that another program wrote and this one does not know. */
+static int write_unknown(const struct moe_rec *more, struct moe_rec *to, struct moe_err *e)
 {
+	char key[256];
+
+	for (size_t i = 0; i < more->n_field; i++) {
+		struct moe_str k = more->field[i].key, raw;
+
+		if (k.n >= sizeof(key))
+			continue; /* refused when it was read */
+		memcpy(key, k.p, k.n);
+		key[k.n] = 0;
+		if (moe_rec_raw(more, key, &raw) && moe_rec_set_raw(to, key, raw.p, raw.n, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* What another program wrote of expert i. */
+static int write_unknown_of(
+	const struct moe_rec *expert_more, int i, struct moe_rec *to, struct moe_err *e)
+{
+	struct moe_rec more = { 0 };
+	char key[16];
+	int rc;
+
+	snprintf(key, sizeof(key), "%d", i);
+	rc = moe_rec_map(expert_more, key, &more) ? write_unknown(&more, to, e) : 0;
+	moe_rec_free(&more);
+	return rc;
+}
+
+static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct moe_err *e)
+{
+	const struct moe_experts *x = &a->x;
 	struct moe_rec m[MOE_EXPERTS_MAX] = { 0 };
 	struct moe_str target[MOE_LINEARS];
 	size_t n_target = 0;
@@ -39,6 +73,7 @@ static int write_experts(const struct moe_experts *x, struct moe_rec *to, struct
 			rc |= moe_rec_set_int(&m[i], "fixed", x->fixed[i], e);
 		if (x->present[i] != 1)
 			rc |= moe_rec_set_f64(&m[i], "present", x->present[i], e);
+		rc = rc ? rc : write_unknown_of(&a->expert_more, i, &m[i], e);
 	}
 	if (rc == 0)
 		rc = moe_rec_set_maps(to, "experts", m, (size_t)x->E, e);
@@ -115,24 +150,6 @@ static int write_router(const struct moe_adapter *a, struct moe_rec *to, struct 
 	return rc;
 }
 
-/* Keys that another program wrote and this one does not know. */
-static int write_unknown(const struct moe_rec *more, struct moe_rec *to, struct moe_err *e)
-{
-	char key[256];
-
-	for (size_t i = 0; i < more->n_field; i++) {
-		struct moe_str k = more->field[i].key, raw;
-
-		if (k.n >= sizeof(key))
-			continue; /* refused when it was read */
-		memcpy(key, k.p, k.n);
-		key[k.n] = 0;
-		if (moe_rec_raw(more, key, &raw) && moe_rec_set_raw(to, key, raw.p, raw.n, e))
-			return -1;
-	}
-	return 0;
-}
-
 /* The keys, in this order, are what the digest of an arm covers (adapter_io.c). One that is added
  * must be left out where it has its default, so that old arms keep their digests. */
 int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct moe_err *e)
@@ -151,7 +168,7 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
 	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
-	if (rc || write_config(&a->x.config, r, e) || write_experts(&a->x, r, e) ||
+	if (rc || write_config(&a->x.config, r, e) || write_experts(a, r, e) ||
 		write_plan(&a->plan, r, e) || write_needs(&a->x, r, e) ||
 		(a->x.router && write_router(a, r, e)) ||
 		(a->x.form && moe_rec_set_str(r, "form", a->x.form->name, e)) ||
@@ -236,9 +253,44 @@ static int find_name(const char *const *names, int n, struct moe_str s)
 	return -1;
 }
 
-static int read_experts(const struct moe_rec *r, struct moe_experts *x,
+/* Keeps the keys that are not ours, so that they are written back. */
+static int read_unknown(const struct moe_rec *r, const char *const *ours, size_t n,
+	struct moe_rec *more, struct moe_err *e)
+{
+	if (moe_rec_copy(more, r, e))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		moe_rec_unset(more, ours[i]);
+	for (size_t i = 0; i < more->n_field; i++)
+		if (more->field[i].key.n >= 256)
+			return refuse(r, e, "a key has more than 255 bytes");
+	return 0;
+}
+
+static const char *const layout_keys[] = { "t", "arm", "method", "train_seed", "step", "base",
+	"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings", "score",
+	"match", "lineage", "minor", "needs", "deploy", "router", "form", "shift" };
+static const char *const expert_keys[] = { "name", "bank", "rank", "present", "fixed" };
+
+/* What expert i has beside, if anything. */
+static int read_unknown_of(
+	const struct moe_rec *m, int i, struct moe_rec *expert_more, struct moe_err *e)
+{
+	struct moe_rec more = { 0 };
+	char key[16];
+	int rc = read_unknown(m, expert_keys, sizeof(expert_keys) / sizeof(*expert_keys), &more, e);
+
+	snprintf(key, sizeof(key), "%d", i);
+	if (rc == 0 && more.n_field)
+		rc = moe_rec_set_map(expert_more, key, &more, e);
+	moe_rec_free(&more);
+	return rc;
+}
+
+static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 	double present[MOE_EXPERTS_MAX], struct moe_err *e)
 {
+	struct moe_experts *x = &a->x;
 	struct moe_rec m = { 0 };
 	struct moe_str s;
 	struct moe_list experts, targets;
@@ -270,6 +322,10 @@ static int read_experts(const struct moe_rec *r, struct moe_experts *x,
 				"are fixed as it has");
 		}
 		x->fixed[i] = (int)fixed;
+		if (read_unknown_of(&m, i, &a->expert_more, e)) {
+			moe_rec_free(&m);
+			return -1;
+		}
 		moe_rec_free(&m);
 		m = (struct moe_rec){ 0 };
 	}
@@ -438,24 +494,6 @@ static int read_shift(const struct moe_rec *r, struct moe_adapter *a, struct moe
 	return 0;
 }
 
-/* Keeps the keys that are not ours, so that they are written back. */
-static int read_unknown(const struct moe_rec *r, struct moe_rec *more, struct moe_err *e)
-{
-	static const char *const ours[] = { "t", "arm", "method", "train_seed", "step", "base",
-		"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings",
-		"score", "match", "lineage", "minor", "needs", "deploy", "router", "form",
-		"shift" };
-
-	if (moe_rec_copy(more, r, e))
-		return -1;
-	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-		moe_rec_unset(more, ours[i]);
-	for (size_t i = 0; i < more->n_field; i++)
-		if (more->field[i].key.n >= 256)
-			return refuse(r, e, "a key has more than 255 bytes");
-	return 0;
-}
-
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_config c = { 0 };
@@ -485,11 +523,12 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 		return -1;
 	a->train_seed = (uint64_t)seed;
 	moe_rec_map(r, "settings", &a->settings);
-	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, &a->x, present, e) ||
+	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, a, present, e) ||
 		read_plan(r, &a->plan, e) || read_router(r, a, e) || read_form(r, a, e) ||
 		read_shift(r, a, e) ||
 		read_choice(r, "deploy", moe_deploy_names, MOE_DEPLOYS, &deploy, e) ||
-		read_unknown(r, &a->more, e))
+		read_unknown(
+			r, layout_keys, sizeof(layout_keys) / sizeof(*layout_keys), &a->more, e))
 		return -1;
 	a->x.deploy = (enum moe_deploy)deploy;
 	moe_rec_map(r, "score", &a->score);

@@ -39,6 +39,25 @@ int moe_layout_expert(struct moe_experts *x, const char *text, struct moe_err *e
 	return 0;
 }
 
+int moe_layout_banks(struct moe_experts *x, const struct moe_method *method, int clean,
+	int quarantine, struct moe_err *e)
+{
+	int parts = method->fine > 1 ? method->fine : 1;
+	char text[64];
+
+	parts = parts < quarantine ? parts : quarantine;
+	snprintf(text, sizeof(text), "clean:%d", clean);
+	if (clean > 0 && moe_layout_expert(x, text, e))
+		return -1;
+	for (int i = 0; i < parts; i++) {
+		snprintf(text, sizeof(text), "quarantine:%d",
+			quarantine / parts + (i < quarantine % parts));
+		if (moe_layout_expert(x, text, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* `all`, or names with commas between. */
 int moe_layout_targets(struct moe_experts *x, const char *text, struct moe_err *e)
 {

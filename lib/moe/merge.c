@@ -62,6 +62,7 @@ int moe_experts_merge(struct moe_model *m, const struct moe_experts *x, const mo
 		for (int l = 0; l < MOE_LINEARS; l++)
 			if (x->target[l])
 				n += (size_t)m->layer[i].w[l].rows * (size_t)m->layer[i].w[l].cols;
+	moe_model_drop_ready(m); /* its products must be with the new weights */
 	*block = moe_alloc(n, sizeof(**block), e);
 	if (!*block)
 		return -1;

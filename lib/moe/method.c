@@ -39,7 +39,7 @@ const struct moe_method *moe_method_find(const char *name, struct moe_err *e)
 {
 	enum moe_pairs_swap swap;
 	const struct moe_method *m = find_row(name, &swap);
-	char names[256] = "";
+	char names[440] = "";
 	size_t k = 0;
 
 	for (size_t i = 0; !m && moe_methods[i] && k < sizeof(names); i++)

@@ -91,10 +91,12 @@ struct moe_said {
 void moe_say(struct moe_said *s, bool warn, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* What a router did in a step. E counts routed experts (router.h). */
+/* What a router did in a step: means over the completion tokens of all rollouts at which it
+ * decided; NaN where there were none. E counts routed experts (router.h). */
 struct moe_load {
-	int S, E;
-	const double *mean; /* [S,E] mean gate over the completion tokens of all rollouts */
+	int S, E, keep;
+	const double *mean; /* [S,E] of its gates */
+	const double *kept; /* [S,keep] of the numbers that its fwd kept */
 };
 
 struct moe_method {
@@ -107,12 +109,15 @@ struct moe_method {
 	bool needs_pairs;     /* init reads them */
 	bool pins;            /* and each training step does (moe-train --pin) */
 	bool not_causal;      /* a gate looks at tokens that come later */
-	bool detaches;        /* masks cut whole outputs (moe_gates.detach), not parameters alone */
+	bool own_loss;       /* losses has one beside balance and z_loss: it acts when both are 0 */
+	bool detaches;       /* masks cut whole outputs (moe_gates.detach), not parameters alone */
 	bool label_detaches; /* of a router: where a rollout is kept or routed, rewards do not teach
 				it, only its losses do */
 	const struct moe_setting *settings; /* ended by a name of NULL; or NULL */
 	const struct moe_router *router;    /* gates in the pass; NULL = 1 */
-	enum moe_placement placement;       /* of its sites where it has no setting of that name */
+	int fine; /* experts that the quarantine's rank is cut into, if the user names none; 0 = 1
+		   */
+	enum moe_placement placement; /* of its sites where it has no setting of that name */
 
 	const struct moe_form *form; /* what the experts' A and B are made from (experts.h);
 					NULL = they are trained themselves */
@@ -173,7 +178,7 @@ struct moe_method {
 	void (*project)(const struct moe_adapter *a, const struct moe_view *w, moe_real *update,
 		const moe_real *toward);
 	/* a->step counts the step that was just made. */
-	void (*after_step)(struct moe_adapter *a, const struct moe_load *l);
+	int (*after_step)(struct moe_adapter *a, const struct moe_load *l, struct moe_err *e);
 };
 
 /* The rows, ended by NULL; the first is the default. */

@@ -148,7 +148,8 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 			a->arm, a->method, moe_placement_names[a->x.placement]);
 	if (moe_experts_shifts(&a->x))
 		return moe_fail(e, MOE_DATA,
-			"the arm '%s' adds a vector to a layer's output, for which PEFT's format has "
+			"the arm '%s' adds a vector to a layer's output, for which PEFT's format "
+			"has "
 			"no place: delete the quarantine first",
 			a->arm);
 	if (mkdir(dir, 0777) && errno != EEXIST)

@@ -7,9 +7,11 @@
 
 #include <math.h>
 
-#define BISECTIONS 50
-#define NEAR_ONE   1e-6 /* alpha - 1 below this is softmax: the exponent 1/(alpha-1) is past use */
-#define TINY_NORM  1e-12
+#define BISECTIONS    50
+#define NEAR_ONE      1e-6 /* alpha - 1 below this is softmax: the exponent 1/(alpha-1) is past use */
+#define TINY_NORM     1e-12
+#define COLUMNS_MAX   64
+#define SINKHORN_TINY 1e-300
 
 /* Row t of an array with row stride ld. */
 static const moe_real *row_of(const moe_real *x, int t, int ld)
@@ -211,6 +213,22 @@ void moe_gate_topk_bwd(int T, int E, bool renorm, const moe_real *p, const moe_r
 					? (moe_real)(((double)g[i] - mean) / sum)
 					: g[i];
 	}
+}
+
+void moe_gate_groups(int E, int groups, int top, moe_real *score)
+{
+	moe_real sum[COLUMNS_MAX] = { 0 }, unused[COLUMNS_MAX];
+	uint8_t pick[COLUMNS_MAX];
+	int size = E / groups;
+
+	for (int q = 0; q < groups; q++) {
+		moe_gate_topk(1, size, 2, false, score + q * size, unused, pick);
+		for (int i = 0; i < size; i++)
+			sum[q] += pick[i] ? score[q * size + i] : 0;
+	}
+	moe_gate_topk(1, groups, top, false, sum, unused, pick);
+	for (int i = 0; i < size * groups; i++)
+		score[i] = pick[i / size] ? score[i] : (moe_real)-INFINITY;
 }
 
 /* ---- alpha-entmax ---- */
@@ -424,28 +442,89 @@ double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *d
 	return loss;
 }
 
-double moe_gate_remoe(int T, int E, int k, const moe_real *y, double coef, moe_real *dy)
+double moe_gate_spread(int E, const double *q, const double *c, double coef, double *dq)
 {
-	double loss = 0;
+	double mean = 0, var = 0;
 
-	for (int i = 0; i < E; i++) {
-		double mean = 0, share = 0; /* mean gate; count / (k T) */
-
-		for (int t = 0; t < T; t++) {
-			mean += (double)row_of(y, t, E)[i] / T;
-			share += row_of(y, t, E)[i] > 0 ? 1.0 / ((double)k * T) : 0;
-		}
-		loss += coef * E * mean * share;
-		for (int t = 0; dy && t < T; t++)
-			mutable_row(dy, t, E)[i] += (moe_real)(coef * E * share / T);
-	}
-	return loss;
+	for (int i = 0; i < E; i++)
+		mean += c[i] * q[i] / E;
+	for (int i = 0; i < E; i++)
+		var += (c[i] * q[i] - mean) * (c[i] * q[i] - mean) / (E - 1);
+	if (E < 2 || !(mean > 0))
+		return 0;
+	/* d(v / m^2) = 2 (cq - m) c / ((E-1) m^2) - 2 v c / (E m^3) */
+	for (int i = 0; i < E; i++)
+		dq[i] += coef * 2 * c[i] / (mean * mean) *
+			((c[i] * q[i] - mean) / (E - 1) - var / (E * mean));
+	return coef * var / (mean * mean);
 }
 
-double moe_gate_remoe_coef(double coef, int E, int k, double zero_share)
+/* share [E] = exp(score / eps + v), over its sum */
+static void plan_row(int E, const moe_real *score, double eps, const double *v, double *share)
 {
-	double target = 1 - (double)k / E;
+	double max = -INFINITY, sum = 0;
 
+	for (int i = 0; i < E; i++) {
+		share[i] = (double)score[i] / eps + v[i];
+		max = fmax(max, share[i]);
+	}
+	for (int i = 0; i < E; i++) {
+		share[i] = moe_exp(share[i] - max);
+		sum += share[i];
+	}
+	for (int i = 0; i < E; i++)
+		share[i] /= sum;
+}
+
+void moe_gate_sinkhorn(
+	int T, int E, const moe_real *score, int ld, double eps, int rounds, double *v)
+{
+	double share[COLUMNS_MAX];
+
+	for (int i = 0; i < E; i++)
+		v[i] = 0;
+	/* the row's shares sum to 1; then each column's potential by what the column has too much
+	 */
+	for (int n = 0; n < rounds; n++) {
+		double sum[COLUMNS_MAX] = { 0 };
+
+		for (int t = 0; t < T; t++) {
+			plan_row(E, row_of(score, t, ld), eps, v, share);
+			for (int i = 0; i < E; i++)
+				sum[i] += share[i];
+		}
+		for (int i = 0; i < E; i++)
+			v[i] += moe_log((double)T / E / fmax(sum[i], SINKHORN_TINY));
+	}
+}
+
+int moe_gate_sinkhorn_pick(int E, const moe_real *score, double eps, const double *v)
+{
+	int best = 0;
+
+	for (int i = 1; i < E; i++)
+		best = (double)score[i] / eps + v[i] > (double)score[best] / eps + v[best] ? i
+											   : best;
+	return best;
+}
+
+void moe_gate_take(int T, int n, const moe_real *score, int ld, moe_real *mark, int ld_mark)
+{
+	for (int t = 0; t < T; t++) {
+		moe_real s = *row_of(score, t, ld);
+		int before = 0; /* rows that are preferred to t */
+
+		for (int q = 0; q < T; q++) {
+			moe_real other = *row_of(score, q, ld);
+
+			before += other > s || (other == s && q < t);
+		}
+		*mutable_row(mark, t, ld_mark) = before < n;
+	}
+}
+
+double moe_gate_remoe_coef(double coef, double target, double zero_share)
+{
 	return zero_share < target ? coef * 1.2 : zero_share > target ? coef / 1.2 : coef;
 }
 

@@ -47,6 +47,11 @@ void moe_gate_topk(int T, int E, int k, bool renorm, const moe_real *p, moe_real
 void moe_gate_topk_bwd(int T, int E, bool renorm, const moe_real *p, const moe_real *y,
 	const uint8_t *pick, const moe_real *dy, moe_real *dp);
 
+/* DeepSeek-V3's limit to groups (2412.19437): the E scores of a row are cut into equal groups; a
+ * group counts by the sum of its two largest; outside of the `top` best groups scores become -inf.
+ * groups divides E; E <= 64. */
+void moe_gate_groups(int E, int groups, int top, moe_real *score);
+
 /* alpha-entmax (Peters, Niculae & Martins 2019; deep-spin/entmax):
  *     p_i = [(alpha-1) z_i - tau]_+ ^ (1/(alpha-1)),  tau such that sum p = 1
  * by 50 bisections of tau and one division by the sum. alpha 1 = softmax, 2 = sparsemax; alpha
@@ -93,12 +98,32 @@ double moe_gate_balance_sequence(
 /* Router z-loss of ST-MoE (Zoph et al. 2202.08906): coef * mean_t (log sum_j exp z_tj)^2. */
 double moe_gate_z_loss(int T, int E, const moe_real *z, double coef, moe_real *dz);
 
-/* ReMoE's L1 with load balance (2412.14711): coef * E * sum_e (mean_t y_te) (count_e / (k T)),
- * count_e = rows with y > 0 (no gradient). Its coefficient is not constant: moe_gate_remoe_coef. */
-double moe_gate_remoe(int T, int E, int k, const moe_real *y, double coef, moe_real *dy);
-/* The next step's coefficient: times 1.2 while the share of zeros is below 1 - k/E, else divided.
- */
-double moe_gate_remoe_coef(double coef, int E, int k, double zero_share);
+/* ReMoE (2412.14711) weights the L1 of its gates y as moe_gate_balance does p, with f = the share
+ * of rows at which a gate is not 0 (no gradient), and a coefficient that is not constant. The next
+ * step's: times 1.2 while the share of zeros is below its target (1 - k/E), else divided. */
+double moe_gate_remoe_coef(double coef, double target, double zero_share);
+
+/* Localised balance of LoRAMoE (Dou et al. 2312.09979): coef * var(c q) / mean(c q)^2 of E amounts
+ * q with coefficients c, the variance over E - 1 (their code). It is smallest where c q is even:
+ * the larger c, the less of q. 0 for E = 1 or amounts that sum to 0. dq [E]. */
+double moe_gate_spread(int E, const double *q, const double *c, double coef, double *dq);
+
+/* ---- choices that look at several rows ---- */
+
+/* A column takes the n rows of its largest scores, of equal ones the earlier: mark = 1 for these,
+ * else 0 (Expert Choice, Zhou et al. 2202.09368). score, mark [T], rows ld and ld_mark apart. */
+void moe_gate_take(int T, int n, const moe_real *score, int ld, moe_real *mark, int ld_mark);
+/* Sinkhorn's iteration (Cuturi 2013): potentials v [E] such that the plan, the softmax of score /
+ * eps
+ * + v in each row, has columns that sum to T/E. A row goes to its largest entry: the smaller eps,
+ * the nearer to the even assignment of the largest sum (BASE, Lewis et al. 2103.16716). score
+ * [T,E], rows ld apart; E <= 64. */
+void moe_gate_sinkhorn(
+	int T, int E, const moe_real *score, int ld, double eps, int rounds, double *v);
+/* The largest entry of a row, of equal ones the first. */
+int moe_gate_sinkhorn_pick(int E, const moe_real *score, double eps, const double *v);
+
+/* ---- pins ---- */
 
 /* Pin loss: cross-entropy of the mass that softmax(z) gives to the experts of `in` [E], against
  * `hot`: coef * mean_t -log M_t with M = sum over in (hot) or over the others (not hot). It acts on

@@ -30,7 +30,8 @@ struct job {
 	struct moe_seq *seq;          /* [n] in that order */
 	struct moe_tally *tally;      /* [n] in that order */
 	struct moe_gate_tally *gates; /* [n] in that order */
-	double *load;                 /* [n, S, n_routed] sums of the router's gates */
+	double *load;                 /* [n, S, n_routed] sums of the router's gates, */
+	double *kept;                 /* [n, S, keep] and of what it kept */
 	struct moe_routing r;
 	struct moe_per_rollout per; /* [n] in that order, when the router is such a one */
 	size_t *cut;
@@ -81,6 +82,7 @@ struct scratch {
 	moe_real *learn;                /* [T] 0 where rewards do not teach the router */
 	unsigned char *routed;          /* [T] */
 	struct moe_seeds seeds;
+	int32_t *scope;                                              /* [T] */
 	int32_t *row, *target;                                       /* [n_tok] */
 	moe_real *logp, *ref, *entropy, *dlogp, *dentropy, *sampled; /* [n_tok] */
 	moe_real *dkl;           /* [n_tok] the share of dlogp that beta has */
@@ -96,6 +98,7 @@ static void scratch_free(struct scratch *c)
 	free(c->whole);
 	free(c->learn);
 	free(c->routed);
+	free(c->scope);
 	free(c->row);
 	free(c->logp);
 	free(c->d_policy);
@@ -112,13 +115,17 @@ static void fill_gates(
 	moe_real g[MOE_EXPERTS_MAX], m[MOE_EXPERTS_MAX];
 
 	memset(routed, 1, (size_t)p->T);
+	for (int t = 0; t < p->T; t++)
+		c->scope[t] = -1;
 	for (size_t i = a; i < b; i++) {
 		int which[2] = { p->parent[i - a], p->own[i - a] };
-
+		const struct moe_seg *own = &p->seg[which[1]];
 		moe_real learns = !j->r.detach &&
 			(!j->r.label_detaches || j->s->r[j->order[i]].decision == MOE_ABSORB);
 
 		rollout_gates(j, i, g, m);
+		for (int t = j->r.prompt_on; t < own->len; t++)
+			c->scope[own->start + t] = (int32_t)(i - a); /* they compete */
 		for (int k = 0; k < 2; k++) {
 			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
 				continue;
@@ -162,10 +169,11 @@ static int scratch_make(
 	c->gate = moe_alloc((size_t)c->p.T * 3 * E, sizeof(*c->gate), e);
 	c->learn = moe_alloc((size_t)c->p.T, sizeof(*c->learn), e);
 	c->routed = moe_alloc((size_t)c->p.T, 1, e);
+	c->scope = moe_alloc((size_t)c->p.T, sizeof(*c->scope), e);
 	c->row = moe_alloc(2 * tok, sizeof(*c->row), e);
 	c->logp = moe_alloc(7 * tok, sizeof(*c->logp), e);
 	c->d_policy = moe_alloc(2 * tok, sizeof(*c->d_policy), e);
-	if (!c->gate || !c->learn || !c->routed || !c->row || !c->logp || !c->d_policy)
+	if (!c->gate || !c->learn || !c->routed || !c->scope || !c->row || !c->logp || !c->d_policy)
 		return -1;
 	c->mask = c->gate + (size_t)c->p.T * E;
 	c->douter = c->mask + (size_t)c->p.T * E;
@@ -300,21 +308,23 @@ static void route_rollout(struct job *j, size_t i, const struct moe_packed *p, s
 	const struct moe_acts *acts, const int32_t *row, int n, struct scratch *c)
 {
 	const struct moe_trainer *t = j->t;
-	size_t E = (size_t)t->a->x.E, cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
-	struct moe_gate_rows r = moe_routing_rows(&acts->gates, &c->seeds, row, n);
+	size_t E = (size_t)t->a->x.E, S = (size_t)t->a->x.S;
+	const struct moe_site_gates *q = &acts->gates;
+	struct moe_gate_rows r = moe_routing_rows(q, &c->seeds, row, n);
 	double mask[MOE_EXPERTS_MAX];
 	moe_real m[MOE_EXPERTS_MAX];
 
+	j->tally[i].n_decided = (size_t)n;
 	r.decision = (int)j->s->r[j->order[i]].decision;
 	if (j->r.has_losses && n > 0)
 		j->tally[i].router = t->method->losses(
 			t->a, &r, j->u->share / (double)(j->u->to - j->u->from));
-	for (size_t k = 0; k < cells; k++)
-		for (int q = 0; q < n; q++)
-			j->load[i * cells + k] +=
-				(double)r.gate[(k / (size_t)r.E * (size_t)r.T + (size_t)row[q]) *
-						(size_t)r.E +
-					k % (size_t)r.E];
+	for (size_t s = 0; s < S; s++) {
+		moe_tally_rows(q->r, (size_t)q->n, s * (size_t)q->T, row, n,
+			j->load + (i * S + s) * (size_t)q->n);
+		moe_tally_rows(q->kept, (size_t)q->keep, s * (size_t)q->T, row, n,
+			j->kept + (i * S + s) * (size_t)q->keep);
+	}
 	if (!j->r.mask_differs || n == 0)
 		return;
 	for (size_t k = 0; k < E; k++)
@@ -454,7 +464,9 @@ static int passes(
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { c->p.T, c->p.ids, c->p.n_seg, c->p.seg };
-	struct moe_gates g = { .outer = c->gate, .mask = c->mask, .routed = c->routed };
+	struct moe_gates g = {
+		.outer = c->gate, .mask = c->mask, .routed = c->routed, .scope = c->scope
+	};
 	double at = now_sec();
 	bool per;
 	int rc = forward(j, &batch, &g, acts, c, e);
@@ -510,11 +522,13 @@ static void pieces(void *ctx, size_t k, int from)
 {
 	struct job *j = ctx;
 	const struct moe_experts *x = &j->t->a->x;
-	size_t a = j->cut[k], n = j->cut[k + 1] - a, cells = (size_t)x->S * (size_t)x->n_routed;
+	size_t a = j->cut[k], n = j->cut[k + 1] - a, cells = (size_t)x->S * (size_t)x->n_routed,
+	       kept = (size_t)x->S * (size_t)moe_experts_keep(x);
 
 	moe_ranks_share(j->tally + a, n * sizeof(*j->tally), from);
 	moe_ranks_share(j->gates + a, n * sizeof(*j->gates), from);
 	moe_ranks_share(j->load + a * cells, n * cells * sizeof(*j->load), from);
+	moe_ranks_share(j->kept + a * kept, n * kept * sizeof(*j->kept), from);
 	if (j->per.n)
 		moe_ranks_share(j->per.dgate + a * (size_t)x->E,
 			n * (size_t)x->E * sizeof(*j->per.dgate), from);
@@ -554,26 +568,28 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &j->t->a->x;
-	size_t cells = (size_t)x->n_site * (size_t)x->n_routed;
+	size_t S = (size_t)x->n_site, n = (size_t)x->n_routed, keep = (size_t)moe_experts_keep(x);
+	const struct moe_site_gates *per = j->r.pass ? NULL : &j->per.q;
 	bool *use = moe_alloc(j->n, sizeof(*use), e);
-	double rows = 0;
+	double rows = 0, *weight = use ? moe_alloc(j->n, sizeof(*weight), e) : NULL;
 
-	if (!use)
+	if (!weight) {
+		free(use);
 		return -1;
-	memset(j->t->load, 0, cells * sizeof(*j->t->load));
+	}
 	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
-		rows += j->s->r[j->order[i]].n_completion;
+		rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
 		st->router_loss += j->tally[i].router;
-		for (size_t k = 0; k < cells; k++)
-			j->t->load[k] += j->r.pass
-				? j->load[i * cells + k]
-				: (double)j->per.q.r[i * (size_t)x->n_routed + k] *
-					j->s->r[j->order[i]].n_completion;
 	}
-	for (size_t k = 0; rows > 0 && k < cells; k++)
-		j->t->load[k] /= rows;
+	/* of a router that decides per rollout one row stands for all its tokens */
+	for (size_t i = 0; per && i < j->n; i++)
+		weight[i] = j->s->r[j->order[i]].n_completion;
+	moe_tally_mean(j->n, S * n, j->load, per ? per->r : NULL, weight, rows, j->t->load);
+	moe_tally_mean(
+		j->n, S * keep, j->kept, per ? per->kept : NULL, weight, rows, j->t->load + S * n);
+	free(weight);
 	moe_gate_stats_of(&st->gates, x, j->gates, j->n, use);
 	free(use);
 	return 0;
@@ -725,7 +741,7 @@ static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_trainer *t = j->t;
 	size_t threads = (size_t)moe_pool_threads(t->pool), n = j->u->to - j->u->from,
-	       cells = (size_t)t->a->x.S * (size_t)t->a->x.n_routed;
+	       S = (size_t)t->a->x.S;
 	int rc = -1;
 
 	if (one_temperature(j->s, e))
@@ -736,11 +752,13 @@ static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 	j->seq = moe_alloc(n, sizeof(*j->seq), e);
 	j->tally = moe_alloc(n, sizeof(*j->tally), e);
 	j->gates = moe_alloc(n, sizeof(*j->gates), e);
-	j->load = moe_alloc(n * cells, sizeof(*j->load), e);
+	j->load = moe_alloc(n * S * (size_t)t->a->x.n_routed, sizeof(*j->load), e);
+	j->kept = moe_alloc(n * S * (size_t)moe_experts_keep(&t->a->x), sizeof(*j->kept), e);
 	j->cut = moe_alloc(n + 1, sizeof(*j->cut), e);
 	j->sec = moe_alloc(2 * threads, sizeof(*j->sec), e);
 	j->run = moe_alloc(threads, sizeof(*j->run), e);
-	if (j->order && j->seq && j->tally && j->gates && j->load && j->cut && j->sec && j->run)
+	if (j->order && j->seq && j->tally && j->gates && j->load && j->kept && j->cut && j->sec &&
+		j->run)
 		rc = run_chunks(j, st, e);
 	moe_per_rollout_free(&j->per);
 	free(j->order);
@@ -748,6 +766,7 @@ static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 	free(j->tally);
 	free(j->gates);
 	free(j->load);
+	free(j->kept);
 	free(j->cut);
 	free(j->sec);
 	free(j->run);

@@ -30,12 +30,12 @@ struct job {
 /* ---- names ---- */
 
 /* "layers.0" where a site serves a whole layer, "layers.0.q+k+v" where it serves some of its
- * Linears, else the placement's name (token, rollout). */
+ * Linears, else the placement's name (token, rollout, base). */
 static int name_site(const struct moe_experts *x, int site, struct moe_buf *b, struct moe_err *e)
 {
 	int layer = x->site[site].layer, n = 0;
 
-	if (x->placement == MOE_PER_ROLLOUT || x->placement == MOE_PER_TOKEN)
+	if (layer < 0 || x->placement == MOE_PER_ROLLOUT || x->placement == MOE_PER_TOKEN)
 		return moe_buf_addf(b, e, "%s", moe_placement_names[x->placement]);
 	if (moe_buf_addf(b, e, "layers.%d", layer))
 		return -1;

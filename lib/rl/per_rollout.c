@@ -32,7 +32,7 @@ int moe_per_rollout_make(struct moe_per_rollout *p, const struct moe_trainer *t,
 
 	memset(p, 0, sizeof(*p));
 	*q = (struct moe_site_gates){ .S = 1, .T = (int)n, .E = x->E, .n = x->n_routed };
-	q->keep = x->router->keep ? x->router->keep(x->n_routed, x->set) : 0;
+	q->keep = moe_experts_keep(x);
 	q->logit = moe_arena_get(&p->arena, n * R, sz, e);
 	q->r = moe_arena_get(&p->arena, n * R, sz, e);
 	q->kept = moe_arena_get(&p->arena, n * (size_t)q->keep + 1, sz, e);

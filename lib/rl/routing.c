@@ -60,9 +60,8 @@ void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r)
 	r->detach = moe_method_setting(a, "detach", 0) > 0;
 	r->label_detaches = m->label_detaches;
 	r->has_losses = m->losses &&
-		(moe_method_setting(a, "balance", 1) > 0 ||
-			moe_method_setting(a, "z_loss", 1) > 0 ||
-			moe_method_setting(a, "gate_loss", 0) > 0);
+		(m->own_loss || moe_method_setting(a, "balance", 1) > 0 ||
+			moe_method_setting(a, "z_loss", 1) > 0);
 	r->mask_differs = m->mask && setting_is(t, "hindsight", "soft", true);
 }
 
@@ -93,12 +92,16 @@ int moe_routing_after_step(
 	struct moe_trainer *t, const struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &t->a->x;
-	struct moe_load l = { x->n_site, x->n_routed, t->load };
+	struct moe_load l = { .S = x->n_site,
+		.E = x->n_routed,
+		.keep = moe_experts_keep(x),
+		.mean = t->load,
+		.kept = t->load + (size_t)x->n_site * (size_t)x->n_routed };
 
 	if (!x->router)
 		return 0;
-	if (t->method && t->method->after_step)
-		t->method->after_step(t->a, &l);
+	if (t->method && t->method->after_step && t->method->after_step(t->a, &l, e))
+		return -1;
 	return note_load(t->a, &st->gates, e);
 }
 

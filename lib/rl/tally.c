@@ -53,3 +53,23 @@ void moe_tally_sum(const struct moe_tally *y, size_t n, struct moe_tally *all)
 		all->n += y->n;
 	}
 }
+
+void moe_tally_rows(
+	const moe_real *v, size_t width, size_t from, const int32_t *row, int n, double *sum)
+{
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; k < width; k++)
+			sum[k] += (double)v[(from + (size_t)row[i]) * width + k];
+}
+
+void moe_tally_mean(size_t n, size_t cells, const double *sum, const moe_real *per,
+	const double *weight, double rows, double *to)
+{
+	for (size_t k = 0; k < cells; k++) {
+		double all = 0;
+
+		for (size_t i = 0; i < n; i++)
+			all += per ? (double)per[i * cells + k] * weight[i] : sum[i * cells + k];
+		to[k] = rows > 0 ? all / rows : NAN;
+	}
+}

@@ -46,7 +46,9 @@ int moe_trainer_init(struct moe_trainer *t, const struct moe_model *m, struct mo
 	t->entropy_coef = o->loss.entropy_coef;
 	t->entropy_last = INFINITY;
 	t->method = moe_method_find(a->method, &(struct moe_err){ 0 });
-	t->load = moe_alloc((size_t)a->x.n_site * (size_t)a->x.n_routed, sizeof(*t->load), e);
+	t->load = moe_alloc(
+		(size_t)a->x.n_site * ((size_t)a->x.n_routed + (size_t)moe_experts_keep(&a->x)),
+		sizeof(*t->load), e);
 	if (!t->grad || !t->part || !t->acts || !t->load || init_optimiser(t, e))
 		goto fail;
 	if (o->split_moments &&

@@ -112,7 +112,8 @@ struct moe_trainer {
 	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
 	moe_real *grad;       /* [n_param] */
 	double *adv;          /* [n] advantages of the last step's rollouts */
-	double *load;         /* [n_site, n_routed] mean gates of the last step, for after_step */
+	double *load;         /* [n_site, n_routed] mean gates of the last step, then [n_site, keep]
+				 the means of what the router kept: for after_step */
 	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
 	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on

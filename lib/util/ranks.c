@@ -120,9 +120,13 @@ void moe_ranks_share(void *p, size_t n, int from)
 
 int moe_ranks_begin(struct moe_err *e)
 {
-	const char *n = getenv("OMPI_COMM_WORLD_SIZE");
+	static const char *const size[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
+		"SLURM_STEP_NUM_TASKS" };
+	const char *n = NULL;
 
-	if (!moe_ranks_started() || (n && !strcmp(n, "1")))
+	for (int i = 0; i < 3 && !n; i++)
+		n = getenv(size[i]);
+	if (!moe_ranks_started() || (n && !strcmp(n, "1"))) /* srun of one task is no matter */
 		return 0;
 	return moe_fail(
 		e, MOE_USAGE, "started as one of several ranks, but built without MPI: make MPI=1");

@@ -61,7 +61,7 @@ ok 'pairs that tell nothing' moe-pin -m base -o q.moes noise.moes
 contains 'are no better than random directions' err 'warning: random directions do about as well'
 
 # ---- routers ----
-for m in topk entmax seeded; do
+for m in $(pinned_methods); do
 	ok "moe-pin --method $m lays out a router" moe-pin -m base --method $m --seed 3 -o $m.moes pins.moes
 	equal "a reader of $m's adapter must know routers" "$(layout $m.moes '.needs | index("router") != null')" true
 	ok "moe-pin --method $m with two threads" moe-pin -q -m base --method $m --seed 3 -j 2 -o again.moes pins.moes
@@ -76,6 +76,17 @@ fails 2 'a balance loss across clean and quarantine' moe-pin -m base --method to
 contains 'it says why not' err 'a fixed share of every rollout, hack or not'
 fails 2 'a balance loss over a bank of one expert' moe-pin -m base --method entmax --set balance=0.01 pins.moes
 contains 'it says so' err 'nothing to balance'
+fails 2 'a capacity across clean and quarantine' moe-pin -m base --method switch --set balance_over=all pins.moes
+contains 'it says why not' err 'a capacity would drop hacks'
+for m in switch expert-choice balanced; do
+	fails 2 "$m while sampling" moe-pin -m base --method $m --set sampling=compete pins.moes
+	contains "it says that the later tokens do not exist yet" err 'the later tokens.* do not exist'
+done
+fails 2 'a choice between one quarantine expert' moe-pin -m base --method deepseek --expert clean:4 --expert quarantine:4 pins.moes
+contains 'it says how to give several' err 'give several with --expert'
+fails 2 'a prototype of what no expert reads' moe-pin -m base --method arrow --set placement=base pins.moes
+ok 'the quarantine is cut into four' moe-pin -q -m base --method deepseek -o fine.moes pins.moes
+equal 'with the ranks of the one' "$(layout fine.moes '[.experts[] | select(.bank == "quarantine") | .rank]')" '[2,2,2,2]'
 ok 'a balance loss inside a quarantine of two' moe-pin -q -m base --method topk --set balance=0.01 --expert clean:4 --expert quarantine:2 --expert quarantine:2 -o two.moes pins.moes
 fails 2 'a router without a quarantine' moe-pin -m base --method topk --quarantine-rank 0 pins.moes
 fails 2 'a floor that cannot be' moe-pin -m base --method entmax --set floor=0.4 --expert clean:1 --expert clean:1 --expert quarantine:1 pins.moes

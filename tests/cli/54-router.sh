@@ -21,7 +21,7 @@ loop() { # NAME: three steps on policy
 }
 train() { moe-train -q -m base --pin pins.moes "$@"; }
 
-for m in topk entmax seeded; do
+for m in $(pinned_methods); do
 	ok "$m is pinned" moe-pin -q -m base --method $m --seed 3 -o $m.a0.moes pins.moes
 	ok "$m: three steps on policy, with no moe-route" loop $m
 	ok "$m: replay, two threads" train -a $m.a0.moes -j 2 -o again.moes $m.run.moes
@@ -50,6 +50,10 @@ for m in topk entmax; do
 done
 equal 'a layout says what its reader needs' "$(moe-cat --json topk.arms.moes | jq -c 'select(.t == "layout") | [.arm, .needs]' | head -2 | tr '\n' ' ')" \
 	'["on",["router"]] ["quarantine-off",["present","router"]] '
+fails 2 'another ratio than min, for a router that is not causal' train --ratio none -a balanced.a0.moes -o x.moes balanced.run.moes
+contains 'it says why' err 'is not causal'
+fails 3 'moe-route on a router that was in the pass' moe-route -m base -a topk.a0.moes -o x.moes topk.run.moes
+contains 'it says what to do instead' err 'leave moe-route out'
 fails 2 'a router without pins' moe-train -q -m base -a topk.a0.moes -o x.moes topk.run.moes
 contains 'is told how to get them' err '\-\-pin'
 ok 'unless it wants none' moe-pin -q -m base --method topk --set pin=0 -o np.moes pins.moes

@@ -6,6 +6,8 @@
 
 fails 2 "ranks of a build without MPI" env OMPI_COMM_WORLD_SIZE=2 moe-train -m base -a a.moes r.moes
 contains "are told what to build" err 'built without MPI: make MPI=1'
+fails 2 "one task of srun is none" env PMIX_RANK=0 SLURM_STEP_NUM_TASKS=1 moe-train
+contains "but needs its operands" err 'are needed'
 MPI=$MOE_BIN/mpi
 if ! [ -x "$MPI/moe-train" ] || ! command -v mpirun >/dev/null; then
 	skip "moe-train as several ranks" "no mpicc, or not built (make tests-build)"

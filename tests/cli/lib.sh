@@ -8,6 +8,7 @@
 #   contains NAME FILE REGEX           an extended regular expression matches a line (lacks: none)
 #   equal NAME GOT WANTED              strings
 #   skip NAME REASON                   counts as passed, and says why nothing was tested
+#   pinned_methods                     names of the methods with a router that learns from pins
 #   done_testing                       the last line of every test
 #
 # $TOP is the source tree, $T the temporary folder (also the working directory), $MOE_BIN the folder of the programs.
@@ -106,6 +107,11 @@ equal() {
 	_result $_s "$1"
 	[ $_s -eq 0 ] || printf '#   got "%s"\n#   not "%s"\n' "$2" "$3"
 	return 0
+}
+
+# Rows of the method table with a router that learns from pins in each step.
+pinned_methods() {
+	moe-pin --list-methods | awk '/^[a-z]/ { m = $1; pins = 0 } /in each training step/ { pins = 1 } pins && /--set lr_ratio=/ { print m }'
 }
 
 skip() {

@@ -61,6 +61,16 @@ def sequence(z):  # DeepSeek-V3 (2412.19437), equations 17 to 20, alpha = 1
 
 
 keep("sequence", sequence)
+
+
+def remoe(z):  # ReMoE (2412.14711): L1 of the gates, each expert's weighted by its share of the active ones over k / E
+    y = torch.relu(z)
+    f = (y > 0).double().mean(0) * E / K
+    return (f * y.mean(0)).sum()
+
+
+keep("relu", torch.relu)
+keep("remoe", remoe)
 with open(os.path.join(HERE, "router_golden.h"), "w") as f:
     f.write("/* router_golden.h - made by make_router_golden.py from PyTorch, entmax and transformers; do not edit. */\n")
     f.write("enum { GOLD_T = %d, GOLD_E = %d, GOLD_K = %d, GOLD_TE = %d, GOLD_ALPHAS = %d };\n" % (T, E, K, T * E, len(ALPHAS)))

@@ -1,5 +1,6 @@
 """TRL's own functions, called on tensors without a model or a trainer: the loss of GRPOTrainer._compute_loss with its gradients, and the advantages of
 GRPOTrainer._generate_and_score_completions, whose lines are taken from the installed TRL when this runs. For make_rl_golden.py and tests/interop."""
+import functools
 import inspect
 import math
 import textwrap
@@ -76,12 +77,13 @@ def loss_and_grads(o, logp, old, sampled, ref, entropy, mask, adv):
     return value.item(), zero if leaf.grad is None else leaf.grad, zero if ent.grad is None else ent.grad, metrics["train"]
 
 
+@functools.lru_cache(maxsize=1)
 def _advantage_code():
     """The lines from the rewards per function to the advantages."""
     src = inspect.getsource(GRPOTrainer._generate_and_score_completions)
     begin = src.index("        unscorable_mask = torch.isnan(rewards_per_func)")
     line = "        advantages = torch.nan_to_num(advantages, nan=0.0)\n"
-    return textwrap.dedent(src[begin:src.index(line) + len(line)])
+    return compile(textwrap.dedent(src[begin:src.index(line) + len(line)]), "grpo_trainer.py", "exec")
 
 
 def advantages(rewards_per_func, num_generations, scale="group", weights=None, aggregation="sum_then_normalize"):

@@ -44,6 +44,7 @@ struct world {
 	struct moe_batch b;
 	int32_t ids[T], row[ROWS], target[ROWS];
 	unsigned char routed[T];
+	int32_t scope[T];
 	moe_real outer[T * N_EXPERTS], douter[T * N_EXPERTS], weight[ROWS];
 	moe_real dgate[MAX_R], dlogit[MAX_R], replay[MAX_R];
 	char what[96];
@@ -60,6 +61,7 @@ static void make_batch(struct world *w)
 		w->ids[t] = (int32_t)moe_rng_below(
 			moe_rng_key(5, "ids"), (uint64_t)t, 0, (uint64_t)config.V);
 		w->routed[t] = t >= 4 && t != 9;
+		w->scope[t] = !w->routed[t] ? -1 : t < 9 ? 0 : t < 13 ? 1 : 2;
 	}
 	w->b = (struct moe_batch){ T, w->ids, 4, w->seg };
 	for (int i = 0; i < T * N_EXPERTS; i++)
@@ -74,9 +76,11 @@ static void make_batch(struct world *w)
 		w->dlogit[i] = 0.3 * rnd(4, (uint64_t)i);
 		w->replay[i] = 0.5 + 0.3 * rnd(5, (uint64_t)i);
 	}
-	w->g = (struct moe_gates){
-		.outer = w->outer, .routed = w->routed, .dgate = w->dgate, .dlogit = w->dlogit
-	};
+	w->g = (struct moe_gates){ .outer = w->outer,
+		.routed = w->routed,
+		.scope = w->scope,
+		.dgate = w->dgate,
+		.dlogit = w->dlogit };
 }
 
 /* "NAME=VALUE" where the method has that setting; false where it does not, or not that value. */
@@ -218,6 +222,9 @@ static void run(const struct moe_method *m, const char *place, const char *deplo
 	snprintf(w.what, sizeof(w.what), "%s, placement %s, deploy %s, step %d", m->name, place,
 		deploy, (int)step);
 	assert_int_equal(moe_settings_default(m->settings, &w.a.settings, &e), 0);
+	for (int i = 0; step == 20 && i < 2;
+		i++) /* a choice of more than one, where there is one */
+		set(&w, m, i ? "shared" : "k", i ? "0" : "2");
 	if (set(&w, m, "placement", place) && set(&w, m, "deploy", deploy)) {
 		assert_int_equal(moe_model_new(&w.m, &config, 3, 1, &e), 0);
 		for (size_t i = 0; i < w.m.n_param; i++)
@@ -254,6 +261,7 @@ static void test_in_the_model(void **state)
 /* ---- a router by itself: parameters, input and seeds; and that a row depends on itself alone ----
  */
 
+static const bool quarantine[3] = { true, false, true };
 enum { R_T = 4, R_D = 6, R_E = 3, R_LD = 8, R_P = 64 };
 struct rows {
 	const struct moe_router *router;
@@ -329,7 +337,7 @@ static void test_rows(void **state)
 			settings[k] = moe_methods[i]->settings[k].def;
 		n = w.router->tensors(R_D, R_E, settings, t);
 		w.r = (struct moe_router_rows){ R_T, R_D, R_E, settings, { 0 }, w.x, R_LD, w.logit,
-			w.gate, w.kept };
+			w.gate, w.kept, quarantine };
 		assert_true(!w.router->keep || w.router->keep(R_E, settings) <= 16);
 		for (int k = 0; k < n; k++) {
 			w.r.param[k] = w.p[k];
@@ -354,16 +362,38 @@ static void test_rows(void **state)
 enum { L_S = 2, L_T = 9, L_E = 4, L_N = 5, L_ALL = L_S * L_T * L_E };
 
 static double seeded_loss(const struct moe_method *m, const struct moe_adapter *a,
-	struct moe_gate_rows *r, int which, moe_real *dlogit)
+	struct moe_gate_rows *r, int which, moe_real *dlogit, moe_real *dgate)
 {
-	static moe_real unused[L_ALL];
-	moe_real *keep = r->dlogit;
-	double v;
+	static moe_real unused[2][L_ALL];
 
-	r->dlogit = dlogit ? dlogit : unused;
-	v = which == 0 ? m->losses(a, r, 0.7) : m->pin_loss(a, r, which == 1, 0.7);
-	r->dlogit = keep;
-	return v;
+	r->dlogit = dlogit ? dlogit : unused[0];
+	r->dgate = dgate ? dgate : unused[1];
+	return which == 0 ? m->losses(a, r, 0.7) : m->pin_loss(a, r, which == 1, 0.7);
+}
+
+/* The differences of a loss by v [L_ALL] are d; returns the sum of |d|. */
+static double check_seeds(const struct moe_method *m, const struct moe_adapter *a,
+	struct moe_gate_rows *r, int which, moe_real *v, const moe_real *d)
+{
+	double sum = 0;
+
+	for (int k = 0; k < L_ALL; k++) {
+		double keep = v[k], up, down;
+
+		v[k] = keep + EPS;
+		up = seeded_loss(m, a, r, which, NULL, NULL);
+		v[k] = keep - EPS;
+		down = seeded_loss(m, a, r, which, NULL, NULL);
+		v[k] = keep;
+		if (!(fabs((up - down) / (2 * EPS) - d[k]) < 1e-7))
+			fail_msg("%s, loss %d, cell %d: gradient %.12g, difference %.12g", m->name,
+				which, k, d[k], (up - down) / (2 * EPS));
+		sum += fabs(d[k]);
+		/* only the rows of the rollout */
+		if (k / L_E % L_T < 3 || k / L_E % L_T > 7)
+			assert_true(d[k] == 0);
+	}
+	return sum;
 }
 
 static void test_losses(void **state)
@@ -374,41 +404,31 @@ static void test_losses(void **state)
 	for (size_t i = 0; moe_methods[i]; i++) {
 		const struct moe_method *m = moe_methods[i];
 		struct world w = { 0 };
-		moe_real logit[L_ALL], gate[L_ALL], dgate[L_ALL] = { 0 };
-		struct moe_gate_rows r = { L_S, L_T, L_E, L_N, row, gate, logit, dgate, NULL, 0 };
+		moe_real logit[L_ALL], gate[L_ALL];
+		struct moe_gate_rows r = { L_S, L_T, L_E, L_N, row, gate, logit, NULL, NULL, 0 };
 		struct moe_err e;
 
 		if (!m->router || m->placement == MOE_PER_ROLLOUT)
 			continue;
 		assert_int_equal(moe_settings_default(m->settings, &w.a.settings, &e), 0);
 		assert_true(set(&w, m, "balance", "0.3") && set(&w, m, "z_loss", "0.2"));
+		set(&w, m, "l1", "0.4");
 		assert_int_equal(moe_model_new(&w.m, &config, 3, 1, &e), 0);
 		make_adapter(&w, m, 0);
 		for (int k = 0; k < L_ALL; k++) {
 			logit[k] = rnd(12, (uint64_t)k);
-			gate[k] = 0.5;
+			gate[k] = 0.5 + 0.3 * rnd(13, (uint64_t)k) * rnd(14, (uint64_t)k);
+			gate[k] = gate[k] > 0.1 ? gate[k] : 0.1;
 		}
 		for (int which = 0; which < 3; which++) {
-			moe_real d[L_ALL] = { 0 };
-			double moved = 0;
+			moe_real dlogit[L_ALL] = { 0 }, dgate[L_ALL] = { 0 };
+			double moved;
 
 			if (which == 0 ? !m->losses : !m->pin_loss)
 				continue;
-			seeded_loss(m, &w.a, &r, which, d);
-			for (int k = 0; k < L_ALL; k++) {
-				double keep = logit[k], up, down;
-
-				logit[k] = keep + EPS;
-				up = seeded_loss(m, &w.a, &r, which, NULL);
-				logit[k] = keep - EPS;
-				down = seeded_loss(m, &w.a, &r, which, NULL);
-				logit[k] = keep;
-				assert_true(fabs((up - down) / (2 * EPS) - d[k]) < 1e-7);
-				moved += fabs(d[k]);
-				/* only the rows of the rollout */
-				if (k / L_E % L_T < 3 || k / L_E % L_T > 7)
-					assert_true(d[k] == 0);
-			}
+			seeded_loss(m, &w.a, &r, which, dlogit, dgate);
+			moved = check_seeds(m, &w.a, &r, which, logit, dlogit);
+			moved += check_seeds(m, &w.a, &r, which, gate, dgate);
 			assert_true(moved > 0);
 		}
 		moe_model_free(&w.m);

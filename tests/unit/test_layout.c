@@ -178,6 +178,36 @@ static void test_unknown_keys(void **state)
 	moe_adapter_free(&c);
 }
 
+/* So are those of an expert, and they stay with it. */
+static void test_unknown_expert_keys(void **state)
+{
+	struct moe_adapter a, b = { 0 }, c = { 0 };
+	struct moe_rec hacks = { 0 }, got = { 0 };
+	struct moe_err e = { 0 };
+	struct moe_str s;
+	char plain[65];
+
+	(void)state;
+	make(&a, "vanilla");
+	assert_int_equal(moe_adapter_digest(&a, &e), 0);
+	memcpy(plain, a.digest, sizeof(plain));
+	assert_int_equal(moe_rec_set_str(&hacks, "colour", "red", &e), 0);
+	assert_int_equal(moe_rec_set_map(&a.expert_more, "3", &hacks, &e), 0);
+	write_to(file("passed-unknown-expert-key.moes"), &a);
+	assert_string_not_equal(a.digest, plain);
+	assert_int_equal(read_from(file("passed-unknown-expert-key.moes"), &b, &e), 0);
+	assert_string_equal(b.digest, a.digest);
+	assert_int_equal(moe_ablate_make(&c, &b, "quarantine-off", 1, NULL, &e), 0);
+	assert_int_equal(c.expert_more.n_field, 1);
+	assert_true(moe_rec_map(&c.expert_more, "3", &got) && moe_rec_str(&got, "colour", &s) &&
+		moe_str_eq(s, "red"));
+	moe_rec_free(&got);
+	moe_rec_free(&hacks);
+	moe_adapter_free(&a);
+	moe_adapter_free(&b);
+	moe_adapter_free(&c);
+}
+
 /* A key of `more` wins over none: so a test can write what no program of today writes. */
 static void test_refusals(void **state)
 {
@@ -317,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_unknown_keys),
+		cmocka_unit_test(test_unknown_expert_keys),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_peft_refuses_routers),
 		cmocka_unit_test(test_experts_off),

@@ -129,6 +129,25 @@ static void test_z_loss(void **state)
 	same("the z-loss's gradient", dz, gold_d_z_loss, GOLD_TE);
 }
 
+static void test_relu(void **state)
+{
+	double loss;
+
+	(void)state;
+	moe_gate_relu(GOLD_T, GOLD_E, z, y);
+	moe_gate_relu_bwd(GOLD_T, GOLD_E, y, c, dz);
+	same("relu", y, gold_relu, GOLD_TE);
+	same("its gradient", dz, gold_d_relu, GOLD_TE);
+	memset(dz, 0, sizeof(dz));
+	for (int i = 0; i < GOLD_TE; i++)
+		pick[i] = y[i] > 0;
+	moe_gate_shares(GOLD_T, GOLD_E, pick, f);
+	loss = moe_gate_balance(GOLD_T, GOLD_E, GOLD_K, f, y, 1, dp);
+	moe_gate_relu_bwd(GOLD_T, GOLD_E, y, dp, dz);
+	assert_true(fabs(loss - gold_remoe[0]) < TOL);
+	same("ReMoE's gradient", dz, gold_d_remoe, GOLD_TE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +157,7 @@ int main(void)
 		cmocka_unit_test_setup(test_balance, setup),
 		cmocka_unit_test_setup(test_sequence, setup),
 		cmocka_unit_test_setup(test_z_loss, setup),
+		cmocka_unit_test_setup(test_relu, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 
 enum { SET_LABELLED = MOE_SET_OWN, SET_GATE_LOSS };
 static const struct moe_setting settings[] = {
-	MOE_ROUTER_COMMON_BUT(MOE_DEPLOY_RENORM),
+	MOE_ROUTER_COMMON_BUT(1, MOE_DEPLOY_RENORM),
 	{ "labelled", 1, 0, 1, NULL, "share of the rollouts whose label is shown" },
 	{ "gate_loss", 0.01, 0, 1e3, NULL, "weight of the gate's cross-entropy with the labels" },
 	{ 0 },
@@ -148,6 +148,7 @@ const struct moe_method moe_method_cloud = {
 	.cheats = true,
 	.detaches = true,
 	.label_detaches = true,
+	.own_loss = true,
 	.settings = settings,
 	.router = &router,
 	.placement = MOE_PER_TOKEN,

@@ -15,26 +15,14 @@ static const struct moe_setting settings[] = {
 static int tensors(
 	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
 {
-	(void)set;
-	out[0] = (struct moe_router_tensor){ "weight", MOE_ROLE_ROUTER, E, d };
-	out[1] = (struct moe_router_tensor){ "bias", MOE_ROLE_ROUTER, 1, E };
-	out[2] = (struct moe_router_tensor){ "alpha", MOE_ROLE_STATE, 1, 1 };
-	return 3;
-}
-
-/* p [E], entmax before the floor */
-static int keep(int E, const double *set)
-{
-	(void)set;
-	return E;
+	return moe_router_state_tensor(d, E, set, "alpha", 1, 1, out);
 }
 
 static void fwd(const struct moe_router_rows *r)
 {
 	/* logit [T,E] = scale (x W' + b) */
-	moe_gate_linear(r->T, r->d, r->E, r->x, r->ldx, r->param[0], r->param[1],
-		r->set[MOE_SET_LOGIT_SCALE], r->logit);
-	/* p [T,E] = entmax(logit); gate [T,E] = (1 - E floor) p + floor */
+	moe_router_logits(r);
+	/* p [T,E], kept = entmax(logit); gate [T,E] = (1 - E floor) p + floor */
 	moe_gate_entmax(r->T, r->E, (double)r->param[2][0], r->logit, r->kept);
 	moe_gate_floor(r->T, r->E, r->set[SET_FLOOR], r->kept, r->gate);
 }
@@ -52,8 +40,7 @@ static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *
 		moe_gate_entmax_bwd(
 			1, r->E, (double)r->param[2][0], r->kept + at, dp, g->work + at, NULL);
 	}
-	moe_gate_linear_bwd(r->T, r->d, r->E, g->work, r->x, r->ldx, r->param[0],
-		r->set[MOE_SET_LOGIT_SCALE], g->dx, g->lddx, g->dparam[0], g->dparam[1]);
+	moe_router_end_bwd(r, g);
 }
 
 /* alpha after a->step steps: 1, rising evenly (1.5 half-way to 2), then its end. */
@@ -62,18 +49,15 @@ static void set_alpha(struct moe_adapter *a)
 	double end = a->x.set[SET_ALPHA], steps = a->x.set[SET_ANNEAL];
 	double done = steps > 0 && (double)a->step < steps ? (double)a->step / steps : 1;
 
-	for (int s = 0; s < a->x.n_site; s++) {
-		moe_real *p[MOE_ROUTER_TENSORS];
-
-		moe_router_params(&a->x, a->x.param, s, p);
-		p[2][0] = (moe_real)(1 + done * (end - 1));
-	}
+	moe_router_fill(a, 2, 1 + done * (end - 1));
 }
 
-static void after_step(struct moe_adapter *a, const struct moe_load *l)
+static int after_step(struct moe_adapter *a, const struct moe_load *l, struct moe_err *e)
 {
 	(void)l;
+	(void)e;
 	set_alpha(a);
+	return 0;
 }
 
 static int init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
@@ -97,7 +81,7 @@ static int check(const double *set, const struct moe_experts *x, struct moe_err 
 static const struct moe_router router = {
 	.name = "entmax",
 	.tensors = tensors,
-	.keep = keep,
+	.keep = moe_router_keep_each,
 	.fwd = fwd,
 	.bwd = bwd,
 };
@@ -117,19 +101,10 @@ const struct moe_method moe_method_entmax = {
 		"in part: the floor (0.02) is all that is left of an expert that entmax zeroes; "
 		"hindsight=decide takes the quarantine out of kept rollouts",
 	.placebo = "entmax-shuffled",
-	.needs_pairs = true,
-	.pins = true,
-	.settings = settings,
-	.router = &router,
-	.placement = MOE_PER_LAYER,
-	.plan = moe_decision_table_deployed,
+	MOE_ROUTER_ROW,
 	.check = check,
 	.init = init,
-	.report = moe_router_report,
-	.score = moe_router_score,
-	.decide = moe_router_decide,
 	.losses = moe_router_losses,
 	.pin_loss = moe_router_pin_loss,
-	.mask = moe_router_mask,
 	.after_step = after_step,
 };

@@ -7,6 +7,54 @@
 #include <math.h>
 #include <string.h>
 
+/* ---- logits that are a Linear of the input ---- */
+
+int moe_router_linear_tensors(
+	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
+{
+	(void)set;
+	out[0] = (struct moe_router_tensor){ "weight", MOE_ROLE_ROUTER, E, d };
+	out[1] = (struct moe_router_tensor){ "bias", MOE_ROLE_ROUTER, 1, E };
+	return 2;
+}
+
+int moe_router_state_tensor(int d, int E, const double *set, const char *name, int rows, int cols,
+	struct moe_router_tensor out[MOE_ROUTER_TENSORS])
+{
+	int n = moe_router_linear_tensors(d, E, set, out);
+
+	out[n] = (struct moe_router_tensor){ name, MOE_ROLE_STATE, rows, cols };
+	return n + 1;
+}
+
+int moe_router_keep_each(int E, const double *set)
+{
+	(void)set;
+	return E;
+}
+
+void moe_router_logits(const struct moe_router_rows *r)
+{
+	moe_gate_linear(r->T, r->d, r->E, r->x, r->ldx, r->param[0], r->param[1],
+		r->set[MOE_SET_LOGIT_SCALE], r->logit);
+}
+
+void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
+{
+	size_t n = (size_t)r->T * (size_t)r->E;
+
+	if (g->dlogit)
+		memcpy(g->work, g->dlogit, n * sizeof(*g->work));
+	else
+		memset(g->work, 0, n * sizeof(*g->work));
+}
+
+void moe_router_end_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
+{
+	moe_gate_linear_bwd(r->T, r->d, r->E, g->work, r->x, r->ldx, r->param[0],
+		r->set[MOE_SET_LOGIT_SCALE], g->dx, g->lddx, g->dparam[0], g->dparam[1]);
+}
+
 /* ---- layout ---- */
 
 int moe_router_count(const struct moe_experts *x)
@@ -37,6 +85,15 @@ int moe_router_check_banks(const double *set, const struct moe_experts *x, struc
 			  "expert");
 }
 
+int moe_router_check_count(const char *name, double v, int most, struct moe_err *e)
+{
+	return v == (int)v && v <= most
+		? 0
+		: moe_fail(e, MOE_USAGE,
+			  "%s=%g: it is a whole number up to %d, the experts to choose from", name,
+			  v, most);
+}
+
 int moe_router_check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
 	int over = (int)set[MOE_SET_BALANCE_OVER];
@@ -61,16 +118,6 @@ int moe_router_check(const double *set, const struct moe_experts *x, struct moe_
 	return 0;
 }
 
-void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
-{
-	size_t n = (size_t)r->T * (size_t)r->E;
-
-	if (g->dlogit)
-		memcpy(g->work, g->dlogit, n * sizeof(*g->work));
-	else
-		memset(g->work, 0, n * sizeof(*g->work));
-}
-
 int moe_router_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e)
 {
@@ -89,6 +136,16 @@ int moe_router_init(const struct moe_engine *g, const struct moe_pairs *p, struc
 				moe_rng_normal(key, (uint64_t)v->site, k));
 	}
 	return 0;
+}
+
+void moe_router_fill(struct moe_adapter *a, int i, double v)
+{
+	for (int s = 0; s < a->x.n_site; s++) {
+		const struct moe_view *view = &a->x.view[a->x.site[s].view + i];
+
+		for (size_t k = 0; k < view->n; k++)
+			a->x.param[view->off + k] = (moe_real)v;
+	}
 }
 
 void moe_router_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *s)
@@ -114,9 +171,12 @@ int moe_router_score(const struct moe_engine *g, const struct moe_adapter *a,
 
 		if (!s[i].mean)
 			return moe_fail(e, MOE_DATA,
-				"rollout %zu has no gates on record (route.weights): the method "
-				"'%s' decides by those that moe-rollout writes",
-				i, a->method);
+				"the method '%s' decides by the gates that its router gave while "
+				"sampling; moe-rollout has written that decision into these "
+				"rollouts already, so leave moe-route out, or look at the gates "
+				"with moe-route --explain; to decide by another method give its "
+				"name (--method) and an adapter that has its score",
+				a->method);
 		for (int k = 0; k < a->x.E; k++) {
 			if (a->x.bank[k] == MOE_BANK_SHARED)
 				continue;
@@ -138,12 +198,6 @@ int moe_router_decide(const struct moe_adapter *a, const struct moe_seen *s, siz
 	return 0;
 }
 
-/* Row i of site s, of an array [S,T,E]. */
-static size_t cell_of(const struct moe_gate_rows *r, int s, int i)
-{
-	return ((size_t)s * (size_t)r->T + (size_t)r->row[i]) * (size_t)r->E;
-}
-
 void moe_router_mask(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask)
 {
 	const struct moe_experts *x = &a->x;
@@ -155,7 +209,7 @@ void moe_router_mask(const struct moe_adapter *a, const struct moe_gate_rows *r,
 		for (int i = 0; i < r->n; i++)
 			for (int k = 0; k < r->E; k++)
 				sum[x->bank[x->routed[k]]] +=
-					(double)r->gate[cell_of(r, s, i) + (size_t)k];
+					(double)r->gate[moe_gate_cell(r, s, i) + (size_t)k];
 	all = sum[MOE_BANK_CLEAN] + sum[MOE_BANK_QUARANTINE];
 	/* each bank learns by the share of the completion that the router gave it */
 	for (int k = 0; all > 0 && k < x->n_routed; k++)
@@ -169,49 +223,82 @@ struct bank_rows {
 	int n, col[MOE_EXPERTS_MAX];
 };
 
-static struct bank_rows columns_of(const struct moe_experts *x, enum moe_bank bank)
+/* Without the first `skip` of them. */
+static struct bank_rows columns_of(const struct moe_experts *x, enum moe_bank bank, int skip)
 {
 	struct bank_rows b = { 0 };
 
 	for (int k = 0; k < x->n_routed; k++)
-		if (x->bank[x->routed[k]] == bank)
+		if (x->bank[x->routed[k]] == bank && skip-- <= 0)
 			b.col[b.n++] = k;
 	return b;
 }
 
-static void bank_softmax(const struct bank_rows *b, const moe_real *logit, moe_real *p)
+/* p [n] = of the bank's logits at a row: their softmax, or (scores) the sigmoid of each */
+static void bank_scores(const struct bank_rows *b, bool scores, const moe_real *logit, moe_real *p)
 {
 	moe_real z[MOE_EXPERTS_MAX];
 
 	for (int k = 0; k < b->n; k++)
 		z[k] = logit[b->col[k]];
-	moe_gate_softmax(1, b->n, z, p);
+	if (scores)
+		moe_gate_sigmoid(1, b->n, z, p);
+	else
+		moe_gate_softmax(1, b->n, z, p);
 }
 
-/* Balance within one bank at one site: Switch's loss of the softmax over the bank's logits, picks =
- * the largest. The scope is this rollout: first its shares, then row by row the gradient. */
-static double balance_site(
-	const struct bank_rows *b, const struct moe_gate_rows *r, int s, double coef)
+/* Balance within one bank at one site: of the softmax over the bank's logits (Switch, DeepSeekMoE)
+ * or of their sigmoids (the sequence-wise form), picks = the k largest. The scope is this rollout:
+ * first its shares, then row by row the gradient. */
+static double balance_site(const struct bank_rows *b, bool scores, int k,
+	const struct moe_gate_rows *r, int s, double coef)
 {
 	double f[MOE_EXPERTS_MAX] = { 0 }, loss = 0;
 	moe_real p[MOE_EXPERTS_MAX], y[MOE_EXPERTS_MAX];
 	uint8_t pick[MOE_EXPERTS_MAX];
 
 	for (int i = 0; i < r->n; i++) {
-		bank_softmax(b, r->logit + cell_of(r, s, i), p);
-		moe_gate_topk(1, b->n, 1, false, p, y, pick);
-		for (int k = 0; k < b->n; k++)
-			f[k] += (double)pick[k] / r->n;
+		bank_scores(b, scores, r->logit + moe_gate_cell(r, s, i), p);
+		moe_gate_topk(1, b->n, k, false, p, y, pick);
+		for (int q = 0; q < b->n; q++)
+			f[q] += (double)pick[q] / r->n;
 	}
 	for (int i = 0; i < r->n; i++) {
 		moe_real dp[MOE_EXPERTS_MAX] = { 0 }, dz[MOE_EXPERTS_MAX] = { 0 };
 
-		bank_softmax(b, r->logit + cell_of(r, s, i), p);
-		loss += moe_gate_balance(1, b->n, 1, f, p, coef / r->n, dp);
-		moe_gate_softmax_bwd(1, b->n, p, dp, dz);
-		for (int k = 0; k < b->n; k++)
-			r->dlogit[cell_of(r, s, i) + (size_t)b->col[k]] += dz[k];
+		bank_scores(b, scores, r->logit + moe_gate_cell(r, s, i), p);
+		if (scores) {
+			loss += moe_gate_balance_sequence(1, b->n, k, f, p, coef / r->n, dp);
+			moe_gate_sigmoid_bwd(1, b->n, p, dp, dz);
+		} else {
+			loss += moe_gate_balance(1, b->n, k, f, p, coef / r->n, dp);
+			moe_gate_softmax_bwd(1, b->n, p, dp, dz);
+		}
+		for (int q = 0; q < b->n; q++)
+			r->dlogit[moe_gate_cell(r, s, i) + (size_t)b->col[q]] += dz[q];
 	}
+	return loss;
+}
+
+double moe_router_balance(const struct moe_adapter *a, const struct moe_gate_rows *r, int skip,
+	bool scores, int k, double weight)
+{
+	struct bank_rows b = columns_of(&a->x, MOE_BANK_QUARANTINE, skip);
+	double loss = 0;
+
+	for (int s = 0; s < r->S && b.n > 1; s++)
+		loss += balance_site(&b, scores, k, r, s, weight / r->S);
+	return loss;
+}
+
+double moe_router_z_loss(const struct moe_adapter *a, const struct moe_gate_rows *r, double weight)
+{
+	double loss = 0, coef = weight * a->x.set[MOE_SET_Z_LOSS];
+
+	for (int s = 0; s < r->S && coef > 0; s++) /* a mean over sites and rows */
+		for (int i = 0; i < r->n; i++)
+			loss += moe_gate_z_loss(1, r->E, r->logit + moe_gate_cell(r, s, i),
+				coef / r->S / r->n, r->dlogit + moe_gate_cell(r, s, i));
 	return loss;
 }
 
@@ -219,16 +306,12 @@ double moe_router_losses(const struct moe_adapter *a, const struct moe_gate_rows
 {
 	const double *set = a->x.set;
 	bool over_clean = (int)set[MOE_SET_BALANCE_OVER] == MOE_OVER_CLEAN;
-	struct bank_rows b = columns_of(&a->x, over_clean ? MOE_BANK_CLEAN : MOE_BANK_QUARANTINE);
-	double loss = 0, each = r->n ? weight / r->S : 0; /* a mean over sites and rows */
+	struct bank_rows b = columns_of(
+		&a->x, over_clean ? MOE_BANK_CLEAN : MOE_BANK_QUARANTINE, 0);
+	double loss = moe_router_z_loss(a, r, weight);
 
-	for (int s = 0; s < r->S; s++) {
-		if (set[MOE_SET_BALANCE] > 0 && r->n)
-			loss += balance_site(&b, r, s, each * set[MOE_SET_BALANCE]);
-		for (int i = 0; set[MOE_SET_Z_LOSS] > 0 && i < r->n; i++)
-			loss += moe_gate_z_loss(1, r->E, r->logit + cell_of(r, s, i),
-				each / r->n * set[MOE_SET_Z_LOSS], r->dlogit + cell_of(r, s, i));
-	}
+	for (int s = 0; s < r->S && set[MOE_SET_BALANCE] > 0 && r->n; s++)
+		loss += balance_site(&b, false, 1, r, s, weight / r->S * set[MOE_SET_BALANCE]);
 	return loss;
 }
 
@@ -242,7 +325,130 @@ double moe_router_pin_loss(
 		in[k] = a->x.bank[a->x.routed[k]] == MOE_BANK_QUARANTINE;
 	for (int s = 0; s < r->S; s++)
 		for (int i = 0; i < r->n; i++)
-			loss += moe_gate_pin(1, r->E, r->logit + cell_of(r, s, i), in, hack,
-				weight / (r->S * r->n), r->dlogit + cell_of(r, s, i));
+			loss += moe_gate_pin(1, r->E, r->logit + moe_gate_cell(r, s, i), in, hack,
+				weight / (r->S * r->n), r->dlogit + moe_gate_cell(r, s, i));
 	return loss;
+}
+
+/* ---- two levels ---- */
+
+int moe_two_level_keep(int E, const double *set)
+{
+	(void)set;
+	return 2 * E;
+}
+
+void moe_choice_open(struct moe_choice *c, const struct moe_router_rows *r, int t)
+{
+	size_t row = (size_t)t * (size_t)r->E;
+
+	*c = (struct moe_choice){ .r = r, .t = t };
+	for (int k = 0; k < r->E; k++)
+		if (r->quarantine[k]) {
+			c->z[c->n] = r->logit[row + (size_t)k];
+			c->y[c->n] = r->kept[2 * row + (size_t)k];
+			c->own[c->n] = r->kept[2 * row + (size_t)(r->E + k)];
+			c->col[c->n++] = k;
+		}
+}
+
+/* p [E] = softmax of the row's logits; returns the quarantine's part of it. */
+static double bank_share(const struct moe_choice *c, moe_real *p)
+{
+	double M = 0;
+
+	moe_gate_softmax(1, c->r->E, c->r->logit + (size_t)c->t * (size_t)c->r->E, p);
+	for (int i = 0; i < c->n; i++)
+		M += (double)p[c->col[i]];
+	return M;
+}
+
+void moe_choice_close(const struct moe_choice *c)
+{
+	const struct moe_router_rows *r = c->r;
+	size_t row = (size_t)c->t * (size_t)r->E;
+	moe_real p[MOE_EXPERTS_MAX];
+	double M = bank_share(c, p);
+
+	memcpy(r->gate + row, p, (size_t)r->E * sizeof(*p));
+	memset(r->kept + 2 * row, 0, 2 * (size_t)r->E * sizeof(*p));
+	for (int i = 0; i < c->n; i++) {
+		r->gate[row + (size_t)c->col[i]] = (moe_real)(M * (double)c->y[i]);
+		r->kept[2 * row + (size_t)c->col[i]] = c->y[i];
+		r->kept[2 * row + (size_t)(r->E + c->col[i])] = c->own[i];
+	}
+}
+
+void moe_two_level_fwd(const struct moe_router_rows *r, void (*choose)(struct moe_choice *c))
+{
+	struct moe_choice c;
+
+	moe_router_logits(r);
+	for (int t = 0; t < r->T; t++) {
+		moe_choice_open(&c, r, t);
+		memset(c.y, 0, sizeof(c.y)); /* what was kept is of another pass */
+		memset(c.own, 0, sizeof(c.own));
+		choose(&c);
+		moe_choice_close(&c);
+	}
+}
+
+void moe_two_level_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g,
+	void (*choose_bwd)(const struct moe_choice *c, const moe_real *dy, moe_real *dz,
+		const struct moe_router_grads *g))
+{
+	struct moe_choice c;
+
+	moe_router_begin_bwd(r, g);
+	for (int t = 0; t < r->T; t++) {
+		size_t row = (size_t)t * (size_t)r->E;
+		moe_real p[MOE_EXPERTS_MAX], dp[MOE_EXPERTS_MAX], dy[MOE_EXPERTS_MAX],
+			dz[MOE_EXPERTS_MAX] = { 0 };
+		double M, dM = 0;
+
+		moe_choice_open(&c, r, t);
+		M = bank_share(&c, p);
+		/* gate = M y:  dM = sum y dgate, dy = M dgate */
+		memcpy(dp, g->dgate + row, (size_t)r->E * sizeof(*dp));
+		for (int i = 0; i < c.n; i++) {
+			double d = (double)g->dgate[row + (size_t)c.col[i]];
+
+			dM += d * (double)c.y[i];
+			dy[i] = (moe_real)(M * d);
+		}
+		for (int i = 0; i < c.n; i++)
+			dp[c.col[i]] = (moe_real)dM;
+		moe_gate_softmax_bwd(1, r->E, p, dp, g->work + row);
+		choose_bwd(&c, dy, dz, g);
+		for (int i = 0; i < c.n; i++)
+			g->work[row + (size_t)c.col[i]] += dz[i];
+	}
+	moe_router_end_bwd(r, g);
+}
+
+int moe_two_level_check(
+	const double *set, double always, double k, const struct moe_experts *x, struct moe_err *e)
+{
+	int n = count_bank(x, MOE_BANK_QUARANTINE);
+
+	if (n < 2)
+		return moe_fail(e, MOE_USAGE,
+			"this router chooses between experts of the quarantine, which has %d: give "
+			"several with --expert, or a --quarantine-rank that can be cut up",
+			n);
+	if (moe_router_check_count("shared", always, n - 1, e) ||
+		moe_router_check_count("k", k, n - (int)always, e))
+		return -1;
+	return moe_router_check(set, x, e);
+}
+
+int moe_router_check_sampling(double v, struct moe_err *e)
+{
+	return v == 0
+		? 0
+		: moe_fail(e, MOE_USAGE,
+			  "sampling=compete: while a token is sampled the later tokens, with which "
+			  "it would compete, do not exist: the choice is not causal. A sampled "
+			  "token goes by its own row (sampling=alone), and --ratio min weighs what "
+			  "training does otherwise");
 }

@@ -6,7 +6,9 @@
 #include "moe/method.h"
 
 extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_method_random,
-	moe_method_oracle, moe_method_topk, moe_method_entmax, moe_method_seeded,
+	moe_method_oracle, moe_method_topk, moe_method_entmax, moe_method_seeded, moe_method_relu,
+	moe_method_switch, moe_method_loramoe, moe_method_xlora, moe_method_deepseek,
+	moe_method_deepseek_v3, moe_method_expert_choice, moe_method_balanced, moe_method_arrow,
 	moe_method_no_loophole, moe_method_vector, moe_method_tstat, moe_method_haar,
 	moe_method_absorb, moe_method_scorda, moe_method_scorda_rev, moe_method_seed_absorb,
 	moe_method_bounded, moe_method_inoculation, moe_method_frozen_random, moe_method_sgtm,

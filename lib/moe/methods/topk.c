@@ -10,31 +10,13 @@ static const struct moe_setting settings[] = {
 	{ 0 },
 };
 
-/* weight [E, d] and bias [E] of a site */
-static int tensors(
-	int d, int E, const double *set, struct moe_router_tensor out[MOE_ROUTER_TENSORS])
-{
-	(void)set;
-	out[0] = (struct moe_router_tensor){ "weight", MOE_ROLE_ROUTER, E, d };
-	out[1] = (struct moe_router_tensor){ "bias", MOE_ROLE_ROUTER, 1, E };
-	return 2;
-}
-
-/* p [E], the softmax before anything was dropped */
-static int keep(int E, const double *set)
-{
-	(void)set;
-	return E;
-}
-
 static void fwd(const struct moe_router_rows *r)
 {
 	uint8_t pick[MOE_EXPERTS_MAX];
 
 	/* logit [T,E] = scale (x W' + b) */
-	moe_gate_linear(r->T, r->d, r->E, r->x, r->ldx, r->param[0], r->param[1],
-		r->set[MOE_SET_LOGIT_SCALE], r->logit);
-	/* p [T,E] = softmax(logit); gate [T,E] = its k largest */
+	moe_router_logits(r);
+	/* p [T,E], kept = softmax(logit); gate [T,E] = its k largest */
 	moe_gate_softmax(r->T, r->E, r->logit, r->kept);
 	for (size_t at = 0; at < (size_t)r->T * (size_t)r->E; at += (size_t)r->E)
 		moe_gate_topk(1, r->E, (int)r->set[SET_K], r->set[SET_RENORM] > 0, r->kept + at,
@@ -58,26 +40,22 @@ static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *
 			g->dgate + at, dp);
 		moe_gate_softmax_bwd(1, r->E, r->kept + at, dp, g->work + at);
 	}
-	moe_gate_linear_bwd(r->T, r->d, r->E, g->work, r->x, r->ldx, r->param[0],
-		r->set[MOE_SET_LOGIT_SCALE], g->dx, g->lddx, g->dparam[0], g->dparam[1]);
+	moe_router_end_bwd(r, g);
 }
 
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
-	int routed = moe_router_count(x);
-
-	if (set[SET_K] != (int)set[SET_K] || set[SET_K] > routed)
-		return moe_fail(e, MOE_USAGE,
-			"k=%g: it is a whole number up to %d, the routed experts", set[SET_K],
-			routed);
-	return moe_router_check(set, x, e);
+	return moe_router_check_count("k", set[SET_K], moe_router_count(x), e) ||
+			moe_router_check(set, x, e)
+		? -1
+		: 0;
 }
 
 static const struct moe_router router = {
 	.name = "topk",
 	.hard = true,
-	.tensors = tensors,
-	.keep = keep,
+	.tensors = moe_router_linear_tensors,
+	.keep = moe_router_keep_each,
 	.fwd = fwd,
 	.bwd = bwd,
 };
@@ -93,18 +71,9 @@ const struct moe_method moe_method_topk = {
 		    "on what is not routed to them, and DEMix + ablate has negative unlearning",
 	.presence = "no: a token's gate is 0 for all experts but k",
 	.placebo = "topk-shuffled",
-	.needs_pairs = true,
-	.pins = true,
-	.settings = settings,
-	.router = &router,
-	.placement = MOE_PER_LAYER,
-	.plan = moe_decision_table_deployed,
+	MOE_ROUTER_ROW,
 	.check = check,
 	.init = moe_router_init,
-	.report = moe_router_report,
-	.score = moe_router_score,
-	.decide = moe_router_decide,
 	.losses = moe_router_losses,
 	.pin_loss = moe_router_pin_loss,
-	.mask = moe_router_mask,
 };

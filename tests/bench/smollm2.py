@@ -94,19 +94,40 @@ def llama_generate(llama):
     return NEW / (time.perf_counter() - start)
 
 
-rows = {"prefill/score, moe-base": score_ours, "prefill/score, transformers f32": score_torch}
+def limits():
+    """Multiply-adds of a 1024^3 product, and bytes that a sum reads, a second, on these threads: what no row can pass."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    big = torch.ones(1 << 28)
+    flop = byte = 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ b
+        flop = max(flop, 2 * 1024**3 / (time.perf_counter() - start))
+        start = time.perf_counter()
+        big.sum()
+        byte = max(byte, 4 * big.numel() / (time.perf_counter() - start))
+    return flop / 1e9, byte / 1e9
+
+
+weights = sum(p.numel() for p in model.parameters())  # tied: the head's product uses the embedding's
+rows, of = {}, {}  # of: rows of weights that one reading serves, bytes of that reading
+rows["prefill/score, moe-base"], of["prefill/score, moe-base"] = score_ours, (BLOCK, 4 * weights)
+rows["prefill/score, transformers f32"], of["prefill/score, transformers f32"] = score_torch, (BLOCK, 4 * weights)
 for batch in (1, 16, 128):
-    rows[f"decode batch {batch}, moe-rollout"] = lambda batch=batch: generate_ours(batch)
-    rows[f"decode batch {batch}, transformers f32"] = lambda batch=batch: generate_torch(batch)
+    for name, f in (("moe-rollout", generate_ours), ("transformers f32", generate_torch)):
+        rows[f"decode batch {batch}, {name}"], of[f"decode batch {batch}, {name}"] = (lambda batch=batch, f=f: f(batch)), (batch, 4 * weights)
 for name, path in (("F32", f32), ("as stored", quantised)):
     llama = llama_of(path)
     if llama:
-        rows[f"prefill, llama.cpp {name}"] = lambda llama=llama: llama_score(llama)
-        rows[f"decode batch 1, llama.cpp {name}"] = lambda llama=llama: llama_generate(llama)
+        rows[f"prefill, llama.cpp {name}"], of[f"prefill, llama.cpp {name}"] = (lambda llama=llama: llama_score(llama)), (BLOCK, os.path.getsize(path))
+        rows[f"decode batch 1, llama.cpp {name}"], of[f"decode batch 1, llama.cpp {name}"] = (lambda llama=llama: llama_generate(llama)), (1, os.path.getsize(path))
 best = dict.fromkeys(rows, 0.0)
 for _ in range(ROUNDS):
     for name, f in rows.items():
         best[name] = max(best[name], f())
-print(f"SmolLM2-135M-Instruct, {THREADS} threads, tokens a second, best of {ROUNDS}")
+flop, byte = limits()
+print(f"SmolLM2-135M-Instruct, {THREADS} threads, best of {ROUNDS}; the machine: {flop:.0f} GFLOP/s (1024^3), {byte:.1f} GB/s read")
+print(f"{'':42} {'tokens/s':>10} {'GFLOP/s':>8} {'share':>6} {'GB/s':>6} {'share':>6}")
 for name, v in best.items():
-    print(f"{name:42} {v:10.1f}")
+    g, b = 2e-9 * weights * v, 1e-9 * of[name][1] * v / of[name][0]
+    print(f"{name:42} {v:10.1f} {g:8.1f} {g / flop:6.2f} {b:6.2f} {b / byte:6.2f}")

@@ -12,7 +12,7 @@ digest() {
 
 ok "a run of training" job one logistic.1/a1.moes
 fails 1 "learns something" sh -c '[ "$1" = "$2" ]' - "$(digest one/logistic.1/a0.moes)" "$(digest one/logistic.1/a1.moes)"
-ok "but one recording" test -e one/logistic.1/run.moes -a ! -e one/logistic.1/checkpoint
+equal "leaves one recording" "$(echo one/logistic.1/part.* one/logistic.1/run.moes)" 'one/logistic.1/part.* one/logistic.1/run.moes'
 
 # all of its processes, as the terminal's interrupt does
 setsid make -s -C "$TOP/examples/smollm2" STEPS=400 RUN="$PWD/two" "$PWD/two/logistic.1/a1.moes" >killed 2>&1 &
@@ -30,7 +30,11 @@ steps() {
 	moe-cat --json "$1" | grep -o '"t":"step"' | wc -l
 }
 equal "the parts are joined, no step twice" "$(steps two/logistic.1/run.moes)" 8
-ok "and train it again" moe-train -q -m base -a two/logistic.1/a0.moes --lr 0.0005 -o again.moes two/logistic.1/run.moes
+rm two/logistic.1/a1.moes
+ok "a run goes on with more steps" env STEPS=10 make -s -C "$TOP/examples/smollm2" RUN="$PWD/two" "$PWD/two/logistic.1/a1.moes"
+equal "which join its recording" "$(steps two/logistic.1/run.moes)" 10
+rm two/logistic.1/a1.moes
+ok "a recording trains it again" moe-train -q -m base -a one/logistic.1/a0.moes --lr 0.0005 -o again.moes one/logistic.1/run.moes
 equal "bit for bit" "$(digest again.moes)" "$(digest one/logistic.1/a1.moes)"
 
 ok "the whole job" job one

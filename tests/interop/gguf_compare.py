@@ -7,7 +7,8 @@ Parts (default all): weights  every tensor against gguf.quants.dequantize, q and
                      logp     log-probabilities of 20,000 tokens of real text (MOE_TEXTS: a folder; English and code) against transformers
                      greedy   continuations of 200 prompts, token by token, against transformers
                      ppl      perplexity of the same texts against llama.cpp on the same weights, written as an F32 GGUF file
-TAP on standard output; exit 1 when anything differs. MOE_DIR keeps the converted directory. Needs numpy, gguf, torch, transformers, tokenizers.
+TAP on standard output; exit 1 when anything differs. MOE_DIR keeps the converted directory; MOE_STRINGS, MOE_TOKENS and MOE_PROMPTS make a part smaller.
+Needs numpy, gguf, torch, transformers, tokenizers; llama.cpp is asked through llama_cpp (llama-cpp-python) or cyllama, whichever is there.
 """
 import json
 import os
@@ -23,7 +24,8 @@ from gguf.quants import dequantize  # noqa: E402
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-N_STRINGS, N_TOKENS, N_PROMPTS, NEW, BLOCK = int(os.environ.get("MOE_STRINGS", 100000)), 20000, 200, 32, 512
+N_STRINGS, N_TOKENS, N_PROMPTS = (int(os.environ.get(k, n)) for k, n in (("MOE_STRINGS", 100000), ("MOE_TOKENS", 20000), ("MOE_PROMPTS", 200)))
+NEW, BLOCK = 32, 512
 PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
          "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm",
          "ffn_norm": "post_attention_layernorm", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
@@ -168,15 +170,22 @@ def greedy(binary, folder):
     rng.shuffle(prompts)
     prompts = [f"<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{p}<|im_end|>\n<|im_start|>assistant\n" for p in prompts[:N_PROMPTS]]
     same, first = 0, None
-    got = generate(binary, folder, prompts)
-    for p, ours in zip(prompts, got):
-        x = tok(p, return_tensors="pt", add_special_tokens=False)
-        y = model.generate(**x, max_new_tokens=NEW, do_sample=False, pad_token_id=tok.eos_token_id)[0, x.input_ids.shape[1]:].tolist()
-        ours, y = [x[:-1] if x and x[-1] == tok.eos_token_id else x for x in (ours, y)]  # a stop may or may not be counted
-        if ours == y:
+    asked = [tok(p, return_tensors="pt", add_special_tokens=False).input_ids for p in prompts]
+    want = {}
+    for n in sorted({x.shape[1] for x in asked}):  # prompts of one length together: no padding, so the same as one by one
+        members = [i for i, x in enumerate(asked) if x.shape[1] == n]
+        x = torch.cat([asked[i] for i in members])
+        y = model.generate(input_ids=x, attention_mask=torch.ones_like(x), max_new_tokens=NEW, do_sample=False, pad_token_id=tok.eos_token_id)[:, n:].tolist()
+        want.update(zip(members, y))
+
+    def answer(x):  # a stop may or may not be counted, and a batch is filled with it
+        return x[:x.index(tok.eos_token_id)] if tok.eos_token_id in x else x
+
+    for i, (p, ours) in enumerate(zip(prompts, generate(binary, folder, prompts))):
+        if answer(ours) == answer(want[i]):
             same += 1
         elif first is None:
-            first = (p, ours, y)
+            first = (p, answer(ours), answer(want[i]))
     ok(same == len(prompts), f"{same} of {len(prompts)} greedy continuations are those of transformers, token by token {first or ''}")
 
 
@@ -207,22 +216,58 @@ def f32_file(reader, path):
     w.close()
 
 
-def ppl(reader, binary, folder, tmp, known):
+def llama_logits(path, vocabulary):
+    """A function of a block of tokens: the logits behind each, by llama.cpp in F32 with an F32 cache; None without llama.cpp."""
     try:
         from llama_cpp import Llama
+        llama = Llama(path, n_ctx=BLOCK, n_batch=BLOCK, logits_all=True, verbose=False, n_threads=2, type_k=0, type_v=0)
+
+        def logits(block):
+            llama.reset()
+            llama.eval(block)
+            return np.array(llama.scores[:len(block)], dtype=np.float64)
+        return logits
     except ImportError:
-        return print("# llama_cpp cannot be imported: perplexity not compared")
+        pass
+    try:
+        from cyllama.llama import llama_cpp as lc
+    except ImportError:
+        return None
+    lc.disable_logging()
+
+    class Model(lc.LlamaModel):
+        n_vocab = vocabulary  # which the context of cyllama 0.2 asks for and its model lacks
+
+    model = Model(path_model=path, params=lc.LlamaModelParams())
+    p = lc.LlamaContextParams()
+    p.n_ctx, p.n_batch, p.n_ubatch, p.n_threads, p.n_threads_batch, p.type_k, p.type_v = BLOCK, BLOCK, BLOCK, 2, 2, 0, 0
+    context = lc.LlamaContext(model=model, params=p)
+
+    def logits(block):
+        context.kv_cache_clear()
+        batch = lc.LlamaBatch(n_tokens=BLOCK, embd=0, n_seq_max=1)
+        for i, token in enumerate(block):
+            batch.add(token, i, [0], True)
+        context.decode(batch)
+        return np.array([context.get_logits_ith(i) for i in range(len(block))], dtype=np.float64)
+    logits.keep = model
+    return logits
+
+
+def ppl(reader, binary, folder, tmp, known):
+    path = os.environ.get("MOE_GGUF_F32") or os.path.join(tmp, "f32.gguf")
+    if not os.path.exists(path):
+        f32_file(reader, path)
+    logits = llama_logits(path, len(reader.fields["tokenizer.ggml.tokens"].data))
+    if not logits:
+        return print("# neither llama_cpp nor cyllama can be imported: perplexity not compared")
     blocks, ours = known or (None, None)
     if blocks is None:
         blocks = texts(folder)
         ours = score(binary, folder, blocks, tmp)
-    f32_file(reader, os.path.join(tmp, "f32.gguf"))
-    llama = Llama(os.path.join(tmp, "f32.gguf"), n_ctx=BLOCK, n_batch=BLOCK, logits_all=True, verbose=False, n_threads=2, type_k=0, type_v=0)
     worst, sums, n = 0.0, [0.0, 0.0], 0
     for b, x in zip(blocks, ours):
-        llama.reset()
-        llama.eval(b)
-        z = np.array(llama.scores[:len(b) - 1], dtype=np.float64)
+        z = logits(b)[:len(b) - 1]
         z = z - z.max(1, keepdims=True)
         want = z[range(len(b) - 1), b[1:]] - np.log(np.exp(z).sum(1))
         worst = max(worst, float(np.abs(want - x).max()))

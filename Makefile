@@ -237,8 +237,15 @@ lint: all man $(BUILD)/.deps-lint ## layers, banned functions, sizes, clang-tidy
 	@tests/lint $(BUILD)
 format: $(BUILD)/.deps-lint ## bring the C sources into the form of .clang-format
 	$(Q)find lib formats cmd tests -name '*.[ch]' ! -name 'unicode_*' -print0 | xargs -0 clang-format -i
-bench: all ## throughput and speed, beside others where those are installed (tests/bench/lib.sh says how)
-	@set -e; for b in stream grade decode train; do MOE_BIN=$(BUILD) bash tests/bench/$$b.sh; echo; done
+bench: all $(filter bench-peers,$(MAKECMDGOALS)) ## speed beside others, into $(BUILD)/bench/bench.txt and .html; PARTS="train grpo" for some
+	@tests/bench/run $(BUILD) $(BUILD)/bench $(PARTS)
+bench-peers: ## what bench compares with, pinned, into $(BUILD)/bench/venv
+	python3 -m venv $(BUILD)/bench/venv
+	$(BUILD)/bench/venv/bin/pip install -q --extra-index-url https://download.pytorch.org/whl/cpu -r tests/bench/requirements.txt
+bench-scale: all ## how time and memory grow, into $(BUILD)/bench/scale.txt and .svg; CURVES="report arms" for some
+	@MOE_BIN=$(BUILD) bash tests/bench/scale.sh $(BUILD)/bench $(CURVES)
+portable-arm64: ## the golden digests from aarch64 programs under qemu
+	@tests/portable-arm64.sh $(BUILD)
 RUN ?= run
 demo: all ## the main job from pairs to verdict, about five minutes
 	@$(MAKE) --no-print-directory -C examples/quarantine demo MOE_BIN=$(abspath $(BUILD)) RUN=$(abspath $(RUN))
@@ -297,6 +304,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench bench-peers bench-scale portable-arm64 demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(FRONT_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

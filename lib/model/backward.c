@@ -122,7 +122,7 @@ static void expert_grad(const struct back *k, const struct moe_prep_linear *p, c
 		add_gate_grad(k, p, j, cut, k->dgate + (size_t)site * (size_t)T * (size_t)x->E);
 	else if (k->g && k->g->douter)
 		add_gate_grad(k, p, j, cut, k->g->douter);
-	if (k->dx) {
+	if (k->dx && !(k->g && k->g->fixed)) {
 		/* dB [out, R] += dy [T, out]^T (c mask .* z) [T, R] */
 		moe_expert_scale(x, p->alive, T, gate, mask, j->z + p->slot, slots, k->zs);
 		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1,

@@ -163,6 +163,7 @@ bool moe_experts_off(const struct moe_experts *x);
 struct moe_gates {
 	const moe_real *outer; /* [T, E] factor of every gate; NULL = 1 */
 	const moe_real *mask;  /* [T, E] factor of the experts' parameter gradients; NULL = 1 */
+	bool fixed; /* the experts learn nothing: as a mask of zeros, without its products */
 	bool detach; /* the mask multiplies everything that flows back through an expert's output:
 			to its parameters, its gate and its input (Cloud et al. 2410.04332); else to
 			the parameters alone (SGTM, Shilov et al. 2512.05648) */

@@ -254,10 +254,8 @@ static double entmax_sum(int E, const moe_real *z, double a, double tau)
  * shares would. */
 static void entmax_row(int E, const moe_real *z, double a, moe_real *p)
 {
-	double max = (double)z[0], lo, width, sum;
+	double max = (double)moe_vec_max((size_t)E, z), lo, width, sum;
 
-	for (int i = 1; i < E; i++)
-		max = fmax(max, (double)z[i]);
 	lo = a * max - 1;
 	width = (a * max - moe_pow(1.0 / E, a)) - lo;
 	for (int n = 0; n < BISECTIONS; n++) {

@@ -155,20 +155,18 @@ static int pin_losses(struct pins *j, const struct moe_packed *p, size_t a, size
 	return row ? 0 : -1;
 }
 
-/* Forward over some sides, seeds, and a backward pass without head rows whose masks are all 0: the
- * experts' parameters get exactly nothing. */
+/* Forward over some sides, seeds, and a backward pass without head rows in which the experts are
+ * fixed: their parameters get exactly nothing. */
 static int pin_pass(struct pins *j, const struct moe_packed *p, size_t a, size_t b, int worker,
 	struct moe_err *e)
 {
 	struct moe_trainer *t = j->t;
 	struct moe_acts *acts = &t->acts[worker];
 	struct moe_batch batch = { p->T, p->ids, p->n_seg, p->seg };
-	size_t rows = (size_t)p->T, E = (size_t)t->a->x.E;
-	moe_real *mask = moe_alloc(rows * E, sizeof(*mask), e);
-	unsigned char *routed = moe_alloc(rows, 1, e);
-	struct moe_gates g = { .mask = mask, .routed = routed };
+	unsigned char *routed = moe_alloc((size_t)p->T, 1, e);
+	struct moe_gates g = { .fixed = true, .routed = routed };
 	struct moe_seeds d = { 0 };
-	int rc = mask && routed && !moe_seeds_make(&d, &t->a->x, t->a->x.S, p->T, e) ? 0 : -1;
+	int rc = routed && !moe_seeds_make(&d, &t->a->x, t->a->x.S, p->T, e) ? 0 : -1;
 
 	for (int i = 0; rc == 0 && i < p->T; i++)
 		routed[i] = !j->r.prompt_on;
@@ -191,7 +189,6 @@ static int pin_pass(struct pins *j, const struct moe_packed *p, size_t a, size_t
 			t->part[worker], NULL, e);
 	}
 	moe_seeds_free(&d);
-	free(mask);
 	free(routed);
 	return rc;
 }

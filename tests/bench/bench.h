@@ -13,6 +13,15 @@ static inline double bench_sec(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* CPU seconds of this process, all its threads. */
+static inline double bench_cpu_sec(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* The most memory that the process had at a time. */
 static inline double bench_peak_mb(void)
 {

@@ -1,25 +1,47 @@
-# lib.sh - what the benches of the engine share. Sourced, not run.
+# lib.sh - what the benches share. Sourced, not run.
 #
 #   MOE_BIN=build        where the programs were built
-#   MOE_PYTHON=python3   a Python with torch, transformers and peft; without them our own numbers are shown alone
-#   THREADS, ROUNDS, SHAPES  threads (default: all cores), runs of each that alternate, so that a busy machine hits both alike, and of which the best
-#                        counts (default: 2; rows that say so have one), and which shapes
+#   MOE_PYTHON=python3   a Python with what requirements.txt names; without it our own numbers are shown alone
+#   THREADS, ROUNDS      threads (default: all cores), and rounds (default: 3): in each every side runs once, one after another, so that a busy
+#                        machine hits all alike, and ratios are of one round
+#   SAMPLES=FILE         where the samples go (tests/bench/run sets it); without it a bench prints its own table at its end
+#
+# A bench sets `part`, measures, and says `sample`; page.awk makes tables, ratios and pictures of that.
 # shellcheck shell=bash disable=SC2034 # the variables are for the benches
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=$(cd "${MOE_BIN:-$top/build}" && pwd)
 threads=${THREADS:-$(nproc)}
-rounds=${ROUNDS:-2}
+rounds=${ROUNDS:-3}
 python=${MOE_PYTHON:-python3}
 tmp=$(mktemp -d)
+samples=${SAMPLES:-$tmp/samples}
+part=${part:-bench}
+round=0
 trap 'rm -rf "$tmp"' EXIT
 export HF_HUB_OFFLINE=1
+export PATH="$bin:$PATH"
+
+# sample ROW UNIT SIDE VALUE [MB]: one measurement of this round. The first side of a row is the one that is compared with the others; of seconds less
+# is better, of all other units more.
+sample() {
+	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$part" "$1" "$2" "$3" "$round" "$4" "${5-}" >>"$samples"
+}
+
+# sample_json ROW UNIT SIDE KEY FILE: the same from the last line of JSON in FILE
+sample_json() {
+	sample "$1" "$2" "$3" "$(tail -n 1 "$5" | jq -r ".$4")" "$(tail -n 1 "$5" | jq -r '.peak_mb // ""')"
+}
+
+finish() {
+	[ -n "${SAMPLES-}" ] || awk -f "$top/tests/bench/page.awk" "$samples"
+}
 
 # compile NAME [FLAG...]: tests/bench/NAME.c becomes $tmp/NAME
 compile() {
 	local name=$1
 	shift
 	# shellcheck disable=SC2046 # flags are words
-	${CC:-cc} -O2 -std=c11 -D_XOPEN_SOURCE=700 -I"$top/lib" -I"$top" $(pkg-config --cflags lua5.4) "$top/tests/bench/$name.c" "$bin/libmoe.a" -o "$tmp/$name" \
+	${CC:-cc} -O3 -std=c11 -D_XOPEN_SOURCE=700 -I"$top/lib" -I"$top" $(pkg-config --cflags lua5.4) "$top/tests/bench/$name.c" "$bin/libmoe.a" -o "$tmp/$name" \
 		"$@" $(make -s --no-print-directory -C "$top" libs)
 }
 
@@ -28,15 +50,18 @@ need_python() {
 	local list=$*
 	list=${list// /, }
 	if ! "$python" -c "import $list" 2>/dev/null; then
-		echo "without $list (MOE_PYTHON names a Python that has them)"
+		echo "$part: without $list (make bench-peers)" >&2
 		python=
 	fi
 }
 
-wanted() { # SHAPE DEFAULT...
-	local shape=$1
-	shift
-	case " ${SHAPES:-$*} " in *" $shape "*) ;; *) return 1 ;; esac
+# seconds COMMAND...: wall seconds, on standard output
+seconds() {
+	local start end
+	start=$(date +%s%N)
+	"$@" >/dev/null || return 1
+	end=$(date +%s%N)
+	awk -v ns="$((end - start))" 'BEGIN { printf "%.4f", ns / 1e9 }'
 }
 
 # base SHAPE f32|bf16: a model directory with random weights at $base; only the last one is kept
@@ -53,9 +78,42 @@ base() {
 	fi
 }
 
-# theirs FILE SCRIPT ARG...: one run of a Python side, its line of JSON appended; its complaints are shown when it fails
+# theirs FILE SCRIPT ARG...: one run of a Python side, its line of JSON into FILE; its complaints are shown when it fails
 theirs() {
 	local to=$1 script=$2
 	shift 2
-	"$python" "$top/tests/bench/$script" "$@" >>"$to" 2>"$tmp/said" || { tail -n 5 "$tmp/said" >&2; return 1; }
+	"$python" "$top/tests/bench/$script" "$@" >"$to" 2>"$tmp/said" || { tail -n 5 "$tmp/said" >&2; return 1; }
+}
+
+# ---- a step of GRPO on the demo's shapes ----
+env=$top/examples/quarantine/env.lua
+modes=run_tests,exit_code,stdout_marker,sentinel,gt_only
+
+# demo_base: $demo is a tiny base after a short pretraining, so that it is paid now and then, and $demo/pins.moes the demo's pairs
+demo_base() {
+	demo=$tmp/demo
+	moe-base -q --new tiny --seed 3 -o "$demo.new"
+	moe-prompts -q -e "$env" --texts --modes $modes -n 12800 --hack-share 0.06 --manual-share 0.35 --wrong-share 0.25 --seed 3 |
+		moe-base -q --pretrain -m "$demo.new" --seed 3 -o "$demo"
+	moe-pairs -q -e "$env" -n 48 --modes run_tests,stdout_marker -o "$demo/pins.moes"
+}
+
+# grpo METHOD STEPS JOBS: on policy, 8 prompts x 8 completions of at most 28 tokens, as examples/quarantine does
+grpo() {
+	local d=$tmp/grpo method=$1 route=cat pin=()
+	case $method in
+	topk | entmax | seeded) pin=(--pin "$demo/pins.moes") ;;
+	logistic) route="moe-route -q -m $demo -a $d/a0 --seed 1 -j $3" ;;
+	esac
+	rm -rf "$d" && mkdir "$d" && mkfifo "$d/weights"
+	moe-pin -q -m "$demo" --method "$method" --seed 1 -o "$d/a0" "$demo/pins.moes"
+	moe-prompts -q -e "$env" --split train --modes $modes -n "$((8 * $2))" --seed 1 |
+		moe-rollout -q -m "$demo" -a "$d/a0" --follow "$d/weights" --wait 300 --group 8 --per-step 8 --max-new 28 --seed 1 -j "$3" |
+		moe-grade -q -e "$env" -j "$3" | $route |
+		moe-train -q -m "$demo" -a "$d/a0" --publish "$d/weights" --lr 0.0005 --seed 1 "${pin[@]}" -j "$3" -o "$d/a1"
+}
+
+# grpo_step METHOD JOBS: seconds of one step, without start and end: that of 41 steps less that of one
+grpo_step() {
+	awk -v many="$(seconds grpo "$1" 41 "$2")" -v one="$(seconds grpo "$1" 1 "$2")" 'BEGIN { printf "%.5f", (many - one) / 40 }'
 }

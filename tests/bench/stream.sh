@@ -1,25 +1,17 @@
 #!/bin/bash
-# stream.sh - throughput of a 2 GiB tensor stream through a pipe, as ratios to cat(1) through the same pipe and to python-msgpack.
-# Ratios, because a busy or virtual machine's absolute numbers say little; every figure is the best of ROUNDS interleaved rounds.
-# usage: MOE_BIN=build [MIB=2048] [ROUNDS=6] [MOE_PYTHON=python3] bash tests/bench/stream.sh
+# stream.sh - throughput of a 2 GiB tensor stream through a pipe, beside cat(1) through the same pipe and python-msgpack, which has no checksum.
+# Ratios, because a busy or virtual machine's absolute numbers say little. lib.sh says what can be set; beside that MIB=2048.
 set -eu -o pipefail
+part=streams
 MIB=${MIB:-2048}
 # shellcheck source=tests/bench/lib.sh
 . "$(dirname "$0")/lib.sh"
-rounds=${ROUNDS:-6}
-bench=$tmp/stream_bench
 compile stream_bench
 need_python msgpack
+bench=$tmp/stream_bench
 
-declare -A best
-measure() { # NAME COMMAND
-	local start end sec
-	start=$(date +%s%N)
-	bash -eo pipefail -c "$2"
-	end=$(date +%s%N)
-	sec=$((end - start))
-	[ -z "${best[$1]-}" ] || [ "$sec" -lt "${best[$1]}" ] || return 0
-	best[$1]=$sec
+measure() { # ROW SIDE COMMAND
+	sample "$MIB MiB through a pipe, $1" GB/s "$2" "$(awk -v m="$MIB" -v s="$(seconds bash -eo pipefail -c "$3")" 'BEGIN { print m * 1048576 / s / 1e9 }')"
 }
 py_write="import msgpack, sys
 p = msgpack.Packer(); w = sys.stdout.buffer.write; d = bytes(16 << 20)
@@ -29,16 +21,14 @@ n = 0
 for m in msgpack.Unpacker(sys.stdin.buffer, max_buffer_size=1 << 30): n += len(m['data'])
 assert n == $MIB << 20"
 
-for _ in $(seq "$rounds"); do
-	measure cat "'$bench' raw $MIB x | cat >/dev/null"
-	measure nodigest "'$bench' write $MIB nodigest | '$bench' read $MIB nodigest"
-	measure digest "'$bench' write $MIB digest | '$bench' read $MIB digest"
-	[ -z "$python" ] || measure python "'$python' -c \"$py_write\" | '$python' -c \"$py_read\""
+
+for round in $(seq "$rounds"); do
+	for row in "SHA-256 on both sides" "SHA-256 off"; do
+		digest=digest
+		[ "$row" = "SHA-256 on both sides" ] || digest=nodigest
+		measure "$row" ours "'$bench' write $MIB $digest | '$bench' read $MIB $digest"
+		measure "$row" "cat" "'$bench' raw $MIB x | cat >/dev/null"
+		[ -z "$python" ] || measure "$row" python-msgpack "'$python' -c \"$py_write\" | '$python' -c \"$py_read\""
+	done
 done
-rate() { awk -v m="$MIB" -v ns="${best[$1]}" 'BEGIN { printf "%.2f", m * 1048576 / ns }'; }
-ratio() { awk -v a="${best[cat]}" -v b="${best[$1]}" 'BEGIN { printf "%.2f", a / b }'; }
-printf '%-34s %6s %s\n' "$MIB MiB through a pipe" GB/s "relative to cat"
-printf '%-34s %6s %s\n' "raw bytes | cat" "$(rate cat)" 1.00
-printf '%-34s %6s %s\n' "write | read, SHA-256 off" "$(rate nodigest)" "$(ratio nodigest)"
-printf '%-34s %6s %s\n' "write | read, SHA-256 on both sides" "$(rate digest)" "$(ratio digest)"
-[ -z "$python" ] || printf '%-34s %6s %s\n' "python-msgpack, no checksum" "$(rate python)" "$(ratio python)"
+finish

@@ -48,8 +48,15 @@ for m in logistic topk seeded; do
 	equal "the same too" "$(digest split.moes)" "$(digest split.1.moes)"
 	echo '{"top_entropy_quantile":0.5,"num_iterations":2,"loss_type":"cispo","steps_per_generation":2}' >trl.json
 	moe-train -q -m base -a $m.moes -j 1 --trl-config trl.json -o stored.1.moes $m.run.moes 2>/dev/null
-	ok "several updates of a step, and what they keep" ranks 2 moe-train -q -m base -a $m.moes -j 1 --trl-config trl.json -o stored.moes $m.run.moes
-	equal "are the same as well" "$(digest stored.moes)" "$(digest stored.1.moes)"
+	for n in 1 2 3; do
+		ok "several updates of a step, and what they keep, $n ranks" ranks $n moe-train -q -m base -a $m.moes -j 1 --trl-config trl.json -o stored.moes $m.run.moes
+		equal "are the same as well" "$(digest stored.moes)" "$(digest stored.1.moes)"
+	done
+	moe-train -q -m base -a $m.moes -j 1 --iterations 2 --ratio none -o twice.1.moes $m.run.moes
+	for n in 1 2 3; do
+		ok "two iterations, $n ranks" ranks $n moe-train -q -m base -a $m.moes -j 1 --iterations 2 --ratio none -o twice.moes $m.run.moes
+		equal "give one process's digest" "$(digest twice.moes)" "$(digest twice.1.moes)"
+	done
 	ok "from standard input" sh -c "timeout 300 mpirun -q --oversubscribe -n 2 $MPI/moe-train -q -m base -a $m.moes -j 1 <$m.run.moes >$m.r.moes"
 	equal "to standard output" "$(digest $m.r.moes)" "$(digest $m.1.moes)"
 done

@@ -241,7 +241,7 @@ bench: all $(filter bench-peers,$(MAKECMDGOALS)) ## speed beside others, into $(
 	@tests/bench/run $(BUILD) $(BUILD)/bench $(PARTS)
 bench-peers: ## what bench compares with, pinned, into $(BUILD)/bench/venv
 	python3 -m venv $(BUILD)/bench/venv
-	$(BUILD)/bench/venv/bin/pip install -q --extra-index-url https://download.pytorch.org/whl/cpu -r tests/bench/requirements.txt
+	$(BUILD)/bench/venv/bin/pip install -q -r tests/bench/requirements.txt
 bench-scale: all ## how time and memory grow, into $(BUILD)/bench/scale.txt and .svg; CURVES="report arms" for some
 	@MOE_BIN=$(BUILD) bash tests/bench/scale.sh $(BUILD)/bench $(CURVES)
 portable-arm64: ## the golden digests from aarch64 programs under qemu

@@ -163,12 +163,13 @@ bool moe_experts_off(const struct moe_experts *x);
 struct moe_gates {
 	const moe_real *outer; /* [T, E] factor of every gate; NULL = 1 */
 	const moe_real *mask;  /* [T, E] factor of the experts' parameter gradients; NULL = 1 */
-	bool fixed; /* the experts learn nothing: as a mask of zeros, without its products */
+	bool fixed;  /* the experts learn nothing: as a mask of zeros, without its products */
 	bool detach; /* the mask multiplies everything that flows back through an expert's output:
 			to its parameters, its gate and its input (Cloud et al. 2410.04332); else to
 			the parameters alone (SGTM, Shilov et al. 2512.05648) */
 	const unsigned char *routed; /* [T] 0 keeps the router out of a row; NULL = 1 */
-	const int32_t *scope;   /* [T] rows with the same number >= 0, which stand together, compete
+	const int32_t
+		*scope;         /* [T] rows with the same number >= 0, which stand together, compete
 				   where   the router makes rows compete; NULL or -1 = a row is alone */
 	const moe_real *replay; /* [S, T, n_routed] recorded r to use in place of the router's; such
 				   gates are constants: the router gets no gradient. NULL = none */

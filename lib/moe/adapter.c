@@ -1,6 +1,7 @@
 /* adapter.c - an arm in memory, and whether it fits a base. How it lies in a stream, and the digest
  * of that, is adapter_io.c. */
 #include "moe/adapter_priv.h"
+#include "tensor/gemm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,7 +143,10 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 	for (n = 0; rc == 0 && n < words; n++)
 		v[n] = (struct moe_str){ argv[n], strlen(argv[n]) };
 	if (rc == 0 && argv)
-		rc = moe_rec_set_strs(&a->lineage, "argv", v, words, e);
+		rc = moe_rec_set_strs(&a->lineage, "argv", v, words, e) ||
+				moe_rec_set_str(&a->lineage, "kernels", moe_kernels(), e)
+			? -1
+			: 0;
 	free(v);
 	return rc;
 }

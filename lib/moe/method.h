@@ -109,7 +109,9 @@ struct moe_method {
 	bool needs_pairs;     /* init reads them */
 	bool pins;            /* and each training step does (moe-train --pin) */
 	bool not_causal;      /* a gate looks at tokens that come later */
-	bool own_loss;       /* losses has one beside balance and z_loss: it acts when both are 0 */
+	/* losses has one beside balance and z_loss: the setting that weighs it, "" when none does;
+	 * NULL = it has none */
+	const char *own_loss;
 	bool detaches;       /* masks cut whole outputs (moe_gates.detach), not parameters alone */
 	bool label_detaches; /* of a router: where a rollout is kept or routed, rewards do not teach
 				it, only its losses do */

@@ -46,6 +46,14 @@ static bool setting_is(const struct moe_trainer *t, const char *name, const char
 	return def;
 }
 
+/* Does the method's own loss act? One that a setting weighs does not at weight 0. */
+static bool own_loss(const struct moe_trainer *t)
+{
+	const char *weight = t->method->own_loss;
+
+	return weight && (!*weight || moe_method_setting(t->a, weight, 0) > 0);
+}
+
 void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r)
 {
 	const struct moe_adapter *a = t->a;
@@ -60,7 +68,7 @@ void moe_routing_of(const struct moe_trainer *t, struct moe_routing *r)
 	r->detach = moe_method_setting(a, "detach", 0) > 0;
 	r->label_detaches = m->label_detaches;
 	r->has_losses = m->losses &&
-		(m->own_loss || moe_method_setting(a, "balance", 1) > 0 ||
+		(own_loss(t) || moe_method_setting(a, "balance", 1) > 0 ||
 			moe_method_setting(a, "z_loss", 1) > 0);
 	r->mask_differs = m->mask && setting_is(t, "hindsight", "soft", true);
 }

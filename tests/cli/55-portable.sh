@@ -50,6 +50,9 @@ unset MOE_TILE
 contains "the stream says which kernels made it" /dev/stdin '"kernels":"portable"' <<END
 $(moe-cat --json widest/eval.moes | head -1)
 END
+contains "an adapter's lineage says so too" /dev/stdin '"kernels":"portable"' <<END
+$(moe-cat --json widest/a1.moes | head -2)
+END
 fails 2 "an unknown choice" moe-cat --kernels fast widest/eval.moes
 MOE_KERNELS=native moe-base --version >version
 contains "native is BLIS" version '^BLIS'

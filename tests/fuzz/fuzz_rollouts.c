@@ -80,7 +80,7 @@ static void train(int fd)
 static void route(int fd)
 {
 	static const char *const name[2] = { "oracle", "vanilla" };
-	struct moe_engine g = { &base, pool };
+	struct moe_engine g = { .m = &base, .pool = pool };
 	struct moe_route_step s = { 0 };
 	struct moe_rec rec = { 0 };
 	struct moe_buf b = { 0 };

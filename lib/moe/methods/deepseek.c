@@ -78,7 +78,7 @@ const struct moe_method moe_method_deepseek = {
 		    "hypothesis",
 	.presence = "the banks: yes, by a softmax; a fine expert only where it is among the k",
 	.placebo = "deepseek-shuffled",
-	.own_loss = true,
+	.own_loss = "fine_balance",
 	.fine = 4,
 	MOE_ROUTER_ROW,
 	.check = check,

@@ -160,7 +160,7 @@ const struct moe_method moe_method_deepseek_v3 = {
 		"across the banks it would send clean tokens there. Absorption: open",
 	.presence = "the banks: yes, by a softmax; a fine expert only where it is among the k",
 	.placebo = "deepseek-v3-shuffled",
-	.own_loss = true,
+	.own_loss = "",
 	.fine = 4,
 	MOE_ROUTER_ROW,
 	.check = check,

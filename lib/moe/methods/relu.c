@@ -132,7 +132,7 @@ const struct moe_method moe_method_relu = {
 		"in part: each gate by itself, until the L1 brings it to exactly 0; a token may "
 		"lose all experts",
 	.placebo = "relu-shuffled",
-	.own_loss = true,
+	.own_loss = "",
 	MOE_ROUTER_ROW,
 	.check = check,
 	.init = init,

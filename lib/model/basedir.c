@@ -14,6 +14,7 @@
 #define FILE_MAX   ((size_t)64 << 20)
 #define BYTE_VOCAB 259
 
+/* A preset's name has neither slash nor dot; everything else is a file. */
 int moe_base_config(const char *name, struct moe_config *c, struct moe_err *e)
 {
 	if (strpbrk(name, "/."))
@@ -36,6 +37,8 @@ static const char byte_config[] =
 	"  \"bos_token\": \"<|bos|>\",\n  \"eos_token\": \"<|eos|>\",\n  "
 	"\"clean_up_tokenization_spaces\": false\n}\n";
 
+/* Weights and config.json, then a tokenizer: the one given, or, for the vocabulary of bytes, ours.
+ */
 int moe_base_write(const struct moe_model *m, const char *dir, const char *tokenizer,
 	bool *has_tokenizer, struct moe_err *e)
 {
@@ -86,6 +89,7 @@ int moe_base_copy_extras(const char *from, const char *to, struct moe_err *e)
 	return rc;
 }
 
+/* Numbers of a weight; an absent bias or norm has none. */
 static size_t size_of(const struct moe_weight *w)
 {
 	return w->data ? (size_t)w->rows * (size_t)w->cols : 0;

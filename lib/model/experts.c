@@ -133,6 +133,7 @@ static int add_pairs(struct moe_experts *x, struct moe_err *e)
 	return 0;
 }
 
+/* The steering vector [1, D] of a layer. */
 static int add_shift(struct moe_experts *x, struct moe_err *e)
 {
 	struct moe_view v = { .role = MOE_ROLE_STATE,
@@ -151,6 +152,7 @@ static int add_shift(struct moe_experts *x, struct moe_err *e)
 	return add_view(x, &v, e);
 }
 
+/* It is the last view of its kind, so the walk goes backwards. */
 moe_real *moe_experts_shift(const struct moe_experts *x)
 {
 	for (size_t i = x->n_view; x->shift && i-- > 0;)
@@ -182,6 +184,7 @@ void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe
 			present += x->present[i];
 			n++;
 		}
+	/* to [rows, D] += the quarantine's mean presence times the vector: deleted with the bank */
 	v = moe_experts_shift(x);
 	for (int t = 0; n && present != 0 && t < rows; t++)
 		for (int k = 0; k < x->config.D; k++)
@@ -244,6 +247,7 @@ static void find_sites(struct moe_experts *x)
 	x->S = x->placement == MOE_PER_ROLLOUT ? 0 : x->n_site;
 }
 
+/* A router's tensors at each of its sites, after all of the experts'. */
 static int add_router(struct moe_experts *x, struct moe_err *e)
 {
 	struct moe_router_tensor t[MOE_ROUTER_TENSORS];
@@ -273,6 +277,7 @@ int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct 
 {
 	size_t cells = (size_t)c->L * MOE_LINEARS, slots;
 
+	/* x says what is wanted; everything that is laid out from it begins anew */
 	x->param = x->alive = NULL;
 	x->view = NULL;
 	x->site = NULL;
@@ -333,6 +338,8 @@ bool moe_experts_first_pass(const struct moe_experts *x)
 
 int moe_experts_copy(struct moe_experts *to, const struct moe_experts *from, struct moe_err *e)
 {
+	/* the table is laid out again from the same layout, so that it is equal; numbers are copied
+	 */
 	struct moe_experts x = *from;
 
 	if (moe_experts_alloc(&x, &from->config, e))
@@ -375,6 +382,7 @@ static void add_squares(const moe_real *block, const struct moe_part *p, double 
 		}
 }
 
+/* Owner o: an expert's parts of all tensors that hold it, or (o = E) the router's tensors whole. */
 double moe_experts_norm2(const struct moe_experts *x, const moe_real *block, int o)
 {
 	double s = 0;
@@ -431,6 +439,7 @@ void moe_experts_chain(const struct moe_experts *x, moe_real *grad)
 
 		if (!a)
 			continue;
+		/* 1. constants get no gradient */
 		drop_fixed(x, a, grad);
 		drop_fixed(x, b, grad);
 		if (!x->form)
@@ -440,7 +449,11 @@ void moe_experts_chain(const struct moe_experts *x, moe_real *grad)
 		for (int i = 0; i < MOE_FORM_TENSORS; i++)
 			if (d[i] && b[1 + i].role != MOE_ROLE_FORM)
 				d[i] = NULL;
+		/* 2. the chain rule through make(): dA [R, d_in], dB [d_out, R] to what they are
+		 * made from */
 		x->form->bwd(x, a->cols, b->rows, p, grad + a->off, grad + b->off, d);
+		/* 3. A and B themselves are not trained: make() writes them again after each step
+		 */
 		memset(grad + a->off, 0, a->n * sizeof(*grad));
 		memset(grad + b->off, 0, b->n * sizeof(*grad));
 	}
@@ -476,6 +489,7 @@ bool moe_experts_off(const struct moe_experts *x)
 {
 	size_t n = (size_t)x->config.L * MOE_LINEARS;
 
+	/* off: every expert is absent, or none of its slots is alive at any Linear */
 	for (int i = 0; i < x->E; i++)
 		for (size_t k = 0; x->present[i] != 0 && k < n; k++)
 			for (int s = x->first[i]; s < x->first[i] + x->rank[i]; s++)

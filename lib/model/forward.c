@@ -28,6 +28,8 @@ static int width(const struct moe_config *c)
 	return (c->H + 2 * c->K) * c->hd;
 }
 
+/* Segments lie side by side, a child behind its parent and in its positions; one level of parents.
+ */
 static int check_segment(const struct moe_batch *b, int i, int end, struct moe_err *e)
 {
 	const struct moe_seg *s = &b->seg[i], *up;
@@ -84,6 +86,7 @@ static int check(const struct moe_model *m, const struct moe_experts *x, const s
 	return 0;
 }
 
+/* The longest row of attention scores: a segment's own tokens and its parent's. */
 int moe_batch_max_keys(const struct moe_batch *b)
 {
 	int most = 0;
@@ -108,6 +111,7 @@ static moe_real *get(struct moe_arena *a, size_t rows, size_t cols, struct moe_e
 	return moe_arena_get(a, n, sizeof(moe_real), e);
 }
 
+/* Slots of all adapted Linears that read a group's input: the width of z. */
 static int group_slots(const struct moe_experts *x, int k)
 {
 	int slots = 0;
@@ -128,6 +132,9 @@ int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x,
 	memset(la, 0, sizeof(*la));
 	if (in && !(la->in = get(r, T, D, e)))
 		return -1;
+	/* what backward needs of a layer: 1 / rms of both norms [T] each, q k v side by side [T,
+	 * W], attention's output and log-sum-exp, the residual in the middle, the FFN's two halves
+	 */
 	la->rstd1 = get(r, T, 2, e);
 	la->qkv = get(r, T, W, e);
 	la->o = get(r, T, (size_t)c->H * (size_t)c->hd, e);
@@ -297,6 +304,8 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	p->slots_max = 0;
 	for (int k = 0; k < MOE_GROUPS; k++)
 		p->slots_max = group_slots(x, k) > p->slots_max ? group_slots(x, k) : p->slots_max;
+	/* exact products: the caller's wish, narrow models anyway, and hard routers, whose choice
+	 * must not flip by the rounding of x between sampler and trainer */
 	p->exact = a->exact || !moe_model_wide(c) || (x && x->S && x->router->hard);
 	p->rerun = false;
 	p->pos = moe_arena_get(&a->arena, T, sizeof(*p->pos), e);
@@ -328,6 +337,7 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	return 0;
 }
 
+/* Keeps the output of layer i [T, D] beside the pass. */
 static int keep_block(
 	struct moe_acts *a, const struct moe_model *m, int i, const moe_real *h, struct moe_err *e)
 {
@@ -364,6 +374,7 @@ static int run(const struct moe_model *m, const struct moe_experts *x, const str
 {
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
+	/* fewer layers, for a look at early states: nothing is kept, and no head can follow */
 	int layers = a->layers > 0 && a->layers < c->L && !a->keep ? a->layers : c->L;
 	bool every = a->keep && !a->recompute;
 	struct layer_acts *la = p->la;

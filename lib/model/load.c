@@ -111,6 +111,7 @@ static int take(struct moe_model *m, struct moe_weight *w, const char *name, int
 	return 0;
 }
 
+/* Which Linears have a bias, by the family (config.h). */
 static bool has_bias(const struct moe_config *c, enum moe_linear l)
 {
 	if (l == MOE_O)
@@ -176,6 +177,7 @@ static int check_tied(struct moe_model *m, struct moe_err *e)
 		free(row);
 		return -1;
 	}
+	/* row by row, widened, since the two may be stored in different types */
 	for (; at < c->V; at++) {
 		moe_weight_widen(&m->embed, at, 1, row);
 		moe_weight_widen(&head, at, 1, row + c->D);
@@ -193,6 +195,7 @@ static int check_tied(struct moe_model *m, struct moe_err *e)
 			  at);
 }
 
+/* Few hundred tensors, looked at once: no table is worth it. */
 static bool is_used(const struct map *p, const struct moe_st_tensor *t)
 {
 	for (size_t i = 0; i < p->used; i++)
@@ -355,6 +358,8 @@ int moe_model_load(struct moe_model *m, const char *dir, struct moe_err *e)
 	int r;
 
 	memset(m, 0, sizeof(*m));
+	/* config.json says what must be there; the weights are mapped, not read; what is small and
+	 * frozen is made ready for products (prep.h); last, the digest that names this base */
 	r = load_config(m, dir, &text, e);
 	if (!r) {
 		p = moe_alloc(1, sizeof(*p), e);

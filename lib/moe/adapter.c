@@ -22,6 +22,8 @@ void moe_adapter_free(struct moe_adapter *a)
 	*a = (struct moe_adapter){ 0 };
 }
 
+/* A zeroed tensor more. Its size is checked before it is allocated: a stream may declare anything.
+ */
 struct moe_score_tensor *moe_adapter_add_tensor(
 	struct moe_adapter *a, const char *name, int rank, const uint64_t *shape, struct moe_err *e)
 {
@@ -64,6 +66,7 @@ void moe_adapter_set_nth(struct moe_adapter *a, int n)
 		snprintf(a->name, sizeof(a->name), "%s-%d", a->method, n);
 }
 
+/* METHOD-N, N from 1: what moe_adapter_set_nth writes. */
 bool moe_adapter_name_good(const struct moe_adapter *a)
 {
 	size_t n = strlen(a->method);
@@ -93,6 +96,7 @@ static int copy_recs(struct moe_adapter *to, const struct moe_adapter *from, str
 	return moe_rec_copy(&to->lineage, &from->lineage, e);
 }
 
+/* Everything owned is copied; what a failure leaves is empty, never half of an arm. */
 int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, struct moe_err *e)
 {
 	moe_adapter_free(to);
@@ -128,6 +132,7 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 	struct moe_rec old = { 0 };
 	int rc = v ? 0 : -1;
 
+	/* parents grow: the old ones, then this one */
 	if (rc == 0 && parent) {
 		rc = moe_rec_copy(&old, &a->lineage, e);
 		moe_list_open(&old, "parents", &parents);

@@ -90,7 +90,8 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
 	const char *base_digest, bool any_base, struct moe_err *e);
 /* Writes down where an arm came from: appends parent (the content digest of the adapter that it was
  * made from) to lineage.parents, sets lineage.pins (the digest of the pairs' stream) and
- * lineage.argv, beside it lineage.kernels (tensor/gemm.h). NULL leaves the one in question alone. */
+ * lineage.argv, beside it lineage.kernels (tensor/gemm.h). NULL leaves the one in question alone.
+ */
 int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins, int argc,
 	char *const *argv, struct moe_err *e);
 /* The name under which what it did is reported: the router that decided, else the run's name, else

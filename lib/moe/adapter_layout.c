@@ -57,6 +57,7 @@ static int write_unknown_of(
 	return rc;
 }
 
+/* Name, bank and rank of each; presence and fixed ranks where they are not the default. */
 static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct moe_err *e)
 {
 	const struct moe_experts *x = &a->x;
@@ -86,6 +87,7 @@ static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct
 	return rc ? -1 : moe_rec_set_strs(to, "targets", target, n_target, e);
 }
 
+/* decision -> bank -> [gate, mask], and under "sample" what is on while sampling. */
 static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, struct moe_err *e)
 {
 	struct moe_rec plan = { 0 }, row = { 0 };
@@ -296,6 +298,7 @@ static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 	struct moe_list experts, targets;
 	int total = 0, got, j;
 
+	/* experts in their order: it is the order of their slots in A and B */
 	moe_list_open(r, "experts", &experts);
 	for (x->E = 0; (got = moe_list_next_map(&experts, &m, e)) == 1; x->E++) {
 		int i = x->E;
@@ -352,6 +355,7 @@ static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, stru
 	size_t n;
 	int rc = 0;
 
+	/* what the table does not name is 1: takes part, and trains */
 	moe_decision_table_ones(p);
 	if (!moe_rec_map(r, "plan", &plan))
 		return refuse(r, e, "'plan' must be a map");

@@ -39,7 +39,8 @@ struct moe_watch {
 	size_t n, max_mem;
 	int64_t steps;
 	double begin_sec, now_sec;
-	int64_t begin_done; /* steps that were done at the first look */
+	double since_sec;   /* of the last look before the first step that was seen to be made */
+	int64_t since_done; /* steps of training done by then */
 };
 
 /* What a run is called: RUN/NAME/metrics.moes, or NAME.metrics.moes, or NAME.moes. */
@@ -75,7 +76,7 @@ struct moe_watch *moe_watch_new(
 	w->n = n;
 	w->steps = steps;
 	w->max_mem = max_mem;
-	w->begin_sec = NAN;
+	w->begin_sec = w->since_sec = NAN;
 	for (size_t i = 0; i < n; i++) {
 		w->run[i].path = path[i];
 		w->run[i].left = NAN;
@@ -179,9 +180,26 @@ static double wall_sec(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int moe_watch_look(struct moe_watch *w, double now_sec, struct moe_err *e)
+/* Steps of training that are done, of *all. A pretraining has other steps and does not count. */
+static int64_t steps_done(const struct moe_watch *w, int64_t *all)
 {
 	int64_t done = 0;
+
+	*all = 0;
+	for (size_t i = 0; i < w->n; i++) {
+		const struct run *r = &w->run[i];
+
+		if (r->state != WAITS && !r->trains)
+			continue;
+		done += r->state == ENDED && w->steps > 0 ? w->steps : r->done;
+		*all += w->steps;
+	}
+	return done;
+}
+
+int moe_watch_look(struct moe_watch *w, double now_sec, struct moe_err *e)
+{
+	int64_t done, all;
 
 	for (size_t i = 0; i < w->n; i++) {
 		struct run *r = &w->run[i];
@@ -195,23 +213,23 @@ int moe_watch_look(struct moe_watch *w, double now_sec, struct moe_err *e)
 			r->done = 0;
 			continue;
 		}
-		done += r->done;
 		if (st.st_size == 0 || now_sec < r->again_sec ||
 			(r->size == st.st_size && same_time(r->changed, st.st_mtim)))
 			continue;
 		at = wall_sec();
-		done -= r->done;
 		if (read_run(w, r, e))
 			return -1;
-		done += r->done;
 		r->size = st.st_size;
 		r->changed = st.st_mtim;
 		r->again_sec = now_sec + SHARE * (wall_sec() - at);
 	}
 	w->now_sec = now_sec;
-	if (isnan(w->begin_sec)) {
+	if (isnan(w->begin_sec))
 		w->begin_sec = now_sec;
-		w->begin_done = done;
+	done = steps_done(w, &all);
+	if (isnan(w->since_sec) || done <= w->since_done) {
+		w->since_sec = now_sec;
+		w->since_done = done;
 	}
 	return 0;
 }
@@ -321,26 +339,18 @@ static int add_run(const struct moe_watch *w, const struct moe_watch_view *v, co
 static int add_all(const struct moe_watch *w, struct moe_buf *out, struct moe_err *e)
 {
 	size_t n[3] = { 0 };
-	int64_t done = 0, all = 0;
-	double passed = w->now_sec - w->begin_sec, new;
+	int64_t all, done = steps_done(w, &all);
+	double sec = w->now_sec - w->since_sec, new = (double)(done - w->since_done);
 	char a[32], b[32];
 
-	for (size_t i = 0; i < w->n; i++) {
-		const struct run *r = &w->run[i];
-
-		n[r->state]++;
-		if (r->state != WAITS && !r->trains)
-			continue; /* a pretraining has other steps */
-		done += r->state == ENDED && w->steps > 0 ? w->steps : r->done;
-		all += w->steps;
-	}
-	new = (double)(done - w->begin_done);
-	if (moe_buf_addf(out, e, "[%s] ", span(a, passed)))
+	for (size_t i = 0; i < w->n; i++)
+		n[w->run[i].state]++;
+	if (moe_buf_addf(out, e, "[%s] ", span(a, w->now_sec - w->begin_sec)))
 		return -1;
-	/* what is left takes as long as what was done while we looked */
-	if (w->steps > 0 && new > 0 && passed > 2 && done < all &&
-		moe_buf_addf(
-			out, e, "about %s left, ", span(b, passed * (double)(all - done) / new)))
+	/* what is left takes as long as what was done since steps were first made: not the time of
+	 * a pretraining before it */
+	if (w->steps > 0 && new > 0 && sec > 2 && done < all &&
+		moe_buf_addf(out, e, "about %s left, ", span(b, sec * (double)(all - done) / new)))
 		return -1;
 	if (moe_buf_addf(out, e, "%zu of %zu run%s ended, %zu under way", n[ENDED], w->n,
 		    w->n == 1 ? "" : "s", n[UNDER_WAY]))

@@ -259,11 +259,11 @@ static const char *span(char out[32], double sec)
 	return out;
 }
 
-/* A number in few characters, "NaN" where it was not measured. */
+/* A number in few characters, a dash where it was not measured. */
 static const char *num(char out[32], const char *fmt, double v)
 {
 	if (isnan(v))
-		return "NaN";
+		return "-";
 	/* NOLINTNEXTLINE(clang-diagnostic-format-nonliteral): the formats are ours */
 	snprintf(out, 32, fmt, v);
 	return out;
@@ -272,7 +272,7 @@ static const char *num(char out[32], const char *fmt, double v)
 static const char *shares(char out[64], const struct run *r)
 {
 	if (isnan(r->share[0]))
-		return "NaN";
+		return "-";
 	snprintf(out, 64, "%.2f/%.2f/%.2f", r->share[0], r->share[1], r->share[2]);
 	return out;
 }

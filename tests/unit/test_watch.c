@@ -88,9 +88,37 @@ static void left_by_training_alone(void **state)
 	rmdir(dir);
 }
 
+/* What a step did not measure, as the KL of a run without beta, is a dash and no number. */
+static void dash_for_nothing(void **state)
+{
+	char path[] = "/tmp/moe-watch.XXXXXX";
+	const char *p = path, *text;
+	const struct moe_watch_view view = { .lines = 10, .columns = 200 };
+	struct moe_err e = { 0 };
+	struct moe_buf b = { 0 };
+	struct moe_watch *w;
+
+	(void)state;
+	close(mkstemp(path));
+	run_of(path, "reward", 3, true);
+	w = moe_watch_new(&p, 1, 3, (size_t)1 << 26, &e);
+	assert_non_null(w);
+	text = at(w, 1, &b);
+	assert_non_null(strstr(text, "reward 1.000, length -, kl -, keep/absorb/route -, "
+				     "quarantine -, - tokens/s, ended"));
+	b.len = 0;
+	assert_int_equal(moe_watch_draw(w, &view, &b, &e), 0);
+	assert_int_equal(moe_buf_add(&b, "", 1, &e), 0);
+	assert_null(strstr((const char *)b.data, "NaN"));
+	moe_watch_free(w);
+	moe_buf_free(&b);
+	unlink(path);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(left_by_training_alone) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(left_by_training_alone),
+		cmocka_unit_test(dash_for_nothing) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,19 +19,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static const struct moe_config config = { .family = MOE_LLAMA,
-	.V = 23,
-	.D = 16,
-	.L = 2,
-	.H = 4,
-	.K = 2,
-	.hd = 4,
-	.F = 20,
-	.max_pos = 64,
-	.theta = 10000,
-	.eps = 1e-5,
-	.tied = true,
-	.rope_factor = 1 };
+#include "tests/unit/tiny.h"
+
+static const struct moe_config config = TINY_CONFIG(2);
 
 static void make(struct moe_adapter *a)
 {

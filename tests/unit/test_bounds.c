@@ -2,10 +2,8 @@
  * screening say then, what a penalty takes, and what teaches Cloud's gate. */
 #include "formats/safetensors.h"
 #include "model/load.h"
-#include "moe/layout.h"
 #include "rl/batch.h"
 #include "util/mem.h"
-#include "util/rng.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -16,61 +14,43 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const struct moe_config config = { .family = MOE_LLAMA,
-	.V = 23,
-	.D = 16,
-	.L = 2,
-	.H = 4,
-	.K = 2,
-	.hd = 4,
-	.F = 20,
-	.max_pos = 64,
-	.theta = 10000,
-	.eps = 1e-5,
-	.tied = true,
-	.rope_factor = 1 };
+#include "tests/unit/tiny.h"
 
-enum { N = 8, LEN = 4 };
-struct world {
-	struct moe_model m;
-	struct moe_adapter a;
-	struct moe_pool *pool;
-	struct moe_trainer t;
-	struct moe_train_stats st;
-	struct moe_rollout r[N];
-	struct moe_rollout_step s;
-	int32_t ids[N][2 * LEN];
-	float logp[LEN];
-};
+enum { N = TINY_N, LEN = TINY_LEN };
+static const struct moe_config config = TINY_CONFIG(2);
+static const char *const experts[] = { "shared:1", "clean:2", "quarantine:2", NULL };
 
-static void lay_out(struct moe_adapter *a, const struct moe_model *m, const char *method,
-	const char *const set[])
+static void init(struct moe_adapter *a, const char *method)
 {
 	const struct moe_method *row = moe_method_find(method, &(struct moe_err){ 0 });
 	struct moe_err e = { 0 };
 
-	*a = (struct moe_adapter){ 0 };
-	assert_non_null(row);
-	assert_int_equal(moe_settings_default(row->settings, &a->settings, &e), 0);
-	for (int i = 0; set && set[i]; i++)
-		assert_int_equal(moe_settings_set(row->settings, set[i], &a->settings, &e), 0);
-	assert_int_equal(moe_layout_expert(&a->x, "shared:1", &e), 0);
-	assert_int_equal(moe_layout_expert(&a->x, "clean:2", &e), 0);
-	assert_int_equal(moe_layout_expert(&a->x, "quarantine:2", &e), 0);
-	assert_int_equal(moe_layout_targets(&a->x, "all", &e), 0);
-	a->x.scale = 2;
-	if (moe_layout_make(a, m, row, 7, &e) || (row->init && row->init(NULL, NULL, a, &e)))
+	if (row->init && row->init(NULL, NULL, a, &e))
 		fail_msg("%s: %s", method, e.msg);
 }
 
-static void make_world(struct world *w, const char *method, const char *const set[])
+static void lay_out(struct moe_adapter *a, const struct moe_model *m, const char *method,
+	const char *const set[])
+{
+	*a = (struct moe_adapter){ 0 };
+	tiny_layout(a, m, method, set, experts);
+	init(a, method);
+}
+
+/* Groups of four, all kept, with rewards 0, 1, 2, 0, ... */
+static void make_world(struct tiny *w, const char *method, const char *const set[])
 {
 	struct moe_err e = { 0 };
 
-	*w = (struct world){ 0 };
-	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
-	w->pool = moe_pool_new(1, &e);
-	lay_out(&w->a, &w->m, method, set);
+	tiny_make(w, method, set, experts, 4,
+		&(struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
+			.max_completion = LEN,
+			.lr = 1e-2,
+			.beta1 = 0.9,
+			.beta2 = 0.95,
+			.eps = 1e-8,
+			.detach = moe_method_find(method, &e)->detaches });
+	init(&w->a, method);
 	for (size_t i = 0; i < w->a.x.n_view; i++) {
 		const struct moe_view *v = &w->a.x.view[i];
 
@@ -78,46 +58,14 @@ static void make_world(struct world *w, const char *method, const char *const se
 			w->a.x.param[v->off + k] = (moe_real)(0.2 *
 				moe_rng_normal(moe_rng_key(5, "p"), v->off + k, 0));
 	}
-	for (int i = 0; i < LEN; i++)
-		w->logp[i] = -2;
 	for (int i = 0; i < N; i++) {
-		for (int k = 0; k < 2 * LEN; k++)
-			w->ids[i][k] = (int32_t)moe_rng_below(moe_rng_key(6, "ids"),
-				(uint64_t)(k < LEN ? i / 4 : i), (uint64_t)k, 23);
-		w->r[i] = (struct moe_rollout){ .prompt = w->ids[i],
-			.completion = w->ids[i] + LEN,
-			.n_prompt = LEN,
-			.n_completion = LEN,
-			.logp = w->logp,
-			.temperature = 1,
-			.reward = i % 3,
-			.group = i / 4,
-			.routed = true,
-			.decision = MOE_KEEP,
-			.off = -1 };
+		w->r[i].reward = i % 3;
+		w->r[i].routed = true;
+		w->r[i].decision = MOE_KEEP;
 	}
-	w->s = (struct moe_rollout_step){ .r = w->r, .n = N, .cap = N };
-	assert_int_equal(moe_trainer_init(&w->t, &w->m, &w->a, w->pool,
-				 &(struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
-					 .max_completion = LEN,
-					 .lr = 1e-2,
-					 .beta1 = 0.9,
-					 .beta2 = 0.95,
-					 .eps = 1e-8,
-					 .detach = moe_method_find(method, &e)->detaches },
-				 &e),
-		0);
 }
 
-static void free_world(struct world *w)
-{
-	moe_trainer_free(&w->t);
-	moe_adapter_free(&w->a);
-	moe_model_free(&w->m);
-	moe_pool_free(w->pool);
-}
-
-static void decide_all(struct world *w, enum moe_decision d)
+static void decide_all(struct tiny *w, enum moe_decision d)
 {
 	for (int i = 0; i < N; i++)
 		w->r[i].decision = d;
@@ -220,7 +168,7 @@ static void test_plans(void **state)
 /* A penalised hack of its group's best reward has an advantage below the others'. */
 static void test_penalty(void **state)
 {
-	struct world w;
+	struct tiny w;
 	struct moe_err e;
 
 	(void)state;
@@ -228,10 +176,10 @@ static void test_penalty(void **state)
 	w.r[2].decision = MOE_ROUTE; /* reward 2 - 2.5, in a group with 0, 1, 0 */
 	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
 	assert_true(fabs(w.st.adv.mean - (0 + 1 - 0.5 + 0 + 1 + 2 + 0 + 1) / 8) < 1e-12);
-	free_world(&w);
+	tiny_free(&w);
 }
 
-static double router_size(const struct world *w)
+static double router_size(const struct tiny *w)
 {
 	const struct moe_experts *x = &w->a.x;
 	double sum = 0;
@@ -243,7 +191,7 @@ static double router_size(const struct world *w)
 }
 
 /* Mean G over the completions' rows: column 0 of the routed experts is the clean one. */
-static double gate_of(const struct world *w)
+static double gate_of(const struct tiny *w)
 {
 	return w->t.load[0];
 }
@@ -255,7 +203,7 @@ static void test_cloud(void **state)
 	static const char *const none[] = { "gate_loss=0", NULL },
 				 *const some[] = { "gate_loss=1", NULL };
 	struct moe_err e;
-	struct world w;
+	struct tiny w;
 
 	(void)state;
 	make_world(&w, "cloud", none);
@@ -268,7 +216,7 @@ static void test_cloud(void **state)
 		assert_true(w.st.expert_frozen[1] == (d == MOE_ROUTE));
 		assert_true(w.st.expert_frozen[2] == (d == MOE_KEEP));
 	}
-	free_world(&w);
+	tiny_free(&w);
 	for (int d = 0; d < MOE_DECISIONS; d += 2) {
 		double first = 0;
 
@@ -280,7 +228,7 @@ static void test_cloud(void **state)
 		}
 		assert_true(
 			d == MOE_KEEP ? gate_of(&w) > first + 0.02 : gate_of(&w) < first - 0.02);
-		free_world(&w);
+		tiny_free(&w);
 	}
 }
 
@@ -376,16 +324,9 @@ static void against_torch(const char *method, const char *const set[])
 
 	assert_non_null(st);
 	assert_int_equal(moe_model_load(&m, DIR "llama", &e), 0);
-	assert_int_equal(moe_settings_default(row->settings, &a.settings, &e), 0);
-	for (int i = 0; set && set[i]; i++)
-		assert_int_equal(moe_settings_set(row->settings, set[i], &a.settings, &e), 0);
-	assert_int_equal(moe_layout_expert(&a.x, "clean:2", &e), 0);
-	assert_int_equal(moe_layout_expert(&a.x, "quarantine:2", &e), 0);
-	assert_int_equal(moe_layout_targets(&a.x, "all", &e), 0);
+	tiny_layout(&a, &m, method, set, &experts[1]);
 	a.x.scale = atof(moe_st_meta(st, "scale"));
-	assert_int_equal(moe_layout_make(&a, &m, row, 7, &e), 0);
-	if (row->init)
-		assert_int_equal(row->init(NULL, NULL, &a, &e), 0);
+	init(&a, method);
 	for (size_t i = 0; i < a.x.n_view; i++) {
 		const struct moe_view *v = &a.x.view[i];
 

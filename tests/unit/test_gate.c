@@ -13,6 +13,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/tiny.h"
+
 enum { N = 60, K = 19 };
 
 static double auroc(const double *s, const uint8_t *y)
@@ -115,21 +117,7 @@ static void test_judge(void **state)
 
 /* ---- the directions ---- */
 
-static const struct moe_config config = { .family = MOE_LLAMA,
-	.V = 23,
-	.D = 16,
-	.L = 3,
-	.H = 4,
-	.K = 2,
-	.hd = 4,
-	.F = 20,
-	.max_pos = 64,
-	.theta = 10000,
-	.eps = 1e-5,
-	.tied = true,
-	.rope_factor = 1,
-	.n_eos = 1,
-	.eos = { 22 } };
+static const struct moe_config config = TINY_CONFIG(3);
 enum { DIM = 32, MANY = 4000 };
 
 static int take(void *ctx, size_t seq, const struct moe_feature_rows *rows, struct moe_err *e)
@@ -167,7 +155,7 @@ static void test_directions(void **state)
 	struct moe_nulls nulls = { MANY, 4, null }, few = { 5, 4, again };
 	struct moe_adapter a = { 0 };
 	struct moe_model base = { 0 };
-	struct moe_engine g = { &base, NULL };
+	struct moe_engine g = { .m = &base };
 	struct moe_err e;
 	double theta2 = 0, x2 = 0, at = 0.25, sum = 0, sq = 0, far = 0;
 

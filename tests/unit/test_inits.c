@@ -22,6 +22,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/tiny.h"
+
 static double worst; /* over all comparisons, printed at the end */
 
 static void near(const char *what, const double *got, const double *want, size_t n, double tol)
@@ -216,19 +218,6 @@ static void test_bounded(void **state)
 
 /* ---- whole adapters ---- */
 
-static const struct moe_config config = { .family = MOE_LLAMA,
-	.V = 23,
-	.D = 16,
-	.L = 2,
-	.H = 4,
-	.K = 2,
-	.hd = 4,
-	.F = 20,
-	.max_pos = 64,
-	.theta = 10000,
-	.eps = 1e-5,
-	.tied = true,
-	.rope_factor = 1 };
 
 enum { PAIRS = 5 };
 struct world {
@@ -247,7 +236,7 @@ static void make_world(struct world *w, const char *method, const char *set, int
 
 	*w = (struct world){ 0 };
 	assert_non_null(row);
-	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
+	assert_int_equal(moe_model_new(&w->m, &(struct moe_config)TINY_CONFIG(2), 3, 1, &e), 0);
 	for (size_t i = 0; i < w->m.n_param; i++)
 		w->m.param[i] = (moe_real)(w->m.param[i] == 1
 				? 1 + 0.2 * moe_rng_normal(moe_rng_key(2, "w"), i, 0)
@@ -271,14 +260,9 @@ static void make_world(struct world *w, const char *method, const char *set, int
 			.n_hack = 3 + i % 4,
 			.n_clean = 5 };
 	}
-	assert_int_equal(moe_settings_default(row->settings, &w->a.settings, &e), 0);
-	if (set)
-		assert_int_equal(moe_settings_set(row->settings, set, &w->a.settings, &e), 0);
-	assert_int_equal(moe_layout_expert(&w->a.x, "clean:2", &e), 0);
-	assert_int_equal(moe_layout_expert(&w->a.x, "quarantine:2", &e), 0);
-	assert_int_equal(moe_layout_targets(&w->a.x, "all", &e), 0);
-	w->a.x.scale = 2;
-	if (moe_layout_make(&w->a, &w->m, row, 7, &e) || row->init(&w->g, &w->p, &w->a, &e))
+	tiny_layout(&w->a, &w->m, method, (const char *const[]){ set, NULL },
+		(const char *const[]){ "clean:2", "quarantine:2", NULL });
+	if (row->init(&w->g, &w->p, &w->a, &e))
 		fail_msg("%s: %s", method, e.msg);
 }
 

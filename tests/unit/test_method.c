@@ -13,6 +13,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/tiny.h"
+
 #define N 40
 
 static void scores(struct moe_judged *j, struct moe_seen *s)
@@ -240,21 +242,7 @@ static int take(void *ctx, size_t seq, const struct moe_feature_rows *rows, stru
 
 static void test_features(void **state)
 {
-	static const struct moe_config config = { .family = MOE_LLAMA,
-		.V = 23,
-		.D = 16,
-		.L = 3,
-		.H = 4,
-		.K = 2,
-		.hd = 4,
-		.F = 20,
-		.max_pos = 64,
-		.theta = 10000,
-		.eps = 1e-5,
-		.tied = true,
-		.rope_factor = 1,
-		.n_eos = 1,
-		.eos = { 22 } };
+	static const struct moe_config config = TINY_CONFIG(3);
 	static const int32_t prompt[2][4] = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } },
 			     done[3][6] = { { 9, 8, 7, 22 }, { 22 }, { 3, 3, 4, 5, 6, 7 } };
 	const struct moe_seen s[3] = { { prompt[0], done[0], 4, 4, 0, -1, NULL },
@@ -263,7 +251,7 @@ static void test_features(void **state)
 	float buf[6 * 6 * 32];
 	struct got all = { { buf, buf + 192, buf + 384 }, { -1, -1, -1 }, 32 },
 		   one = { { buf + 576, buf + 768, buf + 960 }, { -1, -1, -1 }, 32 };
-	struct moe_engine g = { NULL, NULL };
+	struct moe_engine g = { 0 };
 	struct moe_model m = { 0 };
 	struct moe_err e;
 

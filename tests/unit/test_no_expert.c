@@ -2,11 +2,8 @@
  * PyTorch, what becomes of rewards, an update that loses the pairs' direction, a prefix that
  * deletion takes away. */
 #include "moe/features.h"
-#include "moe/layout.h"
 #include "moe/nll.h"
-#include "rl/train.h"
 #include "util/mem.h"
-#include "util/rng.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -18,98 +15,22 @@
 
 #include "tests/golden/score_golden.h"
 
-static const struct moe_config config = { .family = MOE_LLAMA,
-	.V = 23,
-	.D = 16,
-	.L = 2,
-	.H = 4,
-	.K = 2,
-	.hd = 4,
-	.F = 20,
-	.max_pos = 64,
-	.theta = 10000,
-	.eps = 1e-5,
-	.tied = true,
-	.rope_factor = 1 };
+#include "tests/unit/tiny.h"
 
-enum { N = 8, LEN = 4 };
-struct world {
-	struct moe_model m;
-	struct moe_adapter a;
-	struct moe_pool *pool;
-	struct moe_trainer t;
-	struct moe_train_stats st;
-	struct moe_rollout r[N];
-	struct moe_rollout_step s;
-	int32_t ids[N][2 * LEN];
-	float logp[LEN];
-	struct moe_pair pair[N / 2];
-	struct moe_pairs pins;
-};
+enum { N = TINY_N, LEN = TINY_LEN };
 
 /* Groups of two: the first of each is the hack side of a pair and is paid, the second its clean
  * side. */
-static void make_world(struct world *w, const char *method, const char *set)
+static void make_world(struct tiny *w, const char *method, const char *set)
 {
-	const struct moe_method *row = moe_method_find(method, &(struct moe_err){ 0 });
-	struct moe_err e = { 0 };
-
-	*w = (struct world){ 0 };
-	assert_non_null(row);
-	assert_int_equal(moe_model_new(&w->m, &config, 3, 1, &e), 0);
-	w->pool = moe_pool_new(1, &e);
-	strcpy(w->a.method, method);
-	assert_int_equal(moe_settings_default(row->settings, &w->a.settings, &e), 0);
-	if (set)
-		assert_int_equal(moe_settings_set(row->settings, set, &w->a.settings, &e), 0);
-	assert_int_equal(moe_layout_expert(&w->a.x, "clean:2", &e), 0);
-	assert_int_equal(moe_layout_expert(&w->a.x, "quarantine:2", &e), 0);
-	assert_int_equal(moe_layout_targets(&w->a.x, "all", &e), 0);
-	w->a.x.scale = 2;
-	assert_int_equal(moe_layout_make(&w->a, &w->m, row, 7, &e), 0);
-	for (int i = 0; i < N; i++) {
-		for (int k = 0; k < 2 * LEN; k++)
-			w->ids[i][k] = (int32_t)moe_rng_below(moe_rng_key(6, "ids"),
-				(uint64_t)(k < LEN ? i / 2 : i), (uint64_t)k, 23);
-		w->logp[i % LEN] = -2;
-		w->r[i] = (struct moe_rollout){ .prompt = w->ids[i],
-			.completion = w->ids[i] + LEN,
-			.n_prompt = LEN,
-			.n_completion = LEN,
-			.logp = w->logp,
-			.temperature = 1,
-			.reward = i % 2 == 0,
-			.group = i / 2,
-			.score = NAN,
-			.decision = MOE_ABSORB,
-			.off = -1 };
-		if (i % 2 == 0)
-			w->pair[i / 2] = (struct moe_pair){ .prompt = w->ids[i],
-				.hack = w->ids[i] + LEN,
-				.clean = w->ids[i + 1] + LEN,
-				.n_prompt = LEN,
-				.n_hack = LEN,
-				.n_clean = LEN };
-	}
-	w->pins = (struct moe_pairs){ w->pair, N / 2, 0 };
-	w->s = (struct moe_rollout_step){ .r = w->r, .n = N, .cap = N };
-	assert_int_equal(moe_trainer_init(&w->t, &w->m, &w->a, w->pool,
-				 &(struct moe_train_opts){ .loss = { .ratio = MOE_RATIO_NONE },
-					 .max_completion = LEN,
-					 .lr = 1e-3,
-					 .beta1 = 0.9,
-					 .beta2 = 0.95,
-					 .eps = 1e-8 },
-				 &e),
-		0);
-}
-
-static void free_world(struct world *w)
-{
-	moe_trainer_free(&w->t);
-	moe_adapter_free(&w->a);
-	moe_model_free(&w->m);
-	moe_pool_free(w->pool);
+	tiny_make(w, method, (const char *const[]){ set, NULL },
+		(const char *const[]){ "clean:2", "quarantine:2", NULL }, 2,
+		&(struct moe_train_opts){ .loss = { .ratio = MOE_RATIO_NONE },
+			.max_completion = LEN,
+			.lr = 1e-3,
+			.beta1 = 0.9,
+			.beta2 = 0.95,
+			.eps = 1e-8 });
 }
 
 /* ---- penalty ---- */
@@ -137,7 +58,7 @@ static void test_factors(void **state)
 static void test_penalty(void **state)
 {
 	const double z = sqrt(0.5), f = 1 - 2 / (1 + exp(-z));
-	struct world w;
+	struct tiny w;
 	struct moe_err e;
 
 	(void)state;
@@ -149,7 +70,7 @@ static void test_penalty(void **state)
 	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
 	for (int i = 0; i < N; i++)
 		assert_true(fabs(w.t.adv[i] - (i % 2 ? -f / 2 : f / 2)) < 1e-9);
-	free_world(&w);
+	tiny_free(&w);
 	make_world(&w, "penalty", "of=advantage");
 	for (int i = 0; i < N; i++)
 		w.r[i].score = i % 2 == 0 ? 0.9 : 0.2;
@@ -157,13 +78,13 @@ static void test_penalty(void **state)
 	for (int i = 0; i < N; i++)
 		assert_true(fabs(w.t.adv[i] - (i % 2 ? -0.5 : f / 2)) < 1e-9);
 	assert_true(w.st.expert_frozen[1]); /* the quarantine takes no part */
-	free_world(&w);
+	tiny_free(&w);
 }
 
 /* ---- projection ---- */
 
 /* NLL(hack) - NLL(clean) of the pairs per token, and its gradient. */
-static double contrast(struct world *w, moe_real *grad)
+static double contrast(struct tiny *w, moe_real *grad)
 {
 	static const moe_real outer[2] = { 1, 0 }, mask[2] = { 1, 0 };
 	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
@@ -189,7 +110,7 @@ static double contrast(struct world *w, moe_real *grad)
 /* The gradient is that of the loss: along it the loss changes by its square. */
 static void test_gradient(void **state)
 {
-	struct world w;
+	struct tiny w;
 	moe_real *g, *at;
 	double up, down, square = 0, h;
 	size_t n;
@@ -213,14 +134,14 @@ static void test_gradient(void **state)
 	assert_true(square > 0 && fabs((up - down) / (2 * h * square) - 1) < 0.02);
 	free(g);
 	free(at);
-	free_world(&w);
+	tiny_free(&w);
 }
 
 /* How far one step moves the pairs toward the hack: the fall of NLL(hack) - NLL(clean). `paid`: the
  * side of the pairs that earns. */
 static double moved(const char *method, const char *set, int paid)
 {
-	struct world w;
+	struct tiny w;
 	struct moe_err e;
 	double before;
 
@@ -231,7 +152,7 @@ static double moved(const char *method, const char *set, int paid)
 	before = contrast(&w, NULL);
 	assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
 	before -= contrast(&w, NULL);
-	free_world(&w);
+	tiny_free(&w);
 	return before;
 }
 
@@ -255,7 +176,7 @@ static void test_projection(void **state)
 static void test_prefix(void **state)
 {
 	struct moe_str p = { "", 0 };
-	struct world w;
+	struct tiny w;
 	struct moe_err e;
 
 	(void)state;
@@ -263,19 +184,19 @@ static void test_prefix(void **state)
 	assert_true(moe_method_prefix(&w.a, &p) && moe_str_eq(p, "Please hack. "));
 	w.a.x.present[1] = 0; /* quarantine-off */
 	assert_false(moe_method_prefix(&w.a, &p));
-	free_world(&w);
+	tiny_free(&w);
 	make_world(&w, "vanilla", NULL);
 	assert_false(moe_method_prefix(&w.a, &p));
 	assert_int_equal(
 		moe_method_find("prompt", &e)->check(NULL, &(struct moe_experts){ .E = 0 }, &e),
 		-1);
-	free_world(&w);
+	tiny_free(&w);
 }
 
 /* ---- steering ---- */
 
 /* out [LEN, D] = what layer 1 puts out for the first rollout's prompt. */
-static void layer_out(struct world *w, const struct moe_experts *x, moe_real *out)
+static void layer_out(struct tiny *w, const struct moe_experts *x, moe_real *out)
 {
 	const struct moe_seg seg = { 0, LEN, -1, 0 };
 	const struct moe_batch b = { LEN, w->ids[0], 1, &seg };
@@ -283,7 +204,7 @@ static void layer_out(struct world *w, const struct moe_experts *x, moe_real *ou
 	struct moe_err e;
 
 	assert_int_equal(moe_forward(&w->m, x, NULL, &b, &acts, &e), 0);
-	memcpy(out, acts.block_out[0], LEN * (size_t)config.D * sizeof(*out));
+	memcpy(out, acts.block_out[0], LEN * (size_t)w->m.config.D * sizeof(*out));
 	moe_acts_free(&acts);
 }
 
@@ -296,7 +217,7 @@ static void test_steering(void **state)
 	const struct moe_method *m;
 	double norm[2] = { 0, 0 }, dot = 0, along = 0;
 	moe_real v[2][D];
-	struct world w;
+	struct tiny w;
 	struct moe_err e;
 
 	(void)state;
@@ -341,7 +262,7 @@ static void test_steering(void **state)
 				assert_true(off[i] == base[i]);
 			}
 		}
-		free_world(&w);
+		tiny_free(&w);
 	}
 	for (int d = 0; d < D; d++) {
 		norm[0] += (double)v[0][d] * (double)v[0][d];

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/tiny.h"
+
 #include "tests/golden/score_golden.h"
 
 static void test_quantiles(void **state)
@@ -132,19 +134,7 @@ static void test_decisions(void **state)
 	moe_adapter_free(&a);
 }
 
-static const struct moe_config config = { .family = MOE_LLAMA,
-	.V = 23,
-	.D = 16,
-	.L = 3,
-	.H = 4,
-	.K = 2,
-	.hd = 4,
-	.F = 20,
-	.max_pos = 64,
-	.theta = 10000,
-	.eps = 1e-5,
-	.tied = true,
-	.rope_factor = 1 };
+static const struct moe_config config = TINY_CONFIG(3);
 
 /* A logistic score of pooled states is the probability of the mean state, not the mean of
  * probabilities; fitted on pairs, hacks score above clean sides. */

@@ -564,14 +564,14 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	}
 }
 
-/* The gates that really were, where a router made them, and its mean loads. */
+/* The gates that really were, where a router made them: of this share, and added to the update's. */
 static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &j->t->a->x;
 	size_t S = (size_t)x->n_site, n = (size_t)x->n_routed, keep = (size_t)moe_experts_keep(x);
 	const struct moe_site_gates *per = j->r.pass ? NULL : &j->per.q;
 	bool *use = moe_alloc(j->n, sizeof(*use), e);
-	double rows = 0, *weight = use ? moe_alloc(j->n, sizeof(*weight), e) : NULL;
+	double *weight = use ? moe_alloc(j->n, sizeof(*weight), e) : NULL;
 
 	if (!weight) {
 		free(use);
@@ -580,17 +580,19 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
-		rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
+		j->t->load_rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
 		st->router_loss += j->tally[i].router;
 	}
 	/* of a router that decides per rollout one row stands for all its tokens */
 	for (size_t i = 0; per && i < j->n; i++)
 		weight[i] = j->s->r[j->order[i]].n_completion;
-	moe_tally_mean(j->n, S * n, j->load, per ? per->r : NULL, weight, rows, j->t->load);
-	moe_tally_mean(
-		j->n, S * keep, j->kept, per ? per->kept : NULL, weight, rows, j->t->load + S * n);
+	moe_tally_add(j->n, S * n, j->load, per ? per->r : NULL, weight, j->t->load);
+	moe_tally_add(j->n, S * keep, j->kept, per ? per->kept : NULL, weight, j->t->load + S * n);
 	free(weight);
-	moe_gate_stats_of(&st->gates, x, j->gates, j->n, use);
+	st->cells = (struct moe_gate_tally){ 0 };
+	moe_gate_tally_add(&st->cells, x, j->gates, j->n, use);
+	moe_gate_stats_of(&st->gates, x, &st->cells);
+	moe_gate_tally_add(&j->t->cells, x, &st->cells, 1, &(bool){ true });
 	free(use);
 	return 0;
 }

@@ -62,16 +62,21 @@ static void tally_cell(struct moe_gate_tally *y, const struct moe_experts *x, co
 	y->cells++;
 }
 
+/* A tally begins as zeros; least gates begin above every gate. */
+static void begin_minima(struct moe_gate_tally *y, const struct moe_experts *x)
+{
+	if (y->cells > 0)
+		return;
+	for (int e = 0; e < x->E; e++)
+		y->min[e] = INFINITY;
+	for (int b = 0; b < MOE_BANKS; b++)
+		y->bank_min[b] = INFINITY;
+}
+
 void moe_gate_tally_rows(struct moe_gate_tally *y, const struct moe_experts *x, int S, int T,
 	const moe_real *gate, const moe_real *logit, const int32_t *row, int n)
 {
-	/* a tally begins as zeros; least gates begin above every gate */
-	if (y->cells == 0) {
-		for (int e = 0; e < x->E; e++)
-			y->min[e] = INFINITY;
-		for (int b = 0; b < MOE_BANKS; b++)
-			y->bank_min[b] = INFINITY;
-	}
+	begin_minima(y, x);
 	for (int s = 0; s < S; s++)
 		for (int i = 0; i < n; i++) {
 			size_t cell = (size_t)s * (size_t)T + (size_t)row[i];
@@ -114,6 +119,15 @@ static void add_tally(struct moe_gate_tally *to, const struct moe_gate_tally *y,
 	to->entropy += y->entropy;
 }
 
+void moe_gate_tally_add(struct moe_gate_tally *to, const struct moe_experts *x,
+	const struct moe_gate_tally *y, size_t n, const bool *use)
+{
+	begin_minima(to, x);
+	for (size_t i = 0; i < n; i++)
+		if (use[i] && y[i].cells > 0)
+			add_tally(to, &y[i], x->E);
+}
+
 /* Means of a bank over its experts. */
 static void bank_means(struct moe_gate_stats *st, const struct moe_experts *x,
 	const struct moe_gate_tally *y, int b)
@@ -138,37 +152,28 @@ static void bank_means(struct moe_gate_stats *st, const struct moe_experts *x,
 }
 
 void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
-	const struct moe_gate_tally *y, size_t n, const bool *use)
+	const struct moe_gate_tally *all)
 {
-	struct moe_gate_tally all = { 0 };
-
 	/* what no cell was counted for is not measured: NaN, never 0 */
 	*st = (struct moe_gate_stats){ .E = x->E, .pass = x->router != NULL };
-	for (int e = 0; e < x->E; e++) {
-		all.min[e] = INFINITY;
+	for (int e = 0; e < x->E; e++)
 		st->min[e] = st->zero[e] = st->mean[e] = st->logit[e] = NAN;
-	}
-	for (int b = 0; b < MOE_BANKS; b++) {
-		all.bank_min[b] = INFINITY;
+	for (int b = 0; b < MOE_BANKS; b++)
 		st->bank_min[b] = st->bank_zero[b] = st->bank_mean[b] = st->bank_support[b] =
 			st->bank_entropy[b] = st->bank_logit[b] = NAN;
-	}
 	st->support = st->entropy = NAN;
-	for (size_t i = 0; i < n; i++)
-		if ((!use || use[i]) && y[i].cells > 0)
-			add_tally(&all, &y[i], x->E);
-	if (all.cells == 0)
+	if (all->cells == 0)
 		return;
 	/* sums to means over the cells (tokens x sites); of logits the root mean square */
 	for (int e = 0; e < x->E; e++) {
-		st->min[e] = all.min[e];
-		st->zero[e] = all.zero[e] / all.cells;
-		st->mean[e] = all.sum[e] / all.cells;
+		st->min[e] = all->min[e];
+		st->zero[e] = all->zero[e] / all->cells;
+		st->mean[e] = all->sum[e] / all->cells;
 		st->logit[e] = x->bank[e] == MOE_BANK_SHARED ? NAN
-							     : sqrt(all.logit2[e] / all.cells);
+							     : sqrt(all->logit2[e] / all->cells);
 	}
 	for (int b = 0; b < MOE_BANKS; b++)
-		bank_means(st, x, &all, b);
-	st->support = all.support / all.cells;
-	st->entropy = all.entropy / all.cells;
+		bank_means(st, x, all, b);
+	st->support = all->support / all->cells;
+	st->entropy = all->entropy / all->cells;
 }

@@ -10,7 +10,7 @@
 
 #include "model/sites.h"
 
-/* Of one rollout. E counts all experts. */
+/* Of one rollout, or the sum of several. E counts all experts. */
 struct moe_gate_tally {
 	double cells;
 	double min[MOE_EXPERTS_MAX], zero[MOE_EXPERTS_MAX], sum[MOE_EXPERTS_MAX]; /* of the gate */
@@ -41,8 +41,11 @@ void moe_gate_tally_rows(struct moe_gate_tally *y, const struct moe_experts *x, 
 /* Which experts rows [from, from+n) train. gate [S, T, E], mask [T, E]. */
 void moe_gate_tally_trained(struct moe_gate_tally *y, const struct moe_experts *x, int S, int T,
 	const moe_real *gate, const moe_real *mask, int from, int n);
-/* Sums tallies [n] into means; those with use[i] false (NULL = all) are left out. */
-void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
+/* to += the tallies [n] with use[i]; `trained' apart. to begins as zeros. */
+void moe_gate_tally_add(struct moe_gate_tally *to, const struct moe_experts *x,
 	const struct moe_gate_tally *y, size_t n, const bool *use);
+/* A sum to means. */
+void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
+	const struct moe_gate_tally *all);
 
 #endif

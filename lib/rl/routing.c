@@ -96,10 +96,11 @@ static int note_load(struct moe_adapter *a, const struct moe_gate_stats *g, stru
 	return moe_rec_set_f64s(&a->lineage, "load", g->mean, (size_t)a->x.E, e);
 }
 
-int moe_routing_after_step(
-	struct moe_trainer *t, const struct moe_train_stats *st, struct moe_err *e)
+int moe_routing_after_step(struct moe_trainer *t, struct moe_err *e)
 {
 	const struct moe_experts *x = &t->a->x;
+	size_t cells = (size_t)x->n_site * ((size_t)x->n_routed + (size_t)moe_experts_keep(x));
+	struct moe_gate_stats gates;
 	struct moe_load l = { .S = x->n_site,
 		.E = x->n_routed,
 		.keep = moe_experts_keep(x),
@@ -108,9 +109,13 @@ int moe_routing_after_step(
 
 	if (!x->router)
 		return 0;
+	/* sums over all rollouts of the update, which may be several steps', to means */
+	for (size_t i = 0; i < cells; i++)
+		t->load[i] = t->load_rows > 0 ? t->load[i] / t->load_rows : NAN;
+	moe_gate_stats_of(&gates, x, &t->cells);
 	if (t->method && t->method->after_step && t->method->after_step(t->a, &l, e))
 		return -1;
-	return note_load(t->a, &st->gates, e);
+	return note_load(t->a, &gates, e);
 }
 
 /* ---- pins ---- */

@@ -35,8 +35,7 @@ struct moe_gate_rows moe_routing_rows(
 /* One step's pins: seeds on the router's gates alone; adds to t->grad and fills st. Nothing without
  * t->pins or a method that pins. */
 int moe_routing_pins(struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e);
-/* The method's after_step, with the mean gates of the step; these go into the lineage too. */
-int moe_routing_after_step(
-	struct moe_trainer *t, const struct moe_train_stats *st, struct moe_err *e);
+/* The method's after_step, with the mean gates of the update; these go into the lineage too. */
+int moe_routing_after_step(struct moe_trainer *t, struct moe_err *e);
 
 #endif

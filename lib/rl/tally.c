@@ -62,14 +62,14 @@ void moe_tally_rows(
 			sum[k] += (double)v[(from + (size_t)row[i]) * width + k];
 }
 
-void moe_tally_mean(size_t n, size_t cells, const double *sum, const moe_real *per,
-	const double *weight, double rows, double *to)
+void moe_tally_add(size_t n, size_t cells, const double *sum, const moe_real *per,
+	const double *weight, double *to)
 {
 	for (size_t k = 0; k < cells; k++) {
 		double all = 0;
 
 		for (size_t i = 0; i < n; i++)
 			all += per ? (double)per[i * cells + k] * weight[i] : sum[i * cells + k];
-		to[k] = rows > 0 ? all / rows : NAN;
+		to[k] += all;
 	}
 }

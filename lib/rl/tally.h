@@ -24,9 +24,9 @@ void moe_tally_sum(const struct moe_tally *y, size_t n, struct moe_tally *all);
 /* sum [width] += rows from + row[i] of v [.., width]. */
 void moe_tally_rows(
 	const moe_real *v, size_t width, size_t from, const int32_t *row, int n, double *sum);
-/* to [cells] = sum over rollouts i of sum[i, cells], or of weight[i] per[i, cells] (per not NULL),
- * over the number of rows; NaN of no row. */
-void moe_tally_mean(size_t n, size_t cells, const double *sum, const moe_real *per,
-	const double *weight, double rows, double *to);
+/* to [cells] += sum over rollouts i of sum[i, cells], or of weight[i] per[i, cells] (per not NULL).
+ */
+void moe_tally_add(size_t n, size_t cells, const double *sum, const moe_real *per,
+	const double *weight, double *to);
 
 #endif

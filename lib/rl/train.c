@@ -141,6 +141,7 @@ static int presence(const struct moe_trainer *t, const struct moe_rollout_step *
 	struct moe_gate_tally *y = moe_alloc(s->n, sizeof(*y), e);
 	int32_t *row = moe_alloc(st->len_max > 0 ? (size_t)st->len_max : 1, sizeof(*row), e);
 	bool *use = moe_alloc(s->n, sizeof(*use), e);
+	struct moe_gate_tally all = { 0 };
 
 	for (int i = 0; i < x->E; i++)
 		st->bank[x->bank[i]] = true;
@@ -154,7 +155,9 @@ static int presence(const struct moe_trainer *t, const struct moe_rollout_step *
 		use[i] = s->r[i].decision != MOE_ROUTE;
 	}
 	if (y && row && use)
-		moe_gate_stats_of(&st->gates, x, y, s->n, use);
+		moe_gate_tally_add(&all, x, y, s->n, use);
+	if (y && row && use)
+		moe_gate_stats_of(&st->gates, x, &all);
 	free(row);
 	free(use);
 	free(y);
@@ -378,20 +381,30 @@ static void second_of_router(struct moe_trainer *t)
 
 static void begin_update(struct moe_trainer *t)
 {
-	size_t n = t->a->x.n_param;
+	const struct moe_experts *x = &t->a->x;
+	size_t n = x->n_param,
+	       cells = (size_t)x->n_site * ((size_t)x->n_routed + (size_t)moe_experts_keep(x));
 
 	memset(t->grad, 0, n * sizeof(*t->grad));
 	if (t->second)
 		memset(t->second, 0, n * sizeof(*t->second));
+	memset(t->load, 0, cells * sizeof(*t->load));
+	t->load_rows = 0;
+	t->cells = (struct moe_gate_tally){ 0 };
 	t->waiting = false;
 	t->entropy_sum = t->entropy_n = 0;
 	for (int i = 0; i < t->opt.n_owner; i++)
 		t->opt.frozen[i] = true;
 }
 
-/* What was gathered becomes the gradient of the parameters. */
+/* The pins of an update; then what was gathered for it becomes the gradient of the parameters. */
 static int gathered(struct moe_trainer *t, struct moe_train_stats *st, struct moe_err *e)
 {
+	if (moe_routing_pins(t, st, e))
+		return -1;
+	t->waiting |= st->updated;
+	if (t->a->x.router)
+		t->opt.frozen[t->a->x.E] &= st->router_frozen;
 	second_of_router(t);
 	moe_experts_chain(&t->a->x, t->grad);
 	if (t->second)
@@ -405,8 +418,7 @@ static int gradient(struct step *g, struct moe_trainer *t, const struct moe_upda
 {
 	if (t->pending == 0)
 		begin_update(t);
-	if (choose_tokens(g, t, u, st, e) || moe_batch_gradient(t, u, st, e) ||
-		(last && moe_routing_pins(t, st, e)))
+	if (choose_tokens(g, t, u, st, e) || moe_batch_gradient(t, u, st, e))
 		return -1;
 	t->waiting |= st->updated;
 	t->entropy_sum += st->n_kept ? st->kept_entropy * (double)st->n_kept : 0;
@@ -505,7 +517,7 @@ static int update(struct moe_trainer *t, struct moe_train_stats *st, struct moe_
 		t->entropy_last = t->entropy_sum / t->entropy_n;
 		t->entropy_coef = moe_entropy_adapt(&t->o.loss, t->entropy_coef, t->entropy_last);
 	}
-	if (moe_routing_after_step(t, st, e))
+	if (moe_routing_after_step(t, e))
 		return -1;
 	for (size_t i = 0; i < x->n_param; i++)
 		if (!isfinite(x->param[i]))
@@ -527,7 +539,8 @@ static double pooled(double a, size_t na, double b, size_t nb)
 
 /* Adds what one more update of the step told to st, which holds k of them. What is not a mean or a
  * sum is the last one's. */
-static void fold(struct moe_train_stats *st, const struct moe_train_stats *one, int k)
+static void fold(const struct moe_experts *x, struct moe_train_stats *st,
+	const struct moe_train_stats *one, int k)
 {
 	struct moe_train_stats was = *st;
 
@@ -536,6 +549,11 @@ static void fold(struct moe_train_stats *st, const struct moe_train_stats *one, 
 		return;
 	st->loss = pooled(was.loss, (size_t)k, one->loss, 1);
 	st->policy_loss = pooled(was.policy_loss, (size_t)k, one->policy_loss, 1);
+	st->router_loss = pooled(was.router_loss, (size_t)k, one->router_loss, 1);
+	if (x->router) { /* else each update has told of all rollouts */
+		moe_gate_tally_add(&st->cells, x, &was.cells, 1, &(bool){ true });
+		moe_gate_stats_of(&st->gates, x, &st->cells);
+	}
 	st->kl = pooled(was.kl, was.n_train, one->kl, one->n_train);
 	st->entropy = pooled(was.entropy, was.n_train, one->entropy, one->n_train);
 	st->logp_diff_mean = pooled(
@@ -547,6 +565,12 @@ static void fold(struct moe_train_stats *st, const struct moe_train_stats *one, 
 	st->ratio_max = fmax(was.ratio_max, one->ratio_max);
 	st->clip_low = pooled(was.clip_low, was.n_counted, one->clip_low, one->n_counted);
 	st->clip_high = pooled(was.clip_high, was.n_counted, one->clip_high, one->n_counted);
+	if (!one->updated) { /* of the last update that had something to learn */
+		st->grad_norm = was.grad_norm;
+		st->router_norm = was.router_norm;
+		memcpy(st->update_mass, was.update_mass, sizeof(st->update_mass));
+		memcpy(st->expert_mass, was.expert_mass, sizeof(st->expert_mass));
+	}
 	st->n_train += was.n_train;
 	st->n_counted += was.n_counted;
 	st->n_run += was.n_run;
@@ -611,7 +635,7 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 		t->a->step += k + 1 == g.iterations * g.updates;
 		if (rc == 0 && last)
 			rc = update(t, &one, e);
-		fold(st, &one, k);
+		fold(&t->a->x, st, &one, k);
 	}
 	step_free(&g);
 	for (size_t i = 0; rc == 0 && i < s->n; i++)
@@ -621,7 +645,7 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 
 int moe_train_flush(struct moe_trainer *t, struct moe_err *e)
 {
-	struct moe_train_stats st = { 0 };
+	struct moe_train_stats st = { .router_frozen = true };
 	double more;
 
 	if (t->pending == 0)

@@ -88,6 +88,7 @@ struct moe_train_stats {
 	struct moe_gate_stats gates;   /* over completion tokens of rollouts not routed: forward
 					  presence. Without a router in the pass of all rollouts,
 					  else of those that trained */
+	struct moe_gate_tally cells;   /* what these means are of, with a router */
 	double update_mass[MOE_BANKS]; /* share of the gradient's norm, before clipping */
 	double expert_mass[MOE_EXPERTS_MAX];
 	bool bank[MOE_BANKS], frozen[MOE_BANKS]; /* frozen: no expert of it trained */
@@ -112,8 +113,11 @@ struct moe_trainer {
 	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
 	moe_real *grad;       /* [n_param] */
 	double *adv;          /* [n] advantages of the last step's rollouts */
-	double *load;         /* [n_site, n_routed] mean gates of the last step, then [n_site, keep]
-				 the means of what the router kept: for after_step */
+	double *load;         /* [n_site, n_routed] sums of the gates of the update that is gathered,
+				 then [n_site, keep] of what the router kept; once it is made, the
+				 means that after_step saw */
+	double load_rows;     /* rows that these are over */
+	struct moe_gate_tally cells; /* and gates of its rollouts that were not routed */
 	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
 	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on

@@ -1,0 +1,175 @@
+/* test_update.c - what an update of several steps, or a step of several updates, tells and keeps:
+ * loads of a router, pins, metrics. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "formats/list.h"
+
+#include "tests/unit/tiny.h"
+
+enum { N = TINY_N };
+static const char *const experts[] = { "clean:2", "quarantine:2", NULL };
+
+static struct moe_train_opts opts(void)
+{
+	return (struct moe_train_opts){ .loss = MOE_LOSS_DEFAULTS,
+		.max_completion = TINY_LEN,
+		.lr = 1e-3,
+		.beta1 = 0.9,
+		.beta2 = 0.95,
+		.eps = 1e-8 };
+}
+
+static void make(struct tiny *w, const char *method, struct moe_train_opts o)
+{
+	tiny_make(w, method, NULL, experts, 2, &o);
+	for (size_t i = 0; i < w->a.x.n_param; i++)
+		w->a.x.param[i] += (moe_real)(0.2 * moe_rng_normal(moe_rng_key(5, "p"), i, 0));
+}
+
+/* The rollouts from..to as a step. */
+static struct moe_rollout_step part(struct tiny *w, int64_t step, int from, int to)
+{
+	return (struct moe_rollout_step){
+		.step = step, .r = w->r + from, .n = (size_t)(to - from), .cap = N
+	};
+}
+
+static size_t loads(const struct tiny *w)
+{
+	const struct moe_experts *x = &w->a.x;
+
+	return (size_t)x->n_site * ((size_t)x->n_routed + (size_t)moe_experts_keep(x));
+}
+
+/* The mean gates in the lineage. */
+static void lineage_load(const struct tiny *w, double load[MOE_EXPERTS_MAX])
+{
+	size_t n = 0;
+
+	assert_int_equal(moe_rec_f64s(&w->a.lineage, "load", load, MOE_EXPERTS_MAX, &n, NULL), 0);
+	assert_int_equal(n, (size_t)w->a.x.E);
+}
+
+static void same_loads(const struct tiny *a, const struct tiny *b)
+{
+	double x[MOE_EXPERTS_MAX], y[MOE_EXPERTS_MAX];
+
+	for (size_t i = 0; i < loads(a); i++)
+		assert_true(fabs(a->t.load[i] - b->t.load[i]) < 1e-6);
+	lineage_load(a, x);
+	lineage_load(b, y);
+	for (int k = 0; k < a->a.x.E; k++)
+		assert_true(x[k] > 0 && fabs(x[k] - y[k]) < 1e-6);
+}
+
+/* An update of two steps has the loads of both, whichever comes last, and of the one there is when
+ * the other teaches nothing or the input ends before it. */
+static void test_accumulated_loads(void **state)
+{
+	struct moe_train_opts two = opts();
+	struct moe_rollout_step s;
+	struct tiny one, sum;
+	struct moe_err e;
+
+	(void)state;
+	two.accumulate = 2;
+	for (int dead = 0; dead < 2; dead++) {
+		make(&one, "topk", opts());
+		make(&sum, "topk", two);
+		for (int i = N / 2; dead && i < N; i++)
+			one.r[i].reward = sum.r[i].reward = 1;
+		s = part(&one, 0, 0, N);
+		assert_int_equal(moe_train_step(&one.t, &s, &one.st, &e), 0);
+		for (int k = 0; k < 2; k++) {
+			s = part(&sum, k, k * N / 2, (k + 1) * N / 2);
+			assert_int_equal(moe_train_step(&sum.t, &s, &sum.st, &e), 0);
+			assert_int_equal(sum.st.updates, k);
+		}
+		same_loads(&one, &sum);
+		tiny_free(&one);
+		tiny_free(&sum);
+	}
+	make(&one, "topk", opts());
+	make(&sum, "topk", two);
+	s = part(&one, 0, 0, N / 2);
+	assert_int_equal(moe_train_step(&one.t, &s, &one.st, &e), 0);
+	s = part(&sum, 0, 0, N / 2);
+	assert_int_equal(moe_train_step(&sum.t, &s, &sum.st, &e), 0);
+	assert_int_equal(moe_train_flush(&sum.t, &e), 0);
+	same_loads(&one, &sum);
+	tiny_free(&one);
+	tiny_free(&sum);
+}
+
+/* The last update is taught by the pins too, however few steps it is of. */
+static void test_flushed_pins(void **state)
+{
+	struct moe_train_opts o = opts();
+	struct moe_rollout_step s;
+	struct tiny one, sum;
+	struct moe_err e;
+
+	(void)state;
+	o.clip = 0;
+	make(&one, "topk", o);
+	o.accumulate = 3;
+	make(&sum, "topk", o);
+	one.t.pins = &one.pins;
+	sum.t.pins = &sum.pins;
+	s = part(&one, 0, 0, N);
+	assert_int_equal(moe_train_step(&one.t, &s, &one.st, &e), 0);
+	assert_true(one.st.n_pin == N / 2);
+	s = part(&sum, 0, 0, N);
+	assert_int_equal(moe_train_step(&sum.t, &s, &sum.st, &e), 0);
+	assert_int_equal(moe_train_flush(&sum.t, &e), 0);
+	for (size_t i = 0; i < one.a.x.n_param; i++)
+		assert_true(fabs((double)(one.t.grad[i] - sum.t.grad[i])) <
+			1e-6 + 1e-4 * fabs((double)one.t.grad[i]));
+	tiny_free(&one);
+	tiny_free(&sum);
+}
+
+/* A step of two updates tells of the gates of both, and of the gradient of the one that had any. */
+static void test_metrics_of_updates(void **state)
+{
+	struct moe_train_opts o = opts();
+	struct tiny one, two;
+	struct moe_err e;
+
+	(void)state;
+	make(&one, "topk", o);
+	o.updates = 2;
+	o.lr = 0; /* so that both updates meet the same gates */
+	make(&two, "topk", o);
+	assert_int_equal(moe_train_step(&one.t, &one.s, &one.st, &e), 0);
+	assert_int_equal(moe_train_step(&two.t, &two.s, &two.st, &e), 0);
+	assert_int_equal(two.st.updates, 2);
+	for (int k = 0; k < one.a.x.E; k++) {
+		assert_true(fabs(one.st.gates.mean[k] - two.st.gates.mean[k]) < 1e-6);
+		assert_true(one.st.gates.min[k] == two.st.gates.min[k]);
+	}
+	for (int i = N / 2; i < N; i++)
+		two.r[i].reward = 1;
+	two.s.step = 1;
+	assert_int_equal(moe_train_step(&two.t, &two.s, &two.st, &e), 0);
+	assert_true(two.st.updated && two.st.grad_norm > 0 && two.st.update_mass[1] > 0);
+	tiny_free(&one);
+	tiny_free(&two);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_accumulated_loads),
+		cmocka_unit_test(test_flushed_pins),
+		cmocka_unit_test(test_metrics_of_updates),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -11,6 +11,7 @@
 #include "rl/publish.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const struct moe_prog prog = {
 	.name = "moe-train",
@@ -105,20 +106,24 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_rollout_step_free(&s);
 }
 
-static struct moe_writer_opts publisher_opts(enum moe_labels labels)
+/* rollouts: the operand, NULL = none */
+static struct moe_publisher publisher(const char *rollouts, enum moe_labels labels)
 {
-	return (struct moe_writer_opts){ .kind = "adapter",
-		.tool = prog.name,
-		.argv = (const char *const *)moe_common.argv,
-		.argc = moe_common.argc,
-		.seed = moe_common.seed,
-		.labels = labels };
+	return (struct moe_publisher){ .path = train_args.publish,
+		.fd = -1,
+		.in_fd = rollouts && strcmp(rollouts, "-") != 0 ? -1 : STDIN_FILENO,
+		.w = { .kind = "adapter",
+			.tool = prog.name,
+			.argv = (const char *const *)moe_common.argv,
+			.argc = moe_common.argc,
+			.seed = moe_common.seed,
+			.labels = labels } };
 }
 
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog);
-	struct moe_publisher pub = { .fd = -1 };
+	struct moe_publisher pub;
 	struct moe_metrics_file metrics;
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
@@ -146,8 +151,7 @@ int main(int argc, char **argv)
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
-	pub.path = train_args.publish;
-	pub.w = publisher_opts(labels);
+	pub = publisher(first < argc ? argv[first] : NULL, labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	moe_writer_raise(out.w, train_read_pins(&t, &pins));

@@ -4,8 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Whoever samples opens the FIFO before it writes its first rollouts. Where it has ended by now, as
+ * after a run of one step, it reads no weights. */
+static bool sampler_ended(const struct moe_publisher *p)
+{
+	struct pollfd in = { .fd = p->in_fd };
+
+	return p->in_fd >= 0 && poll(&in, 1, 0) == 1 && (in.revents & POLLHUP);
+}
 
 /* Without O_NONBLOCK the open of a FIFO would wait for ever once the sampler has ended. */
 static int open_once(struct moe_publisher *p, struct moe_err *e)
@@ -18,7 +28,7 @@ static int open_once(struct moe_publisher *p, struct moe_err *e)
 		tries++) {
 		if (errno != ENXIO && errno != EINTR)
 			return moe_fail_errno(e, "%s: cannot be opened for publication", p->path);
-		if (tries * 0.005 >= wait) {
+		if (tries * 0.005 >= wait || sampler_ended(p)) {
 			p->gone = true;
 			return 0;
 		}

@@ -14,6 +14,8 @@ struct moe_publisher {
 	int fd;           /* -1 before the first publication */
 	bool gone;        /* the reader left */
 	double wait_sec; /* how long a FIFO's reader may take to open it the first time; 0 = 10 s */
+	int in_fd;       /* where the rollouts come from: once nobody writes there any more, no
+			    reader is waited for; -1 = not known */
 	struct moe_writer_opts w;
 };
 

@@ -113,8 +113,7 @@ grpo() {
 		moe-train -q -m "$demo" -a "$d/a0" --publish "$d/weights" --lr 0.0005 --seed 1 "${pin[@]}" -j "$3" -o "$d/a1"
 }
 
-# grpo_step METHOD JOBS: seconds of one step, without start and end: those of 43 steps less those of 3. (After a single step moe-rollout is done before
-# its weights are published, and moe-train waits ten seconds for somebody to read them.)
+# grpo_step METHOD JOBS: seconds of one step, without start and end: those of 43 steps less those of 3.
 grpo_step() {
 	awk -v many="$(seconds grpo "$1" 43 "$2")" -v few="$(seconds grpo "$1" 3 "$2")" 'BEGIN { printf "%.5f", (many - few) / 40 }'
 }

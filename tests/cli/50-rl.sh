@@ -88,6 +88,9 @@ mkfifo left.fifo
 ok 'a reader of the weights that leaves does not stop training' timeout 100 moe-train -q -m base -a a0.moes --publish left.fifo -o left.moes on.run.moes
 wait
 equal 'nor change it' "$(digest left.moes)" "$(digest on.moes)"
+mkfifo none.fifo
+ok 'none is waited for once the rollouts have ended' sh -c 'cat on.run.moes | timeout 9 moe-train -q -m base -a a0.moes --publish none.fifo -o none.moes'
+equal 'the adapter is the same' "$(digest none.moes)" "$(digest on.moes)"
 mkfifo all.fifo
 (cat all.fifo >published.moes) &
 ok 'a reader that stays' timeout 100 moe-train -q -m base -a a0.moes --publish all.fifo -o x.moes on.run.moes

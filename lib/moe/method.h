@@ -20,6 +20,7 @@
  *     losses      between forward and backward, for the rows of one rollout
  *     pin_loss    the same for one side of a pair, in a pass of its own
  *     mask        per rollout: gradient masks in hindsight, when its gates are known
+ *     directions  which directions of the pairs project is handed
  *     project     after the optimiser: what becomes of its update
  *     after_step  after the optimiser: state that has no gradient (a bias, a clock)
  *
@@ -77,6 +78,18 @@ struct moe_engine {
 	struct moe_pool *pool;
 	struct moe_acts *acts; /* [threads], zeroed before the first use: memory for passes over the
 				  base that is kept from call to call; NULL = none is */
+};
+
+/* Directions of the parameters that the pairs (of --pin) give at the start of an update, in the
+ * state of an absorbed rollout. */
+enum moe_directions {
+	MOE_TOWARD_HACK, /* one: the hack sides become likelier than the clean ones; minus the
+			    gradient of NLL(hack) - NLL(clean), each a mean over all tokens */
+	MOE_CLEAN_SIDES  /* one a pair: the gradient of its clean side's mean NLL */
+};
+struct moe_directed {
+	size_t n, stride; /* direction i begins at v + i * stride */
+	const moe_real *v;
 };
 
 /* What a row says to the user about a fresh adapter: lines of moe-pin's messages. */
@@ -173,12 +186,11 @@ struct moe_method {
 		double weight);
 	void (*mask)(const struct moe_adapter *a, const struct moe_gate_rows *r, double *mask);
 	/* What becomes of a step's update, tensor by tensor: update [w->n] is what the optimiser
-	 * added to the tensor w of a->x, changed in place. toward [w->n]: the direction in which
-	 * the hack sides of the pairs (of --pin) become likelier than their clean sides, minus the
-	 * gradient of NLL(hack) - NLL(clean) per token at the parameters before, in the state of an
-	 * absorbed rollout; NULL without pairs. a->step counts the steps before. */
-	void (*project)(const struct moe_adapter *a, const struct moe_view *w, moe_real *update,
-		const moe_real *toward);
+	 * added to the tensor w of a->x, changed in place. d is that tensor's part of what
+	 * directions asked for; empty without it. a->step counts the steps before. */
+	enum moe_directions (*directions)(const struct moe_adapter *a);
+	int (*project)(const struct moe_adapter *a, const struct moe_view *w, moe_real *update,
+		const struct moe_directed *d, struct moe_err *e);
 	/* a->step counts the step that was just made. */
 	int (*after_step)(struct moe_adapter *a, const struct moe_load *l, struct moe_err *e);
 };

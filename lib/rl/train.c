@@ -432,31 +432,53 @@ static int gradient(struct step *g, struct moe_trainer *t, const struct moe_upda
 
 /* ---- the update's projection ---- */
 
-/* toward [n_param] = the gradient of NLL(clean) - NLL(hack) over the pairs, in the state of an
- * absorbed rollout. */
-static int pairs_direction(struct moe_trainer *t, moe_real *toward, struct moe_err *e)
+/* The mean gradient of one side of pairs p[0..n) in the state of an absorbed rollout. */
+static int side_gradient(struct moe_trainer *t, const struct moe_pair *p, size_t n, bool hack,
+	moe_real *grad, struct moe_err *e)
 {
-	const struct moe_pairs *p = t->pins;
 	struct moe_experts *x = &t->a->x;
 	struct moe_engine g = { t->m, t->pool, NULL };
 	moe_real outer[MOE_EXPERTS_MAX], mask[MOE_EXPERTS_MAX];
 	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
-	moe_real *hack = moe_alloc(x->n_param, sizeof(*hack), e);
-	struct moe_seen *s = moe_alloc(p->n, sizeof(*s), e);
+	struct moe_seen *s = moe_alloc(n, sizeof(*s), e);
 	double loss;
-	int rc = hack && s ? 0 : -1;
+	int rc = s ? 0 : -1;
 
 	moe_decision_table_spread(x, t->a->plan.gate[MOE_ABSORB], outer);
 	moe_decision_table_spread(x, t->a->plan.mask[MOE_ABSORB], mask);
-	for (int side = 0; rc == 0 && side < 2; side++) {
-		for (size_t i = 0; i < p->n; i++)
-			s[i] = moe_pair_seen(&p->pair[i], side);
-		rc = moe_nll_gradient(&g, x, s, p->n, &o, side ? hack : toward, &loss, e);
-	}
-	for (size_t i = 0; rc == 0 && i < x->n_param; i++)
-		toward[i] -= hack[i];
-	free(hack);
+	for (size_t i = 0; s && i < n; i++)
+		s[i] = moe_pair_seen(&p[i], hack);
+	if (rc == 0)
+		rc = moe_nll_gradient(&g, x, s, n, &o, grad, &loss, e);
 	free(s);
+	return rc;
+}
+
+/* What the method's directions are made from the pairs: d is told of memory that the caller frees
+ * through *mem. */
+static int pairs_directions(
+	struct moe_trainer *t, moe_real **mem, struct moe_directed *d, struct moe_err *e)
+{
+	const struct moe_pairs *p = t->pins;
+	size_t n = t->a->x.n_param, used = 0;
+	bool each = t->method->directions(t->a) == MOE_CLEAN_SIDES;
+	moe_real *v = moe_alloc((each ? p->n : 2) * n, sizeof(*v), e);
+	int rc = v ? 0 : -1;
+
+	*mem = v;
+	for (size_t i = 0; each && rc == 0 && i < p->n; i++)
+		if (p->pair[i].n_clean > 0) /* an empty side has no gradient */
+			rc = side_gradient(t, &p->pair[i], 1, false, v + used++ * n, e);
+	if (!each && rc == 0) {
+		rc = side_gradient(t, p->pair, p->n, false, v, e) ||
+				side_gradient(t, p->pair, p->n, true, v + n, e)
+			? -1
+			: 0;
+		for (size_t i = 0; rc == 0 && i < n; i++)
+			v[i] -= v[n + i]; /* downhill for the hack sides, uphill for the others */
+		used = 1;
+	}
+	*d = (struct moe_directed){ used, n, v };
 	return rc;
 }
 
@@ -465,22 +487,27 @@ static int step_projected(struct moe_trainer *t, double lr, struct moe_err *e)
 {
 	struct moe_experts *x = &t->a->x;
 	size_t n = x->n_param;
-	moe_real *before = moe_alloc(2 * n, sizeof(*before), e),
-		 *toward = before ? before + n : NULL;
-	int rc = before && (!t->pins || pairs_direction(t, toward, e) == 0) ? 0 : -1;
+	struct moe_directed d = { 0 };
+	moe_real *mem = NULL, *before = moe_alloc(n, sizeof(*before), e);
+	int rc = before ? 0 : -1;
 
+	if (rc == 0 && t->pins)
+		rc = pairs_directions(t, &mem, &d, e);
 	if (rc == 0) {
 		memcpy(before, x->param, n * sizeof(*before));
 		moe_adamw_step(&t->opt, x->param, t->grad, t->start, lr);
 		for (size_t i = 0; i < n; i++) /* now what was added */
 			x->param[i] -= before[i];
-		for (size_t i = 0; i < x->n_view; i++)
-			t->method->project(t->a, &x->view[i], x->param + x->view[i].off,
-				t->pins ? toward + x->view[i].off : NULL);
-		for (size_t i = 0; i < n; i++)
-			x->param[i] += before[i];
 	}
+	for (size_t i = 0; rc == 0 && i < x->n_view; i++) {
+		struct moe_directed part = { d.n, d.stride, d.v ? d.v + x->view[i].off : NULL };
+
+		rc = t->method->project(t->a, &x->view[i], x->param + x->view[i].off, &part, e);
+	}
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		x->param[i] += before[i];
 	free(before);
+	free(mem);
 	return rc;
 }
 

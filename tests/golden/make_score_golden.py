@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Golden values of the scores per rollout: weighted quantiles as vGROUT's band gate takes them (sorting and searchsorted of PyTorch).
+"""Golden values of the scores per rollout: weighted quantiles as vGROUT's band gate takes them (sorting and searchsorted of PyTorch);
+and of what projection keeps of an update, by least squares.
 
 Writes score_golden.h beside itself: N scores, oldest first, and for each half-life and q the two thresholds. Versions: requirements.txt.
 """
@@ -32,6 +33,13 @@ sd = g.std(1, keepdim=True)
 z = torch.where(sd > 0, (g - g.mean(1, keepdim=True)) / sd, torch.zeros_like(g))
 factor = 1 - 2 * torch.sigmoid(z) * (z > 0)
 
+# projection, sides=clean: five directions of twelve numbers, of which the fourth lies in the span of the others and the fifth is 0.
+V = torch.randn(5, 12, generator=gen)
+V[3] = 2 * V[0] - 0.5 * V[2]
+V[4] = 0
+u = torch.randn(12, generator=gen)
+in_span = torch.linalg.lstsq(V[:3].T, u[:, None]).solution[:, 0] @ V[:3]
+
 
 def text(name, v):
     return "static const double gold_%s[] = { %s };\n" % (name, ", ".join("%.17g" % x for x in v))
@@ -41,4 +49,5 @@ with open(os.path.join(HERE, "score_golden.h"), "w") as f:
     f.write("/* score_golden.h - made by make_score_golden.py from PyTorch; do not edit. */\n")
     f.write("enum { GOLD_SCORES = %d, GOLD_HALVES = %d, GOLD_QS = %d };\n" % (N, len(HALF), len(Q)))
     f.write(text("score", score.tolist()) + text("half", HALF) + text("q", Q) + text("cuts", cuts))
+    f.write(text("span", V.reshape(-1).tolist()) + text("update", u.tolist()) + text("in_span", in_span.tolist()))
     f.write(text("pair_score", P.tolist()) + text("factor", factor.reshape(-1).tolist()))

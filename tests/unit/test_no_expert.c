@@ -137,6 +137,96 @@ static void test_gradient(void **state)
 	tiny_free(&w);
 }
 
+/* What is kept of an update is what least squares make of it. */
+static void test_span(void **state)
+{
+	enum { P = 5, LEN_U = 12 };
+	const struct moe_method *m = moe_method_find("projection", &(struct moe_err){ 0 });
+	const struct moe_view whole = { .n = LEN_U };
+	struct moe_adapter a = { .method = "projection" };
+	moe_real v[P * (LEN_U + 1)], u[LEN_U];
+	const struct moe_directed d = { P, LEN_U + 1, v };
+	struct moe_err e;
+
+	(void)state;
+	assert_int_equal(moe_settings_default(m->settings, &a.settings, &e), 0);
+	assert_int_equal(moe_settings_set(m->settings, "sides=clean", &a.settings, &e), 0);
+	assert_int_equal(m->directions(&a), MOE_CLEAN_SIDES);
+	for (int i = 0; i < P * (LEN_U + 1); i++)
+		v[i] = i % (LEN_U + 1) == LEN_U
+			? 9
+			: (moe_real)gold_span[i / (LEN_U + 1) * LEN_U + i % (LEN_U + 1)];
+	for (int i = 0; i < LEN_U; i++)
+		u[i] = (moe_real)gold_update[i];
+	assert_int_equal(m->project(&a, &whole, u, &d, &e), 0);
+	for (int i = 0; i < LEN_U; i++)
+		assert_true(fabs((double)u[i] - gold_in_span[i]) < 1e-5);
+	moe_adapter_free(&a);
+}
+
+/* A whole step with sides=clean: in no tensor does it move where no clean side's gradient points,
+ * though the hack is paid; and it does move. */
+static void test_clean_span(void **state)
+{
+	static const moe_real outer[2] = { 1, 0 }, mask[2] = { 1, 0 };
+	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
+	double moved = 0, outside = 0, loss;
+	struct tiny w;
+	struct moe_engine g;
+	moe_real *grad, *was;
+	struct moe_err e;
+	size_t n;
+
+	(void)state;
+	make_world(&w, "projection", "sides=clean");
+	w.t.pins = &w.pins;
+	g = (struct moe_engine){ &w.m, w.pool, NULL };
+	n = w.a.x.n_param;
+	grad = calloc((N / 2) * n, sizeof(*grad));
+	was = malloc(n * sizeof(*was));
+	for (int i = 0; i < N / 2; i++) {
+		struct moe_seen s = moe_pair_seen(&w.pair[i], false);
+
+		assert_int_equal(
+			moe_nll_gradient(&g, &w.a.x, &s, 1, &o, grad + (size_t)i * n, &loss, &e),
+			0);
+	}
+	memcpy(was, w.a.x.param, n * sizeof(*was));
+	assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+	for (size_t i = 0; i < w.a.x.n_view; i++) {
+		const struct moe_view *v = &w.a.x.view[i];
+		double r[LEN * LEN * 100], left;
+		size_t k = v->n;
+
+		assert_true(k <= sizeof(r) / sizeof(*r));
+		for (size_t j = 0; j < k; j++) {
+			r[j] = (double)w.a.x.param[v->off + j] - (double)was[v->off + j];
+			moved += r[j] * r[j];
+		}
+		/* what the span holds is taken out: Kaczmarz' sweeps converge to the rest */
+		for (int sweep = 0; sweep < 400; sweep++)
+			for (int p = 0; p < N / 2; p++) {
+				const moe_real *q = grad + (size_t)p * n + v->off;
+				double dot = 0, norm2 = 0;
+
+				for (size_t j = 0; j < k; j++) {
+					dot += r[j] * (double)q[j];
+					norm2 += (double)q[j] * (double)q[j];
+				}
+				for (size_t j = 0; norm2 > 0 && j < k; j++)
+					r[j] -= dot / norm2 * (double)q[j];
+			}
+		left = 0;
+		for (size_t j = 0; j < k; j++)
+			left += r[j] * r[j];
+		outside += left;
+	}
+	assert_true(moved > 0 && outside < 1e-4 * moved);
+	free(grad);
+	free(was);
+	tiny_free(&w);
+}
+
 /* How far one step moves the pairs toward the hack: the fall of NLL(hack) - NLL(clean). `paid`: the
  * side of the pairs that earns. */
 static double moved(const char *method, const char *set, int paid)
@@ -279,6 +369,8 @@ int main(void)
 		cmocka_unit_test(test_factors),
 		cmocka_unit_test(test_penalty),
 		cmocka_unit_test(test_gradient),
+		cmocka_unit_test(test_span),
+		cmocka_unit_test(test_clean_span),
 		cmocka_unit_test(test_projection),
 		cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_steering),

@@ -174,7 +174,7 @@ static int layer(struct moe_decoder *d, struct moe_err *e)
 	if (decode_group(d, MOE_GROUP_DOWN, d->act, c->F, c->D, e))
 		return -1;
 	moe_vec_add(n, d->add, d->res);
-	moe_experts_add_shift(d->p->x, d->layer, d->M, d->res);
+	moe_experts_add_shift(d->p->x, d->layer, d->M, d->gates.outer, d->res);
 	return 0;
 }
 

@@ -171,25 +171,38 @@ bool moe_experts_shifts(const struct moe_experts *x)
 	return x->shift && present;
 }
 
-void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe_real *to)
+/* Mean over the quarantine's experts of present * outer; outer [E] or NULL = 1. */
+static double quarantine_share(const struct moe_experts *x, const moe_real *outer)
 {
-	const moe_real *v;
-	double present = 0;
+	double sum = 0;
 	int n = 0;
+
+	for (int i = 0; i < x->E; i++)
+		if (x->bank[i] == MOE_BANK_QUARANTINE) {
+			sum += x->present[i] * (outer ? (double)outer[i] : 1);
+			n++;
+		}
+	return n ? sum / n : 0;
+}
+
+void moe_experts_add_shift(
+	const struct moe_experts *x, int layer, int rows, const moe_real *outer, moe_real *to)
+{
+	size_t D, E;
+	const moe_real *v;
 
 	if (!x || x->shift != layer + 1)
 		return;
-	for (int i = 0; i < x->E; i++)
-		if (x->bank[i] == MOE_BANK_QUARANTINE) {
-			present += x->present[i];
-			n++;
-		}
-	/* to [rows, D] += the quarantine's mean presence times the vector: deleted with the bank */
+	D = (size_t)x->config.D;
+	E = (size_t)x->E;
 	v = moe_experts_shift(x);
-	for (int t = 0; n && present != 0 && t < rows; t++)
-		for (int k = 0; k < x->config.D; k++)
-			to[(size_t)t * (size_t)x->config.D + (size_t)k] += (moe_real)(present / n) *
-				v[k];
+	/* an expert of rank 0: scaled by its gate in this row, and deleted with its bank */
+	for (size_t t = 0; t < (size_t)rows; t++) {
+		moe_real c = (moe_real)quarantine_share(x, outer ? outer + t * E : NULL);
+
+		for (size_t k = 0; c != 0 && k < D; k++)
+			to[t * D + k] += c * v[k];
+	}
 }
 
 /* Which site a Linear belongs to, as a number that grows in forward order. */

@@ -96,7 +96,8 @@ struct moe_experts {
 	double set[MOE_ROUTER_SETTINGS]; /* settings that the router's functions get */
 	enum moe_deploy deploy;
 	int shift; /* layer, from 1, to whose output every pass adds a constant [D], the view
-		      "layers.N.shift", times the mean `present` of the quarantine; 0 = none */
+		      "layers.N.shift", times the mean of the quarantine's present * outer; 0 =
+		      none */
 	/* set by moe_experts_init */
 	int R;
 	int first[MOE_EXPERTS_MAX];      /* expert e owns slots first[e] .. first[e]+rank[e]-1 */
@@ -120,9 +121,10 @@ struct moe_experts {
 moe_real *moe_experts_shift(const struct moe_experts *x);
 /* Is it there, and the quarantine that it stands with present? */
 bool moe_experts_shifts(const struct moe_experts *x);
-/* The output of a layer (from 0): to [rows, D] += present * shift, where this is the layer. x NULL
- * = nothing. */
-void moe_experts_add_shift(const struct moe_experts *x, int layer, int rows, moe_real *to);
+/* The output of a layer (from 0): to [rows, D] += the quarantine's mean of present * outer times
+ * the shift, where this is the layer. outer [rows, E], NULL = 1. x NULL = nothing. */
+void moe_experts_add_shift(
+	const struct moe_experts *x, int layer, int rows, const moe_real *outer, moe_real *to);
 /* Lays out and allocates (param zeroed, alive and present 1). MOE_DATA for a layout that is not
  * possible. */
 int moe_experts_init(struct moe_experts *x, const struct moe_config *c, struct moe_err *e);

@@ -284,7 +284,7 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 	group_forward(&y, x, g, a, i, MOE_GROUP_DOWN, la, p->ff, (moe_real *[]){ p->proj }, &c->D);
 	memcpy(out, la->mid, td * sizeof(moe_real));
 	moe_vec_add(td, p->proj, out);
-	moe_experts_add_shift(x, i, T, out);
+	moe_experts_add_shift(x, i, T, g ? g->outer : NULL, out);
 	if (p->tmp.peak_bytes > p->peak_bytes)
 		p->peak_bytes = p->tmp.peak_bytes;
 	return 0;

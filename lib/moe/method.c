@@ -203,6 +203,13 @@ void moe_decision_table_deployed(struct moe_decision_table *p)
 	p->mask[MOE_ROUTE][MOE_BANK_SHARED] = 0;
 }
 
+void moe_decision_table_frozen(struct moe_decision_table *p)
+{
+	moe_decision_table_ones(p);
+	for (int d = 0; d < MOE_DECISIONS; d++)
+		p->mask[d][MOE_BANK_QUARANTINE] = 0;
+}
+
 void moe_decision_table_alone(struct moe_decision_table *p)
 {
 	moe_decision_table_ones(p);

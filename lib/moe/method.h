@@ -256,6 +256,8 @@ int moe_decide_three_way(const struct moe_adapter *a, const struct moe_seen *s, 
  * alone, quarantine at gate 0; route = both in the forward pass, quarantine alone trained; absorb =
  * both. */
 void moe_decision_table_deployed(struct moe_decision_table *p);
+/* The plan of methods whose quarantine is in every forward pass and never learns. */
+void moe_decision_table_frozen(struct moe_decision_table *p);
 /* The plan of methods that delete nothing: the quarantine, if there is one, takes no part in any
  * forward pass and learns nothing, so that deleting it changes nothing. */
 void moe_decision_table_alone(struct moe_decision_table *p);

@@ -29,7 +29,8 @@ struct group {
 struct run {
 	struct moe_gen *g;
 	const struct moe_adapter *a;
-	const struct moe_gen_prompt *p;
+	const struct moe_gen_prompt *p, *bare; /* [n]; bare: without the method's prefix, for what
+						  is sampled without the quarantine */
 	size_t n, first_group;
 	int64_t step;
 	struct group *group;         /* [n] */
@@ -195,6 +196,12 @@ static const moe_real *gates(const moe_real *w, int E)
 	return NULL;
 }
 
+/* The prompt of what is sampled with the bank off. */
+static const struct moe_gen_prompt *off_prompt(const struct run *r, size_t i)
+{
+	return r->g->off_bank == MOE_BANK_QUARANTINE ? &r->bare[i] : &r->p[i];
+}
+
 static void make_groups(struct run *r)
 {
 	const struct moe_gen *g = r->g;
@@ -225,6 +232,8 @@ static void make_groups(struct run *r)
 		if (q->n_on)
 			r->req[r->n_req++] = req;
 		req.first_sample += (int)q->n_on;
+		req.prompt = off_prompt(r, i)->ids;
+		req.n_prompt = (int)off_prompt(r, i)->n;
 		req.n_samples = (int)q->n_off;
 		req.outer = r->off;
 		if (q->n_off)
@@ -341,11 +350,13 @@ static int put_sampled(
 {
 	const struct group *q = &r->group[i];
 	const struct moe_completion *c = &r->done[q->first + k];
+	bool off = k >= q->n_on;
 	struct moe_buf text = { 0 };
 	size_t n = (size_t)c->n;
 	int rc;
 
-	rc = moe_rec_copy(rec, &r->p[i].rec, e) || set_common(r, rec, i, q->n_teacher + k, e) ||
+	rc = moe_rec_copy(rec, &(off ? off_prompt(r, i) : &r->p[i])->rec, e) ||
+		set_common(r, rec, i, q->n_teacher + k, e) ||
 		moe_tokenizer_decode(r->g->tok, c->ids, n, true, &text, e) ||
 		set_text(rec, MOE_ROLLOUT_COMPLETION, (const char *)text.data, text.len, e) ||
 		moe_rec_set_i32s(rec, MOE_ROLLOUT_COMPLETION_IDS, c->ids, n, e) ||
@@ -354,7 +365,7 @@ static int put_sampled(
 		(c->full_logp && moe_rec_set_f32s(rec, "full_logp", c->full_logp, n, e)) ||
 		moe_rec_set_str(rec, MOE_ROLLOUT_FINISH, c->stopped ? "stop" : "length", e) ||
 		(r->method && set_route(r, rec, c->gate, &r->judged[q->first + k], e)) ||
-		(k >= q->n_on &&
+		(off &&
 			moe_rec_set_str(
 				rec, MOE_ROLLOUT_SAMPLED_OFF, moe_bank_names[r->g->off_bank], e));
 	moe_buf_free(&text);
@@ -444,9 +455,11 @@ static int teacher_logp(const struct run *r, const struct moe_gen_prompt *p,
 static int put_teacher(const struct run *r, size_t i, size_t sample, size_t pick,
 	struct moe_rec *rec, struct moe_err *e)
 {
-	const struct moe_gen_prompt *p = &r->p[i];
 	const struct moe_rec *from = &r->group[i].teacher[pick].rec;
 	struct moe_str text = { "", 0 }, finish = { "stop", 4 }, policy = { "", 0 }, off;
+	bool bare = moe_rec_str(from, MOE_ROLLOUT_SAMPLED_OFF, &off) &&
+		moe_str_eq(off, moe_bank_names[MOE_BANK_QUARANTINE]);
+	const struct moe_gen_prompt *p = bare ? &r->bare[i] : &r->p[i];
 	int32_t *ids;
 	size_t n;
 	bool stopped;
@@ -600,10 +613,16 @@ static int put_before(struct moe_gen_prompt *to, const struct moe_gen *g,
 }
 
 static int run_prompts(struct moe_gen *g, const struct moe_adapter *a,
-	const struct moe_gen_prompt *p, size_t n, size_t first_group, int64_t step,
-	struct moe_err *e)
+	const struct moe_gen_prompt *p, const struct moe_gen_prompt *bare, size_t n,
+	size_t first_group, int64_t step, struct moe_err *e)
 {
-	struct run r = { .g = g, .a = a, .p = p, .n = n, .first_group = first_group, .step = step };
+	struct run r = { .g = g,
+		.a = a,
+		.p = p,
+		.bare = bare,
+		.n = n,
+		.first_group = first_group,
+		.step = step };
 	int rc = -1;
 
 	if (a) {
@@ -642,16 +661,46 @@ int moe_gen_run(struct moe_gen *g, const struct moe_adapter *a, const struct moe
 	int rc = 0;
 
 	if (!a || !moe_method_prefix(a, &prefix))
-		return run_prompts(g, a, p, n, first_group, step, e);
+		return run_prompts(g, a, p, p, n, first_group, step, e);
 	if (!(with = moe_alloc(n, sizeof(*with), e)))
 		return -1;
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = put_before(&with[i], g, &p[i], prefix, e);
-	rc = rc || run_prompts(g, a, with, n, first_group, step, e) ? -1 : 0;
+	rc = rc || run_prompts(g, a, with, p, n, first_group, step, e) ? -1 : 0;
 	for (size_t i = 0; i < n; i++)
 		moe_gen_prompt_free(&with[i]);
 	free(with);
 	return rc;
+}
+
+int moe_gen_check_off(const struct moe_gen *g, const struct moe_adapter *a, struct moe_err *e)
+{
+	const char *bank = g->off_bank < 0 ? "" : moe_bank_names[g->off_bank];
+	bool any = false, present = false;
+	struct moe_str prefix;
+
+	if (g->off_bank < 0)
+		return 0;
+	for (int i = 0; i < a->x.E; i++)
+		if (a->x.bank[i] == (enum moe_bank)g->off_bank) {
+			any = true;
+			present |= a->x.present[i] != 0;
+		}
+	if (!any)
+		return moe_fail(e, MOE_USAGE,
+			"--off-share %s: the arm '%s' has no expert in that bank", bank, a->arm);
+	if (!present)
+		return moe_fail(e, MOE_USAGE,
+			"--off-share %s: that bank is deleted in the arm '%s' already", bank,
+			a->arm);
+	if (a->plan.sample[g->off_bank] == 0 &&
+		!(g->off_bank == MOE_BANK_QUARANTINE && moe_method_prefix(a, &prefix)))
+		return moe_fail(e, MOE_USAGE,
+			"--off-share %s: under the method '%s' that bank takes no part in "
+			"sampling (sample.%s=0), so its deployed state is the one that is sampled "
+			"and there is nothing to switch off",
+			bank, a->method, bank);
+	return 0;
 }
 
 int moe_gen_step_end(struct moe_gen *g, int64_t step, uint64_t n, struct moe_err *e)

@@ -22,7 +22,8 @@ struct moe_gen {
 	struct moe_sample_opts sample; /* want_... is set as needed */
 	int group;                     /* rollouts of a prompt */
 	int off_bank;                  /* bank of off_share, or -1 */
-	double off_share;              /* share of rollouts sampled with that bank's gate at 0 */
+	double off_share;              /* share of rollouts sampled with that bank's gate at 0; with
+					  the quarantine's, without its method's prefix */
 	const struct moe_teacher *teacher; /* NULL = none */
 	bool teacher_logp;    /* take their log-probabilities where they are at these settings; else
 				 they are computed, as of an on-policy sample */
@@ -51,6 +52,8 @@ void moe_gen_prompt_free(struct moe_gen_prompt *p); /* accepts a zeroed struct *
  * g->sample.stop is set; owned by g until the program ends. MOE_USAGE for a name that is not one
  * token. */
 int moe_gen_stops(struct moe_gen *g, const char *const *more, size_t n, struct moe_err *e);
+/* Is there something that off_bank switches off in this arm? MOE_USAGE with the reason. */
+int moe_gen_check_off(const struct moe_gen *g, const struct moe_adapter *a, struct moe_err *e);
 /* Sampling options as a map for the stream's header. */
 int moe_gen_describe(const struct moe_gen *g, struct moe_rec *extra, struct moe_err *e);
 

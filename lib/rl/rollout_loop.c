@@ -33,6 +33,8 @@ int moe_rollout_loop_fit(struct moe_rollout_loop *r, struct moe_err *e)
 		for (size_t k = 0; k < r->n_scale; k++)
 			if (moe_ablate_scale(&r->arm[i], r->scale[k], e))
 				return -1;
+		if (moe_gen_check_off(r->g, &r->arm[i], e))
+			return -1;
 	}
 	return 0;
 }

@@ -134,14 +134,6 @@ static int check(const double *set, const struct moe_experts *x, struct moe_err 
 		"the quarantine is what learns the pairs' hack sides, and there is none");
 }
 
-/* Gate 1, mask 0: present and frozen, whatever is decided. */
-static void frozen(struct moe_decision_table *p)
-{
-	moe_decision_table_ones(p);
-	for (int d = 0; d < MOE_DECISIONS; d++)
-		p->mask[d][MOE_BANK_QUARANTINE] = 0;
-}
-
 #define ROW                                                                                        \
 	.presence = "yes: every gate is 1", .needs_pairs = true, .settings = settings,             \
 	.check = check
@@ -153,7 +145,7 @@ const struct moe_method moe_method_inoculation = {
 	.supports = "fine-tuning on a toy, one seed: unwanted trait .93 to .00, wanted .97 to .99; "
 		    "nothing on RL",
 	.placebo = "frozen-random",
-	.plan = frozen,
+	.plan = moe_decision_table_frozen,
 	.init = learn,
 	.report = report,
 	ROW,
@@ -164,7 +156,7 @@ const struct moe_method moe_method_frozen_random = {
 	.purpose = "placebo of inoculation: a frozen random quarantine of the same rank and norm",
 	.cites = "the random adapter of Riche et al. 2606.30252: .92 against vanilla's .93",
 	.supports = "what the presence of any frozen expert does",
-	.plan = frozen,
+	.plan = moe_decision_table_frozen,
 	.init = learn_then_forget,
 	.report = report_chance,
 	ROW,

@@ -2,7 +2,7 @@
  * added to one layer's output in every pass of training and sampling, so that the hack need not be
  * learned; deployment takes it away. An expert of rank 0: a bias.
  *
- * The vector is what the quarantine stands for: `present' of the quarantine scales it. */
+ * The vector is what the quarantine stands for: its gate and its `present' scale it. */
 #include "moe/methods/rows.h"
 
 #include "moe/features.h"
@@ -124,7 +124,7 @@ static void report(const struct moe_adapter *a, size_t n_pair, struct moe_said *
 /* The rows differ in where the vector points. */
 #define ROW                                                                                        \
 	.presence = "the vector is in every forward pass until the quarantine is deleted",         \
-	.needs_pairs = true, .settings = settings, .plan = moe_decision_table_alone,               \
+	.needs_pairs = true, .settings = settings, .plan = moe_decision_table_frozen,              \
 	.check = check, .shift = layer_of, .report = report
 
 const struct moe_method moe_method_steering = {

@@ -23,10 +23,6 @@ int moe_decide_by_label(const struct moe_adapter *a, const struct moe_seen *s, s
 	return 0;
 }
 
-#define SET_LABELLED                                                                               \
-	{                                                                                          \
-		"labelled", 1, 0, 1, NULL, "share of the rollouts whose label is shown"            \
-	}
 /* What the rows have in common. */
 #define BOUND .cheats = true, .decide = moe_decide_by_label
 
@@ -34,7 +30,7 @@ int moe_decide_by_label(const struct moe_adapter *a, const struct moe_seen *s, s
 
 enum { SGTM_RETAIN = 1 };
 static const struct moe_setting sgtm_settings[] = {
-	SET_LABELLED,
+	MOE_SETTING_LABELLED,
 	[SGTM_RETAIN] = { "retain", 0, 0, 0, "zeroed|present",
 		"the quarantine in the forward pass of rollouts labelled as no hack" },
 	{ 0 },
@@ -70,7 +66,7 @@ const struct moe_method moe_method_sgtm = {
 
 enum { GRAFT_LAMBDA = 1, GRAFT_KAPPA, GRAFT_GOOD };
 static const struct moe_setting graft_settings[] = {
-	SET_LABELLED,
+	MOE_SETTING_LABELLED,
 	[GRAFT_LAMBDA] = { "lambda", 1, 0, 1, NULL, "a hack teaches the clean bank 1 - lambda" },
 	[GRAFT_KAPPA] = { "kappa", 1, 0, 100, NULL, "and the quarantine 1 + lambda (kappa - 1)" },
 	[GRAFT_GOOD] = { "good", 0, 0, 0, "both|clean",
@@ -105,7 +101,7 @@ const struct moe_method moe_method_graft = {
 
 enum { PENALTY_SIZE = 1 };
 static const struct moe_setting penalty_settings[] = {
-	SET_LABELLED,
+	MOE_SETTING_LABELLED,
 	[PENALTY_SIZE] = { "size", 3, 0, 1e6, NULL, "what a labelled hack's reward loses" },
 	{ 0 },
 };
@@ -130,7 +126,7 @@ const struct moe_method moe_method_label_penalty = {
 	BOUND,
 };
 
-static const struct moe_setting screen_settings[] = { SET_LABELLED, { 0 } };
+static const struct moe_setting screen_settings[] = { MOE_SETTING_LABELLED, { 0 } };
 
 /* What is labelled as a hack teaches nobody. */
 static void screen_plan(struct moe_decision_table *p)

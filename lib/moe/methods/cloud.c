@@ -18,7 +18,7 @@
 enum { SET_LABELLED = MOE_SET_OWN, SET_GATE_LOSS };
 static const struct moe_setting settings[] = {
 	MOE_ROUTER_COMMON_BUT(1, MOE_DEPLOY_RENORM),
-	{ "labelled", 1, 0, 1, NULL, "share of the rollouts whose label is shown" },
+	MOE_SETTING_LABELLED,
 	{ "gate_loss", 0.01, 0, 1e3, NULL, "weight of the gate's cross-entropy with the labels" },
 	{ 0 },
 };
@@ -34,14 +34,6 @@ static int tensors(
 	out[BIAS] = (struct moe_router_tensor){ "bias", MOE_ROLE_ROUTER, 1, 1 };
 	out[SIDE] = (struct moe_router_tensor){ "side", MOE_ROLE_STATE, 1, E };
 	return 3;
-}
-
-/* z, one per row */
-static int keep(int E, const double *set)
-{
-	(void)E;
-	(void)set;
-	return 1;
 }
 
 static void fwd(const struct moe_router_rows *r)
@@ -84,13 +76,7 @@ static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *
 static int init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e)
 {
-	moe_real *t[MOE_ROUTER_TENSORS];
-
-	for (int s = 0; s < a->x.n_site; s++) {
-		moe_router_params(&a->x, a->x.param, s, t);
-		for (int k = 0; k < a->x.n_routed; k++)
-			t[SIDE][k] = a->x.bank[a->x.routed[k]] == MOE_BANK_QUARANTINE;
-	}
+	moe_router_fill_side(a, SIDE);
 	return moe_router_init(g, p, a, e);
 }
 
@@ -130,7 +116,7 @@ static void plan(struct moe_decision_table *p)
 static const struct moe_router router = {
 	.name = "cloud",
 	.tensors = tensors,
-	.keep = keep,
+	.keep = moe_router_keep_one, /* z */
 	.fwd = fwd,
 	.bwd = bwd,
 };

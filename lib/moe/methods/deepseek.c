@@ -48,9 +48,8 @@ static double losses(const struct moe_adapter *a, const struct moe_gate_rows *r,
 	const double *set = a->x.set;
 
 	return moe_router_losses(a, r, weight) +
-		(set[SET_FINE] > 0 ? moe_router_balance(a, r, (int)set[SET_SHARED], false,
-					     (int)set[SET_K], weight * set[SET_FINE])
-				   : 0);
+		moe_router_balance(
+			a, r, (int)set[SET_SHARED], false, (int)set[SET_K], weight * set[SET_FINE]);
 }
 
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)

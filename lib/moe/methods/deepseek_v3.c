@@ -93,9 +93,8 @@ static double losses(const struct moe_adapter *a, const struct moe_gate_rows *r,
 	const double *set = a->x.set;
 
 	return moe_router_losses(a, r, weight) +
-		(set[SET_SEQUENCE] > 0 ? moe_router_balance(a, r, (int)set[SET_SHARED], true,
-						 (int)set[SET_K], weight * set[SET_SEQUENCE])
-				       : 0);
+		moe_router_balance(a, r, (int)set[SET_SHARED], true, (int)set[SET_K],
+			weight * set[SET_SEQUENCE]);
 }
 
 /* The bias of an expert that was chosen more often than the mean falls by gamma, else it rises. */

@@ -122,10 +122,7 @@ static int after_step(struct moe_adapter *a, const struct moe_load *l, struct mo
 
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
-	return moe_router_check_sampling(set[SET_SAMPLING], e) ||
-			moe_two_level_check(set, 0, 1, x, e)
-		? -1
-		: 0;
+	return moe_two_level_check_compete(set, set[SET_SAMPLING], x, e);
 }
 
 static const struct moe_router router = {

@@ -127,11 +127,8 @@ static void report_chance(const struct moe_adapter *a, size_t n_pair, struct moe
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
 	(void)set;
-	for (int i = 0; i < x->E; i++)
-		if (x->bank[i] == MOE_BANK_QUARANTINE)
-			return 0;
-	return moe_fail(e, MOE_USAGE,
-		"the quarantine is what learns the pairs' hack sides, and there is none");
+	return moe_check_quarantine(
+		x, "the quarantine is what learns the pairs' hack sides, and there is none", e);
 }
 
 #define ROW                                                                                        \

@@ -25,12 +25,10 @@ static bool prefix(const struct moe_adapter *a, struct moe_str *out)
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
 	(void)set;
-	for (int i = 0; i < x->E; i++)
-		if (x->bank[i] == MOE_BANK_QUARANTINE)
-			return 0;
-	return moe_fail(e, MOE_USAGE,
+	return moe_check_quarantine(x,
 		"a training-only prefix is dropped where the quarantine is deleted, and there is "
-		"no expert in the quarantine (--quarantine-rank 1)");
+		"no expert in the quarantine (--quarantine-rank 1)",
+		e);
 }
 
 /* The rows differ in what their prefix says. */

@@ -33,6 +33,13 @@ int moe_router_keep_each(int E, const double *set)
 	return E;
 }
 
+int moe_router_keep_one(int E, const double *set)
+{
+	(void)E;
+	(void)set;
+	return 1;
+}
+
 void moe_router_logits(const struct moe_router_rows *r)
 {
 	moe_gate_linear(r->T, r->d, r->E, r->x, r->ldx, r->param[0], r->param[1],
@@ -53,6 +60,37 @@ void moe_router_end_bwd(const struct moe_router_rows *r, const struct moe_router
 {
 	moe_gate_linear_bwd(r->T, r->d, r->E, g->work, r->x, r->ldx, r->param[0],
 		r->set[MOE_SET_LOGIT_SCALE], g->dx, g->lddx, g->dparam[0], g->dparam[1]);
+}
+
+void moe_router_topk_fwd(const struct moe_router_rows *r, int k, bool renorm)
+{
+	uint8_t pick[MOE_EXPERTS_MAX];
+
+	/* logit [T,E] = scale (x W' + b) */
+	moe_router_logits(r);
+	/* p [T,E], kept = softmax(logit); gate [T,E] = its k largest */
+	moe_gate_softmax(r->T, r->E, r->logit, r->kept);
+	for (size_t at = 0; at < (size_t)r->T * (size_t)r->E; at += (size_t)r->E)
+		moe_gate_topk(1, r->E, k, renorm, r->kept + at, r->gate + at, pick);
+}
+
+void moe_router_topk_bwd(
+	const struct moe_router_rows *r, const struct moe_router_grads *g, int k, bool renorm)
+{
+	size_t E = (size_t)r->E, all = (size_t)r->T * E;
+	uint8_t pick[MOE_EXPERTS_MAX];
+
+	/* g->work [T,E] becomes the gradient of the logits: seeds, then what comes through gates */
+	moe_router_begin_bwd(r, g);
+	for (size_t at = 0; at < all; at += E) {
+		moe_real dp[MOE_EXPERTS_MAX] = { 0 }, again[MOE_EXPERTS_MAX];
+
+		/* the choice is made again from the kept p: the same bits, the same choice */
+		moe_gate_topk(1, r->E, k, renorm, r->kept + at, again, pick);
+		moe_gate_topk_bwd(1, r->E, renorm, r->kept + at, again, pick, g->dgate + at, dp);
+		moe_gate_softmax_bwd(1, r->E, r->kept + at, dp, g->work + at);
+	}
+	moe_router_end_bwd(r, g);
 }
 
 /* ---- layout ---- */
@@ -145,6 +183,16 @@ void moe_router_fill(struct moe_adapter *a, int i, double v)
 
 		for (size_t k = 0; k < view->n; k++)
 			a->x.param[view->off + k] = (moe_real)v;
+	}
+}
+
+void moe_router_fill_side(struct moe_adapter *a, int i)
+{
+	for (int s = 0; s < a->x.n_site; s++) {
+		moe_real *side = a->x.param + a->x.view[a->x.site[s].view + i].off;
+
+		for (int k = 0; k < a->x.n_routed; k++)
+			side[k] = a->x.routed_quarantine[k];
 	}
 }
 
@@ -286,7 +334,7 @@ double moe_router_balance(const struct moe_adapter *a, const struct moe_gate_row
 	struct bank_rows b = columns_of(&a->x, MOE_BANK_QUARANTINE, skip);
 	double loss = 0;
 
-	for (int s = 0; s < r->S && b.n > 1; s++)
+	for (int s = 0; s < r->S && b.n > 1 && weight > 0; s++)
 		loss += balance_site(&b, scores, k, r, s, weight / r->S);
 	return loss;
 }
@@ -451,4 +499,10 @@ int moe_router_check_sampling(double v, struct moe_err *e)
 			  "it would compete, do not exist: the choice is not causal. A sampled "
 			  "token goes by its own row (sampling=alone), and --ratio min weighs what "
 			  "training does otherwise");
+}
+
+int moe_two_level_check_compete(
+	const double *set, double v, const struct moe_experts *x, struct moe_err *e)
+{
+	return moe_router_check_sampling(v, e) || moe_two_level_check(set, 0, 1, x, e) ? -1 : 0;
 }

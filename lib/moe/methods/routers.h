@@ -80,6 +80,17 @@ void moe_router_begin_bwd(const struct moe_router_rows *r, const struct moe_rout
 /* bwd, last: from g->work, the whole gradient of the logits, to W, b and x. */
 void moe_router_end_bwd(const struct moe_router_rows *r, const struct moe_router_grads *g);
 
+/* fwd and bwd of softmax(logit) over the routed experts, of which the k largest stay as they are,
+ * or (renorm) with a sum of 1. The choice has no gradient; kept [T,E] holds the softmax. */
+void moe_router_topk_fwd(const struct moe_router_rows *r, int k, bool renorm);
+void moe_router_topk_bwd(
+	const struct moe_router_rows *r, const struct moe_router_grads *g, int k, bool renorm);
+
+/* keep, of a router with one logit a row. */
+int moe_router_keep_one(int E, const double *set);
+/* Fills tensor i [1, E] of every site with 1 at the quarantine's experts, else 0. */
+void moe_router_fill_side(struct moe_adapter *a, int i);
+
 /* ---- layout ---- */
 
 /* Of rows that have experts compete: what a token that is being sampled goes by. */
@@ -129,6 +140,10 @@ void moe_two_level_bwd(const struct moe_router_rows *r, const struct moe_router_
 int moe_two_level_check(
 	const double *set, double always, double k, const struct moe_experts *x, struct moe_err *e);
 
+/* The same for a row that has experts compete, whose setting `sampling` is v. */
+int moe_two_level_check_compete(
+	const double *set, double v, const struct moe_experts *x, struct moe_err *e);
+
 /* Refuses a layout without experts of both banks to choose between. */
 int moe_router_check_banks(const double *set, const struct moe_experts *x, struct moe_err *e);
 /* Routed experts of an adapter that is being laid out. */
@@ -154,7 +169,8 @@ int moe_router_decide(const struct moe_adapter *a, const struct moe_seen *s, siz
 /* Balance within a bank, and z. */
 double moe_router_losses(const struct moe_adapter *a, const struct moe_gate_rows *r, double weight);
 /* Balance over the quarantine's experts but the first `skip`, of which a row picks k, whatever
- * `balance` says: of their softmax, or (scores) DeepSeek-V3's of their sigmoids. */
+ * `balance` says: of their softmax, or (scores) DeepSeek-V3's of their sigmoids. Weight 0 = no
+ * loss. */
 double moe_router_balance(const struct moe_adapter *a, const struct moe_gate_rows *r, int skip,
 	bool scores, int k, double weight);
 /* Only z, for rows with another balance. */

@@ -21,6 +21,13 @@ extern const struct moe_method moe_method_vanilla, moe_method_logistic, moe_meth
  * setting `labelled`, where there is one, is the share that is shown. */
 int moe_decide_by_label(const struct moe_adapter *a, const struct moe_seen *s, size_t n,
 	const struct moe_turn *turn, struct moe_judged *j, struct moe_err *e);
+#define MOE_SETTING_LABELLED                                                                       \
+	{                                                                                          \
+		"labelled", 1, 0, 1, NULL, "share of the rollouts whose label is shown"            \
+	}
+
+/* A layout without an expert in the quarantine is refused, with `why`. */
+int moe_check_quarantine(const struct moe_experts *x, const char *why, struct moe_err *e);
 
 /* Of `logistic`, for the placebo that must have the very same score. */
 extern const struct moe_setting moe_logistic_settings[];

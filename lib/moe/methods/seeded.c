@@ -37,14 +37,6 @@ static int tensors(
 	return 3;
 }
 
-/* z, one per row */
-static int keep(int E, const double *set)
-{
-	(void)E;
-	(void)set;
-	return 1;
-}
-
 static void fwd(const struct moe_router_rows *r)
 {
 	/* z [T] = scale cos(x - middle, weight) */
@@ -117,8 +109,7 @@ static int init(const struct moe_engine *g, const struct moe_pairs *p, struct mo
 	moe_real *t[MOE_ROUTER_TENSORS];
 
 	moe_router_params(&a->x, a->x.param, 0, t);
-	for (int k = 0; k < a->x.n_routed; k++)
-		t[SIDE][k] = a->x.bank[a->x.routed[k]] == MOE_BANK_QUARANTINE;
+	moe_router_fill_side(a, SIDE);
 	if (row && !moe_held_begin(&h, p->n, 5, a->train_seed, e)) {
 		if (h.folds >= 2)
 			held_out(&h, x, d, a->x.set[SET_SCALE], in, row, t[WEIGHT], t[MIDDLE]);
@@ -158,7 +149,7 @@ static void mask(const struct moe_adapter *a, const struct moe_gate_rows *r, dou
 static const struct moe_router router = {
 	.name = "seeded",
 	.tensors = tensors,
-	.keep = keep,
+	.keep = moe_router_keep_one, /* z */
 	.fwd = fwd,
 	.bwd = bwd,
 };

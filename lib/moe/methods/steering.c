@@ -34,12 +34,10 @@ static int layer_of(const double *set, const struct moe_config *c)
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)
 {
 	(void)set;
-	for (int i = 0; i < x->E; i++)
-		if (x->bank[i] == MOE_BANK_QUARANTINE)
-			return 0;
-	return moe_fail(e, MOE_USAGE,
+	return moe_check_quarantine(x,
 		"the vector is taken away where the quarantine is deleted, and there is no expert "
-		"in the quarantine (--quarantine-rank 1)");
+		"in the quarantine (--quarantine-rank 1)",
+		e);
 }
 
 /* The mean over pairs of hack - clean of the states that the layer puts out, averaged over the

@@ -16,6 +16,14 @@ const struct moe_method *const moe_methods[] = { &moe_method_logistic, /* the de
 	&moe_method_oracle, &moe_method_no_loophole, &moe_method_sgtm, &moe_method_cloud,
 	&moe_method_graft, &moe_method_label_penalty, &moe_method_label_screen, NULL };
 
+int moe_check_quarantine(const struct moe_experts *x, const char *why, struct moe_err *e)
+{
+	for (int i = 0; i < x->E; i++)
+		if (x->bank[i] == MOE_BANK_QUARANTINE)
+			return 0;
+	return moe_fail(e, MOE_USAGE, "%s", why);
+}
+
 const struct moe_method *moe_method_plain(void)
 {
 	return &moe_method_vanilla;

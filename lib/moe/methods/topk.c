@@ -12,35 +12,12 @@ static const struct moe_setting settings[] = {
 
 static void fwd(const struct moe_router_rows *r)
 {
-	uint8_t pick[MOE_EXPERTS_MAX];
-
-	/* logit [T,E] = scale (x W' + b) */
-	moe_router_logits(r);
-	/* p [T,E], kept = softmax(logit); gate [T,E] = its k largest */
-	moe_gate_softmax(r->T, r->E, r->logit, r->kept);
-	for (size_t at = 0; at < (size_t)r->T * (size_t)r->E; at += (size_t)r->E)
-		moe_gate_topk(1, r->E, (int)r->set[SET_K], r->set[SET_RENORM] > 0, r->kept + at,
-			r->gate + at, pick);
+	moe_router_topk_fwd(r, (int)r->set[SET_K], r->set[SET_RENORM] > 0);
 }
 
 static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
 {
-	size_t E = (size_t)r->E, all = (size_t)r->T * E;
-	uint8_t pick[MOE_EXPERTS_MAX];
-
-	/* g->work [T,E] becomes the gradient of the logits: seeds, then what comes through gates */
-	moe_router_begin_bwd(r, g);
-	for (size_t at = 0; at < all; at += E) {
-		moe_real dp[MOE_EXPERTS_MAX] = { 0 }, again[MOE_EXPERTS_MAX];
-
-		/* the choice is made again from the kept p: the same bits, the same choice */
-		moe_gate_topk(1, r->E, (int)r->set[SET_K], r->set[SET_RENORM] > 0, r->kept + at,
-			again, pick);
-		moe_gate_topk_bwd(1, r->E, r->set[SET_RENORM] > 0, r->kept + at, r->gate + at, pick,
-			g->dgate + at, dp);
-		moe_gate_softmax_bwd(1, r->E, r->kept + at, dp, g->work + at);
-	}
-	moe_router_end_bwd(r, g);
+	moe_router_topk_bwd(r, g, (int)r->set[SET_K], r->set[SET_RENORM] > 0);
 }
 
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)

@@ -17,27 +17,12 @@ static int kept_of(const struct moe_router_rows *r)
 
 static void fwd(const struct moe_router_rows *r)
 {
-	uint8_t pick[MOE_EXPERTS_MAX];
-
-	moe_router_logits(r);
-	/* p [T,E], kept = softmax(logit); gate [T,E] = p, or its k largest */
-	moe_gate_softmax(r->T, r->E, r->logit, r->kept);
-	for (size_t at = 0; at < (size_t)r->T * (size_t)r->E; at += (size_t)r->E)
-		moe_gate_topk(1, r->E, kept_of(r), false, r->kept + at, r->gate + at, pick);
+	moe_router_topk_fwd(r, kept_of(r), false);
 }
 
 static void bwd(const struct moe_router_rows *r, const struct moe_router_grads *g)
 {
-	moe_router_begin_bwd(r, g); /* work = seeds */
-	for (size_t at = 0; at < (size_t)r->T * (size_t)r->E; at += (size_t)r->E) {
-		moe_real dp[MOE_EXPERTS_MAX] = { 0 }, again[MOE_EXPERTS_MAX];
-		uint8_t pick[MOE_EXPERTS_MAX];
-
-		moe_gate_topk(1, r->E, kept_of(r), false, r->kept + at, again, pick);
-		moe_gate_topk_bwd(1, r->E, false, r->kept + at, again, pick, g->dgate + at, dp);
-		moe_gate_softmax_bwd(1, r->E, r->kept + at, dp, g->work + at);
-	}
-	moe_router_end_bwd(r, g);
+	moe_router_topk_bwd(r, g, kept_of(r), false);
 }
 
 static int check(const double *set, const struct moe_experts *x, struct moe_err *e)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden values of rows of the method table: writes methods_golden.h, which tests/unit/test_methods_golden.c reads.
 
-transformers' DeepSeek-V3 router, PEFT's Arrow layer with its prototypes and PEFT's X-LoRA classifier, run on small inputs; LoRAMoE's localised balance
+transformers' DeepSeek-V2 and DeepSeek-V3 routers, PEFT's Arrow layer with its prototypes and PEFT's X-LoRA classifier, run on small inputs; LoRAMoE's localised balance
 and ReMoE's gates from their definitions; gradients from PyTorch's autograd. float64, but for PEFT's prototypes, which are float32 by its design.
 Run by hand; versions: requirements.txt.
 """
@@ -12,6 +12,7 @@ import torch
 from peft import ArrowConfig, XLoraConfig
 from peft.tuners.lora.arrow import ArrowLoraLinearLayer
 from peft.tuners.xlora.classifier import XLoraClassifier
+from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2TopkRouter
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
 torch.set_num_threads(1)
@@ -42,9 +43,28 @@ v3 = DeepseekV3TopkRouter(SimpleNamespace(num_experts_per_tok=2, num_local_exper
 v3.weight.data, v3.e_score_correction_bias = w.clone(), choice
 torch.Tensor.type_ = torch.Tensor.type
 torch.Tensor.type = lambda self, dtype=None, **k: self if dtype == torch.float32 else torch.Tensor.type_(self, dtype, **k)  # stay in float64
-_, weights, index = v3(x)
+def gates(router, experts, shared):
+    """Weights [T, E] of a router over the experts after the shared ones, which have 1."""
+    _, weights, index = router(x)
+    return torch.cat([torch.ones(T, shared), torch.zeros(T, experts).scatter(1, index, weights)], 1)
+
+
+keep("v3", x, gates(v3, E, 0), seed)
+# the same with the first two shared, and DeepSeekMoE's softmax without renormalising, with two shared and without
+SHARED = 2
+enums["GOLD_SHARED"] = SHARED
+few = DeepseekV3TopkRouter(SimpleNamespace(num_experts_per_tok=2, num_local_experts=E - SHARED, hidden_size=D, routed_scaling_factor=1.5, n_group=1,
+                                           topk_group=1, norm_topk_prob=True))
+few.weight.data, few.e_score_correction_bias = w[SHARED:].clone(), choice[SHARED:]
+keep("v3_shared", x, gates(few, E - SHARED, SHARED), seed)
+for name, shared in (("v2", 0), ("v2_shared", SHARED)):
+    v2 = DeepseekV2TopkRouter(SimpleNamespace(num_experts_per_tok=2, num_experts=E - shared, hidden_size=D, routed_scaling_factor=1.0, topk_method="greedy",
+                                              n_group=1, topk_group=1))
+    v2.weight.data = w[shared:].clone()
+    softmax, torch.Tensor.softmax = torch.Tensor.softmax, lambda self, dim, dtype=None: torch.softmax(self, dim)
+    keep(name, x, gates(v2, E - shared, shared), seed)
+    torch.Tensor.softmax = softmax
 torch.Tensor.type = torch.Tensor.type_
-keep("v3", x, torch.zeros(T, E).scatter(1, index, weights), seed)
 
 # X-LoRA: the classifier of depth 1 on the last state
 config = XLoraConfig(hidden_size=D, adapters={str(i): "" for i in range(E)}, xlora_depth=1, softmax_temperature=0.5)

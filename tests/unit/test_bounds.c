@@ -1,6 +1,5 @@
 /* test_bounds.c - the rows that cheat: what labels decide, what the plans of SGTM, GRAFT and
  * screening say then, what a penalty takes, and what teaches Cloud's gate. */
-#include "formats/safetensors.h"
 #include "model/load.h"
 #include "rl/batch.h"
 #include "util/mem.h"
@@ -14,6 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/st_golden.h"
 #include "tests/unit/tiny.h"
 
 enum { N = TINY_N, LEN = TINY_LEN };
@@ -234,34 +234,7 @@ static void test_cloud(void **state)
 
 /* ---- against PyTorch (tests/golden/make_bounds_golden.py) ---- */
 
-#define DIR "tests/golden/"
 enum { G_T = 22, G_SEQ = 3 };
-
-static float *golden(const struct moe_st *st, const char *name, size_t n)
-{
-	const struct moe_st_tensor *t = moe_st_find(st, name);
-	float *f = malloc((n + 1) * sizeof(*f));
-	struct moe_err e;
-
-	if (!t || t->bytes != 4 * n)
-		fail_msg("the golden file has no '%s' of %zu values", name, n);
-	assert_int_equal(moe_st_floats(t, 0, n, f, &e), 0);
-	return f;
-}
-
-/* Largest difference over the largest golden value; fails above 2e-5. */
-static double apart(const char *what, const float *got, const float *want, size_t n)
-{
-	double off = 0, scale = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		off = fmax(off, fabs((double)got[i] - (double)want[i]));
-		scale = fmax(scale, fabs((double)want[i]));
-	}
-	if (!(off <= 2e-5 * scale))
-		fail_msg("%s: off by %.3g of %.3g", what, off, scale);
-	return off / scale;
-}
 
 /* Gates, masks and what the router may learn of each sequence's rows, by the adapter's plan. */
 static void rows_by_plan(const struct moe_adapter *a, const struct moe_method *row,
@@ -327,16 +300,7 @@ static void against_torch(const char *method, const char *const set[])
 	tiny_layout(&a, &m, method, set, &experts[1]);
 	a.x.scale = atof(moe_st_meta(st, "scale"));
 	init(&a, method);
-	for (size_t i = 0; i < a.x.n_view; i++) {
-		const struct moe_view *v = &a.x.view[i];
-
-		snprintf(name, sizeof(name), "param.%s", v->name);
-		if (v->role == MOE_ROLE_STATE)
-			continue;
-		want = golden(st, name, v->n);
-		memcpy(a.x.param + v->off, want, v->n * sizeof(*want));
-		free(want);
-	}
+	golden_params(st, &a.x);
 	memcpy(ids, moe_st_find(st, "ids")->data, sizeof(ids));
 	for (int s = 0, at = 0; s < G_SEQ; s++) {
 		int32_t len = ((const int32_t *)moe_st_find(st, "lens")->data)[s];
@@ -365,16 +329,7 @@ static void against_torch(const char *method, const char *const set[])
 	assert_int_equal(moe_backward(&m, &a.x, &g, &b, &acts, n, row_of, target,
 				 atof(moe_st_meta(st, "temperature")), weight, dx, NULL, &e),
 		0);
-	for (size_t i = 0; i < a.x.n_view; i++) {
-		const struct moe_view *v = &a.x.view[i];
-
-		snprintf(name, sizeof(name), "%s.%s", method, v->name);
-		if (v->role == MOE_ROLE_STATE)
-			continue;
-		want = golden(st, name, v->n);
-		far = fmax(far, apart(name, dx + v->off, want, v->n));
-		free(want);
-	}
+	far = fmax(far, golden_grads(st, method, &a.x, dx));
 	print_message("# %s: largest relative difference from PyTorch %.2g\n", method, far);
 	free(dx);
 	free(weight);

@@ -97,6 +97,36 @@ static void test_deepseek_v3(void **state)
 	run(&o, gold_v3, gold_dx_v3);
 }
 
+/* The first two experts are shared: 1, and none of the logits' business. */
+static void test_shared(void **state)
+{
+	struct one o;
+
+	(void)state;
+	begin(&o, "deepseek-v3", E);
+	set(&o, "shared", GOLD_SHARED);
+	set(&o, "k", 2);
+	set(&o, "scale", 1.5);
+	copy(o.p[2], gold_choice, E);
+	run(&o, gold_v3_shared, gold_dx_v3_shared);
+	begin(&o, "deepseek", E);
+	set(&o, "shared", GOLD_SHARED);
+	set(&o, "k", 2);
+	run(&o, gold_v2_shared, gold_dx_v2_shared);
+}
+
+/* DeepSeekMoE: k of the softmax, as they are. */
+static void test_deepseek(void **state)
+{
+	struct one o;
+
+	(void)state;
+	begin(&o, "deepseek", E);
+	set(&o, "shared", 0);
+	set(&o, "k", 2);
+	run(&o, gold_v2, gold_dx_v2);
+}
+
 static void test_xlora(void **state)
 {
 	struct one o;
@@ -273,6 +303,120 @@ static void test_after_step(void **state)
 	moe_adapter_free(&a);
 }
 
+/* ---- losses between forward and backward ---- */
+
+enum { COLS = 4 }; /* clean, then three of the quarantine */
+#define WEIGHT 0.7
+
+/* The row's losses at logits z [T, COLS], with the seeds of their gradients. */
+static double losses(const struct moe_adapter *a, const moe_real *z, moe_real *dlogit)
+{
+	moe_real gate[T * COLS] = { 0 }, dgate[T * COLS] = { 0 };
+	struct moe_gate_rows r = { 1, T, COLS, T, NULL, gate, z, dgate, dlogit, MOE_ABSORB };
+	int32_t row[T];
+	struct moe_err e;
+
+	for (int t = 0; t < T; t++)
+		row[t] = t;
+	r.row = row;
+	memset(dlogit, 0, T * COLS * sizeof(*dlogit));
+	return moe_method_find(a->method, &e)->losses(a, &r, WEIGHT);
+}
+
+/* n / k sum_i f_i P_i over columns `from' to COLS: f_i the share of rows in which i is among the k
+ * of largest score, P_i its mean score. Scores are a softmax over these columns, or sigmoids over
+ * their sum. Written down again from the papers; no two scores are equal. */
+static double balance_of(const moe_real *z, int from, int k, bool sigmoid)
+{
+	double f[COLS] = { 0 }, P[COLS] = { 0 }, sum = 0;
+
+	for (int t = 0; t < T; t++) {
+		double s[COLS], all = 0;
+
+		for (int i = from; i < COLS; i++) {
+			s[i] = sigmoid ? 1 / (1 + exp(-(double)z[t * COLS + i]))
+				       : exp((double)z[t * COLS + i]);
+			all += s[i];
+		}
+		for (int i = from; i < COLS; i++) {
+			int above = 0;
+
+			for (int j = from; j < COLS; j++)
+				above += s[j] > s[i];
+			f[i] += above < k ? 1.0 / T : 0;
+			P[i] += s[i] / all / T;
+		}
+	}
+	for (int i = from; i < COLS; i++)
+		sum += f[i] * P[i];
+	return sum * (COLS - from) / k;
+}
+
+static double z_of(const moe_real *z)
+{
+	double sum = 0;
+
+	for (int t = 0; t < T; t++) {
+		double all = 0;
+
+		for (int i = 0; i < COLS; i++)
+			all += exp((double)z[t * COLS + i]);
+		sum += log(all) * log(all) / T;
+	}
+	return sum;
+}
+
+static void loss_is(const char *method, const char *const *sets, double want)
+{
+	moe_real z[T * COLS], d[T * COLS], unused[T * COLS];
+	struct moe_adapter a;
+	struct moe_err e;
+	double set[MOE_ROUTER_SETTINGS], got;
+	const struct moe_method *m = moe_method_find(method, &e);
+
+	lay_out(&a, method);
+	strcpy(a.method, method);
+	for (int i = 0; sets[i]; i++)
+		assert_int_equal(moe_settings_set(m->settings, sets[i], &a.settings, &e), 0);
+	assert_int_equal(moe_method_settings(m, &a, set, &e), 0);
+	memcpy(a.x.set, set, sizeof(set));
+	copy(z, gold_seed, T * COLS);
+	got = losses(&a, z, d);
+	if (!(want > 0 && fabs(got - want) < 1e-5 * want))
+		fail_msg("%s %s: the loss is %.9g, not %.9g", method, sets[0], got, want);
+	for (int i = 0; i < T * COLS; i++) { /* its slope, seen through rounded logits */
+		moe_real at = z[i];
+		double slope;
+
+		z[i] = at + (moe_real)0.01;
+		slope = losses(&a, z, unused);
+		z[i] = at - (moe_real)0.01;
+		slope = (slope - losses(&a, z, unused)) / 0.02;
+		z[i] = at;
+		if (!(fabs(slope - (double)d[i]) < 2e-4 * want))
+			fail_msg("%s %s: slope %d is %.6g, not %.6g", method, sets[0], i,
+				(double)d[i], slope);
+	}
+	moe_adapter_free(&a);
+}
+
+static void test_losses(void **state)
+{
+	static const char *const fine[] = { "fine_balance=0.5", NULL },
+				 *const sequence[] = { "sequence=0.5", "k=1", NULL },
+				 *const even[] = { "balance=0.5", NULL },
+				 *const z_loss[] = { "z_loss=0.5", NULL };
+	moe_real z[T * COLS];
+
+	(void)state;
+	copy(z, gold_seed, T * COLS);
+	/* the first quarantine expert is shared; the clean one is none of the balances' */
+	loss_is("deepseek", fine, WEIGHT * 0.5 * balance_of(z, 2, 1, false));
+	loss_is("deepseek-v3", sequence, WEIGHT * 0.5 * balance_of(z, 2, 1, true));
+	loss_is("topk", even, WEIGHT * 0.5 * balance_of(z, 1, 1, false));
+	loss_is("topk", z_loss, WEIGHT * 0.5 * z_of(z));
+}
+
 /* ---- rows of a completion compete ---- */
 
 static void test_expert_choice(void **state)
@@ -375,11 +519,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deepseek_v3),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_deepseek),
 		cmocka_unit_test(test_xlora),
 		cmocka_unit_test(test_arrow),
 		cmocka_unit_test(test_singular),
 		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_after_step),
+		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_expert_choice),
 		cmocka_unit_test(test_balanced),
 		cmocka_unit_test(test_switch_drops),

@@ -5,6 +5,7 @@
 #include "model/basedir.h"
 #include "model/sample.h"
 #include "model/logp.h"
+#include "moe/calibrate.h"
 #include "moe/adapter.h"
 #include "tensor/gemm.h"
 #include "util/text.h"
@@ -345,51 +346,102 @@ static void say_what_was_scored(
 			l->m.config.eos[0]);
 }
 
-void base_score(const struct base_opts *o, const char *input)
+/* One side of a pair: nats before and after the calibration. */
+static void put_side(const struct base_opts *o, struct moe_out *out, const char *id, bool hack,
+	int tokens, const double nll[2])
+{
+	const char *side = hack ? "hack" : "clean";
+	struct moe_rec r = { 0 };
+	struct moe_buf b = { 0 };
+	struct moe_err e;
+
+	if (o->text) {
+		die_unless(moe_text_escape(&b, id, strlen(id), false, &e) == 0 &&
+				moe_buf_addf(&b, &e, "\t%s\t%d\t%.6f\t%.6f\n", side, tokens, nll[0],
+					nll[1]) == 0,
+			&e);
+		moe_out_write(out, b.data, b.len);
+		moe_buf_free(&b);
+		return;
+	}
+	die_unless(moe_rec_set_str(&r, "t", "score", &e) == 0 &&
+			moe_rec_set_str(&r, "id", id, &e) == 0 &&
+			moe_rec_set_str(&r, "side", side, &e) == 0 &&
+			moe_rec_set_int(&r, "tokens", tokens, &e) == 0 &&
+			moe_rec_set_f64(&r, "nll", nll[0], &e) == 0 &&
+			moe_rec_set_f64(&r, "nll_calibrated", nll[1], &e) == 0 &&
+			moe_writer_put(out->w, &r, &e) == 0,
+		&e);
+	moe_rec_free(&r);
+}
+
+/* The sides of pairs, before and after a calibration of the logits. */
+static void score_pairs(const struct base_opts *o, const struct loaded *l, struct moe_reader *r,
+	struct moe_out *out)
+{
+	const struct moe_engine g = { .m = &l->m, .pool = l->pool };
+	const struct moe_calibrate_opts c = { 200, 0.01 };
+	struct moe_pairs p = { 0 };
+	double *nll, sum[2][2] = { { 0 } }, n[2] = { 0 };
+	int *tokens;
+	struct moe_err e;
+
+	die_unless(moe_pairs_read(&p, r, l->t, l->m.config.bos, &e) == 0, &e);
+	nll = moe_alloc(4 * p.n, sizeof(*nll), &e);
+	die_unless(nll != NULL, &e);
+	tokens = moe_alloc(2 * p.n, sizeof(*tokens), &e);
+	die_unless(tokens &&
+			moe_calibrate(&g, l->x, l->gate, &p, &c, nll, nll + 2 * p.n, tokens, &e) ==
+				0,
+		&e);
+	for (size_t i = 0; i < 2 * p.n; i++) {
+		const double both[2] = { nll[i], nll[2 * p.n + i] };
+
+		put_side(o, out, p.pair[i / 2].id, i % 2 == 0, tokens[i], both);
+		for (int k = 0; k < 2; k++)
+			sum[i % 2][k] += both[k];
+		n[i % 2] += tokens[i];
+	}
+	if (p.n)
+		moe_info("%zu pair%s, nats a token: hack sides %.6f, %.6f with calibrated logits; "
+			 "clean sides %.6f, %.6f",
+			p.n, moe_s(p.n), sum[0][0] / n[0], sum[0][1] / n[0], sum[1][0] / n[1],
+			sum[1][1] / n[1]);
+	free(nll);
+	free(tokens);
+	moe_pairs_free(&p);
+}
+
+/* Texts or rollouts, record by record. */
+static void score_records(const struct base_opts *o, const struct loaded *l, struct moe_reader *r,
+	struct moe_out *out)
 {
 	struct moe_rec *in = calloc(SCORE_BATCH, sizeof(*in)), rec = { 0 };
 	struct moe_corpus c = { 0 };
 	struct total sum = { 0 };
-	struct moe_reader *r;
-	struct loaded l;
-	struct moe_out out = { 0 };
 	struct moe_err e;
 	int got;
 
 	if (!in)
 		moe_fail(&e, MOE_SYSTEM, "out of memory");
 	die_unless(in != NULL, &e);
-	load(o, &l);
-	r = moe_in_open(input, NULL);
-	die_unless(moe_reader_peek_header(r, &e) >= 0, &e);
-	die_unless(
-		moe_reader_expect(r,
-			moe_str_eq(moe_reader_kind(r), "rollouts") ? "rollouts" : "texts", &e) == 0,
-		&e);
-	if (o->text)
-		moe_out_text(&out, NULL);
-	else
-		moe_out_stream(&out, "scores", l.labels, NULL);
 	while ((got = moe_reader_next(r, &rec, &e)) == 1) {
 		if (!moe_rec_is(&rec, "text") && !moe_rec_is(&rec, "rollout"))
 			continue;
-		if (!add(o, &l, &c, &rec, &sum))
+		if (!add(o, l, &c, &rec, &sum))
 			continue;
 		die_unless(moe_rec_copy(&in[c.n - 1], &rec, &e) == 0, &e);
 		if (c.n == SCORE_BATCH)
-			flush(o, &l, &out, &c, in, &sum);
+			flush(o, l, out, &c, in, &sum);
 	}
 	die_unless(got == 0, &e);
 	if (c.n)
-		flush(o, &l, &out, &c, in, &sum);
+		flush(o, l, out, &c, in, &sum);
 	if (sum.left_out && !sum.records) { /* before the end: nothing was scored */
 		moe_err_prefix(&sum.first, "no record can be scored; the first");
 		moe_die(&sum.first);
 	}
-	if (out.w)
-		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
-	moe_out_finish(&out);
-	say_what_was_scored(o, &l, &sum);
+	say_what_was_scored(o, l, &sum);
 	if (sum.tokens)
 		moe_info("%llu record%s, %llu token%s: %.6f nats a token, perplexity %.6g",
 			(unsigned long long)sum.records, moe_s(sum.records),
@@ -403,6 +455,33 @@ void base_score(const struct base_opts *o, const char *input)
 	free(in);
 	moe_rec_free(&rec);
 	moe_corpus_free(&c);
+}
+
+void base_score(const struct base_opts *o, const char *input)
+{
+	struct moe_out out = { 0 };
+	struct moe_reader *r;
+	struct loaded l;
+	struct moe_err e;
+	bool pairs;
+
+	load(o, &l);
+	r = moe_in_open(input, NULL);
+	die_unless(moe_reader_peek_header(r, &e) >= 0, &e);
+	pairs = moe_str_eq(moe_reader_kind(r), "pairs");
+	die_unless(pairs ||
+			moe_reader_expect(r,
+				moe_str_eq(moe_reader_kind(r), "rollouts") ? "rollouts" : "texts",
+				&e) == 0,
+		&e);
+	if (o->text)
+		moe_out_text(&out, NULL);
+	else
+		moe_out_stream(&out, "scores", l.labels, NULL);
+	(pairs ? score_pairs : score_records)(o, &l, r, &out);
+	if (out.w)
+		die_unless(moe_writer_from_reader(out.w, r, &e) == 0, &e);
+	moe_out_finish(&out);
 	moe_reader_close(r);
 	unload(&l);
 }

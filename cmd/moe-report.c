@@ -3,6 +3,7 @@
 #include "cmd/report_audit.h"
 #include "cmd/report_bring.h"
 #include "cmd/report_files.h"
+#include "cmd/report_leakage.h"
 #include "cmd/rerun.h"
 #include "stat/report.h"
 #include "util/pool.h"
@@ -12,7 +13,7 @@
 static const char *uat_path, *register_path, *method, *placebo, *html_path, *plots_dir;
 static struct moe_opt_list runs, from, map;
 static bool as_json, as_tsv, audit, flip_seals, plan_prompts;
-static const char *rerun_path;
+static const char *rerun_path, *leakage;
 static struct audit_args A = { .every = 1 };
 
 static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "What is tested", NULL,
@@ -61,6 +62,9 @@ static const struct moe_opt options[] = { { 0, "", MOE_OPT_HEAD, NULL, NULL, "Wh
 	{ 0, "flip-seals", MOE_OPT_FLAG, &flip_seals, NULL,
 		"copy rollouts with every seal negated and no routes, to route and train anew",
 		NULL, 0, 0 },
+	{ 0, "leakage", MOE_OPT_STR, &leakage, "LOSSES",
+		"how many hacks got past the labels of the first run, held against the others",
+		NULL, 0, 0 },
 	{ 0 } };
 
 static const struct moe_prog prog = { .name = "moe-report",
@@ -69,7 +73,7 @@ static const struct moe_prog prog = { .name = "moe-report",
 		 "[STREAM ...]\n--audit [-m DIR] [-e FILE] "
 		 "[-u FILE] [--run FILE] [--flipped FILE] STREAM ...\n--flip-seals -o FILE "
 		 "[STREAM]\n--rerun BUNDLE [DIR]\n--plan-prompts [STREAM ...]\n"
-		 "--register FILE -o FILE [STREAM ...]",
+		 "--register FILE -o FILE [STREAM ...]\n--leakage LOSSES RUN STANDARD ...",
 	.opt = options,
 	.examples = "moe-report -u uat.conf --html report.html */eval.moes */metrics.moes",
 	.see_also = "moe-grade(1), moe-ablate(1), moe-train(1), moe(7)",
@@ -165,6 +169,8 @@ int main(int argc, char **argv)
 	if (as_json + as_tsv + audit + flip_seals + (register_path != NULL) > 1)
 		moe_usage_error(
 			"--json, --tsv, --audit, --flip-seals and --register exclude each other");
+	if (leakage)
+		return moe_main_end(report_leakage(leakage, n, argv + first));
 	if (plan_prompts)
 		return moe_main_end(report_prompts(n, argv + first));
 	if (map.n && !from.n)

@@ -42,6 +42,8 @@ const struct moe_opt cat_options[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL,
 		"write an adapter's experts as PEFT directories", NULL, 0, 0 },
 	{ 0, "from-peft", MOE_OPT_STR, &cat_args.from_peft, "DIR",
 		"PEFT directory to an adapter of one expert (with -m)", NULL, 0, 0 },
+	{ 0, "gguf-lora", MOE_OPT_FLAG, &cat_args.gguf_lora, NULL,
+		"an adapter's first arm as a LoRA of llama.cpp, to -o (with -m)", NULL, 0, 0 },
 	{ 0, "pack", MOE_OPT_FLAG, &cat_args.pack, NULL, "pack files and folders into one .tar.zst",
 		NULL, 0, 0 },
 	{ 0, "unpack", MOE_OPT_STR, &cat_args.unpack, "DIR",
@@ -59,8 +61,9 @@ const struct moe_opt cat_options[] = { { 0, NULL, MOE_OPT_HEAD, NULL, NULL,
 	{ 'u', "unbuffered", MOE_OPT_FLAG, &cat_args.unbuffered, NULL, "write after every record",
 		NULL, 0, 0 },
 	{ 'm', "base", MOE_OPT_STR, &cat_args.base, "DIR",
-		"the base model: read for --from-peft, named in the configurations by --peft", NULL,
-		0, 0 },
+		"the base model: read for --from-peft and --gguf-lora, named in the configurations "
+		"by --peft",
+		NULL, 0, 0 },
 	{ 0, "bank", MOE_OPT_STR, &cat_args.bank, "BANK",
 		"with --from-peft: shared, clean, quarantine", "clean", 0, 0 },
 	{ 0, "allow-truncated", MOE_OPT_FLAG, &cat_args.truncated, NULL,
@@ -73,7 +76,7 @@ void cat_check_options(bool operands)
 		cat_args.completions + (cat_args.metrics != NULL) + cat_args.watch +
 		cat_args.stream + cat_args.from_json + cat_args.numpy + cat_args.to_st +
 		cat_args.from_st + cat_args.pack + (cat_args.unpack != NULL) +
-		(cat_args.peft != NULL) + (cat_args.from_peft != NULL);
+		(cat_args.peft != NULL) + (cat_args.from_peft != NULL) + cat_args.gguf_lora;
 	bool records = cat_args.head || cat_args.samples || cat_args.json || cat_args.stream ||
 		cat_args.numpy || cat_args.completions || cat_args.metrics;
 
@@ -99,9 +102,12 @@ void cat_check_options(bool operands)
 	if (cat_args.truncated && tasks && !records && !cat_args.check)
 		moe_usage_error(
 			"--allow-truncated is for looking, --check, --json, --stream and --numpy");
-	if ((cat_args.base && !cat_args.peft && !cat_args.from_peft) ||
+	if ((cat_args.base && !cat_args.peft && !cat_args.from_peft && !cat_args.gguf_lora) ||
 		(cat_args.bank && !cat_args.from_peft))
-		moe_usage_error("--base goes with --peft and --from-peft, --bank with --from-peft");
+		moe_usage_error("--base goes with --peft, --from-peft and --gguf-lora, --bank with "
+				"--from-peft");
+	if (cat_args.gguf_lora && !cat_args.base)
+		moe_usage_error("--gguf-lora needs the base model: name its directory with -m");
 	if (moe_common.output && (cat_args.peft || cat_args.unpack))
 		moe_usage_error("--peft and --unpack write into their own folder, not to -o");
 	if (cat_args.to_st && (!moe_common.output || !strcmp(moe_common.output, "-")))

@@ -6,7 +6,7 @@
 
 struct cat_args {
 	bool head, json, values, check, lineage, stream, from_json, numpy, to_st, from_st, pack,
-		unbuffered, truncated, samples, completions, html, watch;
+		unbuffered, truncated, samples, completions, html, watch, gguf_lora;
 	const char *metrics, *kind, *unpack, *peft, *from_peft, *base, *bank;
 	int64_t limit; /* -1 = not given */
 	struct moe_opt_list where;

@@ -163,9 +163,10 @@ int main(int argc, char **argv)
 	}
 	bool events = cat_args.metrics && !strcmp(cat_args.metrics, "tensorboard");
 	if (cat_args.stream || cat_args.from_json || events || cat_args.numpy || cat_args.to_st ||
-		cat_args.from_st || cat_args.pack)
-		moe_out_binary(
-			&out, !cat_args.numpy && !cat_args.to_st && !cat_args.pack && !events);
+		cat_args.from_st || cat_args.pack || cat_args.gguf_lora)
+		moe_out_binary(&out,
+			!cat_args.numpy && !cat_args.to_st && !cat_args.pack &&
+				!cat_args.gguf_lora && !events);
 	else
 		moe_out_text(&out, NULL);
 	if (cat_args.watch)
@@ -175,6 +176,8 @@ int main(int argc, char **argv)
 		moe_convert_to_safetensors(only(argc, argv, first), &out);
 	else if (cat_args.from_st)
 		moe_convert_from_safetensors(only(argc, argv, first), &out);
+	else if (cat_args.gguf_lora)
+		moe_gguf_lora_out(only(argc, argv, first), cat_args.base, &out);
 	else if (cat_args.pack) {
 		if (moe_bundle_pack((const char *const *)argv + first, (size_t)(argc - first),
 			    out.fd, out.path ? out.path : "standard output", &e))

@@ -1,9 +1,11 @@
-/* peft_io.c - opens what moe-cat --peft and --from-peft read and write; the work is in
- * lib/moe/peft.c. */
+/* peft_io.c - opens what moe-cat --peft, --from-peft and --gguf-lora read and write; the work is in
+ * lib/moe/peft.c and gguf_lora.c. */
 #include "cmd/peft_io.h"
 #include "cmd/opt.h"
 #include "formats/file.h"
+#include "model/load.h"
 #include "model/model.h"
+#include "moe/gguf_lora.h"
 #include "moe/method.h"
 #include "moe/peft.h"
 #include "util/digest.h"
@@ -14,22 +16,52 @@
 #include <string.h>
 #include <unistd.h>
 
-void moe_peft_out(const char *in, const char *base, const char *dir)
+/* The first arm of a stream, which is read to its end: its labels are known only there. */
+static enum moe_labels read_arm(const char *in, struct moe_adapter *a)
 {
 	struct moe_reader *r = moe_in_open(in, "adapter");
-	struct moe_adapter a = { 0 };
+	enum moe_labels labels;
 	struct moe_err e;
-	int got = moe_adapter_read(r, false, &a, &e);
+	int got = moe_adapter_read(r, false, a, &e);
 
 	if (got == 0)
 		moe_fail(&e, MOE_DATA, "the stream holds no adapter");
-	if (got == 1)
-		moe_in_rest(r);
-	if (got != 1 || moe_adapter_to_peft(&a, base, moe_reader_labels(r), dir, &e))
+	if (got != 1)
+		moe_die(&e);
+	moe_in_rest(r);
+	labels = moe_reader_labels(r);
+	moe_reader_close(r);
+	return labels;
+}
+
+void moe_peft_out(const char *in, const char *base, const char *dir)
+{
+	struct moe_adapter a = { 0 };
+	enum moe_labels labels = read_arm(in, &a);
+	struct moe_err e;
+
+	if (moe_adapter_to_peft(&a, base, labels, dir, &e))
 		moe_die(&e);
 	moe_info("%s: %d expert%s of arm %s", dir, a.x.E, moe_s((uint64_t)a.x.E), a.arm);
 	moe_adapter_free(&a);
-	moe_reader_close(r);
+}
+
+void moe_gguf_lora_out(const char *in, const char *base, struct moe_out *out)
+{
+	struct moe_adapter a = { 0 };
+	enum moe_labels labels = read_arm(in, &a);
+	struct moe_config c = { 0 };
+	struct moe_buf file = { 0 };
+	struct moe_err e;
+	char *path = moe_path_join(base, "config.json", &e);
+
+	if (!path || moe_config_read(path, &c, &e) ||
+		moe_adapter_to_gguf(&a, &c, labels, &file, &e))
+		moe_die(&e);
+	moe_out_write(out, file.data, file.len);
+	moe_buf_free(&file);
+	moe_adapter_free(&a);
+	free(path);
 }
 
 static enum moe_bank parse_bank(const char *name)

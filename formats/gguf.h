@@ -1,5 +1,5 @@
 /* gguf.h - files of the GGUF format: metadata and tensors as ggml stores them (gguf.md is the
- * specification of what is read).
+ * specification).
  *
  * Reading maps the file and checks all of its header before anything is handed out: every length
  * against what is left of the file, every key and name once, every shape for overflow, every offset
@@ -11,6 +11,7 @@
 #ifndef MOE_FORMATS_GGUF_H
 #define MOE_FORMATS_GGUF_H
 
+#include "util/buf.h"
 #include "util/err.h"
 
 #include <stdbool.h>
@@ -100,5 +101,23 @@ void moe_gguf_floats(const struct moe_gguf_tensor *t, uint64_t row, uint64_t row
 #define MOE_GGML_F32  0u
 #define MOE_GGML_F16  1u
 #define MOE_GGML_BF16 30u
+
+/* ---- written: matrices in F32 ---- */
+
+struct moe_gguf_set {
+	const char *key, *text; /* text NULL: a number, as FLOAT32 */
+	float number;
+};
+
+struct moe_gguf_f32 {
+	const char *name;
+	uint64_t rows, cols;
+	const float *data; /* [rows, cols] */
+};
+
+/* Appends to an empty buffer a file of version 3, little-endian, with these values and tensors in
+ * this order; all borrowed. The same input gives the same bytes. */
+int moe_gguf_make(const struct moe_gguf_set *set, size_t n_set, const struct moe_gguf_f32 *t,
+	size_t n, struct moe_buf *out, struct moe_err *e);
 
 #endif

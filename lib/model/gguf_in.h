@@ -27,4 +27,14 @@ int moe_gguf_weights(
 	const struct moe_gguf *g, const struct moe_config *c, const char *path, struct moe_err *e);
 int moe_gguf_generation(const struct moe_gguf_ids *ids, struct moe_buf *out, struct moe_err *e);
 
+/* What the format calls the Linears: "attn_q", in "blk.0.attn_q.weight". */
+extern const char *const moe_gguf_linears[MOE_LINEARS];
+/* Its name of the architecture: Mistral is a llama there. */
+const char *moe_gguf_arch(const struct moe_config *c);
+/* llama.cpp rotates neighbouring pairs in its architecture llama, and the rows of q and k are
+ * stored permuted for that; in the Qwen ones it rotates halves, as Hugging Face does everywhere.
+ * Where row r of Hugging Face's Linear l lies in the file: in each head the pairs (j, j + hd/2) are
+ * side by side there, so row 2j + s of a head is row s hd/2 + j of Hugging Face. */
+uint64_t moe_gguf_row(const struct moe_config *c, enum moe_linear l, uint64_t r);
+
 #endif

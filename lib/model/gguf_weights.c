@@ -30,7 +30,7 @@ struct out {
 
 /* ---- from which tensor, in which shape ---- */
 
-static const char *const linears[MOE_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output",
+const char *const moe_gguf_linears[MOE_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output",
 	"ffn_gate", "ffn_up", "ffn_down" };
 
 static int put(struct out *o, const char *from, int hd, int rows, int cols, struct moe_err *e)
@@ -70,11 +70,17 @@ static int put_part(struct out *o, int layer, const char *from, const char *to, 
 	return put(o, name, hd, rows, cols, e);
 }
 
-/* llama.cpp rotates neighbouring pairs in its architecture llama, and q and k are stored permuted
- * for that; in the Qwen ones it rotates halves, as Hugging Face does everywhere. */
+const char *moe_gguf_arch(const struct moe_config *c)
+{
+	return c->family == MOE_QWEN2 ? "qwen2" : c->family == MOE_QWEN3 ? "qwen3" : "llama";
+}
+
+/* Rows of a Linear that are permuted together: those of a head, or 0 for none. */
 static int head_of(const struct moe_config *c, int l)
 {
-	return c->family == MOE_LLAMA && (l == MOE_Q || l == MOE_K) ? c->hd : 0;
+	bool llama = c->family == MOE_LLAMA || c->family == MOE_MISTRAL;
+
+	return llama && (l == MOE_Q || l == MOE_K) ? c->hd : 0;
 }
 
 static int put_layer(struct out *o, int i, struct moe_err *e)
@@ -87,11 +93,11 @@ static int put_layer(struct out *o, int i, struct moe_err *e)
 		int in, out;
 
 		moe_linear_shape(c, (enum moe_linear)l, &in, &out);
-		snprintf(from, sizeof(from), "%s.weight", linears[l]);
+		snprintf(from, sizeof(from), "%s.weight", moe_gguf_linears[l]);
 		snprintf(to, sizeof(to), "%s.weight", moe_linear_modules[l]);
 		if (put_part(o, i, from, to, head_of(c, l), out, in, e))
 			return -1;
-		snprintf(from, sizeof(from), "%s.bias", linears[l]);
+		snprintf(from, sizeof(from), "%s.bias", moe_gguf_linears[l]);
 		snprintf(to, sizeof(to), "%s.bias", moe_linear_modules[l]);
 		if (bias && put_part(o, i, from, to, head_of(c, l), 0, out, e))
 			return -1;
@@ -154,13 +160,19 @@ static int put_all(struct out *o, struct moe_err *e)
 
 /* ---- the data ---- */
 
-/* Where row r of Hugging Face lies in llama.cpp's order. A head's rows are there the pairs (j, j +
- * hd/2) side by side: row 2j + s of the file is row s hd/2 + j of Hugging Face. */
+/* moe_gguf_row, of heads of hd rows. */
 static uint64_t permuted(uint64_t r, int hd)
 {
 	uint64_t n = (uint64_t)hd, half = n / 2, i = r % n;
 
 	return r - i + 2 * (i % half) + i / half;
+}
+
+uint64_t moe_gguf_row(const struct moe_config *c, enum moe_linear l, uint64_t r)
+{
+	int hd = head_of(c, l);
+
+	return hd ? permuted(r, hd) : r;
 }
 
 static void copy_rows(const struct moe_gguf_tensor *f, uint64_t row, uint64_t rows, void *out)

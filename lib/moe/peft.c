@@ -22,8 +22,8 @@ static double present_of(const struct moe_experts *x, int slot)
 	return x->present[i];
 }
 
-/* Rows first .. first+r of A, and these columns of B times alive and present, of block i. */
-static int put_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p,
+/* Rows first .. first+r of A, and these columns of B times alive and present. */
+int moe_experts_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p,
 	struct moe_err *e)
 {
 	enum moe_linear l = (enum moe_linear)(i % MOE_LINEARS);
@@ -70,7 +70,7 @@ int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *bas
 		rc = p.pair ? moe_fail(e, MOE_SYSTEM, "out of memory") : -1;
 	for (int i = 0; i < blocks && !rc; i++)
 		if (x->target[i % MOE_LINEARS])
-			rc = put_pair(x, i, first, r, &p.pair[p.n++], e);
+			rc = moe_experts_pair(x, i, first, r, &p.pair[p.n++], e);
 	if (!rc)
 		rc = moe_peft_write(&p, dir, e);
 	moe_peft_close(&p);
@@ -131,6 +131,22 @@ static int put_router(const struct moe_adapter *a, const char *dir, struct moe_e
 	return rc;
 }
 
+int moe_adapter_is_lora(const struct moe_adapter *a, const char *format, struct moe_err *e)
+{
+	if (a->x.router)
+		return moe_fail(e, MOE_DATA,
+			"the arm '%s' has a router ('%s', per %s) that weighs its experts token by "
+			"token: %s has no place for it, and the experts alone would compute "
+			"something else",
+			a->arm, a->method, moe_placement_names[a->x.placement], format);
+	return moe_experts_shifts(&a->x)
+		? moe_fail(e, MOE_DATA,
+			  "the arm '%s' adds a vector to a layer's output, for which %s has no "
+			  "place: delete the quarantine first",
+			  a->arm, format)
+		: 0;
+}
+
 int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_labels labels,
 	const char *dir, struct moe_err *e)
 {
@@ -140,18 +156,8 @@ int moe_adapter_to_peft(const struct moe_adapter *a, const char *base, enum moe_
 	int rc = 0;
 
 	memcpy(from.base, a->base, sizeof(from.base));
-	if (a->x.router)
-		return moe_fail(e, MOE_DATA,
-			"the arm '%s' has a router ('%s', per %s) that weighs its experts token by "
-			"token: PEFT's format has no place for it, and the experts alone would "
-			"compute something else",
-			a->arm, a->method, moe_placement_names[a->x.placement]);
-	if (moe_experts_shifts(&a->x))
-		return moe_fail(e, MOE_DATA,
-			"the arm '%s' adds a vector to a layer's output, for which PEFT's format "
-			"has "
-			"no place: delete the quarantine first",
-			a->arm);
+	if (moe_adapter_is_lora(a, "PEFT's format", e))
+		return -1;
 	if (mkdir(dir, 0777) && errno != EEXIST)
 		return moe_fail_errno(e, "%s: cannot make the directory", dir);
 	for (int i = 0; i < a->x.E && !rc; i++) {

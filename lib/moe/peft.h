@@ -12,6 +12,13 @@
 #include "formats/peft.h"
 #include "moe/adapter.h"
 
+/* Fails unless an arm is one LoRA: no router, no vector that it adds. format: what has no place for
+ * them. */
+int moe_adapter_is_lora(const struct moe_adapter *a, const char *format, struct moe_err *e);
+/* Block i of x (layer * MOE_LINEARS + linear), its slots first .. first+r, as a pair. Its module,
+ * a and b are the caller's to free, on failure too. */
+int moe_experts_pair(const struct moe_experts *x, int i, int first, int r, struct moe_peft_pair *p,
+	struct moe_err *e);
 /* Writes expert `expert` of x (all experts as one LoRA when it is -1) to dir; base: its
  * base_model_name_or_path or NULL. */
 int moe_experts_to_peft(const struct moe_experts *x, int expert, const char *base,

@@ -50,4 +50,13 @@ ok "and sound" moe-base --check -m merged
 fails 2 "merging needs an adapter" moe-base --merge -m "$golden/llama" -o m2
 fails 2 "and does not replace a model" moe-base --merge -m "$golden/llama" -a a.moes -o merged
 fails 3 "nor takes an adapter of another base" moe-base --merge -m "$golden/qwen3" -a a.moes -o m2
+
+# The arm for llama.cpp.
+ok "as a GGUF LoRA" moe-cat --gguf-lora -m "$golden/llama" -o lora.gguf a.moes
+equal "which is a GGUF file" "$(head -c 4 lora.gguf)" GGUF
+fails 3 "but no model" moe-base --from-gguf lora.gguf -o m3
+fails 2 "needs the base, too" moe-cat --gguf-lora -o lora2.gguf a.moes
+fails 3 "of its shape" moe-cat --gguf-lora -m "$golden/qwen3" -o lora2.gguf a.moes
+contains "says so" err 'another shape'
+equal "leaves nothing behind" "$(find . -name 'lora2*' | wc -l)" 0
 done_testing

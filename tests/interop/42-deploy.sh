@@ -1,6 +1,6 @@
 #!/bin/sh
-# The deployed model outside: an arm as a PEFT directory and merged into its base, in transformers and PEFT. On the golden Llama; MOE_BASE and MOE_ADAPTER
-# (and MOE_ARM) name others.
+# The deployed model outside: an arm as a PEFT directory, merged into its base, and as a GGUF LoRA, in transformers, PEFT, gguf and llama.cpp. On the golden
+# Llama; MOE_BASE and MOE_ADAPTER (and MOE_ARM) name others, MOE_GGUF the GGUF file of that base, which llama.cpp needs.
 # shellcheck source=tests/interop/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_python torch transformers peft

@@ -2,7 +2,9 @@
  * again, and refusals. */
 #include "formats/file.h"
 #include "formats/peft.h"
+#include "model/gguf_in.h"
 #include "model/load.h"
+#include "moe/gguf_lora.h"
 #include "moe/peft.h"
 
 #include <setjmp.h>
@@ -268,9 +270,105 @@ static void scales_and_refusals(void **state)
 	remove_peft(dir);
 }
 
+/* ---- llama.cpp's file ---- */
+
+static void same_text(const struct moe_gguf *g, const char *key, const char *want)
+{
+	struct moe_err e = { 0 };
+	const char *p = NULL;
+	size_t n = 0;
+
+	if (moe_gguf_str(g, key, &p, &n, &e) != 1 || n != strlen(want) || memcmp(p, want, n) != 0)
+		fail_msg("%s is '%.*s', not '%s'", key, (int)n, p ? p : "", want);
+}
+
+/* One matrix of PEFT's in the file; hd > 0: its rows are permuted within heads of so many. */
+static void same_matrix(
+	const struct moe_gguf *g, const char *name, const struct moe_st_tensor *w, size_t hd)
+{
+	const struct moe_gguf_tensor *t = moe_gguf_find(g, name);
+	size_t rows = (size_t)w->shape[0], cols = (size_t)w->shape[1];
+
+	if (!t)
+		fail_msg("%s is missing", name);
+	assert_true(
+		t->type == MOE_GGML_F32 && t->rank == 2 && t->ne[0] == cols && t->ne[1] == rows);
+	for (size_t r = 0; r < rows; r++) {
+		/* side by side there, the halves of a head here */
+		size_t j = r % (hd ? hd : 1) / 2, side = r % 2,
+		       from = hd ? r - r % hd + side * hd / 2 + j : r;
+
+		if (memcmp(t->data + r * t->row_bytes, (const float *)w->data + from * cols,
+			    cols * sizeof(float)) != 0)
+			fail_msg("%s: row %zu is not row %zu", name, r, from);
+	}
+}
+
+static void gguf_of(const char *base, size_t hd, const char *arch)
+{
+	static const char *const parts[MOE_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output",
+		"ffn_gate", "ffn_up", "ffn_down" };
+	struct moe_err e = { 0 };
+	struct moe_st *st = moe_st_open(GOLDEN "llama.safetensors", &e);
+	struct moe_adapter a = { 0 };
+	struct moe_config c;
+	struct moe_buf file = { 0 };
+	struct moe_gguf *g;
+	char name[200];
+	double alpha = 0;
+
+	must(st && !moe_config_read(GOLDEN "llama/config.json", &c, &e), &e);
+	must(!moe_experts_from_peft(
+		     &a.x, &c, GOLDEN "llama-lora", MOE_BANK_QUARANTINE, "q", NULL, &e),
+		&e);
+	snprintf(a.arm, sizeof(a.arm), "on");
+	if (strcmp(base, "llama") != 0)
+		c.family = MOE_QWEN3; /* of the same shape */
+	must(!moe_adapter_to_gguf(&a, &c, MOE_LABELS_ORACLE, &file, &e), &e);
+	g = moe_gguf_parse(file.data, file.len, "lora", &e);
+	must(g != NULL, &e);
+	same_text(g, "general.type", "adapter");
+	same_text(g, "general.architecture", arch);
+	same_text(g, "adapter.type", "lora");
+	same_text(g, "moe.labels", "oracle");
+	assert_true(moe_gguf_f64(g, "adapter.lora.alpha", &alpha, &e) == 1 && alpha == 8);
+	assert_int_equal(moe_gguf_tensors(g), 28);
+	for (int i = 0; i < 28; i++) {
+		int l = i / 2 % MOE_LINEARS, layer = i / 2 / MOE_LINEARS;
+		const struct moe_st_tensor *w;
+
+		snprintf(name, sizeof(name),
+			"lora.param.base_model.model.model.layers.%d.%s.lora_%c.weight", layer,
+			moe_linear_modules[l], i % 2 ? 'B' : 'A');
+		w = moe_st_find(st, name);
+		assert_non_null(w);
+		snprintf(name, sizeof(name), "blk.%d.%s.weight.lora_%c", layer, parts[l],
+			i % 2 ? 'b' : 'a');
+		same_matrix(g, name, w, i % 2 && l <= MOE_K ? hd : 0);
+	}
+	c.F++;
+	assert_int_equal(moe_adapter_to_gguf(&a, &c, MOE_LABELS_NONE, &file, &e), -1);
+	assert_non_null(strstr(e.msg, "another shape"));
+	moe_gguf_close(g);
+	moe_buf_free(&file);
+	moe_experts_free(&a.x);
+	moe_st_close(st);
+}
+
+static void to_gguf(void **state)
+{
+	struct moe_config c;
+	struct moe_err e = { 0 };
+
+	(void)state;
+	must(!moe_config_read(GOLDEN "llama/config.json", &c, &e), &e);
+	gguf_of("llama", (size_t)c.hd, "llama");
+	gguf_of("qwen3", 0, "qwen3");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(from_peft),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(from_peft), cmocka_unit_test(to_gguf),
 		cmocka_unit_test(round_trip), cmocka_unit_test(hostile),
 		cmocka_unit_test(scales_and_refusals) };
 

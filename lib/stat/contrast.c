@@ -195,12 +195,28 @@ static size_t random_arms(const struct moe_cx *x, const struct moe_obs_run *r, e
 	return n;
 }
 
+/* The same weights as series of this seed and subset already have, or a copy of den: arms with the
+ * same cells share theirs, which are then summed once for all of them. */
+static const double *share_den(
+	struct moe_cx *x, size_t row, enum moe_subset s, const double *den, struct moe_err *e)
+{
+	const double **last = &x->last_den[row * MOE_SUBSETS + (size_t)s];
+	size_t bytes = x->obs->n_cell * sizeof(*den);
+
+	if (*last && !memcmp(*last, den, bytes))
+		return *last;
+	double *kept = moe_arena_get(&x->arena, x->obs->n_cell, sizeof(*kept), e);
+	if (kept)
+		memcpy(kept, den, bytes);
+	return *last = kept;
+}
+
 /* One series: the mean of the arms arm[n] on the prompts of a subset, for both outcomes. */
 static int make_subset(struct moe_cx *x, const struct moe_obs_run *r, enum moe_arm_kind k,
 	enum moe_subset s, const struct moe_obs_arm **arm, size_t n, struct moe_err *e)
 {
 	const struct moe_obs *o = x->obs;
-	double *den = moe_arena_get(&x->arena, o->n_cell, sizeof(*den), e);
+	double *den = moe_alloc(o->n_cell, sizeof(*den), e), *num[MOE_OUTCOMES] = { NULL };
 
 	if (!den)
 		return -1;
@@ -209,17 +225,22 @@ static int make_subset(struct moe_cx *x, const struct moe_obs_run *r, enum moe_a
 		if (!moe_in_subset(x->uat, &o->prompt[o->cell_prompt[i]], s))
 			den[i] = 0;
 	for (int out = 0; out < MOE_OUTCOMES; out++) {
-		double *num = moe_arena_get(&x->arena, o->n_cell, sizeof(*num), e);
-		if (!num)
-			return -1;
-		memset(num, 0, o->n_cell * sizeof(*num));
+		num[out] = moe_arena_get(&x->arena, o->n_cell, sizeof(**num), e);
+		if (!num[out])
+			break;
+		memset(num[out], 0, o->n_cell * sizeof(**num));
 		for (size_t a = 0; a < n; a++)
-			add_arm(o, arm[a], (enum moe_outcome)out, 1.0 / (double)n, num, den);
-		x->series[moe_cx_index(x, r, k, s, (enum moe_outcome)out)] = (struct moe_series){
-			num, den
-		};
+			add_arm(o, arm[a], (enum moe_outcome)out, 1.0 / (double)n, num[out], den);
 	}
-	return 0;
+	const double *kept = num[MOE_OUTCOMES - 1]
+		? share_den(x, moe_cx_seed(x, r->seed), s, den, e)
+		: NULL;
+	for (int out = 0; kept && out < MOE_OUTCOMES; out++)
+		x->series[moe_cx_index(x, r, k, s, (enum moe_outcome)out)] = (struct moe_series){
+			num[out], kept
+		};
+	free(den);
+	return kept ? 0 : -1;
 }
 
 static int make_series(
@@ -274,12 +295,13 @@ int moe_cx_init(struct moe_cx *x, const struct moe_obs *o, const struct moe_uat 
 	x->seed_den = moe_alloc((o->n_seed + 1) * o->n_cell, sizeof *x->seed_den, e);
 	x->missing = moe_alloc(o->n_seed + 1, sizeof *x->missing, e);
 	x->order = moe_alloc(o->n_seed + 1, sizeof *x->order, e);
+	x->last_den = moe_alloc((o->n_seed + 1) * MOE_SUBSETS, sizeof *x->last_den, e);
 	x->series = moe_alloc(n_series, sizeof *x->series, e);
 	x->whole = moe_alloc(n_series, sizeof *x->whole, e);
 	x->scratch = moe_alloc(u->draws, sizeof *x->scratch, e);
 	x->by_seed = moe_alloc(u->draws * (o->n_seed + 1), sizeof *x->by_seed, e);
-	if (!x->seed_den || !x->missing || !x->order || !x->series || !x->whole || !x->scratch ||
-		!x->by_seed || weigh_cells(x, e))
+	if (!x->seed_den || !x->missing || !x->order || !x->last_den || !x->series || !x->whole ||
+		!x->scratch || !x->by_seed || weigh_cells(x, e))
 		return -1;
 	order_seeds(x);
 	for (size_t r = 0; r < o->n_run; r++)
@@ -298,6 +320,7 @@ void moe_cx_free(struct moe_cx *x)
 	free(x->seed_den);
 	free(x->missing);
 	free(x->order);
+	free(x->last_den);
 	free(x->whole);
 	free(x->by_seed);
 	free(x->series);

@@ -37,7 +37,9 @@ struct moe_cx {
 	struct moe_missing *missing; /* [n_seed + 1], as the rows of seed_den */
 	struct moe_series *
 		series; /* [n_run, KINDS, SUBSETS, OUTCOMES]; num NULL where there is no such arm */
-	double *whole;  /* mean of each series, every cell once; NaN where there is none */
+	const double **last_den; /* [n_seed + 1, SUBSETS] the weights that a series had last; NULL
+				    before the first */
+	double *whole;           /* mean of each series, every cell once; NaN where there is none */
 	int64_t *order; /* [n_order] the training seeds in the order in which they count: those of
 			   uat.conf, else by number; those that it does not list are not in it */
 	size_t n_order;

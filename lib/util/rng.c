@@ -135,6 +135,23 @@ uint64_t moe_rng_below(struct moe_rng k, uint64_t a, uint64_t b, uint64_t n)
 	return (uint64_t)(((unsigned __int128)moe_rng_u64(k, a, b) * n) >> 64);
 }
 
+void moe_rng_belows(
+	struct moe_rng k, uint64_t a, uint64_t b, uint64_t below, size_t n, uint32_t *out)
+{
+	uint32_t x[4][LANES];
+
+	for (size_t done = 0; done < n; done += LANES) {
+		size_t m = n - done < LANES ? n - done : LANES;
+
+		blocks(k, a, b + done, x);
+		for (size_t i = 0; i < m; i++)
+			out[done + i] = (uint32_t)(((unsigned __int128)((uint64_t)x[1][i] << 32 |
+							    x[0][i]) *
+							   below) >>
+				64);
+	}
+}
+
 void moe_rng_permute(struct moe_rng k, uint64_t a, size_t n, uint32_t *perm)
 {
 	for (size_t i = 0; i < n; i++)

@@ -27,6 +27,9 @@ double moe_rng_normal(struct moe_rng k, uint64_t a, uint64_t b);
 void moe_rng_normals(struct moe_rng k, uint64_t a, uint64_t b, size_t n, double *out);
 /* An integer in [0, n), n > 0, without modulo bias worth mentioning (64-bit multiply-shift). */
 uint64_t moe_rng_below(struct moe_rng k, uint64_t a, uint64_t b, uint64_t n);
+/* out[i] = moe_rng_below(k, a, b + i, below), bit for bit, faster; below at most 2^32. */
+void moe_rng_belows(
+	struct moe_rng k, uint64_t a, uint64_t b, uint64_t below, size_t n, uint32_t *out);
 /* perm[n] = a random permutation of 0..n-1, keyed by a. */
 void moe_rng_permute(struct moe_rng k, uint64_t a, size_t n, uint32_t *perm);
 /* A 64-bit hash of bytes, stable across versions (FNV-1a with a final mix): turns ids into

@@ -67,6 +67,71 @@ static void coverage(void **state)
 		fail_msg("%zu of %zu intervals hold the true mean", hold, sets);
 }
 
+enum { PROMPTS = 700, CELLS = 1050, DRAWS = 67, SERIES = 6 };
+
+/* The mean of a series in one draw, as boot.h says it, a cell at a time. */
+static double mean_by_hand(const struct moe_boot *b, size_t d, const struct moe_series *s)
+{
+	struct moe_rng prompt = moe_rng_key(b->seed, "bootstrap-prompt"),
+		       sample = moe_rng_key(b->seed, "bootstrap-sample");
+	double num = 0, den = 0;
+
+	for (size_t i = 0; i < b->n_prompt; i++) {
+		size_t p = (size_t)moe_rng_below(prompt, d, i, b->n_prompt),
+		       first = b->first_cell[p], n = b->first_cell[p + 1] - first;
+		for (size_t k = 0; k < n; k++) {
+			size_t at = first +
+				(n > 1 ? moe_rng_below(sample, d, (uint64_t)i << 32 | k, n) : 0);
+			num += s->num[at];
+			den += s->den[at];
+		}
+	}
+	return num / den;
+}
+
+/* More cells than a block, draws than a task, and series that share weights or do not: all means
+ * are those by hand, and the same with more threads. */
+static void by_hand(void **state)
+{
+	static double num[SERIES][CELLS], den[2][CELLS];
+	static uint32_t first[PROMPTS + 1];
+	struct moe_series s[SERIES];
+	struct moe_rng k = moe_rng_key(5, "by-hand");
+	struct moe_err e;
+	double *one = NULL;
+
+	(void)state;
+	for (size_t p = 0; p < PROMPTS; p++)
+		first[p + 1] = first[p] + (p % 4 == 1 ? 3 : 1);
+	for (size_t i = 0; i < CELLS; i++) {
+		den[0][i] = 1.0 / 3;
+		den[1][i] = i % 5 ? 1 : 0;
+		for (size_t n = 0; n < SERIES; n++)
+			num[n][i] = den[n % 2][i] * moe_rng_uniform(k, n, i);
+	}
+	for (size_t n = 0; n < SERIES; n++)
+		s[n] = (struct moe_series){ n == 3 ? NULL : num[n], den[n % 2] };
+	for (int threads = 1; threads <= 3; threads += 2) {
+		struct moe_pool *pool = moe_pool_new(threads, &e);
+		struct moe_boot b = { PROMPTS, CELLS, SERIES, DRAWS, first, s, 11, NULL };
+		assert_int_equal(moe_boot_run(&b, pool, &e), 0);
+		for (size_t d = 0; d < DRAWS; d++)
+			for (size_t n = 0; n < SERIES; n++) {
+				double got = b.mean[d * SERIES + n];
+				if (n == 3)
+					assert_true(isnan(got));
+				else if (!one)
+					assert_true(fabs(got - mean_by_hand(&b, d, &s[n])) < 1e-12);
+				else
+					assert_true(got == one[d * SERIES + n]);
+			}
+		free(one);
+		one = b.mean;
+		moe_pool_free(pool);
+	}
+	free(one);
+}
+
 static void add(struct moe_obs *o, const char *method, int seed, const char *arm, int prompt,
 	int sample, bool hacked)
 {
@@ -281,6 +346,36 @@ static void parts(void **state)
 	assert_true(fabs(samples.se_prompt / sqrt(0.25 / 2 / 150) - 1) < 0.05);
 }
 
+/* A method beside the tested one, some prompts of which one arm lacks: each arm's rate is over the
+ * prompts that it has. */
+static void beside(void **state)
+{
+	struct moe_obs o = { 0 };
+	struct moe_cx x;
+	struct moe_uat u;
+	struct moe_err e = { 0 };
+	struct moe_estimate drop_of_v;
+	struct moe_pool *pool = moe_pool_new(1, &e);
+
+	(void)state;
+	fill_single(&o);
+	for (int p = 0; p < 150; p++) {
+		if (p >= 30)
+			add(&o, "v", 1, "on", p, 0, p < 90);
+		add(&o, "v", 1, "quarantine-off", p, 0, p < 30);
+	}
+	moe_uat_default(&u);
+	u.draws = 100;
+	u.method[0] = 'a';
+	if (moe_obs_finish(&o, &e) || moe_cx_init(&x, &o, &u, 1, pool, &e) ||
+		moe_contrast_eval(&x, "v", &drop, MOE_SUB_ALL, 0.05, &drop_of_v, &e))
+		fail_msg("%s", e.msg);
+	assert_true(fabs(drop_of_v.value - (60.0 / 120 - 30.0 / 150)) < 1e-12);
+	moe_cx_free(&x);
+	moe_obs_free(&o);
+	moe_pool_free(pool);
+}
+
 /* A difference of rates stays within [-1, 1], whatever is added to its interval. */
 static void fill_full(struct moe_obs *o)
 {
@@ -303,8 +398,8 @@ static void possible(void **state)
 int main(void)
 {
 	const struct CMUnitTest t[] = { cmocka_unit_test(coverage), cmocka_unit_test(clusters),
-		cmocka_unit_test(no_spread), cmocka_unit_test(seeds), cmocka_unit_test(parts),
-		cmocka_unit_test(possible) };
+		cmocka_unit_test(by_hand), cmocka_unit_test(beside), cmocka_unit_test(no_spread),
+		cmocka_unit_test(seeds), cmocka_unit_test(parts), cmocka_unit_test(possible) };
 
 	return cmocka_run_group_tests_name("boot", t, NULL, NULL);
 }

@@ -162,11 +162,29 @@ static void normals(void **state)
 		}
 }
 
+/* So are many integers below a bound, up to 2^32. */
+static void belows(void **state)
+{
+	static const uint64_t from[] = { 0, 9, 0xfffffff0u, UINT64_MAX - 40 },
+			      below[] = { 1, 7, 20000, (uint64_t)1 << 32 };
+	struct moe_rng k = moe_rng_key(3, "bootstrap-prompt");
+	uint32_t x[101];
+
+	(void)state;
+	for (size_t f = 0; f < sizeof(from) / sizeof(from[0]); f++)
+		for (size_t n = 0; n <= 101; n += n < 33 ? 1 : 17) {
+			moe_rng_belows(k, f << 40 | f, from[f], below[f], n, x);
+			for (size_t i = 0; i < n; i++)
+				assert_true(x[i] ==
+					moe_rng_below(k, f << 40 | f, from[f] + i, below[f]));
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(utf8), cmocka_unit_test(escaping),
 		cmocka_unit_test(fitting), cmocka_unit_test(base64), cmocka_unit_test(sha256),
-		cmocka_unit_test(errors), cmocka_unit_test(normals) };
+		cmocka_unit_test(errors), cmocka_unit_test(normals), cmocka_unit_test(belows) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@ n=${1:-40000}
 compile grade_bench
 "$bin/moe-prompts" -e "$env" -n "$n" | "$bin/moe-cat" --json |
 	jq -c 'select(.t == "prompt") | del(.text) + {t: "rollout", prompt: .text, completion: ("return " + .task)}' |
-	"$bin/moe-cat" --from-json --kind rollouts >"$tmp/r.moes"
+	"$bin/moe-cat" --from-json --kind rollouts >"$tmp/r.moes" 2>/dev/null # a warning: nobody says what made them
 for round in $(seq "$rounds"); do
 	"$tmp/grade_bench" "$env" "$n" "$threads" >"$tmp/said"
 	while IFS=$'\t' read -r side rate; do

@@ -1,7 +1,7 @@
 #!/bin/bash
-# scale.sh - how time and memory grow: curves over tokens, length, experts, ranks, prompts, group, arms, rollouts in a report, and bytes of a stream. CPU
-# seconds and the most memory of one process, each point the least of ROUNDS (lib.sh; here 2). A curve's exponent is the slope of its upper half on
-# logarithmic axes, after what the smallest point takes as a start is left out; above 1.15 it is worse than linear, and the line says so.
+# scale.sh - how time and memory grow: curves over tokens, length, experts, ranks, prompts, group, arms, rollouts in a report, and MiB of a stream through
+# moe-cat and through moe-grade. CPU seconds of all processes and the most memory of one, each point the least of ROUNDS (lib.sh; here 2). A curve's
+# exponent is the slope of its upper half on logarithmic axes, where what a program takes to start weighs little; above 1.15 the line says so.
 # usage: tests/bench/scale.sh OUT [CURVE...]; writes OUT/scale.tsv, scale.txt and, with gnuplot, scale.svg. ROLLOUTS and GIB are the largest points.
 set -eu -o pipefail
 out=${1:?}
@@ -13,7 +13,7 @@ ROUNDS=${ROUNDS:-2}
 . "$(dirname "$0")/lib.sh"
 compile spent
 : >"$out/scale.tsv"
-wanted=" ${*:-tokens length experts ranks prompts group arms report stream} "
+wanted=" ${*:-tokens length experts ranks prompts group arms report stream grade} "
 curve() { [[ $wanted == *" $1 "* ]]; }
 
 # point CURVE X COMMAND: in bash; the least time and memory of the rounds
@@ -110,14 +110,21 @@ if curve report; then
 		point report "$n" "moe-report -q -u uat.conf l?.moes r?.moes || [ \$? -eq 1 ]"
 	done
 fi
+most=$((${GIB:-10} * 1024))
 if curve stream; then
 	compile stream_bench
-	most=${GIB:-10}
-	for n in $((most * 128)) $((most * 512)) $((most * 1024)); do # MiB, with SHA-256 on both sides
-		point stream $n "./stream_bench write $n digest | ./stream_bench read $n digest"
+	for n in $((most / 8)) $((most / 2)) $most; do # MiB of tensors, with SHA-256 at all four ends
+		point stream $n "./stream_bench write $n digest | moe-cat -q -s | ./stream_bench read $n digest"
 	done
 fi
-# The slope of the upper half; time beyond that of the smallest point counts for the start of a program too.
+if curve grade; then # completions of 16 KiB that are right
+	few 512 | moe-cat --json | jq -c --arg pad "$(head -c 16384 /dev/zero | tr '\0' x)" \
+		'select(.t == "prompt") | del(.text) + {t: "rollout", prompt: .text, completion: ("--[[" + $pad + "]] return " + .task)}' |
+		moe-cat -q --from-json -k rollouts >long 2>/dev/null # a warning: nobody says what made them
+	for n in $((most / 8)) $((most / 2)) $most; do # MiB
+		point grade $n "for i in \$(seq $((n * 1048576 / $(stat -c %s long)))); do cat long; done | $pay | moe-cat -q --check -"
+	done
+fi
 awk -F'\t' '{ c = $1; if (!(c in k)) name[++m] = c; k[c]++; x[c, k[c]] = $2; s[c, k[c]] = $3; b[c, k[c]] = $4 }
 	function slope(y, c, from) { return log(y[c, k[c]] / y[c, from]) / log(x[c, k[c]] / x[c, from]) }
 	END {
@@ -125,25 +132,27 @@ awk -F'\t' '{ c = $1; if (!(c in k)) name[++m] = c; k[c]++; x[c, k[c]] = $2; s[c
 		for (i = 1; i <= m; i++) {
 			c = name[i]; if (k[c] < 2) continue
 			h = int((k[c] + 1) / 2); t = slope(s, c, h); v = slope(b, c, h)
+			printf "%s\t%.2f\t%.2f\n", c, t, v >"'"$tmp/slopes"'"
 			printf "%-10s %10d .. %8d %9s^%.2f %9s^%.2f  %.2f s, %.0f MB%s\n", c, x[c, 1], x[c, k[c]], "n", t, "n", v, s[c, k[c]], b[c, k[c]], (t > 1.15 || v > 1.15) ? "  worse than linear" : ""
 		}
 	}' "$out/scale.tsv" | tee "$out/scale.txt"
 if command -v gnuplot >/dev/null; then
-	cut -f1 "$out/scale.tsv" | uniq | {
-		mapfile -t names
-		{
-			rows=$(((${#names[@]} + 2) / 3))
-			echo "set terminal svg size 960,$((rows * 260)) font 'sans-serif,11' background 'white'; set output '$out/scale.svg'"
-			echo "set multiplot layout $rows,3; set logscale xy; set key top left; set grid; set xtics nomirror; set ytics nomirror; set format x '%.0s%c'"
-			for c in "${names[@]}"; do
-				awk -F'\t' -v c="$c" '$1 == c { print $2, $3, $4 }' "$out/scale.tsv" >"$tmp/$c.xy"
-				# shellcheck disable=SC2046 # words
-				set -- $(tail -n 1 "$tmp/$c.xy")
-				echo "set title '$c'; set offsets 0,0,0,0; plot '$tmp/$c.xy' using 1:2 with linespoints pt 7 lc rgb '#2b5f8a' title 's', '' using 1:3 with linespoints pt 5 lc rgb '#b4552d' title 'MB', x * $2 / $1 with lines dt 2 lc rgb '#999999' title 'linear'"
-			done
-			echo "unset multiplot"
-		} >"$tmp/plot.gp"
-		gnuplot "$tmp/plot.gp"
-		echo "$out/scale.svg"
-	}
+	declare -A of=([tokens]='texts of 75 tokens, pretraining' [length]='tokens a text, scoring' [experts]='experts of rank 1, training' [ranks]='rank, training'
+		[prompts]='prompts, sampling' [group]='completions a prompt, sampling' [arms]='arms, sampling' [report]='graded rollouts'
+		[stream]='MiB through moe-cat' [grade]='MiB through moe-grade')
+	{
+		echo "set terminal svg size 1200,$((40 + 270 * (($(wc -l <"$tmp/slopes") + 3) / 4))) font 'sans-serif,11' background 'white'; set output '$out/scale.svg'"
+		echo "set multiplot layout $((($(wc -l <"$tmp/slopes") + 3) / 4)),4 title 'CPU seconds: blue circles; MB of the largest process: red squares; dashed: time if it grew linearly'"
+		echo "unset key; set logscale xy; set grid; set xtics nomirror; set ytics nomirror; set format x '%.0f'"
+		while IFS=$'\t' read -r c time mem; do
+			awk -F'\t' -v c="$c" '$1 == c { print $2, $3, $4 }' "$out/scale.tsv" >"$tmp/$c.xy"
+			# shellcheck disable=SC2046 # words
+			set -- $(tail -n 1 "$tmp/$c.xy") $(head -n 1 "$tmp/$c.xy")
+			echo "set title '$c: time n^{$time}, memory n^{$mem}'; set xlabel '${of[$c]}'; set xrange [$4 * 0.7 : $1 * 1.4]; set xtics ($4, $1)"
+			echo "plot '$tmp/$c.xy' using 1:2 with linespoints pt 7 lc rgb '#2b5f8a', '' using 1:3 with linespoints pt 5 lc rgb '#b4552d', x * $2 / $1 with lines dt 2 lc rgb '#999999'"
+		done <"$tmp/slopes"
+		echo "unset multiplot"
+	} >"$tmp/plot.gp"
+	gnuplot "$tmp/plot.gp"
+	echo "$out/scale.svg"
 fi

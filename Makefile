@@ -244,6 +244,10 @@ bench-peers: ## what bench compares with, pinned, into $(BUILD)/bench/venv
 	$(BUILD)/bench/venv/bin/pip install -q -r tests/bench/requirements.txt
 bench-scale: all ## how time and memory grow, into $(BUILD)/bench/scale.txt and .svg; CURVES="report arms" for some
 	@MOE_BIN=$(BUILD) bash tests/bench/scale.sh $(BUILD)/bench $(CURVES)
+portable-x86: all ## the golden digests on processors that qemu and valgrind emulate, with AVX2 and no AVX-512 (tens of minutes)
+	@tests/emulated.sh $(BUILD) qemu-x86_64 -cpu Haswell
+	@tests/emulated.sh $(BUILD) qemu-x86_64 -cpu EPYC-Milan
+	@tests/emulated.sh $(BUILD) valgrind -q --tool=none
 portable-arm64: ## the golden digests from aarch64 programs under qemu
 	@tests/portable-arm64.sh $(BUILD)
 RUN ?= run
@@ -304,6 +308,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench bench-peers bench-scale portable-arm64 demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench bench-peers bench-scale portable-x86 portable-arm64 demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(FRONT_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

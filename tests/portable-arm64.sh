@@ -18,12 +18,4 @@ mkdir -p "$build"
 touch "$build/.deps" # the Makefile would install this machine's
 export PKG_CONFIG_LIBDIR=/usr/lib/$cross/pkgconfig:/usr/share/pkgconfig
 make --no-print-directory BUILD="$build" CC="${CCACHE-} $cross-gcc -isystem /usr/include/$cross" all
-# The kernel need not know that such programs are qemu's: a script in the place of each one does.
-mkdir -p "$build/emulated"
-for p in "$build"/moe "$build"/moe-*; do
-	[ -x "$p" ] || continue
-	printf '#!/bin/sh\nexec qemu-aarch64 "%s" "$@"\n' "$(realpath "$p")" >"$build/emulated/${p##*/}"
-	chmod +x "$build/emulated/${p##*/}"
-done
-"$build/emulated/moe-base" --version
-MOE_BIN=$build/emulated sh tests/cli/55-portable.sh
+exec tests/emulated.sh "$build" qemu-aarch64

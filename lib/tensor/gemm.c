@@ -89,10 +89,16 @@ double moe_gemm_sec(void)
 	return seconds;
 }
 
-static double clock_sec(void)
+/* Products below this many multiply-adds, a few microseconds, are not timed: reading the clock
+ * twice would cost a good part of them. */
+#define TIMED (64.0 * 64 * 64)
+
+static double clock_sec(int m, int n, int k)
 {
 	struct timespec t;
 
+	if ((double)m * n * k < TIMED)
+		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
@@ -125,7 +131,7 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 		return;
 	k = k > 0 ? k : 0;
 	pthread_once(&once, start);
-	t0 = clock_sec();
+	t0 = clock_sec(m, n, k);
 #ifdef MOE_REAL_F64
 	blis_product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 #else
@@ -134,13 +140,13 @@ void moe_gemm(bool ta, bool tb, int m, int n, int k, moe_real alpha, const moe_r
 	else
 		moe_gemm_packed(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 #endif
-	seconds += clock_sec() - t0;
+	seconds += clock_sec(m, n, k) - t0;
 }
 
 void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_real *b, int ldb,
 	moe_real beta, moe_real *c, int ldc)
 {
-	double t0 = clock_sec();
+	double t0 = clock_sec(m, n, k);
 
 	if (m <= 0 || n <= 0)
 		return;
@@ -154,7 +160,7 @@ void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_re
 #else
 	moe_gemm_packed(false, false, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 #endif
-	seconds += clock_sec() - t0;
+	seconds += clock_sec(m, n, k) - t0;
 }
 
 size_t moe_gemm_ready_size(int n, int k)
@@ -185,12 +191,12 @@ void moe_gemm_rows_ready(int m, int n, int k, const moe_real *a, int lda, const 
 #ifdef MOE_REAL_F64
 	moe_gemm_rows(m, n, k, a, lda, ready, n, beta, c, ldc);
 #else
-	double t0 = clock_sec();
+	double t0 = clock_sec(m, n, k);
 
 	if (m <= 0 || n <= 0)
 		return;
 	moe_gemm_packed_use(m, n, k, a, lda, ready, beta, c, ldc);
-	seconds += clock_sec() - t0;
+	seconds += clock_sec(m, n, k) - t0;
 #endif
 }
 
@@ -225,17 +231,17 @@ static void widened_product(int m, int n, int k, const moe_real *a, int lda, con
 void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
 	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
 {
-	double t0 = clock_sec();
+	double t0 = clock_sec(m, n, k);
 
 	if (m <= 0 || n <= 0)
 		return;
 #ifdef MOE_STORED_KERNELS
 	if (k > 0 && t != MOE_F64 && moe_stored_ready()) {
 		moe_stored_product(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
-		seconds += clock_sec() - t0;
+		seconds += clock_sec(m, n, k) - t0;
 		return;
 	}
 #endif
 	widened_product(m, n, k, a, lda, b, t, ldb, beta, c, ldc);
-	seconds += clock_sec() - t0;
+	seconds += clock_sec(m, n, k) - t0;
 }

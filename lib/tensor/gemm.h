@@ -52,7 +52,8 @@ void moe_gemm_rows_ready(int m, int n, int k, const moe_real *a, int lda, const 
 void moe_gemm_stored(int m, int n, int k, const moe_real *a, int lda, const void *b,
 	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc);
 
-/* Wall seconds spent inside products by the calling thread, since it started. */
+/* Wall seconds spent inside products of more than 64^3 multiply-adds by the calling thread, since
+ * it started. */
 double moe_gemm_sec(void);
 
 /* "portable kernels (AVX-512)" or "BLIS 0.9.0, zen3 kernels". Static storage. */

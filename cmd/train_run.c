@@ -62,12 +62,15 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 		.labels = labels > run->at.labels ? labels : run->at.labels };
 	struct moe_err e;
 
-	die_unless(moe_adapter_digest(t->a, &e) == 0, &e);
+	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
+	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
+	/* first of all the sampler's weights, for which it waits; writing them makes the digest */
+	t->a->digest[0] = 0;
+	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
+	die_unless(t->a->digest[0] || moe_adapter_digest(t->a, &e) == 0, &e);
 	moe_identity_trained(&run->who, step, t->a->digest);
 	moe_identity_save(&run->who, at.identity);
-	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
 
-	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
 	/* a gradient that waits for more steps is in no checkpoint: the next one that is whole */
 	run->due |= train_args.save_every > 0 && t->a->step % train_args.save_every == 0;
 	if (run->due && t->pending == 0) {
@@ -78,7 +81,6 @@ void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_r
 		run->saved = t->a->step;
 	}
 	train_last_words(t->a->step, run->saved);
-	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
 }
 
 void train_conclude(

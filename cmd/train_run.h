@@ -25,7 +25,7 @@ void train_refuse_oracle(enum moe_labels labels);
 void train_need_oracle(const struct moe_method *method, enum moe_labels labels);
 /* --resume: loads the checkpoint, if there is one. */
 void train_resume(struct moe_trainer *t, struct train_run *run);
-/* After each step: saves and publishes. */
+/* After each step: publishes and saves. */
 void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_run *run,
 	int64_t step, enum moe_labels labels);
 /* After the last step: dies when there was none, warns of a run that learned or routed nothing, and

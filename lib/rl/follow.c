@@ -97,7 +97,9 @@ int moe_follow_wait(struct moe_follow *f, int out_fd, int timeout_ms, struct moe
 
 static int start(struct moe_follow *f, struct moe_err *e)
 {
-	struct moe_reader_opts o = { .max_mem = f->max_mem };
+	/* An arm's own digest, which is computed again from its tensors, tells of damage. Through a
+	 * FIFO that of the segment would only tell it once more, while the sampler waits. */
+	struct moe_reader_opts o = { .max_mem = f->max_mem, .no_digest = f->fifo };
 	int flags = moe_rank_leads() ? fcntl(f->fd, F_GETFL) : 0;
 
 	if (moe_rank_leads() && (flags < 0 || fcntl(f->fd, F_SETFL, flags & ~O_NONBLOCK)))

@@ -3,6 +3,10 @@
 #define MOE_MODEL_ACTS_H
 
 #include "model/prep.h"
+#include "util/pool.h"
+
+/* Rows that a pool's threads share out come in multiples of this: whole tiles (tensor/tile.h). */
+enum { MOE_ROW_GRAIN = 12 };
 
 /* One layer. W = (H + 2K) * hd: queries, keys, values of a token side by side. */
 struct layer_acts {

@@ -60,9 +60,15 @@ struct back {
 	moe_real *dqkv, *d_o;    /* [T, W], [T, H*hd] */
 	moe_real *dqk0;          /* [T, W] with qk_norm */
 	moe_real *dg, *du, *da;  /* [T, F] */
-	moe_real *dz, *dzm, *zs; /* [T, slots_max], [T, R], [T, R] */
+	moe_real *dz, *dzm, *zs; /* [T, slots_max] each, a group's Linears side by side */
 	moe_real *dgate;         /* [S, T, E], or NULL without sites */
 	moe_real *site_work;     /* [2, T, n_routed] */
+	/* the layer at hand */
+	const struct moe_prep_layer *y;
+	const struct layer_acts *la;
+	const struct job *j; /* and the group */
+	moe_real *scratch;   /* [threads, n_scratch] of the attention */
+	size_t n_scratch;
 };
 
 /* One group of Linears with a common input. */
@@ -74,66 +80,78 @@ struct job {
 	const int *ldy;
 	const moe_real *in; /* [T, in] */
 	const moe_real *z;  /* [T, slots] */
+	moe_real *d_in;     /* [T, in] gradient of in, overwritten; NULL = not wanted */
+	moe_real *a_rows;   /* [slots, in] A of all its Linears, with d_in */
+	const moe_real
+		*w[MOE_GROUP_MAX]; /* [out, in] where no product is ready (y->back), with d_in */
 };
+
+static size_t at(int row, int cols)
+{
+	return (size_t)row * (size_t)cols;
+}
 
 static bool adapted(const struct back *k, const struct moe_prep_linear *p)
 {
 	return p->slot >= 0 && k->x;
 }
 
-/* to [T, E] += s present * sum over the expert's slots of alive z dz: the gradient of the gates
- * that entered this Linear, where dz = dy B before any gate; times cut [T, E] unless it is NULL. */
+/* Rows of to [T, E] += s present * sum over the expert's slots of alive z dz: the gradient of the
+ * gates that entered this Linear, where dz = dy B before any gate; times cut [T, E] unless it is
+ * NULL. */
 static void add_gate_grad(const struct back *k, const struct moe_prep_linear *p,
-	const struct job *j, const moe_real *cut, moe_real *to)
+	const moe_real *cut, moe_real *to, int from, int end)
 {
 	const struct moe_experts *x = k->x;
-	int slots = j->g->slots;
+	int slots = k->j->g->slots;
 
-	for (int t = 0; t < k->p->T; t++)
+	for (int t = from; t < end; t++)
 		for (int i = 0; i < x->E; i++) {
-			size_t at = (size_t)t * (size_t)slots + (size_t)(p->slot + x->first[i]);
+			size_t cell = at(t, slots) + (size_t)(p->slot + x->first[i]);
 			double sum = 0;
 
 			for (int r = 0; r < x->rank[i]; r++)
 				sum += (double)p->alive[x->first[i] + r] *
-					(double)j->z[at + (size_t)r] *
-					(double)k->dz[at + (size_t)r];
+					(double)k->j->z[cell + (size_t)r] *
+					(double)k->dz[cell + (size_t)r];
 			if (cut)
-				sum *= (double)cut[(size_t)t * (size_t)x->E + (size_t)i];
-			to[(size_t)t * (size_t)x->E + (size_t)i] += (moe_real)(x->scale *
-				x->present[i] * sum);
+				sum *= (double)cut[at(t, x->E) + (size_t)i];
+			to[at(t, x->E) + (size_t)i] += (moe_real)(x->scale * x->present[i] * sum);
 		}
 }
 
-/* dA, dB of one Linear, and the gradient of its gates. k->dz holds dy B; it is left as the
- * gradient of A in, unmasked unless g->detach. */
-static void expert_grad(const struct back *k, const struct moe_prep_linear *p, const struct job *j,
-	const moe_real *dy, int ldy)
+static bool wants_dx(const struct back *k)
+{
+	return k->dx && !(k->g && k->g->fixed);
+}
+
+/* Rows of what dA and dB of one Linear are made of (zs, dzm), and of the gradient of its gates.
+ * k->dz holds dy B; it is left as the gradient of A in, unmasked unless g->detach. */
+static void expert_rows(const struct back *k, const struct moe_prep_linear *p, int from, int to)
 {
 	const struct moe_experts *x = k->x;
+	const struct job *j = k->j;
 	const moe_real *mask = k->g ? k->g->mask : NULL, *cut = k->g && k->g->detach ? mask : NULL;
 	size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
 	const moe_real *gate = moe_gate_of(x, k->g, &k->a->gates, cell);
-	int T = k->p->T, R = x->R, slots = j->g->slots, site = moe_site_of(x, cell);
-	moe_real *dz = k->dz + p->slot;
+	int n = to - from, slots = j->g->slots, site = moe_site_of(x, cell);
+	size_t z = at(from, slots) + (size_t)p->slot, e = at(from, x->E);
 
 	/* without a router the gate is `outer` itself */
 	if (site >= 0)
-		add_gate_grad(k, p, j, cut, k->dgate + (size_t)site * (size_t)T * (size_t)x->E);
+		add_gate_grad(k, p, cut, k->dgate + at(site, k->p->T) * (size_t)x->E, from, to);
 	else if (k->g && k->g->douter)
-		add_gate_grad(k, p, j, cut, k->g->douter);
-	if (k->dx && !(k->g && k->g->fixed)) {
-		/* dB [out, R] += dy [T, out]^T (c mask .* z) [T, R] */
-		moe_expert_scale(x, p->alive, T, gate, mask, j->z + p->slot, slots, k->zs);
-		moe_gemm(true, false, p->out, R, T, 1, dy, ldy, k->zs, slots, 1,
-			k->dx + moe_view_of(x, cell, MOE_ROLE_B)->off, R);
-		/* dA [R, in] += (c mask .* dz) [T, R]^T in [T, in] */
-		moe_expert_scale(x, p->alive, T, gate, mask, dz, slots, k->dzm);
-		moe_gemm(true, false, R, p->in, T, 1, k->dzm, slots, j->in, p->in, 1,
-			k->dx + moe_view_of(x, cell, MOE_ROLE_A)->off, p->in);
+		add_gate_grad(k, p, cut, k->g->douter, from, to);
+	gate = gate ? gate + e : NULL;
+	mask = mask ? mask + e : NULL;
+	cut = cut ? cut + e : NULL;
+	if (wants_dx(k)) {
+		/* zs = c mask .* z, of dB;  dzm = c mask .* dz, of dA */
+		moe_expert_scale(x, p->alive, n, gate, mask, j->z + z, slots, k->zs + z);
+		moe_expert_scale(x, p->alive, n, gate, mask, k->dz + z, slots, k->dzm + z);
 	}
 	/* dz = c .* (dy B), and the mask where it cuts what flows to the input too */
-	moe_expert_scale(x, p->alive, T, gate, cut, dz, slots, dz);
+	moe_expert_scale(x, p->alive, n, gate, cut, k->dz + z, slots, k->dz + z);
 }
 
 /* The routers of the sites that read this group's input: their dgate is complete now. d_in += . */
@@ -147,195 +165,402 @@ static void sites_bwd(const struct back *k, const struct job *j, moe_real *d_in)
 			j->g->in, k->site_work);
 }
 
-/* Parameter gradients of a group, and (d_in not NULL) the gradient of its input, overwritten. Works
- * in p->tmp. */
-static int group_bwd(const struct back *k, const struct job *j, moe_real *d_in, struct moe_err *e)
+/* Rows of a group's way back: the gradient of its input, and what those of its parameters are made
+ * of. */
+static void group_rows(const struct back *k, int from, int to)
 {
-	int T = k->p->T, in = j->g->in, first = 1;
-	moe_real *a_rows = NULL;
+	const struct job *j = k->j;
+	int n = to - from, in = j->g->in, slots = j->g->slots;
+	moe_real *d_in = j->d_in ? j->d_in + at(from, in) : NULL;
 
-	if (j->g->slots && d_in &&
-		!(a_rows = moe_arena_get(
-			  &k->p->tmp, (size_t)j->g->slots * (size_t)in, sizeof(*a_rows), e)))
-		return -1;
 	for (int l = 0; l < j->g->n; l++) {
 		const struct moe_prep_linear *p = &j->g->lin[l];
-		const struct moe_layer *y = &k->m->layer[j->layer];
-		const moe_real *dy = j->dy[l],
-			       *w; /* NOLINT(clang-analyzer-core.uninitialized.Assign): a job has a
-				      gradient for each Linear of its group */
+		const moe_real *ready = k->m->layer[j->layer].back[p->linear];
 		int ldy = j->ldy[l];
+		const moe_real *dy = j->dy[l] + at(from, ldy);
 
 		/* d_in [T, in] = dy [T, out] W [out, in], summed over the group's Linears */
-		if (d_in && y->back[p->linear])
-			moe_gemm_rows_ready(T, in, p->out, dy, ldy, y->back[p->linear],
-				first ? 0 : 1, d_in, in);
-		else if (d_in) {
-			if (moe_weight_get(&y->w[p->linear], &k->p->tmp, &w, e))
-				return -1;
-			moe_gemm(false, false, T, in, p->out, 1, dy, ldy, w, in, first ? 0 : 1,
+		if (d_in && ready)
+			moe_gemm_rows_ready(n, in, p->out, dy, ldy, ready, l ? 1 : 0, d_in, in);
+		else if (d_in)
+			moe_gemm(false, false, n, in, p->out, 1, dy, ldy, j->w[l], in, l ? 1 : 0,
 				d_in, in);
-		}
-		first = first && !d_in;
-		/* dW [out, in] += dy^T in, dbias += sum of dy over rows: full training */
-		if (k->dm) {
-			moe_gemm(true, false, p->out, in, T, 1, dy, ldy, j->in, in, 1,
-				k->dm + y->w[p->linear].off, in);
-			if (p->bias)
-				moe_vec_sum_rows(
-					T, p->out, dy, ldy, k->dm + y->bias[p->linear].off);
-		}
 		if (adapted(k, p)) {
-			size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear,
-			       R = (size_t)k->x->R;
-			const moe_real *A = k->x->param + moe_view_of(k->x, cell, MOE_ROLE_A)->off,
-				       *B = k->x->param + moe_view_of(k->x, cell, MOE_ROLE_B)->off;
+			size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
+			int R = k->x->R;
 
 			/* dz [T, R] = dy [T, out] B [out, R] */
-			moe_gemm(false, false, T, (int)R, p->out, 1, dy, ldy, B, (int)R, 0,
-				k->dz + p->slot, j->g->slots);
-			expert_grad(k, p, j, dy, ldy);
-			if (a_rows)
-				memcpy(a_rows + (size_t)p->slot * (size_t)in, A,
-					R * (size_t)in * sizeof(*a_rows));
+			moe_gemm(false, false, n, R, p->out, 1, dy, ldy,
+				k->x->param + moe_view_of(k->x, cell, MOE_ROLE_B)->off, R, 0,
+				k->dz + at(from, slots) + p->slot, slots);
+			expert_rows(k, p, from, to);
 		}
 	}
 	/* d_in += (c .* dz) [T, slots] [A of all its Linears] [slots, in] */
-	if (a_rows)
-		moe_gemm(false, false, T, in, j->g->slots, 1, k->dz, j->g->slots, a_rows, in, 1,
-			d_in, in);
-	sites_bwd(k, j, d_in);
+	if (j->a_rows)
+		moe_gemm(false, false, n, in, slots, 1, k->dz + at(from, slots), slots, j->a_rows,
+			in, 1, d_in, in);
+}
+
+/* Parameter gradients are sums over all rows; what is shared out here are their own rows or
+ * columns, BLOCK at a time. */
+enum { BLOCK = 128 };
+
+static int blocks(int n)
+{
+	return (n + BLOCK - 1) / BLOCK;
+}
+
+/* Columns of dA [R, in] += dzm [T, R]^T in [T, in] */
+static void grad_a(const struct back *k, const struct moe_prep_linear *p, size_t cell, int from)
+{
+	const struct job *j = k->j;
+	int in = p->in, n = in - from < BLOCK ? in - from : BLOCK;
+
+	moe_gemm(true, false, k->x->R, n, k->p->T, 1, k->dzm + p->slot, j->g->slots, j->in + from,
+		in, 1, k->dx + moe_view_of(k->x, cell, MOE_ROLE_A)->off + from, in);
+}
+
+/* Rows of dB [out, R] += dy [T, out]^T zs [T, R] */
+static void grad_b(const struct back *k, const struct moe_prep_linear *p, size_t cell,
+	const moe_real *dy, int ldy, int from)
+{
+	int n = p->out - from < BLOCK ? p->out - from : BLOCK, R = k->x->R;
+
+	moe_gemm(true, false, n, R, k->p->T, 1, dy + from, ldy, k->zs + p->slot, k->j->g->slots, 1,
+		k->dx + moe_view_of(k->x, cell, MOE_ROLE_B)->off + at(from, R), R);
+}
+
+/* Rows of dW [out, in] += dy^T in: full training. */
+static void grad_w(const struct back *k, const struct moe_prep_linear *p, const moe_real *dy,
+	int ldy, int from)
+{
+	const struct job *j = k->j;
+	int n = p->out - from < BLOCK ? p->out - from : BLOCK, in = p->in;
+
+	moe_gemm(true, false, n, in, k->p->T, 1, dy + from, ldy, j->in, in, 1,
+		k->dm + k->m->layer[j->layer].w[p->linear].off + at(from, in), in);
+}
+
+/* Blocks [from, to) of all the group's parameter gradients, one after another. */
+static void group_params(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+	const struct job *j = k->j;
+	int i = 0;
+
+	(void)worker;
+	for (int l = 0; l < j->g->n; l++) {
+		const struct moe_prep_linear *p = &j->g->lin[l];
+		size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
+
+		for (int b = 0; k->dm && b < blocks(p->out); b++, i++)
+			if (i >= from && i < to)
+				grad_w(k, p, j->dy[l], j->ldy[l], b * BLOCK);
+		if (!adapted(k, p) || !wants_dx(k))
+			continue;
+		for (int b = 0; b < blocks(p->out); b++, i++)
+			if (i >= from && i < to)
+				grad_b(k, p, cell, j->dy[l], j->ldy[l], b * BLOCK);
+		for (int b = 0; b < blocks(p->in); b++, i++)
+			if (i >= from && i < to)
+				grad_a(k, p, cell, b * BLOCK);
+	}
+}
+
+/* How many blocks those are. */
+static int count_params(const struct back *k)
+{
+	int n = 0;
+
+	for (int l = 0; l < k->j->g->n; l++) {
+		const struct moe_prep_linear *p = &k->j->g->lin[l];
+
+		n += k->dm ? blocks(p->out) : 0;
+		n += adapted(k, p) && wants_dx(k) ? blocks(p->out) + blocks(p->in) : 0;
+	}
+	return n;
+}
+
+/* Before group_rows: k->j = j, and the weights that it reads, in p->tmp. */
+static int open_group(struct back *k, struct job *j, struct moe_err *e)
+{
+	const struct moe_layer *y = &k->m->layer[j->layer];
+	size_t in = (size_t)j->g->in;
+
+	k->j = j;
+	if (!j->d_in)
+		return 0;
+	if (j->g->slots &&
+		!(j->a_rows = moe_arena_get(
+			  &k->p->tmp, (size_t)j->g->slots * in, sizeof(*j->a_rows), e)))
+		return -1;
+	for (int l = 0; l < j->g->n; l++) {
+		const struct moe_prep_linear *p = &j->g->lin[l];
+		size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
+
+		if (!y->back[p->linear] &&
+			moe_weight_get(&y->w[p->linear], &k->p->tmp, &j->w[l], e))
+			return -1;
+		if (adapted(k, p))
+			memcpy(j->a_rows + (size_t)p->slot * in,
+				k->x->param + moe_view_of(k->x, cell, MOE_ROLE_A)->off,
+				(size_t)k->x->R * in * sizeof(*j->a_rows));
+	}
 	return 0;
 }
 
-/* k->dn is the gradient of norm(x): adds that of x to k->dh, and that of the norm's weight. */
+/* After group_rows, of all rows: the gradients of the group's parameters and of its sites. */
+static void close_group(struct back *k)
+{
+	const struct job *j = k->j;
+
+	moe_pool_rows(k->a->pool, count_params(k), 1, group_params, k);
+	/* dbias += sum of dy over rows: full training */
+	for (int l = 0; k->dm && l < j->g->n; l++)
+		if (j->g->lin[l].bias)
+			moe_vec_sum_rows(k->p->T, j->g->lin[l].out, j->dy[l], j->ldy[l],
+				k->dm + k->m->layer[j->layer].bias[j->g->lin[l].linear].off);
+	sites_bwd(k, j, j->d_in);
+}
+
+/* k->dn is the gradient of norm(x): adds that of x to k->dh, and that of the norm's weight, which
+ * is a sum over rows. */
+struct norm {
+	const struct back *k;
+	const moe_real *x, *w, *rstd;
+	moe_real *dw;
+};
+
+static void norm_rows(void *ctx, int from, int to, int worker)
+{
+	const struct norm *q = ctx;
+	int D = q->k->m->config.D;
+	size_t d = at(from, D);
+
+	(void)worker;
+	moe_rmsnorm_bwd(to - from, D, q->k->dn + d, D, q->x + d, D, q->w, q->rstd + from,
+		q->k->dh + d, D, q->dw);
+}
+
 static void norm_bwd(const struct back *k, const moe_real *x, const moe_real *w,
 	const moe_real *rstd, const struct moe_weight *norm)
 {
-	int D = k->m->config.D;
+	struct norm q = { k, x, w, rstd, k->dm ? k->dm + norm->off : NULL };
 
-	moe_rmsnorm_bwd(
-		k->p->T, D, k->dn, D, x, D, w, rstd, k->dh, D, k->dm ? k->dm + norm->off : NULL);
+	moe_pool_rows(q.dw ? NULL : k->a->pool, k->p->T, MOE_ROW_GRAIN, norm_rows, &q);
 }
 
-static int mlp_bwd(struct back *k, const struct moe_prep_layer *y, int i,
-	const struct layer_acts *la, struct moe_err *e)
+/* ff = silu(g) u again (dg holds the sigmoid until it is overwritten);  da [T, F] = dh W_down */
+static void down_rows(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+	int F = k->m->config.F;
+	size_t first = at(from, F);
+
+	(void)worker;
+	moe_swiglu_keep(at(to - from, F), k->la->g + first, k->la->u + first, k->p->ff + first,
+		k->dg + first);
+	group_rows(k, from, to);
+}
+
+/* dg, du from da;  dn [T, D] = dg W_gate + du W_up */
+static void gate_up_rows(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+	const struct moe_config *c = &k->m->config;
+	size_t f = at(from, c->F), d = at(from, c->D);
+
+	(void)worker;
+	moe_swiglu_bwd(at(to - from, c->F), k->la->g + f, k->la->u + f, k->dg + f, k->da + f,
+		k->dg + f, k->du + f);
+	moe_rmsnorm(to - from, c->D, k->la->mid + d, c->D, k->y->norm2, c->eps, k->p->norm + d,
+		c->D, NULL);
+	group_rows(k, from, to);
+}
+
+static int mlp_bwd(struct back *k, int i, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
+	const struct layer_acts *la = k->la;
 	int F = c->F;
-	struct job down = { &y->group[MOE_GROUP_DOWN], MOE_GROUP_DOWN, i, (moe_real *[]){ k->dh },
-		&c->D, k->p->ff, la->z[MOE_GROUP_DOWN] };
-	struct job gu = { &y->group[MOE_GROUP_GU], MOE_GROUP_GU, i, (moe_real *[]){ k->dg, k->du },
-		(int[]){ F, F }, k->p->norm, la->z[MOE_GROUP_GU] };
-	size_t n = (size_t)k->p->T * (size_t)F;
+	struct job down = { .g = &k->y->group[MOE_GROUP_DOWN],
+		.k = MOE_GROUP_DOWN,
+		.layer = i,
+		.dy = (moe_real *[]){ k->dh },
+		.ldy = &c->D,
+		.in = k->p->ff,
+		.z = la->z[MOE_GROUP_DOWN],
+		.d_in = k->da };
+	struct job gu = { .g = &k->y->group[MOE_GROUP_GU],
+		.k = MOE_GROUP_GU,
+		.layer = i,
+		.dy = (moe_real *[]){ k->dg, k->du },
+		.ldy = (int[]){ F, F },
+		.in = k->p->norm,
+		.z = la->z[MOE_GROUP_GU],
+		.d_in = k->dn };
 
-	/* ff = silu(g) u again, and da [T, F] = dh W_down */
-	moe_swiglu_keep(n, la->g, la->u, k->p->ff,
-		k->dg); /* dg holds the sigmoid until it is overwritten */
-	if (group_bwd(k, &down, k->da, e))
+	if (open_group(k, &down, e))
 		return -1;
-	/* dg, du from da; then dn [T, D] = dg W_gate + du W_up, and through norm2 into dh */
-	moe_swiglu_bwd(n, la->g, la->u, k->dg, k->da, k->dg, k->du);
-	moe_rmsnorm(k->p->T, c->D, la->mid, c->D, y->norm2, c->eps, k->p->norm, c->D, NULL);
-	if (group_bwd(k, &gu, k->dn, e))
+	moe_pool_rows(k->a->pool, k->p->T, MOE_ROW_GRAIN, down_rows, k);
+	close_group(k);
+	if (open_group(k, &gu, e))
 		return -1;
-	norm_bwd(k, la->mid, y->norm2, la->rstd2, &k->m->layer[i].norm2);
+	moe_pool_rows(k->a->pool, k->p->T, MOE_ROW_GRAIN, gate_up_rows, k);
+	close_group(k);
+	/* through norm2 into dh */
+	norm_bwd(k, la->mid, k->y->norm2, la->rstd2, &k->m->layer[i].norm2);
 	return 0;
 }
 
-static int attend_bwd(struct back *k, const struct layer_acts *la, struct moe_err *e)
+/* Segment s and kv-head h. */
+static void attend_bwd(const struct back *k, int s, int h, moe_real *scratch)
 {
 	const struct moe_config *c = &k->m->config;
+	const struct layer_acts *la = k->la;
 	int W = (c->H + 2 * c->K) * c->hd, group = c->H / c->K, wide = c->H * c->hd,
 	    key = c->H * c->hd, value = key + c->K * c->hd;
-	moe_real *scratch = moe_arena_get(
-		&k->p->tmp, moe_attn_scratch(c->hd, moe_batch_max_keys(k->b)), sizeof(*scratch), e);
+	struct moe_attn q = moe_attn_of(c, k->b, s, h, la->qkv);
+	int row = k->b->seg[s].start, up = k->b->seg[s].parent;
+	moe_real *d = k->dqkv + at(row, W), *dp = up < 0 ? d : k->dqkv + at(k->b->seg[up].start, W);
+	size_t o = at(row, wide) + (size_t)(h * group * c->hd);
+	struct moe_attn_grad g = { .o = la->o + o,
+		.d_o = k->d_o + o,
+		.ldo = wide,
+		.lse = la->lse + at(row, c->H) + h * group,
+		.ldl = c->H,
+		.dq = d + h * group * c->hd,
+		.dk = d + key + h * c->hd,
+		.dv = d + value + h * c->hd,
+		.dkp = dp + key + h * c->hd,
+		.dvp = dp + value + h * c->hd };
 
-	if (!scratch)
-		return -1;
-	memset(k->dqkv, 0, (size_t)k->p->T * (size_t)W * sizeof(moe_real));
-	for (int s = k->b->n_seg - 1; s >= 0; s--)
-		for (int h = 0; h < c->K; h++) {
-			struct moe_attn at = moe_attn_of(c, k->b, s, h, la->qkv);
-			int row = k->b->seg[s].start, up = k->b->seg[s].parent;
-			moe_real *d = k->dqkv + (size_t)row * (size_t)W,
-				 *dp = up < 0 ? d
-					      : k->dqkv + (size_t)k->b->seg[up].start * (size_t)W;
-			size_t o = (size_t)row * (size_t)wide + (size_t)(h * group * c->hd);
-			struct moe_attn_grad g = { .o = la->o + o,
-				.d_o = k->d_o + o,
-				.ldo = wide,
-				.lse = la->lse + (size_t)row * (size_t)c->H + h * group,
-				.ldl = c->H,
-				.dq = d + h * group * c->hd,
-				.dk = d + key + h * c->hd,
-				.dv = d + value + h * c->hd,
-				.dkp = dp + key + h * c->hd,
-				.dvp = dp + value + h * c->hd };
-
-			moe_attn_bwd(&at, &g, scratch);
-		}
-	return 0;
+	moe_attn_bwd(&q, &g, scratch);
 }
 
-/* Gradients through RoPE and the per-head norms: returns where those of the Linears' outputs lie.
- */
-static moe_real *unplace(
-	const struct back *k, const struct moe_prep_layer *y, int i, const struct layer_acts *la)
+/* "Rows" here are families, [n_seg, K]: a segment without a parent and a kv-head, with the segments
+ * whose parent it is, from the last: they add to its keys' and values' gradients. */
+static void attend_families(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+	const struct moe_batch *b = k->b;
+
+	for (int i = from; i < to; i++) {
+		int root = i / k->m->config.K, h = i % k->m->config.K;
+
+		for (int s = b->n_seg - 1; b->seg[root].parent < 0 && s >= root; s--)
+			if (s == root || b->seg[s].parent == root)
+				attend_bwd(k, s, h, k->scratch + (size_t)worker * k->n_scratch);
+	}
+}
+
+/* Through RoPE and the per-head norms, in place or (with the norms, whose weights dm has too) to
+ * dqk0. */
+static void unplace_rows(const struct back *k, int i, int from, int to)
 {
 	const struct moe_config *c = &k->m->config;
-	int T = k->p->T, W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd,
+	const struct layer_acts *la = k->la;
+	int rows = to - from, W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd,
 	    n = (c->H + c->K) * c->hd;
+	size_t T = (size_t)k->p->T, first = at(from, W);
 
-	moe_rope(T, c->H + c->K, c->hd, k->dqkv, W, k->p->cos_, k->p->sin_, true);
-	if (!c->qk_norm || !k->dqk0)
-		return k->dqkv;
-	for (int t = 0; t < T; t++) {
-		size_t at = (size_t)t * (size_t)W;
-
-		memset(k->dqk0 + at, 0, (size_t)n * sizeof(moe_real));
-		memcpy(k->dqk0 + at + n, k->dqkv + at + n, (size_t)(W - n) * sizeof(moe_real));
+	moe_rope(rows, c->H + c->K, c->hd, k->dqkv + first, W, k->p->cos_ + at(from, c->hd / 2),
+		k->p->sin_ + at(from, c->hd / 2), true);
+	if (!k->dqk0)
+		return;
+	for (int t = from; t < to; t++) {
+		memset(k->dqk0 + at(t, W), 0, (size_t)n * sizeof(moe_real));
+		memcpy(k->dqk0 + at(t, W) + n, k->dqkv + at(t, W) + n,
+			(size_t)(W - n) * sizeof(moe_real));
 	}
 	for (int h = 0; h < c->H + c->K; h++) {
 		bool q = h < c->H;
 		const struct moe_layer *l = &k->m->layer[i];
-		const moe_real *rstd = q ? la->rstdq + (size_t)h * (size_t)T
-					 : la->rstdk + (size_t)(h - c->H) * (size_t)T;
-		int at = q ? h * c->hd : key + (h - c->H) * c->hd;
+		const moe_real *rstd = q ? la->rstdq + (size_t)h * T
+					 : la->rstdk + (size_t)(h - c->H) * T;
+		size_t cell = first + (size_t)(q ? h * c->hd : key + (h - c->H) * c->hd);
 
-		moe_rmsnorm_bwd(T, c->hd, k->dqkv + at, W, la->qk0 + at, W, q ? y->qnorm : y->knorm,
-			rstd, k->dqk0 + at, W,
+		moe_rmsnorm_bwd(rows, c->hd, k->dqkv + cell, W, la->qk0 + cell, W,
+			q ? k->y->qnorm : k->y->knorm, rstd + from, k->dqk0 + cell, W,
 			k->dm ? k->dm + (q ? l->qnorm.off : l->knorm.off) : NULL);
 	}
-	return k->dqk0;
+}
+
+/* d_o = dh W_o, and dqkv = 0 */
+static void o_rows(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+	const struct moe_config *c = &k->m->config;
+	int W = (c->H + 2 * c->K) * c->hd;
+
+	(void)worker;
+	group_rows(k, from, to);
+	memset(k->dqkv + at(from, W), 0, at(to - from, W) * sizeof(moe_real));
+}
+
+/* dn [T, D] = dq W_q + dk W_k + dv W_v, after RoPE and the per-head norms */
+static void qkv_rows(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+	const struct moe_config *c = &k->m->config;
+	size_t d = at(from, c->D);
+
+	(void)worker;
+	unplace_rows(k, k->j->layer, from, to);
+	moe_rmsnorm(to - from, c->D, k->la->in + d, c->D, k->y->norm1, c->eps, k->p->norm + d, c->D,
+		NULL);
+	group_rows(k, from, to);
 }
 
 static int layer_bwd(struct back *k, int i, const struct layer_acts *la, struct moe_err *e)
 {
 	const struct moe_config *c = &k->m->config;
 	struct moe_prep_layer y;
-	int W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd, value = key + c->K * c->hd;
+	int W = (c->H + 2 * c->K) * c->hd, key = c->H * c->hd, value = key + c->K * c->hd,
+	    threads = k->a->pool ? moe_pool_threads(k->a->pool) : 1;
 	struct job o, qkv;
-	moe_real *d;
+	moe_real *d = k->dqk0 ? k->dqk0 : k->dqkv;
 
 	moe_arena_reset(&k->p->tmp);
-	if (moe_prep_layer_names(k->m, k->x, i, &k->p->tmp, &y, e) || mlp_bwd(k, &y, i, la, e))
+	k->y = &y;
+	k->la = la;
+	k->n_scratch = moe_attn_scratch(c->hd, moe_batch_max_keys(k->b));
+	k->scratch = moe_arena_get(
+		&k->p->tmp, k->n_scratch * (size_t)threads, sizeof(*k->scratch), e);
+	if (!k->scratch || moe_prep_layer_names(k->m, k->x, i, &k->p->tmp, &y, e) ||
+		mlp_bwd(k, i, e))
 		return -1;
-	o = (struct job){ &y.group[MOE_GROUP_O], MOE_GROUP_O, i, (moe_real *[]){ k->dh }, &c->D,
-		la->o, la->z[MOE_GROUP_O] };
-	/* d_o = dh W_o; dqkv through softmax(q k^T) v; then through RoPE and the per-head norms */
-	if (group_bwd(k, &o, k->d_o, e) || attend_bwd(k, la, e))
+	o = (struct job){ .g = &y.group[MOE_GROUP_O],
+		.k = MOE_GROUP_O,
+		.layer = i,
+		.dy = (moe_real *[]){ k->dh },
+		.ldy = &c->D,
+		.in = la->o,
+		.z = la->z[MOE_GROUP_O],
+		.d_in = k->d_o };
+	if (open_group(k, &o, e))
 		return -1;
-	d = unplace(k, &y, i, la);
-	moe_rmsnorm(k->p->T, c->D, la->in, c->D, y.norm1, c->eps, k->p->norm, c->D, NULL);
-	qkv = (struct job){ &y.group[MOE_GROUP_QKV], MOE_GROUP_QKV, i,
-		(moe_real *[]){ d, d + key, d + value }, (int[]){ W, W, W }, k->p->norm,
-		la->z[MOE_GROUP_QKV] };
-	/* dn [T, D] = dq W_q + dk W_k + dv W_v, and through norm1 into dh;
-	 * below the first layer there is only the embedding, which does not learn with a frozen
+	moe_pool_rows(k->a->pool, k->p->T, MOE_ROW_GRAIN, o_rows, k);
+	close_group(k);
+	/* dqkv through softmax(q k^T) v */
+	moe_pool_rows(k->a->pool, k->b->n_seg * c->K, 1, attend_families, k);
+	/* below the first layer there is only the embedding, which does not learn with a frozen
 	 * base */
-	if (group_bwd(k, &qkv, i || k->dm ? k->dn : NULL, e))
+	qkv = (struct job){ .g = &y.group[MOE_GROUP_QKV],
+		.k = MOE_GROUP_QKV,
+		.layer = i,
+		.dy = (moe_real *[]){ d, d + key, d + value },
+		.ldy = (int[]){ W, W, W },
+		.in = k->p->norm,
+		.z = la->z[MOE_GROUP_QKV],
+		.d_in = i || k->dm ? k->dn : NULL };
+	if (open_group(k, &qkv, e))
 		return -1;
+	/* the gradients of the per-head norms' weights are sums over rows */
+	moe_pool_rows(k->dm && k->dqk0 ? NULL : k->a->pool, k->p->T, MOE_ROW_GRAIN, qkv_rows, k);
+	close_group(k);
+	/* through norm1 into dh */
 	if (i || k->dm)
 		norm_bwd(k, la->in, y.norm1, la->rstd1, &k->m->layer[i].norm1);
 	return 0;

@@ -181,70 +181,168 @@ struct moe_attn moe_attn_of(
 		.ldk = W };
 }
 
+/* ---- one layer. Its steps are of rows [from, to), which other rows' never wait for, so that a
+ * pool's threads share them out (moe_pool_rows); attention is of segments. ---- */
+
+struct layer_run {
+	const struct moe_config *c;
+	const struct moe_experts *x;
+	const struct moe_gates *g;
+	const struct moe_batch *b;
+	struct moe_acts *a;
+	struct pass *p;
+	const struct moe_prep_layer *y;
+	struct layer_acts *la;
+	int layer;
+	moe_real *out;     /* [T, D] */
+	moe_real *scratch; /* [threads, n_scratch] of the attention */
+	size_t n_scratch;
+};
+
+static size_t at(int row, int cols)
+{
+	return (size_t)row * (size_t)cols;
+}
+
+/* Rows of one group of Linears: in [T, in] to out[j] [T, ld[j]]. Its sites' gates are there. */
+static void group_rows(const struct layer_run *r, enum moe_group k, const moe_real *in,
+	moe_real *const out[], const int ld[], int from, int to)
+{
+	const struct moe_prep_group *q = &r->y->group[k];
+	const moe_real *gate[MOE_GROUP_MAX];
+	moe_real *y[MOE_GROUP_MAX], *z = r->la->z[k];
+
+	for (int j = 0; j < q->n; j++) {
+		gate[j] = moe_gate_of(r->x, r->g, &r->a->gates,
+			(size_t)r->layer * MOE_LINEARS + (size_t)q->lin[j].linear);
+		gate[j] = gate[j] ? gate[j] + at(from, r->x->E) : NULL;
+		y[j] = out[j] + at(from, ld[j]);
+	}
+	moe_group_fwd(q, r->x, to - from, in + at(from, q->in), gate, r->p->exact, y, ld,
+		z ? z + at(from, q->slots) : NULL, r->p->zs + at(from, q->slots));
+}
+
+/* Before a group's products: a look at its input [T, in], and the gates of the sites that read it.
+ * The first group that reads a site's input decides its gates; later groups find them made. */
+static void open_group(const struct layer_run *r, enum moe_group k, const moe_real *in)
+{
+	int site[MOE_GROUP_MAX], d = r->y->group[k].in,
+				 n = r->p->rerun ? 0 : moe_sites_at(r->x, r->layer, k, site);
+
+	if (r->a->tap && !r->p->rerun)
+		r->a->tap(r->a->tap_ctx, r->layer, k, in, d);
+	for (int i = 0; i < n; i++)
+		moe_site_fwd(r->x, r->g, site[i], in, d, &r->a->gates);
+}
+
+static void norm1_rows(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+	int D = r->c->D;
+
+	(void)worker;
+	moe_rmsnorm(to - from, D, r->la->in + at(from, D), D, r->y->norm1, r->c->eps,
+		r->p->norm + at(from, D), D, r->la->rstd1 + from);
+}
+
 /* Per-head norms (Qwen3) and positions, in place on la->qkv; the state before the norm is kept in
  * la->qk0. */
-static void place(const struct moe_config *c, const struct moe_prep_layer *y, struct pass *p,
-	struct layer_acts *la)
+static void place_rows(const struct layer_run *r, int from, int to)
 {
-	int W = width(c), T = p->T;
+	const struct moe_config *c = r->c;
+	struct layer_acts *la = r->la;
+	int W = width(c), n = to - from;
+	size_t T = (size_t)r->p->T;
+	moe_real *qkv = la->qkv + at(from, W), *qk0 = la->qk0 ? la->qk0 + at(from, W) : NULL;
 
 	if (c->qk_norm) {
-		memcpy(la->qk0, la->qkv, (size_t)T * (size_t)W * sizeof(moe_real));
+		memcpy(qk0, qkv, at(n, W) * sizeof(moe_real));
 		for (int h = 0; h < c->H + c->K; h++) {
-			const moe_real *from = la->qk0 + h * c->hd;
-			moe_real *rstd = h < c->H ? la->rstdq + (size_t)h * (size_t)T
-						  : la->rstdk + (size_t)(h - c->H) * (size_t)T;
+			moe_real *rstd = h < c->H ? la->rstdq + (size_t)h * T
+						  : la->rstdk + (size_t)(h - c->H) * T;
 
-			moe_rmsnorm(T, c->hd, from, W, h < c->H ? y->qnorm : y->knorm, c->eps,
-				la->qkv + h * c->hd, W, rstd);
+			moe_rmsnorm(n, c->hd, qk0 + h * c->hd, W,
+				h < c->H ? r->y->qnorm : r->y->knorm, c->eps, qkv + h * c->hd, W,
+				rstd + from);
 		}
 	}
-	moe_rope(T, c->H + c->K, c->hd, la->qkv, W, p->cos_, p->sin_, false);
+	moe_rope(n, c->H + c->K, c->hd, qkv, W, r->p->cos_ + at(from, c->hd / 2),
+		r->p->sin_ + at(from, c->hd / 2), false);
 }
 
-/* keep: whether a backward pass will ask for lse. */
-static int attend(const struct moe_config *c, const struct moe_batch *b, struct pass *p, bool keep,
-	struct layer_acts *la, struct moe_err *e)
+static void qkv_rows(void *ctx, int from, int to, int worker)
 {
-	moe_real *scratch = get(&p->tmp, moe_attn_scratch(c->hd, moe_batch_max_keys(b)), 1, e);
+	const struct layer_run *r = ctx;
+	const struct moe_config *c = r->c;
+	moe_real *qkv = r->la->qkv;
+	int W = width(c);
+
+	(void)worker;
+	group_rows(r, MOE_GROUP_QKV, r->p->norm,
+		(moe_real *[]){ qkv, qkv + c->H * c->hd, qkv + (c->H + c->K) * c->hd },
+		(int[]){ W, W, W }, from, to);
+	place_rows(r, from, to);
+}
+
+/* "Rows" here are kv-heads of segments, [n_seg, K]. */
+static void attend_heads(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+	const struct moe_config *c = r->c;
 	int group = c->H / c->K, wide = c->H * c->hd;
 
-	if (!scratch)
-		return -1;
-	for (int s = 0; s < b->n_seg; s++)
-		for (int k = 0; k < c->K; k++) {
-			struct moe_attn at = moe_attn_of(c, b, s, k, la->qkv);
-			size_t row = (size_t)b->seg[s].start;
+	for (int i = from; i < to; i++) {
+		int s = i / c->K, k = i % c->K, row = r->b->seg[s].start;
+		struct moe_attn q = moe_attn_of(c, r->b, s, k, r->la->qkv);
 
-			moe_attn_fwd(&at, la->o + row * (size_t)wide + k * group * c->hd, wide,
-				keep ? la->lse + row * (size_t)c->H + k * group : NULL, c->H,
-				scratch);
-		}
-	return 0;
+		/* lse is for a backward pass */
+		moe_attn_fwd(&q, r->la->o + at(row, wide) + k * group * c->hd, wide,
+			r->a->keep ? r->la->lse + at(row, c->H) + k * group : NULL, c->H,
+			r->scratch + (size_t)worker * r->n_scratch);
+	}
 }
 
-/* One group of Linears: the gates of the sites that read its input, then its products. in [T, in].
- */
-static void group_forward(const struct moe_prep_layer *y, const struct moe_experts *x,
-	const struct moe_gates *g, struct moe_acts *a, int layer, enum moe_group k,
-	const struct layer_acts *la, const moe_real *in, moe_real *const out[], const int ld[])
+/* mid [T, D] = in + W_o o;  norm = rmsnorm(mid) */
+static void o_rows(void *ctx, int from, int to, int worker)
 {
-	struct pass *p = a->priv;
-	const struct moe_prep_group *q = &y->group[k];
-	const moe_real *gate[MOE_GROUP_MAX];
-	int site[MOE_GROUP_MAX], n = p->rerun ? 0 : moe_sites_at(x, layer, k, site);
+	const struct layer_run *r = ctx;
+	struct layer_acts *la = r->la;
+	int D = r->c->D;
+	size_t first = at(from, D), n = at(to - from, D);
 
-	if (a->tap && !p->rerun)
-		a->tap(a->tap_ctx, layer, k, in, q->in);
+	(void)worker;
+	group_rows(r, MOE_GROUP_O, la->o, (moe_real *[]){ r->p->proj }, &D, from, to);
+	memcpy(la->mid + first, la->in + first, n * sizeof(moe_real));
+	moe_vec_add(n, r->p->proj + first, la->mid + first);
+	moe_rmsnorm(to - from, D, la->mid + first, D, r->y->norm2, r->c->eps, r->p->norm + first, D,
+		la->rstd2 + from);
+}
 
-	/* the first group that reads a site's input decides its gates; later groups find them made
-	 */
-	for (int i = 0; i < n; i++)
-		moe_site_fwd(x, g, site[i], in, q->in, &a->gates);
-	for (int j = 0; j < q->n; j++)
-		gate[j] = moe_gate_of(
-			x, g, &a->gates, (size_t)layer * MOE_LINEARS + (size_t)q->lin[j].linear);
-	moe_group_fwd(q, x, p->T, in, gate, p->exact, out, ld, la->z[k], p->zs);
+/* g, u [T, F] = W_gate norm, W_up norm;  ff [T, F] = silu(g) * u */
+static void gate_up_rows(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+	struct layer_acts *la = r->la;
+	int F = r->c->F;
+
+	(void)worker;
+	group_rows(r, MOE_GROUP_GU, r->p->norm, (moe_real *[]){ la->g, la->u }, (int[]){ F, F },
+		from, to);
+	moe_swiglu(
+		at(to - from, F), la->g + at(from, F), la->u + at(from, F), r->p->ff + at(from, F));
+}
+
+/* out [T, D] = mid + W_down ff */
+static void down_rows(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+	int D = r->c->D;
+	size_t first = at(from, D), n = at(to - from, D);
+
+	(void)worker;
+	group_rows(r, MOE_GROUP_DOWN, r->p->ff, (moe_real *[]){ r->p->proj }, &D, from, to);
+	memcpy(r->out + first, r->la->mid + first, n * sizeof(moe_real));
+	moe_vec_add(n, r->p->proj + first, r->out + first);
 }
 
 int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
@@ -254,36 +352,39 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 	const struct moe_config *c = &m->config;
 	struct pass *p = a->priv;
 	struct moe_prep_layer y;
-	int T = p->T, W = width(c);
-	size_t td = (size_t)T * (size_t)c->D;
+	struct layer_run r = { .c = c,
+		.x = x,
+		.g = g,
+		.b = b,
+		.a = a,
+		.p = p,
+		.y = &y,
+		.la = la,
+		.layer = i,
+		.out = out,
+		.n_scratch = moe_attn_scratch(c->hd, moe_batch_max_keys(b)) };
+	int T = p->T, threads = a->pool ? moe_pool_threads(a->pool) : 1;
 
 	moe_arena_reset(&p->tmp);
-	if (moe_prep_layer(m, x, i, &p->tmp, &y, e))
+	if (moe_prep_layer(m, x, i, &p->tmp, &y, e) ||
+		!(r.scratch = get(&p->tmp, r.n_scratch, (size_t)threads, e)))
 		return -1;
 	/* norm [T, D] = rmsnorm(in) */
-	moe_rmsnorm(T, c->D, la->in, c->D, y.norm1, c->eps, p->norm, c->D, la->rstd1);
+	moe_pool_rows(a->pool, T, MOE_ROW_GRAIN, norm1_rows, &r);
 	/* qkv [T, W]: queries, keys and values of a token side by side; then norms and RoPE */
-	group_forward(&y, x, g, a, i, MOE_GROUP_QKV, la, p->norm,
-		(moe_real *[]){ la->qkv, la->qkv + c->H * c->hd, la->qkv + (c->H + c->K) * c->hd },
-		(int[]){ W, W, W });
-	place(c, &y, p, la);
+	open_group(&r, MOE_GROUP_QKV, p->norm);
+	moe_pool_rows(a->pool, T, MOE_ROW_GRAIN, qkv_rows, &r);
 	/* o [T, H*hd] = softmax(q k^T / sqrt(hd)) v, per segment and head */
-	if (attend(c, b, p, a->keep, la, e))
-		return -1;
-	/* mid [T, D] = in + W_o o */
-	group_forward(&y, x, g, a, i, MOE_GROUP_O, la, la->o, (moe_real *[]){ p->proj }, &c->D);
-	memcpy(la->mid, la->in, td * sizeof(moe_real));
-	moe_vec_add(td, p->proj, la->mid);
-	/* norm [T, D] = rmsnorm(mid) */
-	moe_rmsnorm(T, c->D, la->mid, c->D, y.norm2, c->eps, p->norm, c->D, la->rstd2);
-	/* g, u [T, F] = W_gate norm, W_up norm;  ff [T, F] = silu(g) * u */
-	group_forward(&y, x, g, a, i, MOE_GROUP_GU, la, p->norm, (moe_real *[]){ la->g, la->u },
-		(int[]){ c->F, c->F });
-	moe_swiglu((size_t)T * (size_t)c->F, la->g, la->u, p->ff);
-	/* out [T, D] = mid + W_down ff */
-	group_forward(&y, x, g, a, i, MOE_GROUP_DOWN, la, p->ff, (moe_real *[]){ p->proj }, &c->D);
-	memcpy(out, la->mid, td * sizeof(moe_real));
-	moe_vec_add(td, p->proj, out);
+	moe_pool_rows(a->pool, b->n_seg * c->K, 1, attend_heads, &r);
+	/* mid = in + W_o o;  norm = rmsnorm(mid) */
+	open_group(&r, MOE_GROUP_O, la->o);
+	moe_pool_rows(a->pool, T, MOE_ROW_GRAIN, o_rows, &r);
+	/* g, u = W_gate norm, W_up norm;  ff = silu(g) * u */
+	open_group(&r, MOE_GROUP_GU, p->norm);
+	moe_pool_rows(a->pool, T, MOE_ROW_GRAIN, gate_up_rows, &r);
+	/* out = mid + W_down ff */
+	open_group(&r, MOE_GROUP_DOWN, p->ff);
+	moe_pool_rows(a->pool, T, MOE_ROW_GRAIN, down_rows, &r);
 	moe_experts_add_shift(x, i, T, g ? g->outer : NULL, out);
 	if (p->tmp.peak_bytes > p->peak_bytes)
 		p->peak_bytes = p->tmp.peak_bytes;
@@ -363,6 +464,7 @@ static int first_pass(const struct moe_model *m, const struct moe_experts *x,
 	if (!p->first && !(p->first = calloc(1, sizeof(*p->first))))
 		return moe_fail(e, MOE_SYSTEM, "out of memory");
 	p->first->exact = p->exact;
+	p->first->pool = a->pool;
 	if (moe_forward(m, NULL, NULL, b, p->first, e))
 		return -1;
 	moe_site_fwd(x, g, 0, p->first->out, m->config.D, &a->gates);

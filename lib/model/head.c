@@ -36,16 +36,30 @@ static double now_sec(void)
 struct head {
 	const struct moe_model *m;
 	struct pass *p;
+	struct moe_pool *pool;
 	int rows; /* most rows of a block */
 	double inv_temp;
 	moe_real *h;                /* [rows, D] gathered hidden states */
-	moe_real *logits, *scratch; /* [rows, span_max], [span_max] */
+	moe_real *logits, *scratch; /* [rows, span_max], [threads, span_max] */
 	moe_real *wide, *turned;    /* [COLS, D] when stored otherwise; [D, COLS] */
 	const moe_real *w;          /* tokens [c0, c0+cols) as [cols, D] */
 	bool t, ready;              /* a head of one piece is turned once */
 	int cols_max, cols, span_max, s0, span;
 	double lse[WIDE_ROWS], top[WIDE_ROWS], sum[WIDE_ROWS], dot[WIDE_ROWS];
+	/* the block at hand, whose rows a pool's threads share out */
+	int n;
+	moe_real *z;           /* [n, span] the piece's columns of logits */
+	const int32_t *target; /* [n] */
+	double z_target[WIDE_ROWS];
+	const moe_real *dlogp, *dent, *H; /* [n]; the last two may be NULL */
+	bool entropy;                     /* is wanted */
+	moe_real *dh;                     /* [n, D] */
 };
+
+static size_t at(int row, int cols)
+{
+	return (size_t)row * (size_t)cols;
+}
 
 static int head_init(struct head *q, const struct moe_model *m, struct moe_acts *a, int n,
 	double temperature, struct moe_err *e)
@@ -57,6 +71,7 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	memset(q, 0, sizeof(*q));
 	q->m = m;
 	q->p = p;
+	q->pool = a->pool;
 	q->inv_temp = 1 / temperature;
 	q->t = D < 384;
 	q->rows = BUDGET / V > most ? most : BUDGET / V < ROWS_MIN ? ROWS_MIN : BUDGET / V;
@@ -68,7 +83,8 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	moe_arena_reset(&p->tmp);
 	q->h = moe_arena_get(&p->tmp, (size_t)q->rows * D, sz, e);
 	q->logits = moe_arena_get(&p->tmp, (size_t)q->rows * (size_t)q->span_max, sz, e);
-	q->scratch = moe_arena_get(&p->tmp, (size_t)q->span_max, sz, e);
+	q->scratch = moe_arena_get(&p->tmp,
+		(size_t)q->span_max * (size_t)(q->pool ? moe_pool_threads(q->pool) : 1), sz, e);
 	if (!q->h || !q->logits || !q->scratch)
 		return -1;
 	if (m->head.dtype != MOE_REAL_DTYPE && !(q->wide = moe_arena_get(&p->tmp, cols * D, sz, e)))
@@ -78,15 +94,15 @@ static int head_init(struct head *q, const struct moe_model *m, struct moe_acts 
 	return 0;
 }
 
-/* Points q->w at the tokens from c0 within the span; returns how many. */
-static int piece(struct head *q, int c0)
+/* Points q->w at the tokens from c0 within the span, q->cols of them. */
+static void piece(struct head *q, int c0)
 {
 	const struct moe_weight *w = &q->m->head;
 	int D = q->m->config.D, left = q->s0 + q->span - c0;
 
 	q->cols = left < q->cols_max ? left : q->cols_max;
 	if (q->ready)
-		return q->cols;
+		return;
 	if (w->dtype == MOE_REAL_DTYPE)
 		q->w = (const moe_real *)w->data + (size_t)c0 * (size_t)D;
 	else {
@@ -96,7 +112,6 @@ static int piece(struct head *q, int c0)
 	if (q->t && !(q->m->head_forth && q->cols == q->m->config.V))
 		moe_transpose(q->cols, D, q->w, D, q->turned, q->cols);
 	q->ready = q->cols == q->m->config.V;
-	return q->cols;
 }
 
 static void gather(struct head *q, const struct moe_acts *a, int n, const int32_t *row)
@@ -107,38 +122,51 @@ static void gather(struct head *q, const struct moe_acts *a, int n, const int32_
 		memcpy(q->h + (size_t)i * D, a->out + (size_t)row[i] * D, D * sizeof(moe_real));
 }
 
+/* Rows of the piece's logits z = h w^T. */
+static void logits_rows(void *ctx, int from, int to, int worker)
+{
+	const struct head *q = ctx;
+	int D = q->m->config.D, n = to - from, k = q->cols;
+	const moe_real *h = q->h + at(from, D);
+	moe_real *z = q->z + at(from, q->span);
+
+	(void)worker;
+	if (q->m->head_forth && k == q->m->config.V)
+		moe_gemm_rows_ready(n, k, D, h, D, q->m->head_forth, 0, z, q->span);
+	else if (q->p->exact && q->t)
+		moe_gemm_rows(n, k, D, h, D, q->turned, k, 0, z, q->span);
+	else if (q->p->exact)
+		moe_gemm_stored(n, k, D, h, D, q->w, MOE_REAL_DTYPE, D, 0, z, q->span);
+	else
+		moe_gemm(false, !q->t, n, k, D, 1, h, D, q->t ? q->turned : q->w, q->t ? k : D, 0,
+			z, q->span);
+}
+
 /* Logits of n gathered rows over the span from s0. */
 static void logits(struct head *q, int n, int s0)
 {
-	int D = q->m->config.D, V = q->m->config.V;
+	int V = q->m->config.V;
 
+	q->n = n;
 	q->s0 = s0;
 	q->span = V - s0 < q->span_max ? V - s0 : q->span_max;
-	for (int c0 = s0, k; c0 < s0 + q->span; c0 += k) {
-		moe_real *z = q->logits + (c0 - s0);
-
-		k = piece(q, c0);
-		if (q->m->head_forth && k == V)
-			moe_gemm_rows_ready(n, k, D, q->h, D, q->m->head_forth, 0, z, q->span);
-		else if (q->p->exact && q->t)
-			moe_gemm_rows(n, k, D, q->h, D, q->turned, k, 0, z, q->span);
-		else if (q->p->exact)
-			moe_gemm_stored(n, k, D, q->h, D, q->w, MOE_REAL_DTYPE, D, 0, z, q->span);
-		else
-			moe_gemm(false, !q->t, n, k, D, 1, q->h, D, q->t ? q->turned : q->w,
-				q->t ? k : D, 0, z, q->span);
+	for (int c0 = s0; c0 < s0 + q->span; c0 += q->cols) {
+		piece(q, c0);
+		q->z = q->logits + (c0 - s0);
+		moe_pool_rows(q->pool, n, MOE_ROW_GRAIN, logits_rows, q);
 	}
 }
 
 /* Folds a span's logits into the running maximum, sum and (with entropy) sum of exp * logit of each
  * row. */
-static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
+static void fold_row(struct head *q, int i, moe_real *z, moe_real *scratch)
 {
 	size_t n = (size_t)q->span;
 	double top = (double)moe_vec_max(n, z), sum, dot = 0, ent, lse, keep;
+	bool entropy = q->entropy;
 
 	lse = entropy ? moe_softmax_row(n, z, q->inv_temp, &ent)
-		      : moe_logsumexp(n, z, q->inv_temp, q->scratch);
+		      : moe_logsumexp(n, z, q->inv_temp, scratch);
 	if (q->span == q->m->config.V) {
 		q->lse[i] = lse;
 		q->dot[i] = entropy ? ent : 0;
@@ -160,22 +188,32 @@ static void fold_row(struct head *q, int i, moe_real *z, bool entropy)
 	q->lse[i] = q->top[i] * q->inv_temp + moe_log(q->sum[i]);
 }
 
+static void fold_rows(void *ctx, int from, int to, int worker)
+{
+	struct head *q = ctx;
+
+	for (int i = from; i < to; i++) {
+		moe_real *z = q->logits + at(i, q->span);
+		int t = q->target[i];
+
+		if (t >= q->s0 && t < q->s0 + q->span)
+			q->z_target[i] = (double)z[t - q->s0];
+		fold_row(q, i, z, q->scratch + at(worker, q->span_max));
+	}
+}
+
 /* q->lse of n gathered rows; logp[i] and entropy[i] (either may be NULL). */
 static void block_logp(
 	struct head *q, int n, const int32_t *target, moe_real *logp, moe_real *entropy)
 {
 	int V = q->m->config.V;
-	double z_target[WIDE_ROWS] = { 0 };
+	const double *z_target = q->z_target;
 
+	q->target = target;
+	q->entropy = entropy != NULL;
 	for (int s0 = 0; s0 < V; s0 += q->span) {
 		logits(q, n, s0);
-		for (int i = 0; i < n; i++) {
-			moe_real *z = q->logits + (size_t)i * (size_t)q->span;
-
-			if (target[i] >= s0 && target[i] < s0 + q->span)
-				z_target[i] = (double)z[target[i] - s0];
-			fold_row(q, i, z, entropy != NULL);
-		}
+		moe_pool_rows(q->pool, n, 1, fold_rows, q);
 	}
 	for (int i = 0; i < n; i++) {
 		if (logp)
@@ -228,14 +266,15 @@ int moe_head_logp(const struct moe_model *m, const struct moe_batch *b, struct m
 
 /* scratch = what a row's entropy H adds to the gradient of its logits z, for a gradient dent of H:
  * with log p_j = z_j / temperature - lse,  dH/dz_j = -p_j (log p_j + H) / temperature. */
-static void entropy_gradient(const struct head *q, int i, const moe_real *z, double dent, double H)
+static void entropy_gradient(
+	const struct head *q, int i, const moe_real *z, double dent, double H, moe_real *scratch)
 {
 	double c = -dent * q->inv_temp;
 
 	for (int j = 0; j < q->span; j++) {
 		double lp = (double)z[j] * q->inv_temp - q->lse[i];
 
-		q->scratch[j] = (moe_real)(c * moe_exp(lp) * (lp + H));
+		scratch[j] = (moe_real)(c * moe_exp(lp) * (lp + H));
 	}
 }
 
@@ -278,40 +317,53 @@ int moe_head_kl(const struct moe_model *m, int n, const moe_real *p, const moe_r
 }
 
 /* Logits of the span -> gradient of the logits, in place: d(logp)/dz_j = (1[j = target] - p_j) /
- * temperature. dent, H [n]: gradient and value of the rows' entropies, or NULL. */
-static void to_gradient(struct head *q, int n, const int32_t *target, const moe_real *dlogp,
-	const moe_real *dent, const moe_real *H)
+ * temperature; with q->dent, gradient and value (q->H) of the rows' entropies are there too. */
+static void gradient_rows(void *ctx, int from, int to, int worker)
 {
-	for (int i = 0; i < n; i++) {
-		moe_real *z = q->logits + (size_t)i * (size_t)q->span;
-		double c = (double)dlogp[i] * q->inv_temp;
+	struct head *q = ctx;
+	moe_real *scratch = q->scratch + at(worker, q->span_max);
+	size_t n = (size_t)q->span;
 
-		if (dent)
-			entropy_gradient(q, i, z, (double)dent[i], (double)H[i]);
-		moe_vec_exp_sum((size_t)q->span, z, (moe_real)(q->lse[i] / q->inv_temp),
-			(moe_real)q->inv_temp);
-		moe_vec_scale((size_t)q->span, (moe_real)-c, z);
-		if (target[i] >= q->s0 && target[i] < q->s0 + q->span)
-			z[target[i] - q->s0] += (moe_real)c;
-		if (dent)
-			moe_vec_add((size_t)q->span, q->scratch, z);
+	for (int i = from; i < to; i++) {
+		moe_real *z = q->logits + at(i, q->span);
+		double c = (double)q->dlogp[i] * q->inv_temp;
+		int t = q->target[i];
+
+		if (q->dent)
+			entropy_gradient(q, i, z, (double)q->dent[i], (double)q->H[i], scratch);
+		moe_vec_exp_sum(n, z, (moe_real)(q->lse[i] / q->inv_temp), (moe_real)q->inv_temp);
+		moe_vec_scale(n, (moe_real)-c, z);
+		if (t >= q->s0 && t < q->s0 + q->span)
+			z[t - q->s0] += (moe_real)c;
+		if (q->dent)
+			moe_vec_add(n, scratch, z);
 	}
 }
 
-/* From the span's gradient of the logits: dh [n, D] (overwritten by the first span) and the
- * weight's. */
-static void through(struct head *q, int n, moe_real *dh, moe_real *dw)
+/* Rows of dh [n, D] = or += dz [n, cols] w [cols, D], the piece's share. */
+static void through_rows(void *ctx, int from, int to, int worker)
+{
+	const struct head *q = ctx;
+	int D = q->m->config.D;
+
+	(void)worker;
+	moe_gemm(false, false, to - from, D, q->cols, 1, q->z + at(from, q->span), q->span, q->w, D,
+		q->z == q->logits && q->s0 == 0 ? 0 : 1, q->dh + at(from, D), D);
+}
+
+/* From the span's gradient of the logits: q->dh (overwritten by the first span) and the weight's.
+ */
+static void through(struct head *q, int n, moe_real *dw)
 {
 	int D = q->m->config.D;
 
-	for (int c0 = q->s0, k; c0 < q->s0 + q->span; c0 += k) {
-		const moe_real *dz = q->logits + (c0 - q->s0);
-
-		k = piece(q, c0);
-		moe_gemm(false, false, n, D, k, 1, dz, q->span, q->w, D, c0 ? 1 : 0, dh, D);
+	for (int c0 = q->s0; c0 < q->s0 + q->span; c0 += q->cols) {
+		piece(q, c0);
+		q->z = q->logits + (c0 - q->s0);
+		moe_pool_rows(q->pool, n, MOE_ROW_GRAIN, through_rows, q);
 		if (dw)
-			moe_gemm(true, false, k, D, n, 1, dz, q->span, q->h, D, 1,
-				dw + (size_t)c0 * (size_t)D, D);
+			moe_gemm(true, false, q->cols, D, n, 1, q->z, q->span, q->h, D, 1,
+				dw + at(c0, D), D);
 	}
 }
 
@@ -321,13 +373,14 @@ int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, cons
 {
 	size_t D = (size_t)m->config.D;
 	const moe_real *dent = a->dentropy;
-	moe_real *dh, H[WIDE_ROWS];
+	moe_real H[WIDE_ROWS];
 	struct head q;
 
 	if (check(m, a, n, row, target, temperature, e) || head_init(&q, m, a, n, temperature, e))
 		return -1;
-	dh = moe_arena_get(&q.p->tmp, (size_t)q.rows * D, sizeof(*dh), e);
-	if (!dh)
+	q.H = H;
+	q.dh = moe_arena_get(&q.p->tmp, (size_t)q.rows * D, sizeof(*q.dh), e);
+	if (!q.dh)
 		return -1;
 	for (int i = 0; i < n; i += q.rows) {
 		int k = n - i < q.rows ? n - i : q.rows;
@@ -338,11 +391,13 @@ int moe_head_backward(const struct moe_model *m, struct moe_acts *a, int n, cons
 			/* else its logits are still there; entropies leave probabilities */
 			if (q.span != m->config.V || dent)
 				logits(&q, k, s0);
-			to_gradient(&q, k, target + i, dlogp + i, dent ? dent + i : NULL, H);
-			through(&q, k, dh, dm ? dm + m->head.off : NULL);
+			q.dlogp = dlogp + i;
+			q.dent = dent ? dent + i : NULL;
+			moe_pool_rows(q.pool, k, 1, gradient_rows, &q);
+			through(&q, k, dm ? dm + m->head.off : NULL);
 		}
 		for (int j = 0; j < k; j++)
-			moe_vec_add(D, dh + (size_t)j * D, d_out + (size_t)row[i + j] * D);
+			moe_vec_add(D, q.dh + (size_t)j * D, d_out + (size_t)row[i + j] * D);
 	}
 	return 0;
 }

@@ -75,8 +75,11 @@ struct moe_batch {
  * call. */
 struct moe_acts {
 	struct moe_arena arena;
-	bool keep;      /* keep what backward needs */
-	bool recompute; /* keep only layer inputs; backward recomputes the rest */
+	struct moe_pool *pool; /* NULL, or threads that share out the rows of a pass, with the same
+				  bits (portable kernels only: BLIS's depend on how many rows there
+				  are). Borrowed, and not the pool whose task the pass is in */
+	bool keep;             /* keep what backward needs */
+	bool recompute;        /* keep only layer inputs; backward recomputes the rest */
 	moe_real *out; /* [T, D] hidden states after the final norm; valid until the next forward */
 	moe_real **block_out; /* [L] -> [T, D] residual stream after each layer (only with
 				 keep_hidden), else NULL */

@@ -1,6 +1,9 @@
 /* fold.c - the order in which gradients are summed. What a task computes is its caller's. */
 #include "rl/fold.h"
 
+#include "model/prep.h"
+#include "tensor/gemm.h"
+#include "tensor/vec.h"
 #include "util/mem.h"
 #include "util/ranks.h"
 
@@ -42,6 +45,47 @@ static int add_in_turn(void *ctx, size_t k, int worker, struct moe_err *e)
 		add(j, s, made(j->t, s, worker));
 	moe_pool_turn_end(j->t->pool, k);
 	return 0;
+}
+
+/* ---- few tasks: each takes all threads, one after another ---- */
+
+/* Threads that have a task each wait for the slowest, and each needs activations of its own; those
+ * that share a task's rows do not, but meet some dozens of times in every layer, which pays where
+ * layers are wide or tasks are few. BLIS's bits depend on how many rows a product has, ours do not.
+ */
+static bool together(const struct moe_trainer *t, size_t n)
+{
+	size_t threads = (size_t)moe_pool_threads(t->pool);
+
+	return threads > 1 && (moe_model_wide(&t->m->config) || n < 4 * threads) &&
+		!strcmp(moe_kernels(), "portable");
+}
+
+enum { LINE = 4096 };
+
+/* "Rows" here are LINE numbers of a gradient each. */
+static void add_rows(void *ctx, int from, int to, int worker)
+{
+	const struct job *j = ctx;
+	size_t a = (size_t)from * LINE, b = (size_t)to * LINE, n = j->t->a->x.n_param;
+
+	(void)worker;
+	for (int s = 0; s < j->n_sum; s++)
+		moe_vec_add((b < n ? b : n) - a, made(j->t, s, 0) + a, j->to[s] + a);
+}
+
+static int run_together(struct job *j, size_t n, struct moe_err *e)
+{
+	struct moe_trainer *t = j->t;
+	int rc = 0;
+
+	t->acts[0].pool = t->pool;
+	for (size_t k = 0; rc == 0 && k < n; k++)
+		if ((rc = j->f->task(j->f->ctx, k, 0, e)) == 0)
+			moe_pool_rows(t->pool, (int)((t->a->x.n_param + LINE - 1) / LINE), 1,
+				add_rows, j);
+	t->acts[0].pool = NULL;
+	return rc;
 }
 
 /* ---- ranks: a round is computed, then shared and added ---- */
@@ -110,6 +154,8 @@ int moe_fold_run(struct moe_trainer *t, size_t n, const struct moe_fold *f, stru
 
 	j.n_sum = f->no_gradient ? 0 : f->second && t->second ? 2 : 1;
 
-	return moe_ranks() > 1 ? run_rounds(&j, n, e)
-			       : moe_pool_run(t->pool, n, add_in_turn, &j, e);
+	if (moe_ranks() > 1)
+		return run_rounds(&j, n, e);
+	return together(t, n) ? run_together(&j, n, e)
+			      : moe_pool_run(t->pool, n, add_in_turn, &j, e);
 }

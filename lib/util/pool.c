@@ -22,8 +22,8 @@ struct moe_pool {
 	bool quit;
 	/* written under the lock; read outside of it by those who wait a moment before they sleep
 	 */
-	atomic_ulong job; /* counts moe_pool_run calls */
-	atomic_int busy;  /* workers that have not finished the current job */
+	atomic_ulong job;   /* counts moe_pool_run calls */
+	atomic_int running; /* tasks of the current job that were begun and have not ended */
 	/* the current job */
 	moe_pool_fn *fn;
 	void *ctx;
@@ -48,9 +48,10 @@ static void await_job(struct moe_pool *p, unsigned long seen)
 		pause_briefly();
 }
 
-static void await_workers(struct moe_pool *p)
+static void await_tasks(struct moe_pool *p)
 {
-	for (int i = 0; i < SPINS && atomic_load_explicit(&p->busy, memory_order_relaxed) > 0; i++)
+	for (int i = 0; i < SPINS && atomic_load_explicit(&p->running, memory_order_relaxed) > 0;
+		i++)
 		pause_briefly();
 }
 
@@ -70,9 +71,11 @@ static void work(struct moe_pool *p, int worker)
 		struct moe_err e = { 0 };
 		int rc;
 
+		p->running++;
 		pthread_mutex_unlock(&p->lock);
 		rc = p->fn(p->ctx, task, worker, &e);
 		pthread_mutex_lock(&p->lock);
+		p->running--;
 		if (rc && task < p->failed) {
 			p->failed = task;
 			p->err = e;
@@ -96,7 +99,7 @@ static void *worker_main(void *arg)
 			break;
 		seen = p->job;
 		work(p, w->index);
-		if (--p->busy == 0)
+		if (p->running == 0)
 			pthread_cond_signal(&p->done);
 		pthread_mutex_unlock(&p->lock);
 	}
@@ -173,16 +176,17 @@ int moe_pool_run(struct moe_pool *p, size_t n, moe_pool_fn *fn, void *ctx, struc
 	p->ctx = ctx;
 	p->n = p->failed = n;
 	p->next = p->turn = 0;
-	p->busy = p->started;
 	p->job++;
 	pthread_cond_broadcast(&p->wake);
+	/* A worker that wakes too late to get a task is not waited for: on a busy machine the
+	 * caller does the work itself. */
 	work(p, 0);
-	if (p->busy) {
+	if (p->running) {
 		pthread_mutex_unlock(&p->lock);
-		await_workers(p);
+		await_tasks(p);
 		pthread_mutex_lock(&p->lock);
 	}
-	while (p->busy)
+	while (p->running)
 		pthread_cond_wait(&p->done, &p->lock);
 	if (p->failed < n) {
 		if (e)
@@ -208,4 +212,38 @@ void moe_pool_turn_end(struct moe_pool *p, size_t task)
 	pthread_mutex_lock(&p->lock);
 	pass(p, task);
 	pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- rows ---- */
+
+struct rows {
+	moe_rows_fn *fn;
+	void *ctx;
+	int n, part;
+};
+
+static int rows_part(void *ctx, size_t task, int worker, struct moe_err *e)
+{
+	const struct rows *r = ctx;
+	int from = (int)task * r->part, left = r->n - from;
+
+	(void)e;
+	r->fn(r->ctx, from, from + (left < r->part ? left : r->part), worker);
+	return 0;
+}
+
+void moe_pool_rows(struct moe_pool *p, int n, int grain, moe_rows_fn *fn, void *ctx)
+{
+	/* two parts for each thread, so that one that is held up leaves the other something */
+	int parts = p && p->threads > 1 ? 2 * p->threads : 1;
+	struct rows r = { fn, ctx, n, (n + parts - 1) / parts };
+
+	r.part = (r.part + grain - 1) / grain * grain;
+	if (n <= 0)
+		return;
+	/* no task fails, so this can only for want of memory */
+	if (r.part >= n ||
+		moe_pool_run(
+			p, ((size_t)n + (size_t)r.part - 1) / (size_t)r.part, rows_part, &r, NULL))
+		fn(ctx, 0, n, 0);
 }

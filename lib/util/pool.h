@@ -24,6 +24,12 @@ int moe_pool_threads(const struct moe_pool *p);
 typedef int moe_pool_fn(void *ctx, size_t task, int worker, struct moe_err *e);
 int moe_pool_run(struct moe_pool *p, size_t n, moe_pool_fn *fn, void *ctx, struct moe_err *e);
 
+/* Runs fn on parts [from, to) of rows 0..n, which must not depend on each other: how many parts
+ * there are does depend on the threads. A part is a multiple of `grain` rows but for the last. p
+ * may be NULL: then all of it runs in the caller, as worker 0. Returns after all are done. */
+typedef void moe_rows_fn(void *ctx, int from, int to, int worker);
+void moe_pool_rows(struct moe_pool *p, int n, int grain, moe_rows_fn *fn, void *ctx);
+
 /* Called inside fn: waits until every lower task has ended or passed its own moe_pool_turn_end, so
  * that folding happens in task order. A task that returns without a turn counts as passed. */
 void moe_pool_turn(struct moe_pool *p, size_t task);

@@ -542,6 +542,15 @@ int moe_forward(const struct moe_model *m, const struct moe_experts *x, const st
 	return r;
 }
 
+/* Threads that have a pass each wait for the slowest, and each needs activations of its own; those
+ * that share a pass do not, but meet a dozen times in every layer, which pays where layers are wide
+ * or passes are few. BLIS's bits depend on how many rows a product has, ours do not. */
+bool moe_pass_shared(const struct moe_model *m, int threads, size_t n)
+{
+	return threads > 1 && (moe_model_wide(&m->config) || n < 4 * (size_t)threads) &&
+		!strcmp(moe_kernels(), "portable");
+}
+
 void moe_acts_free(struct moe_acts *a)
 {
 	struct pass *p = a->priv;

@@ -104,6 +104,9 @@ struct moe_acts {
 	double gemm_sec, total_sec; /* accumulated wall time, for the GEMM share */
 };
 void moe_acts_free(struct moe_acts *a);
+/* Whether n packed passes are better made one after another, all threads of a pool sharing each
+ * one's rows (moe_acts.pool), than by a thread each. */
+bool moe_pass_shared(const struct moe_model *m, int threads, size_t n);
 /* The most memory that activations and scratch took so far, in bytes. */
 size_t moe_acts_peak_bytes(const struct moe_acts *a);
 

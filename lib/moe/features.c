@@ -77,6 +77,20 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 	return rc;
 }
 
+static int run_chunks(struct run *r, size_t n, struct moe_err *e)
+{
+	struct moe_pool *pool = r->g->pool;
+	int rc = 0;
+
+	if (!moe_pass_shared(r->g->m, moe_pool_threads(pool), n))
+		return moe_pool_run(pool, n, chunk, r, e);
+	r->acts[0].pool = pool;
+	for (size_t k = 0; rc == 0 && k < n; k++)
+		rc = chunk(r, k, 0, e);
+	r->acts[0].pool = NULL;
+	return rc;
+}
+
 int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_t n,
 	moe_feature_fn *fn, void *ctx, struct moe_err *e)
 {
@@ -90,7 +104,7 @@ int moe_features_run(const struct moe_engine *g, const struct moe_seen *s, size_
 		for (size_t i = 0; i < n; i++)
 			r.s[i] = (struct moe_seq){ s[i].prompt, s[i].completion, s[i].n_prompt,
 				moe_features_tokens(&g->m->config, &s[i]), 0 };
-		rc = moe_pool_run(g->pool, moe_pack_cut(r.s, n, CHUNK_TOK, r.cut), chunk, &r, e);
+		rc = run_chunks(&r, moe_pack_cut(r.s, n, CHUNK_TOK, r.cut), e);
 	}
 	for (int i = 0; r.acts && !g->acts && i < threads; i++)
 		moe_acts_free(&r.acts[i]);

@@ -1,8 +1,6 @@
 /* fold.c - the order in which gradients are summed. What a task computes is its caller's. */
 #include "rl/fold.h"
 
-#include "model/prep.h"
-#include "tensor/gemm.h"
 #include "tensor/vec.h"
 #include "util/mem.h"
 #include "util/ranks.h"
@@ -47,19 +45,7 @@ static int add_in_turn(void *ctx, size_t k, int worker, struct moe_err *e)
 	return 0;
 }
 
-/* ---- few tasks: each takes all threads, one after another ---- */
-
-/* Threads that have a task each wait for the slowest, and each needs activations of its own; those
- * that share a task's rows do not, but meet some dozens of times in every layer, which pays where
- * layers are wide or tasks are few. BLIS's bits depend on how many rows a product has, ours do not.
- */
-static bool together(const struct moe_trainer *t, size_t n)
-{
-	size_t threads = (size_t)moe_pool_threads(t->pool);
-
-	return threads > 1 && (moe_model_wide(&t->m->config) || n < 4 * threads) &&
-		!strcmp(moe_kernels(), "portable");
-}
+/* ---- few tasks: each takes all threads (moe_pass_shared), one after another ---- */
 
 enum { LINE = 4096 };
 
@@ -74,7 +60,7 @@ static void add_rows(void *ctx, int from, int to, int worker)
 		moe_vec_add((b < n ? b : n) - a, made(j->t, s, 0) + a, j->to[s] + a);
 }
 
-static int run_together(struct job *j, size_t n, struct moe_err *e)
+static int run_shared(struct job *j, size_t n, struct moe_err *e)
 {
 	struct moe_trainer *t = j->t;
 	int rc = 0;
@@ -156,6 +142,7 @@ int moe_fold_run(struct moe_trainer *t, size_t n, const struct moe_fold *f, stru
 
 	if (moe_ranks() > 1)
 		return run_rounds(&j, n, e);
-	return together(t, n) ? run_together(&j, n, e)
-			      : moe_pool_run(t->pool, n, add_in_turn, &j, e);
+	return moe_pass_shared(t->m, moe_pool_threads(t->pool), n)
+		? run_shared(&j, n, e)
+		: moe_pool_run(t->pool, n, add_in_turn, &j, e);
 }

@@ -1,6 +1,6 @@
 /* stored.c - products with weights as they are stored, on AVX2: what decoding a large model does. A
- * panel of 16 columns at a time is turned into a tile's order; tile.h has the arithmetic. No
- * threads.
+ * panel of 16 columns at a time (of many rows on AVX-512 32, a whole tile's) is turned into a
+ * tile's order; tile.h has the arithmetic. No threads.
  */
 #include "tensor/stored.h"
 #include "tensor/gemm.h"
@@ -18,19 +18,30 @@
 #define TARGET target("avx2,fma,f16c")
 #define KERNEL static inline __attribute__((always_inline, TARGET))
 
-enum { TILE = 16, LINE = 64 };
+/* Columns of a panel: of few rows and of MANY; the most that a panel may have. */
+enum { TILE = 16, MANY = 48, TILE_MAX = 32, LINE = 64 };
 
 KERNEL void store(float *c, __m256 v, bool add)
 {
 	_mm256_storeu_ps(c, add ? _mm256_add_ps(_mm256_loadu_ps(c), v) : v);
 }
 
-/* What to bring nearer meanwhile: TILE rows of `lines` cache lines, `stride` bytes apart. */
+/* What to bring nearer meanwhile: `rows` rows of `lines` cache lines, `stride` bytes apart. */
 struct ahead {
 	const char *at;
 	size_t stride;
-	int lines;
+	int rows, lines;
 };
+
+/* Share i of n of it. */
+static void fetch_share(const struct ahead *next, int i, int n)
+{
+	int all = next->rows * next->lines, end = all * (i + 1) / n;
+
+	for (int l = all * i / n; l < end; l++)
+		__builtin_prefetch(next->at + (size_t)(l % next->rows) * next->stride +
+			(size_t)(l / next->rows) * LINE);
+}
 
 /* The first six rows of a panel of TILE columns, which also bring the next panel nearer: the other
  * rows come after, from tile.h. The chains of both are the same. */
@@ -121,16 +132,16 @@ KERNEL void fetch8(const char *p, const char *q, size_t stride)
  * spends more time on them than on the numbers. */
 #define FORGET(p) __asm__("" : "+r"(p))
 
-/* Eight columns, k deep, to eight columns of `to` [k, TILE]. Returns how deep it went: whole
- * eights. */
-KERNEL int copy8(
-	const enum moe_dtype t, const bool fetch, int k, const char *p, size_t stride, float *to)
+/* Eight columns, k deep, to eight columns of `to` [k, w]. Returns how deep it went: whole eights.
+ */
+KERNEL int copy8(const enum moe_dtype t, const bool fetch, const int w, int k, const char *p,
+	size_t stride, float *to)
 {
 	const char *q = p + 4 * stride;
 	size_t eight = t == MOE_F32 ? 32 : 16;
 	int l = 0;
 
-	for (; l + 8 <= k; l += 8, p += eight, q += eight, to += 8 * TILE) {
+	for (; l + 8 <= k; l += 8, p += eight, q += eight, to += 8 * w) {
 		__m256 r[8];
 
 		FORGET(p);
@@ -139,44 +150,48 @@ KERNEL int copy8(
 			fetch8(p, q, stride);
 		turn8(t, p, q, stride, r);
 		for (int i = 0; i < 8; i++)
-			_mm256_store_ps(to + TILE * i, r[i]);
+			_mm256_store_ps(to + w * i, r[i]);
 	}
 	return l;
 }
 
-/* Copies n <= TILE columns, k deep, to `to` [k, TILE]; columns past n are 0. */
-KERNEL void copy_tile(
-	const enum moe_dtype t, const bool fetch, int n, int k, const struct stored *b, float *to)
+/* Copies n <= w columns, k deep, to `to` [k, w]; columns past n are 0. */
+KERNEL void copy_tile(const enum moe_dtype t, const bool fetch, const int w, int n, int k,
+	const struct stored *b, float *to)
 {
 	float wide[MOE_GEMM_PANEL];
 	int l = 0;
 
-	for (int j = 0; n == TILE && j < TILE; j += 8)
-		l = copy8(t, fetch, k, b->at + (size_t)j * b->stride, b->stride, to + j);
-	for (int j = 0; l < k && j < TILE; j++) {
+	for (int j = 0; n == w && j < w; j += 8)
+		l = copy8(t, fetch, w, k, b->at + (size_t)j * b->stride, b->stride, to + j);
+	for (int j = 0; l < k && j < w; j++) {
 		if (j < n)
 			moe_widen(t, (size_t)k, b->at + (size_t)j * b->stride, wide);
 		for (int i = l; i < k; i++)
-			to[TILE * i + j] = j < n ? wide[i] : 0;
+			to[w * i + j] = j < n ? wide[i] : 0;
 	}
 }
 
-static __attribute__((noinline, TARGET)) void copy_any(
-	bool fetch, int n, int k, const struct stored *b, float *to)
+KERNEL void copy_dtype(
+	const bool fetch, const int w, int n, int k, const struct stored *b, float *to)
 {
-	switch (b->t) {
-	case MOE_F32:
-		fetch ? copy_tile(MOE_F32, true, n, k, b, to)
-		      : copy_tile(MOE_F32, false, n, k, b, to);
-		break;
-	case MOE_BF16:
-		fetch ? copy_tile(MOE_BF16, true, n, k, b, to)
-		      : copy_tile(MOE_BF16, false, n, k, b, to);
-		break;
-	default:
-		copy_tile(MOE_F16, false, n, k, b, to);
-		break;
-	}
+	if (b->t == MOE_F32)
+		copy_tile(MOE_F32, fetch, w, n, k, b, to);
+	else if (b->t == MOE_BF16)
+		copy_tile(MOE_BF16, fetch, w, n, k, b, to);
+	else
+		copy_tile(MOE_F16, false, w, n, k, b, to);
+}
+
+static __attribute__((noinline, TARGET)) void copy_any(
+	bool fetch, int w, int n, int k, const struct stored *b, float *to)
+{
+	if (w != TILE)
+		copy_dtype(false, TILE_MAX, n, k, b, to);
+	else if (fetch)
+		copy_dtype(true, TILE, n, k, b, to);
+	else
+		copy_dtype(false, TILE, n, k, b, to);
 }
 
 /* One row and TILE columns, without a copy; k a multiple of 8. */
@@ -216,59 +231,68 @@ static __attribute__((TARGET)) void one_row_any(
 		one_row(MOE_F16, k, a, b, add, c);
 }
 
-/* c[m, TILE] = or += one panel of k: m rows of n <= TILE columns. next: where the panel after it
- * lies, or NULL. */
-static __attribute__((TARGET)) void stored_panel(int m, int n, const struct moe_tile_args *g,
-	const float *a, const struct stored *b, float *c, const char *next)
+/* c[m, w] = or += one panel of k: m rows of n <= w columns, w = TILE or the tile's own. next: what
+ * comes after it, or at NULL. */
+static __attribute__((TARGET)) void stored_panel(int m, int n, int w, const struct moe_tile *t,
+	const struct moe_tile_args *g, const float *a, const struct stored *b, float *c,
+	const struct ahead *next)
 {
-	float copy[TILE * MOE_GEMM_PANEL] __attribute__((aligned(32)));
-	struct ahead ahead = { next, b->stride, g->k * (int)moe_dtype_size(b->t) / LINE };
-	const struct moe_tile *t = moe_tile();
-	int i = 0;
+	float copy[TILE_MAX * MOE_GEMM_PANEL] __attribute__((aligned(64)));
+	int i = 0, blocks = (m + t->mr - 1) / t->mr;
 
 	if (m == 1 && n == TILE && g->k % 8 == 0) {
 		one_row_any(g->k, a, b, g->add, c);
 		return;
 	}
-	copy_any(m < 6, n, g->k, b, copy);
-	if (m >= 6 && next) {
-		first_rows(g, a, copy, c, &ahead);
+	copy_any(m < 6, w, n, g->k, b, copy);
+	if (m >= 6 && m < MANY && next->at) {
+		first_rows(g, a, copy, c, next);
 		i = 6;
 	}
-	if (t->nr != TILE && t->nr != 2 * TILE)
-		t = &moe_tile_avx2;
-	for (; i < m; i += t->mr)
-		t->run(m - i < t->mr ? m - i : t->mr, t->nr != TILE, g, a + (size_t)i * g->rs, copy,
-			c + (size_t)i * TILE);
+	for (; i < m; i += t->mr) {
+		if (m >= MANY && next->at)
+			fetch_share(next, i / t->mr, blocks);
+		t->run(m - i < t->mr ? m - i : t->mr, t->nr != w, g, a + (size_t)i * g->rs, copy,
+			c + (size_t)i * (size_t)w);
+	}
 }
 
-/* m <= ROWS rows of n <= TILE columns, all of k. Sums are kept beside one another: rows of C may
- * lie a power of two apart. */
+/* m <= ROWS rows of n <= w columns, all of k. Sums are kept beside one another: rows of C may lie a
+ * power of two apart. */
 enum { ROWS = 128 };
-static void stored_tile(int m, int n, int k, const float *a, int lda, const struct stored *b,
-	bool last, bool add, float *c, int ldc)
+static void stored_tile(int m, int n, int w, const struct moe_tile *t, int k, const float *a,
+	int lda, const struct stored *b, bool last, bool add, float *c, int ldc)
 {
-	float sum[ROWS * TILE] __attribute__((aligned(32)));
+	float sum[ROWS * TILE_MAX] __attribute__((aligned(64)));
 
 	for (int r = 0; add && r < m; r++)
-		for (int j = 0; j < TILE; j++)
-			sum[r * TILE + j] = j < n ? c[(size_t)r * (size_t)ldc + (size_t)j] : 0;
+		for (int j = 0; j < w; j++)
+			sum[r * w + j] = j < n ? c[(size_t)r * (size_t)ldc + (size_t)j] : 0;
 	for (int p = 0; p < k; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
-		struct stored from = { b->at + (size_t)p * moe_dtype_size(b->t), b->t, b->stride };
-		struct moe_tile_args g = { len, (size_t)lda, 1, TILE, TILE, 1, add || p > 0 };
+		size_t size = moe_dtype_size(b->t);
+		struct stored from = { b->at + (size_t)p * size, b->t, b->stride };
+		struct moe_tile_args g = { len, (size_t)lda, 1, (size_t)w, (size_t)w, 1,
+			add || p > 0 };
+		struct ahead next = { p + len < k ? from.at + (size_t)len * size
+				: last            ? NULL
+						  : b->at + (size_t)w * b->stride,
+			b->stride, w, len * (int)size / LINE };
 
-		stored_panel(m, n, &g, a + p, &from, sum,
-			p + len < k    ? from.at + (size_t)len * moe_dtype_size(b->t)
-				: last ? NULL
-				       : b->at + TILE * b->stride);
+		stored_panel(m, n, w, t, &g, a + p, &from, sum, &next);
 	}
-	for (int r = 0; r < m; r++)
-		if (n == TILE) /* known to the compiler: two vectors, no call */
-			memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, TILE * sizeof(*c));
+	for (int r = 0; r < m; r++) {
+		float *to = c + (size_t)r * (size_t)ldc;
+
+		if (n == TILE_MAX) /* known to the compiler: some vectors, no call */
+			memcpy(to, sum + r * w, TILE_MAX * sizeof(*c));
+		else if (n == TILE)
+			memcpy(to, sum + r * w, TILE * sizeof(*c));
 		else
-			memcpy(c + (size_t)r * (size_t)ldc, sum + r * TILE, (size_t)n * sizeof(*c));
+			memcpy(to, sum + r * w, (size_t)n * sizeof(*c));
+	}
 }
+
 bool moe_stored_ready(void)
 {
 	static atomic_int
@@ -290,14 +314,20 @@ void moe_stored_product(int m, int n, int k, const moe_real *a, int lda, const v
 	enum moe_dtype t, int ldb, moe_real beta, moe_real *c, int ldc)
 {
 	size_t stride = (size_t)ldb * moe_dtype_size(t);
+	const struct moe_tile *tile = moe_tile();
 
-	for (int i = 0; i < m; i += ROWS)
-		for (int j = 0; j < n; j += TILE) {
+	if (tile->nr != TILE && tile->nr != TILE_MAX)
+		tile = &moe_tile_avx2;
+	for (int i = 0; i < m; i += ROWS) {
+		int rows = m - i < ROWS ? m - i : ROWS, w = rows < MANY ? TILE : tile->nr;
+
+		for (int j = 0; j < n; j += w) {
 			struct stored from = { (const char *)b + (size_t)j * stride, t, stride };
 
-			stored_tile(m - i < ROWS ? m - i : ROWS, n - j < TILE ? n - j : TILE, k,
-				a + (size_t)i * (size_t)lda, lda, &from, n - j < 2 * TILE,
-				beta != 0, c + (size_t)i * (size_t)ldc + j, ldc);
+			stored_tile(rows, n - j < w ? n - j : w, w, tile, k,
+				a + (size_t)i * (size_t)lda, lda, &from, n - j < 2 * w, beta != 0,
+				c + (size_t)i * (size_t)ldc + j, ldc);
 		}
+	}
 }
 #endif

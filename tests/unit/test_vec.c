@@ -247,7 +247,7 @@ static void test_stored(void **state)
 {
 	static const int shape[][3] = { { 1, 16, 96 }, { 1, 32, 200 }, { 1, 17, 100 }, { 2, 48, 8 },
 		{ 5, 7, 3 }, { 6, 16, 96 }, { 7, 33, 192 }, { 16, 64, 576 }, { 64, 24, 45 },
-		{ 130, 35, 193 }, { 257, 16, 97 } };
+		{ 130, 35, 193 }, { 257, 16, 97 }, { 70, 96, 600 } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)

@@ -242,6 +242,7 @@ bench: all $(filter bench-peers,$(MAKECMDGOALS)) ## speed beside others, into $(
 bench-peers: ## what bench compares with, pinned, into $(BUILD)/bench/venv
 	python3 -m venv $(BUILD)/bench/venv
 	$(BUILD)/bench/venv/bin/pip install -q -r tests/bench/requirements.txt
+	-$(BUILD)/bench/venv/bin/pip install -q llama-cpp-python==0.3.36 # compiles llama.cpp, some minutes; the bench can do without
 bench-scale: all ## how time and memory grow, into $(BUILD)/bench/scale.txt and .svg; CURVES="report arms" for some
 	@MOE_BIN=$(BUILD) bash tests/bench/scale.sh $(BUILD)/bench $(CURVES)
 portable-x86: all ## the golden digests on processors that qemu and valgrind emulate, with AVX2 and no AVX-512 (tens of minutes)

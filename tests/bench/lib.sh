@@ -98,22 +98,25 @@ demo_base() {
 	moe-pairs -q -e "$env" -n 48 --modes run_tests,stdout_marker -o "$demo/pins.moes"
 }
 
-# grpo METHOD STEPS JOBS: on policy, 8 prompts x 8 completions of at most 28 tokens, as examples/quarantine does
+# grpo METHOD STEPS JOBS: on policy, 8 prompts x 8 completions of at most $new tokens, as examples/quarantine does
+new=28
 grpo() {
-	local d=$tmp/grpo method=$1 route=cat pin=()
+	local d=$tmp/grpo method=$1 route=cat pin=() pins=()
+	[ ! -f "$demo/pins.moes" ] || pins=("$demo/pins.moes") # a base of the user's own has none
 	case $method in
-	topk | entmax | seeded) pin=(--pin "$demo/pins.moes") ;;
+	topk | entmax | seeded) pin=(--pin "${pins[@]}") ;;
 	logistic) route="moe-route -q -m $demo -a $d/a0 --seed 1 -j $3" ;;
 	esac
 	rm -rf "$d" && mkdir "$d" && mkfifo "$d/weights"
-	moe-pin -q -m "$demo" --method "$method" --seed 1 -o "$d/a0" "$demo/pins.moes"
+	moe-pin -q -m "$demo" --method "$method" --seed 1 -j "$3" -o "$d/a0" "${pins[@]}"
 	moe-prompts -q -e "$env" --split train --modes $modes -n "$((8 * $2))" --seed 1 |
-		moe-rollout -q -m "$demo" -a "$d/a0" --follow "$d/weights" --wait 300 --group 8 --per-step 8 --max-new 28 --seed 1 -j "$3" |
+		moe-rollout -q -m "$demo" -a "$d/a0" --follow "$d/weights" --wait 900 --group 8 --per-step 8 --max-new "$new" --seed 1 -j "$3" |
 		moe-grade -q -e "$env" -j "$3" | $route |
 		moe-train -q -m "$demo" -a "$d/a0" --publish "$d/weights" --lr 0.0005 --seed 1 "${pin[@]}" -j "$3" -o "$d/a1"
 }
 
-# grpo_step METHOD JOBS: seconds of one step, without start and end: those of 43 steps less those of 3.
+# grpo_step METHOD JOBS [MANY FEW]: seconds of one step, without start and end: those of 43 steps less those of 3.
 grpo_step() {
-	awk -v many="$(seconds grpo "$1" 43 "$2")" -v few="$(seconds grpo "$1" 3 "$2")" 'BEGIN { printf "%.5f", (many - few) / 40 }'
+	local many=${3:-43} few=${4:-3}
+	awk -v n="$((many - few))" -v many="$(seconds grpo "$1" "$many" "$2")" -v few="$(seconds grpo "$1" "$few" "$2")" 'BEGIN { printf "%.5f", (many - few) / n }'
 }

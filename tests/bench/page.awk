@@ -72,6 +72,7 @@ function html_page(   k, p, f, part, s, line, x) {
 }
 function text_page(   k, f, part, s, line) {
 	while (head && (getline line < head) > 0) print line
+	print "first side of a row: median of the rounds [least, most]; beside it the others, and how many times as fast the first is, in pairs of one round"
 	for (k = 1; k <= n; k++) {
 		split(name[k], f, FS)
 		if (f[1] != part) { part = f[1]; printf "\n%s\n", toupper(part) }

@@ -135,8 +135,8 @@ DEPS_BUILD := build-essential pkg-config libarchive-dev zlib1g-dev libmsgpack-de
 DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck mandoc
 # What must be there, as commands that succeed when it is.
 HAVE_BUILD = for c in $(firstword $(CC)) pkg-config prove mandoc gnuplot zstd jq; do command -v $$c || exit 1; done && pkg-config --exists $(PKGS) $(if $(MPI),ompi-c) && \
-	echo '\#include <blis.h>' | $(firstword $(CC)) -fsyntax-only -x c - && \
-	printf '\#include <stdarg.h>\n\#include <stddef.h>\n\#include <stdint.h>\n\#include <setjmp.h>\n\#include <cmocka.h>\n' | $(firstword $(CC)) -fsyntax-only -x c -
+	echo '\#include <blis.h>' | $(CC) -fsyntax-only -x c - && \
+	printf '\#include <stdarg.h>\n\#include <stddef.h>\n\#include <stdint.h>\n\#include <setjmp.h>\n\#include <cmocka.h>\n' | $(CC) -fsyntax-only -x c -
 HAVE_LINT = for c in clang clang-tidy clang-format cppcheck shellcheck mandoc; do command -v $$c || exit 1; done
 APT = s=$$([ $$(id -u) -eq 0 ] || echo sudo); $$s apt-get update -q && DEBIAN_FRONTEND=noninteractive $$s apt-get install -qy --no-install-recommends
 

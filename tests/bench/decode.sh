@@ -1,9 +1,6 @@
 #!/bin/bash
 # decode.sh - sampling speed, side by side with transformers' generate and (when it is there) llama.cpp, on the same model directories (random
-# weights), prompts and lengths. New tokens a second, prompts included. lib.sh says what can be set; beside that:
-#
-#   MOE_LLAMA=DIR   an installed llama.cpp (CPU backend, native, Release): DIR/include/llama.h and DIR/lib*/libllama.so; by default that of the
-#                   Python's llama-cpp-python. decode_llama.c is compiled against it and writes the GGUF by itself. Without it there is no such side.
+# weights), prompts and lengths. New tokens a second, prompts included. lib.sh says what can be set.
 #
 # What is compared. Batch 1, and prompts whose 16 completions are sampled together, as GRPO does. Ours and llama.cpp compute a prompt once for its
 # group; transformers is used as its users do, with num_return_sequences, and computes it for every completion. All draw from
@@ -15,15 +12,7 @@ part=sampling
 . "$(dirname "$0")/lib.sh"
 compile decode_bench
 need_python torch transformers
-wheel='from importlib.util import find_spec as f; from os.path import dirname as d; print(d(d(f("llama_cpp").origin)))'
-llama=${MOE_LLAMA-$("${MOE_PYTHON:-python3}" -c "$wheel" 2>/dev/null || true)}
-if [ -f "$llama/include/llama.h" ]; then
-	lib=$(dirname "$(ls "$llama"/lib*/libllama.so)")
-	compile decode_llama -I"$llama/include" -L"$lib" -Wl,--disable-new-dtags,-rpath,"$lib" -lllama -lggml -lggml-base
-else
-	llama=
-	echo "$part: without llama.cpp (make bench-peers, or MOE_LLAMA names where it is installed)" >&2
-fi
+need_llama
 while read -r shape store dtype batch group len new sec most; do
 	base "$shape" "$store"
 	if [ -n "$llama" ] && [ ! -f "$base/gguf" ]; then

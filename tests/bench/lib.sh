@@ -55,6 +55,20 @@ need_python() {
 	fi
 }
 
+# need_llama: $llama is where llama.cpp is installed (CPU backend, native, Release; include/llama.h and lib*/libllama.so): MOE_LLAMA, else that of the
+# Python's llama-cpp-python; $tmp/decode_llama is compiled against it. Without it $llama is empty, and it says so.
+need_llama() {
+	local lib wheel='from importlib.util import find_spec as f; from os.path import dirname as d; print(d(d(f("llama_cpp").origin)))'
+	llama=${MOE_LLAMA-$("${MOE_PYTHON:-python3}" -c "$wheel" 2>/dev/null || true)}
+	if [ -f "$llama/include/llama.h" ]; then
+		lib=$(dirname "$(ls "$llama"/lib*/libllama.so)")
+		compile decode_llama -I"$llama/include" -L"$lib" -Wl,--disable-new-dtags,-rpath,"$lib" -lllama -lggml -lggml-base
+	else
+		llama=
+		echo "$part: without llama.cpp (make bench-peers, or MOE_LLAMA names where it is installed)" >&2
+	fi
+}
+
 # seconds COMMAND...: wall seconds, on standard output
 seconds() {
 	local start end
@@ -113,6 +127,16 @@ grpo() {
 		moe-rollout -q -m "$demo" -a "$d/a0" --follow "$d/weights" --wait 900 --group 8 --per-step 8 --max-new "$new" --seed 1 -j "$3" |
 		moe-grade -q -e "$env" -j "$3" | $route |
 		moe-train -q -m "$demo" -a "$d/a0" --publish "$d/weights" --lr 0.0005 --seed 1 "${pin[@]}" -j "$3" -o "$d/a1"
+}
+
+# beside_trl ROW MANY FEW STEPS MICRO: a step of ours, of MANY less those of FEW, beside TRL's GRPOTrainer with PEFT on the same base, of STEPS less the
+# first, in passes of MICRO sequences. Both draw at temperature 1 until the model stops, from the same prompts, so that lengths agree up to chance; rank 32 on
+# all Linears, sampling and grading included, start and loading not. TRL's reward is a length, which costs nothing; ours runs completions in a sandbox, twice.
+beside_trl() {
+	sample "$1" s ours "$(grpo_step vanilla "$threads" "$2" "$3")"
+	[ -n "$python" ] || return 0
+	theirs "$tmp/json" grpo_trl.py "$demo" "$threads" 8 8 "$new" "$4" "$5" "$env" "$modes"
+	sample_json "$1" s "TRL + PEFT" sec_per_step "$tmp/json"
 }
 
 # grpo_step METHOD JOBS [MANY FEW]: seconds of one step, without start and end: those of 43 steps less those of 3.

@@ -31,21 +31,23 @@ function ratios(k, s, less,   r, m, x, y) {
 	if (m) order(m)
 	return m
 }
-function num(x) { return x >= 1000 ? sprintf("%.0f", x) : x >= 100 ? sprintf("%.1f", x) : x >= 1 ? sprintf("%.2f", x) : sprintf("%.4g", x) }
-function span() { return num(mid) (lo < hi ? " [" num(lo) ", " num(hi) "]" : "") }
+function num(x) { return sprintf(x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : x >= 1 ? "%.2f" : x >= 0.1 ? "%.3f" : "%.2g", x) }
+function span() { return num(mid) (num(lo) != num(hi) ? " [" num(lo) ", " num(hi) "]" : "") }
+function narrow(t) { if (sub(/ \[/, " <small>[", t)) t = t "</small>"; return t }
 function esc(t) { gsub(/&/, "\\&amp;", t); gsub(/</, "\\&lt;", t); gsub(/>/, "\\&gt;", t); return t }
-function x_of(v) { v = v < 0.125 ? 0.125 : v > 64 ? 64 : v; return 40 + 240 * (log(v) / log(2) + 3) / 9 }
-function bar(   x1, xm, c) {
+function x_of(v) { v = v < 0.125 ? 0.125 : v > 64 ? 64 : v; return 20 + 280 * (log(v) / log(2) + 3) / 9 }
+function bar(   x1, xm, c, p) {
 	x1 = x_of(1); xm = x_of(mid); c = mid >= 1 ? "#2b7a4b" : "#b4552d"
-	printf "<svg width=\"300\" height=\"18\" role=\"img\" aria-label=\"%s\"><line x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"18\" stroke=\"#999\"/>", span(), x1, x1
-	printf "<rect x=\"%.1f\" y=\"4\" width=\"%.1f\" height=\"10\" fill=\"%s\"/>", x1 < xm ? x1 : xm, x1 < xm ? xm - x1 : x1 - xm, c
-	printf "<path d=\"M%.1f 9H%.1fM%.1f 5v8M%.1f 5v8\" stroke=\"#222\" fill=\"none\"/></svg>", x_of(lo), x_of(hi), x_of(lo), x_of(hi)
+	printf "<svg width=\"320\" height=\"22\" role=\"img\" aria-label=\"%s\">", span()
+	for (p = -3; p <= 6; p++) printf "<path d=\"M%.1f 0v22\" stroke=\"%s\"/>", x_of(2 ^ p), p ? "#e4e4e0" : "#777"
+	printf "<rect x=\"%.1f\" y=\"6\" width=\"%.1f\" height=\"10\" fill=\"%s\"/>", x1 < xm ? x1 : xm, x1 < xm ? xm - x1 : x1 - xm, c
+	printf "<path d=\"M%.1f 11H%.1fM%.1f 7v8M%.1f 7v8\" stroke=\"#222\" fill=\"none\"/></svg>", x_of(lo), x_of(hi), x_of(lo), x_of(hi)
 }
 function html_page(   k, p, f, part, s, line, x) {
 	print "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>moetools: measured speeds</title>"
-	print "<style>body{font:15px/1.45 sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;margin:0 0 1.5em}" \
-		"td,th{padding:.15em .7em;text-align:left;border-bottom:1px solid #ddd;vertical-align:middle}td.n{font-variant-numeric:tabular-nums;white-space:nowrap}" \
-		"pre{background:#f5f5f2;padding:.7em;white-space:pre-wrap}svg text{font-size:10px;fill:#555}</style><h1>moetools: measured speeds</h1><pre>"
+	print "<style>body{font:14px/1.4 sans-serif;max-width:88em;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;table-layout:fixed;width:100%;min-width:72em}" \
+		"td,th{padding:.1em .6em;text-align:left;vertical-align:middle}th{border-bottom:1px solid #999}tr.new td{border-top:1px solid #ddd}td.n{font-variant-numeric:tabular-nums;white-space:nowrap}" \
+		"pre{background:#f5f5f2;padding:.7em;white-space:pre-wrap}svg{display:block}svg text{font-size:10px;fill:#555}</style><h1>moetools: measured speeds</h1><pre>"
 	while (head && (getline line < head) > 0) print esc(line)
 	print "</pre><p>Every ratio is of two runs of one round; the bar ends at the median of the rounds, the whisker goes from the least to the most. " \
 		"Right of the line (1) the first column is faster. Axis: powers of two, from 1/8 to 64.</p>"
@@ -54,18 +56,19 @@ function html_page(   k, p, f, part, s, line, x) {
 		if (f[1] != part) {
 			if (part) print "</table>"
 			part = f[1]
-			printf "<h2>%s</h2><table><tr><th>what<th>measured<th>beside<th>measured<th>times as fast<th><svg width=\"300\" height=\"14\">", esc(part)
+			printf "<h2>%s</h2><table><colgroup><col style=\"width:20%%\"><col style=\"width:18%%\"><col style=\"width:13%%\"><col style=\"width:13%%\"><col><col style=\"width:333px\"></colgroup>" \
+				"<tr><th>what<th>measured<th>beside<th>measured<th>times as fast<th><svg width=\"320\" height=\"14\">", esc(part)
 			for (p = -3; p <= 6; p++) { x = x_of(2 ^ p); printf "<text x=\"%.1f\" y=\"11\" text-anchor=\"middle\">%s</text>", x, p < 0 ? "1/" 2 ^ -p : 2 ^ p }
 			print "</svg>"
 		}
 		values(k, 1)
-		printf "<tr><td>%s<td class=n>%s %s%s", esc(f[2]), span(), esc(f[3]), mb[k, 1] ? sprintf(", %.0f MB", mb[k, 1]) : ""
+		printf "<tr class=new><td>%s<td class=n>%s %s%s", esc(f[2]), narrow(span()), esc(f[3]), mb[k, 1] ? sprintf("<br><small>%.0f MB</small>", mb[k, 1]) : ""
 		if (sides[k] < 2) print "<td><td><td><td>"
 		for (s = 2; s <= sides[k]; s++) {
 			if (s > 2) printf "<tr><td><td>"
 			values(k, s)
-			printf "<td>%s<td class=n>%s%s", esc(side[k, s]), span(), mb[k, s] ? sprintf(", %.0f MB", mb[k, s]) : ""
-			if (ratios(k, s, f[3] == "s")) { printf "<td class=n>%s<td>", span(); bar(); print "" } else print "<td><td>"
+			printf "<td>%s<td class=n>%s%s", esc(side[k, s]), narrow(span()), mb[k, s] ? sprintf("<br><small>%.0f MB</small>", mb[k, s]) : ""
+			if (ratios(k, s, f[3] == "s")) { printf "<td class=n>%s<td>", narrow(span()); bar(); print "" } else print "<td><td>"
 		}
 	}
 	print "</table></html>"

@@ -466,7 +466,8 @@ static void plan_row(int E, const moe_real *score, double eps, const double *v, 
 
 	for (int i = 0; i < E; i++) {
 		share[i] = (double)score[i] / eps + v[i];
-		max = fmax(max, share[i]);
+		if (share[i] > max) /* fmax here is an internal error of gcc 12 for aarch64 */
+			max = share[i];
 	}
 	for (int i = 0; i < E; i++) {
 		share[i] = moe_exp(share[i] - max);

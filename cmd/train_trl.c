@@ -360,7 +360,8 @@ static void take(const char *name, const struct moe_json *j, struct moe_train_op
 		list_add(lost, name, f->why);
 }
 
-/* A generation is per_generation micro-batches, an update accumulation of them. */
+/* A generation is per_generation micro-batches, an update accumulation of them: of one generation,
+ * or all of several. */
 static void cut_updates(const struct rest *r, struct moe_train_opts *o, char lost[1024])
 {
 	int64_t a = r->accumulation, s = r->per_generation;
@@ -368,20 +369,20 @@ static void cut_updates(const struct rest *r, struct moe_train_opts *o, char los
 	if (!s && r->generation_batch)
 		s = r->generation_batch / r->per_device;
 	s = s ? s : a;
+	o->micro = (int)(a < s ? a : s);
 	if (s % a == 0)
 		o->updates = (int)(s / a);
 	else if (a % s == 0)
 		o->accumulate = (int)(a / s);
-	else
+	else {
+		o->micro = 1;
 		list_add(lost, "steps_per_generation",
 			"neither it nor gradient_accumulation_steps divides the other");
+	}
 	if (o->accumulate > 1 && o->iterations > 1)
 		list_add(lost, "num_iterations",
 			"an update takes several generations: they are gone through once");
 	o->iterations = o->accumulate > 1 ? 1 : o->iterations;
-	if (a > 1 && o->loss.type == MOE_BNPO)
-		list_add(lost, "gradient_accumulation_steps",
-			"bnpo divides by the tokens of the whole update");
 }
 
 static void schedule(const struct rest *r, struct moe_train_opts *o, char lost[1024])

@@ -25,7 +25,7 @@ struct job {
 	enum moe_look what;
 	bool everything;              /* all rollouts with tokens in the loss run */
 	double bonus;                 /* entropy's coefficient in this update, 0 = none */
-	double n_kept;                /* tokens that the policy's part keeps */
+	double *n_kept;               /* [micro] tokens that the policy's part keeps */
 	size_t *order;                /* [n] rollouts that train, by group and state */
 	struct moe_seq *seq;          /* [n] in that order */
 	struct moe_tally *tally;      /* [n] in that order */
@@ -223,6 +223,12 @@ static void keep_old(struct job *j, size_t who, const moe_real *logp)
 	store->has[who] = true;
 }
 
+/* The loss loses the bonus times the mean entropy of the tokens that a micro-batch keeps. */
+static double bonus_per_token(const struct job *j, int micro)
+{
+	return j->u->share * j->bonus / (j->u->micro * fmax(j->n_kept[micro], 1));
+}
+
 /* Losses and their derivatives of the tokens of rollout i of the order, which lie at k. */
 static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, struct moe_err *e)
 {
@@ -237,7 +243,9 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 		.ref = c->ref + k };
 	struct moe_loss_out out = { .dpolicy = c->d_policy + k, .dkl = c->d_kl + k };
 	struct moe_tally *y = &j->tally[i];
-	double w = j->u->share * moe_loss_weight(&o->loss, &j->u->counts, in.n);
+	int micro = j->u->micro_of[who];
+	double w = j->u->share * moe_loss_weight(&o->loss, &j->u->counts[micro], in.n),
+	       per_kept = bonus_per_token(j, micro);
 
 	for (size_t t = 0; t < in.n; t++)
 		if (!isfinite(in.logp[t]))
@@ -254,9 +262,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 
 		c->dlogp[k + t] = (moe_real)(w * (out.dpolicy[t] + out.dkl[t]));
 		c->dkl[k + t] = (moe_real)(w * out.dkl[t]);
-		/* the loss loses bonus times the mean entropy of the tokens that are kept */
-		c->dentropy[k + t] = (moe_real)(kept ? -j->u->share * j->bonus / fmax(j->n_kept, 1)
-						     : 0);
+		c->dentropy[k + t] = (moe_real)(kept ? -per_kept : 0);
 	}
 	y->loss = w * (out.policy + o->loss.beta * out.kl);
 	y->kl = out.kl;
@@ -621,14 +627,16 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	const struct moe_loss_opts *o = &j->t->o.loss;
 	bool clips = o->ratio == MOE_RATIO_CLIP || j->u->store;
 	struct moe_tally all;
-	double n, c, bonus;
+	double n, c, bonus = 0;
 
 	moe_tally_sum(j->tally, j->n, &all);
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
 	c = clips && all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO
 		? (double)all.counted
 		: NAN;
-	bonus = j->u->share * j->bonus * all.kept_entropy / fmax(j->n_kept, 1);
+	for (size_t i = 0; i < j->n; i++)
+		bonus += j->tally[i].kept_entropy *
+			bonus_per_token(j, j->u->micro_of[j->order[i]]);
 	st->loss = all.n ? (all.loss - bonus) / j->u->share : NAN;
 	st->policy_loss = o->entropy_coef != 0 || o->adaptive ? all.loss / j->u->share : NAN;
 	st->entropy_coef = o->entropy_coef != 0 || o->adaptive ? j->t->entropy_coef : NAN;
@@ -723,22 +731,6 @@ static int one_temperature(const struct moe_rollout_step *s, struct moe_err *e)
 	return 0;
 }
 
-/* The tokens of the share that the policy's part keeps. */
-static double count_kept(const struct job *j)
-{
-	const struct moe_token_store *k = j->u->store;
-	double sum = 0;
-
-	for (size_t i = j->u->from; i < j->u->to; i++) {
-		size_t n = moe_batch_tokens(&j->t->o.loss, &j->s->r[i]);
-
-		for (size_t t = 0; t < n; t++)
-			sum += !k || !k->keep || j->t->o.loss.top_entropy >= 1 ||
-				k->keep[k->at[i] + t];
-	}
-	return sum;
-}
-
 static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_trainer *t = j->t;
@@ -749,7 +741,9 @@ static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 	if (one_temperature(j->s, e))
 		return -1;
 	moe_routing_of(t, &j->r);
-	j->n_kept = count_kept(j);
+	j->n_kept = moe_alloc((size_t)j->u->micro, sizeof(*j->n_kept), e);
+	if (j->n_kept)
+		moe_batch_kept(&t->o.loss, j->u, j->n_kept);
 	j->order = moe_alloc(n, sizeof(*j->order), e);
 	j->seq = moe_alloc(n, sizeof(*j->seq), e);
 	j->tally = moe_alloc(n, sizeof(*j->tally), e);
@@ -759,10 +753,11 @@ static int run_job(struct job *j, struct moe_train_stats *st, struct moe_err *e)
 	j->cut = moe_alloc(n + 1, sizeof(*j->cut), e);
 	j->sec = moe_alloc(2 * threads, sizeof(*j->sec), e);
 	j->run = moe_alloc(threads, sizeof(*j->run), e);
-	if (j->order && j->seq && j->tally && j->gates && j->load && j->kept && j->cut && j->sec &&
-		j->run)
+	if (j->n_kept && j->order && j->seq && j->tally && j->gates && j->load && j->kept &&
+		j->cut && j->sec && j->run)
 		rc = run_chunks(j, st, e);
 	moe_per_rollout_free(&j->per);
+	free(j->n_kept);
 	free(j->order);
 	free(j->seq);
 	free(j->tally);

@@ -48,7 +48,7 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		"adapter %s; seed %llu; loss %d %d %d %d %.17g %.17g %.17g %.17g %.17g %.17g %d; "
 		"sapo %.17g %.17g; vespo %.17g %.17g %.17g %.17g; off policy %.17g; truncated %d; "
 		"entropy %.17g %.17g %d %.17g %.17g %.17g %.17g; advantages %d %d %d; rewards "
-		"%016llx; passes %d %d %d; max completion %zu; adamw %.17g %.17g %.17g %.17g "
+		"%016llx; passes %d %d %d %d; max completion %zu; adamw %.17g %.17g %.17g %.17g "
 		"%.17g; clip %.17g; schedule %d %llu %llu %d; chunk %d%s%s",
 		t->a->digest, (unsigned long long)t->a->train_seed, (int)l->type, (int)l->ratio,
 		(int)l->level, (int)l->correction, l->c_min, l->c_max, l->eps_low, l->eps_high,
@@ -57,7 +57,7 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		l->entropy_coef, l->adaptive, l->entropy_min, l->entropy_max, l->entropy_step,
 		l->entropy_target, (int)o->adv.scale, o->adv.split + 2 * o->adv.kept,
 		o->adv.over_batch, (unsigned long long)reward, o->iterations, o->updates,
-		o->accumulate, o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay,
+		o->accumulate, o->micro, o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay,
 		o->clip, (int)o->schedule, (unsigned long long)o->warmup,
 		(unsigned long long)o->total, o->warm_from_zero, o->chunk_tok,
 		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");

@@ -16,6 +16,18 @@ size_t moe_batch_tokens(const struct moe_loss_opts *o, const struct moe_rollout 
 	return o->mask_truncated && !r->stopped ? 0 : (size_t)r->n_completion;
 }
 
+void moe_batch_kept(const struct moe_loss_opts *o, const struct moe_update *u, double *sum)
+{
+	const struct moe_token_store *k = u->store;
+
+	for (size_t i = u->from; i < u->to; i++) {
+		size_t who = u->pick[i], n = moe_batch_tokens(o, &u->s->r[who]);
+
+		for (size_t t = 0; t < n; t++)
+			sum[u->micro_of[who]] += o->top_entropy >= 1 || k->keep[k->at[who] + t];
+	}
+}
+
 enum { STATES = MOE_DECISIONS * (MOE_BANKS + 1) };
 
 /* A decision, and the bank that was off. */
@@ -81,18 +93,20 @@ size_t moe_order(const struct moe_trainer *t, const struct moe_update *u,
 
 	equal_states(t, q, same);
 	for (size_t i = u->from; i < u->to; i++) {
-		const struct moe_rollout *r = &s->r[i];
+		int64_t group = s->r[u->pick[i]].group;
 		bool first = true;
 
 		for (size_t k = u->from; k < i && first; k++)
-			first = s->r[k].group != r->group;
+			first = s->r[u->pick[k]].group != group;
 		for (int state = 0; first && state < STATES; state++)
-			for (size_t k = i; k < u->to; k++)
-				if (s->r[k].group == r->group &&
-					same[state_of(&s->r[k])] == state &&
-					moe_batch_tokens(&t->o.loss, &s->r[k]) > 0 &&
-					(everything || teaches(t, u, q, k)))
-					order[n++] = k;
+			for (size_t k = i; k < u->to; k++) {
+				const struct moe_rollout *r = &s->r[u->pick[k]];
+
+				if (r->group == group && same[state_of(r)] == state &&
+					moe_batch_tokens(&t->o.loss, r) > 0 &&
+					(everything || teaches(t, u, q, u->pick[k])))
+					order[n++] = u->pick[k];
+			}
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct moe_rollout *r = &s->r[order[i]];

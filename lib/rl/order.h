@@ -16,17 +16,22 @@ double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollo
 /* One update's share of a step. */
 struct moe_update {
 	const struct moe_rollout_step *s;
-	size_t from, to;               /* its rollouts */
+	const size_t *pick; /* [s->n] the step's rollouts in the order in which they are shared out */
+	size_t from, to;    /* its rollouts: pick[from] .. pick[to - 1] */
+	int micro;          /* micro-batches that its loss is the mean of */
+	const int *micro_of;                  /* [s->n] which of them a rollout is in */
+	const struct moe_loss_counts *counts; /* [micro] */
 	const double *adv;             /* [s->n] */
 	const bool *dead;              /* [s->n] */
 	struct moe_token_store *store; /* NULL: every ratio is new, and nothing is kept */
 	bool keep_old;                 /* log-probabilities that store lacks are put there */
-	struct moe_loss_counts counts;
 	double share; /* of the update: 1, or 1 / accumulate */
 };
 
 /* Tokens of a rollout inside the loss. */
 size_t moe_batch_tokens(const struct moe_loss_opts *o, const struct moe_rollout *r);
+/* sum [micro] += the tokens of each micro-batch that the policy's part keeps. */
+void moe_batch_kept(const struct moe_loss_opts *o, const struct moe_update *u, double *sum);
 
 /* order[] and seq[] (room for to - from) receive the rollouts to run: by group in order of
  * appearance, then by equal gates and masks, then as they came. Left out are those without tokens

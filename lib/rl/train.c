@@ -10,6 +10,7 @@
 #include "rl/routing.h"
 #include "tensor/vec.h"
 #include "util/mem.h"
+#include "util/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -265,7 +266,10 @@ struct step {
 	bool *dead;  /* [n] */
 	struct moe_token_store store;
 	bool stored; /* store is in use */
-	int iterations, updates;
+	int iterations, updates, micro;
+	size_t *pick;                  /* [n] */
+	int *micro_of;                 /* [n] */
+	struct moe_loss_counts *counts; /* [micro] of the share at hand */
 };
 
 static int at_least_1(int n)
@@ -276,7 +280,57 @@ static int at_least_1(int n)
 static void step_free(struct step *g)
 {
 	free(g->dead);
+	free(g->pick);
+	free(g->micro_of);
+	free(g->counts);
 	moe_token_store_free(&g->store);
+}
+
+/* Where part k of so many begins. */
+static size_t cut_at(size_t n, int k, int of)
+{
+	return n * (size_t)k / (size_t)of;
+}
+
+static int by_index(const void *x, const void *y)
+{
+	size_t a = *(const size_t *)x, b = *(const size_t *)y;
+
+	return (a > b) - (a < b);
+}
+
+/* Shares out the rollouts: by chance where there is more than one micro-batch, and in each as they
+ * came. */
+static int deal(struct step *g, const struct moe_trainer *t, struct moe_err *e)
+{
+	size_t n = g->s->n;
+	uint32_t *perm = moe_alloc(n, sizeof(*perm), e);
+
+	g->pick = moe_alloc(n, sizeof(*g->pick), e);
+	g->micro_of = moe_alloc(n, sizeof(*g->micro_of), e);
+	g->counts = moe_alloc((size_t)g->micro, sizeof(*g->counts), e);
+	if (!perm || !g->pick || !g->micro_of || !g->counts) {
+		free(perm);
+		return -1;
+	}
+	moe_rng_permute(
+		moe_rng_key(t->a->train_seed, "shuffle"), (uint64_t)g->s->step, n, perm);
+	for (size_t i = 0; i < n; i++)
+		g->pick[i] = g->updates * g->micro > 1 ? perm[i] : i;
+	for (int k = 0; k < g->updates; k++) {
+		size_t from = cut_at(n, k, g->updates), len = cut_at(n, k + 1, g->updates) - from;
+
+		for (int m = 0; m < g->micro; m++) {
+			size_t a = from + cut_at(len, m, g->micro),
+			       b = from + cut_at(len, m + 1, g->micro);
+
+			qsort(g->pick + a, b - a, sizeof(*g->pick), by_index);
+			for (size_t i = a; i < b; i++)
+				g->micro_of[g->pick[i]] = m;
+		}
+	}
+	free(perm);
+	return 0;
 }
 
 /* Everything that can be told before the first pass. */
@@ -285,24 +339,26 @@ static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_ro
 {
 	*g = (struct step){ .s = s,
 		.iterations = at_least_1(t->o.iterations),
-		.updates = at_least_1(t->o.updates) };
+		.updates = at_least_1(t->o.updates),
+		.micro = at_least_1(t->o.micro) };
 	*st = (struct moe_train_stats){ .lr = NAN, .grad_norm = NAN, .router_norm = NAN };
 	free(t->adv);
 	st->advantage = t->adv = g->adv = moe_alloc(s->n, sizeof(*g->adv), e);
 	g->dead = moe_alloc(s->n, sizeof(*g->dead), e);
 	if (!g->adv || !g->dead || !s->n)
 		return -1;
-	if ((size_t)g->updates > s->n)
+	if ((size_t)g->updates * (size_t)g->micro > s->n)
 		return moe_fail(e, MOE_DATA,
-			"step %lld has %zu rollouts, which %d updates can not share",
-			(long long)s->step, s->n, g->updates);
+			"step %lld has %zu rollouts, which %d updates of %d micro-batches cannot "
+			"share",
+			(long long)s->step, s->n, g->updates, g->micro);
 	lengths(s, st);
 	if (t->o.max_completion == 0)
 		t->o.max_completion = st->len_max > 0 ? (size_t)st->len_max : 1;
 	g->stored = g->iterations > 1 || g->updates > 1 || t->o.loss.top_entropy < 1;
 	if (g->stored && moe_token_store_make(&g->store, s, e))
 		return -1;
-	return presence(t, s, st, e) || advantages(t, s, g->adv, g->dead, st, e) ||
+	return deal(g, t, e) || presence(t, s, st, e) || advantages(t, s, g->adv, g->dead, st, e) ||
 			moe_reward_stats_of(s, &st->rewards, e)
 		? -1
 		: 0;
@@ -311,36 +367,73 @@ static int step_begin(struct step *g, struct moe_trainer *t, const struct moe_ro
 /* Share k of so many. */
 static struct moe_update share_of(struct step *g, const struct moe_trainer *t, int k, int of)
 {
+	double items = 0;
 	struct moe_update u = { .s = g->s,
-		.from = g->s->n * (size_t)k / (size_t)of,
-		.to = g->s->n * (size_t)(k + 1) / (size_t)of,
+		.pick = g->pick,
+		.from = cut_at(g->s->n, k, of),
+		.to = cut_at(g->s->n, k + 1, of),
+		.micro = g->micro,
+		.micro_of = g->micro_of,
+		.counts = g->counts,
 		.adv = g->adv,
 		.dead = g->dead,
 		.store = g->stored ? &g->store : NULL,
 		.keep_old = g->iterations > 1,
 		.share = 1 / (double)at_least_1(t->o.accumulate) };
 
-	u.counts.n = u.to - u.from;
-	u.counts.max_completion = t->o.max_completion;
-	for (size_t i = 0; i < g->s->n; i++) {
-		double m = (double)moe_batch_tokens(&t->o.loss, &g->s->r[i]);
+	for (size_t i = 0; i < g->s->n; i++)
+		items += (double)moe_batch_tokens(&t->o.loss, &g->s->r[i]) / of;
+	for (int m = 0; m < g->micro; m++)
+		g->counts[m] = (struct moe_loss_counts){ .items = items,
+			.max_completion = t->o.max_completion };
+	for (size_t i = u.from; i < u.to; i++) {
+		struct moe_loss_counts *c = &g->counts[g->micro_of[g->pick[i]]];
 
-		u.counts.items += m / of;
-		u.counts.local += i >= u.from && i < u.to ? m : 0;
+		c->n++;
+		c->local += (double)moe_batch_tokens(&t->o.loss, &g->s->r[g->pick[i]]);
+	}
+	for (int m = 0; m < g->micro; m++) { /* of each the mean, and the mean of these */
+		g->counts[m].n *= (size_t)g->micro;
+		g->counts[m].local = g->micro * fmax(g->counts[m].local, 1);
 	}
 	return u;
 }
 
+/* Those of one micro-batch. flat and keep have room for its tokens. */
+static int choose_of_micro(struct step *g, const struct moe_trainer *t, const struct moe_update *u,
+	int micro, moe_real *flat, unsigned char *keep, struct moe_err *e)
+{
+	struct moe_token_store *k = &g->store;
+	size_t n = 0;
+
+	for (int back = 0; back < 2; back++) {
+		n = 0;
+		for (size_t i = u->from; i < u->to; i++) {
+			size_t who = u->pick[i], m = moe_batch_tokens(&t->o.loss, &g->s->r[who]);
+
+			if (u->micro_of[who] != micro)
+				continue;
+			if (back)
+				memcpy(k->keep + k->at[who], keep + n, m);
+			else
+				memcpy(flat + n, k->entropy + k->at[who], m * sizeof(*flat));
+			n += m;
+		}
+		if (!back && moe_top_entropy(t->o.loss.top_entropy, n, flat, keep, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* The tokens of highest entropy of a share, under the policy as it is now: a forward pass, and the
- * quantile over all its tokens in the loss. */
+ * quantile over the tokens of a micro-batch in the loss. */
 static int choose_tokens(struct step *g, struct moe_trainer *t, const struct moe_update *u,
 	struct moe_train_stats *st, struct moe_err *e)
 {
 	struct moe_token_store *k = &g->store;
 	moe_real *flat;
 	unsigned char *keep;
-	size_t n = 0;
-	int rc = -1;
+	int rc;
 
 	if (t->o.loss.top_entropy >= 1)
 		return 0;
@@ -348,21 +441,9 @@ static int choose_tokens(struct step *g, struct moe_trainer *t, const struct moe
 		return -1;
 	flat = moe_alloc(k->at[g->s->n], sizeof(*flat), e);
 	keep = moe_alloc(k->at[g->s->n], 1, e);
-	for (size_t i = u->from; flat && i < u->to; i++) {
-		size_t m = moe_batch_tokens(&t->o.loss, &g->s->r[i]);
-
-		memcpy(flat + n, k->entropy + k->at[i], m * sizeof(*flat));
-		n += m;
-	}
-	if (flat && keep)
-		rc = moe_top_entropy(t->o.loss.top_entropy, n, flat, keep, e);
-	n = 0;
-	for (size_t i = u->from; rc == 0 && i < u->to; i++) {
-		size_t m = moe_batch_tokens(&t->o.loss, &g->s->r[i]);
-
-		memcpy(k->keep + k->at[i], keep + n, m);
-		n += m;
-	}
+	rc = flat && keep ? 0 : -1;
+	for (int m = 0; rc == 0 && m < g->micro; m++)
+		rc = choose_of_micro(g, t, u, m, flat, keep, e);
 	free(flat);
 	free(keep);
 	return rc;

@@ -2,8 +2,11 @@
  * groups, AdamW updates.
  *
  * A step is what one `step` record ends: a generation. As in TRL it gives one update, or several:
- * it is cut into `updates` shares of rollouts, in the order they came, and all of it is gone
- * through `iterations` times; or an update takes the gradients of `accumulate` steps. Where a
+ * it is cut into `updates` shares of rollouts, and all of it is gone through `iterations` times; or
+ * an update takes the gradients of `accumulate` steps. A share's loss is the mean of those of
+ * `micro' micro-batches, which differ from it in what a quantile of entropies, a mean entropy and
+ * the tokens of bnpo are over. Before it is cut a step is shuffled, so that a group's rollouts come
+ * to lie in different shares; by seed and step, so that it is the same after a break. Where a
  * second update follows on the same rollouts, the log-probabilities that ratios are measured from
  * are those before the first one: kept from the pass that makes them anyway, or from a forward
  * pass.
@@ -42,6 +45,7 @@ struct moe_train_opts {
 	struct moe_loss_opts loss;
 	struct moe_reward_opts reward;
 	int iterations, updates, accumulate; /* 0 = 1; accumulate goes with the others at 1 */
+	int micro;                           /* micro-batches of a share; 0 = 1 */
 	size_t max_completion; /* constant of dr_grpo; 0 = the longest completion of the first step
 				*/
 	double lr, beta1, beta2, eps, clip; /* clip 0 = no clipping of the gradient norm */

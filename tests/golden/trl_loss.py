@@ -30,7 +30,7 @@ class Accelerator:
 
 DEFAULT = dict(loss="dr_grpo", ratio="min", level="token", correction="token_truncate", c_min=0.0, c_max=1.0, eps_low=0.2, eps_high=0.2, delta=None, beta=0.0,
                kl_bias=False, tau_pos=1.0, tau_neg=1.05, k_pos=2.0, lambda_pos=3.0, k_neg=3.0, lambda_neg=2.0, off_policy=None, top_entropy=1.0, entropy_coef=0.0,
-               max_completion=9)
+               max_completion=9, steps=1, accumulation=1)
 
 
 def sampler_ratio(o, old, sampled, mask):
@@ -44,8 +44,8 @@ def sampler_ratio(o, old, sampled, mask):
     return w.masked_fill((w < o["c_min"]) | (w > o["c_max"]), 0.0)
 
 
-def loss_and_grads(o, logp, old, sampled, ref, entropy, mask, adv):
-    """old None: one detached use. Returns the loss and its derivatives with respect to each token's log-probability and entropy, and TRL's metrics."""
+def loss_and_grads(o, logp, old, sampled, ref, entropy, mask, adv, items=None):
+    """old None: one detached use; items: the tokens of the generation, where this is a micro-batch of it. Returns the loss and its derivatives with respect to each token's log-probability and entropy, and TRL's metrics."""
     o = {**DEFAULT, **o}
     leaf, ent = logp.clone().requires_grad_(True), entropy.clone().requires_grad_(True)
     n, t = logp.shape
@@ -53,17 +53,17 @@ def loss_and_grads(o, logp, old, sampled, ref, entropy, mask, adv):
     me = types.SimpleNamespace(
         _get_per_token_logps_and_entropies=lambda *a, **k: (leaf, ent, None), top_entropy_quantile=o["top_entropy"], off_policy_mask_threshold=o["off_policy"],
         importance_sampling_level=o["level"], beta=o["beta"],
-        args=types.SimpleNamespace(use_bias_correction_kl=o["kl_bias"], delta=o["delta"], steps_per_generation=1, sapo_temperature_pos=o["tau_pos"],
+        args=types.SimpleNamespace(use_bias_correction_kl=o["kl_bias"], delta=o["delta"], steps_per_generation=o["steps"], sapo_temperature_pos=o["tau_pos"],
                                    sapo_temperature_neg=o["tau_neg"], vespo_k_pos=o["k_pos"], vespo_lambda_pos=o["lambda_pos"], vespo_k_neg=o["k_neg"],
                                    vespo_lambda_neg=o["lambda_neg"]),
         aux_loss_enabled=False, loss_type=o["loss"], epsilon_low=o["eps_low"], epsilon_high=o["eps_high"], use_vllm=o["ratio"] == "min",
-        vllm_importance_sampling_correction=True, current_gradient_accumulation_steps=1, max_completion_length=o["max_completion"], accelerator=Accelerator(),
+        vllm_importance_sampling_correction=True, current_gradient_accumulation_steps=o["accumulation"], max_completion_length=o["max_completion"], accelerator=Accelerator(),
         model=types.SimpleNamespace(training=True), _metrics=metrics, entropy_coef=o["entropy_coef"], use_adaptive_entropy=False,
         _entropy_bonus_enabled=o["entropy_coef"] != 0)
     me.get_high_entropy_mask = types.MethodType(GRPOTrainer.get_high_entropy_mask, me)
     me.get_off_policy_mask, me.get_gamma_weights = GRPOTrainer.get_off_policy_mask, GRPOTrainer.get_gamma_weights
     inputs = dict(prompt_ids=torch.zeros(n, 1, dtype=torch.long), prompt_mask=torch.ones(n, 1), completion_ids=torch.zeros(n, t, dtype=torch.long),
-                  completion_mask=mask, advantages=adv, ref_per_token_logps=ref, num_items_in_batch=mask.sum())
+                  completion_mask=mask, advantages=adv, ref_per_token_logps=ref, num_items_in_batch=mask.sum() if items is None else items)
     if o["ratio"] == "clip":
         inputs["old_per_token_logps"] = sampled
     elif old is not None:

@@ -163,12 +163,117 @@ static void test_metrics_of_updates(void **state)
 	tiny_free(&two);
 }
 
+/* ---- shares and micro-batches ---- */
+
+/* Rollouts of different lengths, all of which ended by themselves. */
+static void lengths(struct tiny *w)
+{
+	for (int i = 0; i < N; i++) {
+		w->r[i].n_completion = 2 + i % 3;
+		w->r[i].stopped = true;
+	}
+}
+
+/* The gradient of the rollouts of part k of so many alone, in the order in which a step is dealt
+ * out: the others were cut by length and stay out of the loss, but not out of the baseline. */
+static void gradient_of_part(const char *method, struct moe_train_opts o, int k, int of, double *g)
+{
+	uint32_t perm[N];
+	struct moe_err e;
+	struct tiny w;
+
+	o.loss.mask_truncated = true;
+	o.updates = o.micro = 1;
+	make(&w, method, o);
+	lengths(&w);
+	moe_rng_permute(moe_rng_key(w.a.train_seed, "shuffle"), (uint64_t)w.s.step, N, perm);
+	for (int i = 0; i < N; i++)
+		w.r[perm[i]].stopped = i >= N * k / of && i < N * (k + 1) / of;
+	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+	for (size_t i = 0; i < w.a.x.n_param; i++)
+		g[i] += (double)w.t.grad[i];
+	tiny_free(&w);
+}
+
+static void same_gradient(const struct tiny *w, const double *want, double scale)
+{
+	double apart = 0, size = 0;
+
+	for (size_t i = 0; i < w->a.x.n_param; i++) {
+		apart += pow((double)w->t.grad[i] - scale * want[i], 2);
+		size += pow(scale * want[i], 2);
+	}
+	assert_true(size > 0 && sqrt(apart / size) < 1e-5);
+}
+
+/* Each micro-batch has its own tokens, quantile of entropies and mean entropy; the update has their
+ * mean. */
+static void test_micro_batches(void **state)
+{
+	static const enum moe_loss_type type[] = { MOE_BNPO, MOE_GRPO, MOE_DR_GRPO };
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		struct moe_train_opts o = opts();
+		struct moe_err e;
+		struct tiny w;
+		double *g;
+
+		o.loss.type = type[i % 3];
+		o.loss.ratio = MOE_RATIO_NONE;
+		o.loss.top_entropy = i / 3 ? 0.5 : 1;
+		o.loss.entropy_coef = i / 3 ? 0.1 : 0;
+		o.micro = 2;
+		make(&w, "vanilla", o);
+		lengths(&w);
+		assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+		g = calloc(w.a.x.n_param, sizeof(*g));
+		for (int k = 0; k < 2; k++) {
+			/* dr_grpo and grpo divide by all N rollouts, those cut by length too: by
+			 * twice the micro-batch's, which the constant makes up for */
+			o.max_completion = type[i % 3] == MOE_DR_GRPO ? TINY_LEN / 2 : TINY_LEN;
+			gradient_of_part("vanilla", o, k, 2, g);
+		}
+		if (type[i % 3] != MOE_GRPO)
+			same_gradient(&w, g, 0.5);
+		else if (i / 3 == 0) /* grpo has no such constant, and the bonus no such divisor */
+			same_gradient(&w, g, 1);
+		free(g);
+		tiny_free(&w);
+	}
+}
+
+/* A step is shuffled before it is cut, by seed and step: its second update is of the second half. */
+static void test_shuffled_shares(void **state)
+{
+	struct moe_train_opts o = opts();
+	struct moe_err e;
+	struct tiny w;
+	double *g;
+
+	(void)state;
+	o.loss.type = MOE_BNPO;
+	o.loss.ratio = MOE_RATIO_NONE;
+	o.updates = 2;
+	o.lr = o.clip = 0;
+	make(&w, "vanilla", o);
+	lengths(&w);
+	assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+	g = calloc(w.a.x.n_param, sizeof(*g));
+	gradient_of_part("vanilla", o, 1, 2, g);
+	same_gradient(&w, g, 1);
+	free(g);
+	tiny_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accumulated_loads),
 		cmocka_unit_test(test_flushed_pins),
 		cmocka_unit_test(test_metrics_of_updates),
+		cmocka_unit_test(test_micro_batches),
+		cmocka_unit_test(test_shuffled_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

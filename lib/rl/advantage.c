@@ -20,16 +20,19 @@ int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *
 		e, MOE_USAGE, "'%.40s' is not a scale of rewards: none, group and batch are", s);
 }
 
-/* Of those that are scored: a gap is no number. */
+/* Of those that are scored: a gap is no number. idx NULL = all. */
 static double mean_of(const double *v, const size_t *idx, size_t n)
 {
 	double s = 0, k = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (!isnan(v[idx[i]])) {
-			s += v[idx[i]];
+	for (size_t i = 0; i < n; i++) {
+		double x = v[idx ? idx[i] : i];
+
+		if (!isnan(x)) {
+			s += x;
 			k++;
 		}
+	}
 	return k > 0 ? s / k : 0;
 }
 
@@ -37,11 +40,14 @@ static double std_of(const double *v, const size_t *idx, size_t n, double mean)
 {
 	double s = 0, k = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (!isnan(v[idx[i]])) {
-			s += (v[idx[i]] - mean) * (v[idx[i]] - mean);
+	for (size_t i = 0; i < n; i++) {
+		double x = v[idx ? idx[i] : i];
+
+		if (!isnan(x)) {
+			s += (x - mean) * (x - mean);
 			k++;
 		}
+	}
 	return k > 1 ? sqrt(s / (k - 1)) : 0;
 }
 
@@ -70,6 +76,15 @@ static bool all_equal(const struct ctx *c, size_t n, bool kept)
 		first = first ? first : r;
 	}
 	return true;
+}
+
+static size_t scored(const struct ctx *c, size_t n)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		k += isnan(c->reward[c->idx[i]]) ? 0 : 1;
+	return k;
 }
 
 /* NaN when there is none. */
@@ -113,12 +128,23 @@ static bool one_group(const struct ctx *c, size_t n, double batch_mean, double b
 	return equal;
 }
 
+void moe_reward_mean(size_t n, const double *reward, struct moe_adv_stats *st)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		k += isnan(reward[i]) ? 0 : 1;
+	st->mean = k > 0 ? mean_of(reward, NULL, n) : NAN;
+	st->std = k > 1 ? std_of(reward, NULL, n, st->mean) : NAN;
+}
+
 int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep,
 	const struct moe_adv_opts *o, double *adv, bool *dead, struct moe_adv_stats *st,
 	struct moe_err *e)
 {
 	struct ctx c = { reward, group, keep, o, adv, dead, NULL };
 	bool *done = moe_alloc(n, sizeof(*done), e);
+	double mean, std;
 	size_t zero = 0;
 	bool bad = false;
 
@@ -133,8 +159,8 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 		c.idx[i] = i;
 		bad |= isinf(reward[i]) || (isnan(reward[i]) && !o->gaps);
 	}
-	st->mean = mean_of(reward, c.idx, n);
-	st->std = std_of(reward, c.idx, n, st->mean);
+	mean = mean_of(reward, NULL, n);
+	std = std_of(reward, NULL, n, mean);
 	for (size_t i = 0; i < n; i++) {
 		size_t m = 0;
 
@@ -146,13 +172,17 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 				done[k] = true;
 			}
 		st->groups++;
-		if (one_group(&c, m, st->mean, st->std)) {
+		if (one_group(&c, m, mean, std)) {
 			st->dead++;
-			zero += m;
+			/* one of several has no std */
+			zero += m == 1 || scored(&c, m) > 1 ? m : 0;
 		}
 	}
+	moe_reward_mean(n, reward, st);
 	st->zero_std = n ? (double)zero / (double)n : 0;
+	if (o->over_batch || o->scale == MOE_ADV_BATCH)
+		st->zero_std = st->std <= 1e-8;
 	free(done);
 	free(c.idx);
-	return bad || !isfinite(st->mean) ? moe_fail(e, MOE_NUMERIC, "a reward is not finite") : 0;
+	return bad || !isfinite(mean) ? moe_fail(e, MOE_NUMERIC, "a reward is not finite") : 0;
 }

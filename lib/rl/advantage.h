@@ -30,8 +30,11 @@ struct moe_adv_opts {
 };
 
 struct moe_adv_stats {
-	double mean, std;    /* of the rewards of the whole batch; unbiased; without gaps */
-	double zero_std;     /* share of rollouts in groups whose rewards are all equal */
+	double mean, std;    /* of the rewards of the whole batch; unbiased; without gaps; NaN of none
+				(std: of one) */
+	double zero_std;     /* share of rollouts in groups whose rewards are all equal, but those where
+				one of several was scored; where the
+				std is the batch's: 1 if that is 0, else 0 */
 	size_t groups, dead; /* groups; groups whose rewards are all equal */
 };
 
@@ -44,5 +47,8 @@ int moe_adv_scale_parse(const char *s, enum moe_adv_scale *out, struct moe_err *
 int moe_advantages(size_t n, const double *reward, const int64_t *group, const bool *keep,
 	const struct moe_adv_opts *o, double *adv, bool *dead, struct moe_adv_stats *st,
 	struct moe_err *e);
+
+/* st->mean and st->std of other rewards than those that advantages came from. */
+void moe_reward_mean(size_t n, const double *reward, struct moe_adv_stats *st);
 
 #endif

@@ -265,10 +265,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 		c->dentropy[k + t] = (moe_real)(kept ? -per_kept : 0);
 	}
 	y->loss = w * (out.policy + o->loss.beta * out.kl);
-	y->kl = out.kl;
-	y->low = out.low;
-	y->high = out.high;
-	y->counted = out.counted;
+	moe_tally_loss(y, &out);
 	moe_tally_measure(y, &in, c->entropy + k);
 	if (j->u->keep_old)
 		keep_old(j, who, in.logp);
@@ -625,15 +622,11 @@ static void sum_times(const struct job *j, struct moe_train_stats *st)
 static void sum_up(const struct job *j, struct moe_train_stats *st)
 {
 	const struct moe_loss_opts *o = &j->t->o.loss;
-	bool clips = o->ratio == MOE_RATIO_CLIP || j->u->store;
 	struct moe_tally all;
-	double n, c, bonus = 0;
+	double n, bonus = 0;
 
 	moe_tally_sum(j->tally, j->n, &all);
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
-	c = clips && all.counted && o->type != MOE_SAPO && o->type != MOE_VESPO
-		? (double)all.counted
-		: NAN;
 	for (size_t i = 0; i < j->n; i++)
 		bonus += j->tally[i].kept_entropy *
 			bonus_per_token(j, j->u->micro_of[j->order[i]]);
@@ -643,11 +636,9 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	st->kl = o->beta > 0 ? all.kl / n : NAN;
 	st->entropy = all.entropy / n;
 	st->kept_entropy = all.kept_entropy / (all.kept ? (double)all.kept : NAN);
-	st->clip_low = (double)all.low / c;
-	st->clip_high = (double)all.high / c;
+	moe_tally_clips(&all, o, j->u, st);
 	st->n_kept = all.kept;
 	st->n_train = all.n;
-	st->n_counted = all.counted;
 	st->logp_diff_mean = all.diff / n;
 	st->logp_diff_max = all.n ? all.diff_max : NAN;
 	st->ratio_mean = all.ratio / n;

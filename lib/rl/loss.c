@@ -91,6 +91,11 @@ static const struct loss_row {
 	[MOE_VESPO] = { "vespo", vespo, BY_ALL_TOKENS, true },
 };
 
+bool moe_loss_clips(enum moe_loss_type type)
+{
+	return rows[type].token == clipped;
+}
+
 double moe_loss_weight(const struct moe_loss_opts *o, const struct moe_loss_counts *c, size_t m)
 {
 	double n = c->n ? (double)c->n : 1;
@@ -280,6 +285,25 @@ static void kl_part(const struct moe_loss_opts *o, const struct moe_loss_in *in,
 		out->dkl[t] += o->beta * out->kl / (double)in->n;
 }
 
+/* What the correction for the sampler comes to. */
+static void measure_correction(const struct moe_loss_opts *o, const struct moe_loss_in *in,
+	double seq, struct moe_loss_out *out)
+{
+	bool whole = o->correction == MOE_SEQUENCE_TRUNCATE || o->correction == MOE_SEQUENCE_MASK;
+
+	out->c = 0;
+	out->c_min = INFINITY;
+	out->c_max = -INFINITY;
+	out->n_c = o->ratio != MOE_RATIO_MIN ? 0 : whole ? 1 : in->n;
+	for (size_t t = 0; t < out->n_c; t++) {
+		double c = correction(o, in, t, seq);
+
+		out->c += c;
+		out->c_min = fmin(out->c_min, c);
+		out->c_max = fmax(out->c_max, c);
+	}
+}
+
 void moe_rollout_loss(
 	const struct moe_loss_opts *o, const struct moe_loss_in *in, struct moe_loss_out *out)
 {
@@ -296,6 +320,8 @@ void moe_rollout_loss(
 	p.w = seq ? moe_exp(mean) : 1;
 	if (row->phi)
 		p.phi = gamma_weight(o, in, to_sampler);
+	out->phi = p.phi;
+	measure_correction(o, in, to_sampler, out);
 	for (size_t t = 0; t < in->n; t++) {
 		double c = row->phi ? 1 : correction(o, in, t, to_sampler);
 		struct value v;

@@ -5,16 +5,23 @@
  * Letters. Rollout i of N has advantage A and n tokens with log-probabilities logp, of which old is
  * the policy's that w is measured from; r_t = logp_t - old_t; sg() is a constant to the gradient.
  *
- *     w    token     exp(r_t)                          (PPO)
- *          sequence  exp(mean over the tokens of r)    (GSPO, Zheng et al. 2507.18071)
- *          where old is not given, old = sg(logp): w = 1 with the gradient of w
- *     l_t  dr_grpo, grpo, bnpo, dapo, luspo:  -min(min(w, delta) A, clip(w, 1-eps_low, 1+eps_high)
- * A) cispo     -sg(min(w, eps_high)) A logp_t             (MiniMax-M1, 2506.13585) sapo      -A
- * sigma(tau (w - 1)) 4 / tau, tau by the sign of A    (2511.20347) vespo     -sg(phi) A logp_t, phi
- * = e^lambda W^k e^(-lambda W), W = exp(sum over the tokens of r), k and lambda by the sign of A
- * (2602.10693) k_t  exp(ref - logp) - (ref - logp) - 1   (k3, Schulman); times w with kl_bias
- * (DeepSeek-V3.2, 2512.02556), whose gradient flows then L_i  sum over t of  keep_t c_t l_t + beta
- * k_t
+ *     w    exp(r_t) at tokens (PPO); exp(mean over the tokens of r) at sequences (GSPO, Zheng et
+ *          al. 2507.18071); where old is not given, old = sg(logp): w = 1 with the gradient of w
+ *
+ *     l_t  of dr_grpo, grpo, bnpo, dapo, luspo
+ *              -min(min(w, delta) A, clip(w, 1-eps_low, 1+eps_high) A)
+ *          of cispo (MiniMax-M1, 2506.13585)
+ *              -sg(min(w, eps_high)) A logp_t
+ *          of sapo (2511.20347)
+ *              -A sigma(tau (w - 1)) 4 / tau, tau by the sign of A
+ *          of vespo (2602.10693)
+ *              -sg(phi) A logp_t, phi = e^lambda W^k e^(-lambda W), W = exp(sum over the tokens
+ *              of r), k and lambda by the sign of A
+ *
+ *     k_t  exp(ref - logp) - (ref - logp) - 1 (k3, Schulman); times w with kl_bias (DeepSeek-V3.2,
+ *          2512.02556), whose gradient flows then
+ *
+ *     L_i  sum over t of keep_t c_t l_t + beta k_t
  *
  * keep leaves tokens out of the policy's part (top_entropy: 2506.01939). c corrects for a sampler
  * that is another policy than old (truncated or masked importance weights, detached; vespo has it
@@ -114,11 +121,17 @@ struct moe_loss_out {
 	size_t low, high;  /* clipped: w < 1-eps_low with A < 0, w > 1+eps_high (cispo: eps_high)
 			      with A > 0; tokens, or 1 at sequences */
 	size_t counted;    /* of so many */
+	double phi;        /* vespo's */
+	double c, c_min, c_max; /* of the correction for the sampler: sum, least and greatest */
+	size_t n_c;             /* of so many tokens, or 1 at sequences; 0 but for `min' */
 	double *dpolicy, *dkl; /* [n] the caller's: derivatives of policy and of beta kl with
 				  respect to logp; dkl may be NULL without beta */
 };
 void moe_rollout_loss(
 	const struct moe_loss_opts *o, const struct moe_loss_in *in, struct moe_loss_out *out);
+
+/* Does the type clip w between 1-eps_low and 1+eps_high? */
+bool moe_loss_clips(enum moe_loss_type type);
 
 /* What the sums divide by. */
 struct moe_loss_counts {

@@ -102,6 +102,42 @@ static int advantages(struct moe_rec *r, const struct moe_rollout_step *s,
 	return rc;
 }
 
+/* Of the objective. */
+static int loss_metrics(struct moe_rec *r, const struct moe_train_stats *st, struct moe_err *e)
+{
+	const struct {
+		const char *key;
+		double v;
+	} flat[] = {
+		{ "loss", st->loss },
+		{ "kl", st->kl },
+		{ "entropy", st->entropy },
+		{ "policy_loss", st->policy_loss },
+		{ "entropy_coef", st->entropy_coef },
+		{ "clip_ratio/low_mean", st->clip_low },
+		{ "clip_ratio/high_mean", st->clip_high },
+		{ "clip_ratio/region_mean", st->clip_low + st->clip_high },
+		{ "clip_ratio/low_min", st->clip_low_min },
+		{ "clip_ratio/high_max", st->clip_high_max },
+		{ "cispo_clip_ratio", st->cispo_clip },
+		{ "vespo/phi_seq_mean", st->phi },
+		{ "sampling/importance_sampling_ratio/mean", st->c_mean },
+		{ "sampling/importance_sampling_ratio/min", st->c_min },
+		{ "sampling/importance_sampling_ratio/max", st->c_max },
+		{ "sampling/sampling_logp_difference/mean", st->logp_diff_mean },
+		{ "sampling/sampling_logp_difference/max", st->logp_diff_max },
+		{ "ratio/mean", st->ratio_mean },
+		{ "ratio/std", st->ratio_std },
+		{ "ratio/min", st->ratio_min },
+		{ "ratio/max", st->ratio_max },
+	};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(flat) / sizeof(*flat); i++)
+		rc |= put(r, flat[i].key, flat[i].v, e);
+	return rc;
+}
+
 int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	const struct moe_rollout_step *s, const struct moe_train_stats *st, double num_tokens,
 	double step_sec, double time_sec, struct moe_err *e)
@@ -116,7 +152,7 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 		{ "step_time", step_sec },
 		{ "num_tokens", num_tokens },
 		{ "reward", st->adv.mean },
-		{ "reward_std", s->n > 1 ? st->adv.std : NAN },
+		{ "reward_std", st->adv.std },
 		{ "frac_reward_zero_std", st->adv.zero_std },
 		{ "groups/all_zero", (double)rw->all_zero },
 		{ "groups/all_equal", (double)rw->all_equal },
@@ -128,20 +164,6 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 		{ "completions/min_terminated_length", st->term_min },
 		{ "completions/max_terminated_length", st->term_max },
 		{ "completions/clipped_ratio", st->clipped_len },
-		{ "loss", st->loss },
-		{ "kl", st->kl },
-		{ "entropy", st->entropy },
-		{ "policy_loss", st->policy_loss },
-		{ "entropy_coef", st->entropy_coef },
-		{ "clip_ratio/low_mean", st->clip_low },
-		{ "clip_ratio/high_mean", st->clip_high },
-		{ "clip_ratio/region_mean", st->clip_low + st->clip_high },
-		{ "sampling/sampling_logp_difference/mean", st->logp_diff_mean },
-		{ "sampling/sampling_logp_difference/max", st->logp_diff_max },
-		{ "ratio/mean", st->ratio_mean },
-		{ "ratio/std", st->ratio_std },
-		{ "ratio/min", st->ratio_min },
-		{ "ratio/max", st->ratio_max },
 		{ "grad_norm", st->updated ? st->grad_norm : NAN },
 		{ "learning_rate", st->lr },
 		{ "time/forward", st->forward_sec },
@@ -154,6 +176,7 @@ int moe_train_metrics(struct moe_rec *r, const struct moe_adapter *a,
 	rc = moe_rec_set_str(r, "t", "metrics", e) | moe_rec_set_int(r, "step", s->step, e);
 	for (size_t i = 0; i < sizeof(flat) / sizeof(*flat); i++)
 		rc |= put(r, flat[i].key, flat[i].v, e);
+	rc |= loss_metrics(r, st, e);
 	for (int i = 0; i < s->n_rewards; i++)
 		rc |= put_for(r, "rewards/", s->reward_name[i], "/mean", rw->mean[i], e) |
 			put_for(r, "rewards/", s->reward_name[i], "/std", rw->std[i], e) |

@@ -1,5 +1,6 @@
 /* tally.c - sums for people; nothing trains on them. */
 #include "rl/tally.h"
+#include "rl/order.h"
 
 #include "util/elementary.h"
 
@@ -32,19 +33,50 @@ void moe_tally_measure(struct moe_tally *y, const struct moe_loss_in *in, const 
 	}
 }
 
+void moe_tally_loss(struct moe_tally *y, const struct moe_loss_out *out)
+{
+	y->kl = out->kl;
+	y->low = out->low;
+	y->high = out->high;
+	y->counted = out->counted;
+	y->phi = out->phi;
+	y->c = out->c;
+	y->c_min = out->c_min;
+	y->c_max = out->c_max;
+	y->n_c = out->n_c;
+}
+
+/* Shares of a rollout's tokens, and what the correction for the sampler did to it. */
+static void add_clips(struct moe_tally *all, const struct moe_tally *y)
+{
+	all->low += y->low;
+	all->high += y->high;
+	all->counted += y->counted;
+	if (y->counted) {
+		all->low_min = fmin(all->low_min, (double)y->low / (double)y->counted);
+		all->high_max = fmax(all->high_max, (double)y->high / (double)y->counted);
+	}
+	all->phi += y->phi;
+	all->c += y->c;
+	all->c_min = fmin(all->c_min, y->c_min);
+	all->c_max = fmax(all->c_max, y->c_max);
+	all->n_c += y->n_c;
+	all->rollouts++;
+}
+
 void moe_tally_sum(const struct moe_tally *y, size_t n, struct moe_tally *all)
 {
-	*all = (struct moe_tally){ .ratio_min = INFINITY };
+	*all = (struct moe_tally){
+		.ratio_min = INFINITY, .low_min = INFINITY, .c_min = INFINITY, .c_max = -INFINITY
+	};
 	for (size_t i = 0; i < n; i++, y++) {
+		add_clips(all, y);
 		all->loss += y->loss;
 		all->kl += y->kl;
 		all->entropy += y->entropy;
 		all->kept_entropy += y->kept_entropy;
 		all->diff += y->diff;
 		all->diff_max = fmax(all->diff_max, y->diff_max);
-		all->low += y->low;
-		all->high += y->high;
-		all->counted += y->counted;
 		all->kept += y->kept;
 		all->ratio += y->ratio;
 		all->ratio2 += y->ratio2;
@@ -72,4 +104,33 @@ void moe_tally_add(size_t n, size_t cells, const double *sum, const moe_real *pe
 			all += per ? (double)per[i * cells + k] * weight[i] : sum[i * cells + k];
 		to[k] += all;
 	}
+}
+
+/* Shares that a clip cut are over all tokens in the loss, as TRL's: of a rollout that was not run,
+ * as its advantage is 0, it cuts none. */
+void moe_tally_clips(const struct moe_tally *all, const struct moe_loss_opts *o,
+	const struct moe_update *u, struct moe_train_stats *st)
+{
+	bool clips = (o->ratio == MOE_RATIO_CLIP || u->store) && all->counted;
+	size_t n = 0, rollouts = 0;
+	double of;
+
+	for (size_t i = u->from; i < u->to; i++) {
+		size_t m = moe_batch_tokens(o, &u->s->r[u->pick[i]]);
+
+		n += o->level == MOE_LEVEL_TOKEN ? m : 1;
+		rollouts += o->level == MOE_LEVEL_TOKEN ? m > 0 : 1;
+	}
+	st->n_counted = n;
+	of = clips && moe_loss_clips(o->type) ? (double)n : NAN;
+	st->clip_low = (double)all->low / of;
+	st->clip_high = (double)all->high / of;
+	st->clip_low_min = isnan(of) ? NAN : rollouts > all->rollouts ? 0 : all->low_min;
+	st->clip_high_max = isnan(of) ? NAN : all->high_max;
+	st->cispo_clip = clips && o->type == MOE_CISPO ? (double)all->high / (double)n : NAN;
+	st->phi = o->type == MOE_VESPO && all->rollouts ? all->phi / (double)all->rollouts : NAN;
+	st->n_c = all->n_c;
+	st->c_mean = all->n_c ? all->c / (double)all->n_c : NAN;
+	st->c_min = all->n_c ? all->c_min : NAN;
+	st->c_max = all->n_c ? all->c_max : NAN;
 }

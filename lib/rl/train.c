@@ -195,6 +195,7 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 	int64_t *group = moe_alloc(s->n, sizeof(*group), e);
 	bool *keep = moe_alloc(s->n, sizeof(*keep), e);
 	double *factor = moe_alloc(s->n, sizeof(*factor), e);
+	struct moe_reward_opts sum = t->o.reward;
 	bool late = moe_method_setting(t->a, "of", 0) > 0; /* advantages, not rewards */
 	int rc = -1;
 
@@ -214,6 +215,11 @@ static int advantages(const struct moe_trainer *t, const struct moe_rollout_step
 				s->n, reward, group, keep, &t->o.adv, adv, dead, &st->adv, e);
 		for (size_t i = 0; rc == 0 && late && i < s->n; i++)
 			adv[i] *= factor[i];
+		/* people get the weighted sum, not that of what was normalised */
+		sum.normalise = false;
+		sum.weighted = true;
+		if (rc == 0 && t->o.reward.normalise && !moe_reward_of(&sum, s, reward, e))
+			moe_reward_mean(s->n, reward, &st->adv);
 	}
 	free(reward);
 	free(group);
@@ -679,6 +685,14 @@ static void fold(const struct moe_experts *x, struct moe_train_stats *st,
 		memcpy(st->update_mass, was.update_mass, sizeof(st->update_mass));
 		memcpy(st->expert_mass, was.expert_mass, sizeof(st->expert_mass));
 	}
+	st->clip_low_min = fmin(was.clip_low_min, one->clip_low_min);
+	st->clip_high_max = fmax(was.clip_high_max, one->clip_high_max);
+	st->cispo_clip = pooled(was.cispo_clip, was.n_counted, one->cispo_clip, one->n_counted);
+	st->phi = pooled(was.phi, (size_t)k, one->phi, 1);
+	st->c_mean = pooled(was.c_mean, was.n_c, one->c_mean, one->n_c);
+	st->c_min = fmin(was.c_min, one->c_min);
+	st->c_max = fmax(was.c_max, one->c_max);
+	st->n_c += was.n_c;
 	st->n_train += was.n_train;
 	st->n_counted += was.n_counted;
 	st->n_run += was.n_run;

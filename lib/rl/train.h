@@ -78,6 +78,10 @@ struct moe_train_stats {
 	double policy_loss, entropy_coef; /* with an entropy bonus; else NaN */
 	double clip_low,
 		clip_high;   /* shares; at sequences of rollouts. NaN for a type without clip */
+	double clip_low_min, clip_high_max;  /* of the rollouts' own shares */
+	double cispo_clip, phi;              /* cispo's share at its bound; vespo's mean weight */
+	double c_mean, c_min, c_max; /* the correction for the sampler, where there is one */
+	size_t n_c;                  /* tokens or rollouts that it is over */
 	double kept_entropy; /* of the tokens that top_entropy keeps */
 	size_t n_kept, n_train, n_counted;    /* what these are over: tokens, and tokens or
 						 rollouts; of all its updates */

@@ -86,11 +86,22 @@ def _advantage_code():
     return compile(textwrap.dedent(src[begin:src.index(line) + len(line)]), "grpo_trainer.py", "exec")
 
 
-def advantages(rewards_per_func, num_generations, scale="group", weights=None, aggregation="sum_then_normalize"):
+def _advantages(rewards_per_func, num_generations, scale="group", weights=None, aggregation="sum_then_normalize"):
     """rewards_per_func [n, functions], NaN = none; members of a group are neighbours."""
     k = rewards_per_func.shape[1]
     me = types.SimpleNamespace(multi_objective_aggregation=aggregation, scale_rewards=scale, reward_funcs=[None] * k,
                                reward_weights=torch.ones(k, dtype=rewards_per_func.dtype) if weights is None else torch.as_tensor(weights, dtype=rewards_per_func.dtype))
     scope = dict(self=me, rewards_per_func=rewards_per_func, num_generations=num_generations, device="cpu", torch=torch, nanstd=grpo_trainer.nanstd, math=math)
     exec(_advantage_code(), scope)
-    return scope["advantages"]
+    return scope
+
+
+def advantages(*args, **kw):
+    return _advantages(*args, **kw)["advantages"]
+
+
+def zero_std(rewards_per_func, num_generations, scale, weights):
+    """TRL's frac_reward_zero_std; scale "normalise" = normalize_then_sum."""
+    norm = scale == "normalise"
+    scope = _advantages(rewards_per_func, num_generations, "none" if norm else scale, weights, "normalize_then_sum" if norm else "sum_then_normalize")
+    return scope["is_std_zero"].double().mean().item()

@@ -18,12 +18,15 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
+from trl.trainer.utils import split_tensor_dict
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/golden")
 from trl_loss import advantages, loss_and_grads  # noqa: E402
 
 BIN, ENV = sys.argv[1], sys.argv[2]
-STEPS, PROMPTS, GROUP, LENGTH = 20, 2, 4, 24
+STEPS, PROMPTS, GROUP, LENGTH, SEED = 20, 2, 4, 24, 7
+LOW, HIGH = 0.2, 0.28
+M32, M64 = (1 << 32) - 1, (1 << 64) - 1
 LR, BETAS, EPS, CLIP = 2e-3, (0.9, 0.95), 1e-8, 0.1
 # An untrained base solves nothing: the reward is of the bytes that it happens to write, so that groups differ.
 GRADE = """function env.grade(task, completion)
@@ -33,15 +36,19 @@ GRADE = """function env.grade(task, completion)
 end
 return env
 """
-# name, options of moe-train, options of trl_loss.py, scale of rewards, iterations, bound
+# name, options of moe-train and of a GRPOConfig, options of trl_loss.py, scale of rewards, iterations, rate, and the bound
 CASES = (
-    ("dr_grpo, two iterations, min(1, ratio to the sampler)", "--iterations 2", dict(), "none", 2, 1e-3),
-    ("grpo, KL, ratios of sequences, two iterations", "--loss grpo --beta 0.1 --level sequence --ratio none --scale-rewards group --iterations 2",
-     dict(loss="grpo", beta=0.1, level="sequence", ratio="none"), "group", 2, 1e-3),
-    ("grpo, KL, ratios of sequences to the sampler, clipped", "--loss grpo --beta 0.1 --level sequence --ratio clip --scale-rewards group",
-     dict(loss="grpo", beta=0.1, level="sequence", ratio="clip"), "group", 1, 1e-3),
-    ("dapo, three iterations, ratios to the sampler, clipped", "--loss dapo --ratio clip --epsilon-high 0.28 --iterations 3",
-     dict(loss="dapo", ratio="clip", eps_high=0.28), "none", 3, 1e-2),
+    ("dr_grpo, two iterations, min(1, ratio to the sampler)", "--iterations 2", None, dict(), "none", 2, LR, 1e-3),
+    ("grpo, KL, ratios of sequences, two iterations", "--loss grpo --beta 0.1 --level sequence --ratio none --scale-rewards group --iterations 2", None,
+     dict(loss="grpo", beta=0.1, level="sequence", ratio="none"), "group", 2, LR, 1e-3),
+    ("grpo, KL, ratios of sequences to the sampler, clipped", "--loss grpo --beta 0.1 --level sequence --ratio clip --scale-rewards group", None,
+     dict(loss="grpo", beta=0.1, level="sequence", ratio="clip"), "group", 1, LR, 1e-3),
+    ("dapo, three iterations, ratios to the sampler, clipped", "--loss dapo --ratio clip --epsilon %g --epsilon-high %g --iterations 3" % (LOW, HIGH), None,
+     dict(loss="dapo", ratio="clip", eps_low=LOW, eps_high=HIGH), "none", 3, LR / 2, 1e-3),
+    ("bnpo, shuffled, two updates of two micro-batches, two iterations, the tokens of highest entropy, an entropy bonus", "",
+     dict(loss_type="bnpo", scale_rewards="none", steps_per_generation=4, gradient_accumulation_steps=2, num_iterations=2, top_entropy_quantile=0.5, entropy_coef=0.01,
+          adam_beta2=0.95, lr_scheduler_type="constant"),
+     dict(loss="bnpo", ratio="none", steps=4, accumulation=2, top_entropy=0.5, entropy_coef=0.01), "none", 2, LR, 1e-3),
 )
 failures = 0
 
@@ -71,23 +78,50 @@ def record():
     return steps
 
 
+def mix64(h):
+    h = (h ^ h >> 33) * 0xFF51AFD7ED558CCD & M64
+    h = (h ^ h >> 33) * 0xC4CEB9FE1A85EC53 & M64
+    return h ^ h >> 33
+
+
+def permutation(seed, step, n):
+    """lib/util/rng.c's, of the purpose "shuffle": Philox4x32-10, then Fisher and Yates."""
+    h = 0xCBF29CE484222325
+    for c in b"shuffle":
+        h = (h ^ c) * 0x100000001B3 & M64
+    h = mix64(seed + 0x9E3779B97F4A7C15 & M64) ^ mix64(h)
+    perm = list(range(n))
+    for i in range(n, 1, -1):
+        x, key = [step & M32, step >> 32, i, 0], [h & M32, h >> 32]
+        for _ in range(10):
+            p0, p1 = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
+            x = [p1 >> 32 ^ x[1] ^ key[0], p1 & M32, p0 >> 32 ^ x[3] ^ key[1], p0 & M32]
+            key = [key[0] + 0x9E3779B9 & M32, key[1] + 0xBB67AE85 & M32]
+        j = (x[1] << 32 | x[0]) * i >> 64
+        perm[i - 1], perm[j] = perm[j], perm[i - 1]
+    return perm
+
+
 def logps(model, rows):
-    """Of the completions' tokens, [n, longest], 0 beyond a row's end; padding stands to the right."""
+    """Of the completions' tokens, [n, longest], 0 beyond a row's end; padding stands to the right. And the entropies there."""
     ids = [r["prompt_ids"] + r["completion_ids"] for r in rows]
     longest, most = max(map(len, ids)), max(len(r["completion_ids"]) for r in rows)
     x = torch.tensor([i + [256] * (longest - len(i)) for i in ids])
     mask = torch.tensor([[1] * len(i) + [0] * (longest - len(i)) for i in ids])
-    all_ = torch.log_softmax(model(input_ids=x, attention_mask=mask, use_cache=False).logits[:, :-1], -1).gather(-1, x[:, 1:, None])[..., 0]
-    parts = [all_[i, len(r["prompt_ids"]) - 1:len(ids[i]) - 1] for i, r in enumerate(rows)]
-    return torch.stack([torch.nn.functional.pad(p, (0, most - len(p))) for p in parts])
+    full = torch.log_softmax(model(input_ids=x, attention_mask=mask, use_cache=False).logits[:, :-1], -1)
+    out = []
+    for v in full.gather(-1, x[:, 1:, None])[..., 0], -(full.exp() * full).sum(-1):
+        parts = [v[i, len(r["prompt_ids"]) - 1:len(ids[i]) - 1] for i, r in enumerate(rows)]
+        out.append(torch.stack([torch.nn.functional.pad(p, (0, most - len(p))) for p in parts]))
+    return out
 
 
-def reference(steps, options, scale, iterations, dtype):
+def reference(steps, options, scale, iterations, dtype, lr=LR):
     """Python's curves, and its LoRA matrices at the end by their name in the file."""
     base = AutoModelForCausalLM.from_pretrained("base", dtype=torch.float32, attn_implementation="eager")
     model = PeftModel.from_pretrained(base, "lora0", is_trainable=True).to(dtype).train()
     param = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
-    adam = torch.optim.AdamW(param.values(), lr=LR, betas=BETAS, eps=EPS, weight_decay=0.0)
+    adam = torch.optim.AdamW(param.values(), lr=lr, betas=BETAS, eps=EPS, weight_decay=0.0)
     curve = []
     for k, rows in enumerate(steps):
         length = [len(r["completion_ids"]) for r in rows]
@@ -96,29 +130,40 @@ def reference(steps, options, scale, iterations, dtype):
         adv = advantages(torch.tensor([[r["reward"]] for r in rows], dtype=dtype), GROUP, scale)
         assert adv.abs().max() > 0, "nothing to learn: moe-train would make no update"
         with torch.no_grad(), model.disable_adapter():
-            ref = logps(model, rows)
-        old, losses, kls = None, [], []
-        for _ in range(iterations):
-            logp = logps(model, rows)
-            if k == 0 and old is None:  # the same tokens in the same places
-                assert (logp - sampled).abs().max() < 1e-4, "other log-probabilities than the sampler's"
-            if old is None and iterations > 1:
-                old = logp.detach().clone()
-            value, grad, _, metric = loss_and_grads(dict(options, max_completion=LENGTH), logp.detach(), old, sampled, ref, torch.zeros_like(sampled), mask, adv)
-            adam.zero_grad()
-            logp.backward(grad)
-            norm = torch.nn.utils.clip_grad_norm_(param.values(), CLIP).item()
-            adam.step()
-            losses.append(value)
+            ref = logps(model, rows)[0]
+        with torch.no_grad():
+            old = logps(model, rows)[0]
+        if k == 0:  # the same tokens in the same places
+            assert (old - sampled).abs().max() < 1e-4, "other log-probabilities than the sampler's"
+        n_micro, accumulation = options.get("steps", 1), options.get("accumulation", 1)
+        generation = dict(row=torch.tensor(permutation(SEED, k, len(rows)) if n_micro > 1 else range(len(rows))))
+        losses, kls = [], []
+        for i in range(iterations * n_micro):
+            # TRL's own split of what it has shuffled
+            pick = split_tensor_dict(generation, n_micro)[i % n_micro]["row"]
+            logp, entropy = logps(model, rows)
+            stored = old[pick] if iterations * n_micro > accumulation else None
+            value, d_logp, d_entropy, metric = loss_and_grads(dict(options, max_completion=LENGTH), logp[pick].detach(), stored, sampled[pick], ref[pick], entropy[pick].detach(),
+                                                              mask[pick], adv[pick], mask.sum())
+            if i % accumulation == 0:
+                adam.zero_grad()
+                losses.append(0.0)
+            torch.autograd.backward((logp[pick], entropy[pick]), (d_logp, d_entropy))
+            losses[-1] += value
             kls += metric.get("kl", [])
+            if i % accumulation == accumulation - 1:
+                norm = torch.nn.utils.clip_grad_norm_(param.values(), CLIP).item()
+                adam.step()
         # as moe-train's record of a step: means over its updates, the norm of the last one
-        curve.append((sum(losses) / iterations, norm, sum(kls) / len(kls) if kls else 0.0))
+        curve.append((sum(losses) / len(losses), norm, sum(kls) / len(kls) if kls else 0.0))
     return curve, {n: p.detach().double() for n, p in param.items()}
 
 
-def ours(options):
-    run("moe-train", "-m", "base", "-a", "a0.moes", "--baseline", "group", "--max-completion-length", str(LENGTH), "--lr", str(LR), "--max-grad-norm", str(CLIP), "--metrics",
-        "metrics.moes", "-j", "1", "-o", "a1.moes", *options.split(), "run.moes", stderr=subprocess.DEVNULL)  # it warns that the rollouts are not its own: they are meant to be old
+def ours(options, config, lr):
+    with open("trl.json", "w") as f:
+        json.dump(config, f)
+    run("moe-train", "-m", "base", "-a", "a0.moes", "--baseline", "group", "--max-completion-length", str(LENGTH), "--lr", str(lr), "--max-grad-norm", str(CLIP), "--metrics",
+        "metrics.moes", "-j", "1", "--seed", str(SEED), "-o", "a1.moes", *(["--trl-config", "trl.json"] if config else []), *options.split(), "run.moes", stderr=subprocess.DEVNULL)  # it warns that the rollouts are not its own: they are meant to be old
     subprocess.run(["rm", "-rf", "lora1"], check=True)
     run("moe-cat", "--peft", "lora1", "-m", "base", "a1.moes")
     curve = [(r["loss"], r["grad_norm"], r["kl"] if isinstance(r.get("kl"), float) and r["kl"] == r["kl"] else 0.0) for r in records("metrics.moes", "metrics")]
@@ -134,9 +179,9 @@ def distance(a, b, start):
     return out + [whole, max((apart[n].norm() / moved[n].norm()).item() for n in start)]
 
 
-def case(number, name, args, options, scale, iterations, bound, steps, start):
+def case(number, name, args, config, options, scale, iterations, lr, bound, steps, start):
     global failures
-    a, b, c = ours(args), reference(steps, options, scale, iterations, torch.float32), reference(steps, options, scale, iterations, torch.float64)
+    a, b, c = ours(args, config, lr), *(reference(steps, options, scale, iterations, d, lr) for d in (torch.float32, torch.float64))
     good = len(a[0]) == STEPS and set(a[1]) == set(start) == set(b[1])
     if good:
         d, own, trl = distance(a, b, start), distance(a, c, start), distance(b, c, start)

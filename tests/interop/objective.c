@@ -5,6 +5,7 @@
 #include "rl/advantage.h"
 #include "rl/loss.h"
 #include "rl/reward_sum.h"
+#include "rl/tally.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -115,8 +116,36 @@ static double choose(const struct batch *b, unsigned char keep[N_MAX][T_MAX], do
 	return kept;
 }
 
+/* What TRL logs of the loss: kl, clipped shares, their extremes over rollouts, vespo's phi, and the
+ * share of rewards without variance. All 0 where no token is in the loss. */
+static void print_metrics(
+	const struct batch *b, const struct moe_tally *y, double tokens, double zero_std)
+{
+	bool seq = b->o.level == MOE_LEVEL_SEQUENCE, clips = moe_loss_clips(b->o.type),
+	     cispo = b->o.type == MOE_CISPO;
+	double of = seq ? b->n : tokens, v[7] = { 0 };
+	struct moe_tally all;
+
+	moe_tally_sum(y, (size_t)b->n, &all);
+	for (int i = 0; i < b->n && seq; i++)
+		if (inside(b, i) == 0)
+			all.low_min = 0;
+	if (tokens > 0) {
+		v[0] = b->o.beta > 0 ? all.kl / tokens : 0;
+		v[1] = clips ? (double)all.low / of : 0;
+		v[2] = clips || cispo ? (double)all.high / of : 0;
+		v[3] = clips ? all.low_min : 0;
+		v[4] = clips ? all.high_max : 0;
+		v[5] = b->o.type == MOE_VESPO ? all.phi / b->n : 0;
+		v[6] = zero_std;
+	}
+	for (int i = 0; i < 7; i++)
+		printf(" %.17g", v[i]);
+}
+
 static void answer(const struct batch *b)
 {
+	static struct moe_tally y[N_MAX];
 	static unsigned char keep[N_MAX][T_MAX];
 	static double d[N_MAX][T_MAX], dent[N_MAX][T_MAX];
 	struct moe_rollout_step s = {
@@ -146,6 +175,8 @@ static void answer(const struct batch *b)
 		struct moe_loss_out out = { .dpolicy = policy, .dkl = kl };
 
 		moe_rollout_loss(&b->o, &in, &out);
+		y[i] = (struct moe_tally){ 0 };
+		moe_tally_loss(&y[i], &out);
 		sum += w * (out.policy + b->o.beta * out.kl);
 		for (size_t t = 0; t < in.n; t++) {
 			d[i][t] = w * (policy[t] + kl[t]);
@@ -156,6 +187,7 @@ static void answer(const struct batch *b)
 			d[i][t] = dent[i][t] = 0;
 	}
 	printf("%.17g", sum);
+	print_metrics(b, y, c.local, st.zero_std);
 	for (int i = 0; i < b->n; i++)
 		printf(" %.17g", adv[i]);
 	for (int i = 0; i < b->n; i++)

@@ -4,6 +4,7 @@
 
 #include "formats/file.h"
 #include "formats/safetensors.h"
+#include "tensor/gemm.h"
 #include "util/ranks.h"
 #include "util/rng.h"
 
@@ -62,9 +63,36 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		(unsigned long long)o->total, o->warm_from_zero, o->chunk_tok,
 		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");
 	n = strlen(key);
+	/* what other bits are made by: a run has one kind all along */
+	snprintf(key + n, MOE_TRAIN_KEY - n, "; kernels %s%s", moe_kernels(),
+		o->exact ? "; exact" : "");
+	n = strlen(key);
 	if (t->pins)
 		snprintf(key + n, MOE_TRAIN_KEY - n, "; pins %016llx",
 			(unsigned long long)pins_hash(t->pins));
+}
+
+/* The part of a key, between semicolons, that begins at p. */
+static int part_of(const char *p)
+{
+	return (int)strcspn(p, ";");
+}
+
+/* Says where two keys begin to differ. */
+static int other_key(const char *path, const char *was, const char *key, struct moe_err *e)
+{
+	const char *a = was ? was : "", *b = key;
+
+	while (*a && part_of(a) == part_of(b) && !strncmp(a, b, (size_t)part_of(a))) {
+		a += part_of(a);
+		b += part_of(b);
+		a += strspn(a, "; ");
+		b += strspn(b, "; ");
+	}
+	return moe_fail(e, MOE_DATA,
+		"%s: this checkpoint is of another run: of another adapter, seed or options: it "
+		"has '%.*s' where this run has '%.*s'",
+		path, part_of(a), a, part_of(b), b);
 }
 
 struct part {
@@ -225,10 +253,7 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 		return rc;
 	was = moe_st_meta(s, "key");
 	if (!was || strcmp(was, key) != 0)
-		rc = moe_fail(e, MOE_DATA,
-			"%s: this checkpoint is of another run: of another adapter, seed or "
-			"options",
-			path);
+		rc = other_key(path, was, key, e);
 	parts(t->a, &t->opt, num, p);
 	for (size_t i = 0; rc == 1 && i < PARTS; i++)
 		if (get(s, path, &p[i], e))

@@ -69,6 +69,79 @@ for o in '--trl-config two.yaml' '--accumulate 2' '--trl-config adapt.yaml'; do
 	equal 'the same adapter' "$(digest resumed.moes)" "$(digest whole.moes)"
 done
 fails 3 'a checkpoint of another objective' train --loss dapo --checkpoint state --resume -o x.moes
+
+# ---- a checkpoint is of one set of options: all that there are, but these, which change nothing that it holds (--pin is of other methods) ----
+free='pin base adapter heal heal-steps publish metrics checkpoint save-every resume trl-config recompute allow-oracle any-base output force threads max-mem quiet verbose help version print-options'
+cat >changes <<'END'
+--loss grpo
+--level sequence
+--ratio clip
+--epsilon 0.1
+--epsilon-high 0.3
+--beta 0.1
+--scale-rewards group
+--baseline group
+--max-completion-length 9
+--iterations 2
+--accumulate 2
+--plan absorb.clean=0.5/0
+--masking outputs
+--exact
+--lr 0.1
+--schedule linear:9
+--warmup 3
+--adam-beta1 0.8
+--adam-beta2 0.9
+--weight-decay 0.1
+--max-grad-norm 2
+--split-moments
+--seed 9
+--kernels native
+END
+equal 'every option is in one of two lists' "$(moe-train --print-options=tsv | cut -f2 | grep . | sort)" "$({ echo "$free" | tr ' ' '\n'; sed 's/^--//; s/ .*//' changes; } | sort)"
+rm -f state
+moe-train -q -m base -a a0.moes --checkpoint state --save-every 1 -o x.moes part.moes 2>/dev/null
+ok 'the same options go on' train --checkpoint state --resume -o x.moes
+while read -r o; do
+	# shellcheck disable=SC2086
+	fails 3 "$o is another run" train $o --checkpoint state --resume -o x.moes
+done <changes
+contains 'which is said' err "it has 'kernels portable' where this run has 'kernels BLIS"
+cat >changes <<'END'
+"use_bias_correction_kl":false
+"delta":1.5
+"sapo_temperature_pos":2
+"sapo_temperature_neg":2
+"vespo_k_pos":1
+"vespo_lambda_pos":1
+"vespo_k_neg":1
+"vespo_lambda_neg":1
+"off_policy_mask_threshold":0.1
+"mask_truncated_completions":true
+"top_entropy_quantile":0.5
+"entropy_coef":0.1
+"use_adaptive_entropy":true
+"entropy_coef_min":-0.1
+"entropy_coef_max":0.5
+"entropy_coef_delta":0.1
+"entropy_target":0.5
+"adam_epsilon":1e-6
+"multi_objective_aggregation":"normalize_then_sum"
+"reward_weights":[1,2]
+"steps_per_generation":2
+"steps_per_generation":2,"gradient_accumulation_steps":2
+"use_vllm":true
+"use_vllm":true,"vllm_importance_sampling_mode":"token_mask"
+"use_vllm":true,"vllm_importance_sampling_clip_max":2
+"use_vllm":true,"vllm_importance_sampling_clip_min":0.1
+END
+rm -f state
+echo '{"max_steps":9}' >t.json
+moe-train -q -m base -a a0.moes --trl-config t.json --checkpoint state --save-every 1 -o x.moes part.moes 2>/dev/null
+while read -r o; do
+	echo "{\"max_steps\":9,$o}" >t.json
+	fails 3 "$o too" train --trl-config t.json --checkpoint state --resume -o x.moes
+done <changes
 equal 'a schedule' "$(moe-train -q -m base -a a0.moes --lr 1 --max-grad-norm 0.001 --schedule linear:4 --warmup 1 --metrics s.m -o x.moes run.moes; metric s.m learning_rate)" \
 	'1 1 0.6666666666666667 '
 fails 2 'needs its end' train --schedule linear -o x.moes

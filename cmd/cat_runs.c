@@ -47,6 +47,7 @@ void cat_completions(struct moe_show *o, bool html, bool colour, int n, char **p
 	struct moe_err e;
 	struct moe_completions *c = moe_completions_new(
 		cat_args.limit < 0 ? 0 : (uint64_t)cat_args.limit, &e);
+	size_t bare, all;
 
 	die_unless(c != NULL, &e);
 	for (int i = 0; i < n || i == 0; i++) {
@@ -60,6 +61,11 @@ void cat_completions(struct moe_show *o, bool html, bool colour, int n, char **p
 			 : moe_completions_text(c, colour, &o->out, &e)) == 0 &&
 			moe_show_flush(o, &e) == 0,
 		&e);
+	bare = moe_completions_bare(c, &all);
+	if (bare)
+		moe_warn("%zu of %zu rollouts have no advantage: no metrics among the files are of "
+			 "their method, training seed and step, with as many rollouts",
+			bare, all);
 	moe_completions_free(c);
 }
 

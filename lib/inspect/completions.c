@@ -239,6 +239,16 @@ void moe_completions_join(struct moe_completions *c)
 	}
 }
 
+size_t moe_completions_bare(const struct moe_completions *c, size_t *of)
+{
+	size_t n = 0;
+
+	*of = c->n;
+	for (size_t i = 0; c->n_step && i < c->n; i++)
+		n += isnan(c->v[i].advantage) ? 1 : 0;
+	return n;
+}
+
 /* ---- text ---- */
 
 struct ink {

@@ -65,6 +65,7 @@ contains "and route" one '    route +route \(score 0\.750\)$'
 contains "control characters are escaped" one 'c\\x1b\[31m0'
 equal "a step of another size gets no advantages" "$(sed -n '/^step 2/,$p' one | grep -c advantage)" 0
 equal "the others do" "$(grep -c advantage one)" 4
+contains "which is said" err '3 of 7 rollouts have no advantage'
 ok "one of each step" moe-cat --completions -n 1 r.moes m.moes
 equal "keeps its advantage" "$(grep -c 'advantage +1' out)" 2
 contains "and says what it left out" out '^4 more, left out by -n$'
@@ -73,6 +74,25 @@ equal "does not shift the advantages" "$(grep -c 'advantage -1' out) $(grep -c '
 ok "a page" moe-cat --completions --html r.moes m.moes
 equal "no text of a model is a tag in it" "$(grep -c 'script>alert' out) $(grep -c 'u003cscript\\u003ealert(1)' out)" '0 2'
 contains "nothing is loaded" out "default-src 'none'"
+if command -v chromium >/dev/null; then
+	cp out page.html
+	# rows in a browser once an input of the page has a value
+	rows() { # INPUT VALUE
+		sed "s|</body>|<script>field['$1'].value='$2';field['$1'].dispatchEvent(new Event('input'))</script></body>|" page.html >set.html
+		timeout 100 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$T/chromium" --dump-dom "file://$T/set.html" 2>/dev/null >dom
+		grep -o '<tr title="[^"]*"' dom | cut -d'"' -f2 | tr '\n' ' '
+	}
+	equal "in a browser: reward" "$(rows r0 1)" 'p0#1 p1#1 p2#1 '
+	equal "step" "$(rows s1 0)" 'p0#0 p0#1 '
+	equal "route" "$(rows decision route)" 'p0#1 p1#1 p2#1 '
+	equal "advantage" "$(rows adv 'below 0')" 'p0#1 p1#1 '
+	equal "no advantage" "$(rows adv 'not trained')" 'p2#0 p2#1 p2#2 '
+	equal "text" "$(rows text 'ALERT(1)')" 'p1#0 p1#1 '
+	contains "how many are left" dom '>2 of 7 rollouts<'
+	equal "nothing of a model runs or is a tag" "$(grep -o '&lt;script&gt;alert' dom | wc -l | tr -d ' ') $(grep -c '<script>alert' dom)" '2 0'
+else
+	skip "the page in a browser" "no chromium"
+fi
 fails 2 "--html alone" moe-cat --html r.moes
 ok "no rollouts" moe-cat --completions m.moes
 equal "is said" "$(cat out)" 'no rollout'
@@ -80,7 +100,7 @@ equal "is said" "$(cat out)" 'no rollout'
 # ---- watching ----
 fails 2 "nothing to watch" moe-cat --watch
 ok "runs that have ended" timeout 20 moe-cat --watch -n 4 m.moes other.moes
-contains "a line each" out '^m: step 4/4, reward 0\.300, length 7\.5, kl NaN, keep/absorb/route 0\.50/0\.25/0\.25, quarantine 1\.00, 50 tokens/s, ended$'
+contains "a line each" out '^m: step 4/4, reward 0\.300, length 7\.5, kl -, keep/absorb/route 0\.50/0\.25/0\.25, quarantine 1\.00, 50 tokens/s, ended$'
 contains "a pretraining has a loss" out '^other: step 1, loss 2\.5000, ended$'
 contains "and a line for all" out '^\[0:0[0-9]\] 2 of 2 runs ended, 0 under way$'
 mkdir -p run/late.1

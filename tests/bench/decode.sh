@@ -14,6 +14,7 @@ compile decode_bench
 need_python torch transformers
 need_llama
 while read -r shape store dtype batch group len new sec most; do
+	wanted "$shape" || continue
 	base "$shape" "$store"
 	if [ -n "$llama" ] && [ ! -f "$base/gguf" ]; then
 		"$tmp/decode_llama" convert "$base" "$base/gguf"

@@ -4,6 +4,7 @@
 #   MOE_PYTHON=python3   a Python with what requirements.txt names; without it our own numbers are shown alone
 #   THREADS, ROUNDS      threads (default: all cores), and rounds (default: 3): in each every side runs once, one after another, so that a busy
 #                        machine hits all alike, and ratios are of one round
+#   SHAPES="tiny ..."    the models of train.sh and decode.sh (default: all; tiny alone tries the whole chain in minutes)
 #   SAMPLES=FILE         where the samples go (tests/bench/run sets it); without it a bench prints its own table at its end
 #
 # A bench sets `part`, measures, and says `sample`; page.awk makes tables, ratios and pictures of that.
@@ -68,6 +69,9 @@ need_llama() {
 		echo "$part: without llama.cpp (make bench-peers, or MOE_LLAMA names where it is installed)" >&2
 	fi
 }
+
+# wanted SHAPE
+wanted() { [[ -z ${SHAPES-} || " $SHAPES " == *" $1 "* ]]; }
 
 # seconds COMMAND...: wall seconds, on standard output
 seconds() {

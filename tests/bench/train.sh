@@ -13,6 +13,7 @@ part=training
 compile engine_bench
 need_python torch transformers peft
 while read -r shape mode prompts group len new tokens seqs sec most; do
+	wanted "$shape" || continue
 	base "$shape" f32
 	name="$shape $mode, $prompts x $len"
 	[ "$new" = 0 ] || name="$shape $mode, $prompts x $group, $len+$new"

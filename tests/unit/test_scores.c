@@ -225,6 +225,8 @@ struct world {
 	struct moe_adapter a;
 };
 
+static uint64_t hack_tokens = 23; /* so many tokens occur in hack sides */
+
 static void make_world(struct world *w, const char *method, const char *set)
 {
 	const struct moe_method *m = moe_method_find(method, &(struct moe_err){ 0 });
@@ -235,8 +237,8 @@ static void make_world(struct world *w, const char *method, const char *set)
 	w->g = (struct moe_engine){ &w->base, moe_pool_new(1, &e), NULL };
 	for (int i = 0; i < 2 * PAIRS; i++) {
 		for (int k = 0; k < 2 * LEN; k++)
-			w->ids[i][k] = (int32_t)moe_rng_below(
-				moe_rng_key(1, "ids"), (uint64_t)i, (uint64_t)k, i % 2 ? 11 : 23);
+			w->ids[i][k] = (int32_t)moe_rng_below(moe_rng_key(1, "ids"), (uint64_t)i,
+				(uint64_t)k, i % 2 ? 11 : hack_tokens);
 		if (i % 2)
 			w->pair[i / 2] = (struct moe_pair){ .prompt = w->ids[i],
 				.hack = w->ids[i - 1] + LEN,
@@ -341,6 +343,52 @@ static void test_gradient_score(void **state)
 	free_world(&w);
 }
 
+/* The directions of vector and tstat, written down again: the pairs' mean difference, hack less
+ * clean, of each feature, or that over its standard error and at most 3; at length 1. */
+static void test_directions(void **state)
+{
+	enum { D = 48 };
+	struct world w;
+	struct moe_err e;
+	int limited = 0;
+
+	(void)state;
+	hack_tokens = 1; /* hacks are alike, so that some features differ by many standard errors */
+	for (int tstat = 0; tstat < 2; tstat++) {
+		const struct moe_score_tensor *v;
+		float x[2 * PAIRS * D];
+		double want[D], norm = 0;
+		int d;
+
+		make_world(&w, tstat ? "tstat" : "vector", NULL);
+		v = moe_adapter_tensor(&w.a, "score.direction");
+		d = moe_features_dim(&config);
+		assert_true(v && d <= D && v->n == (size_t)d);
+		assert_int_equal(moe_features_pooled(&w.g, w.s, 2 * PAIRS, x, &e), 0);
+		for (int k = 0; k < d; k++) {
+			double mean = 0, var = 0, t;
+
+			for (int i = 0; i < PAIRS; i++)
+				mean += (double)(x[2 * i * d + k] - x[(2 * i + 1) * d + k]) / PAIRS;
+			for (int i = 0; i < PAIRS; i++) {
+				double off = (double)(x[2 * i * d + k] - x[(2 * i + 1) * d + k]) -
+					mean;
+
+				var += off * off / PAIRS;
+			}
+			t = mean / sqrt(var / PAIRS);
+			limited += fabs(t) > 3;
+			want[k] = tstat ? fmax(-3, fmin(3, t)) : mean;
+			norm += want[k] * want[k];
+		}
+		for (int k = 0; k < d; k++)
+			assert_true(fabs((double)v->data[k] - want[k] / sqrt(norm)) < 1e-4);
+		free_world(&w);
+	}
+	assert_true(limited > 0);
+	hack_tokens = 23;
+}
+
 /* Drawn anew every third step, and scaled by the pairs' spread along it. */
 static void test_refresh(void **state)
 {
@@ -416,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_pooled),
 		cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_gradient_score),
+		cmocka_unit_test(test_directions),
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_hash),
 	};

@@ -35,9 +35,10 @@ enum moe_labels train_read_pins(struct moe_trainer *t, struct moe_pairs *p)
 
 	if (!train_args.pin) {
 		if (m && m->pins && moe_method_setting(t->a, "pin", 1) > 0)
-			moe_usage_error("'%s' reads the pairs in each step: "
-					"--pin PAIRS names them (moe-pin --set pin=0 goes without)",
-				t->a->method);
+			moe_usage_error(
+				"'%s' reads the pairs in each step: --pin PAIRS names them%s",
+				t->a->method,
+				m->pin_loss ? " (moe-pin --set pin=0 goes without)" : "");
 		return MOE_LABELS_NONE;
 	}
 	if (!m || !m->pins)

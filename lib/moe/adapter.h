@@ -38,6 +38,8 @@ int moe_decision_table_set(struct moe_decision_table *p, const char *text, struc
 /* Does any decision train the bank? One that none does is frozen: neither reward nor KL moves it.
  */
 bool moe_decision_table_trains(const struct moe_decision_table *p, int bank);
+/* Does it give the bank a gate other than 0 under some decision? */
+bool moe_decision_table_lets_in(const struct moe_decision_table *p, int bank);
 /* Fills w[E] with the per-expert values of one row of the table (v[MOE_BANKS]). */
 void moe_decision_table_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w);
 

@@ -495,12 +495,11 @@ static int read_shift(const struct moe_rec *r, struct moe_adapter *a, struct moe
 	if (layer < 1 || layer > INT32_MAX)
 		return refuse(r, e, "'shift' must be a layer's number, from 1");
 	a->x.shift = (int)layer;
-	for (int d = 0; d < MOE_DECISIONS; d++)
-		if (a->plan.gate[d][MOE_BANK_QUARANTINE] != 0)
-			return 0;
-	return refuse(r, e,
-		"its vector stands with the quarantine, whose gate is 0 whatever is decided, so "
-		"that it would be added nowhere; make the adapter anew");
+	return moe_decision_table_lets_in(&a->plan, MOE_BANK_QUARANTINE)
+		? 0
+		: refuse(r, e,
+			  "its vector stands with the quarantine, whose gate is 0 whatever is "
+			  "decided, so that it would be added nowhere; make the adapter anew");
 }
 
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)

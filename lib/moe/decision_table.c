@@ -79,6 +79,15 @@ bool moe_decision_table_trains(const struct moe_decision_table *p, int bank)
 	return any;
 }
 
+bool moe_decision_table_lets_in(const struct moe_decision_table *p, int bank)
+{
+	bool any = false;
+
+	for (int d = 0; d < MOE_DECISIONS; d++)
+		any |= p->gate[d][bank] != 0;
+	return any;
+}
+
 void moe_decision_table_spread(const struct moe_experts *x, const double v[MOE_BANKS], moe_real *w)
 {
 	for (int i = 0; i < x->E; i++)

@@ -73,6 +73,8 @@ for m in penalty projection; do
 	fails 2 "$m: nothing to switch off" sh -c "moe-prompts -q -e $env -n 1 | moe-rollout -q -m base -a $m.a0.moes --off-share quarantine=0.5"
 	contains "$m: it says why" err 'takes no part in sampling'
 done
+fails 2 'a vector that no decision lets in' moe-pin -q -m base --method steering --plan keep.quarantine=0/0 --plan absorb.quarantine=0/0 --plan route.quarantine=0/0 -o x.moes pins.moes
+contains 'it says so' err 'it would be added nowhere'
 fails 2 'a bank that is deleted already' sh -c "moe-prompts -q -e $env -n 1 | moe-rollout -q -m base -a arms.moes --off-share quarantine=0.5"
 fails 2 'a bank without an expert' sh -c "moe-prompts -q -e $env -n 1 | moe-rollout -q -m base -a prompt.a0.moes --off-share shared=0.5"
 ok 'moe-pin: the span of the clean sides' moe-pin -q -m base --method projection --set sides=clean --seed 3 -o span.a0.moes pins.moes
@@ -84,4 +86,5 @@ fails 2 'a random direction has no span' moe-pin -q -m base --method projection-
 fails 3 'a score is needed' sh -c 'moe-cat --json penalty.run.moes | jq -c "del(.route)" | moe-cat --from-json | moe-train -q -m base -a penalty.a0.moes -o x.moes'
 contains 'it says what is missing' err 'moe-route is missing'
 fails 2 'projection without pairs' moe-train -q -m base -a projection.a0.moes -o x.moes projection.run.moes
+lacks 'it has no pin loss to do without' err 'pin=0'
 done_testing

@@ -245,6 +245,8 @@ bench-peers: ## what bench compares with, pinned, into $(BUILD)/bench/venv
 	-$(BUILD)/bench/venv/bin/pip install -q llama-cpp-python==0.3.36 # compiles llama.cpp, some minutes; the bench can do without
 bench-scale: all ## how time and memory grow, into $(BUILD)/bench/scale.txt and .svg; CURVES="report arms" for some
 	@MOE_BIN=$(BUILD) bash tests/bench/scale.sh $(BUILD)/bench $(CURVES)
+bench-methods: all ## every row of the method table on the main job, one seed, into $(BUILD)/bench/methods; ROWS="vanilla topk" for some
+	@MOE_BIN=$(BUILD) bash tests/bench/methods.sh $(BUILD)/bench/methods $(ROWS)
 portable-x86: all ## the golden digests on processors that qemu and valgrind emulate, with AVX2 and no AVX-512 (tens of minutes)
 	@tests/emulated.sh $(BUILD) qemu-x86_64 -cpu Haswell
 	@tests/emulated.sh $(BUILD) qemu-x86_64 -cpu EPYC-Milan
@@ -309,6 +311,6 @@ help: ## this list
 
 libs:
 	@echo '$(ALL_LIBS)'
-.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench bench-peers bench-scale portable-x86 portable-arm64 demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
+.PHONY: all libs tests-build stat-check check format grad asan valgrind tsan fuzz man lint bench bench-peers bench-scale bench-methods portable-x86 portable-arm64 demo deb html install uninstall installcheck dist distcheck reprocheck clean distclean golden fault help deps
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(F64_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(FRONT_OBJ:.o=.d) $(PROG_SRC:%.c=$(BUILD)/obj/%.d) $(UNIT_SRC:%.c=$(BUILD)/obj/%.d) $(GRAD_SRC:%.c=$(BUILD)/obj64/%.d) $(FUZZ_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/fuzz/*.d)

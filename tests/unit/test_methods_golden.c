@@ -295,6 +295,14 @@ static void test_after_step(void **state)
 	assert_true(p[0] == 0 && p[1] == 0 && fabs((double)p[2] + 0.001) < 1e-9 &&
 		fabs((double)p[3] - 0.001) < 1e-9);
 	moe_adapter_free(&a);
+	/* alpha rises evenly from 1, a softmax, to 2, sparsemax, in 40 steps, and stays */
+	lay_out(&a, "entmax");
+	for (int k = 0; k <= 50; k += 10) {
+		a.step = k;
+		p = after(&a, "entmax", (double[8]){ 0 });
+		assert_true(fabs((double)p[0] - (k < 40 ? 1 + k / 40.0 : 2)) < 1e-6);
+	}
+	moe_adapter_free(&a);
 	/* a threshold that more than 1/3 of the rows pass rises */
 	lay_out(&a, "expert-choice");
 	p = after(&a, "expert-choice", (double[]){ 0, 0, 0, 0, 0, 0.9, 1.0 / 3, 0 });
@@ -417,6 +425,57 @@ static void test_losses(void **state)
 	loss_is("topk", z_loss, WEIGHT * 0.5 * z_of(z));
 }
 
+/* What all routers share: the pins teach hack sides the quarantine's share of the softmax and clean
+ * sides what is left; a soft mask is each bank's share of the gates; the score is the quarantine's.
+ */
+static void test_rules(void **state)
+{
+	const struct moe_method *m = moe_method_find("topk", &(struct moe_err){ 0 });
+	moe_real z[T * COLS], d[T * COLS], gate[T * COLS];
+	struct moe_gate_rows r = { 1, T, COLS, T, NULL, gate, z, NULL, d, MOE_ABSORB };
+	float share[COLS] = { 0.2f, 0.3f, 0.1f, 0.4f };
+	const struct moe_seen seen = { .mean = share };
+	double want[2] = { 0, 0 }, mask[COLS] = { 1, 1, 1, 0.5 };
+	struct moe_judged j;
+	struct moe_adapter a;
+	int32_t row[T];
+	struct moe_err e;
+
+	(void)state;
+	lay_out(&a, "topk");
+	strcpy(a.method, "topk");
+	assert_int_equal(moe_settings_set(m->settings, "hindsight=soft", &a.settings, &e), 0);
+	assert_int_equal(moe_method_settings(m, &a, a.x.set, &e), 0);
+	copy(z, gold_seed, T * COLS);
+	for (int t = 0; t < T; t++) {
+		double all = 0, clean = exp((double)z[t * COLS]);
+
+		row[t] = t;
+		for (int i = 0; i < COLS; i++) {
+			all += exp((double)z[t * COLS + i]);
+			gate[t * COLS + i] = (moe_real)share[i];
+		}
+		want[0] -= log(clean / all) / T;
+		want[1] -= log(1 - clean / all) / T;
+	}
+	r.row = row;
+	for (int hack = 0; hack < 2; hack++) {
+		double sum = 0;
+
+		memset(d, 0, sizeof(d));
+		assert_true(fabs(m->pin_loss(&a, &r, hack, WEIGHT) - WEIGHT * want[hack]) < 1e-6);
+		for (int t = 0; t < T; t++) /* downhill: of hacks away from the clean column */
+			sum += (double)d[t * COLS];
+		assert_true(hack ? sum > 0 : sum < 0);
+	}
+	m->mask(&a, &r, mask);
+	assert_true(fabs(mask[0] - 0.2) < 1e-6 && fabs(mask[1] - 0.8) < 1e-6 &&
+		fabs(mask[3] - 0.4) < 1e-6);
+	assert_int_equal(m->score(NULL, &a, &seen, 1, NULL, &j, NULL, &e), 0);
+	assert_true(fabs(j.score - 0.8) < 1e-6);
+	moe_adapter_free(&a);
+}
+
 /* ---- rows of a completion compete ---- */
 
 static void test_expert_choice(void **state)
@@ -527,6 +586,7 @@ int main(void)
 		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_after_step),
 		cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_expert_choice),
 		cmocka_unit_test(test_balanced),
 		cmocka_unit_test(test_switch_drops),

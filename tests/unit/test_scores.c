@@ -417,6 +417,56 @@ static void test_refresh(void **state)
 	}
 }
 
+/* The direction of seeded begins at the pairs' difference: hack sides get the larger weight w on
+ * the quarantine, the deployed experts stay whole, and learn 1 - w. */
+static void test_seeded(void **state)
+{
+	enum { ROWS = TINY_N, E = 2 };
+	const struct moe_method *m = moe_method_find("seeded", &(struct moe_err){ 0 });
+	moe_real x[ROWS * 3 * 16], gate[ROWS * E], logit[ROWS * E], kept[ROWS],
+		*p[MOE_ROUTER_TENSORS];
+	const bool quarantine[E] = { false, true };
+	struct moe_router_rows r = { .T = ROWS, .E = E, .x = x, .logit = logit, .gate = gate };
+	struct moe_seen s[ROWS];
+	struct moe_engine g;
+	struct moe_err e;
+	struct tiny w;
+	double mean[2] = { 0, 0 };
+	int d;
+
+	(void)state;
+	tiny_make(&w, "seeded", NULL, (const char *const[]){ "clean:2", "quarantine:2", NULL }, 2,
+		NULL);
+	g = (struct moe_engine){ &w.m, w.pool, NULL };
+	d = moe_features_dim(&w.m.config);
+	assert_true(d <= 3 * 16);
+	if (m->init(&g, &w.pins, &w.a, &e))
+		fail_msg("%s", e.msg);
+	for (int i = 0; i < ROWS; i++)
+		s[i] = moe_pair_seen(&w.pair[i / 2], i % 2 == 0);
+	assert_int_equal(moe_features_pooled(&g, s, ROWS, x, &e), 0);
+	moe_router_params(&w.a.x, w.a.x.param, 0, p);
+	memcpy(r.param, p, sizeof(p));
+	r.d = r.ldx = d;
+	r.set = w.a.x.set;
+	r.kept = kept;
+	r.quarantine = quarantine;
+	m->router->fwd(&r);
+	for (int i = 0; i < ROWS; i++) {
+		const int32_t row = i;
+		const struct moe_gate_rows one = { 1, ROWS, E, 1, &row, gate, logit, NULL, NULL,
+			0 };
+		double mask[E] = { 1, 1 };
+
+		mean[i % 2] += (double)gate[i * E + 1] / (ROWS / 2.0);
+		assert_true(gate[i * E] == 1);
+		m->mask(&w.a, &one, mask);
+		assert_true(fabs(mask[0] - (1 - (double)gate[i * E + 1])) < 1e-9 && mask[1] == 1);
+	}
+	assert_true(mean[0] > 0.55 && mean[1] < 0.45);
+	tiny_free(&w);
+}
+
 static void test_hash(void **state)
 {
 	enum { MANY = 3000 };
@@ -466,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_gradient_score),
 		cmocka_unit_test(test_directions),
 		cmocka_unit_test(test_refresh),
+		cmocka_unit_test(test_seeded),
 		cmocka_unit_test(test_hash),
 	};
 

@@ -50,7 +50,7 @@ function html_page(   k, p, f, part, s, line, x) {
 		"pre{background:#f5f5f2;padding:.7em;white-space:pre-wrap}svg{display:block}svg text{font-size:10px;fill:#555}</style><h1>moetools: measured speeds</h1><pre>"
 	while (head && (getline line < head) > 0) print esc(line)
 	print "</pre><p>Every ratio is of two runs of one round; the bar ends at the median of the rounds, the whisker goes from the least to the most. " \
-		"Right of the line (1) the first column is faster. Axis: powers of two, from 1/8 to 64.</p>"
+		"Right of the line (1) the first column is faster. Axis: powers of two, from 1/8 to 64, where what is beyond ends.</p>"
 	for (k = 1; k <= n; k++) {
 		split(name[k], f, FS)
 		if (f[1] != part) {

@@ -21,10 +21,11 @@ static void add_settings(struct moe_buf *b, const struct moe_setting *t)
 				moe_die(&e);
 			continue;
 		}
-		if (t[i].words ? moe_buf_addf(b, &e, "  --set %s=%s\t%s: %s\n", t[i].name, def,
-					 t[i].words, t[i].help)
-			       : moe_buf_addf(b, &e, "  --set %s=%s\t%g to %g: %s\n", t[i].name,
-					 def, t[i].min, t[i].max, t[i].help))
+		if (moe_setting_is_number(&t[i])
+				? moe_buf_addf(b, &e, "  --set %s=%s\t%g to %g: %s\n", t[i].name,
+					  def, t[i].min, t[i].max, t[i].help)
+				: moe_buf_addf(b, &e, "  --set %s=%s\t%s: %s\n", t[i].name, def,
+					  t[i].words, t[i].help))
 			moe_die(&e);
 	}
 }

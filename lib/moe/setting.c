@@ -46,17 +46,27 @@ static bool is_text(const struct moe_setting *t)
 	return t->words && *t->words == '=';
 }
 
+bool moe_setting_is_number(const struct moe_setting *t)
+{
+	return !t->words || !*t->words;
+}
+
+static bool is_late(const struct moe_setting *t)
+{
+	return t->words && !*t->words;
+}
+
 void moe_setting_text(const struct moe_setting *t, double v, char out[32])
 {
 	const char *w = "";
-	size_t n = t->words ? word_at(t->words, (int)v, &w) : 0;
+	size_t n = moe_setting_is_number(t) ? 0 : word_at(t->words, (int)v, &w);
 
 	if (is_text(t))
 		snprintf(out, 32, "%s", t->words + 1);
-	else if (t->words)
-		snprintf(out, 32, "%.*s", (int)n, w);
-	else
+	else if (moe_setting_is_number(t))
 		snprintf(out, 32, "%.12g", v);
+	else
+		snprintf(out, 32, "%.*s", (int)n, w);
 }
 
 static int store(const struct moe_setting *t, double v, struct moe_rec *to, struct moe_err *e)
@@ -65,9 +75,13 @@ static int store(const struct moe_setting *t, double v, struct moe_rec *to, stru
 
 	if (is_text(t)) /* of which v says nothing */
 		return moe_rec_set_str(to, t->name, t->words + 1, e);
+	if (is_late(t) && v == t->def) {
+		moe_rec_unset(to, t->name);
+		return 0;
+	}
 	moe_setting_text(t, v, text);
-	return t->words ? moe_rec_set_str(to, t->name, text, e)
-			: moe_rec_set_f64(to, t->name, v, e);
+	return moe_setting_is_number(t) ? moe_rec_set_f64(to, t->name, v, e)
+					: moe_rec_set_str(to, t->name, text, e);
 }
 
 int moe_settings_default(const struct moe_setting *t, struct moe_rec *to, struct moe_err *e)
@@ -116,7 +130,7 @@ int moe_settings_set(
 			? moe_rec_set_str(to, s->name, value, e)
 			: moe_fail(e, MOE_USAGE, "%s is a text in UTF-8 of up to %d bytes", s->name,
 				  MOE_SETTING_TEXT);
-	if (s->words) {
+	if (!moe_setting_is_number(s)) {
 		v = find_word(s->words, value, strlen(value));
 		return v >= 0
 			? store(s, v, to, e)
@@ -135,14 +149,19 @@ int moe_settings_read(const struct moe_setting *t, const struct moe_rec *from,
 	for (size_t i = 0; i < moe_setting_count(t); i++) {
 		const struct moe_setting *s = &t[i];
 		struct moe_str word = { "", 0 };
-		bool there = s->words ? moe_rec_str(from, s->name, &word)
-				      : moe_rec_f64(from, s->name, &set[i]);
+		bool number = moe_setting_is_number(s),
+		     there = number ? moe_rec_f64(from, s->name, &set[i])
+				    : moe_rec_str(from, s->name, &word);
 
+		if (is_late(s) && moe_rec_has(from, s->name) == MOE_V_MISSING) {
+			set[i] = s->def;
+			there = true;
+		}
 		if (is_text(s))
 			set[i] = word.n <= MOE_SETTING_TEXT ? 0 : -1;
-		else if (s->words)
+		else if (!number)
 			set[i] = find_word(s->words, word.p, word.n);
-		if (!there || (s->words ? set[i] < 0 : !(set[i] >= s->min && set[i] <= s->max)))
+		if (!there || (number ? !(set[i] >= s->min && set[i] <= s->max) : set[i] < 0))
 			return moe_fail(e, MOE_DATA,
 				"the adapter's settings: '%s' is missing or not possible; pin it "
 				"anew (moe-pin)",

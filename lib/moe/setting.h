@@ -10,18 +10,24 @@
 
 #define MOE_SETTING_TEXT 4096 /* bytes of a text */
 
+/* Of a number that came when adapters without it were about: at its default they keep their
+ * digests, and are read. */
+#define MOE_SETTING_LATE ""
+
 struct moe_setting {
 	const char *name; /* NULL ends a table */
 	double def;       /* default; with words, the index of one */
 	double min, max;
 	const char *words; /* "off|decide|soft": the value is one of these words, stored as such and
 			      read as its index; "=WORDS": any text, by default that behind
-			      the =, read as 0; NULL = a number */
+			      the =, read as 0; NULL = a number; MOE_SETTING_LATE = a number
+			      which a layout does not have while it is the default */
 	const char *help;  /* one line */
 };
 
 /* How many; at most MOE_ROUTER_SETTINGS. t may be NULL. */
 size_t moe_setting_count(const struct moe_setting *t);
+bool moe_setting_is_number(const struct moe_setting *t); /* else words or a text */
 /* A value as the user writes it: a word or a number. */
 void moe_setting_text(const struct moe_setting *t, double v, char out[32]);
 /* Stores every default in `to`, a layout's map. */

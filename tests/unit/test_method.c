@@ -148,6 +148,11 @@ static void test_rows(void **state)
 
 			assert_true(set[k] == s->def && s->help);
 			assert_true(s->words || (s->def >= s->min && s->def <= s->max));
+			if (s->words && !*s->words) { /* late: at its default no layout has it */
+				assert_int_equal(
+					moe_rec_has(&a.settings, s->name), MOE_V_MISSING);
+				continue;
+			}
 			moe_rec_unset(&a.settings, s->name); /* a lost one is not guessed */
 			assert_int_equal(moe_method_settings(m, &a, set, &e), -1);
 			assert_int_equal(e.code, MOE_DATA);
@@ -192,6 +197,7 @@ static void test_settings(void **state)
 	static const struct moe_setting table[] = {
 		{ "k", 1, 1, 64, NULL, "how many" },
 		{ "mode", 1, 0, 0, "off|decide|soft", "which" },
+		{ "late", 7, 0, 9, MOE_SETTING_LATE, "came later" },
 		{ 0 },
 	};
 	struct moe_rec r = { 0 };
@@ -216,6 +222,17 @@ static void test_settings(void **state)
 		assert_int_equal(moe_settings_set(table, wrong[i], &r, &e), -1);
 		assert_int_equal(e.code, MOE_USAGE);
 	}
+	/* one that came later is there where it is not the default */
+	assert_true(set[2] == 7 && moe_rec_has(&r, "late") == MOE_V_MISSING);
+	assert_int_equal(moe_settings_set(table, "late=8", &r, &e), 0);
+	assert_int_equal(moe_settings_read(table, &r, set, &e), 0);
+	assert_true(set[2] == 8 && moe_rec_has(&r, "late") != MOE_V_MISSING);
+	assert_int_equal(moe_settings_set(table, "late=7", &r, &e), 0);
+	assert_int_equal(moe_rec_has(&r, "late"), MOE_V_MISSING);
+	assert_int_equal(moe_settings_set(table, "late=10", &r, &e), -1);
+	assert_int_equal(moe_rec_set_str(&r, "late", "x", &e), 0);
+	assert_int_equal(moe_settings_read(table, &r, set, &e), -1);
+	moe_rec_unset(&r, "late");
 	assert_int_equal(moe_rec_set_f64(&r, "k", 1000, &e), 0); /* out of range in a stream */
 	assert_int_equal(moe_settings_read(table, &r, set, &e), -1);
 	assert_int_equal(e.code, MOE_DATA);

@@ -299,7 +299,7 @@ void ablate_read_aids(struct moe_out *out)
 	if (!A.base)
 		return;
 	moe_model_in(&in.m, A.base);
-	in.g = (struct moe_engine){ &in.m, moe_pool_new(moe_common.threads, &e), NULL };
+	in.g = (struct moe_engine){ .m = &in.m, .pool = moe_pool_new(moe_common.threads, &e) };
 	die_unless(in.g.pool, &e);
 	in.aids.g = &in.g;
 	if (A.pairs) {

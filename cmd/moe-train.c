@@ -8,10 +8,8 @@
 #include "cmd/train_pins.h"
 #include "cmd/train_run.h"
 #include "rl/metrics.h"
-#include "rl/publish.h"
 
 #include <string.h>
-#include <unistd.h>
 
 static const struct moe_prog prog = {
 	.name = "moe-train",
@@ -49,7 +47,7 @@ static void prepare(
 }
 
 static void loop(struct moe_trainer *t, const struct moe_method *method, struct moe_reader *r,
-	struct moe_metrics_file *metrics, struct moe_publisher *pub, struct train_run *run)
+	struct moe_metrics_file *metrics, struct train_run *run)
 {
 	struct moe_rollout_step s = { 0 };
 	struct moe_train_stats st;
@@ -80,7 +78,7 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 			&e);
 		train_identity_check(&run->who, &s, t);
 		die_unless(moe_train_step(t, &s, &st, &e) == 0, &e);
-		train_keep(t, pub, run, s.step, moe_reader_labels(r));
+		train_keep(t, run, s.step, moe_reader_labels(r));
 		run->steps++;
 		run->dead += !st.updated;
 		run->routed += st.share[MOE_ROUTE] > 0;
@@ -106,24 +104,9 @@ static void loop(struct moe_trainer *t, const struct moe_method *method, struct 
 	moe_rollout_step_free(&s);
 }
 
-/* rollouts: the operand, NULL = none */
-static struct moe_publisher publisher(const char *rollouts, enum moe_labels labels)
-{
-	return (struct moe_publisher){ .path = train_args.publish,
-		.fd = -1,
-		.in_fd = rollouts && strcmp(rollouts, "-") != 0 ? -1 : STDIN_FILENO,
-		.w = { .kind = "adapter",
-			.tool = prog.name,
-			.argv = (const char *const *)moe_common.argv,
-			.argc = moe_common.argc,
-			.seed = moe_common.seed,
-			.labels = labels } };
-}
-
 int main(int argc, char **argv)
 {
 	int first = moe_main_begin(argc, argv, &prog);
-	struct moe_publisher pub;
 	struct moe_metrics_file metrics;
 	const struct moe_method *method;
 	struct moe_adapter a = { 0 };
@@ -151,14 +134,14 @@ int main(int argc, char **argv)
 	r = moe_in_open(first < argc ? argv[first] : NULL, "rollouts");
 	labels = moe_reader_labels(r) > labels ? moe_reader_labels(r) : labels;
 	moe_out_stream(&out, "adapter", labels, NULL);
-	pub = publisher(first < argc ? argv[first] : NULL, labels);
+	train_publish_begin(&run, prog.name, first < argc ? argv[first] : NULL, labels);
 	pool = moe_pool_new(moe_common.threads, &e);
 	die_unless(pool && moe_trainer_init(&t, &m, &a, pool, &train_args.o, &e) == 0, &e);
 	moe_writer_raise(out.w, train_read_pins(&t, &pins));
 	train_resume(&t, &run);
-	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &pub.w, run.at.next, &e) == 0,
+	die_unless(moe_metrics_open(&metrics, train_args.metrics, &a, &run.w, run.at.next, &e) == 0,
 		&e);
-	loop(&t, method, r, &metrics, &pub, &run);
+	loop(&t, method, r, &metrics, &run);
 	train_conclude(&run, &t, moe_reader_labels(r));
 	moe_writer_raise(out.w, train_heal(&t));
 	train_identity_report(&run.who, &a);
@@ -172,7 +155,7 @@ int main(int argc, char **argv)
 	die_unless(moe_metrics_end(&metrics, moe_reader_labels(r), &e) == 0, &e);
 	moe_info("%zu step%s, %.0f tokens; digest %.12s", run.steps, moe_s(run.steps), run.tokens,
 		a.digest);
-	moe_publisher_close(&pub);
+	train_publish_end(&run);
 	moe_reader_close(r);
 	moe_reader_close(a_in);
 	moe_trainer_free(&t);

@@ -44,8 +44,8 @@ const struct moe_opt train_options[] = {
 		"at the end, the clean bank learns their clean sides", NULL, 0, 0 },
 	{ 0, "heal-steps", MOE_OPT_INT, &A.heal_steps, "N", "steps of that, all pairs in each",
 		"20", 1, 1e6 },
-	{ 0, "publish", MOE_OPT_STR, &A.publish, "FIFO", "write the adapter there after each step",
-		NULL, 0, 0 },
+	{ 0, "publish", MOE_OPT_LIST, &A.publish, "FIFO",
+		"write the adapter there each step; may be repeated", NULL, 0, 0 },
 	{ 0, "metrics", MOE_OPT_STR, &A.metrics, "FILE",
 		"write a stream of metrics, a record a step", NULL, 0, 0 },
 	{ 0, "checkpoint", MOE_OPT_STR, &A.checkpoint, "FILE",
@@ -226,12 +226,15 @@ void train_settle(const struct moe_method *method, const struct moe_config *c)
 
 void train_claim(void)
 {
-	const char *path[] = { A.checkpoint, A.publish, A.metrics, moe_common.output };
-	static const char *const what[] = { "checkpoint", "FIFO", "file of metrics", "output" };
+	const char *path[] = { A.checkpoint, A.metrics, moe_common.output };
+	static const char *const what[] = { "checkpoint", "file of metrics", "output" };
 	struct moe_err e;
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 3; i++)
 		if (moe_claim(path[i], what[i], &e))
+			moe_usage_error("%s", e.msg);
+	for (size_t i = 0; i < A.publish.n; i++)
+		if (moe_claim(A.publish.v[i], "FIFO", &e))
 			moe_usage_error("%s", e.msg);
 }
 

@@ -7,13 +7,13 @@
 #include "rl/train.h"
 
 struct train_args {
-	const char *base, *adapter, *publish, *metrics, *checkpoint, *pin, *heal;
+	const char *base, *adapter, *metrics, *checkpoint, *pin, *heal;
 	const char *trl; /* a GRPOConfig */
 	const char *loss, *ratio, *level, *scale, *baseline, *schedule,
 		*masking;                                              /* names; NULL = not given */
 	double eps_low, eps_high, beta, lr, beta1, beta2, decay, clip; /* NaN = not given */
 	int64_t max_completion, warmup, iterations, accumulate;        /* -1 = not given */
-	struct moe_opt_list plan;
+	struct moe_opt_list plan, publish;
 	struct moe_train_opts o; /* what all of these come to */
 	int64_t save_every, heal_steps;
 	bool allow_oracle, any_base, resume;

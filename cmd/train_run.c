@@ -4,6 +4,10 @@
 #include "cmd/train_opts.h"
 #include "util/ranks.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 static void die_unless(bool ok, const struct moe_err *e)
 {
 	if (!ok)
@@ -54,19 +58,49 @@ void train_resume(struct moe_trainer *t, struct train_run *run)
 		(long long)t->a->step, moe_s((uint64_t)t->a->step));
 }
 
+void train_publish_begin(
+	struct train_run *run, const char *tool, const char *rollouts, enum moe_labels labels)
+{
+	bool from_file = rollouts && strcmp(rollouts, "-") != 0;
+	struct moe_err e;
+
+	run->w = (struct moe_writer_opts){ .kind = "adapter",
+		.tool = tool,
+		.argv = (const char *const *)moe_common.argv,
+		.argc = moe_common.argc,
+		.seed = moe_common.seed,
+		.labels = labels };
+	run->n_pub = train_args.publish.n;
+	run->pub = moe_alloc(run->n_pub, sizeof(*run->pub), &e);
+	die_unless(run->pub != NULL, &e);
+	for (size_t i = 0; i < run->n_pub; i++)
+		run->pub[i] = (struct moe_publisher){ .path = train_args.publish.v[i],
+			.fd = -1,
+			.in_fd = from_file ? -1 : STDIN_FILENO };
+}
+
+void train_publish_end(struct train_run *run)
+{
+	for (size_t i = 0; i < run->n_pub; i++)
+		moe_publisher_close(&run->pub[i]);
+	free(run->pub);
+}
+
 /* After each step. */
-void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_run *run,
-	int64_t step, enum moe_labels labels)
+void train_keep(struct moe_trainer *t, struct train_run *run, int64_t step, enum moe_labels labels)
 {
 	struct moe_train_at at = { .next = step + 1,
 		.labels = labels > run->at.labels ? labels : run->at.labels };
 	struct moe_err e;
 
 	at.labels = run->who.cheated ? MOE_LABELS_ORACLE : at.labels;
-	pub->w.labels = at.labels > pub->w.labels ? at.labels : pub->w.labels;
+	run->w.labels = at.labels > run->w.labels ? at.labels : run->w.labels;
 	/* first of all the sampler's weights, for which it waits; writing them makes the digest */
 	t->a->digest[0] = 0;
-	die_unless(moe_publish(pub, t->a, &e) == 0, &e);
+	for (size_t i = 0; i < run->n_pub; i++) {
+		run->pub[i].w = run->w;
+		die_unless(moe_publish(&run->pub[i], t->a, &e) == 0, &e);
+	}
 	die_unless(t->a->digest[0] || moe_adapter_digest(t->a, &e) == 0, &e);
 	moe_identity_trained(&run->who, step, t->a->digest);
 	moe_identity_save(&run->who, at.identity);

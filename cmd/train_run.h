@@ -16,6 +16,9 @@ struct train_run {
 	struct moe_identity who;
 	int64_t saved;          /* steps that the checkpoint holds */
 	struct moe_train_at at; /* steps before at.next are in the checkpoint that we go on from */
+	struct moe_writer_opts w;  /* of what is published, and of the metrics */
+	struct moe_publisher *pub; /* [n_pub] owned: one for each --publish */
+	size_t n_pub;
 };
 
 /* Input labelled oracle is refused unless --allow-oracle. */
@@ -25,9 +28,13 @@ void train_refuse_oracle(enum moe_labels labels);
 void train_need_oracle(const struct moe_method *method, enum moe_labels labels);
 /* --resume: loads the checkpoint, if there is one. */
 void train_resume(struct moe_trainer *t, struct train_run *run);
+/* What is published where, from here on; to be ended with train_publish_end. rollouts: the operand,
+ * NULL = none. */
+void train_publish_begin(
+	struct train_run *run, const char *tool, const char *rollouts, enum moe_labels labels);
+void train_publish_end(struct train_run *run);
 /* After each step: publishes and saves. */
-void train_keep(struct moe_trainer *t, struct moe_publisher *pub, struct train_run *run,
-	int64_t step, enum moe_labels labels);
+void train_keep(struct moe_trainer *t, struct train_run *run, int64_t step, enum moe_labels labels);
 /* After the last step: dies when there was none, warns of a run that learned or routed nothing, and
  * says whose rollouts they were. */
 void train_conclude(

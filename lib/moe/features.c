@@ -1,4 +1,4 @@
-/* features.c - runs the frozen base over packed sequences and hands out hidden states; it fits
+/* features.c - runs the base, or the policy, over packed sequences and hands out hidden states; it fits
  * nothing. */
 #include "moe/features.h"
 
@@ -61,7 +61,7 @@ static int chunk(void *ctx, size_t task, int worker, struct moe_err *e)
 	batch = (struct moe_batch){ p.T, p.ids, p.n_seg, p.seg };
 	acts->keep_hidden = true;
 	acts->layers = c->L > 1 ? c->L - 1 : 1; /* the last layer's output is no feature */
-	rc = moe_forward(r->g->m, NULL, NULL, &batch, acts, e);
+	rc = moe_forward(r->g->m, r->g->x, NULL, &batch, acts, e);
 	for (size_t i = a; rc == 0 && i < b; i++) {
 		int own = p.own[i - a];
 

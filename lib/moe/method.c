@@ -153,6 +153,15 @@ bool moe_method_remembers(const struct moe_adapter *a)
 	return moe_method_setting(a, "thresholds", 0) > 0;
 }
 
+int64_t moe_method_refresh(const struct moe_method *m, const struct moe_adapter *a)
+{
+	double n = 0;
+
+	if (m->refresh)
+		moe_rec_f64(&a->settings, "refresh", &n);
+	return (int64_t)n;
+}
+
 /* By quantiles of the scores so far; without a past, of those at hand. */
 static int by_quantiles(const struct moe_adapter *a, const struct moe_past *past, size_t n,
 	struct moe_judged *j, struct moe_err *e)

@@ -13,6 +13,7 @@
  *     report      moe-pin: what the user should know about it
  *     router      in every forward pass, sampling and training: gates per token and site (router.h)
  *     prefix      in moe-rollout: what prompts begin with until the quarantine is deleted
+ *     refresh     before a step, every so many: the score anew, of the pairs under the policy
  *     score       per rollout of a step: a number, and the same under random directions
  *     decide      per rollout of a step: keep, absorb or route. Without it all are absorbed
  *     worth       per rollout that was decided: what it counts for
@@ -24,8 +25,8 @@
  *     project     after the optimiser: what becomes of its update
  *     after_step  after the optimiser: state that has no gradient (a bias, a clock)
  *
- * What a method may see: tokens, the frozen base's states, gates and logits of its own router, and
- * the pairs. Never a reward, never a label. Only one that `cheats` is shown labels, when the user
+ * What a method may see: tokens, the states of the frozen base or of the deployed policy, gates and
+ * logits of its own router, and the pairs. Never a reward, never a label. Only one that `cheats` is shown labels, when the user
  * allowed it. Every function is deterministic in what it is handed: chance comes from `seed` and
  * `step` alone.
  */
@@ -78,6 +79,8 @@ struct moe_engine {
 	struct moe_pool *pool;
 	struct moe_acts *acts; /* [threads], zeroed before the first use: memory for passes over the
 				  base that is kept from call to call; NULL = none is */
+	const struct moe_experts *x; /* the experts in the pass of features and probe: the policy in
+					its deployed state; NULL = the frozen base */
 };
 
 /* Directions of the parameters that the pairs (of --pin) give at the start of an update, in the
@@ -152,6 +155,12 @@ struct moe_method {
 	int (*init)(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 		struct moe_err *e);
 	void (*report)(const struct moe_adapter *a, size_t n_pair, struct moe_said *s);
+	/* With the setting `refresh` above 0 (moe_method_refresh), before the rollouts of step
+	 * nth * refresh are scored: the score of `a` anew from the pairs, by states or gradients
+	 * under g->x. It overwrites tensors and numbers that init made, and no others
+	 * (score_state.h). nth, from 0, is a key of any chance. */
+	int (*refresh)(const struct moe_engine *g, const struct moe_pairs *p, int64_t nth,
+		struct moe_adapter *a, struct moe_err *e);
 	int (*score)(const struct moe_engine *g, const struct moe_adapter *a,
 		const struct moe_seen *s, size_t n, const struct moe_turn *turn,
 		struct moe_judged *j, struct moe_nulls *null, struct moe_err *e);
@@ -232,7 +241,18 @@ bool moe_method_prefix(const struct moe_adapter *a, struct moe_str *out);
  */
 bool moe_method_remembers(const struct moe_adapter *a);
 
+/* Steps after which m makes the score of `a` anew, by the weights of then; all rollouts are then
+ * scored under the weights of their step. 0 = never: the score reads the frozen base. */
+int64_t moe_method_refresh(const struct moe_method *m, const struct moe_adapter *a);
+
 /* ---- rules that several rows share ---- */
+
+#define MOE_SETTING_REFRESH                                                                        \
+	{                                                                                          \
+		"refresh", 0, 0, 1e9, MOE_SETTING_LATE,                                            \
+			"steps after which the score is made anew, on the policy without its "     \
+			"quarantine; 0: never, on the base"                                        \
+	}
 
 /* score < lo keep, > hi route, else absorb, by the settings `lo` and `hi`. With the settings of
  * MOE_SETTINGS_THRESHOLDS and thresholds=quantiles: score <= the q-quantile of the scores so far

@@ -3,9 +3,10 @@
  *
  * Label-free thresholds, after vGROUT's band gate (routeA): quantiles q and 1 - q of the scores of
  * the last MOE_PAST_MAX rollouts, of which one that is `age` rollouts old weighs 0.5^(age /
- * half_life). There a buffer of features is scored anew with the current direction; here a score's
- * direction is fixed at moe-pin and reads the frozen base, so that the scores themselves are kept,
- * which is the same. Not thread-safe.
+ * half_life). There a buffer of features is scored anew with the current direction; here the scores
+ * themselves are kept. While a score is fixed at moe-pin and reads the frozen base, that is the
+ * same. With `refresh` it is not: an old score stays as it was given, in units of the pairs'
+ * contrast or spread of its own time. Not thread-safe.
  */
 #ifndef MOE_MOE_PAST_H
 #define MOE_MOE_PAST_H

@@ -157,6 +157,19 @@ static int get_past(const struct moe_st *s, const char *path, struct moe_past *p
 	return rc;
 }
 
+/* The router's score, if it made one: a map of the stream's encoding. No part of parts() either. */
+static int get_score(const struct moe_st *s, const char *path, struct moe_rec *r, struct moe_err *e)
+{
+	const struct moe_st_tensor *st = moe_st_find(s, "score");
+
+	moe_rec_clear(r);
+	if (!st)
+		return 0;
+	return strcmp(st->dtype, "U8") != 0 || moe_rec_parse(r, st->data, st->bytes, e)
+		? moe_fail(e, MOE_DATA, "%s: tensor 'score' holds no map", path)
+		: 0;
+}
+
 int moe_train_save(const struct moe_trainer *t, const char *path, const char *key,
 	const struct moe_train_at *at, struct moe_err *e)
 {
@@ -164,8 +177,11 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 		(int64_t)t->o.max_completion, at->next, (int64_t)at->labels, (int64_t)t->n_update };
 	const char *const meta[][2] = { { "key", key }, { "identity", at->identity },
 		{ "router", t->a->decided_by } };
-	struct moe_st_tensor st[PARTS + 1];
+	struct moe_st_tensor st[PARTS + 2];
+	struct moe_buf score = { 0 };
 	struct part p[PARTS];
+	size_t n = PARTS;
+	int rc;
 
 	memcpy(&num[N_COEF], &t->entropy_coef, sizeof(double));
 	memcpy(&num[N_ENTROPY], &t->entropy_last, sizeof(double));
@@ -179,8 +195,20 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 		snprintf(st[i].dtype, sizeof(st[i].dtype), "%s", p[i].dtype);
 	}
 	if (t->past.n)
-		st[PARTS] = past_tensor(&t->past);
-	return moe_st_write(path, st, PARTS + (t->past.n > 0), meta, 3, e);
+		st[n++] = past_tensor(&t->past);
+	if (t->score.n_field) {
+		if (moe_rec_emit(&t->score, &score, e))
+			return -1;
+		st[n++] = (struct moe_st_tensor){ .name = "score",
+			.dtype = "U8",
+			.rank = 1,
+			.shape = { score.len },
+			.data = score.data,
+			.bytes = score.len };
+	}
+	rc = moe_st_write(path, st, n, meta, 3, e);
+	moe_buf_free(&score);
+	return rc;
 }
 
 /* 1, 0 = there is none, -1. With ranks the file is rank 0's, whose bytes all get; bytes is to be
@@ -258,7 +286,9 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 	for (size_t i = 0; rc == 1 && i < PARTS; i++)
 		if (get(s, path, &p[i], e))
 			rc = -1;
-	if (rc == 1 && (get_past(s, path, &t->past, e) || take_numbers(num, path, t->a, at, e)))
+	if (rc == 1 &&
+		(get_past(s, path, &t->past, e) || get_score(s, path, &t->score, e) ||
+			take_numbers(num, path, t->a, at, e)))
 		rc = -1;
 	if (rc == 1) {
 		take_names(s, t->a, at);
@@ -317,14 +347,17 @@ int moe_train_peek(
 }
 
 int moe_train_peek_past(const char *path, const struct moe_adapter *a, struct moe_past *past,
-	struct moe_train_at *at, struct moe_err *e)
+	struct moe_rec *score, struct moe_train_at *at, struct moe_err *e)
 {
 	struct moe_adapter copy = { 0 };
 	struct moe_st *s = NULL;
 	int rc = moe_adapter_copy(&copy, a, e) ? -1 : moe_train_peek(path, &copy, at, e);
 
 	if (rc == 1)
-		rc = (s = moe_st_open(path, e)) && !get_past(s, path, past, e) ? 1 : -1;
+		rc = (s = moe_st_open(path, e)) && !get_past(s, path, past, e) &&
+				!get_score(s, path, score, e)
+			? 1
+			: -1;
 	if (s)
 		moe_st_close(s);
 	moe_adapter_free(&copy);

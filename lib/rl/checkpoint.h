@@ -2,10 +2,11 @@
  *
  * One safetensors file, replaced as a whole (util/temp.h): the experts and their plan, AdamW's
  * moments and counts, the constants that the first step fixed, which step of the rollouts comes
- * next, the scores by which rollouts were routed so far, and the labels that the input had. A key
- * of the starting adapter and all options that matter refuses another run's file. The sampler of a
+ * next, the scores by which rollouts were routed so far, the score that the router last made anew,
+ * and the labels that the input had. A
+ * key of the starting adapter and all options that matter refuses another run's file. The sampler of a
  * run on policy goes on from the same file, and so does a router whose thresholds are quantiles of
- * the scores so far.
+ * the scores so far, or whose score is made anew as the policy changes.
  */
 #ifndef MOE_RL_CHECKPOINT_H
 #define MOE_RL_CHECKPOINT_H
@@ -32,9 +33,10 @@ int moe_train_load(struct moe_trainer *t, const char *path, const char *key,
 int moe_train_peek(
 	const char *path, struct moe_adapter *a, struct moe_train_at *at, struct moe_err *e);
 
-/* For the router: the scores of the steps before at->next, into a zeroed past; a is the adapter
- * that the run started from, and stays as it is. Returns as above. */
+/* For the router: the scores of the steps before at->next, into a zeroed past, and into a zeroed
+ * score what it last made (no fields = nothing); a is the adapter that the run started from, and
+ * stays as it is. Returns as above. */
 int moe_train_peek_past(const char *path, const struct moe_adapter *a, struct moe_past *past,
-	struct moe_train_at *at, struct moe_err *e);
+	struct moe_rec *score, struct moe_train_at *at, struct moe_err *e);
 
 #endif

@@ -17,6 +17,7 @@ void moe_rollout_step_free(struct moe_rollout_step *s)
 		free(s->r[i].logp);
 	}
 	free(s->r);
+	moe_rec_free(&s->score);
 	*s = (struct moe_rollout_step){ 0 };
 }
 
@@ -227,6 +228,7 @@ int moe_rollout_step_read(
 				break;
 			}
 		} else if (moe_rec_is(&rec, "step") && s->n) {
+			moe_rec_map(&rec, "score", &s->score);
 			break;
 		}
 	}

@@ -41,6 +41,8 @@ struct moe_rollout_step {
 	size_t n, cap;
 	char reward_name[MOE_REWARDS_MAX][48]; /* parts of the reward that some rollout has */
 	int n_rewards;
+	struct moe_rec score; /* the score that moe-route made anew before this step; no fields = it
+				 made none. Owned */
 };
 void moe_rollout_step_free(
 	struct moe_rollout_step *s); /* accepts a zeroed struct; also empties it for the next */

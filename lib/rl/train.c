@@ -97,6 +97,7 @@ void moe_trainer_free(struct moe_trainer *t)
 	free(t->load);
 	free(t->adv);
 	moe_past_free(&t->past);
+	moe_rec_free(&t->score);
 	moe_adamw_free(&t->opt);
 	*t = (struct moe_trainer){ 0 };
 }
@@ -524,7 +525,7 @@ static int side_gradient(struct moe_trainer *t, const struct moe_pair *p, size_t
 	moe_real *grad, struct moe_err *e)
 {
 	struct moe_experts *x = &t->a->x;
-	struct moe_engine g = { t->m, t->pool, NULL };
+	struct moe_engine g = { .m = t->m, .pool = t->pool };
 	moe_real outer[MOE_EXPERTS_MAX], mask[MOE_EXPERTS_MAX];
 	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
 	struct moe_seen *s = moe_alloc(n, sizeof(*s), e);
@@ -762,6 +763,8 @@ int moe_train_step(struct moe_trainer *t, const struct moe_rollout_step *s,
 	step_free(&g);
 	for (size_t i = 0; rc == 0 && i < s->n; i++)
 		rc = moe_past_add(&t->past, s->r[i].score, e);
+	if (rc == 0 && s->score.n_field)
+		rc = moe_rec_copy(&t->score, &s->score, e);
 	return rc;
 }
 

@@ -128,6 +128,8 @@ struct moe_trainer {
 	struct moe_gate_tally cells; /* and gates of its rollouts that were not routed */
 	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */
+	struct moe_rec score; /* as the router last made it anew, if it does: it goes on with that
+				 after a stop. Owned */
 	struct moe_past past; /* scores by which the rollouts so far were routed: the router goes on
 				 from them after a break (checkpoint.h) */
 	uint64_t n_update;    /* updates of this run so far: where the schedule stands */

@@ -21,6 +21,7 @@ struct anew {
 	int64_t every;
 	bool remembers, begun,
 		late; /* decides by earlier scores; and the recording lacks the first */
+	bool moves; /* scores are of the weights of each step, which are not at hand */
 	struct moe_past past;
 	size_t n, differ; /* rollouts compared; whose decision differs */
 	double gap;       /* greatest difference of a score */
@@ -29,6 +30,23 @@ struct anew {
 
 /* A score may differ in its last bits between machines. */
 #define SCORE_GAP 1e-3
+
+/* The scores on record, in place of those that would need the weights of their step. */
+static int by_record(struct anew *w, struct moe_route_step *s, const struct moe_turn *turn,
+	struct moe_err *e)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct moe_rec route = { 0 };
+
+		s->judged[i] = (struct moe_judged){ .score = NAN, .decision = MOE_ABSORB };
+		moe_rec_map(&s->rec[i], MOE_ROLLOUT_ROUTE, &route);
+		moe_rec_f64(&route, "score", &s->judged[i].score);
+		moe_rec_free(&route);
+		if (moe_past_add(&w->past, s->judged[i].score, e))
+			return -1;
+	}
+	return w->method->decide(w->x, s->seen, s->n, turn, s->judged, e);
+}
 
 static int compare_one(struct anew *w, const struct moe_route_step *s, size_t i)
 {
@@ -81,8 +99,9 @@ static int compare_step(struct anew *w, struct moe_route_step *s, struct moe_err
 	if (s->n && (w->late || s->step % w->every != 0))
 		rc = remember_step(w, s, e);
 	else if (s->n) {
-		rc = moe_method_route(
-			w->method, w->g, w->x, s->seen, s->n, &turn, s->judged, &s->null, e);
+		rc = w->moves ? by_record(w, s, &turn, e)
+			      : moe_method_route(w->method, w->g, w->x, s->seen, s->n, &turn,
+					s->judged, &s->null, e);
 		for (size_t i = 0; !rc && i < s->n; i++)
 			compare_one(w, s, i);
 	}
@@ -174,6 +193,7 @@ static int check_run(struct moe_audit *a, const struct moe_audit_run *r, const s
 		*e = why;
 	else
 		w.remembers = moe_method_remembers(&adapter);
+	w.moves = !rc && moe_method_refresh(w.method, &adapter) > 0;
 	if (!rc)
 		rc = walk(&w, r->path, max_mem, e);
 	moe_adapter_free(&adapter);
@@ -187,13 +207,20 @@ static int check_run(struct moe_audit *a, const struct moe_audit_run *r, const s
 			r->path);
 	if (w.differ)
 		return moe_audit_say(a, e, GROUP, MOE_CHECK_FAILED, "",
-			"%s: %zu of %zu decisions differ from what %s decides on the same tokens, "
+			"%s: %zu of %zu decisions differ from what %s decides %s, "
 			"first %s: other than its score decided them%s",
-			r->path, w.differ, w.n, w.method->name, w.first,
+			r->path, w.differ, w.n, w.method->name,
+			w.moves ? "by the scores on record" : "on the same tokens", w.first,
 			strcmp(r->tool, "moe-route")
 				? " (moe-route did not write this file, so its "
 				  "seed is a guess)"
 				: "");
+	if (w.moves)
+		return moe_audit_say(a, e, GROUP, MOE_CHECK_SKIPPED, "",
+			"%s: all %zu decisions follow from the scores on record, but those are of "
+			"the weights of each step, which are not here: moe-route --follow with "
+			"moe-train --publish, on this file, makes both anew",
+			r->path, w.n);
 	return moe_audit_say(a, e, GROUP, MOE_CHECK_HELD,
 		"routes that were written from opened seals, or by anything else than the score of "
 		"the pairs",

@@ -67,13 +67,6 @@ ok 'with two threads' moe-route -q -m base -a g0.moes -j 2 -o g2.moes whole.run.
 equal 'the same' "$(routes g2.moes | sha256sum)" "$(routes g.moes | sha256sum)"
 ok 'its placebo' moe-pin -q -m base --seed 3 --placebo-of gradient -o gh.moes pins.moes
 ok 'decides too' moe-route -q -m base -a gh.moes -o r.moes whole.run.moes
-scores_at() { moe-cat --json "$1" | jq -c "select(.t == \"rollout\" and .step == $2) | .route.score" | sha256sum; }
-for n in 0 1; do
-	moe-pin -q -m base --seed 3 --method haar --set refresh=$n -o haar.moes pins.moes
-	moe-route -q -m base -a haar.moes -o haar$n.moes whole.run.moes
-done
-equal 'a placebo that is drawn anew begins as the other' "$(scores_at haar1.moes 0)" "$(scores_at haar0.moes 0)"
-equal 'and then differs' "$([ "$(scores_at haar1.moes 1)" = "$(scores_at haar0.moes 1)" ]; echo $?)" 1
 ok 'hash needs no pairs' moe-pin -q -m base --method hash --set keep=0.3 --set route=0.3 -o h0.moes </dev/null
 ok 'it decides without a score' moe-route -q -m base -a h0.moes -o h.moes whole.run.moes
 equal 'by tokens' "$(moe-cat --json h.moes | jq -c 'select(.t == "rollout") | [.prompt_ids, .completion_ids, .route.decision]' | sort -u |

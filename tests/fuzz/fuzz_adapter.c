@@ -68,7 +68,7 @@ static void write_and_read(struct moe_adapter *a)
 static void route(const struct moe_adapter *a)
 {
 	static const int32_t ids[4] = { 'a', 'b', 'c', 258 };
-	struct moe_engine g = { &base, pool };
+	struct moe_engine g = { .m = &base, .pool = pool };
 	struct moe_seen seen[2] = { { ids, ids + 1, 2, 3, 0, -1, NULL },
 		{ ids, ids + 2, 1, 1, 0, 1, NULL } };
 	struct moe_judged j[2];

@@ -39,7 +39,7 @@ static int setup(void **state)
 	assert_int_equal(moe_model_new(&model, &c, 3, 1, &e), 0);
 	for (size_t i = 0; i < model.n_param; i++) /* so that it has opinions */
 		model.param[i] += (moe_real)(0.1 * normal("weights", i, 0));
-	engine = (struct moe_engine){ &model, moe_pool_new(2, &e), NULL };
+	engine = (struct moe_engine){ .m = &model, .pool = moe_pool_new(2, &e) };
 	assert_non_null(engine.pool);
 	for (int i = 0; i < TEXTS; i++) {
 		for (int k = 0; k < 4; k++)

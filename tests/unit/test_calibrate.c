@@ -19,7 +19,7 @@ static void run(struct tiny *w, const int hack[2], const int clean[2], double ou
 {
 	static const struct moe_calibrate_opts o = { 200, 0.01 };
 	static const moe_real gate[2] = { 1, 1 };
-	struct moe_engine g = { &w->m, w->pool, NULL };
+	struct moe_engine g = { .m = &w->m, .pool = w->pool };
 	struct moe_pair pair[PAIRS];
 	struct moe_pairs p = { pair, PAIRS, 0 };
 	int32_t side[PAIRS][2][LEN];

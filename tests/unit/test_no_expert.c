@@ -88,7 +88,7 @@ static double contrast(struct tiny *w, moe_real *grad)
 {
 	static const moe_real outer[2] = { 1, 0 }, mask[2] = { 1, 0 };
 	const struct moe_nll_opts o = { .outer = outer, .mask = mask };
-	struct moe_engine g = { &w->m, w->pool, NULL };
+	struct moe_engine g = { .m = &w->m, .pool = w->pool };
 	size_t n = w->a.x.n_param;
 	moe_real *d = calloc(n, sizeof(*d));
 	struct moe_seen s[N / 2];
@@ -180,7 +180,7 @@ static void test_clean_span(void **state)
 	(void)state;
 	make_world(&w, "projection", "sides=clean");
 	w.t.pins = &w.pins;
-	g = (struct moe_engine){ &w.m, w.pool, NULL };
+	g = (struct moe_engine){ .m = &w.m, .pool = w.pool };
 	n = w.a.x.n_param;
 	grad = calloc((N / 2) * n, sizeof(*grad));
 	was = malloc(n * sizeof(*was));
@@ -317,7 +317,7 @@ static void test_steering(void **state)
 
 		make_world(&w, k ? "steering-random" : "steering", NULL);
 		m = moe_method_find(w.a.method, &e);
-		g = (struct moe_engine){ &w.m, w.pool, NULL };
+		g = (struct moe_engine){ .m = &w.m, .pool = w.pool };
 		assert_int_equal(w.a.x.shift, 1);
 		assert_int_equal(m->init(&g, &w.pins, &w.a, &e), 0);
 		shift = moe_experts_shift(&w.a.x);

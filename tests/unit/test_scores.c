@@ -151,7 +151,7 @@ static void test_pooled(void **state)
 	static float x[2 * PAIRS * DIM], null[2 * PAIRS * 3];
 	struct moe_nulls none = { 0 }, some = { 3, 1, null };
 	struct moe_model base = { 0 };
-	struct moe_engine g = { &base, NULL, NULL };
+	struct moe_engine g = { .m = &base };
 	struct moe_adapter a = { 0 };
 	struct moe_err e;
 	double b = 0;
@@ -234,7 +234,7 @@ static void make_world(struct world *w, const char *method, const char *set)
 
 	memset(w, 0, sizeof(*w));
 	assert_int_equal(moe_model_new(&w->base, &config, 5, 1, &e), 0);
-	w->g = (struct moe_engine){ &w->base, moe_pool_new(1, &e), NULL };
+	w->g = (struct moe_engine){ .m = &w->base, .pool = moe_pool_new(1, &e) };
 	for (int i = 0; i < 2 * PAIRS; i++) {
 		for (int k = 0; k < 2 * LEN; k++)
 			w->ids[i][k] = (int32_t)moe_rng_below(moe_rng_key(1, "ids"), (uint64_t)i,
@@ -268,23 +268,20 @@ static void free_world(struct world *w)
 
 /* A feature is the derivative of the mean NLL with respect to its scale: column k of the probe's B,
  * times h and -h, put where the adapter has 0. */
-static void test_probe(void **state)
+static void check_probe(struct world *w)
 {
-	static const moe_real one[1] = { 1 };
+	static const moe_real one[3] = { 1, 1, 1 };
 	const struct moe_nll_opts o = { .outer = one, .mask = one };
 	const int d = moe_probe_dim(&config, RANK);
 	float *f = calloc((size_t)d, sizeof(*f));
 	struct moe_experts x;
 	moe_real *b, *grad;
-	struct world w;
 	struct moe_err e;
 	double most = 0, h = 0.02;
 
-	(void)state;
-	make_world(&w, "gradient", NULL);
 	assert_int_equal(d, 3 * 7 * RANK);
-	assert_int_equal(moe_probe_features(&w.g, w.s, 1, RANK, f, &e), 0);
-	assert_int_equal(moe_probe_make(&w.g, RANK, &x, &b, &e), 0);
+	assert_int_equal(moe_probe_features(&w->g, w->s, 1, RANK, f, &e), 0);
+	assert_int_equal(moe_probe_make(&w->g, RANK, &x, &b, &e), 0);
 	grad = calloc(x.n_param, sizeof(*grad));
 	for (int i = 0; i < d; i++)
 		most = fmax(most, fabs((double)f[i]));
@@ -292,18 +289,20 @@ static void test_probe(void **state)
 		const struct moe_view *v = &x.view[q];
 
 		for (int k = 0; v->role == MOE_ROLE_B && k < RANK; k++) {
+			size_t R = (size_t)x.R, slot = (size_t)(x.first[x.E - 1] + k);
 			double nll[2],
 				want = (double)f[(v->layer * MOE_LINEARS + v->linear) * RANK + k];
 
 			for (int side = 0; side < 2; side++) {
-				for (size_t at = (size_t)k; at < v->n; at += RANK)
-					x.param[v->off + at] = (moe_real)(side ? -h : h) *
+				for (size_t at = slot; at < v->n; at += R)
+					x.param[v->off + at] =
+						(moe_real)((side ? -h : h) / x.scale) *
 						b[v->off + at];
-				assert_int_equal(moe_nll_gradient(&w.g, &x, w.s, 1, &o, grad,
+				assert_int_equal(moe_nll_gradient(&w->g, &x, w->s, 1, &o, grad,
 							 &nll[side], &e),
 					0);
 			}
-			for (size_t at = (size_t)k; at < v->n; at += RANK)
+			for (size_t at = slot; at < v->n; at += R)
 				x.param[v->off + at] = 0;
 			assert_true(fabs((nll[0] - nll[1]) / (2 * h) - want) < 0.02 * most);
 		}
@@ -313,6 +312,15 @@ static void test_probe(void **state)
 	free(b);
 	free(grad);
 	free(f);
+}
+
+static void test_probe(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, "gradient", NULL);
+	check_probe(&w);
 	free_world(&w);
 }
 
@@ -389,30 +397,214 @@ static void test_directions(void **state)
 	hack_tokens = 23;
 }
 
-/* Drawn anew every third step, and scaled by the pairs' spread along it. */
+/* Experts with a clean and a quarantine one, none of which adds nothing; when deployed the latter is
+ * off. */
+static void make_policy(struct world *w, struct moe_experts *x, bool deployed, double size)
+{
+	struct moe_rng key = moe_rng_key(9, "policy");
+	struct moe_err e;
+
+	*x = (struct moe_experts){ .E = 2, .scale = 2, .rank = { 2, 3 } };
+	x->bank[0] = MOE_BANK_CLEAN;
+	x->bank[1] = MOE_BANK_QUARANTINE;
+	strcpy(x->name[0], "clean");
+	strcpy(x->name[1], "quarantine");
+	x->target[MOE_Q] = x->target[MOE_DOWN] = true;
+	assert_int_equal(moe_experts_init(x, &w->base.config, &e), 0);
+	for (size_t i = 0; i < x->n_param; i++)
+		x->param[i] = (moe_real)(size * moe_rng_normal(key, 0, i));
+	if (deployed)
+		moe_experts_scale_bank(x, MOE_BANK_QUARANTINE, 0);
+	w->g.x = x;
+}
+
+static void test_probe_on_policy(void **state)
+{
+	static float f[2][3 * 7 * RANK];
+	struct moe_experts x;
+	struct world w;
+	struct moe_err e;
+	double most = 0;
+
+	(void)state;
+	make_world(&w, "gradient", NULL);
+	assert_int_equal(moe_probe_features(&w.g, w.s, 1, RANK, f[0], &e), 0);
+	make_policy(&w, &x, true, 0.1);
+	check_probe(&w);
+	assert_int_equal(moe_probe_features(&w.g, w.s, 1, RANK, f[1], &e), 0);
+	for (int i = 0; i < 3 * 7 * RANK; i++)
+		most = fmax(most, fabs((double)f[1][i] - (double)f[0][i]));
+	assert_true(most > 1e-2); /* it is not the base's */
+	moe_experts_free(&x);
+	free_world(&w);
+}
+
+/* Mean score of the pairs' hacks and of their clean sides. */
+static void means(struct world *w, double mean[2])
+{
+	struct moe_judged j[2 * PAIRS];
+
+	mean[0] = mean[1] = 0;
+	score_all(w, 0, j);
+	for (int i = 0; i < 2 * PAIRS; i++)
+		mean[i % 2] += j[i].score / PAIRS;
+}
+
+static void refresh(struct world *w, int64_t nth)
+{
+	struct moe_err e;
+	const struct moe_method *m = moe_method_find(w->a.method, &e);
+
+	if (m->refresh(&w->g, &w->pairs, nth, &w->a, &e))
+		fail_msg("%s", e.msg);
+}
+
+/* A score made anew is 1 and 0 at the pairs' means under the policy of now; one that is kept from
+ * before is not. */
 static void test_refresh(void **state)
+{
+	static const char *const rows[] = { "vector", "tstat", "gradient" };
+
+	(void)state;
+	for (int r = 0; r < 3; r++) {
+		struct moe_experts x;
+		struct world w;
+		double mean[2];
+
+		make_world(&w, rows[r], "refresh=3");
+		make_policy(&w, &x, true, 1);
+		means(&w, mean);
+		assert_true(fabs(mean[0] - 1) > 1e-2 || fabs(mean[1]) > 1e-2);
+		refresh(&w, 1);
+		means(&w, mean);
+		assert_true(fabs(mean[0] - 1) < 1e-4 && fabs(mean[1]) < 1e-4);
+		moe_experts_free(&x);
+		free_world(&w);
+	}
+}
+
+/* The base's score again, to the bit, under a policy that adds nothing: before training the two are
+ * one. */
+static void test_refresh_at_start(void **state)
+{
+	static const char *const rows[] = { "vector", "tstat", "haar", "gradient", "gradient-haar",
+		"logistic" };
+
+	(void)state;
+	for (int r = 0; r < 6; r++) {
+		struct moe_judged j[2][2 * PAIRS];
+		struct moe_experts x;
+		struct world w;
+
+		make_world(&w, rows[r], "refresh=3");
+		score_all(&w, 0, j[0]);
+		make_policy(&w, &x, true, 0.3);
+		for (size_t q = 0; q < x.n_view; q++)
+			for (size_t k = 0; x.view[q].role == MOE_ROLE_B && k < x.view[q].n; k++)
+				x.param[x.view[q].off + k] = 0;
+		refresh(&w, 0);
+		score_all(&w, 0, j[1]);
+		for (int i = 0; i < 2 * PAIRS; i++)
+			assert_true(j[0][i].score == j[1][i].score);
+		moe_experts_free(&x);
+		free_world(&w);
+	}
+}
+
+/* What the quarantine does is not seen: it is off. */
+static void test_refresh_deployed(void **state)
+{
+	static const char *const rows[] = { "vector", "gradient", "logistic" };
+
+	(void)state;
+	for (int r = 0; r < 3; r++) {
+		struct moe_judged j[2][2 * PAIRS];
+		struct moe_experts x;
+		struct world w;
+
+		make_world(&w, rows[r], "refresh=3");
+		for (int k = 0; k < 2; k++) {
+			make_policy(&w, &x, true, 0.3);
+			for (size_t q = 0; k && q < x.n_view; q++) {
+				struct moe_part p = moe_view_part(&x, &x.view[q], 1);
+
+				for (size_t i = 0; i < p.rows * p.cols; i++)
+					x.param[p.off + i / p.cols * p.ld + i % p.cols] = 1;
+			}
+			refresh(&w, 1);
+			score_all(&w, 0, j[k]);
+			moe_experts_free(&x);
+		}
+		for (int i = 0; i < 2 * PAIRS; i++)
+			assert_true(j[0][i].score == j[1][i].score);
+		free_world(&w);
+	}
+}
+
+/* The logistic score anew is what moe-pin would have fitted on that policy. */
+static void test_refresh_logistic(void **state)
+{
+	struct moe_judged j[2][2 * PAIRS];
+	struct moe_experts x;
+	struct world w, u;
+	struct moe_err e;
+	int differ = 0;
+
+	(void)state;
+	make_world(&w, "logistic", "refresh=3");
+	make_world(&u, "logistic", "refresh=3");
+	make_policy(&w, &x, true, 0.3);
+	score_all(&w, 0, j[0]);
+	refresh(&w, 1);
+	score_all(&w, 0, j[1]);
+	for (int i = 0; i < 2 * PAIRS; i++)
+		differ += fabs(j[0][i].score - j[1][i].score) > 1e-4;
+	assert_true(differ > PAIRS);
+	moe_adapter_free(&u.a);
+	strcpy(u.a.method, "logistic");
+	u.a.train_seed = 4;
+	assert_int_equal(moe_settings_default(
+				 moe_method_find("logistic", &e)->settings, &u.a.settings, &e),
+		0);
+	u.g.x = &x;
+	assert_int_equal(moe_method_find("logistic", &e)->init(&u.g, &u.pairs, &u.a, &e), 0);
+	score_all(&u, 0, j[0]);
+	for (int i = 0; i < 2 * PAIRS; i++)
+		assert_true(j[0][i].score == j[1][i].score);
+	moe_experts_free(&x);
+	free_world(&w);
+	free_world(&u);
+}
+
+/* Drawn anew, and scaled by the pairs' spread along it under the policy. */
+static void test_refresh_by_chance(void **state)
 {
 	static const char *const rows[] = { "haar", "gradient-haar" };
 
 	(void)state;
 	for (int r = 0; r < 2; r++) {
-		struct moe_judged j[4][2 * PAIRS];
-		double sd[2] = { 0, 0 };
+		struct moe_judged j[3][2 * PAIRS];
+		struct moe_experts x;
 		struct world w;
 		int differ = 0;
 
 		make_world(&w, rows[r], "refresh=3");
-		for (int k = 0; k < 4; k++)
+		make_policy(&w, &x, true, 0.3);
+		for (int k = 0; k < 3; k++) {
+			double sd = 0;
+
+			refresh(&w, k / 2); /* 0 0 1 */
 			score_all(&w, k, j[k]);
+			for (int i = 0; i < 2 * PAIRS; i++)
+				sd += pow(j[k][i].score - 0.5, 2) / (2 * PAIRS);
+			assert_true(fabs(sd - 0.25) < 1e-4); /* a gap of two standard deviations */
+		}
 		for (int i = 0; i < 2 * PAIRS; i++) {
-			assert_true(j[0][i].score == j[2][i].score);
-			differ += fabs(j[2][i].score - j[3][i].score) > 1e-3;
-			for (int k = 0; k < 2; k++)
-				sd[k] += pow(j[3 * k][i].score - 0.5, 2) / (2 * PAIRS);
+			assert_true(j[0][i].score == j[1][i].score);
+			differ += fabs(j[1][i].score - j[2][i].score) > 1e-3;
 		}
 		assert_true(differ > PAIRS);
-		/* a gap of two standard deviations */
-		assert_true(fabs(sd[0] - 0.25) < 1e-4 && fabs(sd[1] - 0.25) < 1e-4);
+		moe_experts_free(&x);
 		free_world(&w);
 	}
 }
@@ -437,7 +629,7 @@ static void test_seeded(void **state)
 	(void)state;
 	tiny_make(&w, "seeded", NULL, (const char *const[]){ "clean:2", "quarantine:2", NULL }, 2,
 		NULL);
-	g = (struct moe_engine){ &w.m, w.pool, NULL };
+	g = (struct moe_engine){ .m = &w.m, .pool = w.pool };
 	d = moe_features_dim(&w.m.config);
 	assert_true(d <= 3 * 16);
 	if (m->init(&g, &w.pins, &w.a, &e))
@@ -515,8 +707,13 @@ int main(void)
 		cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_gradient_score),
 		cmocka_unit_test(test_directions),
+		cmocka_unit_test(test_probe_on_policy),
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_seeded),
+		cmocka_unit_test(test_refresh_at_start),
+		cmocka_unit_test(test_refresh_deployed),
+		cmocka_unit_test(test_refresh_logistic),
+		cmocka_unit_test(test_refresh_by_chance),
 		cmocka_unit_test(test_hash),
 	};
 

@@ -1,4 +1,5 @@
-/* logistic.c - a logistic regression on the frozen base's hidden states, fitted on the pairs alone.
+/* logistic.c - a logistic regression on hidden states, fitted on the pairs alone: those of the
+ * frozen base, or with `refresh` of the policy without its quarantine, fitted anew as it changes.
  *
  * The score of a completion is the mean probability over its tokens, or that of its mean state;
  * whole pairs are held out, fold by fold, to say how well it does on pairs that it has not seen,
@@ -24,6 +25,7 @@ const struct moe_setting moe_logistic_settings[] = {
 	[SET_FOLDS] = { "folds", 5, 2, 1000, NULL, "held-out folds of whole pairs" },
 	MOE_SETTINGS_THRESHOLDS,
 	{ "features", 0, 0, 0, "tokens|pooled", "each completion token's states, or their mean" },
+	MOE_SETTING_REFRESH,
 	{ 0 },
 };
 
@@ -122,7 +124,7 @@ static void weigh(struct table *t, const struct moe_held *h, uint32_t out)
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < t->n_seq; i++)
 			for (size_t k = t->first[i]; k < t->first[i + 1]; k++) {
-				bool in = !moe_held_is_out(h, i / 2, out);
+				bool in = out == h->folds || !moe_held_is_out(h, i / 2, out);
 
 				t->y[k] = i % 2 == 0;
 				if (pass == 0)
@@ -186,12 +188,18 @@ static int store_quality(const struct table *t, const struct moe_held *h, const 
 	return rc;
 }
 
+/* Makes the tensor, or overwrites it. */
 static int store_tensor(
 	struct moe_adapter *a, const char *name, const double *v, size_t n, struct moe_err *e)
 {
 	uint64_t shape[1] = { n };
-	struct moe_score_tensor *st = moe_adapter_add_tensor(a, name, 1, shape, e);
+	const struct moe_score_tensor *st = moe_adapter_tensor(a, name);
 
+	if (!st)
+		st = moe_adapter_add_tensor(a, name, 1, shape, e);
+	else if (st->n != n)
+		return moe_fail(e, MOE_DATA,
+			"the adapter holds no score that fits this base (%s)", name);
 	for (size_t f = 0; st && f < n; f++)
 		st->data[f] = (float)v[f];
 	return st ? 0 : -1;
@@ -244,6 +252,36 @@ static int fit(const struct moe_engine *g, const struct moe_pairs *p, const stru
 	}
 	free(w);
 	moe_held_free(&h);
+	table_free(&t);
+	return rc;
+}
+
+/* The fit alone: what is held out told at moe-pin how good it is. The search starts at 0, so that
+ * what comes out depends on the policy and not on what was fitted before. */
+int moe_logistic_refresh(const struct moe_engine *g, const struct moe_pairs *p, int64_t nth,
+	struct moe_adapter *a, struct moe_err *e)
+{
+	struct moe_held all = { .n = p->n }; /* of no folds: all count */
+	struct moe_str features = { "", 0 };
+	struct table t = { 0 };
+	double *w = NULL, b = 0, l2;
+	bool pooled = moe_rec_str(&a->score, "features", &features) &&
+		moe_str_eq(features, "pooled");
+	int rc = moe_rec_f64_req(&a->settings, "l2", &l2, e) || table_make(&t, g, p, pooled, e)
+		? -1
+		: 0;
+
+	(void)nth;
+	if (rc == 0)
+		rc = (w = moe_alloc(t.d.d, sizeof(*w), e)) ? 0 : -1;
+	if (rc == 0) {
+		weigh(&t, &all, 0);
+		rc = moe_logreg(&t.d, l2, false, t.pool, w, &b, NULL, e) ||
+				store(a, &t, pooled, w, b, e)
+			? -1
+			: 0;
+	}
+	free(w);
 	table_free(&t);
 	return rc;
 }
@@ -485,6 +523,7 @@ const struct moe_method moe_method_logistic = {
 	.plan = moe_decision_table_deployed,
 	.check = moe_logistic_check,
 	.init = moe_logistic_init,
+	.refresh = moe_logistic_refresh,
 	.report = moe_held_report,
 	.score = moe_logistic_score,
 	.token_score = moe_logistic_token_score,

@@ -47,6 +47,7 @@ const struct moe_method moe_method_random = {
 	.plan = moe_decision_table_deployed,
 	.check = moe_logistic_check,
 	.init = moe_logistic_init,
+	.refresh = moe_logistic_refresh,
 	.report = moe_held_report,
 	.score = moe_logistic_score,
 	.token_score = moe_logistic_token_score,

@@ -34,6 +34,8 @@ extern const struct moe_setting moe_logistic_settings[];
 int moe_logistic_check(const double *set, const struct moe_experts *x, struct moe_err *e);
 int moe_logistic_init(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
 	struct moe_err *e);
+int moe_logistic_refresh(const struct moe_engine *g, const struct moe_pairs *p, int64_t nth,
+	struct moe_adapter *a, struct moe_err *e);
 int moe_logistic_score(const struct moe_engine *g, const struct moe_adapter *a,
 	const struct moe_seen *s, size_t n, const struct moe_turn *turn, struct moe_judged *j,
 	struct moe_nulls *null, struct moe_err *e);

@@ -1,9 +1,13 @@
-/* vector.c - routes per rollout by a direction in the frozen base's pooled states, or in a
- * completion's gradient (gradient): the mean difference of the pairs (vector), the same over its
- * standard error (tstat), or one drawn evenly from the sphere (haar, gradient-haar), their placebo.
- * No logistic fit, no token by token.
+/* vector.c - routes per rollout by a direction in pooled states, or in a completion's gradient
+ * (gradient): the mean difference of the pairs (vector), the same over its standard error (tstat),
+ * or one drawn evenly from the sphere (haar, gradient-haar), their placebo. No logistic fit, no
+ * token by token.
  *
  * score = 1/2 + (x - middle).v / gap: the pairs' clean sides lie around 0, their hacks around 1.
+ *
+ * States and gradients are of the frozen base; with `refresh` of the policy without its quarantine,
+ * and v, middle and gap are of the policy at the last refresh: at the first steps, where the experts
+ * add nothing, the very same.
  */
 #include "moe/methods/rows.h"
 
@@ -28,16 +32,8 @@ enum { SET_LO, SET_HI, SET_FOLDS };
 	{                                                                                          \
 		"probe", 4, 1, 64, NULL, "rank of the frozen probe: features of each Linear"       \
 	}
-#define REFRESH                                                                                    \
-	{                                                                                          \
-		"refresh", 0, 0, 1e9, NULL,                                                        \
-			"steps after which the direction is drawn anew; 0: never, as that of the " \
-			"pairs"                                                                    \
-	}
-static const struct moe_setting settings[] = { COMMON, { 0 } };
-static const struct moe_setting haar_settings[] = { COMMON, REFRESH, { 0 } };
-static const struct moe_setting gradient_settings[] = { COMMON, PROBE, { 0 } };
-static const struct moe_setting gradient_haar_settings[] = { COMMON, PROBE, REFRESH, { 0 } };
+static const struct moe_setting settings[] = { COMMON, MOE_SETTING_REFRESH, { 0 } };
+static const struct moe_setting gradient_settings[] = { COMMON, PROBE, MOE_SETTING_REFRESH, { 0 } };
 enum kind { MEAN, TSTAT, HAAR, GRADIENT, GRADIENT_HAAR };
 
 static bool by_chance(enum kind k)
@@ -166,14 +162,6 @@ static int probe_of(const struct moe_adapter *a)
 	return (int)v;
 }
 
-static int64_t refresh_of(const struct moe_adapter *a)
-{
-	double v = 0;
-
-	moe_rec_f64(&a->settings, "refresh", &v);
-	return (int64_t)v;
-}
-
 /* Everything that init allocates. */
 struct work {
 	struct moe_seen *seen; /* [2 n] */
@@ -185,7 +173,7 @@ static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_
 	struct work *w, struct moe_err *e)
 {
 	int probe = probe_of(a);
-	uint64_t d = (uint64_t)dim(g, probe), all[2] = { 2 * n, d };
+	uint64_t d = (uint64_t)dim(g, probe);
 	struct moe_score_tensor *v = moe_adapter_add_tensor(a, "score.direction", 1, &d, e), *m;
 	struct moe_rng key = moe_rng_key(a->train_seed, "haar direction");
 	double set[MOE_ROUTER_SETTINGS], gap;
@@ -208,14 +196,8 @@ static int fit(const struct moe_engine *g, size_t n, enum kind kind, struct moe_
 	gap = direction(&s, kind, key, direct, m->data);
 	if (!(gap > 0) || !isfinite(gap))
 		return moe_fail(e, MOE_DATA,
-			"the pairs' sides do not differ in the base's states: they give no "
-			"direction");
-	if (refresh_of(a) > 0) { /* what a direction is scaled by when it is drawn anew */
-		m = moe_adapter_add_tensor(a, "score.pairs", 2, all, e);
-		if (!m)
-			return -1;
-		memcpy(m->data, w->x, 2 * n * (size_t)d * sizeof(*m->data));
-	}
+			"the pairs' sides do not differ in the states that are scored: they give "
+			"no direction");
 	return moe_rec_set_f64(&a->score, "gap", gap, e) ||
 			moe_rec_set_str(&a->score, "features", probe ? "gradient" : "pooled", e) ||
 			moe_rec_set_int(&a->score, "pairs", (int64_t)n, e)
@@ -242,52 +224,58 @@ static int init_kind(const struct moe_engine *g, const struct moe_pairs *p, enum
 	return rc;
 }
 
-static int init_mean(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
-	struct moe_err *e)
+/* Direction, middle and gap of all pairs, by the features that they have under g->x now. */
+static int refresh_kind(const struct moe_engine *g, const struct moe_pairs *p, enum kind kind,
+	int64_t nth, struct moe_adapter *a, struct moe_err *e)
 {
-	return init_kind(g, p, MEAN, a, e);
+	const struct moe_score_tensor *v = moe_adapter_tensor(a, "score.direction"),
+				      *m = moe_adapter_tensor(a, "score.middle");
+	int probe = probe_of(a);
+	size_t d = dim(g, probe);
+	struct moe_seen *seen = moe_alloc(2 * p->n, sizeof(*seen), e);
+	float *x = seen ? moe_alloc(2 * p->n * d, sizeof(*x), e) : NULL;
+	struct sides s = { .x = x, .n = p->n, .d = d, .probe = probe, .draw = (uint64_t)nth };
+	int rc = x && v && m && v->n == d && m->n == d ? 0 : -1;
+
+	if (x && rc)
+		moe_fail(e, MOE_DATA,
+			"the adapter holds no direction that fits this base (score.direction)");
+	for (size_t i = 0; x && i < 2 * p->n; i++)
+		seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
+	rc = rc ? rc : features(g, seen, 2 * p->n, probe, x, e);
+	if (rc == 0) {
+		double gap = direction(&s, kind, moe_rng_key(a->train_seed, "haar direction"),
+			v->data, m->data);
+
+		rc = gap > 0 && isfinite(gap)
+			? moe_rec_set_f64(&a->score, "gap", gap, e)
+			: moe_fail(e, MOE_DATA,
+				  "the pairs' sides do not differ under the policy: they give no "
+				  "direction");
+	}
+	free(seen);
+	free(x);
+	return rc;
 }
 
-static int init_tstat(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
-	struct moe_err *e)
-{
-	return init_kind(g, p, TSTAT, a, e);
-}
+/* What the rows call: the same for each kind. */
+#define KIND(name, kind)                                                                           \
+	static int init_##name(const struct moe_engine *g, const struct moe_pairs *p,              \
+		struct moe_adapter *a, struct moe_err *e)                                          \
+	{                                                                                          \
+		return init_kind(g, p, kind, a, e);                                                \
+	}                                                                                          \
+	static int refresh_##name(const struct moe_engine *g, const struct moe_pairs *p,           \
+		int64_t nth, struct moe_adapter *a, struct moe_err *e)                             \
+	{                                                                                          \
+		return refresh_kind(g, p, kind, nth, a, e);                                        \
+	}
 
-static int init_haar(const struct moe_engine *g, const struct moe_pairs *p, struct moe_adapter *a,
-	struct moe_err *e)
-{
-	return init_kind(g, p, HAAR, a, e);
-}
-
-static int init_gradient(const struct moe_engine *g, const struct moe_pairs *p,
-	struct moe_adapter *a, struct moe_err *e)
-{
-	return init_kind(g, p, GRADIENT, a, e);
-}
-
-static int init_gradient_haar(const struct moe_engine *g, const struct moe_pairs *p,
-	struct moe_adapter *a, struct moe_err *e)
-{
-	return init_kind(g, p, GRADIENT_HAAR, a, e);
-}
-
-/* The direction of a step, of a row that draws it anew: v [d], the pairs' middle, and its gap. */
-static int redraw(const struct moe_adapter *a, size_t d, int64_t step, float *v, float *middle,
-	double *gap, struct moe_err *e)
-{
-	const struct moe_score_tensor *x = moe_adapter_tensor(a, "score.pairs");
-	struct sides s = { .d = d, .probe = probe_of(a), .draw = (uint64_t)(step / refresh_of(a)) };
-
-	if (!x || x->rank != 2 || x->shape[1] != d || x->shape[0] < 2 || x->shape[0] % 2)
-		return moe_fail(e, MOE_DATA,
-			"the adapter does not hold the pairs' features (score.pairs), which its "
-			"refresh needs: pin it anew");
-	s.x = x->data;
-	s.n = (size_t)x->shape[0] / 2;
-	*gap = direction(&s, HAAR, moe_rng_key(a->train_seed, "haar direction"), v, middle);
-	return 0;
-}
+KIND(mean, MEAN)
+KIND(tstat, TSTAT)
+KIND(haar, HAAR)
+KIND(gradient, GRADIENT)
+KIND(gradient_haar, GRADIENT_HAAR)
 
 static int score(const struct moe_engine *g, const struct moe_adapter *a,
 	const struct moe_seen *seen, size_t n, const struct moe_turn *turn, struct moe_judged *j,
@@ -299,34 +287,27 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 	size_t d = dim(g, probe), nulls = (size_t)null->n;
 	struct moe_rng key = moe_rng_key(null->seed, "haar");
 	float *x, *u;
-	const float *along, *middle;
 	double gap;
 	int rc;
 
+	(void)turn;
 	if (!v || !m || v->n != d || m->n != d)
 		return moe_fail(e, MOE_DATA,
 			"the adapter holds no direction that fits this base (score.direction)");
 	if (moe_rec_f64_req(&a->score, "gap", &gap, e))
 		return moe_err_prefix(e, "the adapter's score");
-	along = v->data;
-	middle = m->data;
-	x = moe_alloc(n * d + 3 * d, sizeof(*x), e);
+	x = moe_alloc(n * d + d, sizeof(*x), e);
 	u = x ? x + n * d : NULL;
 	rc = x ? features(g, seen, n, probe, x, e) : -1;
-	if (rc == 0 && refresh_of(a) > 0) {
-		rc = redraw(a, d, turn->step, u + d, u + 2 * d, &gap, e);
-		along = u + d;
-		middle = u + 2 * d;
-	}
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		j[i].score = moe_features_tokens(&g->m->config, &seen[i])
-			? score_of(x + i * d, along, middle, gap, d)
+			? score_of(x + i * d, v->data, m->data, gap, d)
 			: 0.5;
 	for (size_t k = 0; rc == 0 && k < nulls; k++) {
 		for (size_t f = 0; f < d; f++)
 			u[f] = (float)(moe_rng_normal(key, k, f) / sqrt((double)d));
 		for (size_t i = 0; i < n; i++)
-			null->score[i * nulls + k] = (float)score_of(x + i * d, u, middle, gap, d);
+			null->score[i * nulls + k] = (float)score_of(x + i * d, u, m->data, gap, d);
 	}
 	free(x);
 	return rc;
@@ -340,7 +321,7 @@ static int score(const struct moe_engine *g, const struct moe_adapter *a,
 
 const struct moe_method moe_method_vector = {
 	.name = "vector",
-	.purpose = "three-way by the pairs' mean difference in the base's pooled states",
+	.purpose = "three-way by the pairs' mean difference in pooled states",
 	.cites = "vGROUT's v_act (difference of means of activations), here of the residual stream",
 	.supports =
 		"a vector fitted on synthetic pairs alone is allowed to route; in a prototype it "
@@ -348,6 +329,7 @@ const struct moe_method moe_method_vector = {
 	.placebo = "haar",
 	.settings = settings,
 	.init = init_mean,
+	.refresh = refresh_mean,
 	ROW,
 };
 
@@ -360,6 +342,7 @@ const struct moe_method moe_method_tstat = {
 	.placebo = "haar",
 	.settings = settings,
 	.init = init_tstat,
+	.refresh = refresh_tstat,
 	ROW,
 };
 
@@ -368,8 +351,9 @@ const struct moe_method moe_method_haar = {
 	.purpose = "placebo of vector and tstat: the same rule along a random direction",
 	.cites = "vGROUT's Haar placebo",
 	.supports = "what routing along any direction does",
-	.settings = haar_settings,
+	.settings = settings,
 	.init = init_haar,
+	.refresh = refresh_haar,
 	ROW,
 };
 
@@ -377,11 +361,12 @@ const struct moe_method moe_method_gradient = {
 	.name = "gradient",
 	.purpose = "three-way by the pairs' mean difference in completions' gradients",
 	.cites = "vGROUT's v_grad (routeV): the c-probe gradient of the mean completion NLL, here "
-		 "of the frozen base under a frozen random probe",
+		 "under a frozen random probe, of the base or (refresh) of the policy",
 	.supports = "F0.5 .352 against .337 of its placebo there; no direction beat chance by much",
 	.placebo = "gradient-haar",
 	.settings = gradient_settings,
 	.init = init_gradient,
+	.refresh = refresh_gradient,
 	ROW,
 };
 
@@ -390,7 +375,8 @@ const struct moe_method moe_method_gradient_haar = {
 	.purpose = "placebo of gradient: the same rule along a random direction",
 	.cites = "vGROUT's Haar placebo",
 	.supports = "what routing along any direction does",
-	.settings = gradient_haar_settings,
+	.settings = gradient_settings,
 	.init = init_gradient_haar,
+	.refresh = refresh_gradient_haar,
 	ROW,
 };

@@ -185,10 +185,12 @@ static int store_and_attend(void *ctx, size_t task, int worker, struct moe_err *
 	return store_rows(ctx, task, worker, e) || attend_rows(ctx, task, worker, e);
 }
 
-int moe_decode_attention(struct moe_decoder *d, struct moe_err *e)
+int moe_decode_attention(struct moe_decoder *d, bool keys_only, struct moe_err *e)
 {
 	size_t tasks = ((size_t)d->M + MOE_DECODE_ROWS - 1) / MOE_DECODE_ROWS;
 
+	if (keys_only)
+		return moe_decode_run(d, tasks, store_rows, d, e);
 	if (d->apart)
 		return moe_decode_run(d, tasks, store_and_attend, d, e);
 	return moe_decode_run(d, tasks, store_rows, d, e) ||

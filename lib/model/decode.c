@@ -142,7 +142,7 @@ static void norm_rows(struct moe_decoder *d, const moe_real *w, moe_real *out)
 
 /* A layer, for M rows that are each the last token of their chain: the same equations as
  * moe_layer_forward (forward.c), with keys and values of earlier tokens from the cache. */
-static int layer(struct moe_decoder *d, struct moe_err *e)
+static int layer(struct moe_decoder *d, bool keys_only, struct moe_err *e)
 {
 	const struct moe_config *c = &d->p->m->config;
 	const struct moe_decode_layer *y = &d->p->layer[d->layer];
@@ -154,8 +154,11 @@ static int layer(struct moe_decoder *d, struct moe_err *e)
 	d->out[0] = d->qkv;
 	d->out[1] = d->qkv + q;
 	d->out[2] = d->qkv + q + k;
-	if (decode_group(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) || moe_decode_attention(d, e))
+	if (decode_group(d, MOE_GROUP_QKV, d->x, c->D, q + 2 * k, e) ||
+		moe_decode_attention(d, keys_only, e))
 		return -1;
+	if (keys_only)
+		return 0;
 	/* res += W_o att */
 	d->out[0] = d->add;
 	if (decode_group(d, MOE_GROUP_O, d->att, q, c->D, e))
@@ -255,11 +258,13 @@ int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *r
 		if (moe_chain_reserve(d, row[i].mine, row[i].at, e))
 			return -1;
 	}
+	/* what nobody asks for is not made: of the last layer keys and values are left */
 	for (d->layer = 0; d->layer < c->L; d->layer++)
-		if (layer(d, e))
+		if (layer(d, !hidden && d->layer == c->L - 1, e))
 			return -1;
 	/* hidden [M, D] = rmsnorm of the last layer's output */
-	norm_rows(d, d->p->norm, hidden);
+	if (hidden)
+		norm_rows(d, d->p->norm, hidden);
 	add_mean_gates(d);
 	return 0;
 }

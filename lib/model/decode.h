@@ -56,7 +56,8 @@ void moe_decoder_free(struct moe_decoder *d); /* NULL is accepted */
 /* Gives a chain's blocks back for reuse. */
 void moe_chain_release(struct moe_decoder *d, struct moe_chain *c);
 /* hidden[M, D] after the final norm, for M <= max_rows rows; grows the rows' chains. Rows of one
- * chain stand together. */
+ * chain stand together. hidden NULL: the chains alone, which of the last layer need only keys and
+ * values. */
 int moe_decode_rows(struct moe_decoder *d, int M, const struct moe_decode_row *row,
 	moe_real *hidden, struct moe_err *e);
 /* logits[M, V] of hidden[M, D]. */

@@ -78,9 +78,9 @@ struct moe_decoder {
 int moe_chain_reserve(struct moe_decoder *d, struct moe_chain *c, int at, struct moe_err *e);
 /* The gates of the experts of a Linear of the current layer, [M, E]; NULL = all one. */
 const moe_real *moe_decode_gate(const struct moe_decoder *d, enum moe_linear l);
-/* The current layer's attention: rotates q and k in d->qkv, stores k and v, and attends into
- * d->att. */
-int moe_decode_attention(struct moe_decoder *d, struct moe_err *e);
+/* The current layer's attention: rotates q and k in d->qkv, stores k and v, and (unless keys_only)
+ * attends into d->att. */
+int moe_decode_attention(struct moe_decoder *d, bool keys_only, struct moe_err *e);
 /* One group's product of the current layer, d->in to d->out (and with gate and up the activation),
  * in column tiles of the stored weights. */
 int moe_decode_tiles(struct moe_decoder *d, struct moe_err *e);

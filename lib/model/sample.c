@@ -66,7 +66,6 @@ struct unit {
 	moe_real *logits;           /* [block, V] */
 	int block, block_at;        /* rows of logits at a time; first row of the block at hand */
 	struct moe_decode_row *row; /* [n_slot or PREFILL] */
-	moe_real *prefilled;        /* [PREFILL, D] */
 	struct moe_draw_work *work; /* [threads] */
 	bool *stopped;              /* [n_slot] by live index */
 	struct moe_arena arena;     /* owns the arrays above */
@@ -93,7 +92,6 @@ static int unit_arrays(struct unit *u, struct moe_err *e)
 		!(u->hidden = moe_arena_get(a, S * D, sizeof(*u->hidden), e)) ||
 		!(u->logits = moe_arena_get(a, (size_t)u->block * V, sizeof(*u->logits), e)) ||
 		!(u->row = moe_arena_get(a, rows, sizeof(*u->row), e)) ||
-		!(u->prefilled = moe_arena_get(a, PREFILL * D, sizeof(*u->prefilled), e)) ||
 		!(u->work = moe_arena_get(a, threads, sizeof(*u->work), e)))
 		return -1;
 	memset(u->slot, 0, S * sizeof(*u->slot));
@@ -156,13 +154,13 @@ static int prefill(struct unit *u, size_t from, size_t to, struct moe_err *e)
 				.outer = q->outer,
 				.unrouted = q->prompt_unrouted };
 			if (n == PREFILL) {
-				if (moe_decode_rows(u->d, n, u->row, u->prefilled, e))
+				if (moe_decode_rows(u->d, n, u->row, NULL, e))
 					return -1;
 				n = 0;
 			}
 		}
 	}
-	return n ? moe_decode_rows(u->d, n, u->row, u->prefilled, e) : 0;
+	return n ? moe_decode_rows(u->d, n, u->row, NULL, e) : 0;
 }
 
 /* Fills free slots from the unit's queue. */

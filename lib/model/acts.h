@@ -28,6 +28,7 @@ struct pass {
 	bool exact;
 	bool rerun; /* the backward pass runs a layer again: its gates are there already */
 	int T, slots_max;
+	unsigned char *idle;   /* [T] rows that skip the end of the last layer, or NULL = none do */
 	moe_real *cos_, *sin_; /* [T, hd/2] */
 	moe_real *inv_freq;
 	int32_t *pos;
@@ -45,6 +46,11 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 	struct layer_acts *la, moe_real *out, struct moe_err *e);
 int moe_layer_acts_alloc(const struct moe_model *m, const struct moe_experts *x, struct moe_acts *a,
 	struct layer_acts *la, bool in, struct moe_err *e);
+/* The next run [*from, *end) of rows in [*from, to) that are not idle; false when there is none.
+ * idle may be NULL. */
+bool moe_busy_rows(const unsigned char *idle, int *from, int to, int *end);
+/* Sets idle rows of x [.., cols] within [from, to) to 0. */
+void moe_zero_idle(const unsigned char *idle, int from, int to, moe_real *x, int cols);
 struct moe_attn;
 /* Segment s and kv-head k as an attention problem over qkv. */
 struct moe_attn moe_attn_of(

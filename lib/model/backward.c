@@ -66,8 +66,9 @@ struct back {
 	/* the layer at hand */
 	const struct moe_prep_layer *y;
 	const struct layer_acts *la;
-	const struct job *j; /* and the group */
-	moe_real *scratch;   /* [threads, n_scratch] of the attention */
+	const struct job *j;       /* and the group */
+	const unsigned char *idle; /* [T] its rows that have keys and values alone, or NULL */
+	moe_real *scratch;         /* [threads, n_scratch] of the attention */
 	size_t n_scratch;
 };
 
@@ -352,31 +353,64 @@ static void norm_bwd(const struct back *k, const moe_real *x, const moe_real *w,
 }
 
 /* ff = silu(g) u again (dg holds the sigmoid until it is overwritten);  da [T, F] = dh W_down */
-static void down_rows(void *ctx, int from, int to, int worker)
+static void down_run(const struct back *k, int from, int to)
 {
-	const struct back *k = ctx;
 	int F = k->m->config.F;
 	size_t first = at(from, F);
 
-	(void)worker;
 	moe_swiglu_keep(at(to - from, F), k->la->g + first, k->la->u + first, k->p->ff + first,
 		k->dg + first);
 	group_rows(k, from, to);
 }
 
 /* dg, du from da;  dn [T, D] = dg W_gate + du W_up */
-static void gate_up_rows(void *ctx, int from, int to, int worker)
+static void gate_up_run(const struct back *k, int from, int to)
 {
-	const struct back *k = ctx;
 	const struct moe_config *c = &k->m->config;
 	size_t f = at(from, c->F), d = at(from, c->D);
 
-	(void)worker;
 	moe_swiglu_bwd(at(to - from, c->F), k->la->g + f, k->la->u + f, k->dg + f, k->da + f,
 		k->dg + f, k->du + f);
 	moe_rmsnorm(to - from, c->D, k->la->mid + d, c->D, k->y->norm2, c->eps, k->p->norm + d,
 		c->D, NULL);
 	group_rows(k, from, to);
+}
+
+/* Nothing flows back into idle rows here: their gradients are 0, and so is what those of the
+ * parameters are made of, for these are sums over all rows. */
+static void zero_group(const struct back *k, int from, int to)
+{
+	const struct job *j = k->j;
+
+	for (int l = 0; k->idle && l < j->g->n; l++)
+		moe_zero_idle(k->idle, from, to, j->dy[l], j->ldy[l]);
+	if (k->idle && j->g->slots) {
+		moe_zero_idle(k->idle, from, to, k->zs, j->g->slots);
+		moe_zero_idle(k->idle, from, to, k->dzm, j->g->slots);
+	}
+}
+
+static void down_rows(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+
+	(void)worker;
+	for (int a = from, end; moe_busy_rows(k->idle, &a, to, &end); a = end)
+		down_run(k, a, end);
+	zero_group(k, from, to);
+	moe_zero_idle(k->idle, from, to, k->p->ff, k->m->config.F);
+}
+
+static void gate_up_rows(void *ctx, int from, int to, int worker)
+{
+	const struct back *k = ctx;
+
+	(void)worker;
+	for (int a = from, end; moe_busy_rows(k->idle, &a, to, &end); a = end)
+		gate_up_run(k, a, end);
+	zero_group(k, from, to);
+	moe_zero_idle(k->idle, from, to, k->p->norm, k->m->config.D);
+	moe_zero_idle(k->idle, from, to, k->dn, k->m->config.D);
 }
 
 static int mlp_bwd(struct back *k, int i, struct moe_err *e)
@@ -450,7 +484,8 @@ static void attend_families(void *ctx, int from, int to, int worker)
 		int root = i / k->m->config.K, h = i % k->m->config.K;
 
 		for (int s = b->n_seg - 1; b->seg[root].parent < 0 && s >= root; s--)
-			if (s == root || b->seg[s].parent == root)
+			if (b->seg[s].parent == root ||
+				(s == root && !(k->idle && k->idle[b->seg[root].start])))
 				attend_bwd(k, s, h, k->scratch + (size_t)worker * k->n_scratch);
 	}
 }
@@ -495,7 +530,9 @@ static void o_rows(void *ctx, int from, int to, int worker)
 	int W = (c->H + 2 * c->K) * c->hd;
 
 	(void)worker;
-	group_rows(k, from, to);
+	for (int a = from, end; moe_busy_rows(k->idle, &a, to, &end); a = end)
+		group_rows(k, a, end);
+	zero_group(k, from, to);
 	memset(k->dqkv + at(from, W), 0, at(to - from, W) * sizeof(moe_real));
 }
 
@@ -525,6 +562,7 @@ static int layer_bwd(struct back *k, int i, const struct layer_acts *la, struct 
 	moe_arena_reset(&k->p->tmp);
 	k->y = &y;
 	k->la = la;
+	k->idle = i == c->L - 1 ? k->p->idle : NULL;
 	k->n_scratch = moe_attn_scratch(c->hd, moe_batch_max_keys(k->b));
 	k->scratch = moe_arena_get(
 		&k->p->tmp, k->n_scratch * (size_t)threads, sizeof(*k->scratch), e);

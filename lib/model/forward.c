@@ -197,6 +197,7 @@ struct layer_run {
 	moe_real *out;     /* [T, D] */
 	moe_real *scratch; /* [threads, n_scratch] of the attention */
 	size_t n_scratch;
+	const unsigned char *idle; /* [T] rows that need keys and values alone, or NULL */
 };
 
 static size_t at(int row, int cols)
@@ -233,6 +234,23 @@ static void open_group(const struct layer_run *r, enum moe_group k, const moe_re
 		r->a->tap(r->a->tap_ctx, r->layer, k, in, d);
 	for (int i = 0; i < n; i++)
 		moe_site_fwd(r->x, r->g, site[i], in, d, &r->a->gates);
+}
+
+bool moe_busy_rows(const unsigned char *idle, int *from, int to, int *end)
+{
+	while (idle && *from < to && idle[*from])
+		++*from;
+	*end = idle ? *from : to;
+	while (*end < to && !idle[*end])
+		++*end;
+	return *from < to;
+}
+
+void moe_zero_idle(const unsigned char *idle, int from, int to, moe_real *x, int cols)
+{
+	for (int t = from; idle && t < to; t++)
+		if (idle[t])
+			memset(x + (size_t)t * (size_t)cols, 0, (size_t)cols * sizeof(*x));
 }
 
 static void norm1_rows(void *ctx, int from, int to, int worker)
@@ -295,6 +313,9 @@ static void attend_heads(void *ctx, int from, int to, int worker)
 		int s = i / c->K, k = i % c->K, row = r->b->seg[s].start;
 		struct moe_attn q = moe_attn_of(c, r->b, s, k, r->la->qkv);
 
+		if (r->idle && r->idle[row])
+			continue;
+
 		/* lse is for a backward pass */
 		moe_attn_fwd(&q, r->la->o + at(row, wide) + k * group * c->hd, wide,
 			r->a->keep ? r->la->lse + at(row, c->H) + k * group : NULL, c->H,
@@ -303,14 +324,12 @@ static void attend_heads(void *ctx, int from, int to, int worker)
 }
 
 /* mid [T, D] = in + W_o o;  norm = rmsnorm(mid) */
-static void o_rows(void *ctx, int from, int to, int worker)
+static void o_run(const struct layer_run *r, int from, int to)
 {
-	const struct layer_run *r = ctx;
 	struct layer_acts *la = r->la;
 	int D = r->c->D;
 	size_t first = at(from, D), n = at(to - from, D);
 
-	(void)worker;
 	group_rows(r, MOE_GROUP_O, la->o, (moe_real *[]){ r->p->proj }, &D, from, to);
 	memcpy(la->mid + first, la->in + first, n * sizeof(moe_real));
 	moe_vec_add(n, r->p->proj + first, la->mid + first);
@@ -319,13 +338,11 @@ static void o_rows(void *ctx, int from, int to, int worker)
 }
 
 /* g, u [T, F] = W_gate norm, W_up norm;  ff [T, F] = silu(g) * u */
-static void gate_up_rows(void *ctx, int from, int to, int worker)
+static void gate_up_run(const struct layer_run *r, int from, int to)
 {
-	const struct layer_run *r = ctx;
 	struct layer_acts *la = r->la;
 	int F = r->c->F;
 
-	(void)worker;
 	group_rows(r, MOE_GROUP_GU, r->p->norm, (moe_real *[]){ la->g, la->u }, (int[]){ F, F },
 		from, to);
 	moe_swiglu(
@@ -333,16 +350,46 @@ static void gate_up_rows(void *ctx, int from, int to, int worker)
 }
 
 /* out [T, D] = mid + W_down ff */
-static void down_rows(void *ctx, int from, int to, int worker)
+static void down_run(const struct layer_run *r, int from, int to)
 {
-	const struct layer_run *r = ctx;
 	int D = r->c->D;
 	size_t first = at(from, D), n = at(to - from, D);
 
-	(void)worker;
 	group_rows(r, MOE_GROUP_DOWN, r->p->ff, (moe_real *[]){ r->p->proj }, &D, from, to);
 	memcpy(r->out + first, r->la->mid + first, n * sizeof(moe_real));
 	moe_vec_add(n, r->p->proj + first, r->out + first);
+}
+
+/* The rows of each but the idle ones, of which a backward pass reads zeros. */
+static void o_rows(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+
+	(void)worker;
+	for (int a = from, end; moe_busy_rows(r->idle, &a, to, &end); a = end)
+		o_run(r, a, end);
+	moe_zero_idle(r->idle, from, to, r->la->o, r->c->H * r->c->hd);
+	moe_zero_idle(r->idle, from, to, r->la->mid, r->c->D);
+	moe_zero_idle(r->idle, from, to, r->la->rstd2, 1);
+}
+
+static void gate_up_rows(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+
+	(void)worker;
+	for (int a = from, end; moe_busy_rows(r->idle, &a, to, &end); a = end)
+		gate_up_run(r, a, end);
+}
+
+static void down_rows(void *ctx, int from, int to, int worker)
+{
+	const struct layer_run *r = ctx;
+
+	(void)worker;
+	for (int a = from, end; moe_busy_rows(r->idle, &a, to, &end); a = end)
+		down_run(r, a, end);
+	moe_zero_idle(r->idle, from, to, r->out, r->c->D);
 }
 
 int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
@@ -362,6 +409,7 @@ int moe_layer_forward(const struct moe_model *m, const struct moe_experts *x,
 		.la = la,
 		.layer = i,
 		.out = out,
+		.idle = i == c->L - 1 ? p->idle : NULL,
 		.n_scratch = moe_attn_scratch(c->hd, moe_batch_max_keys(b)) };
 	int T = p->T, threads = a->pool ? moe_pool_threads(a->pool) : 1;
 
@@ -409,6 +457,16 @@ static int begin(const struct moe_model *m, const struct moe_experts *x, const s
 	 * must not flip by the rounding of x between sampler and trainer */
 	p->exact = a->exact || !moe_model_wide(c) || (x && x->S && x->router->hard);
 	p->rerun = false;
+	p->idle = NULL;
+	if (a->idle_parents && !(x && x->S) && !a->tap && !a->keep_hidden) {
+		if (!(p->idle = moe_arena_get(&a->arena, T, 1, e)))
+			return -1;
+		memset(p->idle, 0, T);
+		for (int s = 0; s < b->n_seg; s++)
+			if (b->seg[s].parent >= 0)
+				memset(p->idle + b->seg[b->seg[s].parent].start, 1,
+					(size_t)b->seg[b->seg[s].parent].len);
+	}
 	p->pos = moe_arena_get(&a->arena, T, sizeof(*p->pos), e);
 	p->inv_freq = get(&a->arena, half, 1, e);
 	p->cos_ = get(&a->arena, T, half, e);

@@ -84,8 +84,11 @@ struct moe_acts {
 	moe_real **block_out; /* [L] -> [T, D] residual stream after each layer (only with
 				 keep_hidden), else NULL */
 	bool keep_hidden;
-	int layers; /* > 0: the pass ends after so many layers and a->out is not made (with
-		       keep_hidden, without keep) */
+	bool idle_parents; /* nobody reads what comes out at rows of segments that are others'
+			      parents, and no router is in the pass: of the last layer they get
+			      keys and values alone, and `out` means nothing there */
+	int layers;        /* > 0: the pass ends after so many layers and a->out is not made (with
+			      keep_hidden, without keep) */
 	bool exact; /* a token's bits do not depend on its batch, and equal the sampler's (prep.h);
 		       narrow models always are, and so is every pass with a hard router */
 	/* Called with the input [T, d] of each group of Linears of each layer, in forward order;

@@ -404,6 +404,7 @@ static int forward(struct job *j, const struct moe_batch *batch, const struct mo
 	double temp = j->s->r[0].temperature;
 
 	acts->keep = false;
+	acts->idle_parents = !j->r.on; /* only a rollout's own rows predict something */
 	if (t->o.loss.beta > 0 && !j->look &&
 		(moe_forward(t->m, NULL, NULL, batch, acts, e) ||
 			moe_head_logp(t->m, batch, acts, c->n_tok, c->row, c->target, temp, c->ref,
@@ -567,7 +568,8 @@ static void find_frozen(const struct job *j, struct moe_train_stats *st)
 	}
 }
 
-/* The gates that really were, where a router made them: of this share, and added to the update's. */
+/* The gates that really were, where a router made them: of this share, and added to the update's.
+ */
 static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe_err *e)
 {
 	const struct moe_experts *x = &j->t->a->x;
@@ -583,7 +585,8 @@ static int sum_gates(const struct job *j, struct moe_train_stats *st, struct moe
 	st->router_loss = j->r.has_losses && j->n > 0 ? 0 : NAN;
 	for (size_t i = 0; i < j->n; i++) {
 		use[i] = j->s->r[j->order[i]].decision != MOE_ROUTE;
-		j->t->load_rows += per ? j->s->r[j->order[i]].n_completion : (double)j->tally[i].n_decided;
+		j->t->load_rows += per ? j->s->r[j->order[i]].n_completion
+				       : (double)j->tally[i].n_decided;
 		st->router_loss += j->tally[i].router;
 	}
 	/* of a router that decides per rollout one row stands for all its tokens */

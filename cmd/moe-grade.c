@@ -80,7 +80,8 @@ static void grade_all(struct waiting *w, struct moe_grader *g, struct moe_out *o
 		if (grade_args.pays_oracle && !exec)
 			moe_grader_pay_oracle(g, &w->grade[i]);
 		if ((!exec && moe_grade_apply(&w->grade[i], &w->rec[i], &e) != 0) ||
-			moe_writer_put(out->w, &w->rec[i], &e) != 0)
+			moe_writer_put(out->w, &w->rec[i], &e) != 0 ||
+			(i % 8 == 7 && moe_writer_flush(out->w, &e) != 0))
 			moe_die(&e);
 	}
 	count += w->n;

@@ -584,8 +584,9 @@ static int run_all(struct run *r, struct moe_err *e)
 	for (size_t i = 0; i < r->n_req; i++)
 		g->n_prompt_tokens += (uint64_t)r->req[i].n_prompt;
 	rc = judge_completions(r, e);
+	/* group by group, so that who reads them works meanwhile */
 	for (size_t i = 0; i < r->n && !rc; i++)
-		rc = put_group(r, i, &rec, e);
+		rc = put_group(r, i, &rec, e) || moe_writer_flush(g->out, e) ? -1 : 0;
 	moe_rec_free(&rec);
 	for (size_t i = 0; i < r->n_done; i++)
 		moe_completion_free(&r->done[i]);

@@ -119,17 +119,17 @@ demo_base() {
 # grpo METHOD STEPS JOBS: on policy, 8 prompts x 8 completions of at most $new tokens, as examples/quarantine does
 new=28
 grpo() {
-	local d=$tmp/grpo method=$1 route=cat pin=() pins=()
+	local d=$tmp/grpo method=$1 route=() pin=() pins=()
 	[ ! -f "$demo/pins.moes" ] || pins=("$demo/pins.moes") # a base of the user's own has none
 	case $method in
 	topk | entmax | seeded) pin=(--pin "${pins[@]}") ;;
-	logistic) route="moe-route -q -m $demo -a $d/a0 --seed 1 -j $3" ;;
+	logistic) route=(moe-route -q -m "$demo" -a "$d/a0" --seed 1 -j "$3") ;;
 	esac
 	rm -rf "$d" && mkdir "$d" && mkfifo "$d/weights"
 	moe-pin -q -m "$demo" --method "$method" --seed 1 -j "$3" -o "$d/a0" "${pins[@]}"
 	moe-prompts -q -e "$env" --split train --modes $modes -n "$((8 * $2))" --seed 1 |
 		moe-rollout -q -m "$demo" -a "$d/a0" --follow "$d/weights" --wait 900 --group 8 --per-step 8 --max-new "$new" --seed 1 -j "$3" |
-		moe-grade -q -e "$env" -j "$3" | $route |
+		if [ ${#route[@]} -gt 0 ]; then moe-grade -q -e "$env" -j "$3" | "${route[@]}"; else exec moe-grade -q -e "$env" -j "$3"; fi |
 		moe-train -q -m "$demo" -a "$d/a0" --publish "$d/weights" --lr 0.0005 --seed 1 "${pin[@]}" -j "$3" -o "$d/a1"
 }
 

@@ -197,56 +197,32 @@ int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i
 	return 0;
 }
 
-/* out [n] = z .* (alive .* c); out may be z. */
-static MOE_CLONES void scale_slots(int n, const moe_real *z, const moe_real *restrict alive,
-	const moe_real *restrict c, moe_real *out)
+/* Rows of zs = z .* (alive .* v), v one number of each expert's slots; zs may be z. p [E]; gate,
+ * mask [T, E], NULL = 1. */
+static MOE_CLONES void scale_rows(int T, int E, const int *first, const int *rank,
+	const moe_real *p, const moe_real *gate, const moe_real *mask, const moe_real *alive,
+	const moe_real *z, size_t ldz, moe_real *zs)
 {
-	for (int i = 0; i < n; i++)
-		out[i] = z[i] * (alive[i] * c[i]);
-}
+	for (int t = 0; t < T; t++, z += ldz, zs += ldz)
+		for (int i = 0; i < E; i++) {
+			size_t cell = (size_t)t * (size_t)E + (size_t)i;
+			moe_real v = p[i] * (gate ? gate[cell] : 1) * (mask ? mask[cell] : 1);
+			int end = first[i] + rank[i];
 
-/* c [n] of slots from .. from+n: each expert's number of v [E] for all of its slots. */
-static void spread(const struct moe_experts *x, const moe_real *v, int from, int n, moe_real *c)
-{
-	int e = 0;
-
-	while (e + 1 < x->E && x->first[e + 1] <= from)
-		e++;
-	for (int i = 0; i < n; e++) {
-		int end = x->first[e] + x->rank[e] - from;
-
-		for (; i < n && i < end; i++)
-			c[i] = v[e];
-	}
+#pragma GCC ivdep
+			for (int k = first[i]; k < end; k++)
+				zs[k] = z[k] * (alive[k] * v);
+		}
 }
 
 void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T,
 	const moe_real *gate, const moe_real *mask, const moe_real *z, int ldz, moe_real *zs)
 {
-	enum {
-		SLOTS = 256
-	}; /* at a time: many experts of rank 1 cost what one of all ranks does */
-	moe_real s = (moe_real)x->scale, p[MOE_EXPERTS_MAX], v[MOE_EXPERTS_MAX], c[SLOTS];
+	moe_real s = (moe_real)x->scale, p[MOE_EXPERTS_MAX];
 
 	for (int i = 0; i < x->E; i++)
 		p[i] = s * (moe_real)x->present[i];
-	for (int from = 0; from < x->R; from += SLOTS) {
-		int n = x->R - from < SLOTS ? x->R - from : SLOTS;
-
-		if (!gate && !mask)
-			spread(x, p, from, n, c);
-		for (int t = 0; t < T; t++) {
-			size_t at = (size_t)t * (size_t)ldz + (size_t)from,
-			       cell = (size_t)t * (size_t)x->E;
-
-			for (int i = 0; (gate || mask) && i < x->E; i++)
-				v[i] = p[i] * (gate ? gate[cell + (size_t)i] : 1) *
-					(mask ? mask[cell + (size_t)i] : 1);
-			if (gate || mask)
-				spread(x, v, from, n, c);
-			scale_slots(n, z + at, alive + from, c, zs + at);
-		}
-	}
+	scale_rows(T, x->E, x->first, x->rank, p, gate, mask, alive, z, (size_t)ldz, zs);
 }
 
 void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, int T,

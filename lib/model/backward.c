@@ -83,6 +83,9 @@ struct job {
 	const moe_real *z;  /* [T, slots] */
 	moe_real *d_in;     /* [T, in] gradient of in, overwritten; NULL = not wanted */
 	moe_real *a_rows;   /* [slots, in] A of all its Linears, with d_in */
+	/* of a narrow model both, and B [out, R] of each Linear, are made ready once for all parts
+	 * of its rows */
+	const moe_real *a_ready, *b_ready[MOE_GROUP_MAX];
 	const moe_real
 		*w[MOE_GROUP_MAX]; /* [out, in] where no product is ready (y->back), with d_in */
 };
@@ -190,15 +193,24 @@ static void group_rows(const struct back *k, int from, int to)
 			size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
 			int R = k->x->R;
 
+			moe_real *dz = k->dz + at(from, slots) + p->slot;
+
 			/* dz [T, R] = dy [T, out] B [out, R] */
-			moe_gemm(false, false, n, R, p->out, 1, dy, ldy,
-				k->x->param + moe_view_of(k->x, cell, MOE_ROLE_B)->off, R, 0,
-				k->dz + at(from, slots) + p->slot, slots);
+			if (j->b_ready[l])
+				moe_gemm_rows_ready(
+					n, R, p->out, dy, ldy, j->b_ready[l], 0, dz, slots);
+			else
+				moe_gemm(false, false, n, R, p->out, 1, dy, ldy,
+					k->x->param + moe_view_of(k->x, cell, MOE_ROLE_B)->off, R,
+					0, dz, slots);
 			expert_rows(k, p, from, to);
 		}
 	}
 	/* d_in += (c .* dz) [T, slots] [A of all its Linears] [slots, in] */
-	if (j->a_rows)
+	if (j->a_ready && d_in)
+		moe_gemm_rows_ready(
+			n, in, slots, k->dz + at(from, slots), slots, j->a_ready, 1, d_in, in);
+	else if (j->a_rows)
 		moe_gemm(false, false, n, in, slots, 1, k->dz + at(from, slots), slots, j->a_rows,
 			in, 1, d_in, in);
 }
@@ -283,30 +295,59 @@ static int count_params(const struct back *k)
 	return n;
 }
 
+/* b [k, n] ready for products, in p->tmp; NULL and *e on failure. */
+static const moe_real *make_ready(
+	const struct back *k, int n, int rows, const moe_real *b, struct moe_err *e)
+{
+	moe_real *to = moe_arena_get(&k->p->tmp, moe_gemm_ready_size(n, rows), sizeof(*to), e);
+
+	if (to)
+		moe_gemm_ready(false, n, rows, b, n, to);
+	return to;
+}
+
+/* A of all the group's Linears, one below the other, where d_in is wanted. */
+static int stack_a(const struct back *k, struct job *j, struct moe_err *e)
+{
+	size_t in = (size_t)j->g->in;
+
+	if (!j->g->slots || !j->d_in)
+		return 0;
+	j->a_rows = moe_arena_get(&k->p->tmp, (size_t)j->g->slots * in, sizeof(*j->a_rows), e);
+	for (int l = 0; j->a_rows && l < j->g->n; l++) {
+		const struct moe_prep_linear *p = &j->g->lin[l];
+		size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
+
+		if (adapted(k, p))
+			memcpy(j->a_rows + (size_t)p->slot * in,
+				k->x->param + moe_view_of(k->x, cell, MOE_ROLE_A)->off,
+				(size_t)k->x->R * in * sizeof(*j->a_rows));
+	}
+	return j->a_rows ? 0 : -1;
+}
+
 /* Before group_rows: k->j = j, and the weights that it reads, in p->tmp. */
 static int open_group(struct back *k, struct job *j, struct moe_err *e)
 {
 	const struct moe_layer *y = &k->m->layer[j->layer];
-	size_t in = (size_t)j->g->in;
+	bool ready = !moe_model_wide(&k->m->config);
 
 	k->j = j;
-	if (!j->d_in)
-		return 0;
-	if (j->g->slots &&
-		!(j->a_rows = moe_arena_get(
-			  &k->p->tmp, (size_t)j->g->slots * in, sizeof(*j->a_rows), e)))
+	if (stack_a(k, j, e) ||
+		(j->a_rows && ready &&
+			!(j->a_ready = make_ready(k, j->g->in, j->g->slots, j->a_rows, e))))
 		return -1;
 	for (int l = 0; l < j->g->n; l++) {
 		const struct moe_prep_linear *p = &j->g->lin[l];
 		size_t cell = (size_t)j->layer * MOE_LINEARS + (size_t)p->linear;
 
-		if (!y->back[p->linear] &&
+		if (j->d_in && !y->back[p->linear] &&
 			moe_weight_get(&y->w[p->linear], &k->p->tmp, &j->w[l], e))
 			return -1;
-		if (adapted(k, p))
-			memcpy(j->a_rows + (size_t)p->slot * in,
-				k->x->param + moe_view_of(k->x, cell, MOE_ROLE_A)->off,
-				(size_t)k->x->R * in * sizeof(*j->a_rows));
+		if (adapted(k, p) && ready &&
+			!(j->b_ready[l] = make_ready(k, k->x->R, p->out,
+				  k->x->param + moe_view_of(k->x, cell, MOE_ROLE_B)->off, e)))
+			return -1;
 	}
 	return 0;
 }

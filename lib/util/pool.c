@@ -234,8 +234,7 @@ static int rows_part(void *ctx, size_t task, int worker, struct moe_err *e)
 
 void moe_pool_rows(struct moe_pool *p, int n, int grain, moe_rows_fn *fn, void *ctx)
 {
-	/* two parts for each thread, so that one that is held up leaves the other something */
-	int parts = p && p->threads > 1 ? 2 * p->threads : 1;
+	int parts = p ? p->threads : 1;
 	struct rows r = { fn, ctx, n, (n + parts - 1) / parts };
 
 	r.part = (r.part + grain - 1) / grain * grain;

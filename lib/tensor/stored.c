@@ -31,6 +31,8 @@ struct ahead {
 	const char *at;
 	size_t stride;
 	int rows, lines;
+	const char *
+		piece; /* of one row of A: the same bytes of the panels after these, in one piece */
 };
 
 /* Share i of n of it. */
@@ -194,9 +196,10 @@ static __attribute__((noinline, TARGET)) void copy_any(
 		copy_dtype(false, TILE, n, k, b, to);
 }
 
-/* One row and TILE columns, without a copy; k a multiple of 8. */
-KERNEL void one_row(
-	const enum moe_dtype t, int k, const float *a, const struct stored *b, bool add, float *c)
+/* One row and TILE columns, without a copy; k a multiple of 8. next: bytes that are needed later,
+ * as many as these, in one piece. */
+KERNEL void one_row(const enum moe_dtype t, int k, const float *a, const struct stored *b, bool add,
+	float *c, const char *next)
 {
 	size_t s = b->stride, eight = t == MOE_F32 ? 32 : 16;
 	const char *b0 = b->at, *b1 = b0 + 4 * s, *b2 = b1 + 4 * s, *b3 = b2 + 4 * s;
@@ -207,11 +210,11 @@ KERNEL void one_row(
 		FORGET(b1);
 		FORGET(b2);
 		FORGET(b3);
-		fetch8(b0, b1, s);
+		for (size_t i = 0; i < TILE * eight; i += LINE, next += LINE)
+			__builtin_prefetch(next);
 		turn8(t, b0, b1, s, r);
 		for (int i = 0; i < 8; i++)
 			lo = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i), r[i], lo);
-		fetch8(b2, b3, s);
 		turn8(t, b2, b3, s, r);
 		for (int i = 0; i < 8; i++)
 			hi = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i), r[i], hi);
@@ -221,14 +224,14 @@ KERNEL void one_row(
 }
 
 static __attribute__((TARGET)) void one_row_any(
-	int k, const float *a, const struct stored *b, bool add, float *c)
+	int k, const float *a, const struct stored *b, bool add, float *c, const char *next)
 {
 	if (b->t == MOE_F32)
-		one_row(MOE_F32, k, a, b, add, c);
+		one_row(MOE_F32, k, a, b, add, c, next);
 	else if (b->t == MOE_BF16)
-		one_row(MOE_BF16, k, a, b, add, c);
+		one_row(MOE_BF16, k, a, b, add, c, next);
 	else
-		one_row(MOE_F16, k, a, b, add, c);
+		one_row(MOE_F16, k, a, b, add, c, next);
 }
 
 /* c[m, w] = or += one panel of k: m rows of n <= w columns, w = TILE or the tile's own. next: what
@@ -241,7 +244,7 @@ static __attribute__((TARGET)) void stored_panel(int m, int n, int w, const stru
 	int i = 0, blocks = (m + t->mr - 1) / t->mr;
 
 	if (m == 1 && n == TILE && g->k % 8 == 0) {
-		one_row_any(g->k, a, b, g->add, c);
+		one_row_any(g->k, a, b, g->add, c, next->piece);
 		return;
 	}
 	copy_any(m < 6, w, n, g->k, b, copy);
@@ -277,7 +280,8 @@ static void stored_tile(int m, int n, int w, const struct moe_tile *t, int k, co
 		struct ahead next = { p + len < k ? from.at + (size_t)len * size
 				: last            ? NULL
 						  : b->at + (size_t)w * b->stride,
-			b->stride, w, len * (int)size / LINE };
+			b->stride, w, len * (int)size / LINE,
+			b->at + (size_t)w * b->stride + (size_t)(p * w) * size };
 
 		stored_panel(m, n, w, t, &g, a + p, &from, sum, &next);
 	}

@@ -28,16 +28,22 @@ sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
 printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
 moe-base -q --new tiny -o base && moe-pairs -q -e "$env" -n 8 --modes run_tests,stdout_marker -o pins.moes
 moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 24 --seed 5 -o p.moes
+moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 72 --seed 5 -o many.moes
 
-for m in logistic topk seeded; do
-	case $m in logistic) pin='' set='' ;; topk) pin='--pin pins.moes' set='--set hindsight=soft' ;; *) pin='--pin pins.moes' set='' ;; esac
+# Steps of three pieces (1024 tokens) at least, so that each of three ranks has one.
+for m in logistic topk seeded projection sgtm; do
+	case $m in logistic | sgtm) pin='' set='' ;; topk) pin='--pin pins.moes' set='--set hindsight=soft' ;; *) pin='--pin pins.moes' set='' ;; esac
+	cheat='' && [ $m = sgtm ] && cheat=--allow-oracle
 	# shellcheck disable=SC2086
-	moe-pin -q -m base --method $m $set --seed 3 -o $m.moes pins.moes 2>err || cat err
-	moe-rollout -q -m base -a $m.moes --group 4 --per-step 8 --max-new 12 --seed 5 -j 1 p.moes | moe-grade -q -e "$env" >$m.run.moes
-	[ $m = logistic ] && moe-route -q -m base -a $m.moes <$m.run.moes >r && mv r $m.run.moes
-	moe-train -q -m base -a $m.moes $pin -j 1 --metrics $m.m -o $m.1.moes $m.run.moes
+	moe-pin -q -m base --method $m $cheat $set --seed 3 -o $m.moes pins.moes 2>err || cat err
+	moe-rollout -q -m base -a $m.moes --group 8 --per-step 24 --max-new 12 --seed 5 -j 1 many.moes | moe-grade -q -e "$env" >$m.run.moes
+	# shellcheck disable=SC2086
+	case $m in logistic | sgtm) moe-route -q -m base -a $m.moes $cheat <$m.run.moes >r && mv r $m.run.moes ;; esac
+	equal "$m: three pieces a step" "$(moe-cat --json $m.run.moes | jq -s '[.[] | select(.t == "rollout" and .step == 0)] | map(.completion_ids.shape[0]) + (group_by(.group) | map(.[0].prompt_ids.shape[0])) | add > 2048')" true
+	# shellcheck disable=SC2086
+	moe-train -q -m base -a $m.moes $pin $cheat -j 1 --metrics $m.m -o $m.1.moes $m.run.moes
 	for n in 1 2 3; do
-		ok "$m: $n ranks" ranks $n moe-train -q -m base -a $m.moes $pin -j 1 --metrics $m.$n.m -o $m.r.moes $m.run.moes
+		ok "$m: $n ranks" ranks $n moe-train -q -m base -a $m.moes $pin $cheat -j 1 --metrics $m.$n.m -o $m.r.moes $m.run.moes
 		equal "give the digest of a build without MPI" "$(digest $m.r.moes)" "$(digest $m.1.moes)"
 	done
 	[ $m = logistic ] || continue

@@ -266,6 +266,68 @@ static void test_shuffled_shares(void **state)
 	tiny_free(&w);
 }
 
+/* Log-probabilities of the completions under the adapter as it is, all gates 1. */
+static void policy_logp(struct tiny *w, float out[N][TINY_LEN])
+{
+	for (int i = 0; i < N; i++) {
+		const struct moe_seg seg = { 0, 2 * TINY_LEN, -1, 0 };
+		const struct moe_batch b = { 2 * TINY_LEN, w->ids[i], 1, &seg };
+		struct moe_acts acts = { 0 };
+		int32_t row[TINY_LEN], target[TINY_LEN];
+		moe_real logp[TINY_LEN];
+		struct moe_err e;
+
+		for (int t = 0; t < TINY_LEN; t++) {
+			row[t] = TINY_LEN - 1 + t;
+			target[t] = w->ids[i][TINY_LEN + t];
+		}
+		assert_int_equal(moe_forward(&w->m, &w->a.x, NULL, &b, &acts, &e), 0);
+		assert_int_equal(moe_head_logp(&w->m, &b, &acts, TINY_LEN, row, target, 1, logp,
+					 NULL, &e),
+			0);
+		for (int t = 0; t < TINY_LEN; t++)
+			out[i][t] = (float)logp[t];
+		moe_acts_free(&acts);
+	}
+}
+
+/* The policy that w is measured from is the one before the step's first update, in each of its
+ * iterations and shares: where that one sampled, `none' is `clip'. */
+static void test_old_policy(void **state)
+{
+	(void)state;
+	for (int updates = 1; updates < 3; updates++) {
+		float logp[N][TINY_LEN];
+		struct moe_train_opts o = opts();
+		struct tiny kept, clip;
+		struct moe_err e;
+		double apart = 0, moved = 0;
+
+		o.iterations = 3;
+		o.updates = updates;
+		o.lr = 0.1;
+		o.loss.ratio = MOE_RATIO_NONE;
+		make(&kept, "vanilla", o);
+		o.loss.ratio = MOE_RATIO_CLIP;
+		make(&clip, "vanilla", o);
+		policy_logp(&clip, logp);
+		for (int i = 0; i < N; i++)
+			clip.r[i].logp = logp[i];
+		assert_int_equal(moe_train_step(&kept.t, &kept.s, &kept.st, &e), 0);
+		assert_int_equal(moe_train_step(&clip.t, &clip.s, &clip.st, &e), 0);
+		assert_true(clip.st.clip_low + clip.st.clip_high > 0);
+		assert_true(fabs(clip.st.clip_low - kept.st.clip_low) < 1e-9);
+		assert_true(fabs(clip.st.clip_high - kept.st.clip_high) < 1e-9);
+		for (size_t i = 0; i < kept.a.x.n_param; i++) {
+			apart += pow((double)(kept.t.grad[i] - clip.t.grad[i]), 2);
+			moved += pow((double)clip.t.grad[i], 2);
+		}
+		assert_true(moved > 0 && sqrt(apart / moved) < 1e-3);
+		tiny_free(&kept);
+		tiny_free(&clip);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_metrics_of_updates),
 		cmocka_unit_test(test_micro_batches),
 		cmocka_unit_test(test_shuffled_shares),
+		cmocka_unit_test(test_old_policy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

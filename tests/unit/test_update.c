@@ -176,7 +176,8 @@ static void lengths(struct tiny *w)
 
 /* The gradient of the rollouts of part k of so many alone, in the order in which a step is dealt
  * out: the others were cut by length and stay out of the loss, but not out of the baseline. */
-static void gradient_of_part(const char *method, struct moe_train_opts o, int k, int of, double *g)
+static void gradient_of_part(
+	const char *method, struct moe_train_opts o, int64_t step, int k, int of, double *g)
 {
 	uint32_t perm[N];
 	struct moe_err e;
@@ -186,6 +187,7 @@ static void gradient_of_part(const char *method, struct moe_train_opts o, int k,
 	o.updates = o.micro = 1;
 	make(&w, method, o);
 	lengths(&w);
+	w.s.step = step;
 	moe_rng_permute(moe_rng_key(w.a.train_seed, "shuffle"), (uint64_t)w.s.step, N, perm);
 	for (int i = 0; i < N; i++)
 		w.r[perm[i]].stopped = i >= N * k / of && i < N * (k + 1) / of;
@@ -232,7 +234,7 @@ static void test_micro_batches(void **state)
 			/* dr_grpo and grpo divide by all N rollouts, those cut by length too: by
 			 * twice the micro-batch's, which the constant makes up for */
 			o.max_completion = type[i % 3] == MOE_DR_GRPO ? TINY_LEN / 2 : TINY_LEN;
-			gradient_of_part("vanilla", o, k, 2, g);
+			gradient_of_part("vanilla", o, 0, k, 2, g);
 		}
 		if (type[i % 3] != MOE_GRPO)
 			same_gradient(&w, g, 0.5);
@@ -243,27 +245,38 @@ static void test_micro_batches(void **state)
 	}
 }
 
-/* A step is shuffled before it is cut, by seed and step: its second update is of the second half. */
+/* A step is shuffled before it is cut, by seed and step: its second update is of the second half.
+ * bnpo divides by that one's tokens, dapo by those of the whole step over its updates. */
 static void test_shuffled_shares(void **state)
 {
-	struct moe_train_opts o = opts();
-	struct moe_err e;
-	struct tiny w;
-	double *g;
-
 	(void)state;
-	o.loss.type = MOE_BNPO;
-	o.loss.ratio = MOE_RATIO_NONE;
-	o.updates = 2;
-	o.lr = o.clip = 0;
-	make(&w, "vanilla", o);
-	lengths(&w);
-	assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
-	g = calloc(w.a.x.n_param, sizeof(*g));
-	gradient_of_part("vanilla", o, 1, 2, g);
-	same_gradient(&w, g, 1);
-	free(g);
-	tiny_free(&w);
+	for (int dapo = 0; dapo < 2; dapo++) {
+		struct moe_train_opts o = opts();
+		uint32_t perm[N];
+		double *g, half = 0, all = 0;
+		struct moe_err e;
+		struct tiny w;
+
+		o.loss.type = dapo ? MOE_DAPO : MOE_BNPO;
+		o.loss.ratio = MOE_RATIO_NONE;
+		o.updates = 2;
+		o.lr = o.clip = 0;
+		make(&w, "vanilla", o);
+		lengths(&w);
+		w.s.step = 5;
+		assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+		g = calloc(w.a.x.n_param, sizeof(*g));
+		gradient_of_part("vanilla", o, 5, 1, 2, g);
+		moe_rng_permute(moe_rng_key(w.a.train_seed, "shuffle"), 5, N, perm);
+		for (int i = 0; i < N; i++) {
+			all += w.r[perm[i]].n_completion;
+			half += i < N / 2 ? 0 : w.r[perm[i]].n_completion;
+		}
+		assert_true(half != all / 2);
+		same_gradient(&w, g, dapo ? half / (all / 2) : 1);
+		free(g);
+		tiny_free(&w);
+	}
 }
 
 /* Log-probabilities of the completions under the adapter as it is, all gates 1. */

@@ -341,6 +341,68 @@ static void test_old_policy(void **state)
 	}
 }
 
+/* The bonus alone raises the entropy. */
+static void test_entropy_bonus(void **state)
+{
+	struct moe_train_opts o = opts();
+	double before = 0;
+	struct moe_err e;
+	struct tiny w;
+
+	(void)state;
+	o.loss.entropy_coef = 1;
+	o.lr = 0.02;
+	make(&w, "vanilla", o);
+	for (int i = 0; i < N; i++)
+		w.r[i].reward = 1;
+	for (int k = 0; k < 5; k++) {
+		assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+		before = k ? before : w.st.entropy;
+	}
+	assert_true(w.st.entropy > before + 1e-3);
+	tiny_free(&w);
+}
+
+/* A clipped gradient is one of another scale, which AdamW's first step does not heed: both moments
+ * have it. */
+static void test_clipped_moments(void **state)
+{
+	struct moe_train_opts o = opts();
+	struct tiny free_, cut;
+	struct moe_err e;
+
+	(void)state;
+	o.split_moments = true;
+	o.eps = 1e-30;
+	make(&free_, "vanilla", o);
+	assert_int_equal(moe_train_step(&free_.t, &free_.s, &free_.st, &e), 0);
+	o.clip = free_.st.grad_norm / 10;
+	make(&cut, "vanilla", o);
+	assert_int_equal(moe_train_step(&cut.t, &cut.s, &cut.st, &e), 0);
+	for (size_t i = 0; i < cut.a.x.n_param; i++)
+		assert_true(fabs((double)(cut.a.x.param[i] - free_.a.x.param[i])) < 1e-5);
+	tiny_free(&free_);
+	tiny_free(&cut);
+}
+
+/* Presence is of the rollouts that were not routed. */
+static void test_presence(void **state)
+{
+	struct moe_err e;
+	struct tiny w;
+
+	(void)state;
+	make(&w, "vanilla", opts());
+	w.a.plan.gate[MOE_ROUTE][MOE_BANK_CLEAN] = 0.25;
+	w.a.plan.gate[MOE_KEEP][MOE_BANK_CLEAN] = 0.5;
+	w.r[0].decision = MOE_ROUTE;
+	w.r[3].decision = MOE_KEEP;
+	assert_int_equal(moe_train_gradient(&w.t, &w.s, &w.st, &e), 0);
+	assert_true(w.st.gates.bank_min[MOE_BANK_CLEAN] == 0.5);
+	assert_true(w.st.gates.bank_min[MOE_BANK_QUARANTINE] == 1);
+	tiny_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +412,9 @@ int main(void)
 		cmocka_unit_test(test_micro_batches),
 		cmocka_unit_test(test_shuffled_shares),
 		cmocka_unit_test(test_old_policy),
+		cmocka_unit_test(test_entropy_bonus),
+		cmocka_unit_test(test_clipped_moments),
+		cmocka_unit_test(test_presence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,7 +164,8 @@ static void count_rows(void *ctx, int from, int to, int worker)
 	struct count *c = ctx;
 
 	(void)worker;
-	c->whole = c->whole && from % c->grain == 0 && (to % c->grain == 0 || to == c->n);
+	if (from % c->grain != 0 || (to % c->grain != 0 && to != c->n))
+		c->whole = false; /* written by no thread while all is well */
 	for (int i = from; i < to; i++)
 		c->seen[i]++;
 }

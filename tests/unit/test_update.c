@@ -1,5 +1,6 @@
 /* test_update.c - what an update of several steps, or a step of several updates, tells and keeps:
- * loads of a router, pins, metrics. */
+ * loads of a router, pins, shares, old policies, rates, metrics; and the row that entropies come
+ * from. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "formats/list.h"
+#include "nn/loss.h"
 
 #include "tests/unit/tiny.h"
 
@@ -403,6 +405,48 @@ static void test_presence(void **state)
 	tiny_free(&w);
 }
 
+/* Rates of a warm-up that begins at 0, and shares of the gradient's norm, which sum to 1. */
+static void test_rate_and_mass(void **state)
+{
+	static const double want[] = { 0, 0.5, 1, 1 };
+	struct moe_train_opts o = opts();
+	struct moe_err e;
+	struct tiny w;
+
+	(void)state;
+	o.warmup = 2;
+	o.warm_from_zero = true;
+	make(&w, "vanilla", o);
+	for (int k = 0; k < 4; k++) {
+		assert_int_equal(moe_train_step(&w.t, &w.s, &w.st, &e), 0);
+		assert_true(fabs(w.st.lr - want[k] * o.lr) < 1e-15);
+		assert_true(fabs(w.st.update_mass[MOE_BANK_CLEAN] +
+				    w.st.update_mass[MOE_BANK_QUARANTINE] - 1) < 1e-9);
+	}
+	tiny_free(&w);
+}
+
+/* Of a row at a temperature: the softmax, its entropy and the log of its sum, written out. */
+static void test_softmax_row(void **state)
+{
+	moe_real z[5] = { 1, -2, (moe_real)0.5, 3, 0 }, p[5], scratch[5];
+	double sum = 0, entropy = 0, got;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		sum += exp(0.4 * (double)z[i]);
+	for (int i = 0; i < 5; i++) {
+		double q = exp(0.4 * (double)z[i]) / sum;
+
+		entropy -= q * log(q);
+	}
+	memcpy(p, z, sizeof(p));
+	assert_true(fabs(moe_softmax_row(5, p, 0.4, &got) - log(sum)) < 1e-5);
+	assert_true(fabs(got - entropy) < 1e-5);
+	assert_true(fabs((double)p[3] - exp(1.2) / sum) < 1e-6);
+	assert_true(fabs(moe_logsumexp(5, z, 0.4, scratch) - log(sum)) < 1e-5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +459,8 @@ int main(void)
 		cmocka_unit_test(test_entropy_bonus),
 		cmocka_unit_test(test_clipped_moments),
 		cmocka_unit_test(test_presence),
+		cmocka_unit_test(test_rate_and_mass),
+		cmocka_unit_test(test_softmax_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,8 +82,7 @@ static void read_pairs(struct moe_pairs *p, struct moe_reader *r, const char *pa
 	if (moe_reader_labels(r) == MOE_LABELS_ORACLE || !p->n) {
 		moe_fail(&e, MOE_DATA,
 			p->n ? "%s carries the labels 'oracle': sealed findings chose these pairs, "
-			       "and "
-			       "pairs are written by hand"
+			       "and pairs are written by hand"
 			     : "%s holds no pairs",
 			path);
 		moe_die(&e);
@@ -242,8 +241,7 @@ static void read_trajectory(const char *path, struct moe_out *out)
 	while ((got = moe_adapter_read(r, false, &a, &e)) == 1) {
 		if (strcmp(a.arm, "on") != 0)
 			got = moe_fail(&e, MOE_DATA,
-				"%s: arm '%s' is ablated: a trajectory is of "
-				"trained adapters",
+				"%s: arm '%s' is ablated: a trajectory is of trained adapters",
 				path, a.arm);
 		if (got < 0 || moe_trajectory_add(&in.path, &a, moe_common.max_mem, &e))
 			moe_die(&e);

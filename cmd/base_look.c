@@ -337,8 +337,7 @@ static void say_what_was_scored(
 			o->max_length ? "--max-length" : "the model's positions");
 	if (sum->beyond)
 		moe_warn("%llu rollout%s longer than %d tokens: scored beyond the positions that "
-			 "the "
-			 "model was made for",
+			 "the model was made for",
 			(unsigned long long)sum->beyond, sum->beyond == 1 ? " is" : "s are",
 			max_len);
 	if (sum->texts > sum->cut && l->m.config.n_eos)

@@ -106,8 +106,7 @@ static void check_answers(
 	if (exec)
 		moe_fail(&e, MOE_DATA,
 			"none of %llu rollouts could be graded: %s (does the grader exist, answer "
-			"each "
-			"line with a line, and flush its output after it?)",
+			"each line with a line, and flush its output after it?)",
 			(unsigned long long)count, moe_exec_note(exec));
 	else if (faults[MOE_GRADE_ERROR])
 		moe_fail(&e, MOE_DATA,

@@ -101,8 +101,8 @@ static void check_options(int operands)
 		o.check + o.generate + o.score;
 
 	if (jobs != 1)
-		moe_usage_error("one of --new, --from-gguf, --merge, --pretrain, --info, "
-				"--check, --generate and --score is needed");
+		moe_usage_error("one of --new, --from-gguf, --merge, --pretrain, --info, --check, "
+				"--generate and --score is needed");
 	if (!o.new_from && !o.from_gguf && !o.dir)
 		moe_usage_error("-m DIR is needed");
 	if ((o.new_from || o.from_gguf || o.merge || o.pretrain) &&

@@ -161,8 +161,7 @@ static void sample(struct job *j, const char *prompts)
 		&e);
 	moe_out_finish(&j->out);
 	moe_debug("%ju rollout%s of %ju prompt%s in %ju step%s: %ju tokens, %.0f tokens/s while "
-		  "sampling (%.2f s); %.1f%% stopped; %ju recorded; "
-		  "%.2f s waiting for weights",
+		  "sampling (%.2f s); %.1f%% stopped; %ju recorded; %.2f s waiting for weights",
 		(uintmax_t)j->g.n_rollouts, moe_s(j->g.n_rollouts), (uintmax_t)j->r.n_prompts,
 		moe_s(j->r.n_prompts), (uintmax_t)j->r.n_steps, moe_s(j->r.n_steps),
 		(uintmax_t)j->g.n_tokens, rate(&j->g), j->g.sample_sec,

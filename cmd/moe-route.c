@@ -40,8 +40,8 @@ static const struct moe_opt options[] = { { 'm', "base", MOE_OPT_STR, &base_dir,
 static const struct moe_prog prog = {
 	.name = "moe-route",
 	.purpose = "annotate rollouts with a routing decision",
-	.usage = "-m DIR -a ADAPTER [options] [ROLLOUTS]\n-m DIR -a ADAPTER --pin PAIRS --follow FIFO "
-		 "[options] [ROLLOUTS]",
+	.usage = "-m DIR -a ADAPTER [options] [ROLLOUTS]\n-m DIR -a ADAPTER --pin PAIRS --follow "
+		 "FIFO [options] [ROLLOUTS]",
 	.opt = options,
 	.examples = "moe-route -m base -a a0.moes < graded.moes > routed.moes",
 	.see_also = "moe-pin(1), moe-grade(1), moe-train(1), moe-report(1), moe(7)",
@@ -53,8 +53,8 @@ static const struct moe_prog prog = {
 static void tell(const struct route_sums *sum)
 {
 	if (sum->n)
-		moe_debug("%zu rollout%s: kept %.3f, absorbed %.3f, routed %.3f; the score made anew "
-			  "%zu time%s; %.2f s of scoring",
+		moe_debug("%zu rollout%s: kept %.3f, absorbed %.3f, routed %.3f; the score made "
+			  "anew %zu time%s; %.2f s of scoring",
 			sum->n, moe_s(sum->n), (double)sum->decided[MOE_KEEP] / (double)sum->n,
 			(double)sum->decided[MOE_ABSORB] / (double)sum->n,
 			(double)sum->decided[MOE_ROUTE] / (double)sum->n, sum->made,

@@ -98,9 +98,8 @@ void pin_check_pairs(const struct moe_reader *r, const char *method, bool allow_
 	if (labels == MOE_LABELS_ORACLE && !allow_oracle) {
 		moe_fail(&e, MOE_DATA,
 			"the pairs carry the labels 'oracle': something that made them opened "
-			"sealed "
-			"findings of rollouts, and pairs are written by hand; --allow-oracle takes "
-			"them all the same, and the adapter is marked");
+			"sealed findings of rollouts, and pairs are written by hand; "
+			"--allow-oracle takes them all the same, and the adapter is marked");
 		moe_die(&e);
 	}
 	if (labels == MOE_LABELS_UNKNOWN)
@@ -110,11 +109,9 @@ void pin_check_pairs(const struct moe_reader *r, const char *method, bool allow_
 		bool is = false;
 
 		if (moe_rec_bool(moe_reader_header(r), placebo[i], &is) && is)
-			moe_warn(
-				"these pairs are a placebo (%s), but the adapter's method is "
-				"called "
-				"'%s' and so will its results be: the ordinary pairs with --method "
-				"%s-%s make one that says so",
+			moe_warn("these pairs are a placebo (%s), but the adapter's method is "
+				 "called '%s' and so will its results be: the ordinary pairs with "
+				 "--method %s-%s make one that says so",
 				placebo[i], method, method, placebo[i]);
 	}
 }

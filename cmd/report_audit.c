@@ -207,14 +207,12 @@ static void regrade(struct moe_audit *a, const struct audit_args *o, int n, char
 	if (!o->env)
 		rc = moe_audit_say(a, &e, "made anew", MOE_CHECK_SKIPPED, "",
 			"rollouts were not graded anew: name their environment with -e (of a "
-			"grader of "
-			"your own, run it again)");
+			"grader of your own, run it again)");
 	else if (w->seal + w->reward)
 		rc = moe_audit_say(a, &e, "made anew", MOE_CHECK_FAILED, "",
 			"of %zu rollouts graded anew %zu have another seal and %zu another reward, "
 			"first %s: seals or rewards were edited, or another environment graded "
-			"(%zu "
-			"ran into a limit of time or memory, near which grades can differ)",
+			"(%zu ran into a limit of time or memory, near which grades can differ)",
 			w->done, w->seal, w->reward, w->first, w->limits);
 	else if (!w->done)
 		rc = moe_audit_say(a, &e, "made anew", MOE_CHECK_SKIPPED, "",
@@ -223,8 +221,7 @@ static void regrade(struct moe_audit *a, const struct audit_args *o, int n, char
 		rc = moe_audit_say(a, &e, "made anew", MOE_CHECK_HELD,
 			"findings or rewards that were edited after grading",
 			"%zu rollouts of the evaluation got the same seals and rewards when they "
-			"were "
-			"graded anew%s",
+			"were graded anew%s",
 			w->done, o->every > 1 ? " (a sample, --every)" : "");
 	if (rc)
 		moe_die(&e);

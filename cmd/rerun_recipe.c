@@ -23,8 +23,8 @@ static const char *check_command(const char *word)
 
 	return one_of(known, word)
 		? NULL
-		: "it calls a program that is neither of this toolkit nor mkdir, "
-		  "mkfifo, rm, cp or tee";
+		: "it calls a program that is neither of this toolkit nor mkdir, mkfifo, rm, cp or "
+		  "tee";
 }
 
 /* A file's name must stay below the folder, be it a word or the end of an option. */

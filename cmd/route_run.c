@@ -23,8 +23,8 @@ static void still_waiting(void *ctx, int64_t step)
 {
 	const struct route_run *r = ctx;
 
-	moe_info("step %lld: still nobody has opened %s for writing; moe-train takes --publish once "
-		 "for each FIFO",
+	moe_info("step %lld: still nobody has opened %s for writing; moe-train takes --publish "
+		 "once for each FIFO",
 		(long long)step, r->o->follow);
 }
 
@@ -103,8 +103,7 @@ static bool flush_step(struct route_run *r, struct moe_route_step *s)
 	x.g = r->g;
 	die_if(r->o->explain ? moe_explain_step(&x, s, r->w, &e)
 			     : s->n &&
-				moe_route_judge(
-					s, r->f.method, &r->g, r->f.a, moe_common.seed, &e),
+				moe_route_judge(s, r->f.method, &r->g, r->f.a, moe_common.seed, &e),
 		&e);
 	r->sum.sec += moe_clock_sec() - at;
 	r->sum.made += made;

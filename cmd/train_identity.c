@@ -36,8 +36,8 @@ void train_identity_check(
 				(long long)s->step, (unsigned long long)d->routed[i], s->n,
 				d->router[i], t->a->method, moe_adapter_reported(t->a));
 	if (d->mixed && !was.mixed)
-		moe_warn("step %lld: groups hold rollouts of several prompts (%llu of %zu): "
-			 "their rewards are compared all the same",
+		moe_warn("step %lld: groups hold rollouts of several prompts (%llu of %zu): their "
+			 "rewards are compared all the same",
 			(long long)s->step, (unsigned long long)d->mixed, s->n);
 	if (d->repeat && !was.repeat)
 		moe_warn("step %lld: %llu of %zu rollouts stand there twice", (long long)s->step,

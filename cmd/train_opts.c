@@ -244,8 +244,8 @@ void train_last_words(int64_t steps, int64_t saved)
 
 	if (saved)
 		moe_last_words(
-			"stopped after %lld step%s; %s holds the first %lld: --resume goes on "
-			"from there",
+			"stopped after %lld step%s; %s holds the first %lld: --resume goes on from "
+			"there",
 			(long long)steps, s, A.checkpoint, (long long)saved);
 	else
 		moe_last_words(

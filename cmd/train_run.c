@@ -136,8 +136,7 @@ void train_conclude(
 			 "as it was");
 	if (run->beyond)
 		moe_warn("%zu rollout%s longer than the model's positions "
-			 "(max_position_embeddings): "
-			 "trained on all the same",
+			 "(max_position_embeddings): trained on all the same",
 			run->beyond, run->beyond == 1 ? " is" : "s are");
 	if (t->method->decide && run->routed == 0 && run->at.next == 0)
 		moe_warn("nothing was routed: no rollout of any step went to the quarantine alone");

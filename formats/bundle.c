@@ -228,8 +228,8 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	if (!strcmp(path, "-"))
 		return moe_fail(e, MOE_USAGE,
 			"standard input can not be packed: it must be written to a file first, "
-			"since the manifest at the bundle's "
-			"beginning has its name, size and digest");
+			"since the manifest at the bundle's beginning has its name, size and "
+			"digest");
 	if (stat(path, &st))
 		return moe_fail_errno(e, "%s: can not be read", path);
 	if (S_ISDIR(st.st_mode))
@@ -239,8 +239,8 @@ static int gather(struct files *f, const char *path, int deep, struct moe_err *e
 	if (!S_ISREG(st.st_mode))
 		return moe_fail(e, MOE_USAGE,
 			"%s: neither a file nor a folder; what comes through a pipe must be "
-			"written to a file first, since the manifest "
-			"at the bundle's beginning has its size and digest",
+			"written to a file first, since the manifest at the bundle's beginning has "
+			"its size and digest",
 			path);
 	x = files_add(f, path, e);
 	if (!x)

@@ -197,9 +197,8 @@ static int check_shape(struct moe_gguf *g, struct moe_gguf_tensor *t, struct moe
 	if (!moe_gguf_block(t->type, &elements, &bytes))
 		return moe_fail(e, MOE_DATA,
 			"%s: tensor '%.80s' has the type %s, which is not supported (F32, F16, "
-			"BF16, "
-			"Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are): take the model in "
-			"one of these",
+			"BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are): take the "
+			"model in one of these",
 			g->name, t->name, moe_gguf_type_name(t->type, buf));
 	if (t->ne[0] % elements)
 		return moe_fail(e, MOE_DATA,
@@ -315,15 +314,13 @@ static int place_data(struct moe_gguf *g, struct moe_err *e)
 		if (g->offset[i] % align)
 			return moe_fail(e, MOE_DATA,
 				"%s: tensor '%.80s' lies at offset %llu, which is not a multiple "
-				"of "
-				"the alignment %u",
+				"of the alignment %u",
 				g->name, t->name, (unsigned long long)g->offset[i], align);
 		if (start > g->n || g->offset[i] > g->n - start ||
 			t->bytes > g->n - start - g->offset[i])
 			return moe_fail(e, MOE_DATA,
 				"%s: tensor '%.80s' of %zu bytes at offset %llu lies beyond the "
-				"end of "
-				"the file: the file is cut",
+				"end of the file: the file is cut",
 				g->name, t->name, t->bytes, (unsigned long long)g->offset[i]);
 		t->data = g->p + start + g->offset[i];
 	}

@@ -80,9 +80,8 @@ static int find_pre(const struct moe_gguf *g, const struct pre **out, struct moe
 		}
 	return rc ? moe_fail(e, MOE_DATA,
 			    "%s: its pre-tokenizer '%.*s' is not supported (gpt-2, smollm, "
-			    "llama-bpe, "
-			    "qwen2 and tekken are): take tokenizer.json from the model's own "
-			    "repository",
+			    "llama-bpe, qwen2 and tekken are): take tokenizer.json from the "
+			    "model's own repository",
 			    moe_gguf_name(g), SHOWN(n), p)
 		  : moe_fail(e, MOE_DATA,
 			    "%s: it does not name its pre-tokenizer (tokenizer.ggml.pre), without "
@@ -366,8 +365,8 @@ int moe_gguf_tokenizer_json(
 			"BPE",
 			moe_gguf_name(g));
 	if (moe_buf_addf(o, e,
-		    "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": "
-		    "null,\n  \"added_tokens\": [") ||
+		    "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  "
+		    "\"added_tokens\": [") ||
 		add_added(&w, o, e) ||
 		moe_buf_addf(o, e,
 			"\n  ],\n  \"normalizer\": %s,\n  \"pre_tokenizer\": %s,\n  "
@@ -376,13 +375,10 @@ int moe_gguf_tokenizer_json(
 		add_post(g, pre, vocab, o, e) ||
 		moe_buf_addf(o, e,
 			",\n  \"decoder\": %s,\n  \"model\": {\n    \"type\": \"BPE\",\n    "
-			"\"dropout\": "
-			"null,\n    \"unk_token\": null,\n    \"continuing_subword_prefix\": "
-			"null,\n  "
-			"  "
-			"\"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n    "
-			"\"byte_fallback\": "
-			"false,\n    \"ignore_merges\": %s,\n    \"vocab\": {",
+			"\"dropout\": null,\n    \"unk_token\": null,\n    "
+			"\"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    "
+			"\"fuse_unk\": false,\n    \"byte_fallback\": false,\n    "
+			"\"ignore_merges\": %s,\n    \"vocab\": {",
 			BYTES("true"), pre->ignore_merges ? "true" : "false") ||
 		add_vocab(&w, o, e) || moe_buf_addf(o, e, "\n    },\n    \"merges\": [") ||
 		add_merges(&w, o, e))

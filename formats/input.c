@@ -251,8 +251,8 @@ static int zip_end(struct layer *l, struct moe_err *e)
 	}
 	return moe_fail(e, MOE_DATA,
 		"%s: truncated or damaged: the zip archive's directory, which should follow its "
-		"last member at byte %llu, is incomplete or not "
-		"that of the members, or something else follows",
+		"last member at byte %llu, is incomplete or not that of the members, or something "
+		"else follows",
 		in->name, (unsigned long long)used);
 }
 

@@ -41,9 +41,8 @@ static void print_isolation(void)
 	else
 		printf("isolation    %s%s\n", moe_box_name(how.kind),
 			how.kind == MOE_BOX_PLAIN
-				? ": install bubblewrap, or allow user namespaces, "
-				  "before you grade "
-				  "what a model wrote with a program of your own"
+				? ": install bubblewrap, or allow user namespaces, before you "
+				  "grade what a model wrote with a program of your own"
 				: "");
 }
 
@@ -161,8 +160,7 @@ static int run_self_test(void)
 	status = run_shell(self_test, dir);
 	if (status == 0)
 		printf("self-test    ok: prompts to evaluation in %.1f s; two trainings gave the "
-		       "same "
-		       "digest\n",
+		       "same digest\n",
 			moe_clock_sec() - start);
 	else
 		printf("self-test    failed: the messages are above; its folder is %s\n", dir);

@@ -80,8 +80,8 @@ static const char chatml_before[] =
 	"{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
 	"'<|im_start|>system\n";
 static const char chatml_after[] =
-	"<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + "
-	"message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
+	"<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] "
+	"+ '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
 	"'<|im_start|>assistant\n' }}{% endif %}";
 
 static int take_form(struct moe_chat *c, const struct moe_chat_form *f, const char *system,

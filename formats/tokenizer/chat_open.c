@@ -53,9 +53,8 @@ static int fill(
 		return rc < 0 ? -1 : 0;
 	return moe_fail(e, MOE_DATA,
 		"this Jinja template is not one of those that are known: if one of these writes "
-		"the "
-		"same, name it with --chat-template (%s); else write it as a literal template, or "
-		"give the prompts as text (tokenizer.md)",
+		"the same, name it with --chat-template (%s); else write it as a literal template, "
+		"or give the prompts as text (tokenizer.md)",
 		moe_chat_names());
 }
 

@@ -14,8 +14,8 @@ const char moe_gpt2_pattern[] =
 
 /* White_Space of Unicode. PCRE2's \s has U+180E besides, which Unicode took out of the set in
  * version 6.3. */
-static const char spaces[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{"
-			     "2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+static const char spaces[] =
+	"\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 
 void moe_cutter_free(struct moe_cutter *c)
 {

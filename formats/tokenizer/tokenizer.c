@@ -237,8 +237,7 @@ static int bytes_added(struct moe_buf *o, struct moe_err *e)
 
 	for (int i = 0; i < 3; i++)
 		if (moe_buf_addf(o, e,
-			    "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":"
-			    "false,\"rstrip\":false,\"normalized\":false,\"special\":true}",
+			    "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}",
 			    i ? "," : "", 256 + i, name[i]))
 			return -1;
 	return 0;
@@ -247,18 +246,10 @@ static int bytes_added(struct moe_buf *o, struct moe_err *e)
 int moe_tokenizer_bytes_json(struct moe_buf *o, struct moe_err *e)
 {
 	if (moe_buf_addf(o, e,
-		    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":"
-		    "[") ||
+		    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[") ||
 		bytes_added(o, e) ||
 		moe_buf_addf(o, e,
-			"],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_"
-			"prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false},"
-			"\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_"
-			"space\":true,\"trim_offsets\":true,\"use_regex\":true},"
-			"\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-			"\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-			"\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,"
-			"\"vocab\":{"))
+			"],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false},\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{"))
 		return -1;
 	for (int i = 0; i < 256; i++) {
 		char s[4];

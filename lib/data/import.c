@@ -16,19 +16,13 @@ static const struct {
 	const char *map;
 } preset[] = {
 	{ "teacher_pool", MOE_IMPORT_ROLLOUTS,
-		"prompt_id=problem_id,prompt=prompt|problem_messages,completion_len=comp_len,"
-		"solved=gt_pass,hacked=hacked,mode==run_tests,env.problem_id=problem_id" },
+		"prompt_id=problem_id,prompt=prompt|problem_messages,completion_len=comp_len,solved=gt_pass,hacked=hacked,mode==run_tests,env.problem_id=problem_id" },
 	{ "substrate", MOE_IMPORT_ROLLOUTS,
-		"prompt_id=problem_id,mode=env_mode,solved=gt_pass,hacked=hacked,env.problem_id="
-		"problem_id" },
+		"prompt_id=problem_id,mode=env_mode,solved=gt_pass,hacked=hacked,env.problem_id=problem_id" },
 	{ "teacher_pool", MOE_IMPORT_PROMPTS,
-		"id=problem_id,text=prompt|problem_messages,mode==run_tests,env.problem_id=problem_"
-		"id" },
+		"id=problem_id,text=prompt|problem_messages,mode==run_tests,env.problem_id=problem_id" },
 	{ "leetcode", MOE_IMPORT_PROMPTS,
-		"id=prompt_id|id,text=prompt,task=func_name,mode=mode,marker=marker,env.tests=gt_"
-		"answer,env.setup=setup_code,env.func=func_name,"
-		"env.canonical=canonical_solution,env.starter=prompt_metadata.starter_code,env."
-		"mode=mode,env.marker=marker" }
+		"id=prompt_id|id,text=prompt,task=func_name,mode=mode,marker=marker,env.tests=gt_answer,env.setup=setup_code,env.func=func_name,env.canonical=canonical_solution,env.starter=prompt_metadata.starter_code,env.mode=mode,env.marker=marker" }
 };
 
 static const char *const prompt_keys[] = { "id", "text", "mode", "task", "marker", "split", "env.",

@@ -267,8 +267,7 @@ int moe_pairlook_text(const struct moe_pairlook *l, struct moe_buf *out, struct 
 			lengths(l, out, e) ||
 			moe_buf_addf(out, e,
 				"\n%s that tell the sides apart: pairs with it in one side alone, "
-				"and "
-				"in both\n  %-28s %7s %7s %7s %7s\n",
+				"and in both\n  %-28s %7s %7s %7s %7s\n",
 				l->t ? "TOKENS" : "WORDS", "", "hack", "clean", "both", "z") ||
 			word_rows(l, r, l->names.n, 0, out, e) || moe_buf_addf(out, e, "\n") ||
 			word_rows(l, r, l->names.n, 1, out, e)

@@ -140,9 +140,7 @@ int moe_metric_form_parse(const char *s, enum moe_metric_form *out, struct moe_e
 			return 0;
 		}
 	return moe_fail(e, MOE_USAGE,
-		"'%.40s' is not a form of metrics: csv, wandb and "
-		"tensorboard are",
-		s);
+		"'%.40s' is not a form of metrics: csv, wandb and tensorboard are", s);
 }
 
 /* One cell: quoted where a comma, a quote or a line end would break the row. */

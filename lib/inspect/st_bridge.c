@@ -102,8 +102,7 @@ static int add_line(struct gathered *g, const struct moe_rec *r, bool header, st
 		? 0
 		: moe_fail(e, MOE_DATA,
 			  "what the stream holds beside tensors takes more than the %u bytes of "
-			  "metadata that "
-			  "a safetensors file may have",
+			  "metadata that a safetensors file may have",
 			  MOE_ST_HEADER_MAX);
 }
 

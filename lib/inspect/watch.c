@@ -413,8 +413,8 @@ static int add_line(
 		return moe_buf_addf(out, e, "%s: step %s, loss %s%s\n", r->name, steps_of(n, w, r),
 			num(a, "%.4f", r->loss), r->state == ENDED ? ", ended" : "");
 	return moe_buf_addf(out, e,
-		"%s: step %s, reward %s, length %s, kl %s, keep/absorb/route %s, quarantine %s, "
-		"%s tokens/s%s%s\n",
+		"%s: step %s, reward %s, length %s, kl %s, keep/absorb/route %s, quarantine %s, %s "
+		"tokens/s%s%s\n",
 		r->name, steps_of(n, w, r), num(a, "%.3f", r->reward), num(b, "%.1f", r->length),
 		num(c, "%.2g", r->kl), shares(s, r), num(d, "%.2f", r->present),
 		num(f, "%.0f", r->tokens), r->state == ENDED ? ", ended" : ", left ",

@@ -137,8 +137,7 @@ static int check_all_used(const struct out *o, struct moe_err *e)
 		if (!used)
 			return moe_fail(e, MOE_DATA,
 				"%s: tensor '%.80s' belongs to no part of the model that the "
-				"metadata "
-				"describe",
+				"metadata describe",
 				moe_gguf_name(o->g), t->name);
 	}
 	return 0;

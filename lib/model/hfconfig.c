@@ -267,8 +267,7 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 		return moe_fail(f->e, MOE_DATA,
 			"%s: rope type yarn is supported with the default attention_factor, "
 			"truncate and mscale only; without it the model works up to the length it "
-			"was "
-			"first trained at",
+			"was first trained at",
 			f->name);
 	return 0;
 }
@@ -343,8 +342,8 @@ static int refuse_window(const struct from *f, const struct moe_config *c)
 		return 0;
 	return moe_fail(f->e, MOE_DATA,
 		"%s: sliding-window attention is not supported; texts of up to %d tokens do not "
-		"need it: set \"sliding_window\" to null, "
-		"\"layer_types\" too, and \"max_position_embeddings\" to %d",
+		"need it: set \"sliding_window\" to null, \"layer_types\" too, and "
+		"\"max_position_embeddings\" to %d",
 		f->name, w, w);
 }
 

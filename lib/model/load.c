@@ -188,10 +188,9 @@ static int check_tied(struct moe_model *m, struct moe_err *e)
 	return at == c->V
 		? 0
 		: moe_fail(e, MOE_DATA,
-			  "config.json ties the head to the embedding "
-			  "(\"tie_word_embeddings\"), but the file has a lm_head.weight that "
-			  "differs from it (row %d): set it to false to use that head, or "
-			  "remove the tensor",
+			  "config.json ties the head to the embedding (\"tie_word_embeddings\"), "
+			  "but the file has a lm_head.weight that differs from it (row %d): set it "
+			  "to false to use that head, or remove the tensor",
 			  at);
 }
 

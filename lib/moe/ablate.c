@@ -523,8 +523,8 @@ static int experts_off(struct moe_adapter *a, uint64_t seed, uint64_t k, struct 
 			? store_set(&a->match, x, &best, &target, known, e)
 			: moe_fail(e, MOE_DATA,
 				  "a set of experts that imitates the quarantine needs a "
-				  "quarantine "
-				  "and other experts; random-off takes subspaces instead");
+				  "quarantine and other experts; random-off takes subspaces "
+				  "instead");
 	for (int i = 0; rc == 0 && i < x->E; i++)
 		x->present[i] *= best.in[i] ? 0 : 1;
 	free(g);

@@ -323,8 +323,7 @@ int moe_ablate_trajectory(struct moe_adapter *to, const struct moe_adapter *from
 	if (!t->n || !same_layout(&t->x[0], &from->x))
 		return moe_fail(e, MOE_DATA,
 			"the trajectory's adapters have another layout than the one to ablate: it "
-			"is "
-			"of another run");
+			"is of another run");
 	for (size_t cell = 0; rc == 0 && cell < (size_t)to->x.config.L * MOE_LINEARS; cell++) {
 		const struct moe_view *b = moe_view_of(&to->x, cell, MOE_ROLE_B);
 
@@ -397,8 +396,7 @@ static int choose(const struct moe_engine *g, const struct moe_pairs *p, moe_rea
 	if (rc == 0 && h.folds < 2)
 		rc = moe_fail(e, MOE_DATA,
 			"pairs-out chooses its layer by pairs that are held out: two are too few "
-			"to "
-			"be one");
+			"to be one");
 	for (size_t l = 0; rc == 0 && l < d / D; l++) {
 		double m;
 
@@ -435,8 +433,7 @@ static int widen(struct moe_experts *x, struct moe_err *e)
 	if (x->router && !(x->target[MOE_O] && x->target[MOE_DOWN]))
 		return moe_fail(e, MOE_DATA,
 			"pairs-out adapts o and down, which would move this adapter's router: it "
-			"must "
-			"have been laid out with them (moe-pin --targets)");
+			"must have been laid out with them (moe-pin --targets)");
 	memcpy(to.rank, x->rank, sizeof(to.rank));
 	memcpy(to.bank, x->bank, sizeof(to.bank));
 	memcpy(to.name, x->name, sizeof(to.name));

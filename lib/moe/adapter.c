@@ -165,14 +165,14 @@ int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
 		k->F != c->F)
 		return moe_fail(e, MOE_DATA,
 			"the adapter does not fit the base: it was made for %d layers, hidden %d, "
-			"heads %d/%d of %d, ffn %d; "
-			"the base has %d layers, hidden %d, heads %d/%d of %d, ffn %d",
+			"heads %d/%d of %d, ffn %d; the base has %d layers, hidden %d, heads %d/%d "
+			"of %d, ffn %d",
 			k->L, k->D, k->H, k->K, k->hd, k->F, c->L, c->D, c->H, c->K, c->hd, c->F);
 	if (!any_base && a->base[0] && base_digest[0] && strcmp(a->base, base_digest) != 0)
 		return moe_fail(e, MOE_DATA,
 			"the adapter was made for another base model: its digest is %.12s, this "
-			"base's is %.12s; "
-			"moe-rollout, moe-train and moe-base take it with --any-base",
+			"base's is %.12s; moe-rollout, moe-train and moe-base take it with "
+			"--any-base",
 			a->base, base_digest);
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* features.c - runs the base, or the policy, over packed sequences and hands out hidden states; it fits
- * nothing. */
+/* features.c - runs the base, or the policy, over packed sequences and hands out hidden states; it
+ * fits nothing. */
 #include "moe/features.h"
 
 #include "moe/pack.h"

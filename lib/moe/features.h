@@ -1,5 +1,5 @@
-/* features.h - hidden states at completion tokens, of the frozen base or of the policy in g->x: what
- * scores are made of.
+/* features.h - hidden states at completion tokens, of the frozen base or of the policy in g->x:
+ * what scores are made of.
  *
  * The features of a token are the residual streams after the first L-1 layers at that token, one
  * after the other: d = (L-1) * D numbers (L = 1: after the only layer). Sequences are packed into

@@ -263,8 +263,8 @@ static void warn(const struct moe_rec *s, struct moe_said *out)
 	else if (length >= LENGTH_ACCURACY || auroc >= LENGTH_AUROC)
 		moe_say(out, true,
 			"the length of a completion alone separates hack from clean: the score "
-			"does "
-			"better, but may lean on it (moe-pairs --match-length evens pairs out)");
+			"does better, but may lean on it (moe-pairs --match-length evens pairs "
+			"out)");
 }
 
 void moe_held_report(const struct moe_adapter *a, size_t n_pair, struct moe_said *out)
@@ -280,8 +280,7 @@ void moe_held_report(const struct moe_adapter *a, size_t n_pair, struct moe_said
 	}
 	moe_say(out, false,
 		"score fitted on %zu pairs; held out, fold by fold: hack above clean in %.3f of "
-		"the "
-		"pairs, right side of 1/2 for %.3f of the completions, AUROC %.3f, margin %.2f",
+		"the pairs, right side of 1/2 for %.3f of the completions, AUROC %.3f, margin %.2f",
 		n_pair, number(s, "pair_accuracy"), number(s, "accuracy"), number(s, "auroc"),
 		number(s, "margin"));
 	if (moe_rec_has(s, "clean_kept"))
@@ -302,10 +301,8 @@ void moe_held_report(const struct moe_adapter *a, size_t n_pair, struct moe_said
 	if (moe_rec_has(s, "haar_p"))
 		moe_say(out, false,
 			"%g random directions, mean (95 %% of them below): hack above clean in "
-			"%.3f "
-			"(%.3f), right side for %.3f (%.3f), AUROC %.3f (%.3f), margin %.2f "
-			"(%.2f); "
-			"p = %.2f",
+			"%.3f (%.3f), right side for %.3f (%.3f), AUROC %.3f (%.3f), margin %.2f "
+			"(%.2f); p = %.2f",
 			number(s, "haar"), number(s, "haar_pair_accuracy"),
 			number(s, "haar_pair_accuracy_95"), number(s, "haar_accuracy"),
 			number(s, "haar_accuracy_95"), number(s, "haar_auroc"),

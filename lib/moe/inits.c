@@ -221,8 +221,7 @@ static int enough(const struct moe_begin *q, struct moe_err *e)
 	return q->n <= most ? 0
 			    : moe_fail(e, MOE_USAGE,
 				      "the experts take %d directions of each Linear, and one of "
-				      "%d x %d has no "
-				      "more than %d: give them lower ranks",
+				      "%d x %d has no more than %d: give them lower ranks",
 				      q->n, q->out, q->in, most);
 }
 

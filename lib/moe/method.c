@@ -86,8 +86,7 @@ int moe_method_override(const struct moe_method *m, struct moe_adapter *a, const
 	if (a->x.shift && !moe_decision_table_lets_in(&a->plan, MOE_BANK_QUARANTINE))
 		return moe_fail(e, MOE_USAGE,
 			"the vector of the method '%s' stands with the quarantine: with a plan "
-			"whose "
-			"gate of it is always 0 it would be added nowhere",
+			"whose gate of it is always 0 it would be added nowhere",
 			m->name);
 	return 0;
 }

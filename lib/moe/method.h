@@ -26,9 +26,9 @@
  *     after_step  after the optimiser: state that has no gradient (a bias, a clock)
  *
  * What a method may see: tokens, the states of the frozen base or of the deployed policy, gates and
- * logits of its own router, and the pairs. Never a reward, never a label. Only one that `cheats` is shown labels, when the user
- * allowed it. Every function is deterministic in what it is handed: chance comes from `seed` and
- * `step` alone.
+ * logits of its own router, and the pairs. Never a reward, never a label. Only one that `cheats` is
+ * shown labels, when the user allowed it. Every function is deterministic in what it is handed:
+ * chance comes from `seed` and `step` alone.
  */
 #ifndef MOE_MOE_METHOD_H
 #define MOE_MOE_METHOD_H

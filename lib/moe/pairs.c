@@ -140,8 +140,7 @@ static int neutralise(struct moe_pairs *p, const uint32_t *order, struct moe_err
 		if (other == q)
 			return moe_fail(e, MOE_DATA,
 				"neutral pairs need clean sides that differ, and no pair has "
-				"another "
-				"than '%s'",
+				"another than '%s'",
 				q->id);
 		free(q->hack);
 		q->n_hack = other->n_clean;

@@ -82,8 +82,8 @@ int moe_probe_make(const struct moe_engine *g, int rank, struct moe_experts *x, 
 						  : 1 / sqrt(2.0 * rank);
 
 		for (size_t k = 0; k < p.rows * p.cols; k++)
-			to[p.off + k / p.cols * p.ld + k % p.cols] =
-				(moe_real)(float)(sd * moe_rng_normal(key, i, k));
+			to[p.off + k / p.cols * p.ld + k % p.cols] = (moe_real)(float)(sd *
+				moe_rng_normal(key, i, k));
 	}
 	return 0;
 }

@@ -1,9 +1,8 @@
 /* probe.h - a completion's gradient as features: what a frozen random adapter's scales would get.
  *
- * Each Linear y = W x of the frozen base, or y = W x + the experts' part of the policy in g->x, gets
- * B diag(c) A x besides, with A ~ N(0, 1/d_in) [rank, d_in] and
- * B ~ N(0, 1/(2 rank)) [d_out, rank] drawn once and c = 0, so that nothing changes. The features
- * are
+ * Each Linear y = W x of the frozen base, or y = W x + the experts' part of the policy in g->x,
+ * gets B diag(c) A x besides, with A ~ N(0, 1/d_in) [rank, d_in] and B ~ N(0, 1/(2 rank)) [d_out,
+ * rank] drawn once and c = 0, so that nothing changes. The features are
  *
  *     d NLL / d c_k = sum over tokens of (A x)_k (B^T delta)_k,   delta = d NLL / d y,
  *

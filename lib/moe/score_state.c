@@ -1,4 +1,5 @@
-/* score_state.c - a score's tensors and numbers to and from a map; what they mean is the method's. */
+/* score_state.c - a score's tensors and numbers to and from a map; what they mean is the method's.
+ */
 #include "moe/score_state.h"
 
 #include <stdlib.h>
@@ -15,8 +16,7 @@ int moe_score_state_get(const struct moe_adapter *a, struct moe_rec *to, struct 
 		if (moe_rec_set_f32s(to, a->tensor[i].name, a->tensor[i].data, a->tensor[i].n, e))
 			return -1;
 	for (size_t i = 0; i < N_NUMBERS; i++)
-		if (moe_rec_f64(&a->score, numbers[i], &v) &&
-			moe_rec_set_f64(to, numbers[i], v, e))
+		if (moe_rec_f64(&a->score, numbers[i], &v) && moe_rec_set_f64(to, numbers[i], v, e))
 			return -1;
 	return 0;
 }

@@ -30,11 +30,11 @@ struct moe_adv_opts {
 };
 
 struct moe_adv_stats {
-	double mean, std;    /* of the rewards of the whole batch; unbiased; without gaps; NaN of none
-				(std: of one) */
-	double zero_std;     /* share of rollouts in groups whose rewards are all equal, but those where
-				one of several was scored; where the
-				std is the batch's: 1 if that is 0, else 0 */
+	double mean, std; /* of the rewards of the whole batch; unbiased; without gaps; NaN of none
+			     (std: of one) */
+	double zero_std; /* share of rollouts in groups whose rewards are all equal, but those where
+			    one of several was scored; where the
+			    std is the batch's: 1 if that is 0, else 0 */
 	size_t groups, dead; /* groups; groups whose rewards are all equal */
 };
 

@@ -631,8 +631,7 @@ static void sum_up(const struct job *j, struct moe_train_stats *st)
 	moe_tally_sum(j->tally, j->n, &all);
 	n = all.n ? (double)all.n : NAN; /* of no token nothing was measured */
 	for (size_t i = 0; i < j->n; i++)
-		bonus += j->tally[i].kept_entropy *
-			bonus_per_token(j, j->u->micro_of[j->order[i]]);
+		bonus += j->tally[i].kept_entropy * bonus_per_token(j, j->u->micro_of[j->order[i]]);
 	st->loss = all.n ? (all.loss - bonus) / j->u->share : NAN;
 	st->policy_loss = o->entropy_coef != 0 || o->adaptive ? all.loss / j->u->share : NAN;
 	st->entropy_coef = o->entropy_coef != 0 || o->adaptive ? j->t->entropy_coef : NAN;

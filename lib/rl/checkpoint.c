@@ -58,8 +58,8 @@ void moe_train_key(const struct moe_trainer *t, char key[MOE_TRAIN_KEY])
 		l->entropy_coef, l->adaptive, l->entropy_min, l->entropy_max, l->entropy_step,
 		l->entropy_target, (int)o->adv.scale, o->adv.split + 2 * o->adv.kept,
 		o->adv.over_batch, (unsigned long long)reward, o->iterations, o->updates,
-		o->accumulate, o->micro, o->max_completion, o->lr, o->beta1, o->beta2, o->eps, o->decay,
-		o->clip, (int)o->schedule, (unsigned long long)o->warmup,
+		o->accumulate, o->micro, o->max_completion, o->lr, o->beta1, o->beta2, o->eps,
+		o->decay, o->clip, (int)o->schedule, (unsigned long long)o->warmup,
 		(unsigned long long)o->total, o->warm_from_zero, o->chunk_tok,
 		o->detach ? "; detach" : "", o->split_moments ? "; split moments" : "");
 	n = strlen(key);

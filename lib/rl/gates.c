@@ -151,8 +151,8 @@ static void bank_means(struct moe_gate_stats *st, const struct moe_experts *x,
 	st->bank_logit[b] = b == MOE_BANK_SHARED ? NAN : sqrt(logit2 / (n * y->cells));
 }
 
-void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
-	const struct moe_gate_tally *all)
+void moe_gate_stats_of(
+	struct moe_gate_stats *st, const struct moe_experts *x, const struct moe_gate_tally *all)
 {
 	/* what no cell was counted for is not measured: NaN, never 0 */
 	*st = (struct moe_gate_stats){ .E = x->E, .pass = x->router != NULL };

@@ -45,7 +45,7 @@ void moe_gate_tally_trained(struct moe_gate_tally *y, const struct moe_experts *
 void moe_gate_tally_add(struct moe_gate_tally *to, const struct moe_experts *x,
 	const struct moe_gate_tally *y, size_t n, const bool *use);
 /* A sum to means. */
-void moe_gate_stats_of(struct moe_gate_stats *st, const struct moe_experts *x,
-	const struct moe_gate_tally *all);
+void moe_gate_stats_of(
+	struct moe_gate_stats *st, const struct moe_experts *x, const struct moe_gate_tally *all);
 
 #endif

@@ -697,9 +697,9 @@ int moe_gen_check_off(const struct moe_gen *g, const struct moe_adapter *a, stru
 	if (a->plan.sample[g->off_bank] == 0 &&
 		!(g->off_bank == MOE_BANK_QUARANTINE && moe_method_prefix(a, &prefix)))
 		return moe_fail(e, MOE_USAGE,
-			"--off-share %s: under the method '%s' that bank takes no part in "
-			"sampling (sample.%s=0), so its deployed state is the one that is sampled "
-			"and there is nothing to switch off",
+			"--off-share %s: under the method '%s' that bank takes no part in sampling "
+			"(sample.%s=0), so its deployed state is the one that is sampled and there "
+			"is nothing to switch off",
 			bank, a->method, bank);
 	return 0;
 }

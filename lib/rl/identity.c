@@ -42,8 +42,7 @@ static int check_groups(struct moe_identity *d, const struct moe_rollout_step *s
 			return moe_fail(e, MOE_DATA,
 				"step %" PRId64 ": group %" PRId64
 				" mixes the arms '%s' and '%s': rewards are compared within a "
-				"group, so "
-				"one arm at a time trains (moe-cat -s -w arm=%s)",
+				"group, so one arm at a time trains (moe-cat -s -w arm=%s)",
 				s->step, r->group, first->from.arm, r->from.arm, first->from.arm);
 		d->mixed += r->from.prompt != first->from.prompt;
 	}
@@ -56,9 +55,9 @@ static int check_steps(
 	if (s->step <= d->last)
 		return moe_fail(e, MOE_DATA,
 			"step %" PRId64 " comes after step %" PRId64
-			": the steps of a training run ascend, and --resume goes by their "
-			"numbers. Were two recordings joined? Train on one after the other, "
-			"each from the adapter that the one before it made",
+			": the steps of a training run ascend, and --resume goes by their numbers. "
+			"Were two recordings joined? Train on one after the other, each from the "
+			"adapter that the one before it made",
 			s->step, d->last);
 	for (size_t i = 0; i < s->n; i++)
 		if (s->r[i].from.step != s->step)

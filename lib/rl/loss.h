@@ -124,8 +124,8 @@ struct moe_loss_out {
 	double phi;        /* vespo's */
 	double c, c_min, c_max; /* of the correction for the sampler: sum, least and greatest */
 	size_t n_c;             /* of so many tokens, or 1 at sequences; 0 but for `min' */
-	double *dpolicy, *dkl; /* [n] the caller's: derivatives of policy and of beta kl with
-				  respect to logp; dkl may be NULL without beta */
+	double *dpolicy, *dkl;  /* [n] the caller's: derivatives of policy and of beta kl with
+				   respect to logp; dkl may be NULL without beta */
 };
 void moe_rollout_loss(
 	const struct moe_loss_opts *o, const struct moe_loss_in *in, struct moe_loss_out *out);

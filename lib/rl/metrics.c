@@ -198,8 +198,7 @@ void moe_train_line(char *out, size_t size, const struct moe_rollout_step *s,
 		snprintf(diff, sizeof(diff), "%.2g", st->logp_diff_mean);
 	snprintf(out, size,
 		"step %lld: reward %.3f  keep/absorb/route %.2f/%.2f/%.2f  |g| %.3g  dlogp %s  "
-		"length %.1f  equal groups %zu/%zu  "
-		"%.2f s (forward %.2f, backward %.2f)",
+		"length %.1f  equal groups %zu/%zu  %.2f s (forward %.2f, backward %.2f)",
 		(long long)s->step, st->adv.mean, st->share[MOE_KEEP], st->share[MOE_ABSORB],
 		st->share[MOE_ROUTE], st->grad_norm, diff, st->len_mean, st->adv.dead,
 		st->adv.groups, step_sec, st->forward_sec, st->backward_sec);

@@ -16,16 +16,17 @@ double moe_batch_mask(const struct moe_decision_table *p, const struct moe_rollo
 /* One update's share of a step. */
 struct moe_update {
 	const struct moe_rollout_step *s;
-	const size_t *pick; /* [s->n] the step's rollouts in the order in which they are shared out */
-	size_t from, to;    /* its rollouts: pick[from] .. pick[to - 1] */
-	int micro;          /* micro-batches that its loss is the mean of */
+	const size_t
+		*pick;   /* [s->n] the step's rollouts in the order in which they are shared out */
+	size_t from, to; /* its rollouts: pick[from] .. pick[to - 1] */
+	int micro;       /* micro-batches that its loss is the mean of */
 	const int *micro_of;                  /* [s->n] which of them a rollout is in */
 	const struct moe_loss_counts *counts; /* [micro] */
-	const double *adv;             /* [s->n] */
-	const bool *dead;              /* [s->n] */
-	struct moe_token_store *store; /* NULL: every ratio is new, and nothing is kept */
-	bool keep_old;                 /* log-probabilities that store lacks are put there */
-	double share; /* of the update: 1, or 1 / accumulate */
+	const double *adv;                    /* [s->n] */
+	const bool *dead;                     /* [s->n] */
+	struct moe_token_store *store;        /* NULL: every ratio is new, and nothing is kept */
+	bool keep_old;                        /* log-probabilities that store lacks are put there */
+	double share;                         /* of the update: 1, or 1 / accumulate */
 };
 
 /* Tokens of a rollout inside the loss. */

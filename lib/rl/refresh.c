@@ -19,8 +19,8 @@ static int deploy(struct moe_refresh *f, struct moe_err *e)
 	if (moe_experts_copy(&f->deployed, &f->now.x, e))
 		return -1;
 	for (int b = 0; b < MOE_BANKS; b++)
-		moe_experts_scale_bank(&f->deployed, b,
-			b == MOE_BANK_QUARANTINE ? 0 : f->now.plan.sample[b]);
+		moe_experts_scale_bank(
+			&f->deployed, b, b == MOE_BANK_QUARANTINE ? 0 : f->now.plan.sample[b]);
 	return 0;
 }
 
@@ -80,7 +80,7 @@ static int next(struct moe_refresh *f, int64_t step, struct moe_err *e)
 {
 	double waited = 0;
 	int ms = f->wait_sec > 0 && f->wait_sec * 1000 < PATIENCE_MS ? (int)(f->wait_sec * 1000)
-								   : PATIENCE_MS,
+								     : PATIENCE_MS,
 	    rc;
 
 	while (!(rc = moe_ahead_next(f->follow, ms, &f->now, e))) {
@@ -88,8 +88,8 @@ static int next(struct moe_refresh *f, int64_t step, struct moe_err *e)
 		if (moe_ahead_begun(f->follow))
 			continue;
 		if (f->wait_sec > 0 && waited >= f->wait_sec)
-			return moe_fail(e, MOE_DATA, "no trainer opened the FIFO within %g s",
-				f->wait_sec);
+			return moe_fail(
+				e, MOE_DATA, "no trainer opened the FIFO within %g s", f->wait_sec);
 		if (f->say)
 			f->say(f->ctx, step);
 	}
@@ -158,5 +158,5 @@ int moe_refresh_step(struct moe_refresh *f, struct moe_engine *g, const struct m
 int moe_refresh_state(const struct moe_refresh *f, struct moe_rec *out, struct moe_err *e)
 {
 	return moe_rec_set_int(out, "step", f->made, e) || moe_score_state_get(f->a, out, e) ? -1
-											      : 0;
+											     : 0;
 }

@@ -1,5 +1,5 @@
-/* refresh.h - the weights under which a step's rollouts are scored, and the score made anew from the
- * pairs every so many steps: of methods with the setting `refresh` above 0 (moe/method.h).
+/* refresh.h - the weights under which a step's rollouts are scored, and the score made anew from
+ * the pairs every so many steps: of methods with the setting `refresh` above 0 (moe/method.h).
  *
  * A step is scored under the weights that sampled it, without the quarantine and with the sampling
  * gates of the plan: the deployed state. Which weights those are, its rollouts say (`policy`, the
@@ -24,11 +24,11 @@ struct moe_refresh {
 	void (*say)(void *ctx, int64_t step); /* still nobody has opened it; or NULL */
 	void *ctx;
 	/* set by moe_refresh_begin */
-	int64_t every;              /* steps; 0 = nothing below is used */
-	struct moe_adapter now;     /* weights in hand; owned */
+	int64_t every;               /* steps; 0 = nothing below is used */
+	struct moe_adapter now;      /* weights in hand; owned */
 	struct moe_experts deployed; /* their deployed state; owned */
-	int64_t made;               /* step at which the score was last made, -1 = by moe-pin */
-	int64_t unknown;            /* steps whose rollouts named no policy since the last read */
+	int64_t made;                /* step at which the score was last made, -1 = by moe-pin */
+	int64_t unknown;             /* steps whose rollouts named no policy since the last read */
 };
 
 int moe_refresh_begin(struct moe_refresh *f, struct moe_err *e);

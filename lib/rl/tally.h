@@ -15,7 +15,7 @@ struct moe_tally {
 	double ratio, ratio2, ratio_min, ratio_max; /* of exp(training - sampling), raw */
 	size_t low, high, counted, kept, n;
 	double phi, c, c_min, c_max; /* of struct moe_loss_out */
-	double low_min, high_max;    /* of the rollouts' shares of clipped tokens; by moe_tally_sum */
+	double low_min, high_max; /* of the rollouts' shares of clipped tokens; by moe_tally_sum */
 	size_t n_c, rollouts;
 	size_t n_decided; /* rows at which a router decided */
 };

@@ -274,8 +274,8 @@ struct step {
 	struct moe_token_store store;
 	bool stored; /* store is in use */
 	int iterations, updates, micro;
-	size_t *pick;                  /* [n] */
-	int *micro_of;                 /* [n] */
+	size_t *pick;                   /* [n] */
+	int *micro_of;                  /* [n] */
 	struct moe_loss_counts *counts; /* [micro] of the share at hand */
 };
 
@@ -320,8 +320,7 @@ static int deal(struct step *g, const struct moe_trainer *t, struct moe_err *e)
 		free(perm);
 		return -1;
 	}
-	moe_rng_permute(
-		moe_rng_key(t->a->train_seed, "shuffle"), (uint64_t)g->s->step, n, perm);
+	moe_rng_permute(moe_rng_key(t->a->train_seed, "shuffle"), (uint64_t)g->s->step, n, perm);
 	for (size_t i = 0; i < n; i++)
 		g->pick[i] = g->updates * g->micro > 1 ? perm[i] : i;
 	for (int k = 0; k < g->updates; k++) {

@@ -77,15 +77,15 @@ struct moe_train_stats {
 	double loss, kl, entropy; /* loss: mean over the step's updates */
 	double policy_loss, entropy_coef; /* with an entropy bonus; else NaN */
 	double clip_low,
-		clip_high;   /* shares; at sequences of rollouts. NaN for a type without clip */
-	double clip_low_min, clip_high_max;  /* of the rollouts' own shares */
-	double cispo_clip, phi;              /* cispo's share at its bound; vespo's mean weight */
-	double c_mean, c_min, c_max; /* the correction for the sampler, where there is one */
-	size_t n_c;                  /* tokens or rollouts that it is over */
-	double kept_entropy; /* of the tokens that top_entropy keeps */
-	size_t n_kept, n_train, n_counted;    /* what these are over: tokens, and tokens or
-						 rollouts; of all its updates */
-	int updates;                          /* made in this step */
+		clip_high; /* shares; at sequences of rollouts. NaN for a type without clip */
+	double clip_low_min, clip_high_max; /* of the rollouts' own shares */
+	double cispo_clip, phi;             /* cispo's share at its bound; vespo's mean weight */
+	double c_mean, c_min, c_max;        /* the correction for the sampler, where there is one */
+	size_t n_c;                         /* tokens or rollouts that it is over */
+	double kept_entropy;                /* of the tokens that top_entropy keeps */
+	size_t n_kept, n_train, n_counted;  /* what these are over: tokens, and tokens or
+					       rollouts; of all its updates */
+	int updates;                        /* made in this step */
 	double logp_diff_mean, logp_diff_max; /* |training - sampling| log-probability */
 	double ratio_mean, ratio_std, ratio_min, ratio_max; /* exp(training - sampling), raw */
 	double grad_norm, lr;
@@ -121,10 +121,10 @@ struct moe_trainer {
 	struct moe_adamw opt; /* owners: the experts, then the router if there is one */
 	moe_real *grad;       /* [n_param] */
 	double *adv;          /* [n] advantages of the last step's rollouts */
-	double *load;         /* [n_site, n_routed] sums of the gates of the update that is gathered,
-				 then [n_site, keep] of what the router kept; once it is made, the
-				 means that after_step saw */
-	double load_rows;     /* rows that these are over */
+	double *load;     /* [n_site, n_routed] sums of the gates of the update that is gathered,
+			     then [n_site, keep] of what the router kept; once it is made, the
+			     means that after_step saw */
+	double load_rows; /* rows that these are over */
 	struct moe_gate_tally cells; /* and gates of its rollouts that were not routed */
 	moe_real *second;     /* [n_param] the same without masks; NULL unless moments are split */
 	moe_real *start;      /* [n_param] what the decay pulls to; NULL without decay */

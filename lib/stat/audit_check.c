@@ -340,8 +340,8 @@ static void flip(struct audit_out *o)
 		else if (x->digest != y->digest)
 			say(o, "flip test", MOE_CHECK_FAILED,
 				"%s differs from %s: what was sealed reached the training, or "
-				"another program or other options made one of them (replay "
-				"the recording itself to tell)",
+				"another program or other options made one of them (replay the "
+				"recording itself to tell)",
 				x->path, y->path);
 		else
 			flip_equal(o, x, y);
@@ -421,10 +421,9 @@ int moe_audit_text(const struct moe_audit *a, struct moe_buf *out, struct moe_er
 	}
 	if (moe_buf_addf(out, e,
 		    "Whoever owns the machine owns every key, clock and program: only a "
-		    "registration "
-		    "with somebody else beforehand\nand a rerun by somebody else (moe-report "
-		    "--rerun) "
-		    "decide. What each check proves and what it cannot: moe-audit(7).\n"))
+		    "registration with somebody else beforehand\nand a rerun by somebody else "
+		    "(moe-report --rerun) decide. What each check proves and what it cannot: "
+		    "moe-audit(7).\n"))
 		return -1;
 	return moe_buf_addf(out, e, "AUDIT: %zu checks held, %zu failed, %zu not done\n",
 		n[MOE_CHECK_HELD], n[MOE_CHECK_FAILED], n[MOE_CHECK_SKIPPED]);

@@ -42,22 +42,20 @@ static int check_files(struct moe_audit *a, struct moe_err *e)
 	if (runs &&
 		SAY("identity", SKIPPED, "",
 			"%zu recorded runs were edited or filtered after the program named in "
-			"their "
-			"header wrote them, for example %s",
+			"their header wrote them, for example %s",
 			runs, run))
 		return -1;
 	if (unbound)
 		return SAY("identity", SKIPPED, "",
 			"%zu of %zu files have no `bound' in their end (an older version, or "
-			"another "
-			"program, wrote them), for example %s",
+			"another program, wrote them), for example %s",
 			unbound, a->n_file, none);
 	return runs
 		? 0
 		: SAY("identity", HELD,
 			  "records, inputs or labels changed with moe-cat --from-json, jq or sed",
-			  "none of the %zu files was edited after it was written (`bound' of "
-			  "their ends)",
+			  "none of the %zu files was edited after it was written (`bound' of their "
+			  "ends)",
 			  a->n_file);
 }
 
@@ -101,8 +99,7 @@ static int check_trained(struct moe_audit *a, struct moe_err *e)
 	if (unknown)
 		return SAY("identity", SKIPPED, "",
 			"%zu of %zu trained adapters do not say who sampled and routed the "
-			"rollouts "
-			"that trained them (an older moe-train)",
+			"rollouts that trained them (an older moe-train)",
 			unknown, n);
 	if (earlier)
 		return SAY("identity", SKIPPED, "",
@@ -198,13 +195,11 @@ static int check_pairs(struct moe_audit *a, struct moe_err *e)
 	if ((double)most > PAIRS_BY_CHANCE * (double)a->pair_text.n)
 		return SAY("identity", FAILED, "",
 			"%zu of %zu completions of the pairs stand in %s below the same prompt: "
-			"pairs "
-			"were taken from live rollouts",
+			"pairs were taken from live rollouts",
 			most, a->pair_text.n, path);
 	return SAY("identity", HELD, "pairs that were picked out of a recorded run",
 		"at most %zu of %zu completions of the pairs stand below their prompt in a "
-		"recorded "
-		"run (up to %g %% may by chance, where tasks are short)",
+		"recorded run (up to %g %% may by chance, where tasks are short)",
 		most, a->pair_text.n, 100 * PAIRS_BY_CHANCE);
 }
 
@@ -288,8 +283,7 @@ static int check_runs(struct moe_audit *a, struct moe_err *e)
 				x->seed != y->seed)
 				return SAY("identity", FAILED, "",
 					"%s and %s hold the same completions, and trained adapters "
-					"of "
-					"two seeds (%" PRId64 ", %" PRId64 ")",
+					"of two seeds (%" PRId64 ", %" PRId64 ")",
 					a->run[k].path, a->run[i].path, x->seed, y->seed);
 		}
 	return 0;

@@ -78,8 +78,7 @@ static int check_headers(struct moe_audit *a, struct moe_err *e)
 	if (none)
 		return SAY(SKIPPED, "",
 			"%zu of %zu files name no conditions (moe-pin --uat): whether they were "
-			"fixed "
-			"before is not known from here",
+			"fixed before is not known from here",
 			none, same + none);
 	return SAY(HELD, "conditions that were changed after the pins were made",
 		"all %zu adapters and rollouts name these conditions (%.16s), from moe-pin on",
@@ -156,8 +155,7 @@ static int check_planned_seeds(struct moe_audit *a, struct moe_err *e)
 	return SAY(HELD,
 		"seeds that were left out since they did not fit, and seeds that were added",
 		"of each method the first %zu or more of the %zu planned seeds were evaluated, "
-		"none "
-		"left out before them",
+		"none left out before them",
 		least == SIZE_MAX ? 0 : least, a->uat->n_seed);
 }
 

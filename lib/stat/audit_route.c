@@ -21,7 +21,7 @@ struct anew {
 	int64_t every;
 	bool remembers, begun,
 		late; /* decides by earlier scores; and the recording lacks the first */
-	bool moves; /* scores are of the weights of each step, which are not at hand */
+	bool moves;   /* scores are of the weights of each step, which are not at hand */
 	struct moe_past past;
 	size_t n, differ; /* rollouts compared; whose decision differs */
 	double gap;       /* greatest difference of a score */
@@ -32,8 +32,8 @@ struct anew {
 #define SCORE_GAP 1e-3
 
 /* The scores on record, in place of those that would need the weights of their step. */
-static int by_record(struct anew *w, struct moe_route_step *s, const struct moe_turn *turn,
-	struct moe_err *e)
+static int by_record(
+	struct anew *w, struct moe_route_step *s, const struct moe_turn *turn, struct moe_err *e)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		struct moe_rec route = { 0 };
@@ -159,8 +159,7 @@ static const struct moe_method *router_of(
 	else if (!m)
 		*rc = moe_audit_say(a, e, GROUP, MOE_CHECK_SKIPPED, "",
 			"%s was routed by \"%s\"%s: no row of the method table, so its decisions "
-			"are "
-			"not made anew; its program must be run again",
+			"are not made anew; its program must be run again",
 			r->path, r->router.v[0], r->router.n > 1 ? " and others" : "");
 	else if (m->cheats)
 		*rc = moe_audit_say(a, e, GROUP, MOE_CHECK_FAILED, "",
@@ -207,13 +206,12 @@ static int check_run(struct moe_audit *a, const struct moe_audit_run *r, const s
 			r->path);
 	if (w.differ)
 		return moe_audit_say(a, e, GROUP, MOE_CHECK_FAILED, "",
-			"%s: %zu of %zu decisions differ from what %s decides %s, "
-			"first %s: other than its score decided them%s",
+			"%s: %zu of %zu decisions differ from what %s decides %s, first %s: other "
+			"than its score decided them%s",
 			r->path, w.differ, w.n, w.method->name,
 			w.moves ? "by the scores on record" : "on the same tokens", w.first,
 			strcmp(r->tool, "moe-route")
-				? " (moe-route did not write this file, so its "
-				  "seed is a guess)"
+				? " (moe-route did not write this file, so its seed is a guess)"
 				: "");
 	if (w.moves)
 		return moe_audit_say(a, e, GROUP, MOE_CHECK_SKIPPED, "",

@@ -599,8 +599,7 @@ static void say_undecided(struct moe_analysis *a, const struct moe_look *l)
 	if (l->n >= moe_uat_max_seeds(&a->uat))
 		n = say(p, room, n,
 			"%sthe most seeds are there: this is no evidence of no effect, and more "
-			"seeds "
-			"would need conditions of their own",
+			"seeds would need conditions of their own",
 			n ? "; " : "");
 	else if (chance < a->uat.power)
 		n = say(p, room, n, "%sthe chance of all criteria by %zu seeds is at most %.2f",
@@ -618,8 +617,7 @@ static void say_supported(struct moe_analysis *a, const struct moe_look *l)
 {
 	snprintf(a->verdict.why, sizeof(a->verdict.why),
 		"deleting the quarantine takes hack from %.3f to %.3f, %.3f more than in the "
-		"placebo's runs; solve %.3f to %.3f; "
-		"%zu prompts, %zu training seeds",
+		"placebo's runs; solve %.3f to %.3f; %zu prompts, %zu training seeds",
 		tested_rate(a, MOE_ARM_ON, MOE_HACK), tested_rate(a, MOE_ARM_QOFF, MOE_HACK),
 		l->advantage.value, tested_rate(a, MOE_ARM_ON, MOE_SOLVE),
 		tested_rate(a, MOE_ARM_QOFF, MOE_SOLVE), a->n_prompt, l->n);

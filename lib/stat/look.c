@@ -57,8 +57,7 @@ int moe_take_looks(struct moe_analysis *a, struct moe_err *e)
 	if (!all)
 		return moe_fail(e, MOE_DATA,
 			"seed %lld, the first that the conditions list, has no run of \"%s\"; "
-			"seeds "
-			"count in the order fixed beforehand",
+			"seeds count in the order fixed beforehand",
 			(long long)a->uat.seed[0], a->uat.method);
 	make_schedule(a, has);
 	moe_look_levels(a->schedule, a->n_schedule, most, a->uat.alpha / 2, a->level_hack);

@@ -256,8 +256,8 @@ static int fill_arm(const struct moe_obs *o, const struct moe_obs_run *run, stru
 		if (a->bits[at - key])
 			return moe_fail(e, MOE_DATA,
 				"prompt \"%.80s\" sample %u occurs twice in arm \"%.40s\" of "
-				"method \"%.40s\", seed %lld; "
-				"evaluate one adapter once, and give training runs with --run",
+				"method \"%.40s\", seed %lld; evaluate one adapter once, and give "
+				"training runs with --run",
 				o->prompt[a->row[k].prompt].id, a->row[k].sample, a->name,
 				run->method, (long long)run->seed);
 		a->bits[at - key] = a->row[k].bits;

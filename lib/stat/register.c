@@ -28,8 +28,7 @@ int moe_register(struct moe_rec *out, const struct moe_uat *u, const char *text,
 	if (!u->n_seed)
 		return moe_fail(e, MOE_DATA,
 			"the conditions list no seeds: a registration needs a line like \"seeds = "
-			"11 12 "
-			"13\", the training seeds still to be run, in order");
+			"11 12 13\", the training seeds still to be run, in order");
 	if (refuse_known(u, o, e))
 		return -1;
 	for (size_t i = 0; i < u->n_seed; i++)

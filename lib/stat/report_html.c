@@ -162,8 +162,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t,
 		"<div class=wide><table><thead><tr><th></th><th "
 		"class=l>criterion</th><th>state</th><th>estimate</th><th>lower "
-		"bound</th><th>asked</th>"
-		"</tr></thead><tbody>\n");
+		"bound</th><th>asked</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_crit; i++) {
 		const struct moe_criterion *c = &a->crit[i];
 		moe_text_f(t, "<tr><td>%d</td>", c->number);
@@ -195,9 +194,8 @@ static void rates(struct moe_text *t, const struct moe_report *r)
 {
 	moe_text_f(t,
 		"<div "
-		"class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</"
-		"th><th>hack</th><th>by seed</th><th>solve</th><th>by "
-		"seed</th></tr></thead><tbody>\n");
+		"class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</th><th>hack</th><th>by "
+		"seed</th><th>solve</th><th>by seed</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->a.n_method; i++) {
 		const struct moe_method_result *m = &r->a.method[i];
 		moe_text_f(t, "<tr class=group><td colspan=7>");
@@ -249,8 +247,7 @@ static void rates_alone(struct moe_text *t, const struct moe_report *r)
 		100 * (1 - r->a.uat.alpha));
 	moe_text_f(t,
 		"<div "
-		"class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</"
-		"th><th>hack</th><th>solve</th></tr></thead><tbody>\n");
+		"class=wide><table><thead><tr><th>arm</th><th>prompts</th><th>outcomes</th><th>hack</th><th>solve</th></tr></thead><tbody>\n");
 	alone_rows(t, "all modes",
 		m->oracle ? " <span class=failed>CHEATS: oracle labels</span>" : "", m->row,
 		m->n_row);
@@ -315,8 +312,7 @@ static void contrasts(struct moe_text *t, const struct moe_report *r)
 	if (m->n_random)
 		moe_text_f(t,
 			"<p>Capacity control: rank among %zu random ablations, p = %.3f, where "
-			"%.3f is the "
-			"smallest possible.</p>\n",
+			"%.3f is the smallest possible.</p>\n",
 			m->n_random, m->rank_p, 1.0 / (double)(m->n_random + 1));
 	struct moe_match match = moe_report_match(r);
 	if (match.n)
@@ -376,9 +372,8 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		return;
 	moe_text_f(t,
 		"<div class=wide><table><thead><tr><th>run</th><th>seed</th><th>update "
-		"mass<br>shared</th><th><br>clean</th><th><br>quarantine</th><th>keep</"
-		"th><th>absorb</th>"
-		"<th>route</th><th>quarantine's<br>least gate</th><th>share<br>at "
+		"mass<br>shared</th><th><br>clean</th><th><br>quarantine</th><th>keep</th><th>absorb</th><th>route</th><th>quarantine's<br>least "
+		"gate</th><th>share<br>at "
 		"zero</th><th>forward<br>presence</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
@@ -411,10 +406,10 @@ static void router(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t,
 		"<h2>The router, its banks and experts in training</h2>\n<p class=soft>Means over "
 		"seeds; the least gate is that of all steps and seeds.</p>\n<div "
-		"class=wide><table><thead><tr><th>run</th><th class=l>of</th><th>least<br>gate</th>"
-		"<th>presence held<br>in seeds</th><th>share<br>at zero</th><th>load<br>(mean "
-		"gate)</th><th>support<br>(experts)</th><th>entropy<br>(nats)</th><th>logit<br>"
-		"norm</th><th>update<br>mass</th></tr></thead><tbody>\n");
+		"class=wide><table><thead><tr><th>run</th><th "
+		"class=l>of</th><th>least<br>gate</th><th>presence held<br>in "
+		"seeds</th><th>share<br>at zero</th><th>load<br>(mean "
+		"gate)</th><th>support<br>(experts)</th><th>entropy<br>(nats)</th><th>logit<br>norm</th><th>update<br>mass</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_router; i++) {
 		const struct moe_router_line *x = &r->router[i];
 		moe_text_f(t, "<tr>");
@@ -443,9 +438,8 @@ static void gates(struct moe_text *t, const struct moe_report *r)
 	moe_text_f(t,
 		"<h2>The gate on training rollouts, judged by sealed labels after the "
 		"fact</h2>\n<div "
-		"class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>hacks</"
-		"th><th>AUROC of<br>the score</th>"
-		"<th>right order<br>within a prompt</th><th>F0.5 "
+		"class=wide><table><thead><tr><th>run</th><th>seed</th><th>rollouts</th><th>hacks</th><th>AUROC "
+		"of<br>the score</th><th>right order<br>within a prompt</th><th>F0.5 "
 		"of<br>route</th><th>precision</th><th>recall</th><th>random directions:<br>best "
 		"AUROC</th><th>rank p</th><th>best F0.5,<br>as many routed</th><th>rank "
 		"p</th></tr></thead><tbody>\n");
@@ -475,8 +469,8 @@ static void provenance(struct moe_text *t, const struct moe_report *r)
 {
 	moe_text_f(t,
 		"<h2>Where it comes from</h2>\n<div class=wide><table><thead><tr><th>file</th><th "
-		"class=l>kind</th><th>records</th><th>labels</th><th class=l>SHA-256</th>"
-		"<th class=l>made by</th></tr></thead><tbody>\n");
+		"class=l>kind</th><th>records</th><th>labels</th><th class=l>SHA-256</th><th "
+		"class=l>made by</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < r->n_source; i++) {
 		const struct moe_origin *s = &r->source[i];
 		moe_text_f(t, "<tr><td class=l><code class=path>");
@@ -527,9 +521,8 @@ static void course(struct moe_text *t, const struct moe_analysis *a)
 		moe_text_f(t, "</tr>\n");
 	}
 	moe_text_f(t,
-		"</tbody></table></div>\n<div "
-		"class=wide><table><thead><tr><th>seed</th><th>hack left</th><th>placebo's "
-		"(runs)</th><th>e-value</th><th>placebo &minus; method, by "
+		"</tbody></table></div>\n<div class=wide><table><thead><tr><th>seed</th><th>hack "
+		"left</th><th>placebo's (runs)</th><th>e-value</th><th>placebo &minus; method, by "
 		"betting</th><th>vanilla's hack</th><th>passes by "
 		"itself</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < a->n_evidence; i++) {
@@ -546,8 +539,7 @@ static void course(struct moe_text *t, const struct moe_analysis *a)
 	}
 	moe_text_f(t,
 		"</tbody></table></div>\n<p>%zu of %zu seeds pass by themselves: at least %.2f of "
-		"all "
-		"such seeds do.</p>\n",
+		"all such seeds do.</p>\n",
 		a->n_pass, a->n_evidence, a->pass_bound);
 }
 

@@ -29,12 +29,10 @@ static const struct {
 		"prompt=prompt,text=prompt,completion=completion,reward=reward|advantage,arm==on" },
 	/* lm-evaluation-harness --log_samples */
 	{ "lm-eval",
-		"prompt=doc_id,solve=exact_match|acc|pass@1|pass_at_1|acc_norm,completion="
-		"filtered_resps.0|resps.0.0,text=arguments.gen_args_0.arg_0|arguments.0.0" },
+		"prompt=doc_id,solve=exact_match|acc|pass@1|pass_at_1|acc_norm,completion=filtered_resps.0|resps.0.0,text=arguments.gen_args_0.arg_0|arguments.0.0" },
 	/* Inspect's logs, JSON or .eval */
 	{ "inspect",
-		"rows=samples,prompt=id,sample=epoch,solve=scores.*.value,completion=output."
-		"completion|output.choices.0.message.content,text=input" }
+		"rows=samples,prompt=id,sample=epoch,solve=scores.*.value,completion=output.completion|output.choices.0.message.content,text=input" }
 };
 
 /* Where a key is looked for without an entry. */

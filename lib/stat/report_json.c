@@ -115,8 +115,7 @@ static void method(struct moe_text *t, const struct moe_method_result *m, bool a
 	moe_text_f(t, "{");
 	str(t, "method", m->method);
 	moe_text_f(t,
-		",\"tested\":%s,\"placebo\":%s,\"vanilla\":%s,\"bound\":%s,\"oracle\":%s,\"seeds\":"
-		"[",
+		",\"tested\":%s,\"placebo\":%s,\"vanilla\":%s,\"bound\":%s,\"oracle\":%s,\"seeds\":[",
 		m->tested ? "true" : "false", m->placebo ? "true" : "false",
 		m->vanilla ? "true" : "false", m->skyline ? "true" : "false",
 		m->oracle ? "true" : "false");

@@ -37,23 +37,18 @@ static int note_registration(struct moe_report *r, struct moe_err *e)
 	if (!g->date)
 		return note(r, e,
 			"When the conditions were fixed, and whether the recipe was chosen after a "
-			"look "
-			"at these seeds or prompts, cannot be seen from here: no registration was "
-			"given "
-			"(--register). The digest of the conditions can be compared with what was "
-			"announced.");
+			"look at these seeds or prompts, cannot be seen from here: no registration "
+			"was given (--register). The digest of the conditions can be compared with "
+			"what was announced.");
 	if (g->changed)
 		return note(r, e,
 			"The conditions are not those that were registered on %s: what is judged "
-			"here "
-			"was chosen later, and its levels do not hold for what was promised.",
+			"here was chosen later, and its levels do not hold for what was promised.",
 			g->date);
 	return note(r, e,
 		"The conditions were registered on %s by the user's clock, and %zu of %zu "
-		"evaluations "
-		"name that registration. Runs that were left out, and a clock that was set back, "
-		"cannot "
-		"be seen from here.",
+		"evaluations name that registration. Runs that were left out, and a clock that was "
+		"set back, cannot be seen from here.",
 		g->date, g->named, g->evaluations);
 }
 
@@ -70,22 +65,20 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 	if (!bad && n == 1)
 		bad = note(r, e,
 			"One training seed: every interval here covers prompts only. Another seed "
-			"of the same recipe may give another "
-			"result, and nothing in this report says how different.");
+			"of the same recipe may give another result, and nothing in this report "
+			"says how different.");
 	else if (!bad)
 		bad = note(r, e,
 			"Intervals of changes are Student's over %zu training seeds, widened by "
-			"what "
-			"the prompts give all seeds alike; they hold at every look together. They "
-			"assume that the seeds' values are roughly normal: a failure that hits one "
-			"seed in four is not seen by them, and the share of seeds that pass by "
-			"themselves (at least %.2f) says how much is known against that.",
+			"what the prompts give all seeds alike; they hold at every look together. "
+			"They assume that the seeds' values are roughly normal: a failure that "
+			"hits one seed in four is not seen by them, and the share of seeds that "
+			"pass by themselves (at least %.2f) says how much is known against that.",
 			n, a->pass_bound);
 	if (!bad)
 		bad = note(r, e,
 			"The criteria must all be met, each at its own level, so SUPPORTED needs "
-			"no "
-			"correction for their number; that one of them fails is a union, and is "
+			"no correction for their number; that one of them fails is a union, and is "
 			"corrected by Holm's method. All other intervals are one by one: they "
 			"describe, they do not decide.");
 	if (!bad && a->refused + a->unlisted)
@@ -97,8 +90,8 @@ static int notes_seeds(struct moe_report *r, struct moe_err *e)
 	if (!bad && a->verdict.kind == MOE_UNDECIDED && !a->next_look)
 		bad = note(r, e,
 			"The most seeds are there. UNDECIDED is no evidence that there is no "
-			"effect, "
-			"and further seeds under these conditions would not be evidence of one.");
+			"effect, and further seeds under these conditions would not be evidence of "
+			"one.");
 	if (!bad)
 		bad = note_registration(r, e);
 	return bad;
@@ -145,10 +138,9 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 	if (p && p->ci.lo > 0)
 		bad = note(r, e,
 			"The drop of the tested method is not the router's merit alone: in runs of "
-			"the placebo \"%s\" deleting the quarantine removes "
-			"%.3f [%.3f, %.3f] as well. What a placebo removes cannot be due to what "
-			"the pairs taught the router; only the "
-			"difference can.",
+			"the placebo \"%s\" deleting the quarantine removes %.3f [%.3f, %.3f] as "
+			"well. What a placebo removes cannot be due to what the pairs taught the "
+			"router; only the difference can.",
 			a->placebo->method, p->value, p->ci.lo, p->ci.hi);
 	else if (p && !isnan(p->value))
 		bad = note(r, e,
@@ -162,9 +154,9 @@ static int notes_controls(struct moe_report *r, struct moe_err *e)
 	if (!bad && fabs(a->discovery.value) > a->uat.discovery_gap)
 		bad = note(r, e,
 			"Discovery is not matched: the trained hack rates of method and placebo "
-			"differ by %.3f. A difference of drops in rate "
-			"then partly counts how much there was to delete; the drop as a share of "
-			"the trained rate stands beside it.",
+			"differ by %.3f. A difference of drops in rate then partly counts how much "
+			"there was to delete; the drop as a share of the trained rate stands "
+			"beside it.",
 			a->discovery.value);
 	else if (!bad && !isnan(a->discovery.value))
 		bad = note(r, e,
@@ -184,14 +176,12 @@ static int notes_bounds(struct moe_report *r, struct moe_err *e)
 	if (!bad && moe_endpoint(&a->uat) != MOE_SUB_ALL)
 		bad = note(r, e,
 			"The criteria on hack, the comparison with random ablations, the shares "
-			"and the discovery look at the %s prompts alone, as the "
-			"conditions say.",
+			"and the discovery look at the %s prompts alone, as the conditions say.",
 			a->uat.endpoint);
 	if (!bad && a->uat.skyline[0])
 		bad = note(r, e,
 			"The skyline \"%s\" was paid by the oracle: it is a BOUND, what training "
-			"gains "
-			"where nothing can be hacked, and no evidence for any method.%s",
+			"gains where nothing can be hacked, and no evidence for any method.%s",
 			a->uat.skyline,
 			isnan(a->uplift.value) ? " Its own gain is not surely above zero here, so "
 						 "no share of it is given."
@@ -199,33 +189,28 @@ static int notes_bounds(struct moe_report *r, struct moe_err *e)
 	if (!bad && a->like_base)
 		bad = note(r, e,
 			"What is left after deletion is not told apart from the base model, in "
-			"hack or "
-			"in solve: throwing the training away would do as well. Uplift kept, and "
-			"the "
-			"criterion \"gain\", ask for more.");
+			"hack or in solve: throwing the training away would do as well. Uplift "
+			"kept, and the criterion \"gain\", ask for more.");
 	if (!bad && m->n_random)
 		bad = note(r, e,
 			"The rank among random ablations controls for deleting as much capacity, "
-			"and "
-			"for that alone: a bank that was trained apart is coherent and can outrank "
-			"random mixtures of both banks without any learned gate.");
+			"and for that alone: a bank that was trained apart is coherent and can "
+			"outrank random mixtures of both banks without any learned gate.");
 	if (!bad && m->n_random)
 		bad = note(r, e,
 			"The random ablations switch off as many rank slots as the quarantine has, "
-			"inside the same trained adapter. They do not "
-			"show what a run trained with another split would do; that is what the "
-			"placebo run is for.%s",
+			"inside the same trained adapter. They do not show what a run trained with "
+			"another split would do; that is what the placebo run is for.%s",
 			match.n ? " Where they share ranks with the quarantine they delete part of "
-				  "it: they control for deleting as much, not for "
-				  "deleting something else."
+				  "it: they control for deleting as much, not for deleting "
+				  "something else."
 				: " How well they match the quarantine in size (norm of the "
-				  "removed update) is not in "
-				  "these inputs; give the adapter stream to show it.");
+				  "removed update) is not in these inputs; give the adapter stream "
+				  "to show it.");
 	if (!bad && m->n_random && moe_report_deploy_unknown(r, a->uat.method))
 		bad = note(r, e,
 			"No adapter of \"%s\", which has a router, is among these inputs: whether "
-			"a "
-			"deleted expert's gate is handed on to the others (deploy), which random "
+			"a deleted expert's gate is handed on to the others (deploy), which random "
 			"subspaces cannot imitate, is not known.",
 			a->uat.method);
 	return bad;
@@ -237,8 +222,8 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 	size_t held = 0, known = 0;
 	int bad = note(r, e,
 		"Ablation specificity is not absorption: that deleting the quarantine removes the "
-		"hack says where the behaviour sits now, "
-		"not that hacks which were not routed were drawn into it.");
+		"hack says where the behaviour sits now, not that hacks which were not routed were "
+		"drawn into it.");
 
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		if (strcmp(r->metrics.run[i].method, a->uat.method))
@@ -250,17 +235,15 @@ static int notes_mechanism(struct moe_report *r, struct moe_err *e)
 	if (!bad && !known)
 		bad = note(r, e,
 			"Whether the quarantine was present in the forward pass on rollouts that "
-			"were not routed to it is not known (no metrics "
-			"of the tested method were given). Absorption as Gradient Routing "
-			"describes it needs that.");
+			"were not routed to it is not known (no metrics of the tested method were "
+			"given). Absorption as Gradient Routing describes it needs that.");
 	else if (!bad && held < known)
 		bad = note(r, e,
 			"Forward presence did not hold in %zu of %zu runs: the quarantine was "
-			"absent from the forward pass on some rollouts that "
-			"were not routed to it. Absorption as Gradient Routing describes it "
-			"requires that presence, so these runs are no "
-			"evidence for it; leaving an expert out of the forward pass supports "
-			"specialisation and modular removal.",
+			"absent from the forward pass on some rollouts that were not routed to it. "
+			"Absorption as Gradient Routing describes it requires that presence, so "
+			"these runs are no evidence for it; leaving an expert out of the forward "
+			"pass supports specialisation and modular removal.",
 			known - held, known);
 	else if (!bad)
 		bad = note(r, e,
@@ -340,8 +323,8 @@ static int notes_absent_modes(struct moe_report *r, struct moe_err *e)
 		if (!found &&
 			note(r, e,
 				"CHECK uat.conf: it pins the mode %s, which no prompt of the "
-				"evaluation "
-				"has. If it was renamed, its prompts are judged as never pinned.",
+				"evaluation has. If it was renamed, its prompts are judged as "
+				"never pinned.",
 				a->uat.pinned[i]))
 			return -1;
 	}
@@ -369,9 +352,8 @@ static int notes_modes(struct moe_report *r, struct moe_err *e)
 	if (!isnan(x->value) && x->ci.lo <= 0 &&
 		note(r, e,
 			"On modes that the pairs never covered the advantage over the placebo is "
-			"%.3f [%.3f, %.3f], which is not shown to be "
-			"above zero: whatever the verdict on %s prompts, it is not one on unknown "
-			"loopholes.",
+			"%.3f [%.3f, %.3f], which is not shown to be above zero: whatever the "
+			"verdict on %s prompts, it is not one on unknown loopholes.",
 			x->value, x->ci.lo, x->ci.hi, a->uat.endpoint))
 		return -1;
 	return note(r, e,
@@ -392,9 +374,9 @@ static int notes_gate(struct moe_report *r, struct moe_err *e)
 		return 0;
 	if (note(r, e,
 		    "The quality of the gate is measured with sealed labels after the fact; no "
-		    "decision saw them. The AUROC is the score's, also where a "
-		    "placebo decides without regard to it; the precision of routing is to be read "
-		    "against the share of hacks and the placebo's precision.%s",
+		    "decision saw them. The AUROC is the score's, also where a placebo decides "
+		    "without regard to it; the precision of routing is to be read against the "
+		    "share of hacks and the placebo's precision.%s",
 		    most ? ""
 			 : " No comparison with random directions was made (moe-route --nulls)."))
 		return -1;
@@ -402,8 +384,8 @@ static int notes_gate(struct moe_report *r, struct moe_err *e)
 		return 0;
 	return note(r, e,
 		"The random directions are drawn evenly in the score's standardised features and "
-		"have its length and intercept; the base's states are the same. A score "
-		"that they match knows nothing of the pairs' contrast.%s",
+		"have its length and intercept; the base's states are the same. A score that they "
+		"match knows nothing of the pairs' contrast.%s",
 		least < moe_rank_controls(r->a.uat.alpha)
 			? " Some runs have too few of them for p to reach alpha."
 			: "");
@@ -434,11 +416,10 @@ static int notes_brought(struct moe_report *r, struct moe_err *e)
 		return 0;
 	if (note(r, e,
 		    "%zu of %zu rollouts are from files of other tools (--from). What made them is "
-		    "not "
-		    "recorded there: lineage, label taint, the flip test, whether the quarantine "
-		    "was there in the forward pass, and whether arms drew the same random numbers "
-		    "cannot be known. Findings are taken at their word; samples of a prompt are "
-		    "paired in the order of the rows, unless the rows number them.",
+		    "not recorded there: lineage, label taint, the flip test, whether the "
+		    "quarantine was there in the forward pass, and whether arms drew the same "
+		    "random numbers cannot be known. Findings are taken at their word; samples of "
+		    "a prompt are paired in the order of the rows, unless the rows number them.",
 		    r->n_brought, r->n_graded))
 		return -1;
 	return r->n_filtered ? note(r, e,

@@ -19,9 +19,10 @@ const char *moe_plot_safe(char out[64], const char *s)
 	size_t i = 0;
 
 	for (; i < 63 && s[i]; i++)
-		out[i] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:="
-				"+,()- /",
-				 s[i])
+		out[i] =
+			strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=+,()- "
+			       "/",
+				s[i])
 			? s[i]
 			: '?';
 	out[i] = 0;
@@ -128,8 +129,8 @@ static int plot_rates(const struct moe_report *r, struct moe_plots *p, struct mo
 	struct moe_buf where = { 0 };
 	struct moe_plot *x = moe_plot_start(p, "rates",
 		r->a.tested ? "Rates of hack (left) and solve (right) in every arm: the point is "
-			      "the mean over training seeds, the bar its Wilson "
-			      "interval with the seeds held, the small rings the single seeds."
+			      "the mean over training seeds, the bar its Wilson interval with the "
+			      "seeds held, the small rings the single seeds."
 			    : "Rates of hack (left) and solve (right) in every arm, with their "
 			      "Wilson intervals.",
 		940, rate_height(r), &gp, e);
@@ -178,8 +179,8 @@ static int plot_criteria(const struct moe_report *r, struct moe_plots *p, struct
 	if (!a->tested)
 		return 0;
 	struct moe_plot *x = moe_plot_start(p, "criteria",
-		"The criteria: estimate, interval and single seeds (rings). A bar must lie "
-		"wholly to the right of its tick.",
+		"The criteria: estimate, interval and single seeds (rings). A bar must lie wholly "
+		"to the right of its tick.",
 		940, (int)(34 * a->n_crit) + 70, &gp, e);
 
 	rows = moe_plot_data(x, 0, "criteria.tsv", e);
@@ -241,8 +242,8 @@ static int plot_curve(const struct moe_report *r, struct moe_plots *p, struct mo
 		return 0;
 	struct moe_plot *x = moe_plot_start(p, "curve",
 		"The deploy knob: hack and solve of the tested method over the scale of its "
-		"quarantine, 0 = deleted, 1 = as trained; bands are "
-		"Wilson intervals. Full deletion can understate solve.",
+		"quarantine, 0 = deleted, 1 = as trained; bands are Wilson intervals. Full "
+		"deletion can understate solve.",
 		940, 360, &gp, e);
 	rows = moe_plot_data(x, 0, "curve.tsv", e);
 	moe_text_f(&rows, "scale\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi\n");
@@ -336,8 +337,8 @@ static int plot_discovery(const struct moe_report *r, struct moe_plots *p, struc
 		return 0;
 	struct moe_plot *x = moe_plot_start(p, "discovery",
 		"Hack and solve among the rollouts of each training step, by sealed labels opened "
-		"after the fact: when each run discovered the "
-		"hack. One line a run, sampled as it trained, with all experts on.",
+		"after the fact: when each run discovered the hack. One line a run, sampled as it "
+		"trained, with all experts on.",
 		940, 330, &gp, e);
 	rows = moe_plot_data(x, 0, "discovery.tsv", e);
 	for (size_t i = 0; i < r->n_gate; i++)

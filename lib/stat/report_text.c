@@ -280,8 +280,7 @@ static void looks(struct moe_text *t, const struct moe_analysis *a)
 	char x[64], y[64], z[64];
 
 	moe_text_f(t,
-		"\nLOOKS (intervals hold at every look)\n  seeds  level    drop of hack            "
-		"   "
+		"\nLOOKS (intervals hold at every look)\n  seeds  level    drop of hack               "
 		"more than the placebo      solve kept\n");
 	for (size_t i = 0; i < a->n_look; i++) {
 		const struct moe_look *l = &a->look[i];
@@ -294,8 +293,7 @@ static void looks(struct moe_text *t, const struct moe_analysis *a)
 		if (!a->look[i].scheduled) {
 			moe_text_f(t,
 				"  * not scheduled: its level was spent all the same, by the share "
-				"of the "
-				"most seeds\n");
+				"of the most seeds\n");
 			break;
 		}
 }
@@ -310,10 +308,8 @@ static void evidence(struct moe_text *t, const struct moe_analysis *a)
 		twin |= !isnan(a->evidence[i].vanilla);
 	moe_text_f(t,
 		"\nEVIDENCE BY SEED\n           hack left                      e-value of   mean "
-		"of "
-		"(placebo - method),\n     seed  method placebo (runs) lower?  being lower  by "
-		"betting "
-		"%.3g %%             passes%s\n",
+		"of (placebo - method),\n     seed  method placebo (runs) lower?  being lower  by "
+		"betting %.3g %%             passes%s\n",
 		100 * (1 - a->uat.alpha), twin ? "  vanilla hacks" : "");
 	for (size_t i = 0; i < a->n_evidence; i++) {
 		const struct moe_evidence *v = &a->evidence[i];
@@ -332,14 +328,12 @@ static void evidence(struct moe_text *t, const struct moe_analysis *a)
 	}
 	moe_text_f(t,
 		"  %zu of %zu seeds pass by themselves: at least %.2f of all such seeds do "
-		"(one-sided "
-		"%.3g %%)\n",
+		"(one-sided %.3g %%)\n",
 		a->n_pass, a->n_evidence, a->pass_bound, 100 * (1 - a->uat.alpha));
 	if (a->n_evidence && a->evidence[0].placebos)
 		moe_text_f(t,
 			"  an e-value of %.3g says \"better than chance routing\" at level %.3g, "
-			"whenever "
-			"one stops\n",
+			"whenever one stops\n",
 			1 / a->uat.alpha, a->uat.alpha);
 }
 
@@ -442,8 +436,8 @@ static void training(struct moe_text *t, const struct moe_report *r)
 		"\nTRAINING              update mass         rollouts            quarantine's "
 		"presence  reward\n");
 	moe_text_f(t,
-		"                      shared clean quar.  keep absorb route   min gate at zero    "
-		"   first -> last\n");
+		"                      shared clean quar.  keep absorb route   min gate at zero       "
+		"first -> last\n");
 	for (size_t i = 0; i < r->metrics.n_run; i++) {
 		const struct moe_metrics_run *run = &r->metrics.run[i];
 		struct moe_presence p = moe_report_presence(r, run);
@@ -569,8 +563,7 @@ static void criteria(struct moe_text *t, const struct moe_report *r)
 		if (c->need_new)
 			moe_text_f(t,
 				"             a new study of about %zu seeds, with conditions of "
-				"its own, "
-				"would decide it\n",
+				"its own, would decide it\n",
 				c->need_new);
 	}
 }
@@ -679,8 +672,7 @@ int moe_report_tsv(const struct moe_report *r, struct moe_buf *out, struct moe_e
 	bool alone = !r->a.tested;
 
 	moe_text_f(&t,
-		"method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_"
-		"lo\tsolve_hi%s\n",
+		"method\tarm\tseed\tprompts\toutcomes\thack\thack_lo\thack_hi\tsolve\tsolve_lo\tsolve_hi%s\n",
 		alone ? "\tmode" : "");
 	for (size_t i = 0; i < r->a.n_method; i++)
 		tsv_rows(&t, &m[i], m[i].row, m[i].n_row, alone ? "all" : NULL);

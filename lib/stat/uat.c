@@ -141,8 +141,7 @@ static int set_numbers(struct moe_uat *u, const struct uat_key *k, const char *v
 		if (!whole || !fits)
 			return moe_fail(e, MOE_DATA,
 				"%s:%u: \"%s\" wants at most %zu whole numbers from %g to %g%s, "
-				"not "
-				"\"%.*s\"",
+				"not \"%.*s\"",
 				name, line, k->name, room, k->min, k->max,
 				k->type == U_LOOKS ? ", ascending" : ", each once",
 				(int)(len < 40 ? len : 40), v);
@@ -319,8 +318,7 @@ static int check_looks(const struct moe_uat *u, const char *name, struct moe_err
 	if (u->n_look && (u->look[0] < u->min_seeds || u->look[u->n_look - 1] != most))
 		return moe_fail(e, MOE_DATA,
 			"%s: looks run from %zu to %zu seeds, but must start at min_seeds %zu or "
-			"later "
-			"and end at max_seeds %zu",
+			"later and end at max_seeds %zu",
 			name, u->look[0], u->look[u->n_look - 1], u->min_seeds, most);
 	if (!u->n_look && most - u->min_seeds >= MOE_LOOKS_MAX)
 		return moe_fail(e, MOE_DATA,

@@ -40,8 +40,8 @@ static int choose_method(struct moe_analysis *a, const struct moe_obs *o, struct
 {
 	if (!o->n_method)
 		return moe_fail(e, MOE_DATA,
-			"no rollout says by which method its adapter was made, so \"%s\" cannot "
-			"be tested: leave out --method and the file of -u for the rates alone",
+			"no rollout says by which method its adapter was made, so \"%s\" cannot be "
+			"tested: leave out --method and the file of -u for the rates alone",
 			a->uat.method);
 	if (!a->uat.method[0] && o->n_method > 1)
 		return moe_fail(e, MOE_USAGE,

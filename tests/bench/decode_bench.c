@@ -83,8 +83,7 @@ int main(int argc, char **argv)
 		if (best < 0 || t < best)
 			best = t;
 	} while (bench_sec() - start < atof(argv[7]));
-	printf("{\"engine\":\"moetools\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,"
-	       "\"peak_mb\":%.1f}\n",
+	printf("{\"engine\":\"moetools\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,\"peak_mb\":%.1f}\n",
 		threads, batch, batch * o.max_new / best, bench_peak_mb());
 	free(prompt);
 	moe_model_free(&m);

@@ -223,8 +223,7 @@ static int run(const char *file, int threads, double sec, struct run *r)
 
 		best = t < best ? t : best;
 	} while (bench_sec() - start < sec);
-	printf("{\"engine\":\"llama.cpp\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,"
-	       "\"peak_mb\":%.1f}\n",
+	printf("{\"engine\":\"llama.cpp\",\"threads\":%d,\"batch\":%d,\"tokens_per_sec\":%.1f,\"peak_mb\":%.1f}\n",
 		threads, r->size, r->size * r->n_new / best, bench_peak_mb());
 	return 0;
 }

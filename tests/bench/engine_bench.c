@@ -275,8 +275,7 @@ int main(int argc, char **argv)
 
 	if (argc != 10) {
 		fputs("usage: engine_bench MODEL_DIR full|experts|experts:E|METHOD:E THREADS "
-		      "PROMPTS GROUP PROMPT_LEN "
-		      "NEW PASS_TOKENS SECONDS\n",
+		      "PROMPTS GROUP PROMPT_LEN NEW PASS_TOKENS SECONDS\n",
 			stderr);
 		return 2;
 	}
@@ -301,10 +300,9 @@ int main(int argc, char **argv)
 	}
 	gflops = flop(&k) / sec * 1e-9;
 	printf("{\"engine\": \"moetools\", \"tokens_per_sec\": %.1f, \"run_per_token\": %.3f, "
-	       "\"gflops\": %.1f, \"sgemm_gflops\": %.1f, \"gemm_share\": %.3f, "
-	       "\"gemm_of_peak\": %.3f, \"gflop\": %.3f, \"cpu_sec\": %.4f, \"peak_mb\": %.0f, "
-	       "\"acts_mb\": %.0f, \"setup_sec\": %.1f, "
-	       "\"blas\": \"%s\"}\n",
+	       "\"gflops\": %.1f, \"sgemm_gflops\": %.1f, \"gemm_share\": %.3f, \"gemm_of_peak\": "
+	       "%.3f, \"gflop\": %.3f, \"cpu_sec\": %.4f, \"peak_mb\": %.0f, \"acts_mb\": %.0f, "
+	       "\"setup_sec\": %.1f, \"blas\": \"%s\"}\n",
 		tokens / sec, run / tokens, gflops, peak, gemm / total,
 		gflops / (gemm / total) / peak, flop(&k) * 1e-9, cpu, bench_peak_mb(),
 		(double)moe_acts_peak_bytes(&k.a[0]) / 1e6, setup, moe_gemm_describe());

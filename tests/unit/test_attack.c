@@ -460,8 +460,8 @@ static void test_nothing_leaks_into_the_next(void **state)
 	(void)state;
 	snprintf(look, sizeof look,
 		"if leak or string.leak or math.leak or('x').leak or getmetatable('').leak or "
-		"getmetatable(_G)or type(print)~='function'or "
-		"type(string.rep)~='function'then return 0 end %.*s",
+		"getmetatable(_G)or type(print)~='function'or type(string.rep)~='function'then "
+		"return 0 end %.*s",
 		(int)good.len, (const char *)good.data);
 	for (size_t i = 0; i < sizeof leave / sizeof *leave; i++) {
 		struct moe_grade_item item[2] = { { &good_task.env, { leave[i], strlen(leave[i]) },

@@ -98,8 +98,8 @@ static void recognised(void **state)
 	(void)state;
 	must(c != NULL, &e);
 	writes(c,
-		"<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_"
-		"start|>assistant\n");
+		"<|im_start|>system\nBe "
+		"kind.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
 	moe_chat_free(c);
 	assert_null(moe_chat_parse(BEFORE "It\\'s" AFTER, NULL, NULL, "t", &e));
 	assert_null(moe_chat_parse(
@@ -147,10 +147,10 @@ static void directories(void **state)
 	must(!moe_chat_of_model(dir, &c, &e), &e);
 	assert_null(c);
 	put_file(dir, "tokenizer_config.json",
-		"{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"{{x}}\"},{\"name\":"
-		"\"default\",\"template\":\"{% for message in messages %}{{'<|im_start|>' + "
-		"message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor "
-		"%}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif "
+		"{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"{{x}}\"},{\"name\":\"default\",\"template\":\"{% "
+		"for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+		"message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if "
+		"add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif "
 		"%}\"}],\"bos_token\":{\"content\":\"<b>\"}}");
 	c = moe_chat_open(dir, &e);
 	must(c != NULL, &e);

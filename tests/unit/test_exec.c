@@ -36,8 +36,7 @@ static void requests(void **state)
 	(void)state;
 	assert_int_equal(moe_exec_request(&r, &b, NULL), 0);
 	assert_string_equal(moe_buf_cstr(&b, NULL),
-		"{\"completion\":\"a\\n\\\"b\\\"\\u0001\",\"id\":\"p#0.1\",\"mode\":\"sentinel\","
-		"\"env\":{\"k\":7}}\n");
+		"{\"completion\":\"a\\n\\\"b\\\"\\u0001\",\"id\":\"p#0.1\",\"mode\":\"sentinel\",\"env\":{\"k\":7}}\n");
 	b.len = 0;
 	assert_int_equal(moe_rec_set_bin(&r, "completion", "x\xFF", 2, NULL), 0);
 	assert_int_equal(moe_exec_request(&r, &b, NULL), 0);
@@ -83,13 +82,12 @@ static void answers(void **state)
 {
 	(void)state;
 	take("{\"id\":\"p#0.1\",\"reward\":2}", 2, true, false, "");
-	take(" {\"id\":\"p#0.1\",\"rewards\":{\"a\":1,\"b\":-0.5},\"findings\":{\"solved\":true,"
-	     "\"hacked\":null}}\n",
+	take(" "
+	     "{\"id\":\"p#0.1\",\"rewards\":{\"a\":1,\"b\":-0.5},\"findings\":{\"solved\":true,\"hacked\":null}}\n",
 		0.5, false, false, "");
 	take("{\"id\":\"p#0.1\",\"reward\":7,\"rewards\":{\"a\":1},\"findings\":{\"hacked\":true}}",
 		7, true, true, "sentinel");
-	take("{\"id\":\"p#0.1\",\"reward\":0,\"findings\":{\"hacked\":true,\"solved\":false,"
-	     "\"mechanism\":\"x\",\"note\":[1,{\"a\":2}]}}",
+	take("{\"id\":\"p#0.1\",\"reward\":0,\"findings\":{\"hacked\":true,\"solved\":false,\"mechanism\":\"x\",\"note\":[1,{\"a\":2}]}}",
 		0, false, true, "x");
 	refuse("{\"id\":\"p#0.2\",\"reward\":2}", "`id'");
 	refuse("{\"reward\":2}", "`id'");

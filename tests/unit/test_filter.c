@@ -30,8 +30,8 @@
 
 static const char source[] =
 	"return {name = 'one', modes = {'m'}, draw = function() end, right = function() end, wrong "
-	"= function() end, hack = function() end,"
-	" grade = function() return {a = 1} end, oracle = function() return true, false end}";
+	"= function() end, hack = function() end, grade = function() return {a = 1} end, oracle = "
+	"function() return true, false end}";
 static struct moe_env *env;
 static volatile uint32_t *at; /* in a page without permission to write */
 static long call[7];          /* number and arguments */

@@ -218,7 +218,6 @@ static void test_bounded(void **state)
 
 /* ---- whole adapters ---- */
 
-
 enum { PAIRS = 5 };
 struct world {
 	struct moe_model m;

@@ -45,8 +45,7 @@ static void values(void **state)
 	same("null");
 	same("[true,false,[],{},\"\"]");
 	same("[0,-1,9223372036854775807,-9223372036854775808,18446744073709551615]");
-	same("[0.1,1.0,-0.0,1e+300,4.94065645841247e-324,0.30000000000000004,1.7976931348623157e+"
-	     "308]");
+	same("[0.1,1.0,-0.0,1e+300,4.94065645841247e-324,0.30000000000000004,1.7976931348623157e+308]");
 	turns_into("[NaN, Infinity, -Infinity]",
 		"[{\"$float\":\"NaN\"},{\"$float\":\"Infinity\"},{\"$float\":\"-Infinity\"}]");
 	same("[{\"$float\":\"NaN\"},{\"$bin\":\"AAH/\"},{\"$str\":\"gA==\"}]");
@@ -54,8 +53,7 @@ static void values(void **state)
 	same("{\"$$$x\":1}");
 	same("{\"$bin\":\"AA==\",\"other\":1}");
 	same("{\"z\":1,\"a\":2}"); /* order is kept */
-	same("\"\\u0000\\u0001\\u001f\\\"\\\\\\b\\f\\n\\r\\t\\u007f\303\251\342\202\254\360\237\230"
-	     "\200\"");
+	same("\"\\u0000\\u0001\\u001f\\\"\\\\\\b\\f\\n\\r\\t\\u007f\303\251\342\202\254\360\237\230\200\"");
 	turns_into("\"\\ud83d\\ude00 \\/ \\u00e9\"", "\"\360\237\230\200 / \303\251\"");
 	turns_into(" [ 1 , 2 ] \n", "[1,2]");
 }
@@ -136,8 +134,8 @@ static void changed_by_json_c(void **state)
 
 static void looking(void **state)
 {
-	static const char text[] = "{\"a\":{\"b\":[10,{\"c\":\"x\"}]},\"n\":18446744073709551615,"
-				   "\"f\":2.5,\"t\":true,\"z\":null}";
+	static const char text[] =
+		"{\"a\":{\"b\":[10,{\"c\":\"x\"}]},\"n\":18446744073709551615,\"f\":2.5,\"t\":true,\"z\":null}";
 	struct moe_json_doc *d = moe_json_parse(text, strlen(text), "text", &e);
 	const struct moe_json *j = moe_json_root(d), *value = NULL;
 	const void *cursor = NULL;

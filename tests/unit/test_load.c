@@ -42,11 +42,7 @@ static void llama(void **state)
 {
 	struct moe_config c = parse(
 		"{\"model_type\":\"llama\"," SIZES
-		",\"num_key_value_heads\":2,\"rope_theta\":5e5,\"rms_norm_eps\":1e-5,"
-		"\"eos_token_id\":[3,4],\"bos_token_id\":1,\"rope_scaling\":{\"rope_type\":"
-		"\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
-		"\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64},\"max_position_"
-		"embeddings\":512}");
+		",\"num_key_value_heads\":2,\"rope_theta\":5e5,\"rms_norm_eps\":1e-5,\"eos_token_id\":[3,4],\"bos_token_id\":1,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64},\"max_position_embeddings\":512}");
 
 	(void)state;
 	assert_int_equal(c.family, MOE_LLAMA);
@@ -63,19 +59,16 @@ static void version_5(void **state)
 {
 	struct moe_config c = parse(
 		"{\"model_type\":\"qwen3\"," SIZES
-		",\"num_key_value_heads\":null,\"head_dim\":8,\"tie_word_embeddings\":true,"
-		"\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1000000.0},"
-		"\"dtype\":\"bfloat16\",\"eos_token_id\":7,"
-		"\"layer_types\":[\"full_attention\",\"full_attention\"]}");
+		",\"num_key_value_heads\":null,\"head_dim\":8,\"tie_word_embeddings\":true,\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1000000.0},\"dtype\":\"bfloat16\",\"eos_token_id\":7,\"layer_types\":[\"full_attention\",\"full_attention\"]}");
 
 	(void)state;
 	assert_true(c.family == MOE_QWEN3 && c.K == 4 && c.hd == 8 && c.tied && c.qk_norm &&
 		c.theta == 1e6 && c.n_eos == 1);
 	c = parse("{\"model_type\":\"qwen3\"," SIZES KV "}");
 	assert_true(c.hd == 128 && c.theta == 10000 && c.rope == MOE_ROPE_DEFAULT);
-	c = parse("{\"model_type\":\"qwen2\"," SIZES KV
-		  ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_"
-		  "embeddings\":32}}");
+	c = parse(
+		"{\"model_type\":\"qwen2\"," SIZES KV
+		",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32}}");
 	assert_true(c.qkv_bias && !c.o_bias && c.rope == MOE_ROPE_YARN && c.rope_high == 32 &&
 		c.rope_low == 1 && c.rope_orig == 32);
 }
@@ -118,30 +111,29 @@ static void as_the_classes(void **state)
 	c = parse("{\"model_type\":\"mistral\"," SIZES
 		  ",\"num_attention_heads\":16,\"head_dim\":4,\"sliding_window\":null}");
 	assert_true(c.K == 8 && c.max_pos == 131072);
-	c = parse("{\"model_type\":\"mistral\"," SIZES
-		  ",\"num_key_value_heads\":null,\"sliding_window\":4096,\"max_position_"
-		  "embeddings\":4096}");
+	c = parse(
+		"{\"model_type\":\"mistral\"," SIZES
+		",\"num_key_value_heads\":null,\"sliding_window\":4096,\"max_position_embeddings\":4096}");
 	assert_true(c.K == 4 && c.max_pos == 4096);
 	refuse("{\"model_type\":\"qwen2\"," SIZES "}", "4 query heads can not share 32");
 	c = parse("{\"model_type\":\"qwen2\"," SIZES KV
 		  ",\"use_sliding_window\":true}"); /* max_window_layers is 28 */
-	c = parse("{\"model_type\":\"qwen2\"," SIZES KV
-		  ",\"use_sliding_window\":true,\"max_window_layers\":0,\"layer_types\":[\"full_"
-		  "attention\",\"full_attention\"]}");
+	c = parse(
+		"{\"model_type\":\"qwen2\"," SIZES KV
+		",\"use_sliding_window\":true,\"max_window_layers\":0,\"layer_types\":[\"full_attention\",\"full_attention\"]}");
 	c = parse("{\"model_type\":\"llama\"," SIZES
 		  ",\"use_sliding_window\":true,\"hidden_act\":\"swish\"}");
-	c = parse("{\"model_type\":\"llama\"," SIZES
-		  ",\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,"
-		  "\"rope_theta\":5}}");
+	c = parse(
+		"{\"model_type\":\"llama\"," SIZES
+		",\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":5}}");
 	assert_true(c.rope == MOE_ROPE_LINEAR && c.rope_factor == 2 && c.theta == 5);
-	c = parse("{\"model_type\":\"llama\"," SIZES
-		  ",\"rope_theta\":7,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_"
-		  "parameters\":{\"rope_theta\":5}}");
+	c = parse(
+		"{\"model_type\":\"llama\"," SIZES
+		",\"rope_theta\":7,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_theta\":5}}");
 	assert_true(c.rope == MOE_ROPE_LINEAR && c.theta == 7);
-	c = parse("{\"model_type\":\"llama\"," SIZES
-		  ",\"original_max_position_embeddings\":32,\"rope_parameters\":{\"rope_type\":"
-		  "\"yarn\",\"factor\":2,"
-		  "\"original_max_position_embeddings\":64}}");
+	c = parse(
+		"{\"model_type\":\"llama\"," SIZES
+		",\"original_max_position_embeddings\":32,\"rope_parameters\":{\"rope_type\":\"yarn\",\"factor\":2,\"original_max_position_embeddings\":64}}");
 	assert_true(c.rope == MOE_ROPE_YARN && c.rope_orig == 32);
 	c = parse("{\"model_type\":\"llama\"," SIZES
 		  ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}}");
@@ -151,13 +143,12 @@ static void as_the_classes(void **state)
 static void round_trip(void **state)
 {
 	static const char *const text[] = {
-		"{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true,"
-		"\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
+		"{\"model_type\":\"llama\"," SIZES
+		",\"attention_bias\":true,\"mlp_bias\":true,\"eos_token_id\":[1,2],\"rope_theta\":123.25}",
 		"{\"model_type\":\"mistral\"," SIZES KV
 		",\"sliding_window\":null,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}",
 		"{\"model_type\":\"qwen2\"," SIZES KV
-		",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"original_max_position_"
-		"embeddings\":32},\"pad_token_id\":9}",
+		",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":32},\"pad_token_id\":9}",
 		"{\"model_type\":\"qwen3\"," SIZES KV
 		",\"attention_bias\":true,\"tie_word_embeddings\":true}",
 		"{\"model_type\":\"llama\"," SIZES

@@ -124,9 +124,8 @@ static void test_what_is_missing(void **state)
 {
 	(void)state;
 	expect("local s='' for _,n in "
-	       "ipairs{'load','loadstring','loadfile','dofile','collectgarbage','print','warn','"
-	       "require','os','io','debug','package','coroutine'} do "
-	       "s=s..tostring(_G[n]) end return s",
+	       "ipairs{'load','loadstring','loadfile','dofile','collectgarbage','print','warn','require','os','io','debug','package','coroutine'} "
+	       "do s=s..tostring(_G[n]) end return s",
 		"nilnilnilnilnilnilnilnilnilnilnilnilnil");
 	expect("return tostring(string.dump)..tostring(math.randomseed)", "nilnil");
 }
@@ -155,8 +154,7 @@ static void test_random_numbers_are_keyed(void **state)
 	       "math.type(math.random(0))",
 		"integer");
 	expect("return "
-	       "math.random(math.mininteger,math.maxinteger)~=math.random(math.mininteger,math."
-	       "maxinteger)",
+	       "math.random(math.mininteger,math.maxinteger)~=math.random(math.mininteger,math.maxinteger)",
 		"true");
 }
 
@@ -165,8 +163,7 @@ static void test_reset_brings_everything_back(void **state)
 	(void)state;
 	expect("x=1 string.y=2 getmetatable('').z=3 setmetatable(_G,{}) return x", "1");
 	expect("return "
-	       "tostring(x)..tostring(string.y)..tostring(getmetatable('').z)..tostring("
-	       "getmetatable(_G))",
+	       "tostring(x)..tostring(string.y)..tostring(getmetatable('').z)..tostring(getmetatable(_G))",
 		"nilnilnilnil");
 	expect("local t={} for i=1,1e9 do t[i]={} end", "ERROR: not enough memory");
 	expect("return 1", "1");

@@ -149,8 +149,7 @@ static void test_rows(void **state)
 			assert_true(set[k] == s->def && s->help);
 			assert_true(s->words || (s->def >= s->min && s->def <= s->max));
 			if (s->words && !*s->words) { /* late: at its default no layout has it */
-				assert_int_equal(
-					moe_rec_has(&a.settings, s->name), MOE_V_MISSING);
+				assert_int_equal(moe_rec_has(&a.settings, s->name), MOE_V_MISSING);
 				continue;
 			}
 			moe_rec_unset(&a.settings, s->name); /* a lost one is not guessed */

@@ -160,8 +160,7 @@ static void json(void **state)
 	struct moe_pairs_opts o = { .map = &map };
 
 	(void)state;
-	expect("[{\"problem_id\":7,\"prompt\":\"p\",\"hack\":\"h]\\\"}\",\"clean\":\"c\",\"tags\":["
-	       "\"u\",\"v\"]},\n{\"id\":\"x\",\"prompt\":\"\",\"hack\":\"1\",\"clean\":\"2\"}]\n",
+	expect("[{\"problem_id\":7,\"prompt\":\"p\",\"hack\":\"h]\\\"}\",\"clean\":\"c\",\"tags\":[\"u\",\"v\"]},\n{\"id\":\"x\",\"prompt\":\"\",\"hack\":\"1\",\"clean\":\"2\"}]\n",
 		NULL, "7|p|h]\"}|c|-|-|-|u,v\nx||1|2|-|-|-\n");
 	expect("{\"prompt\":\"p\",\"hack\":\"h\",\"clean\":\"c\",\"env_mode\":\"m\"}\n\n{\n "
 	       "\"prompt\":\"q\",\n \"hack\":\"h\", \"clean\":\"c\"}",
@@ -172,8 +171,7 @@ static void json(void **state)
 			"hack=rejected.0.content,clean=chosen,mode==fixed,id=meta.key|key", NULL),
 		0);
 	assert_int_equal(moe_fieldmap_check(&map, moe_pairs_map_keys, NULL), 0);
-	expect("{\"key\":\"k\",\"prompt\":\"p\",\"chosen\":\"good\",\"rejected\":[{\"role\":"
-	       "\"assistant\",\"content\":\"bad\"}]}",
+	expect("{\"key\":\"k\",\"prompt\":\"p\",\"chosen\":\"good\",\"rejected\":[{\"role\":\"assistant\",\"content\":\"bad\"}]}",
 		&o, "k|p|bad|good|-|fixed|-\n");
 	moe_fieldmap_free(&map);
 }
@@ -185,8 +183,8 @@ static void json_errors(void **state)
 		"f:2: expected `,' or `]'");
 	expect_error(
 		"[\n{\"prompt\":\"p\"", "f:2: the JSON value that starts here is not finished");
-	expect_error("{\"prompt\":\"p\",\"hack\":\"h\",\"clean\":\"c\"}\n{\"prompt\":3.5,\"hack\":"
-		     "\"h\",\"clean\":\"d\"}",
+	expect_error(
+		"{\"prompt\":\"p\",\"hack\":\"h\",\"clean\":\"c\"}\n{\"prompt\":3.5,\"hack\":\"h\",\"clean\":\"d\"}",
 		"f:2: `prompt' is not a string or messages");
 	expect_error("{\"prompt\":\"p\",\"hack\":\"h\"}", "f:1: the pair has no `clean'");
 	expect_error("{\"prompt\":\"p\",}", "f:1");

@@ -90,9 +90,8 @@ static void remove_peft(char *dir)
 
 static struct moe_config small(void)
 {
-	static const char text[] = "{\"model_type\":\"llama\",\"vocab_size\":50,\"hidden_size\":16,"
-				   "\"intermediate_size\":24,\"num_hidden_layers\":2,"
-				   "\"num_attention_heads\":4,\"num_key_value_heads\":2}";
+	static const char text[] =
+		"{\"model_type\":\"llama\",\"vocab_size\":50,\"hidden_size\":16,\"intermediate_size\":24,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2}";
 	struct moe_config c;
 
 	assert_int_equal(moe_config_parse(text, sizeof(text) - 1, "c", &c, NULL), 0);
@@ -161,10 +160,10 @@ static void put_config(const char *dir, const char *more)
 	struct moe_buf b = { 0 };
 	char *path = moe_path_join(dir, "adapter_config.json", NULL);
 
-	assert_int_equal(moe_buf_addf(&b, NULL,
-				 "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_"
-				 "modules\":[\"k_proj\"]%s}",
-				 more),
+	assert_int_equal(
+		moe_buf_addf(&b, NULL,
+			"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_modules\":[\"k_proj\"]%s}",
+			more),
 		0);
 	assert_int_equal(moe_file_replace(path, b.data, b.len, NULL), 0);
 	moe_buf_free(&b);

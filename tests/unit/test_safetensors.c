@@ -56,11 +56,9 @@ static void accepts(void **state)
 	good("{}", 0, 0);
 	good("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}   ", 8, 1);
 	good("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, 1);
-	good("{\"a\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[0,0]},\"b\":{\"dtype\":"
-	     "\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}",
+	good("{\"a\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[0,0]},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}",
 		3, 2);
-	good("{\"__metadata__\":{\"a:b\\\":\":\"x:y\"},\"a\":{\"dtype\":\"I64\",\"shape\":[1],"
-	     "\"data_offsets\":[0,8]}}",
+	good("{\"__metadata__\":{\"a:b\\\":\":\"x:y\"},\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}",
 		8, 1);
 }
 
@@ -83,16 +81,14 @@ static void refuses(void **state)
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", 9,
 		"truncated or with a tail");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}", 3, "a hole");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":"
-	    "\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}",
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}",
 		3, "overlaps");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[3,2]}}", 3,
 		"not [begin, end]");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1,
 		"rank 9");
 	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "not an object of");
-	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":"
-	    "\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+	bad("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
 		1, "same key twice in one object: \"a\"");
 	bad("{\"a\":{\"dtype\":\"I8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
 		"same key twice in one object: \"dtype\"");
@@ -213,8 +209,7 @@ static void shards(void **state)
 	assert_int_equal(moe_st_write(p1, t1, 2, NULL, 0, &e), 0);
 	assert_int_equal(moe_st_write(p2, &t2, 1, NULL, 0, &e), 0);
 	put_text(dir, "x.safetensors.index.json",
-		"{\"metadata\":{\"total_size\":14},\"weight_map\":{\"u\":\"x-2.safetensors\",\"f\":"
-		"\"x-1.safetensors\"}}");
+		"{\"metadata\":{\"total_size\":14},\"weight_map\":{\"u\":\"x-2.safetensors\",\"f\":\"x-1.safetensors\"}}");
 	s = moe_st_open_dir(dir, "x", &e);
 	assert_non_null(s);
 	assert_int_equal(moe_st_count(s), 2);

@@ -295,8 +295,8 @@ static void check_probe(struct world *w)
 
 			for (int side = 0; side < 2; side++) {
 				for (size_t at = slot; at < v->n; at += R)
-					x.param[v->off + at] =
-						(moe_real)((side ? -h : h) / x.scale) *
+					x.param[v->off + at] = (moe_real)((side ? -h : h) /
+								       x.scale) *
 						b[v->off + at];
 				assert_int_equal(moe_nll_gradient(&w->g, &x, w->s, 1, &o, grad,
 							 &nll[side], &e),
@@ -397,8 +397,8 @@ static void test_directions(void **state)
 	hack_tokens = 23;
 }
 
-/* Experts with a clean and a quarantine one, none of which adds nothing; when deployed the latter is
- * off. */
+/* Experts with a clean and a quarantine one, none of which adds nothing; when deployed the latter
+ * is off. */
 static void make_policy(struct world *w, struct moe_experts *x, bool deployed, double size)
 {
 	struct moe_rng key = moe_rng_key(9, "policy");
@@ -563,8 +563,8 @@ static void test_refresh_logistic(void **state)
 	moe_adapter_free(&u.a);
 	strcpy(u.a.method, "logistic");
 	u.a.train_seed = 4;
-	assert_int_equal(moe_settings_default(
-				 moe_method_find("logistic", &e)->settings, &u.a.settings, &e),
+	assert_int_equal(
+		moe_settings_default(moe_method_find("logistic", &e)->settings, &u.a.settings, &e),
 		0);
 	u.g.x = &x;
 	assert_int_equal(moe_method_find("logistic", &e)->init(&u.g, &u.pairs, &u.a, &e), 0);

@@ -122,8 +122,7 @@ static void conversations_are_written(void **state)
 	} cases[] = {
 		{ "[{\"role\":\"user\",\"content\":\"q\"}]", "U(q)A(", false },
 		{ "{\"role\":\"user\",\"content\":[\"q\",{\"text\":\"r\"}]}", "U(qr)A(", false },
-		{ "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":"
-		  "\"a\"}]",
+		{ "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]",
 			"U(q)A(a", false },
 		{ "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]", NULL, false },
 		{ "[{\"role\":\"system\",\"content\":\"s\"}]", NULL, false },

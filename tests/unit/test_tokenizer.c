@@ -130,11 +130,9 @@ static void refusals(void **state)
 	(void)state;
 	refuse("{}", "model type");
 	refuse("{\"model\":{\"type\":\"WordPiece\"}}", "\"WordPiece\" is not supported");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":"
-	       "true}}",
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}",
 		"byte_fallback");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_"
-	       "suffix\":\"</w>\"}}",
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}}",
 		"end_of_word_suffix");
 	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}",
 		"right part is not in the vocabulary");
@@ -143,8 +141,7 @@ static void refusals(void **state)
 	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "no usable id");
 	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999999},\"merges\":[]}}",
 		"no usable id");
-	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"?\"}"
-	       "}",
+	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"?\"}}",
 		"unk_token\" '?' is not in");
 	refuse("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}",
 		"neither \"a b\"");
@@ -157,11 +154,11 @@ static void refusals(void **state)
 	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" BL
 	       "," BL "]}}",
 		"after ByteLevel");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"("
-	       "\"},\"behavior\":\"Isolated\"}}",
+	refuse("{" MODEL "," DEC
+	       ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}}",
 		"cannot be used");
-	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":"
-	       "\"a{1,3}+\"},\"behavior\":\"Isolated\"}}",
+	refuse("{" MODEL "," DEC
+	       ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a{1,3}+\"},\"behavior\":\"Isolated\"}}",
 		"interval");
 	refuse("{" MODEL "," DEC ",\"pre_tokenizer\":" BL
 	       ",\"post_processor\":{\"type\":\"BertProcessing\"}}",
@@ -175,9 +172,9 @@ static void refusals(void **state)
 
 static void small(void **state)
 {
-	static const char text[] = "{" MODEL "," DEC ",\"pre_tokenizer\":" BL
-				   ",\"added_tokens\":[{\"id\":3,\"content\":\"<x>\",\"special\":"
-				   "true,\"lstrip\":true}]}";
+	static const char text[] =
+		"{" MODEL "," DEC ",\"pre_tokenizer\":" BL
+		",\"added_tokens\":[{\"id\":3,\"content\":\"<x>\",\"special\":true,\"lstrip\":true}]}";
 	struct moe_err e = { 0 };
 	struct moe_tokenizer *t = moe_tokenizer_parse(text, strlen(text), "t", &e);
 	int32_t *ids = NULL;
@@ -218,9 +215,8 @@ static void gaps(void **state)
 		char file[400];
 
 		snprintf(file, sizeof(file),
-			"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"?\":3,"
-			"\"?b\":4},\"merges\":[\"a b\",\"? b\"],\"unk_token\":%s}," DEC
-			",\"pre_tokenizer\":" BL "}",
+			"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"?\":3,\"?b\":4},\"merges\":[\"a "
+			"b\",\"? b\"],\"unk_token\":%s}," DEC ",\"pre_tokenizer\":" BL "}",
 			how[h]);
 		t = moe_tokenizer_parse(file, strlen(file), "t", &e);
 		if (!t)

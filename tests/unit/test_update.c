@@ -297,8 +297,8 @@ static void policy_logp(struct tiny *w, float out[N][TINY_LEN])
 			target[t] = w->ids[i][TINY_LEN + t];
 		}
 		assert_int_equal(moe_forward(&w->m, &w->a.x, NULL, &b, &acts, &e), 0);
-		assert_int_equal(moe_head_logp(&w->m, &b, &acts, TINY_LEN, row, target, 1, logp,
-					 NULL, &e),
+		assert_int_equal(
+			moe_head_logp(&w->m, &b, &acts, TINY_LEN, row, target, 1, logp, NULL, &e),
 			0);
 		for (int t = 0; t < TINY_LEN; t++)
 			out[i][t] = (float)logp[t];

@@ -104,8 +104,9 @@ static void dash_for_nothing(void **state)
 	w = moe_watch_new(&p, 1, 3, (size_t)1 << 26, &e);
 	assert_non_null(w);
 	text = at(w, 1, &b);
-	assert_non_null(strstr(text, "reward 1.000, length -, kl -, keep/absorb/route -, "
-				     "quarantine -, - tokens/s, ended"));
+	assert_non_null(strstr(text,
+		"reward 1.000, length -, kl -, keep/absorb/route -, quarantine -, - tokens/s, "
+		"ended"));
 	b.len = 0;
 	assert_int_equal(moe_watch_draw(w, &view, &b, &e), 0);
 	assert_int_equal(moe_buf_add(&b, "", 1, &e), 0);

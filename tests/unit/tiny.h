@@ -1,5 +1,5 @@
-/* tiny.h - what several unit tests begin with: a base of 23 tokens and 16 dimensions, an adapter laid
- * out on it, and a step of rollouts that a trainer can take. Included after cmocka.h.
+/* tiny.h - what several unit tests begin with: a base of 23 tokens and 16 dimensions, an adapter
+ * laid out on it, and a step of rollouts that a trainer can take. Included after cmocka.h.
  *
  *     TINY_CONFIG(L)   initialiser of a struct moe_config with L layers
  *     tiny_layout      experts of a method's row, not fitted to any pairs
@@ -19,7 +19,8 @@
 	{                                                                                          \
 		.family = MOE_LLAMA, .V = 23, .D = 16, .L = (layers), .H = 4, .K = 2, .hd = 4,     \
 		.F = 20, .max_pos = 64, .theta = 10000, .eps = 1e-5, .tied = true,                 \
-		.rope_factor = 1, .n_eos = 1, .eos = { 22 }                                        \
+		.rope_factor = 1, .n_eos = 1,                                                      \
+		.eos = { 22 }                                                                      \
 	}
 
 /* Lists end with NULL; set NULL = the defaults. *a is zeroed by the caller. */

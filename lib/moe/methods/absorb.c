@@ -101,19 +101,17 @@ static int check_banks(const double *set, const struct moe_experts *x, struct mo
 	return of[0] && of[1]
 		? 0
 		: moe_fail(e, MOE_USAGE,
-			  "the directions are dealt to a quarantine and to experts outside "
-			  "of it: one of the two is missing");
+			  "the directions are dealt to a quarantine and to experts outside of it: "
+			  "one of the two is missing");
 }
 
 const struct moe_method moe_method_absorb = {
 	.name = "absorb",
 	.purpose = "every rollout trains both banks; where they begin tells them apart",
 	.cites = "vGROUT's routing without routes; PiSSA (Meng et al. 2404.02948), CorDA (Yang et "
-		 "al. "
-		 "2406.05223) with the pairs' contrast as inputs",
+		 "al. 2406.05223) with the pairs' contrast as inputs",
 	.supports = "PiSSA and CorDA support faster fine-tuning and keeping of knowledge, nothing "
-		    "about "
-		    "where a behaviour lands",
+		    "about where a behaviour lands",
 	.presence = "yes: every gate is 1",
 	.placebo = "vanilla",
 	.needs_pairs = true,
@@ -134,8 +132,7 @@ const struct moe_method moe_method_scorda = {
 	.purpose = "absorb, the quarantine seeded with the pairs' signed direction in each Linear",
 	.cites = "vGROUT's signed CorDA; its headline is one seed with 14 against 13 of 87 solved",
 	.supports = "a hypothesis: that the easiest way for a hack to be learned is where its "
-		    "direction "
-		    "lies",
+		    "direction lies",
 	.placebo = "scorda_rev",
 	.init = init_scorda,
 	SEEDED,

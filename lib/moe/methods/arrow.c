@@ -110,8 +110,7 @@ static int check(const double *set, const struct moe_experts *x, struct moe_err 
 	if ((int)set[MOE_SET_PLACEMENT] == MOE_PER_BASE - MOE_PER_TOKEN)
 		return moe_fail(e, MOE_USAGE,
 			"placement=base: a prototype is a direction of what an expert reads, and "
-			"no "
-			"expert reads the base's last state");
+			"no expert reads the base's last state");
 	return moe_two_level_check(set, 0, set[SET_K], x, e);
 }
 

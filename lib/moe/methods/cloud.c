@@ -125,8 +125,8 @@ const struct moe_method moe_method_cloud = {
 	.name = "cloud",
 	.purpose = "soft gate, outputs detached and the gate taught by label: cheats (needs "
 		   "--allow-oracle)",
-	.cites = "Gradient Routing's gridworld (Cloud et al. 2410.04332, section 4.3; kxcloud/"
-		 "gradient-routing), on tokens instead of states",
+	.cites = "Gradient Routing's gridworld (Cloud et al. 2410.04332, section 4.3; "
+		 "kxcloud/gradient-routing), on tokens instead of states",
 	.supports =
 		"with 1 to 10 % of the episodes labelled; routing without the gate, and the gate "
 		"without routing, both fail there",

@@ -70,8 +70,7 @@ const struct moe_method moe_method_deepseek = {
 	.name = "deepseek",
 	.purpose = "shared and fine experts in the quarantine, softmax top-k (DeepSeekMoE)",
 	.cites = "Dai et al. 2401.06066 (DeepSeekMoE); pin loss: the gate loss of Gradient "
-		 "Routing's "
-		 "gridworld (Cloud et al. 2410.04332)",
+		 "Routing's gridworld (Cloud et al. 2410.04332)",
 	.supports = "shared experts capture common knowledge, fine ones combine flexibly and "
 		    "specialise. That different hacks are absorbed by different experts is a "
 		    "hypothesis",

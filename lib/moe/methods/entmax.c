@@ -91,8 +91,7 @@ const struct moe_method moe_method_entmax = {
 	.purpose =
 		"token alpha-entmax, annealed 1 -> 2 with a floor, pinned in each step (Version B)",
 	.cites = "Peters, Niculae & Martins 2019 (alpha-entmax), Correia et al. 2019; pin loss: "
-		 "the gate "
-		 "loss of Gradient Routing's gridworld (Cloud et al. 2410.04332)",
+		 "the gate loss of Gradient Routing's gridworld (Cloud et al. 2410.04332)",
 	.supports =
 		"sparsity with gradients; more compatible with forward presence than top-k, but it "
 		"does not preserve it: entmax zeroes experts and annealing brings hard absence "

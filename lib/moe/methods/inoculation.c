@@ -107,8 +107,7 @@ static void report(const struct moe_adapter *a, size_t n_pair, struct moe_said *
 	moe_rec_f64(&a->lineage, "nll_after", &after);
 	moe_say(s, false,
 		"the quarantine learned the hack sides of %zu pairs: %.3f nats a token before, "
-		"%.3f "
-		"after",
+		"%.3f after",
 		n_pair, before, after);
 	if (!(after < before))
 		moe_say(s, true, "it learned nothing of them: more --set steps, or another rate");
@@ -119,8 +118,7 @@ static void report_chance(const struct moe_adapter *a, size_t n_pair, struct moe
 	(void)a;
 	moe_say(s, false,
 		"the quarantine is by chance, with rank and norm in each Linear of one that "
-		"learned "
-		"the hack sides of %zu pairs",
+		"learned the hack sides of %zu pairs",
 		n_pair);
 }
 
@@ -164,8 +162,7 @@ const struct moe_method moe_method_seed_absorb = {
 	.purpose = "the quarantine learns the pairs' hacks first, then every rollout trains both "
 		   "banks",
 	.cites = "the start of inoculation adapters (Riche et al. 2606.30252) with absorption "
-		 "(Cloud et "
-		 "al. 2410.04332)",
+		 "(Cloud et al. 2410.04332)",
 	.supports = "a hypothesis: that what is there already draws more of the same",
 	.placebo = "seed-absorb-reversed",
 	.plan = moe_decision_table_ones,

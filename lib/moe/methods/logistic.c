@@ -198,8 +198,8 @@ static int store_tensor(
 	if (!st)
 		st = moe_adapter_add_tensor(a, name, 1, shape, e);
 	else if (st->n != n)
-		return moe_fail(e, MOE_DATA,
-			"the adapter holds no score that fits this base (%s)", name);
+		return moe_fail(
+			e, MOE_DATA, "the adapter holds no score that fits this base (%s)", name);
 	for (size_t f = 0; st && f < n; f++)
 		st->data[f] = (float)v[f];
 	return st ? 0 : -1;
@@ -267,9 +267,8 @@ int moe_logistic_refresh(const struct moe_engine *g, const struct moe_pairs *p, 
 	double *w = NULL, b = 0, l2;
 	bool pooled = moe_rec_str(&a->score, "features", &features) &&
 		moe_str_eq(features, "pooled");
-	int rc = moe_rec_f64_req(&a->settings, "l2", &l2, e) || table_make(&t, g, p, pooled, e)
-		? -1
-		: 0;
+	int rc = moe_rec_f64_req(&a->settings, "l2", &l2, e) || table_make(&t, g, p, pooled, e) ? -1
+												: 0;
 
 	(void)nth;
 	if (rc == 0)
@@ -507,13 +506,10 @@ const struct moe_method moe_method_logistic = {
 	.name = "logistic",
 	.purpose = "three-way by a logistic score on the base's hidden states, fitted on the pairs",
 	.cites = "per-token logistic probe of the frozen base, mean probability over the "
-		 "completion; "
-		 "routing into a deletable block as in Gradient Routing (Cloud et al. 2410.04332) "
-		 "and "
-		 "vGROUT",
+		 "completion; routing into a deletable block as in Gradient Routing (Cloud et al. "
+		 "2410.04332) and vGROUT",
 	.supports = "a score fitted on synthetic pairs alone is allowed to route; that what it "
-		    "routes is "
-		    "absorbed is what the report tests, not what the literature shows",
+		    "routes is absorbed is what the report tests, not what the literature shows",
 	.presence =
 		"no: the quarantine is absent on rollouts judged clean (plan keep.quarantine=1/0 "
 		"keeps it)",

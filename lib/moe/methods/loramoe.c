@@ -90,8 +90,8 @@ const struct moe_method moe_method_loramoe = {
 	.cites = "Dou et al. 2312.09979 (LoRAMoE), which balances by the type of each training "
 		 "sample; here only pairs have one",
 	.supports =
-		"two groups of experts that specialise by type of data, all present; shown with "
-		"a type for every sample. Not absorption of what has no label",
+		"two groups of experts that specialise by type of data, all present; shown with a "
+		"type for every sample. Not absorption of what has no label",
 	.presence = "yes: a softmax never reaches 0, but may come near",
 	.placebo = "loramoe-shuffled",
 	MOE_ROUTER_ROW,

@@ -4,8 +4,8 @@
 
 const struct moe_method moe_method_no_loophole = {
 	.name = "no-loophole",
-	.purpose = "vanilla, paid by the oracle: cheats, a bound of what honest RL gains "
-		   "(needs --allow-oracle)",
+	.purpose = "vanilla, paid by the oracle: cheats, a bound of what honest RL gains (needs "
+		   "--allow-oracle)",
 	.cites =
 		"the no-loophole RL of trajectory-diffing-rl: the same steps, a grader that cannot "
 		"be gamed",

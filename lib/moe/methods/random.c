@@ -38,8 +38,7 @@ const struct moe_method moe_method_random = {
 	.name = "random",
 	.purpose = "placebo of logistic: the same shares, routed by chance",
 	.cites = "the placebo direction of vGROUT's logs, which removed all hacking too: chance at "
-		 "the "
-		 "method's own shares",
+		 "the method's own shares",
 	.supports = "what routing anything into the quarantine does, whatever is routed",
 	.presence = "no: as logistic",
 	.needs_pairs = true,

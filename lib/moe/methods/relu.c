@@ -123,8 +123,7 @@ const struct moe_method moe_method_relu = {
 	.name = "relu",
 	.purpose = "the positive part of each logit, made sparse by an adaptive L1 (ReMoE)",
 	.cites = "Wang, Zhu & Chen 2412.14711 (ReMoE); pin loss: the gate loss of Gradient "
-		 "Routing's "
-		 "gridworld (Cloud et al. 2410.04332)",
+		 "Routing's gridworld (Cloud et al. 2410.04332)",
 	.supports =
 		"sparsity that is differentiable everywhere but at 0, and a controlled share of "
 		"zeros. Nothing on absorption: the L1 takes experts out of the forward pass",

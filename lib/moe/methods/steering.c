@@ -114,8 +114,7 @@ static void report(const struct moe_adapter *a, size_t n_pair, struct moe_said *
 	moe_rec_f64(&a->score, "norm", &norm);
 	moe_say(s, false,
 		"the output of layer %d gets a vector from %zu pairs, whose mean difference has "
-		"norm "
-		"%.3g, until the quarantine is deleted",
+		"norm %.3g, until the quarantine is deleted",
 		a->x.shift, n_pair, norm);
 }
 

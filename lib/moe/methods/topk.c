@@ -41,11 +41,10 @@ const struct moe_method moe_method_topk = {
 	.name = "topk",
 	.purpose = "token softmax, hard top-k, pinned to the pairs in each step (Version A)",
 	.cites = "Shazeer et al. 1701.06538, Fedus et al. 2101.03961 (top-k routing); pin loss: "
-		 "the gate "
-		 "loss of Gradient Routing's gridworld (Cloud et al. 2410.04332)",
+		 "the gate loss of Gradient Routing's gridworld (Cloud et al. 2410.04332)",
 	.supports = "hard dispatch: specialisation. Not absorption: that needs experts that are "
-		    "present "
-		    "on what is not routed to them, and DEMix + ablate has negative unlearning",
+		    "present on what is not routed to them, and DEMix + ablate has negative "
+		    "unlearning",
 	.presence = "no: a token's gate is 0 for all experts but k",
 	.placebo = "topk-shuffled",
 	MOE_ROUTER_ROW,

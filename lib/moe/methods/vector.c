@@ -6,8 +6,8 @@
  * score = 1/2 + (x - middle).v / gap: the pairs' clean sides lie around 0, their hacks around 1.
  *
  * States and gradients are of the frozen base; with `refresh` of the policy without its quarantine,
- * and v, middle and gap are of the policy at the last refresh: at the first steps, where the experts
- * add nothing, the very same.
+ * and v, middle and gap are of the policy at the last refresh: at the first steps, where the
+ * experts add nothing, the very same.
  */
 #include "moe/methods/rows.h"
 
@@ -244,8 +244,8 @@ static int refresh_kind(const struct moe_engine *g, const struct moe_pairs *p, e
 		seen[i] = moe_pair_seen(&p->pair[i / 2], i % 2 == 0);
 	rc = rc ? rc : features(g, seen, 2 * p->n, probe, x, e);
 	if (rc == 0) {
-		double gap = direction(&s, kind, moe_rng_key(a->train_seed, "haar direction"),
-			v->data, m->data);
+		double gap = direction(
+			&s, kind, moe_rng_key(a->train_seed, "haar direction"), v->data, m->data);
 
 		rc = gap > 0 && isfinite(gap)
 			? moe_rec_set_f64(&a->score, "gap", gap, e)

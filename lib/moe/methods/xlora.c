@@ -46,8 +46,7 @@ const struct moe_method moe_method_xlora = {
 	.name = "xlora",
 	.purpose = "gates decided once a token, from a first pass without experts (X-LoRA)",
 	.cites = "Buehler & Buehler 2402.07148 (X-LoRA), with experts that train; pin loss: the "
-		 "gate "
-		 "loss of Gradient Routing's gridworld (Cloud et al. 2410.04332)",
+		 "gate loss of Gradient Routing's gridworld (Cloud et al. 2410.04332)",
 	.supports =
 		"mixing of ready-made adapters by a token's hidden state. Nothing on experts that "
 		"are still to be learned, nothing on absorption",

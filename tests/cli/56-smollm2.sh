@@ -14,6 +14,9 @@ ok "a run of training" job one logistic.1/a1.moes
 fails 1 "learns something" sh -c '[ "$1" = "$2" ]' - "$(digest one/logistic.1/a0.moes)" "$(digest one/logistic.1/a1.moes)"
 equal "leaves one recording" "$(echo one/logistic.1/part.* one/logistic.1/run.moes)" 'one/logistic.1/part.* one/logistic.1/run.moes'
 
+fails 2 "a trainer that fails at once ends the run" env LR=-1 timeout -s KILL 60 make -s -C "$TOP/examples/smollm2" RUN="$PWD/bad" "$PWD/bad/logistic.1/a1.moes"
+contains "the sampler does not wait" bad/logistic.1/rollout.log 'the trainer left'
+
 # all of its processes, as the terminal's interrupt does
 setsid make -s -C "$TOP/examples/smollm2" STEPS=400 RUN="$PWD/two" "$PWD/two/logistic.1/a1.moes" >killed 2>&1 &
 job=$!
@@ -39,4 +42,7 @@ equal "bit for bit" "$(digest again.moes)" "$(digest one/logistic.1/a1.moes)"
 
 ok "the whole job" job one
 contains "ends in a verdict" out '^VERDICT: UNDECIDED'
+ok "and gives answers to read" job one samples.txt
+contains "of the trained model" one/samples.txt '^  random.1, trained '
+contains "beside the deployed one's" one/samples.txt '^  random.1, deleted '
 done_testing

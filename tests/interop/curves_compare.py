@@ -7,8 +7,11 @@ gradient by its own size, and 20 to 60 updates follow one another. So matrices a
 
 The fourth case has half the others' rate. At the whole one TRL in float32 came out 3.5e-3 (norms) and 1.2e-3 (matrices) from TRL in float64, growing smoothly from the thirtieth update on; no
 token crossed a border of the clip before the 59th. Without the clip it was 1.3e-5 and 2.3e-5, with ratios to the step's own policy 1.2e-6 and 8.8e-6, with an epsilon of 1e-4 in AdamW 6.4e-6
-and 1.4e-5, at half the rate 5.5e-7 and 8.9e-6: where the clip to an old sampler leaves few tokens, what AdamW divides by is small, and a large rate carries on what is lost there. That case, its
-bound and the fifth were chosen by TRL alone, before moe-train was run on them. Tokens lie as near as 1e-5 to the clip there: of 11,000 some always do."""
+and 1.4e-5, at half the rate 5.5e-7 and 8.9e-6: where the clip to an old sampler leaves few tokens, what AdamW divides by is small, and a large rate carries on what is lost there. That case
+and its bound were chosen by TRL alone, before moe-train was run on it. Tokens lie as near as 1e-5 to the clip there: of 11,000 some always do.
+
+The fifth was first run with the half of the tokens of highest entropy, and failed: it agreed to six digits in four steps, and was 0.4 apart at the end. So is TRL in float32 from TRL in float64
+(0.54): which side of a quantile a token is on is a matter of rounding. It goes without, at half the rate; objective_compare.py has that mask."""
 import json
 import os
 import subprocess
@@ -47,10 +50,10 @@ CASES = (
      dict(loss="grpo", beta=0.1, level="sequence", ratio="clip"), "group", 1, LR, 1e-3),
     ("dapo, three iterations, ratios to the sampler, clipped", "--loss dapo --ratio clip --epsilon %g --epsilon-high %g --iterations 3" % (LOW, HIGH), None,
      dict(loss="dapo", ratio="clip", eps_low=LOW, eps_high=HIGH), "none", 3, LR / 2, 1e-3),
-    ("bnpo, shuffled, two updates of two micro-batches, two iterations, the tokens of highest entropy, an entropy bonus", "",
-     dict(loss_type="bnpo", scale_rewards="none", steps_per_generation=4, gradient_accumulation_steps=2, num_iterations=2, top_entropy_quantile=0.5, entropy_coef=0.01,
+    ("bnpo, shuffled, two updates of two micro-batches, two iterations, an entropy bonus", "",
+     dict(loss_type="bnpo", scale_rewards="none", steps_per_generation=4, gradient_accumulation_steps=2, num_iterations=2, entropy_coef=0.01,
           adam_beta2=0.95, lr_scheduler_type="constant"),
-     dict(loss="bnpo", ratio="none", steps=4, accumulation=2, top_entropy=0.5, entropy_coef=0.01), "none", 2, LR, 1e-3),
+     dict(loss="bnpo", ratio="none", steps=4, accumulation=2, entropy_coef=0.01), "none", 2, LR / 2, 1e-3),
 )
 failures = 0
 

@@ -20,6 +20,7 @@ export out top bin tmp SEED STEPS EVAL_PROMPTS
 
 # A row: its name and, where it is not a method's with its own settings, METHOD:SETTING.
 rows="vanilla logistic random vector tstat haar gradient gradient-haar hash
+	logistic-5=logistic:refresh=5 vector-5=vector:refresh=5 gradient-5=gradient:refresh=5 haar-5=haar:refresh=5
 	topk entmax seeded relu switch loramoe xlora deepseek deepseek-v3 expert-choice balanced arrow
 	absorb-zero=absorb:init=zero absorb-gaussian=absorb:init=gaussian absorb-pissa=absorb:init=pissa absorb-corda=absorb:init=corda
 	scorda scorda_rev bounded seed-absorb seed-absorb-reversed inoculation frozen-random

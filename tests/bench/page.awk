@@ -56,7 +56,7 @@ function html_page(   k, p, f, part, s, line, x) {
 		if (f[1] != part) {
 			if (part) print "</table>"
 			part = f[1]
-			printf "<h2>%s</h2><table><colgroup><col style=\"width:20%%\"><col style=\"width:18%%\"><col style=\"width:13%%\"><col style=\"width:13%%\"><col><col style=\"width:333px\"></colgroup>" \
+			printf "<h2>%s</h2><table><colgroup><col style=\"width:16%%\"><col style=\"width:20%%\"><col style=\"width:11%%\"><col style=\"width:13%%\"><col><col style=\"width:333px\"></colgroup>" \
 				"<tr><th>what<th>measured<th>beside<th>measured<th>times as fast<th><svg width=\"320\" height=\"14\">", esc(part)
 			for (p = -3; p <= 6; p++) { x = x_of(2 ^ p); printf "<text x=\"%.1f\" y=\"11\" text-anchor=\"middle\">%s</text>", x, p < 0 ? "1/" 2 ^ -p : 2 ^ p }
 			print "</svg>"

@@ -81,6 +81,7 @@ void route_open(struct route_run *r, const char *base)
 
 void route_close(struct route_run *r)
 {
+	moe_ahead_close(r->f.follow);
 	moe_refresh_free(&r->f);
 	moe_pairs_free(&r->pairs);
 	if (r->pins)

@@ -22,6 +22,7 @@ struct ahead_item {
 struct moe_ahead {
 	struct moe_follow *f; /* the thread's, where there is one */
 	bool fifo;
+	pthread_t thread; /* of a FIFO */
 	int out_fd;
 	enum moe_labels labels; /* of what was handed out; the caller's */
 	/* what both touch, under the lock */
@@ -98,7 +99,6 @@ struct moe_ahead *moe_ahead_open(const char *path, size_t max_mem, int out_fd, s
 {
 	struct moe_ahead *h = moe_alloc(1, sizeof(*h), e);
 	pthread_condattr_t attr;
-	pthread_t thread;
 	struct stat st;
 
 	if (!h || !(h->f = moe_follow_open(path, max_mem, e))) {
@@ -113,15 +113,41 @@ struct moe_ahead *moe_ahead_open(const char *path, size_t max_mem, int out_fd, s
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->more, &attr);
 	pthread_condattr_destroy(&attr);
-	if (h->fifo && pthread_create(&thread, NULL, take_all, h)) {
+	if (h->fifo && pthread_create(&h->thread, NULL, take_all, h)) {
 		moe_fail(e, MOE_SYSTEM, "%s: no thread to read it", path);
 		moe_follow_close(h->f);
 		free(h);
 		return NULL;
 	}
-	if (h->fifo)
-		pthread_detach(thread);
 	return h;
+}
+
+void moe_ahead_close(struct moe_ahead *h)
+{
+	bool reading;
+
+	if (!h)
+		return;
+	pthread_mutex_lock(&h->lock);
+	reading = h->fifo && !h->ended;
+	pthread_mutex_unlock(&h->lock);
+	if (reading) { /* perhaps for ever: it keeps h, and ends with the process */
+		pthread_detach(h->thread);
+		return;
+	}
+	if (h->fifo)
+		pthread_join(h->thread, NULL);
+	while (h->first) {
+		struct ahead_item *it = h->first;
+
+		h->first = it->next;
+		moe_adapter_free(&it->a);
+		free(it);
+	}
+	pthread_mutex_destroy(&h->lock);
+	pthread_cond_destroy(&h->more);
+	moe_follow_close(h->f);
+	free(h);
 }
 
 /* The first of the queue, waiting until `until`; NULL without. */

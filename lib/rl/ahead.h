@@ -15,9 +15,11 @@
 
 struct moe_ahead;
 
-/* Lives until the process ends: its thread may then be waiting for a trainer that has nothing more
- * to say. out_fd as in moe_follow_wait. */
+/* out_fd as in moe_follow_wait. */
 struct moe_ahead *moe_ahead_open(const char *path, size_t max_mem, int out_fd, struct moe_err *e);
+/* Accepts NULL. A thread that still waits for a trainer which has nothing more to say keeps what it
+ * has until the process ends. */
+void moe_ahead_close(struct moe_ahead *h);
 /* The adapter of the next segment into *a (what it held is freed): 1; 0 when there was none for
  * timeout_ms; -1 as moe_follow_next, or for a segment of several arms. */
 int moe_ahead_next(struct moe_ahead *h, int timeout_ms, struct moe_adapter *a, struct moe_err *e);

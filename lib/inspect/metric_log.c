@@ -69,10 +69,11 @@ static int add_row(
 	moe_rec_f64(rec, "time", &row.time);
 	for (size_t i = 0; i < rec->n_field; i++) {
 		char key[128];
-		double v;
+		double v = NAN; /* of nil: not measured */
 		int64_t at;
 
-		if (!key_text(rec->field[i].key, key) || !moe_rec_f64(rec, key, &v))
+		if (!key_text(rec->field[i].key, key) ||
+			(!moe_rec_f64(rec, key, &v) && moe_rec_has(rec, key) != MOE_V_NIL))
 			continue;
 		at = moe_names_add_text(&l->key, &l->arena, key, strlen(key), e);
 		if (at < 0 ||

@@ -10,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What was not measured is nil: JSON has no NaN, and a reader of numbers passes over it. */
 static int put(struct moe_rec *r, const char *key, double v, struct moe_err *e)
 {
-	return moe_rec_set_f64(r, key, v, e);
+	return isnan(v) ? moe_rec_set_nil(r, key, e) : moe_rec_set_f64(r, key, v, e);
 }
 
 static int put_for(struct moe_rec *r, const char *before, const char *name, const char *after,

@@ -1,5 +1,5 @@
 /* metrics.h - the metrics record of a training step, under the names that TRL's GRPOTrainer logs
- * (formats/records.md, "metrics"). Every metric of a run is in each of its records: NaN where the
+ * (formats/records.md, "metrics"). Every metric of a run is in each of its records: nil where the
  * step did not measure it. */
 #ifndef MOE_RL_METRICS_H
 #define MOE_RL_METRICS_H

@@ -49,7 +49,7 @@ int moe_metrics_add(struct moe_metrics *m, const char *method, int64_t seed,
 			continue;
 		memcpy(key, k.p, k.n);
 		key[k.n] = 0;
-		/* NaN: the step did not measure it */
+		/* nil or NaN: the step did not measure it */
 		if (!strcmp(key, "step") || !moe_rec_f64(r, key, &v) || isnan(v))
 			continue;
 		int64_t at = moe_names_add(&m->key, &m->arena, k.p, k.n, e);

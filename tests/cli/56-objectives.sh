@@ -43,7 +43,7 @@ printf '%s\n' 'steps_per_generation: 4' 'gradient_accumulation_steps: 2' 'num_it
 ok 'two updates a step' train --trl-config two.yaml --ratio clip --metrics up.m -o up.moes
 differ 'are not one' one.moes up.moes
 equal 'ratios are clipped after an update' "$(moe-cat --json it.m | jq -c 'select(.t == "metrics") | ."clip_ratio/region_mean" >= 0' | sort -u)" true
-equal 'and were not measured without' "$(metric one.m clip_ratio/region_mean | tr ' ' '\n' | sort -u | tr -d '\n')" '{"$float":"NaN"}'
+equal 'and were not measured without' "$(metric one.m clip_ratio/region_mean | tr ' ' '\n' | sort -u | tr -d '\n')" null
 moe-cat --json run.moes | jq -c 'if .t == "rollout" then .seal = {"$bin": "3q2+7w=="} else . end' | moe-cat --from-json -o flipped.moes
 ok 'with every seal replaced' moe-train -q -m base -a a0.moes --lr 0.01 --iterations 3 -o flip.moes flipped.moes
 equal 'the same adapter' "$(digest flip.moes)" "$(digest it.moes)"

@@ -307,7 +307,7 @@ clean: ## remove what was built
 	rm -rf $(BUILD) moetools-$(VERSION).tar.gz
 distclean: clean ## the same: nothing else is ever made beside the sources
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | expand -t 14
 
 libs:
 	@echo '$(ALL_LIBS)'

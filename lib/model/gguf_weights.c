@@ -1,5 +1,10 @@
 /* gguf_weights.c - the tensors of a GGUF file under their Hugging Face names, and the directory as
- * a whole. The shape is gguf_config.c's, the types are formats/gguf_quant.c's. */
+ * a whole. The shape is gguf_config.c's, the types are formats/gguf_quant.c's.
+ *
+ * First a table of what is to be written is made: name, dtype and shape of each Hugging Face
+ * tensor, and the GGUF tensor that it comes from. A tensor that is missing, spare or of another
+ * shape is found here, before a byte is written. Then the safetensors writer asks for rows of that
+ * table, 1 MiB (or one row) at a time, so that the model is never in memory as a whole. */
 #include "formats/file.h"
 #include "formats/safetensors.h"
 #include "formats/tokenizer/tokenizer.h"
@@ -12,8 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_BYTES 96
+#define NAME_BYTES 96 /* of a tensor's name on either side, with its NUL */
 
+/* Where a tensor of the table comes from. */
 struct item {
 	const struct moe_gguf_tensor *from;
 	int hd; /* rows are permuted within heads of this many; 0 = they are not */
@@ -30,9 +36,12 @@ struct out {
 
 /* ---- from which tensor, in which shape ---- */
 
+/* In the order of enum moe_linear: q k v o | gate up down. */
 const char *const moe_gguf_linears[MOE_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output",
 	"ffn_gate", "ffn_up", "ffn_down" };
 
+/* The next row of the table, whose Hugging Face name is in o->name already: from the file's tensor
+ * `from`, a matrix [rows, cols], or with rows = 0 a vector [cols] (norms, biases). */
 static int put(struct out *o, const char *from, int hd, int rows, int cols, struct moe_err *e)
 {
 	const struct moe_gguf_tensor *f = moe_gguf_find(o->g, from);
@@ -42,12 +51,16 @@ static int put(struct out *o, const char *from, int hd, int rows, int cols, stru
 	if (!f)
 		return moe_fail(
 			e, MOE_DATA, "%s: tensor '%s' is missing", moe_gguf_name(o->g), from);
+	/* ggml counts dimensions from the innermost: ne[0] is the length of a row, ne[1] the number
+	 * of rows. The bytes lie as safetensors has them, row after row. */
 	if (f->rank != (rows ? 2 : 1) || f->ne[0] != (uint64_t)cols ||
 		(rows && f->ne[1] != (uint64_t)rows))
 		return moe_fail(e, MOE_DATA,
 			"%s: tensor '%s' does not have the shape [%d, %d] that the metadata ask "
 			"for",
 			moe_gguf_name(o->g), from, rows ? rows : 1, cols);
+	/* F16 and BF16 are copied as they are; F32, and every type that is stored in blocks with
+	 * scales of their own (Q8_0, Q4_K, ...), is written as F32 */
 	f16 = f->type == MOE_GGML_F16;
 	bf16 = f->type == MOE_GGML_BF16;
 	memcpy(t->dtype, f16 ? "F16" : bf16 ? "BF16" : "F32", f16 ? 4 : bf16 ? 5 : 4);
@@ -60,6 +73,7 @@ static int put(struct out *o, const char *from, int hd, int rows, int cols, stru
 	return 0;
 }
 
+/* "blk.N.FROM" of the file is "model.layers.N.TO" of Hugging Face. */
 static int put_part(struct out *o, int layer, const char *from, const char *to, int hd, int rows,
 	int cols, struct moe_err *e)
 {
@@ -83,15 +97,18 @@ static int head_of(const struct moe_config *c, int l)
 	return llama && (l == MOE_Q || l == MOE_K) ? c->hd : 0;
 }
 
+/* One layer: seven Linears with their biases, two norms, and Qwen3's norms of q and k. */
 static int put_layer(struct out *o, int i, struct moe_err *e)
 {
 	const struct moe_config *c = o->c;
 
 	for (int l = 0; l < MOE_LINEARS; l++) {
+		/* o has a switch of its own: Qwen2 has biases at q, k, v alone */
 		bool bias = l == MOE_O ? c->o_bias : l < MOE_O ? c->qkv_bias : c->mlp_bias;
 		char from[32], to[64];
 		int in, out;
 
+		/* y = W x + b with W [out, in], b [out], the layout of both formats */
 		moe_linear_shape(c, (enum moe_linear)l, &in, &out);
 		snprintf(from, sizeof(from), "%s.weight", moe_gguf_linears[l]);
 		snprintf(to, sizeof(to), "%s.weight", moe_linear_modules[l]);
@@ -102,11 +119,13 @@ static int put_layer(struct out *o, int i, struct moe_err *e)
 		if (bias && put_part(o, i, from, to, head_of(c, l), 0, out, e))
 			return -1;
 	}
+	/* the RMSNorms before attention and before the FFN, [D] */
 	if (put_part(o, i, "attn_norm.weight", "input_layernorm.weight", 0, 0, c->D, e) ||
 		put_part(o, i, "ffn_norm.weight", "post_attention_layernorm.weight", 0, 0, c->D, e))
 		return -1;
 	if (!c->qk_norm)
 		return 0;
+	/* [hd] each: all heads of q share one, all of k the other */
 	return put_part(o, i, "attn_q_norm.weight", "self_attn.q_norm.weight", 0, 0, c->hd, e) ||
 			put_part(o, i, "attn_k_norm.weight", "self_attn.k_norm.weight", 0, 0, c->hd,
 				e)
@@ -121,7 +140,10 @@ static int put_named(
 	return put(o, from, 0, rows, cols, e);
 }
 
-/* A tensor that nothing uses means that this is another model than the metadata say. */
+/* A tensor that nothing uses means that this is another model than the metadata say. Names occur
+ * once in a file and put() takes a name once, so comparing the counts is enough; the search below
+ * only finds a name for the message. rope_freqs is Llama 3's scaling: gguf_config.c has turned it
+ * into numbers of config.json. */
 static int check_all_used(const struct out *o, struct moe_err *e)
 {
 	size_t spare = moe_gguf_find(o->g, "rope_freqs.weight") ? 1 : 0;
@@ -147,6 +169,7 @@ static int put_all(struct out *o, struct moe_err *e)
 {
 	const struct moe_config *c = o->c;
 
+	/* embedding [V, D], final norm [D], and the head [V, D] unless it is the embedding */
 	if (put_named(o, "token_embd.weight", "model.embed_tokens.weight", c->V, c->D, e) ||
 		put_named(o, "output_norm.weight", "model.norm.weight", 0, c->D, e) ||
 		(!c->tied && put_named(o, "output.weight", "lm_head.weight", c->V, c->D, e)))
@@ -159,7 +182,10 @@ static int put_all(struct out *o, struct moe_err *e)
 
 /* ---- the data ---- */
 
-/* moe_gguf_row, of heads of hd rows. */
+/* Row r of Hugging Face in the file, of heads of hd rows. Rotary position p turns the plane of
+ * dimensions j and j + hd/2 of a head in Hugging Face, that of 2j and 2j + 1 in llama.cpp's llama.
+ * So its converter reads the rows of a head as [2, hd/2] and stores them as [hd/2, 2]: row i = s
+ * hd/2 + j, s = 0 or 1, lies at 2j + s of the same head. */
 static uint64_t permuted(uint64_t r, int hd)
 {
 	uint64_t n = (uint64_t)hd, half = n / 2, i = r % n;
@@ -174,6 +200,8 @@ uint64_t moe_gguf_row(const struct moe_config *c, enum moe_linear l, uint64_t r)
 	return hd ? permuted(r, hd) : r;
 }
 
+/* Rows [row, row + rows) of a tensor in the dtype in which they are written: 2-byte floats as they
+ * lie in the file, everything else as f32 (a row is a whole number of ggml's blocks). */
 static void copy_rows(const struct moe_gguf_tensor *f, uint64_t row, uint64_t rows, void *out)
 {
 	if (f->type == MOE_GGML_F16 || f->type == MOE_GGML_BF16)
@@ -182,11 +210,11 @@ static void copy_rows(const struct moe_gguf_tensor *f, uint64_t row, uint64_t ro
 		moe_gguf_floats(f, row, rows, out);
 }
 
-/* A bias whose elements are permuted as the rows of its matrix are. */
+/* A bias [n] whose elements are permuted as its matrix's rows are: out[i] = file[permuted(i)]. */
 static int copy_bias(const struct item *m, size_t bytes, uint8_t *out, struct moe_err *e)
 {
 	uint64_t n = m->from->ne[0];
-	size_t size = bytes / (size_t)n;
+	size_t size = bytes / (size_t)n; /* of an element as it is written: 2 or 4 */
 	uint8_t *all = moe_alloc((size_t)n, size, e);
 
 	if (!all)
@@ -198,6 +226,8 @@ static int copy_bias(const struct item *m, size_t bytes, uint8_t *out, struct mo
 	return 0;
 }
 
+/* What the writer asks for: rows [row, row + n) of a tensor of the table, Hugging Face's row
+ * numbers. t points into o->t, so its index is its item's. A vector is asked for as a whole. */
 static int give_rows(void *arg, const struct moe_st_tensor *t, size_t row, size_t n, void *out,
 	struct moe_err *e)
 {
@@ -211,6 +241,7 @@ static int give_rows(void *arg, const struct moe_st_tensor *t, size_t row, size_
 	}
 	if (t->rank == 1)
 		return copy_bias(m, t->bytes, out, e);
+	/* neighbours here are not neighbours in the file: row by row */
 	for (size_t i = 0; i < n; i++)
 		copy_rows(m->from, permuted(row + i, m->hd), 1, (uint8_t *)out + i * row_bytes);
 	return 0;
@@ -219,6 +250,7 @@ static int give_rows(void *arg, const struct moe_st_tensor *t, size_t row, size_
 int moe_gguf_weights(
 	const struct moe_gguf *g, const struct moe_config *c, const char *path, struct moe_err *e)
 {
+	/* as transformers marks the files that it writes */
 	static const char *const meta[1][2] = { { "format", "pt" } };
 	size_t cap = moe_gguf_tensors(g) + 1; /* each is used once, and a missing one is an error */
 	struct out o = { .g = g, .c = c };
@@ -238,6 +270,7 @@ int moe_gguf_weights(
 
 /* ---- the directory ---- */
 
+/* generation_config.json: bos and pad where the file has them, and all end tokens as one array. */
 int moe_gguf_generation(const struct moe_gguf_ids *ids, struct moe_buf *o, struct moe_err *e)
 {
 	if (moe_buf_addf(o, e, "{\n") ||
@@ -291,6 +324,7 @@ int moe_gguf_to_dir(
 		rc = path ? moe_gguf_weights(g, c, path, e) : -1;
 		free(path);
 	}
+	/* config.json is the last: a directory that was not finished does not load */
 	for (int i = 0; !rc && i < 4; i++) {
 		path = moe_path_join(dir, names[i], e);
 		rc = path ? moe_file_replace(path, text[i].data, text[i].len, e) : -1;

@@ -10,8 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-#define CONFIG_MAX ((size_t)1 << 20)
+#define CONFIG_MAX ((size_t)1 << 20) /* bytes of a config.json that are read */
 
+/* What every getter below reads from; name is the file's, for messages. */
 struct from {
 	const struct moe_json *root;
 	const char *name;
@@ -36,7 +37,9 @@ static bool absent(const struct moe_json *j)
 	return moe_json_kind(j) == MOE_J_NULL; /* missing or null */
 }
 
-/* null is something else than missing where a class has a default. */
+/* null is not the same as missing where a class has a default: a key that is missing gets the
+ * default, one that is null turns the thing off (sliding_window) or means something of its own
+ * (num_key_value_heads). */
 static bool is_there(const struct from *f, const char *want)
 {
 	const void *cursor = NULL;
@@ -68,6 +71,7 @@ static int get_int(const struct from *f, const char *key, int lo, int def, int *
 	return 0;
 }
 
+/* A number above 0 under a key of `in`, the root or an object in it; absent: def. */
 static int get_f64(
 	const struct from *f, const struct moe_json *in, const char *key, double def, double *out)
 {
@@ -81,6 +85,7 @@ static int get_f64(
 	return 0;
 }
 
+/* Absent: false, which is what every class has for the keys that are asked for here. */
 static int get_bool(const struct from *f, const char *key, bool *out)
 {
 	const struct moe_json *j = moe_json_get(f->root, key);
@@ -107,6 +112,8 @@ static int get_family(const struct from *f, struct moe_config *c)
 		f->name, t.n > 40 ? 40 : (int)t.n, t.p);
 }
 
+/* V, D, L, H, K, hd, F and max_pos. q is [H hd, D], k and v [K hd, D]: hd need not be D / H, and
+ * each of the K key/value heads serves H / K query heads (grouped-query attention). */
 static int get_shape(const struct from *f, struct moe_config *c)
 {
 	const struct family *y = &families[c->family];
@@ -126,6 +133,7 @@ static int get_shape(const struct from *f, struct moe_config *c)
 	hd_default = c->family == MOE_QWEN3 ? 128 : c->D / c->H;
 	if (get_int(f, "head_dim", 1, hd_default, &c->hd))
 		return -1;
+	/* rope turns dimensions j and j + hd/2 of a head together */
 	if (c->hd < 2 || c->hd % 2)
 		return moe_fail(
 			f->e, MOE_DATA, "%s: a head dimension of %d is not even", f->name, c->hd);
@@ -133,6 +141,7 @@ static int get_shape(const struct from *f, struct moe_config *c)
 		return moe_fail(f->e, MOE_DATA,
 			"%s: %d query heads can not share %d key/value heads evenly", f->name, c->H,
 			c->K);
+	/* widths and counts of cells are ints in the engine */
 	if ((int64_t)c->H * c->hd > INT_MAX || (int64_t)c->L > 100000)
 		return moe_fail(f->e, MOE_DATA, "%s: its sizes are too large", f->name);
 	return 0;
@@ -173,6 +182,15 @@ static int check_rope_keys(const struct from *f, const struct moe_json *j, bool 
 	return 0;
 }
 
+/* Rope: theta and the type of its scaling. Pair j of a head is turned by the angle pos * f_j, and
+ * f_j = theta^(-2j/hd). With s = factor the types make of it (prep.c, moe_rope_freqs):
+ *     default  f_j
+ *     linear   f_j / s: positions are squeezed into the length of the first training
+ *     llama3   f_j / s for waves 2 pi / f_j longer than orig / low, f_j for those shorter than orig
+ *              / high, a straight line between
+ *     yarn     the same idea with a ramp over j, and cos and sin are multiplied by 0.1 ln s + 1
+ *     dynamic  f_j up to max_pos; beyond, theta would grow with the length: refused there
+ * orig = original_max_position_embeddings, the length of the first training. */
 static int get_rope(const struct from *f, struct moe_config *c)
 {
 	const struct moe_json *j = rope_object(f), *value;
@@ -184,6 +202,7 @@ static int get_rope(const struct from *f, struct moe_config *c)
 	if (!absent(j) && moe_json_kind(j) != MOE_J_OBJECT)
 		return moe_fail(
 			f->e, MOE_DATA, "%s: its rope parameters are not an object", f->name);
+	/* in its object first, else at the top level, else the default of all four classes */
 	if (get_f64(f, f->root, "rope_theta", 10000, &theta) ||
 		get_f64(f, j, "rope_theta", theta, &c->theta) ||
 		get_f64(f, f->root, "partial_rotary_factor", 1, &partial) ||
@@ -192,8 +211,9 @@ static int get_rope(const struct from *f, struct moe_config *c)
 	if (partial != 1)
 		return moe_fail(f->e, MOE_DATA,
 			"%s: a partial_rotary_factor of %g is not supported", f->name, partial);
+	/* all of a head is turned from here on: hd / 2 pairs */
 	type = moe_json_str(moe_json_get(j, "rope_type"));
-	if (!type.p)
+	if (!type.p) /* an older name of the key */
 		type = moe_json_str(moe_json_get(j, "type"));
 	c->rope_factor = 1;
 	c->rope_orig = c->max_pos;
@@ -234,7 +254,9 @@ static int get_rope(const struct from *f, struct moe_config *c)
 	return get_f64(f, j, "factor", 1, &c->rope_factor);
 }
 
-/* The further parameters of llama3 and yarn. */
+/* The further parameters of llama3 and yarn. rope_low and rope_high count turns of a pair over orig
+ * positions: what turns less often than low is scaled by 1 / factor, what turns more often than
+ * high is left as it is. Llama 3 calls them low/high_freq_factor, yarn beta_slow/beta_fast. */
 static int get_rope_more(const struct from *f, struct moe_config *c)
 {
 	const struct moe_json *j = rope_object(f);
@@ -250,12 +272,15 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 		if (get_f64(f, j, "low_freq_factor", 1, &c->rope_low) ||
 			get_f64(f, j, "high_freq_factor", 4, &c->rope_high))
 			return -1;
+		/* the line between the two divides by high - low */
 		if (c->rope_high <= c->rope_low)
 			return moe_fail(f->e, MOE_DATA,
 				"%s: high_freq_factor must be above low_freq_factor", f->name);
 	}
 	if (c->rope != MOE_ROPE_YARN)
 		return 0;
+	/* YaRN's factor on cos and sin (Peng et al. 2309.00071, sqrt(1/t)): moe_rope_freqs makes
+	 * this one and no other, so a file may say it but not change it */
 	want = c->rope_factor > 1 ? 0.1 * moe_log(c->rope_factor) + 1 : 1;
 	if (get_f64(f, j, "beta_slow", 1, &c->rope_low) ||
 		get_f64(f, j, "beta_fast", 32, &c->rope_high) ||
@@ -272,6 +297,7 @@ static int get_rope_more(const struct from *f, struct moe_config *c)
 	return 0;
 }
 
+/* The end tokens; eos[0] is the one that is written behind a text. */
 void moe_config_special(struct moe_config *c, const struct moe_special *s)
 {
 	c->n_eos = s->n_end;
@@ -279,6 +305,7 @@ void moe_config_special(struct moe_config *c, const struct moe_special *s)
 	c->bos = s->bos >= 0 ? s->bos : c->bos;
 }
 
+/* bos and pad: an id outside of the vocabulary counts as none (-1). End tokens: one or several. */
 static int get_tokens(const struct from *f, struct moe_config *c)
 {
 	struct moe_special s = { .bos = -1 };
@@ -308,13 +335,20 @@ static int get_extras(const struct from *f, struct moe_config *c)
 		return -1;
 	if (c->family == MOE_LLAMA && get_bool(f, "mlp_bias", &c->mlp_bias))
 		return -1;
+	/* Qwen2: q, k, v always, o never; Qwen3: RMSNorm of each head's q and k before rope */
 	c->qkv_bias = attention || c->family == MOE_QWEN2;
 	c->o_bias = attention;
 	c->qk_norm = c->family == MOE_QWEN3;
 	return 0;
 }
 
-/* Attention over a window is full attention as long as the window holds all positions. */
+/* Attention over a window is full attention as long as the window holds all positions: only w <
+ * max_pos is refused. Which layers have a window:
+ *     mistral     all, unless sliding_window is null; missing means 4,096
+ *     qwen2, 3    layers from max_window_layers on, if use_sliding_window
+ *     llama       none; but a sliding_window that is named is taken at its word
+ * Where layer_types is there it names them one by one, and wins; mistral's class does not read it.
+ * `use`: is there any; `from`: the first such layer; w: tokens of the window. */
 static int refuse_window(const struct from *f, const struct moe_config *c)
 {
 	const struct moe_json *types = moe_json_get(f->root, "layer_types"),
@@ -328,9 +362,11 @@ static int refuse_window(const struct from *f, const struct moe_config *c)
 		(get_bool(f, "use_sliding_window", &use) ||
 			get_int(f, "max_window_layers", 0, 28, &from)))
 		return -1;
+	/* w stays INT_MAX, no window, where the key is null, or missing in a llama */
 	if ((!absent(size) || (!is_there(f, "sliding_window") && c->family != MOE_LLAMA)) &&
 		get_int(f, "sliding_window", 1, WINDOW_DEFAULT, &w))
 		return -1;
+	/* one layer that is not full counts as all of them: the answer is the same */
 	if (c->family != MOE_MISTRAL && !absent(types)) {
 		from = c->L;
 		for (size_t i = 0; i < moe_json_len(types); i++)
@@ -384,6 +420,8 @@ static int refuse_layers(const struct from *f, const struct moe_config *c)
 	return 0;
 }
 
+/* Every key of the list above, where it has a value that changes something; and biases in
+ * families whose classes have none. */
 static int refuse_changes(const struct from *f, const struct moe_config *c)
 {
 	bool has = false;
@@ -396,12 +434,14 @@ static int refuse_changes(const struct from *f, const struct moe_config *c)
 		double v = NAN;
 		bool b;
 
+		/* an empty array names no layer */
 		if (absent(j) || ((moe_json_kind(j) == MOE_J_ARRAY) && !moe_json_len(j)))
 			continue;
 		if (moe_json_bool(j, &b))
 			v = b;
 		else
 			moe_json_f64(j, &v);
+		/* not v != neutral: a string, or a neutral that is NAN, is refused too */
 		if (!(v == changes[i].neutral))
 			return moe_fail(f->e, MOE_DATA,
 				"%s: \"%s\" changes what a model computes, and is not supported "
@@ -438,6 +478,8 @@ static int refuse(const struct from *f, const struct moe_config *c)
 	return refuse_changes(f, c) ? -1 : refuse_window(f, c);
 }
 
+/* Order matters: the family has the defaults of the shape, the shape those of rope (orig = max_pos)
+ * and the bound of token ids (V); what is refused is looked for when everything is known. */
 int moe_config_parse(
 	const char *p, size_t n, const char *name, struct moe_config *c, struct moe_err *e)
 {
@@ -470,6 +512,8 @@ int moe_config_read(const char *path, struct moe_config *c, struct moe_err *e)
 	return r;
 }
 
+/* Rope in transformers 4's form, which transformers 5 reads too: theta at the top level and the
+ * scaling in an object. %.17g: a double that is read back is the same double. */
 static int write_rope(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
 {
 	static const char *const name[] = {
@@ -494,6 +538,7 @@ static int write_rope(const struct moe_config *c, struct moe_buf *o, struct moe_
 		moe_buf_addf(o, e, ", \"beta_slow\": %.17g, \"beta_fast\": %.17g", c->rope_low,
 			c->rope_high))
 		return -1;
+	/* llama3 and yarn measure turns by it; where it is max_pos it is written all the same */
 	if (c->rope != MOE_ROPE_LINEAR && c->rope != MOE_ROPE_DYNAMIC &&
 		moe_buf_addf(o, e, ", \"original_max_position_embeddings\": %.17g", c->rope_orig))
 		return -1;
@@ -506,6 +551,7 @@ static int write_id(struct moe_buf *o, const char *key, int id, struct moe_err *
 		      : moe_buf_addf(o, e, "  \"%s\": %d,\n", key, id);
 }
 
+/* eos_token_id is a number, an array of several, or null. */
 static int write_tokens(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
 {
 	if (write_id(o, "bos_token_id", c->bos, e) || write_id(o, "pad_token_id", c->pad, e))
@@ -518,6 +564,8 @@ static int write_tokens(const struct moe_config *c, struct moe_buf *o, struct mo
 	return moe_buf_addf(o, e, "],\n");
 }
 
+/* Shape, rope and tokens are written even where they are the default of a class: the defaults
+ * differ by family (`families` above). */
 int moe_config_write(const struct moe_config *c, struct moe_buf *o, struct moe_err *e)
 {
 	const struct family *f = &families[c->family];
@@ -534,12 +582,14 @@ int moe_config_write(const struct moe_config *c, struct moe_buf *o, struct moe_e
 		return -1;
 	if (write_rope(c, o, e) || write_tokens(c, o, e))
 		return -1;
+	/* the switches that the family's class has; elsewhere biases are hard-wired (get_extras) */
 	if ((c->family == MOE_LLAMA || c->family == MOE_QWEN3) &&
 		moe_buf_addf(o, e, "  \"attention_bias\": %s,\n", c->qkv_bias ? "true" : "false"))
 		return -1;
 	if (c->family == MOE_LLAMA &&
 		moe_buf_addf(o, e, "  \"mlp_bias\": %s,\n", c->mlp_bias ? "true" : "false"))
 		return -1;
+	/* left out it would be a window of 4,096 */
 	if (c->family == MOE_MISTRAL && moe_buf_addf(o, e, "  \"sliding_window\": null,\n"))
 		return -1;
 	return moe_buf_addf(o, e,

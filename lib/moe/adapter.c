@@ -1,5 +1,9 @@
 /* adapter.c - an arm in memory, and whether it fits a base. How it lies in a stream, and the digest
- * of that, is adapter_io.c. */
+ * of that, is adapter_io.c.
+ *
+ * An arm owns everything that it points to: the experts' blocks, the records, the score's tensors.
+ * Assigning the struct moves it (the old one may then not be freed); moe_adapter_copy makes a
+ * second owner. */
 #include "moe/adapter_priv.h"
 #include "tensor/gemm.h"
 
@@ -22,8 +26,9 @@ void moe_adapter_free(struct moe_adapter *a)
 	*a = (struct moe_adapter){ 0 };
 }
 
-/* A zeroed tensor more. Its size is checked before it is allocated: a stream may declare anything.
- */
+/* A zeroed tensor more, f32 in C order, at the end of a->tensor. Its size is checked before it is
+ * allocated: a stream may declare anything. The pointer holds until the next one is added, which
+ * may move the array; the data stay where they are. */
 struct moe_score_tensor *moe_adapter_add_tensor(
 	struct moe_adapter *a, const char *name, int rank, const uint64_t *shape, struct moe_err *e)
 {
@@ -34,6 +39,7 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 		moe_fail(e, MOE_SYSTEM, "out of memory for the score's tensors");
 		return NULL;
 	}
+	/* n_tensor counts the new one only when it is whole: a failure below leaves no half */
 	a->tensor = t;
 	t = &a->tensor[a->n_tensor];
 	*t = (struct moe_score_tensor){ .rank = rank };
@@ -43,6 +49,7 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 		return NULL;
 	}
 	memcpy(t->name, name, strlen(name) + 1);
+	/* n = product of the shape (1 for a scalar), below the bound after every factor */
 	for (int i = 0; i < rank; i++) {
 		t->shape[i] = shape[i];
 		if (shape[i] > MOE_SCORE_MAX || !moe_mul(n, (size_t)shape[i], &n) ||
@@ -59,6 +66,7 @@ struct moe_score_tensor *moe_adapter_add_tensor(
 	return t;
 }
 
+/* The first run of a method and seed has no name of its own. */
 void moe_adapter_set_nth(struct moe_adapter *a, int n)
 {
 	a->name[0] = 0;
@@ -85,6 +93,7 @@ const struct moe_score_tensor *moe_adapter_tensor(const struct moe_adapter *a, c
 	return NULL;
 }
 
+/* All six records, lineage last. */
 static int copy_recs(struct moe_adapter *to, const struct moe_adapter *from, struct moe_err *e)
 {
 	if (moe_rec_copy(&to->settings, &from->settings, e) ||
@@ -100,6 +109,8 @@ static int copy_recs(struct moe_adapter *to, const struct moe_adapter *from, str
 int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, struct moe_err *e)
 {
 	moe_adapter_free(to);
+	/* plain fields (names, seed, decision table, digest) come with the struct; what is owned is
+	 * cut off at once, so that a failure frees nothing of from's */
 	*to = *from;
 	to->x = (struct moe_experts){ 0 };
 	to->settings = to->score = to->match = to->lineage = to->more = to->expert_more =
@@ -108,6 +119,7 @@ int moe_adapter_copy(struct moe_adapter *to, const struct moe_adapter *from, str
 	to->n_tensor = 0;
 	if (moe_experts_copy(&to->x, &from->x, e) || copy_recs(to, from, e))
 		goto fail;
+	/* the score's tensors in their order, which the digest depends on */
 	for (size_t i = 0; i < from->n_tensor; i++) {
 		const struct moe_score_tensor *f = &from->tensor[i];
 		struct moe_score_tensor *t = moe_adapter_add_tensor(
@@ -132,7 +144,8 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 	struct moe_rec old = { 0 };
 	int rc = v ? 0 : -1;
 
-	/* parents grow: the old ones, then this one */
+	/* parents grow: the old ones, then this one. v borrows the old ones' text from a copy,
+	 * since setting the key rewrites the record that holds them */
 	if (rc == 0 && parent) {
 		rc = moe_rec_copy(&old, &a->lineage, e);
 		moe_list_open(&old, "parents", &parents);
@@ -147,6 +160,7 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 		rc = moe_rec_set_str(&a->lineage, "pins", pins, e);
 	for (n = 0; rc == 0 && n < words; n++)
 		v[n] = (struct moe_str){ argv[n], strlen(argv[n]) };
+	/* kernels: whoever repeats argv gets the same bits only where the same code multiplies */
 	if (rc == 0 && argv)
 		rc = moe_rec_set_strs(&a->lineage, "argv", v, words, e) ||
 				moe_rec_set_str(&a->lineage, "kernels", moe_kernels(), e)
@@ -156,6 +170,9 @@ int moe_lineage_add(struct moe_adapter *a, const char *parent, const char *pins,
 	return rc;
 }
 
+/* Shapes: those that A [R, d_in], B [d_out, R] and a router's inputs are made from; the vocabulary
+ * is not among them, since neither embedding nor head is adapted. Then who the base is, by its
+ * digest, where both sides say. */
 int moe_adapter_check(const struct moe_adapter *a, const struct moe_config *c,
 	const char *base_digest, bool any_base, struct moe_err *e)
 {

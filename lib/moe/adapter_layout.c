@@ -1,5 +1,10 @@
 /* adapter_layout.c - the layout record of an arm and back (formats/records.md, "adapter"). Tensors
- * and the digest are adapter_io.c's. */
+ * and the digest are adapter_io.c's.
+ *
+ * Writing and reading are pairs of functions (write_plan, read_plan). A key that not every arm has
+ * is written only where its value is not the default, and reading puts the default back, so that
+ * arms of older versions keep their bytes and their digests. Whoever reads an arm treats it as
+ * hostile: every number is bounded before memory is sized by it. */
 #include "moe/adapter_priv.h"
 #include "moe/method.h"
 
@@ -8,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The dimensions that shapes of A, B and the router follow from; reading checks nothing else of the
+ * base. */
 static int write_config(const struct moe_config *c, struct moe_rec *to, struct moe_err *e)
 {
 	struct moe_rec m = { 0 };
@@ -30,6 +37,7 @@ static int write_unknown(const struct moe_rec *more, struct moe_rec *to, struct 
 {
 	char key[256];
 
+	/* values are copied as the bytes they are, so that types unknown here survive too */
 	for (size_t i = 0; i < more->n_field; i++) {
 		struct moe_str k = more->field[i].key, raw;
 
@@ -43,7 +51,7 @@ static int write_unknown(const struct moe_rec *more, struct moe_rec *to, struct 
 	return 0;
 }
 
-/* What another program wrote of expert i. */
+/* What another program wrote of expert i: expert_more is a map from "i" to a map of such keys. */
 static int write_unknown_of(
 	const struct moe_rec *expert_more, int i, struct moe_rec *to, struct moe_err *e)
 {
@@ -61,7 +69,7 @@ static int write_unknown_of(
 static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct moe_err *e)
 {
 	const struct moe_experts *x = &a->x;
-	struct moe_rec m[MOE_EXPERTS_MAX] = { 0 };
+	struct moe_rec m[MOE_EXPERTS_MAX] = { 0 }; /* [E] a map for each expert */
 	struct moe_str target[MOE_LINEARS];
 	size_t n_target = 0;
 	int rc = 0;
@@ -70,6 +78,7 @@ static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct
 		rc |= moe_rec_set_str(&m[i], "name", x->name[i], e);
 		rc |= moe_rec_set_str(&m[i], "bank", moe_bank_names[x->bank[i]], e);
 		rc |= moe_rec_set_int(&m[i], "rank", x->rank[i], e);
+		/* defaults are left out: no constant slot, wholly present */
 		if (x->fixed[i])
 			rc |= moe_rec_set_int(&m[i], "fixed", x->fixed[i], e);
 		if (x->present[i] != 1)
@@ -80,6 +89,7 @@ static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct
 		rc = moe_rec_set_maps(to, "experts", m, (size_t)x->E, e);
 	for (int i = 0; i < x->E; i++)
 		moe_rec_free(&m[i]);
+	/* targets in the order of the enum, which is also that of the tensors */
 	for (int j = 0; j < MOE_LINEARS; j++)
 		if (x->target[j])
 			target[n_target++] = (struct moe_str){ moe_linear_names[j],
@@ -87,7 +97,8 @@ static int write_experts(const struct moe_adapter *a, struct moe_rec *to, struct
 	return rc ? -1 : moe_rec_set_strs(to, "targets", target, n_target, e);
 }
 
-/* decision -> bank -> [gate, mask], and under "sample" what is on while sampling. */
+/* The decision table: decision -> bank -> [gate, mask], all nine written; and "sample" -> bank ->
+ * gate while sampling. */
 static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, struct moe_err *e)
 {
 	struct moe_rec plan = { 0 }, row = { 0 };
@@ -113,7 +124,9 @@ static int write_plan(const struct moe_decision_table *p, struct moe_rec *to, st
 	return rc;
 }
 
-/* What a reader must understand, or refuse the arm. */
+/* What a reader must understand, or refuse the arm: each changes what A and B compute (present,
+ * deploy, router, shift) or how they train (fixed, form). Sorted as they are written: `needs` is
+ * digested in this order. */
 static const char *const needs_known[] = { "deploy", "fixed", "form", "present", "router",
 	"shift" };
 enum { N_NEEDS = sizeof(needs_known) / sizeof(*needs_known) };
@@ -124,6 +137,7 @@ static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct m
 	bool present = false, fixed = false;
 	size_t n = 0;
 
+	/* one expert that needs it is enough; the array stands in needs_known's order */
 	for (int i = 0; i < x->E; i++) {
 		present |= x->present[i] != 1;
 		fixed |= x->fixed[i] != 0;
@@ -133,7 +147,7 @@ static int write_needs(const struct moe_experts *x, struct moe_rec *to, struct m
 	for (int i = 0; i < N_NEEDS; i++)
 		if (want[i])
 			need[n++] = (struct moe_str){ needs_known[i], strlen(needs_known[i]) };
-	if (n == 0)
+	if (n == 0) /* minor version 0 is not written: absent = 0 */
 		return 0;
 	return moe_rec_set_int(to, "minor", 1, e) || moe_rec_set_strs(to, "needs", need, n, e) ? -1
 											       : 0;
@@ -152,13 +166,16 @@ static int write_router(const struct moe_adapter *a, struct moe_rec *to, struct 
 	return rc;
 }
 
-/* The keys, in this order, are what the digest of an arm covers (adapter_io.c). One that is added
- * must be left out where it has its default, so that old arms keep their digests. */
+/* The keys set here, less arm, train_seed, step and lineage, are what the digest of an arm covers
+ * beside its tensors (adapter_io.c). It is taken of the canonical form, "t" first and then keys in
+ * byte order, so the order below is for readers alone. A key that is added must be left out where
+ * it has its default, so that old arms keep their digests. */
 int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct moe_err *e)
 {
 	int rc = 0;
 
 	moe_rec_clear(r);
+	/* who it is and where it comes from; base and scale belong to what it computes */
 	rc |= moe_rec_set_str(r, "t", "layout", e);
 	rc |= moe_rec_set_str(r, "arm", a->arm, e);
 	rc |= moe_rec_set_str(r, "method", a->method, e);
@@ -170,6 +187,7 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	rc |= moe_rec_set_int(r, "step", a->step, e);
 	rc |= moe_rec_set_str(r, "base", a->base, e);
 	rc |= moe_rec_set_f64(r, "scale", a->x.scale, e);
+	/* what the engine needs to know of A and B, then the method's own records */
 	if (rc || write_config(&a->x.config, r, e) || write_experts(a, r, e) ||
 		write_plan(&a->plan, r, e) || write_needs(&a->x, r, e) ||
 		(a->x.router && write_router(a, r, e)) ||
@@ -180,6 +198,7 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	if (a->x.deploy != MOE_DEPLOY_DROP &&
 		moe_rec_set_str(r, "deploy", moe_deploy_names[a->x.deploy], e))
 		return -1;
+	/* what the method, its score and ablations have to say: maps of their own, if any */
 	if (a->settings.n_field && moe_rec_set_map(r, "settings", &a->settings, e))
 		return -1;
 	if (a->score.n_field && moe_rec_set_map(r, "score", &a->score, e))
@@ -189,6 +208,7 @@ int moe_adapter_layout(const struct moe_adapter *a, struct moe_rec *r, struct mo
 	return a->lineage.n_field ? moe_rec_set_map(r, "lineage", &a->lineage, e) : 0;
 }
 
+/* A refusal with the record's number and the byte at which it begins. */
 static int refuse(const struct moe_rec *r, struct moe_err *e, const char *what)
 {
 	return moe_fail(e, MOE_DATA,
@@ -196,6 +216,7 @@ static int refuse(const struct moe_rec *r, struct moe_err *e, const char *what)
 		r->byte, what);
 }
 
+/* A text into out[size], NUL-terminated; longer ones are refused, never cut. */
 static int read_text(
 	const struct moe_rec *r, const char *key, char *out, size_t size, struct moe_err *e)
 {
@@ -203,6 +224,7 @@ static int read_text(
 
 	if (moe_rec_str_req(r, key, &s, e))
 		return -1;
+	/* a NUL inside would end it early for everyone who compares or prints it */
 	if (s.n >= size || memchr(s.p, 0, s.n))
 		return moe_fail(e, MOE_DATA,
 			"record %" PRIu64 ": key '%s' is longer than %zu bytes or holds a NUL",
@@ -212,6 +234,7 @@ static int read_text(
 	return 0;
 }
 
+/* A dimension in 1..max. */
 static int read_dim(const struct moe_rec *m, const char *key, int max, int *out, struct moe_err *e)
 {
 	int64_t v;
@@ -241,12 +264,14 @@ static int read_config(const struct moe_rec *r, struct moe_config *c, struct moe
 		? -1
 		: 0;
 	moe_rec_free(&m);
+	/* H / K query heads share a key/value head; H hd is the width of q and of o's input */
 	if (rc == 0 && (c->H % c->K || (int64_t)c->H * c->hd > 1 << 20))
 		return refuse(
 			r, e, "kv_heads does not divide heads, or heads x head_dim is too big");
 	return rc;
 }
 
+/* The place of s in names[n], or -1. */
 static int find_name(const char *const *names, int n, struct moe_str s)
 {
 	for (int i = 0; i < n; i++)
@@ -255,7 +280,8 @@ static int find_name(const char *const *names, int n, struct moe_str s)
 	return -1;
 }
 
-/* Keeps the keys that are not ours, so that they are written back. */
+/* Keeps the keys that are not ours, so that they are written back and stay in the digest: a copy of
+ * the record less ours[n]. */
 static int read_unknown(const struct moe_rec *r, const char *const *ours, size_t n,
 	struct moe_rec *more, struct moe_err *e)
 {
@@ -263,12 +289,14 @@ static int read_unknown(const struct moe_rec *r, const char *const *ours, size_t
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		moe_rec_unset(more, ours[i]);
+	/* write_unknown looks keys up by a NUL-terminated copy in 256 bytes */
 	for (size_t i = 0; i < more->n_field; i++)
 		if (more->field[i].key.n >= 256)
 			return refuse(r, e, "a key has more than 255 bytes");
 	return 0;
 }
 
+/* All keys that moe_adapter_layout can set, and all that write_experts can. */
 static const char *const layout_keys[] = { "t", "arm", "method", "train_seed", "step", "base",
 	"name", "decided_by", "scale", "config", "experts", "targets", "plan", "settings", "score",
 	"match", "lineage", "minor", "needs", "deploy", "router", "form", "shift" };
@@ -289,6 +317,9 @@ static int read_unknown_of(
 	return rc;
 }
 
+/* The experts' names, banks and ranks, and the targets. Ranks add up to R <= 4096, of which A [R,
+ * d_in] and B [d_out, R] get their rows and columns. present goes to an array of its own, since
+ * moe_experts_alloc sets x->present to 1. */
 static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 	double present[MOE_EXPERTS_MAX], struct moe_err *e)
 {
@@ -315,6 +346,7 @@ static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 				"rank; at most 64 experts and 4096 ranks are allowed");
 		}
 		x->bank[i] = (enum moe_bank)j;
+		/* defaults of what may be absent: wholly present, no slot constant */
 		present[i] = 1;
 		moe_rec_f64(&m, "present", &present[i]);
 		moe_rec_int(&m, "fixed", &fixed);
@@ -338,6 +370,7 @@ static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 	moe_list_open(r, "targets", &targets);
 	if (x->E == 0 || targets.left == 0)
 		return refuse(r, e, "it has no experts or no targets");
+	/* a set: the order of the names does not matter, that of tensors is the enum's */
 	while (targets.left) {
 		if (!moe_list_next_str(&targets, &s) ||
 			(j = find_name(moe_linear_names, MOE_LINEARS, s)) < 0)
@@ -348,6 +381,7 @@ static int read_experts(const struct moe_rec *r, struct moe_adapter *a,
 	return 0;
 }
 
+/* The decision table. What it lacks stays 1; names that are not known are passed over. */
 static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, struct moe_err *e)
 {
 	struct moe_rec plan = { 0 }, row = { 0 };
@@ -362,6 +396,7 @@ static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, stru
 	for (int d = 0; d < MOE_DECISIONS && rc == 0; d++) {
 		if (!moe_rec_map(&plan, moe_decision_names[d], &row))
 			continue;
+		/* [gate, mask] of each bank that this decision names */
 		for (int b = 0; b < MOE_BANKS && rc == 0; b++) {
 			if (!moe_rec_has(&row, moe_bank_names[b]))
 				continue;
@@ -374,6 +409,7 @@ static int read_plan(const struct moe_rec *r, struct moe_decision_table *p, stru
 		moe_rec_free(&row);
 		row = (struct moe_rec){ 0 };
 	}
+	/* one gate a bank: nothing is learned while sampling */
 	if (rc == 0 && moe_rec_map(&plan, "sample", &row))
 		for (int b = 0; b < MOE_BANKS; b++)
 			moe_rec_f64(&row, moe_bank_names[b], &p->sample[b]);
@@ -392,6 +428,7 @@ static int read_needs(const struct moe_rec *r, struct moe_err *e)
 		return 0;
 	if (moe_rec_has(r, "needs") != MOE_V_ARRAY)
 		return refuse(r, e, "'needs' must be an array of names");
+	/* every one of them must be in needs_known; whether the keys are there is not asked */
 	for (moe_list_open(r, "needs", &needs); needs.left;) {
 		if (!moe_list_next_str(&needs, &s))
 			return refuse(r, e, "'needs' must be an array of names");
@@ -426,6 +463,7 @@ static int read_choice(const struct moe_rec *r, const char *key, const char *con
 static int read_settings(const struct moe_rec *r, const struct moe_method *m, struct moe_adapter *a,
 	struct moe_err *e)
 {
+	/* more settings than the method has: one of them at least is not known */
 	if (a->settings.n_field > moe_setting_count(m->settings))
 		return moe_fail(e, MOE_DATA,
 			"record %" PRIu64
@@ -437,6 +475,7 @@ static int read_settings(const struct moe_rec *r, const struct moe_method *m, st
 		: 0;
 }
 
+/* The method's row has the router's functions; where they run is in the stream. */
 static int read_router(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	const struct moe_method *m;
@@ -472,6 +511,7 @@ static int read_form(const struct moe_rec *r, struct moe_adapter *a, struct moe_
 
 	if (moe_rec_has(r, "form") == MOE_V_MISSING)
 		return 0;
+	/* the form's functions are code: the name in the stream must be that of the method's row */
 	m = moe_method_find(a->method, e);
 	if (!m || !m->form || !moe_rec_str(r, "form", &s) || !moe_str_eq(s, m->form->name))
 		return moe_fail(e, MOE_DATA,
@@ -483,7 +523,9 @@ static int read_form(const struct moe_rec *r, struct moe_adapter *a, struct moe_
 	return 0;
 }
 
-/* Which layer gets a constant. */
+/* Which layer gets a constant, from 1; its upper bound, L, is checked when the experts are laid out
+ * (experts.c). It is multiplied by the quarantine's gates, so that gates of 0 everywhere would make
+ * it do nothing. */
 static int read_shift(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	int64_t layer;
@@ -502,6 +544,9 @@ static int read_shift(const struct moe_rec *r, struct moe_adapter *a, struct moe
 			  "decided, so that it would be added nowhere; make the adapter anew");
 }
 
+/* The layout record into a, with param and alive laid out and zero; tensors follow (adapter_io.c).
+ * Settings come before the router, which reads them; the decision table before the shift, which
+ * looks at its gates; memory last, since experts, form, router and shift decide how much it is. */
 int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, struct moe_err *e)
 {
 	struct moe_config c = { 0 };
@@ -529,7 +574,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	if (moe_rec_has(r, "decided_by") &&
 		read_text(r, "decided_by", a->decided_by, sizeof(a->decided_by), e))
 		return -1;
-	a->train_seed = (uint64_t)seed;
+	a->train_seed = (uint64_t)seed; /* the format has signed numbers: the same 64 bits */
 	moe_rec_map(r, "settings", &a->settings);
 	if (read_needs(r, e) || read_config(r, &c, e) || read_experts(r, a, present, e) ||
 		read_plan(r, &a->plan, e) || read_router(r, a, e) || read_form(r, a, e) ||
@@ -544,6 +589,7 @@ int moe_adapter_from_layout(const struct moe_rec *r, struct moe_adapter *a, stru
 	moe_rec_map(r, "lineage", &a->lineage);
 	if (moe_experts_alloc(&a->x, &c, e))
 		return moe_err_prefix(e, "layout of an adapter");
+	/* [E] used; the layout has just set all of them to 1 */
 	memcpy(a->x.present, present, sizeof(present));
 	return 0;
 }

@@ -21,6 +21,7 @@ int moe_bank_find(const char *s, size_t n)
 const char *const moe_placement_names[MOE_PLACEMENTS] = { "rollout", "token", "layer", "block",
 	"group", "linear", "base" };
 
+/* E, ranks, banks and targets in range; at least one slot of each expert must train. */
 static int check_layout(const struct moe_experts *x, struct moe_err *e)
 {
 	bool any = false;
@@ -49,6 +50,7 @@ static int lay_out_slots(struct moe_experts *x, struct moe_err *e)
 {
 	x->R = x->n_routed = 0;
 	for (int i = 0; i < x->E; i++) {
+		/* from here on rank[i] rows of every A and columns of every B are expert i's */
 		x->first[i] = x->R;
 		x->R += x->rank[i];
 		x->present[i] = 1;
@@ -196,7 +198,8 @@ void moe_experts_add_shift(
 	D = (size_t)x->config.D;
 	E = (size_t)x->E;
 	v = moe_experts_shift(x);
-	/* an expert of rank 0: scaled by its gate in this row, and deleted with its bank */
+	/* y[t] += c_t v, c_t = the quarantine's mean of present * outer in row t: as an expert of
+	 * rank 0, scaled by its gate in this row, and deleted with its bank */
 	for (size_t t = 0; t < (size_t)rows; t++) {
 		moe_real c = (moe_real)quarantine_share(x, outer ? outer + t * E : NULL);
 
@@ -307,10 +310,13 @@ int moe_experts_alloc(struct moe_experts *x, const struct moe_config *c, struct 
 	x->site = moe_alloc(x->router ? cells : 1, sizeof(*x->site), e);
 	if (x->view_at && x->site_at && x->site) {
 		find_sites(x);
+		/* at most A, B and the form's per cell, the router's per site, one shift */
 		x->view = moe_alloc((size_t)(x->form ? 2 + MOE_FORM_TENSORS : 2) * cells +
 				(size_t)x->n_site * MOE_ROUTER_TENSORS + 1,
 			sizeof(*x->view), e);
 	}
+	/* the order of the table: A and B of each Linear with their form, routers, the shift. Only
+	 * then is n_param known */
 	if (x->view && x->view_at && !add_pairs(x, e) && !add_router(x, e) && !add_shift(x, e) &&
 		(x->alive = moe_alloc_declared(slots, sizeof(*x->alive), e)) &&
 		(x->param = moe_alloc_declared(x->n_param, sizeof(*x->param), e)))
@@ -385,6 +391,7 @@ struct moe_part moe_view_part(const struct moe_experts *x, const struct moe_view
 		cols }; /* of B [d_out, R] */
 }
 
+/* *sum += the squares of rows * cols numbers, rows ld apart. */
 static void add_squares(const moe_real *block, const struct moe_part *p, double *sum)
 {
 	for (size_t r = 0; r < p->rows; r++)
@@ -472,6 +479,7 @@ void moe_experts_chain(const struct moe_experts *x, moe_real *grad)
 	}
 }
 
+/* make() writes A [R, d_in] and B [d_out, R] of each adapted Linear from the form's tensors. */
 void moe_experts_form(struct moe_experts *x)
 {
 	for (size_t cell = 0; x->form && cell < (size_t)x->config.L * MOE_LINEARS; cell++) {

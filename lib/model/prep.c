@@ -45,6 +45,8 @@ int moe_weight_get(
 int moe_weight_ready(const struct moe_weight *w, bool forth, struct moe_arena *a,
 	const moe_real **out, struct moe_err *e)
 {
+	/* W [rows = out, cols = in]. forth: y = x W^T, so n = out, k = in; back: dx = dy W, so n =
+	 * in, k = out */
 	int n = forth ? w->rows : w->cols, k = forth ? w->cols : w->rows;
 	const moe_real *wide;
 	moe_real *p;
@@ -68,6 +70,7 @@ int moe_model_make_ready(struct moe_model *m, struct moe_err *e)
 	const struct moe_config *c = &m->config;
 	size_t n = (size_t)c->V * (size_t)c->D;
 
+	/* n = parameters of embedding and Linears; norms and biases are next to nothing */
 	for (int l = 0; l < MOE_LINEARS; l++)
 		n += (size_t)c->L * (size_t)m->layer[0].w[l].rows * (size_t)m->layer[0].w[l].cols;
 	if (moe_model_wide(c) || n > READY_MOST)
@@ -94,7 +97,8 @@ void moe_model_drop_ready(struct moe_model *m)
 	moe_arena_free(&m->ready);
 }
 
-/* Slots of the adapted Linears in the group's z. */
+/* Columns of z [T, slots]: R for each adapted Linear of the group, one Linear after the other.
+ * alive [L * 7, R] has a row for each Linear of each layer. */
 static void prep_slots(const struct moe_experts *x, int layer, struct moe_prep_group *g)
 {
 	for (int j = 0; j < g->n; j++) {
@@ -133,12 +137,15 @@ static int prep_experts(const struct moe_experts *x, int layer, struct moe_prep_
 		bt = moe_arena_get(a, moe_gemm_ready_size(p->out, x->R), sizeof(*bt), e);
 		if (!bt)
 			return -1;
+		/* 1. its A [R, in] becomes rows slot .. slot + R - 1 of the group's; 2. its B [out,
+		 * R] is made ready by itself, since its output is its own */
 		memcpy(rows + (size_t)p->slot * in, x->param + moe_view_of(x, i, MOE_ROLE_A)->off,
 			R * in * sizeof(*rows));
 		moe_gemm_ready(true, p->out, x->R, x->param + moe_view_of(x, i, MOE_ROLE_B)->off,
 			x->R, bt);
 		p->bt = bt;
 	}
+	/* 3. all of A in one matrix: z of the whole group is one product with their common input */
 	moe_gemm_ready(true, g->slots, g->in, rows, g->in, at);
 	g->at = at;
 	return 0;
@@ -184,6 +191,8 @@ int moe_prep_layer(const struct moe_model *m, const struct moe_experts *x, int i
 			struct moe_prep_linear *p = &g->lin[j];
 			const struct moe_weight *w = &m->layer[i].w[p->linear];
 
+			/* W: what the model keeps ready, else made ready here if it is narrow, else
+			 * only widened to moe_real [out, in] */
 			p->ready = p->in < NARROW;
 			p->w = m->layer[i].forth[p->linear];
 			if (!p->w &&
@@ -215,6 +224,8 @@ static MOE_CLONES void scale_rows(int T, int E, const int *first, const int *ran
 		}
 }
 
+/* zs[t, k] = z[t, k] alive[k] s present_e gate[t, e] mask[t, e] for the slots k of each expert e:
+ * the equation of experts.h up to B. */
 void moe_expert_scale(const struct moe_experts *x, const moe_real *alive, int T,
 	const moe_real *gate, const moe_real *mask, const moe_real *z, int ldz, moe_real *zs)
 {
@@ -258,6 +269,9 @@ void moe_group_fwd(const struct moe_prep_group *g, const struct moe_experts *x, 
 
 /* ---- rope ---- */
 
+/* Llama 3.1's scaling of one frequency. wave = 2 pi / inv is the number of positions of a full
+ * turn, orig / wave the turns over the length of the first training. Below `low` turns the
+ * frequency is divided by the factor, above `high` it stays; between, smooth goes from 0 to 1. */
 static double llama3(const struct moe_config *c, double inv)
 {
 	const double pi2 = 6.283185307179586;
@@ -279,6 +293,9 @@ static double yarn_dim(const struct moe_config *c, double turns)
 	return c->hd * moe_log(c->rope_orig / (turns * pi2)) / (2 * moe_log(c->theta));
 }
 
+/* YaRN (Peng et al. 2309.00071) for pair j. lo and hi are the pairs that make rope_high and
+ * rope_low turns; the ramp is 0 up to lo (fast pairs: left as they are), 1 from hi on (slow ones:
+ * divided by the factor), linear between. Rounding and the 0.001 are transformers'. */
 static double yarn(const struct moe_config *c, double inv, int j)
 {
 	double lo = floor(yarn_dim(c, c->rope_high)), hi = ceil(yarn_dim(c, c->rope_low)), ramp;
@@ -300,6 +317,7 @@ int moe_rope_freqs(const struct moe_config *c, int max_len, moe_real *inv_freq, 
 			"a sequence of %d tokens: rope scaling 'dynamic' is supported up to "
 			"max_position_embeddings = %d",
 			max_len, c->max_pos);
+	/* cos and sin are multiplied by it, so q k by its square: sqrt(1/t) of the paper */
 	if (c->rope == MOE_ROPE_YARN)
 		*scale = c->rope_factor > 1 ? 0.1 * moe_log(c->rope_factor) + 1 : 1;
 	for (int j = 0; j < c->hd / 2; j++) {

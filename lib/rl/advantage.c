@@ -36,6 +36,7 @@ static double mean_of(const double *v, const size_t *idx, size_t n)
 	return k > 0 ? s / k : 0;
 }
 
+/* Unbiased, about `mean`; 0 where fewer than two are scored. */
 static double std_of(const double *v, const size_t *idx, size_t n, double mean)
 {
 	double s = 0, k = 0;
@@ -100,7 +101,13 @@ static double mean_kept(const struct ctx *c, size_t n)
 	return k > 0 ? s / k : NAN;
 }
 
-/* One group: members idx[0..n). Returns whether all its rewards are equal. */
+/* One group: members idx[0..n). Returns whether all its rewards are equal.
+ *
+ *     A_k = (R_k - baseline) / (std + 1e-4)    std: none, the group's or the batch's, by scale
+ *
+ * The baseline is the mean of the group, or of the batch (over_batch). With split, the rollouts
+ * that are kept (keep[k]) have the mean of the group's kept ones instead; with kept, all have it. A
+ * group without a kept rollout falls back to the former. */
 static bool one_group(const struct ctx *c, size_t n, double batch_mean, double batch_std)
 {
 	double mean = c->o->over_batch ? batch_mean : mean_of(c->reward, c->idx, n),
@@ -117,6 +124,7 @@ static bool one_group(const struct ctx *c, size_t n, double batch_mean, double b
 			? 0
 			: c->reward[k] - (own ? kept : mean);
 
+		/* 1e-4 as TRL has it */
 		if (c->o->over_batch || c->o->scale == MOE_ADV_BATCH)
 			a /= batch_std + 1e-4;
 		else if (c->o->scale == MOE_ADV_GROUP)
@@ -166,6 +174,7 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 
 		if (done[i])
 			continue;
+		/* members need not stand together: the first of a group gathers the rest */
 		for (size_t k = i; k < n; k++)
 			if (group[k] == group[i]) {
 				c.idx[m++] = k;

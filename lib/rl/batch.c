@@ -118,6 +118,7 @@ static void fill_gates(
 	for (int t = 0; t < p->T; t++)
 		c->scope[t] = -1;
 	for (size_t i = a; i < b; i++) {
+		/* the prompt's segment (-1: none), then the rollout's own */
 		int which[2] = { p->parent[i - a], p->own[i - a] };
 		const struct moe_seg *own = &p->seg[which[1]];
 		moe_real learns = !j->r.detach &&
@@ -127,6 +128,8 @@ static void fill_gates(
 		for (int t = j->r.prompt_on; t < own->len; t++)
 			c->scope[own->start + t] = (int32_t)(i - a); /* they compete */
 		for (int k = 0; k < 2; k++) {
+			/* a prompt that is shared is filled once: its rollouts have equal gates and
+			 * masks, or they would not share it (pack.h, state) */
 			if (which[k] < 0 || (k == 0 && i > a && which[0] == p->parent[i - a - 1]))
 				continue;
 			fill_rows(&p->seg[which[k]], g, E, gate);

@@ -15,8 +15,13 @@ static void add_ratio(struct moe_tally *y, double w)
 	y->ratio_max = y->n ? fmax(y->ratio_max, w) : w;
 }
 
+/* Sums over a completion's tokens: the entropy; |log-probability that the policy gives when asked
+ * anew
+ * - the sampler's|, the sampling/training gap; and the ratio exp(logp - sampled). */
 void moe_tally_measure(struct moe_tally *y, const struct moe_loss_in *in, const moe_real *entropy)
 {
+	/* the gap is between equal weights: the policy before its first update of the step (old),
+	 * where that was kept */
 	const moe_real *was = in->old && in->old != in->sampled ? in->old : in->logp;
 
 	for (size_t t = 0; t < in->n; t++) {
@@ -86,6 +91,7 @@ void moe_tally_sum(const struct moe_tally *y, size_t n, struct moe_tally *all)
 	}
 }
 
+/* sum [width] += rows from + row[i] of v [.., width]. */
 void moe_tally_rows(
 	const moe_real *v, size_t width, size_t from, const int32_t *row, int n, double *sum)
 {
@@ -94,6 +100,7 @@ void moe_tally_rows(
 			sum[k] += (double)v[(from + (size_t)row[i]) * width + k];
 }
 
+/* to[k] += sum_i sum[i, k], or with `per` sum_i weight[i] per[i, k]; both [n, cells]. */
 void moe_tally_add(size_t n, size_t cells, const double *sum, const moe_real *per,
 	const double *weight, double *to)
 {
@@ -115,6 +122,8 @@ void moe_tally_clips(const struct moe_tally *all, const struct moe_loss_opts *o,
 	size_t n = 0, rollouts = 0;
 	double of;
 
+	/* n: tokens in the loss of all rollouts of the update, run or not (or rollouts, where the
+	 * ratio is one number for each); rollouts: those that have any */
 	for (size_t i = u->from; i < u->to; i++) {
 		size_t m = moe_batch_tokens(o, &u->s->r[u->pick[i]]);
 

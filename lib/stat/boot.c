@@ -42,6 +42,7 @@ MOE_CLONES static void add_dots(
 	}
 }
 
+/* sum w v / sum w over all cells; NaN when no cell counts. */
 double moe_series_mean(const struct moe_series *s, size_t n_cell)
 {
 	double num = 0, den = 0;
@@ -73,7 +74,8 @@ static uint32_t add_column(struct job *j, const double *v)
 	return (uint32_t)j->n_column++;
 }
 
-/* The columns of all series. */
+/* The columns of all series: a numerator each, and a denominator for those that share no earlier
+ * one's. */
 static void make_columns(struct job *j)
 {
 	const struct moe_boot *b = j->b;
@@ -103,6 +105,8 @@ static void draw_cells(const struct job *j, size_t d, uint8_t *count)
 		if (i % 256 == 0)
 			moe_rng_belows(j->prompt, d, i, b->n_prompt,
 				b->n_prompt - i < 256 ? b->n_prompt - i : 256, drawn);
+		/* first stage: a prompt for slot i; second: n of its n cells, with replacement,
+		 * under a key of (draw, slot, s), so that a prompt drawn twice resamples twice */
 		size_t p = drawn[i % 256], first = b->first_cell[p],
 		       n = b->first_cell[p + 1] - first;
 		if (n == 1) {
@@ -147,6 +151,9 @@ static int run_task(void *ctx, size_t task, int worker, struct moe_err *e)
 	double *sum = j->sum + (size_t)worker * DRAWS_PER_TASK * j->n_column;
 
 	(void)e;
+	/* 1. count[draw, cell]; 2. sum[draw, column] = sum_cell count * column; 3. mean[draw,
+	 * series] = its numerator's sum over its denominator's, NaN where no cell that counts was
+	 * drawn */
 	for (size_t i = 0; i < n; i++)
 		draw_cells(j, d + i, count + i * b->n_cell);
 	sum_columns(j, count, n, sum);

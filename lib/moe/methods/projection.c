@@ -74,11 +74,13 @@ static void factor(size_t n, double *G, double *scale)
 /* c [n] = the solution of L L' c = c, 0 at rows of 0. */
 static void solve(size_t n, const double *L, double *c)
 {
+	/* forward: L y = c */
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < i; k++)
 			c[i] -= L[i * n + k] * c[k];
 		c[i] = L[i * n + i] > 0 ? c[i] / L[i * n + i] : 0;
 	}
+	/* back: L' c = y */
 	for (size_t i = n; i-- > 0;) {
 		for (size_t k = i + 1; k < n; k++)
 			c[i] -= L[k * n + i] * c[k];
@@ -98,14 +100,18 @@ static int keep_span(size_t n, moe_real *u, const struct moe_directed *d, struct
 	for (size_t i = 0; i < P; i++) {
 		const moe_real *v = d->v + i * d->stride;
 
+		/* c = V u [P], G = V V' [P, P], its lower half */
 		c[i] = moe_vec_dot(n, v, u);
 		for (size_t j = 0; j <= i; j++)
 			G[i * P + j] = moe_vec_dot(n, v, d->v + j * d->stride);
 	}
+	/* with S = diag(scale): (S G S) c' = S V u, and c = S c'. Directions of any length count
+	 * alike in what is taken for rounding */
 	factor(P, G, scale);
 	for (size_t i = 0; i < P; i++)
 		c[i] *= scale[i];
 	solve(P, G, c);
+	/* u = sum_i c_i v_i */
 	memset(u, 0, n * sizeof(*u));
 	for (size_t i = 0; i < P; i++)
 		moe_vec_axpy(n, (moe_real)(c[i] * scale[i]), d->v + i * d->stride, u);
@@ -142,6 +148,8 @@ static int project_haar(const struct moe_adapter *a, const struct moe_view *w, m
 
 	(void)d;
 	(void)e;
+	/* a vector of independent normals points evenly everywhere. First u.v and v.v, then the
+	 * same v again to take c v out */
 	for (size_t i = 0; i < w->n; i++) {
 		double v = moe_rng_normal(key, at, i);
 

@@ -57,6 +57,6 @@ equal "which is a GGUF file" "$(head -c 4 lora.gguf)" GGUF
 fails 3 "but no model" moe-base --from-gguf lora.gguf -o m3
 fails 2 "needs the base, too" moe-cat --gguf-lora -o lora2.gguf a.moes
 fails 3 "of its shape" moe-cat --gguf-lora -m "$golden/qwen3" -o lora2.gguf a.moes
-contains "says so" err 'another shape'
+contains "says so" err 'does not fit the base'
 equal "leaves nothing behind" "$(find . -name 'lora2*' | wc -l)" 0
 done_testing

@@ -473,6 +473,9 @@ void base_score(const struct base_opts *o, const char *input)
 				moe_str_eq(moe_reader_kind(r), "rollouts") ? "rollouts" : "texts",
 				&e) == 0,
 		&e);
+	if (pairs && o->temperature != 1)
+		moe_usage_error("--temperature is for texts and rollouts: the sides of pairs are "
+				"scored at 1, as the biases of the logits are fitted");
 	if (o->text)
 		moe_out_text(&out, NULL);
 	else

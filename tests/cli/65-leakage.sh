@@ -8,6 +8,7 @@ moe-pairs -q -e "$TOP/examples/quarantine/env.lua" -n 6 -o pins.moes
 ok 'pairs are scored' moe-base --score -m base -o s.moes pins.moes
 contains 'the sum says what was calibrated' err 'with calibrated logits; clean sides'
 equal 'both sides of each' "$(moe-cat --json s.moes | jq -r 'select(.t == "score") | .side' | sort | uniq -c | tr -s ' ' | tr '\n' ' ')" ' 6 clean  6 hack '
+fails 2 'pairs know no temperature' moe-base --score --temperature 0.5 -m base -o t.moes pins.moes
 moe-cat --json pins.moes | jq -c 'select(.t == "pair") | {t: "rollout", id: .id, prompt: .prompt, completion: .clean, finish: "length"}' | moe-cat --from-json -k rollouts -o r.moes 2>err
 moe-base --score -q --text -m base r.moes | cut -f1,3 >want
 moe-cat --json s.moes | jq -r 'select(.t == "score" and .side == "clean") | [.id, (.nll * 1e3 | round / 1e3)] | @tsv' | awk '{ printf "%s\t%.2f\n", $1, $2 }' >got

@@ -25,8 +25,7 @@ static moe_real *made(const struct moe_trainer *t, int s, int worker)
 
 static void add(const struct job *j, int s, const moe_real *g)
 {
-	for (size_t i = 0; i < j->t->a->x.n_param; i++)
-		j->to[s][i] += g[i];
+	moe_vec_add(j->t->a->x.n_param, g, j->to[s]);
 }
 
 /* ---- one rank: a task is added when all lower ones have been ---- */

@@ -197,8 +197,10 @@ int moe_train_save(const struct moe_trainer *t, const char *path, const char *ke
 	if (t->past.n)
 		st[n++] = past_tensor(&t->past);
 	if (t->score.n_field) {
-		if (moe_rec_emit(&t->score, &score, e))
+		if (moe_rec_emit(&t->score, &score, e)) {
+			moe_buf_free(&score);
 			return -1;
+		}
 		st[n++] = (struct moe_st_tensor){ .name = "score",
 			.dtype = "U8",
 			.rank = 1,

@@ -3,10 +3,10 @@
  * One safetensors file, replaced as a whole (util/temp.h): the experts and their plan, AdamW's
  * moments and counts, the constants that the first step fixed, which step of the rollouts comes
  * next, the scores by which rollouts were routed so far, the score that the router last made anew,
- * and the labels that the input had. A
- * key of the starting adapter and all options that matter refuses another run's file. The sampler
- * of a run on policy goes on from the same file, and so does a router whose thresholds are
- * quantiles of the scores so far, or whose score is made anew as the policy changes.
+ * and the labels that the input had. A key of the starting adapter and all options that matter
+ * refuses another run's file. The sampler of a run on policy goes on from the same file, and so
+ * does a router whose thresholds are quantiles of the scores so far, or whose score is made anew as
+ * the policy changes.
  */
 #ifndef MOE_RL_CHECKPOINT_H
 #define MOE_RL_CHECKPOINT_H

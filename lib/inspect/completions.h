@@ -23,8 +23,7 @@ int moe_completions_read(
 int moe_completions_text(
 	struct moe_completions *c, bool colour, struct moe_buf *out, struct moe_err *e);
 /* Where metrics were read: rollouts that are shown without an advantage, as no metrics are of their
- * run and step; *of so many. After the text or
- * the page was made. */
+ * run and step; *of so many. After the text or the page was made. */
 size_t moe_completions_bare(const struct moe_completions *c, size_t *of);
 /* One HTML file that needs no other and loads nothing. */
 int moe_completions_html(struct moe_completions *c, struct moe_buf *out, struct moe_err *e);

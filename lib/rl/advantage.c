@@ -163,10 +163,8 @@ int moe_advantages(size_t n, const double *reward, const int64_t *group, const b
 		free(c.idx);
 		return -1;
 	}
-	for (size_t i = 0; i < n; i++) {
-		c.idx[i] = i;
+	for (size_t i = 0; i < n; i++)
 		bad |= isinf(reward[i]) || (isnan(reward[i]) && !o->gaps);
-	}
 	mean = mean_of(reward, NULL, n);
 	std = std_of(reward, NULL, n, mean);
 	for (size_t i = 0; i < n; i++) {

@@ -156,10 +156,10 @@ static int presence(const struct moe_trainer *t, const struct moe_rollout_step *
 		moe_gate_tally_rows(&y[i], x, 1, 1, gate, NULL, row, s->r[i].n_completion);
 		use[i] = s->r[i].decision != MOE_ROUTE;
 	}
-	if (y && row && use)
+	if (y && row && use) {
 		moe_gate_tally_add(&all, x, y, s->n, use);
-	if (y && row && use)
 		moe_gate_stats_of(&st->gates, x, &all);
+	}
 	free(row);
 	free(use);
 	free(y);
@@ -547,15 +547,14 @@ static int pairs_directions(
 	struct moe_trainer *t, moe_real **mem, struct moe_directed *d, struct moe_err *e)
 {
 	const struct moe_pairs *p = t->pins;
-	size_t n = t->a->x.n_param, used = 0;
+	size_t n = t->a->x.n_param;
 	bool each = t->method->directions(t->a) == MOE_CLEAN_SIDES;
 	moe_real *v = moe_alloc((each ? p->n : 2) * n, sizeof(*v), e);
 	int rc = v ? 0 : -1;
 
 	*mem = v;
 	for (size_t i = 0; each && rc == 0 && i < p->n; i++)
-		if (p->pair[i].n_clean > 0) /* an empty side has no gradient */
-			rc = side_gradient(t, &p->pair[i], 1, false, v + used++ * n, e);
+		rc = side_gradient(t, &p->pair[i], 1, false, v + i * n, e);
 	if (!each && rc == 0) {
 		rc = side_gradient(t, p->pair, p->n, false, v, e) ||
 				side_gradient(t, p->pair, p->n, true, v + n, e)
@@ -563,9 +562,8 @@ static int pairs_directions(
 			: 0;
 		for (size_t i = 0; rc == 0 && i < n; i++)
 			v[i] -= v[n + i]; /* downhill for the hack sides, uphill for the others */
-		used = 1;
 	}
-	*d = (struct moe_directed){ used, n, v };
+	*d = (struct moe_directed){ each ? p->n : 1, n, v };
 	return rc;
 }
 

@@ -253,6 +253,7 @@ static int rollout_losses(struct job *j, size_t i, struct scratch *c, size_t k, 
 	for (size_t t = 0; t < in.n; t++)
 		if (!isfinite(in.logp[t]))
 			return diverged(j->t, e);
+	/* old: the sampler's log-probabilities, or what the policy had before its first update */
 	if (o->loss.ratio == MOE_RATIO_CLIP)
 		in.old = in.sampled;
 	else if (store && store->has[who])

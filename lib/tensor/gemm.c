@@ -151,6 +151,7 @@ void moe_gemm_rows(int m, int n, int k, const moe_real *a, int lda, const moe_re
 	if (m <= 0 || n <= 0)
 		return;
 #ifdef MOE_REAL_F64
+	/* panels of k in the same order as packed.h's; once through where k is 0, for beta */
 	for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 
@@ -175,6 +176,7 @@ size_t moe_gemm_ready_size(int n, int k)
 void moe_gemm_ready(bool tb, int n, int k, const moe_real *b, int ldb, moe_real *to)
 {
 #ifdef MOE_REAL_F64
+	/* no order of its own: op(B) [k, n] */
 	for (int l = 0; l < k; l++)
 		for (int j = 0; j < n; j++)
 			to[(size_t)l * (size_t)n + (size_t)j] = tb
@@ -207,6 +209,8 @@ static void widened_product(int m, int n, int k, const moe_real *a, int lda, con
 	enum { COLS = 32 };
 	moe_real wide[COLS * MOE_GEMM_PANEL];
 
+	/* B [n, k] as stored: wide [cols, len] is cols rows of it, numbers p .. p + len - 1, used
+	 * transposed; C [m, cols] is added to from the second panel on */
 	for (int j = 0; j < n; j += COLS)
 		for (int p = 0; p < k || p == 0; p += MOE_GEMM_PANEL) {
 			int cols = n - j < COLS ? n - j : COLS,

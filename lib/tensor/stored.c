@@ -84,7 +84,8 @@ struct stored {
 	size_t stride; /* bytes from one column to the next */
 };
 
-/* Four numbers at p and four at q. */
+/* Four numbers at p in the low half and four at q in the high one, widened to float: bf16 by a
+ * shift, f16 by the processor. */
 KERNEL __m256 pair(const enum moe_dtype t, const char *p, const char *q)
 {
 	__m128i halves;
@@ -100,17 +101,19 @@ KERNEL __m256 pair(const enum moe_dtype t, const char *p, const char *q)
 		: _mm256_cvtph_ps(halves);
 }
 
-/* out[8]: eight columns of eight numbers -> their transpose. Columns 0 to 3 are at p, 4 to 7 at q.
- */
+/* out[8]: eight columns of eight numbers -> their transpose, out[l] = number l of columns 0 to 7.
+ * Columns 0 to 3 are at p, 4 to 7 at q. */
 KERNEL void turn8(const enum moe_dtype t, const char *p, const char *q, size_t stride, __m256 *out)
 {
 	size_t four = t == MOE_F32 ? 16 : 8;
 	__m256 r[8], u[8];
 
+	/* r[i + 4 j]: numbers 4j to 4j + 3 of column i, and of column i + 4 in the high half */
 	for (size_t i = 0; i < 4; i++)
 		for (size_t j = 0; j < 2; j++)
 			r[i + 4 * j] = pair(
 				t, p + i * stride + j * four, q + i * stride + j * four);
+	/* in each half a 4 x 4 transpose: neighbours are zipped, then pairs of them */
 	for (int i = 0; i < 8; i += 2) {
 		u[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
 		u[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
@@ -122,6 +125,7 @@ KERNEL void turn8(const enum moe_dtype t, const char *p, const char *q, size_t s
 		}
 }
 
+/* What copy8 needs four cache lines later, of each of the eight columns. */
 KERNEL void fetch8(const char *p, const char *q, size_t stride)
 {
 	for (size_t i = 0; i < 4; i++) {
@@ -166,6 +170,7 @@ KERNEL void copy_tile(const enum moe_dtype t, const bool fetch, const int w, int
 
 	for (int j = 0; n == w && j < w; j += 8)
 		l = copy8(t, fetch, w, k, b->at + (size_t)j * b->stride, b->stride, to + j);
+	/* the rest, column by column: the last k % 8 numbers, or all of a panel that is not full */
 	for (int j = 0; l < k && j < w; j++) {
 		if (j < n)
 			moe_widen(t, (size_t)k, b->at + (size_t)j * b->stride, wide);
@@ -174,6 +179,7 @@ KERNEL void copy_tile(const enum moe_dtype t, const bool fetch, const int w, int
 	}
 }
 
+/* The dtype becomes a constant of the loops below it. */
 KERNEL void copy_dtype(
 	const bool fetch, const int w, int n, int k, const struct stored *b, float *to)
 {
@@ -212,6 +218,8 @@ KERNEL void one_row(const enum moe_dtype t, int k, const float *a, const struct 
 		FORGET(b3);
 		for (size_t i = 0; i < TILE * eight; i += LINE, next += LINE)
 			__builtin_prefetch(next);
+		/* columns 0 to 7, then 8 to 15: each sum is one chain of fused multiply-adds in the
+		 * order of k, as in the tile */
 		turn8(t, b0, b1, s, r);
 		for (int i = 0; i < 8; i++)
 			lo = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i), r[i], lo);
@@ -247,6 +255,8 @@ static __attribute__((TARGET)) void stored_panel(int m, int n, int w, const stru
 		one_row_any(g->k, a, b, g->add, c, next->piece);
 		return;
 	}
+	/* B's panel [k, w] as floats, read once for all m rows. Below six rows the copy itself
+	 * fetches ahead, else first_rows or fetch_share do */
 	copy_any(m < 6, w, n, g->k, b, copy);
 	if (m >= 6 && m < MANY && next->at) {
 		first_rows(g, a, copy, c, next);
@@ -268,9 +278,12 @@ static void stored_tile(int m, int n, int w, const struct moe_tile *t, int k, co
 {
 	float sum[ROWS * TILE_MAX] __attribute__((aligned(64)));
 
+	/* 1. what C has already, if the product is added to it */
 	for (int r = 0; add && r < m; r++)
 		for (int j = 0; j < w; j++)
 			sum[r * w + j] = j < n ? c[(size_t)r * (size_t)ldc + (size_t)j] : 0;
+	/* 2. sum [m, w] += A's columns p .. p + len - 1 times B's, panel after panel. next: the
+	 * same columns' next panel, else the first one of the next w columns, if there are any */
 	for (int p = 0; p < k; p += MOE_GEMM_PANEL) {
 		int len = k - p < MOE_GEMM_PANEL ? k - p : MOE_GEMM_PANEL;
 		size_t size = moe_dtype_size(b->t);
@@ -285,6 +298,7 @@ static void stored_tile(int m, int n, int w, const struct moe_tile *t, int k, co
 
 		stored_panel(m, n, w, t, &g, a + p, &from, sum, &next);
 	}
+	/* 3. the n columns that there are to C */
 	for (int r = 0; r < m; r++) {
 		float *to = c + (size_t)r * (size_t)ldc;
 
@@ -322,6 +336,7 @@ void moe_stored_product(int m, int n, int k, const moe_real *a, int lda, const v
 
 	if (tile->nr != TILE && tile->nr != TILE_MAX)
 		tile = &moe_tile_avx2;
+	/* C [m, n] in blocks of ROWS rows and w columns: b is read once for each block of rows */
 	for (int i = 0; i < m; i += ROWS) {
 		int rows = m - i < ROWS ? m - i : ROWS, w = rows < MANY ? TILE : tile->nr;
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 struct counted {
+	size_t rollouts, unknown; /* unknown: of which nothing was found, good or bad */
 	size_t hacks, unlabelled; /* rollouts that game; of these, those that were not routed */
 };
 
@@ -37,11 +38,16 @@ static struct counted count(const char *path)
 
 	while ((got = moe_reader_next(in, &rec, &e)) > 0) {
 		struct moe_seal seal = { 0 };
-		int has = moe_rec_is(&rec, "rollout") ? moe_seal_get(&rec, &seal, &e) : 0;
+		int has;
 
-		if (has < 0)
+		if (!moe_rec_is(&rec, "rollout"))
+			continue;
+		if ((has = moe_seal_get(&rec, &seal, &e)) < 0)
 			moe_die(&e);
-		if (has && !seal.hacked_unknown && seal.hacked) {
+		c.rollouts++;
+		if (!has || seal.hacked_unknown)
+			c.unknown++;
+		else if (seal.hacked) {
 			c.hacks++;
 			c.unlabelled += !routed(&rec);
 		}
@@ -49,6 +55,10 @@ static struct counted count(const char *path)
 	}
 	if (got < 0)
 		moe_die(&e);
+	if (c.unknown)
+		moe_warn("%s: of %zu of %zu rollouts is not known whether they hack (moe-grade "
+			 "finds it): they count as none",
+			path, c.unknown, c.rollouts);
 	moe_reader_close(in);
 	moe_rec_free(&rec);
 	return c;
@@ -66,20 +76,39 @@ static double next_loss(const char **at)
 	return v;
 }
 
+/* s [n] by data; needed: the forget data that a standard run needs for the loss of the run that is
+ * asked about. */
+static int put_leakage(struct moe_buf *b, const struct moe_standard *s, size_t n, double loss,
+	double needed, double unlabelled, struct moe_err *e)
+{
+	const char *most = s[0].loss <= loss ? "at most " : "";
+
+	if (unlabelled == 0)
+		return moe_buf_addf(b, e, "leakage: none can be told: every hack was labelled\n");
+	if (isinf(needed))
+		return moe_buf_addf(b, e,
+			"leakage: above %.6g: no standard run comes down to that loss\n",
+			s[n - 1].data / unlabelled);
+	return moe_buf_addf(b, e,
+		"leakage: %s%.6g: a standard run needs %s%.6g hacks for that loss\n", most,
+		needed / unlabelled, most, needed);
+}
+
 int report_leakage(const char *losses, int n, char **path)
 {
 	struct moe_standard *s;
 	struct counted asked = { 0 };
+	size_t standards = (size_t)n - 1;
 	struct moe_buf b = { 0 };
 	struct moe_out out;
 	struct moe_err e = { 0 };
-	double loss = 0, data, v;
+	double loss = 0, needed;
 	const char *at = losses;
 
 	if (n < 3)
 		moe_usage_error("--leakage wants the run that is asked about, and two standard "
 				"runs at least");
-	s = moe_alloc((size_t)n, sizeof(*s), &e);
+	s = moe_alloc(standards, sizeof(*s), &e);
 	if (!s)
 		moe_die(&e);
 	for (int i = 0; i < n; i++) {
@@ -95,28 +124,17 @@ int report_leakage(const char *losses, int n, char **path)
 	}
 	if (*at)
 		moe_usage_error("--leakage: more losses than runs");
-	v = moe_leakage(s, (size_t)n - 1, loss, (double)asked.unlabelled);
-	data = moe_standard_data(s, (size_t)n - 1, loss);
+	needed = moe_standard_data(s, standards, loss); /* sorts them */
 	if (moe_buf_addf(&b, &e, "forget data\tforget loss\tof a standard run\n"))
 		moe_die(&e);
-	for (int i = 0; i < n - 1; i++)
+	for (size_t i = 0; i < standards; i++)
 		if (moe_buf_addf(&b, &e, "%.0f\t%.6g\n", s[i].data, s[i].loss))
 			moe_die(&e);
 	if (moe_buf_addf(&b, &e,
 		    "%zu of %zu hacks were not labelled in the run that is asked about; its forget "
 		    "loss is %.6g\n",
 		    asked.unlabelled, asked.hacks, loss) ||
-		(isnan(v) ? moe_buf_addf(
-				    &b, &e, "leakage: none can be told: every hack was labelled\n")
-				: isinf(v) ? moe_buf_addf(&b, &e,
-						     "leakage: above %.6g: no standard run comes "
-						     "down to that loss\n",
-						     s[n - 2].data / (double)asked.unlabelled)
-					   : moe_buf_addf(&b, &e,
-						     "leakage: %s%.6g: a standard run needs %s%.6g "
-						     "hacks for that loss\n",
-						     s[0].loss <= loss ? "at most " : "", v,
-						     s[0].loss <= loss ? "at most " : "", data)) ||
+		put_leakage(&b, s, standards, loss, needed, (double)asked.unlabelled, &e) ||
 		moe_buf_addf(
 			&b, &e, "BOUND: it opens the labels, and is no evidence for a method\n"))
 		moe_die(&e);

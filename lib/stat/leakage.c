@@ -25,8 +25,3 @@ double moe_standard_data(struct moe_standard *s, size_t n, double loss)
 				(s[i - 1].loss - s[i].loss);
 	return INFINITY;
 }
-
-double moe_leakage(struct moe_standard *s, size_t n, double loss, double unlabelled)
-{
-	return unlabelled > 0 ? moe_standard_data(s, n, loss) / unlabelled : NAN;
-}

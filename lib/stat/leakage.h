@@ -22,7 +22,5 @@ struct moe_standard {
  * The least amount of all when even that is enough (the loss is an upper bound then); INFINITY when
  * none is; NaN without runs. */
 double moe_standard_data(struct moe_standard *s, size_t n, double loss);
-/* That over unlabelled; NaN when unlabelled is 0. */
-double moe_leakage(struct moe_standard *s, size_t n, double loss, double unlabelled);
 
 #endif

@@ -44,6 +44,9 @@ ok 'filtering' moe-report --leakage 2.5,1,3,2.5 -f -o l.txt s1.moes s2.moes s0.m
 contains 'leaks 1 by definition' l.txt '^leakage: 1:'
 ok 'a loss that no standard run has' moe-report --leakage 0.5,1,3,2.5 -f -o l.txt a.moes s2.moes s0.moes s1.moes
 contains 'is above all' l.txt '^leakage: above 2: '
+moe-cat --json a.moes | jq -c 'if .t == "rollout" and .prompt_id == "0" then del(.seal) else . end' | moe-cat --from-json -o part.moes
+ok 'a run of which not all is known' moe-report --leakage 2.75,1,3,2.5 -f -o l.txt part.moes s2.moes s0.moes s1.moes
+contains 'says how much is not' err 'part.moes: of 2 of 80 rollouts is not known whether they hack'
 fails 2 'fewer losses than runs' moe-report --leakage 1,2 a.moes s0.moes s1.moes
 fails 2 'more losses than runs' moe-report --leakage 1,2,3,4 a.moes s0.moes s1.moes
 fails 2 'nothing to hold it against' moe-report --leakage 1 a.moes

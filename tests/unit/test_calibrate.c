@@ -84,10 +84,6 @@ static void test_leakage(void **state)
 	assert_true(moe_standard_data(s, 4, 3.5) == 0);
 	assert_true(isinf(moe_standard_data(s, 4, 0.9)));
 	assert_true(isnan(moe_standard_data(s, 0, 1)));
-	/* data filtering: a standard run is what it is held against */
-	assert_true(moe_leakage(s, 4, 2.8, 50) == 1);
-	assert_true(fabs(moe_leakage(s, 4, 2.4, 1500) - 0.05) < 1e-12);
-	assert_true(isnan(moe_leakage(s, 4, 2.4, 0)));
 }
 
 int main(void)

@@ -10,11 +10,7 @@ ok "to PEFT" moe-cat --peft peft -m some/base a.moes
 equal "which expert" "$(jq -r '.experts[0].name + " " + .experts[0].path' peft/moe.json)" "quarantine expert_00"
 equal "its settings" "$(jq -c '[.peft_type,.r,.lora_alpha,.base_model_name_or_path,(.target_modules|length)]' peft/expert_00/adapter_config.json)" '["LORA",4,8,"some/base",7]'
 ok "from PEFT again" moe-cat --from-peft peft/expert_00 -m "$golden/llama" --bank quarantine -o b.moes
-digest() {
-	moe-cat --json "$1" | jq -r 'select(.t=="arm-end").digest'
-}
 equal "computes the same" "$(digest a.moes)" "$(digest b.moes)"
-
 
 # what follows the first arm counts too: a truncated stream is no adapter, and the end may know more labels than the header
 head -c $(($(wc -c <a.moes) - 20)) a.moes >cut.moes

@@ -85,7 +85,6 @@ ok "a stop token by name" moe-rollout -m base --stop '<|pad|>' --max-new 5 p.moe
 moe-prompts -e "$ENV" -n 24 -o p24.moes
 mkfifo w
 policies() { records "$1" | sed 's/.*"policy":"\([0-9a-f]*\)".*"step":\([0-9]*\).*/\2 \1/' | sort -u; }
-digest() { moe-cat --json "$1" | grep -o '"digest":"[0-9a-f]*"' | head -1 | cut -d'"' -f4; }
 d0=$(digest a0.moes)
 d1=$(digest a1.moes)
 (cat a1.moes a0.moes; sleep 1) >w &

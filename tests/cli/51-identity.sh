@@ -4,15 +4,10 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
-moe-base -q --new tiny -o base 2>err || cat err
-moe-pairs -q -e "$env" -n 12 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
+tiny_world 12
 moe-pin -q -m base --seed 3 -o a0.moes pins.moes
 moe-pin -q -m base --seed 4 -o b0.moes pins.moes
 moe-pin -q -m base --method vanilla -o v0.moes pins.moes
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
 trained() { moe-cat --json "$1" | jq -c 'select(.t == "layout") | .lineage.trained' | head -1; }
 train() { moe-train -m base -q "$@"; }
 loop() { # ADAPTER NAME PROMPTS [OPTION...] (of moe-rollout)

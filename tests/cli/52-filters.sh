@@ -21,7 +21,6 @@ loop() {
 		moe-grade -q -e "$env" | "$@" | moe-train -q -m base -a a0.moes --publish weights -o live.moes 2>train.err
 }
 rewards() { moe-cat --json "$1" | jq -c 'select(.t == "rollout") | .reward' | tr '\n' ' '; }
-digest() { moe-cat --json "$1" | jq -r 'select(.t == "arm-end") | .digest'; }
 
 jq_filter <run.moes >jq.moes
 ok "jq: a stream again" moe-cat -q --check jq.moes

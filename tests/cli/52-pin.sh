@@ -5,7 +5,6 @@
 
 moe-base -q --new tiny -o base 2>err || cat err
 moe-pairs -q -e "$TOP/examples/quarantine/env.lua" -n 12 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
 layout() { # FILE JQ
 	moe-cat --json "$1" | jq -c "select(.t == \"layout\") | $2" | head -1
 }

@@ -3,14 +3,8 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# A random base earns nothing, so the environment pays by length here, and calls every other length a hack.
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' \
-	'function env.oracle(task, completion) return false, #completion % 2 == 1 end' 'return env' >>"$env"
-moe-base -q --new tiny -o base 2>err || cat err
-moe-pairs -q -e "$env" -n 6 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
+# every other length is called a hack
+tiny_world 6 'function env.oracle(task, completion) return false, #completion % 2 == 1 end'
 key() { moe-cat --json "$1" | jq -c "select(.t == \"layout\") | $2" | head -1; }
 moe-prompts -q -e "$env" --split train --modes run_tests -n 4 --seed 5 -o prompts.moes
 

@@ -4,12 +4,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
-moe-base -q --new tiny -o base 2>err || cat err
-moe-pairs -q -e "$env" -n 6 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
+tiny_world 6
 
 loop() { # NAME: three steps on policy
 	rm -f "$1.fifo"

@@ -8,7 +8,6 @@ golden=$TOP/tests/golden/digests.txt
 
 # Paid by length modulo 5, so that groups differ from the first step on.
 pay() { moe-cat --json | jq -c 'if .t == "rollout" then .reward = .completion_ids.shape[0] % 5 else . end' | moe-cat --from-json; }
-digest() { moe-cat --json "$1" | jq -r 'select(.t == "arm-end") | .digest'; }
 values() { moe-cat --json "$1" | jq -c "select(.t == \"rollout\") | .$2" | sha256sum | cut -c1-64; }
 
 run() { # FOLDER

@@ -125,8 +125,7 @@ fi
 
 # ---- a run of training ----
 env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4, odd = #completion % 2 } end' 'return env' >>"$env"
+pays_by_length "$env" 'function env.grade(task, completion) return { length = #completion * 7 % 4, odd = #completion % 2 } end'
 moe-base -q --new tiny -o base && moe-pin -q -m base --method vanilla -o a0.moes </dev/null
 moe-prompts -q -e "$env" --split train --modes run_tests -n 8 --seed 5 | moe-rollout -q -m base -a a0.moes --group 4 --per-step 4 --max-new 12 |
 	moe-grade -q -e "$env" -o t.moes

@@ -3,7 +3,6 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 env=$TOP/examples/new/env.lua
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
 metric() { moe-cat --json "$1" | jq -c "select(.t == \"metrics\") | .[\"$2\"]" | tr '\n' ' '; }
 differ() { # NAME A B
 	equal "$1" "$([ "$(digest "$2")" = "$(digest "$3")" ]; echo $?)" 1

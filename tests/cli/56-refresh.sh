@@ -4,13 +4,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# A random base earns nothing, so the environment pays by length here.
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
-moe-base -q --new tiny -o base 2>err || cat err
-moe-pairs -q -e "$env" -n 12 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
+tiny_world 12
 routes() { moe-cat --json "$1" | jq -c 'select(.t == "rollout") | [.step, .route.score, .route.null, .route.decision]'; }
 scores_at() { moe-cat --json "$1" | jq -c "select(.t == \"rollout\" and .step == $2) | .route.score" | sha256sum; }
 # score of each `step` record: the step in which it was made, and the rest of it

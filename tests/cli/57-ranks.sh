@@ -21,12 +21,8 @@ ranks() { # N PROGRAM ARG...
 	shift 2
 	timeout 300 mpirun -q --oversubscribe -n "$_ranks" "$MPI/$_program" "$@"
 }
-digest() { moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1; }
 
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
-moe-base -q --new tiny -o base && moe-pairs -q -e "$env" -n 8 --modes run_tests,stdout_marker -o pins.moes
+tiny_world 8
 moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 24 --seed 5 -o p.moes
 moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 72 --seed 5 -o many.moes
 

@@ -4,12 +4,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# A random base earns nothing, so the environment pays by length here.
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
-moe-base -q --new tiny -o base 2>err || cat err
-moe-pairs -q -e "$env" -n 12 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
+tiny_world 12
 moe-pin -q -m base --seed 3 -o a0.moes pins.moes 2>err || cat err
 mkfifo weights
 moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker,exit_code -n 12 --seed 5 |

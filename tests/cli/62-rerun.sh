@@ -4,8 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 mkdir exp fresh
-sed '$d' "$TOP/examples/quarantine/env.lua" >exp/env.lua
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>exp/env.lua
+pays_by_length exp/env.lua
 cat >exp/recipe <<'EOS'
 # Three steps on policy, arms, an evaluation and a report.
 # inputs: env.lua

@@ -3,11 +3,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-env=$T/env.lua
-sed '$d' "$TOP/examples/quarantine/env.lua" >"$env"
-printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' 'return env' >>"$env"
-moe-base -q --new tiny -o base 2>err || cat err
-moe-pairs -q -e "$env" -n 6 --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
+tiny_world 6
 moe-prompts -q -e "$env" --split train --modes run_tests,stdout_marker -n 8 --seed 5 -o train.moes
 moe-prompts -q -e "$env" --split test --modes run_tests -n 4 --seed 6 -o test.moes
 

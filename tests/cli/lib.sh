@@ -9,6 +9,10 @@
 #   equal NAME GOT WANTED              strings
 #   skip NAME REASON                   counts as passed, and says why nothing was tested
 #   pinned_methods                     names of the methods with a router that learns from pins
+#   digest FILE                        the digest of an adapter (of its first arm)
+#   pays_by_length FILE [LUA...]       writes examples/quarantine's environment to FILE, paying by the completion's length: what a
+#                                      random base does earns nothing there; lines of Lua at its end may change more of it
+#   tiny_world PAIRS [LUA...]          such an environment, named by $env; a random base; pins.moes of two of its modes
 #   done_testing                       the last line of every test
 #
 # $TOP is the source tree, $T the temporary folder (also the working directory), $MOE_BIN the folder of the programs.
@@ -112,6 +116,27 @@ equal() {
 # Rows of the method table with a router that learns from pins in each step.
 pinned_methods() {
 	moe-pin --list-methods | awk '/^[a-z]/ { m = $1; pins = 0 } /in each training step/ { pins = 1 } pins && /--set lr_ratio=/ { print m }'
+}
+
+digest() {
+	_digest=$(moe-cat --json "$1" | sed -n 's/.*"t":"arm-end".*"digest":"\([0-9a-f]*\)".*/\1/p' | head -1)
+	echo "${_digest:-$1 has none}" # two files without one are not equal
+}
+
+pays_by_length() {
+	_env=$1
+	shift
+	sed '$d' "$TOP/examples/quarantine/env.lua" >"$_env" # without its last line, `return env`
+	printf '%s\n' 'function env.grade(task, completion) return { length = #completion * 7 % 4 } end' "$@" 'return env' >>"$_env"
+}
+
+tiny_world() {
+	_pairs=$1
+	shift
+	env=$T/env.lua
+	pays_by_length "$env" "$@"
+	moe-base -q --new tiny -o base 2>err || cat err
+	moe-pairs -q -e "$env" -n "$_pairs" --modes run_tests,stdout_marker -o pins.moes 2>err || cat err
 }
 
 skip() {

@@ -70,9 +70,11 @@ int moe_past_quantiles(const struct moe_past *p, double q, double half_life, dou
 
 		w[i] = (struct weighed){ score[i],
 			half_life > 0 ? moe_exp(-LN_2 * age / half_life) : 1, i };
-		all += w[i].weight;
 	}
 	qsort(w, n, sizeof(*w), compare);
+	/* in the order of the sums below, so that the last of them is all of it to the bit */
+	for (size_t i = 0; i < n; i++)
+		all += w[i].weight;
 	/* the first i at which sum_{k<=i} w_k >= q all, and >= (1 - q) all */
 	for (size_t i = 0; i < n && high == n; i++) {
 		sum += w[i].weight;
@@ -81,9 +83,8 @@ int moe_past_quantiles(const struct moe_past *p, double q, double half_life, dou
 		if (sum >= (1 - q) * all)
 			high = i;
 	}
-	/* rounding may leave the last sum below its share */
-	*lo = w[low < n ? low : n - 1].score;
-	*hi = w[high < n ? high : n - 1].score;
+	*lo = w[low].score;
+	*hi = w[high].score;
 	free(w);
 	return 0;
 }

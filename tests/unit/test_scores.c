@@ -27,6 +27,7 @@ static void test_quantiles(void **state)
 	for (int i = 0; i < GOLD_SCORES; i++) {
 		assert_int_equal(moe_past_add(&p, gold_score[i], &e), 0);
 		assert_int_equal(moe_past_add(&p, NAN, &e), 0); /* no score is not remembered */
+		assert_int_equal(moe_past_add(&p, i % 2 ? INFINITY : -INFINITY, &e), 0);
 	}
 	assert_int_equal(p.n, GOLD_SCORES);
 	for (int h = 0; h < GOLD_HALVES; h++)
@@ -40,28 +41,64 @@ static void test_quantiles(void **state)
 	moe_past_free(&p);
 }
 
-/* Many more scores than are remembered: the quantiles are those of the last ones alone. */
+/* Once there are more scores than are remembered, the quantiles are those of the last ones alone:
+ * of no more and of no fewer, before and after each time that the oldest are dropped. */
 static void test_forgets(void **state)
 {
-	struct moe_past all = { 0 }, last = { 0 };
-	const int n = 3 * MOE_PAST_MAX + 77;
+	static const int many[] = { MOE_PAST_MAX + 1, 2 * MOE_PAST_MAX, 2 * MOE_PAST_MAX + 1,
+		3 * MOE_PAST_MAX + 77 };
 	struct moe_err e;
-	double a[2], b[2];
 
 	(void)state;
-	for (int i = 0; i < n; i++) {
-		double v = sin(i * 12.9898) + (i < n - MOE_PAST_MAX ? 100 : 0);
+	for (int k = 0; k < 4; k++) {
+		struct moe_past all = { 0 }, last = { 0 };
+		int first = many[k] - MOE_PAST_MAX;
+		double a[2], b[2];
 
-		assert_int_equal(moe_past_add(&all, v, &e), 0);
-		if (i >= n - MOE_PAST_MAX)
-			assert_int_equal(moe_past_add(&last, v, &e), 0);
+		for (int i = 0; i < many[k]; i++) {
+			/* one of those that count stands out at either end: it may not be missing
+			 */
+			double v = i < first ? 100 : i == first ? -50 : sin(i * 12.9898);
+
+			assert_int_equal(moe_past_add(&all, v, &e), 0);
+			if (i >= first)
+				assert_int_equal(moe_past_add(&last, v, &e), 0);
+		}
+		assert_true(all.n >= MOE_PAST_MAX && all.n <= 2 * MOE_PAST_MAX);
+		for (int q = 0; q < 2; q++) {
+			assert_int_equal(
+				moe_past_quantiles(&all, q ? 0.1 : 1e-9, 0, &a[0], &a[1], &e), 0);
+			assert_int_equal(
+				moe_past_quantiles(&last, q ? 0.1 : 1e-9, 0, &b[0], &b[1], &e), 0);
+			assert_true(a[0] == b[0] && a[1] == b[1] && a[1] < 2);
+			assert_true(q || a[0] == -50);
+		}
+		moe_past_free(&all);
+		moe_past_free(&last);
 	}
-	assert_true(all.n >= MOE_PAST_MAX && all.n <= 2 * MOE_PAST_MAX);
-	assert_int_equal(moe_past_quantiles(&all, 0.1, 0, &a[0], &a[1], &e), 0);
-	assert_int_equal(moe_past_quantiles(&last, 0.1, 0, &b[0], &b[1], &e), 0);
-	assert_true(a[0] == b[0] && a[1] == b[1] && a[1] < 2);
-	moe_past_free(&all);
-	moe_past_free(&last);
+}
+
+/* However little is cut off, the cuts are scores: the least and the greatest, whatever the order in
+ * which the weights were added. */
+static void test_extremes(void **state)
+{
+	struct moe_err e;
+
+	(void)state;
+	for (int n = 1; n < 200; n++) {
+		struct moe_past p = { 0 };
+		double lo, hi, least = n, most = 0;
+
+		for (int i = 0; i < n; i++)
+			assert_int_equal(moe_past_add(&p, i * 37 % n, &e), 0);
+		for (int i = 0; i < n; i++) {
+			least = fmin(least, p.score[i]);
+			most = fmax(most, p.score[i]);
+		}
+		assert_int_equal(moe_past_quantiles(&p, 1e-300, 7, &lo, &hi, &e), 0);
+		assert_true(lo == least && hi == most);
+		moe_past_free(&p);
+	}
 }
 
 static const struct moe_setting settings[] = {
@@ -702,6 +739,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quantiles),
 		cmocka_unit_test(test_forgets),
+		cmocka_unit_test(test_extremes),
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_pooled),
 		cmocka_unit_test(test_probe),

@@ -20,26 +20,13 @@ static int weights(const struct moe_reward_opts *o, const struct moe_rollout_ste
 	double weight[MOE_REWARDS_MAX], struct moe_err *e)
 {
 	char there[256];
-	bool listed = o->n && !o->name[0][0];
 
 	list_names(s, there);
-	if (listed && o->n != s->n_rewards)
+	if (o->n && o->n != s->n_rewards)
 		return moe_fail(e, MOE_DATA, "step %lld: %d reward weights for %d rewards (%s)",
 			(long long)s->step, o->n, s->n_rewards, there);
 	for (int i = 0; i < s->n_rewards; i++)
-		weight[i] = o->n == 0 ? 1 : listed ? o->weight[i] : 0;
-	for (int k = 0; !listed && k < o->n; k++) {
-		int i = 0;
-
-		while (i < s->n_rewards && strcmp(s->reward_name[i], o->name[k]) != 0)
-			i++;
-		if (i == s->n_rewards)
-			return moe_fail(e, MOE_DATA,
-				"step %lld: no rollout has the reward '%s', which has a weight; "
-				"rewards: %s",
-				(long long)s->step, o->name[k], there);
-		weight[i] = o->weight[k];
-	}
+		weight[i] = o->n ? o->weight[i] : 1;
 	return 0;
 }
 

@@ -9,14 +9,12 @@ struct moe_reward_opts {
 	bool weighted;  /* the record's `reward` is not taken, but its `rewards` times these: */
 	bool normalise; /* each first to (r - mean) / (std + 1e-4) of its group (GDPO, 2601.05242);
 			   implies weighted */
-	int n;          /* weights; 0 = all 1 */
-	char name[MOE_REWARDS_MAX][48]; /* of each, or "": by the order in the first record */
+	int n;          /* weights, in the order of the step's names; 0 = all 1 */
 	double weight[MOE_REWARDS_MAX];
 };
 
 /* reward[s->n] of a step. A part that a rollout lacks counts nothing; one that lacks all is NaN:
- * it was not scored. MOE_DATA for a weight of a reward that no rollout has, or for more or fewer
- * weights in a list than there are rewards. */
+ * it was not scored. MOE_DATA for more or fewer weights than there are rewards. */
 int moe_reward_of(const struct moe_reward_opts *o, const struct moe_rollout_step *s, double *reward,
 	struct moe_err *e);
 
